@@ -1,0 +1,1 @@
+//! What a replica is: transactions, objects, keys, and the stores they lie in.

@@ -1,0 +1,1 @@
+//! Plans, fetches, applies, proves and publishes a database file.

@@ -1,0 +1,1 @@
+//! Commits in, objects out, in order.

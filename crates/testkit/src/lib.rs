@@ -1,0 +1,1 @@
+//! For tests only: SQLite workloads, an S3 server in this process, faulty stores.
