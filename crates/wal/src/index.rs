@@ -1,0 +1,192 @@
+//! The head of the wal-index, the `-shm` file: what has been committed, what has been copied back, and which byte
+//! locks what (walformat.html, 2.1 to 2.3). It is in the byte order of the machine.
+
+use std::fmt;
+
+use crate::{ByteOrder, Checksum, PageSize, Salts};
+
+/// How much of the file this reads.
+pub const INDEX_BYTES: usize = 136;
+
+/// How many readers' marks there are; mark 0 stands for readers that ignore the log.
+pub const READ_MARKS: usize = 5;
+
+const COPY_BYTES: usize = 48;
+const VERSION: u32 = 3_007_000;
+const MARK_UNUSED: u32 = 0xffff_ffff;
+
+/// The bytes of the `-shm` file that stand for locks.
+pub mod lock {
+    /// Held by the one connection that writes.
+    pub const WRITE: u64 = 120;
+    /// Held by the one connection that checkpoints.
+    pub const CHECKPOINT: u64 = 121;
+    /// Held while the wal-index is built anew.
+    pub const RECOVER: u64 = 122;
+    /// Held, shared, by readers of mark `mark` (0 to 4).
+    #[must_use]
+    pub const fn read(mark: usize) -> u64 {
+        123 + mark as u64
+    }
+    /// Held, shared, by every connection: the "dead man's switch".
+    pub const CONNECTED: u64 = 128;
+}
+
+/// What the wal-index says, at one moment, of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Index {
+    /// Counts commits; recovery sets it back.
+    pub changes: u32,
+    /// The size of the database's pages.
+    pub page_size: PageSize,
+    /// The last committed frame; 0 when the log is empty.
+    pub frames: u32,
+    /// The size of the database in pages as of that frame.
+    pub database_pages: u32,
+    /// The checksum of that frame.
+    pub checksum: Checksum,
+    /// The generation of the log.
+    pub salts: Salts,
+    /// How many frames have been copied back into the database.
+    pub backfilled: u32,
+    /// How many frames a checkpoint has begun to copy back.
+    pub backfill_attempted: u32,
+    /// Up to which frame the readers of each mark may look; nothing where the mark is unused.
+    pub read_marks: [Option<u32>; READ_MARKS],
+}
+
+/// Why the wal-index cannot be read just now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexError {
+    /// The file is too short to hold it: no connection has set it up yet.
+    Short,
+    /// The two copies differ: a commit is being published. Read again.
+    Torn,
+    /// Nobody has filled it in, or a recovery is under way.
+    Uninitialised,
+    /// A version that this does not know.
+    Version(u32),
+    /// The copies agree but their checksum is wrong: the next connection will recover it.
+    Checksum,
+    /// A page size that SQLite does not have.
+    PageSize(u16),
+}
+
+impl Index {
+    /// Reads the first 136 bytes of a `-shm` file.
+    ///
+    /// The header stands there twice; a writer fills in the second copy first. When both are the same and their
+    /// checksum is right, they are what SQLite itself would take for the state of the log (`walIndexTryHdr`).
+    ///
+    /// # Errors
+    /// When SQLite itself would not take it.
+    pub fn parse(bytes: &[u8]) -> Result<Index, IndexError> {
+        let bytes: &[u8; INDEX_BYTES] = bytes.first_chunk().ok_or(IndexError::Short)?;
+        if bytes[..COPY_BYTES] != bytes[COPY_BYTES..2 * COPY_BYTES] {
+            return Err(IndexError::Torn);
+        }
+        let word = |at: usize| {
+            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        if bytes[12] == 0 {
+            return Err(IndexError::Uninitialised);
+        }
+        if word(0) != VERSION {
+            return Err(IndexError::Version(word(0)));
+        }
+        let checksum = Checksum::default().extend(ByteOrder::NATIVE, &bytes[..40]);
+        if checksum != (Checksum { s0: word(40), s1: word(44) }) {
+            return Err(IndexError::Checksum);
+        }
+        let size = u16::from_ne_bytes([bytes[14], bytes[15]]);
+        let page_size = PageSize::from_database_header(size).ok_or(IndexError::PageSize(size))?;
+        let mut salts = Salts::default();
+        salts.0.copy_from_slice(&bytes[32..40]);
+        let mark = |at: usize| Some(word(at)).filter(|&mark| mark != MARK_UNUSED);
+        Ok(Index {
+            changes: word(8),
+            page_size,
+            frames: word(16),
+            database_pages: word(20),
+            checksum: Checksum { s0: word(24), s1: word(28) },
+            salts,
+            backfilled: word(96),
+            backfill_attempted: word(128),
+            read_marks: std::array::from_fn(|at| mark(100 + 4 * at)),
+        })
+    }
+
+    /// Whether every committed frame has been copied back, so that a reader that begins now ignores the log.
+    #[must_use]
+    pub fn is_backfilled(&self) -> bool {
+        self.backfilled == self.frames
+    }
+}
+
+impl fmt::Display for IndexError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IndexError::Short => f.write_str("the wal-index has not been set up"),
+            IndexError::Torn => f.write_str("a commit is being published"),
+            IndexError::Uninitialised => f.write_str("the wal-index is being recovered"),
+            IndexError::Version(version) => write!(f, "unknown wal-index version {version}"),
+            IndexError::Checksum => f.write_str("the checksum of the wal-index is wrong"),
+            IndexError::PageSize(size) => write!(f, "{size} is not a page size"),
+        }
+    }
+}
+
+impl std::error::Error for IndexError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> [u8; INDEX_BYTES] {
+        let mut bytes = [0; INDEX_BYTES];
+        let mut put = |at: usize, word: u32| bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+        put(0, VERSION);
+        put(8, 42);
+        put(16, 7);
+        put(20, 100);
+        put(24, 0xaaaa);
+        put(28, 0xbbbb);
+        put(96, 3);
+        put(104, 7);
+        for at in [108, 112, 116] {
+            put(at, MARK_UNUSED);
+        }
+        bytes[12] = 1;
+        bytes[14..16].copy_from_slice(&1u16.to_ne_bytes());
+        bytes[32..40].copy_from_slice(b"saltsalt");
+        let sum = Checksum::default().extend(ByteOrder::NATIVE, &bytes[..40]);
+        bytes[40..44].copy_from_slice(&sum.s0.to_ne_bytes());
+        bytes[44..48].copy_from_slice(&sum.s1.to_ne_bytes());
+        bytes.copy_within(..COPY_BYTES, COPY_BYTES);
+        bytes
+    }
+
+    #[test]
+    fn what_a_writer_published_is_read() {
+        let index = Index::parse(&sample()).unwrap();
+        assert_eq!((index.frames, index.database_pages, index.backfilled), (7, 100, 3));
+        assert_eq!(index.page_size, PageSize::MAX);
+        assert_eq!(index.read_marks, [Some(0), Some(7), None, None, None]);
+        assert!(!index.is_backfilled());
+    }
+
+    #[test]
+    fn a_header_that_is_being_written_is_never_taken() {
+        for at in 0..2 * COPY_BYTES {
+            let mut bytes = sample();
+            bytes[at] ^= 1;
+            assert_eq!(Index::parse(&bytes), Err(IndexError::Torn), "byte {at}");
+        }
+        for at in 0..COPY_BYTES {
+            let mut bytes = sample();
+            bytes[at] ^= 1;
+            bytes.copy_within(..COPY_BYTES, COPY_BYTES);
+            assert!(Index::parse(&bytes).is_err(), "byte {at}");
+        }
+    }
+}
