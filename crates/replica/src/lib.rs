@@ -1,1 +1,39 @@
 //! What a replica is: transactions, objects, keys, and the stores they lie in.
+//!
+//! A replica is everything under one prefix of a store, for one database. Its history is a row of *entries*, numbered
+//! from 1 by their [`Txid`]: the application's commits, rebases that bring the state up to date after a gap, and claims
+//! by which a process takes the replica over. Entries lie in *objects* of one [container] format: segments and packs
+//! hold history, snapshots and deltas hold states. `docs/format.md` is that format for a reader in any language.
+//!
+//! What holds the whole together:
+//! - Each entry is under a [`Chain`] of hashes that begins with the replica's identity, so that a missing, swapped or
+//!   altered entry is found from any later link.
+//! - Each entry states the [`Digest`] of the whole database after it, so that a restore proves its result.
+//! - Nothing that was read is believed before it was checked: bytes become an index only through
+//!   its `parse`, and no limit is the input's to choose.
+
+pub mod container;
+
+mod claim;
+mod digest;
+mod entry;
+mod error;
+mod id;
+mod key;
+mod manifest;
+mod run;
+mod text;
+mod time;
+mod txid;
+
+pub use claim::Claim;
+pub use digest::{Chain, Digest, PageHash, page_hash};
+pub use entry::{Entry, EntryFlags, EntryKind};
+pub use error::{Error, Result};
+pub use id::ReplicaId;
+pub use key::{Folder, Key};
+pub use manifest::Manifest;
+pub use run::{DATABASE_PAGES_MAX, Run, data_pages};
+pub use text::ParseError;
+pub use time::Timestamp;
+pub use txid::Txid;

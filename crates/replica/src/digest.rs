@@ -1,0 +1,179 @@
+//! The three hashes: of a page, of a whole database, of a history.
+
+use std::fmt;
+
+use ebbtide_wal::PageNumber;
+
+use crate::ReplicaId;
+use crate::text::write_hex;
+
+/// What a page's hash is keyed with, before the page's number.
+const PAGE_DOMAIN: &[u8; 16] = b"ebbtide page\0\0\0\0";
+/// What the root of a chain is derived under.
+const GENESIS_CONTEXT: &str = "ebbtide 2026-11 chain genesis";
+
+/// The hash of one page image at one page number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PageHash([u8; 16]);
+
+/// The hash of `image` as page `number`: the first 16 bytes of BLAKE3, keyed with the number, so that the same bytes at
+/// another place hash otherwise.
+#[must_use]
+pub fn page_hash(number: PageNumber, image: &[u8]) -> PageHash {
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(PAGE_DOMAIN);
+    key[28..].copy_from_slice(&number.get().to_le_bytes());
+    let hash = blake3::keyed_hash(&key, image);
+    let (half, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
+    PageHash(*half)
+}
+
+impl PageHash {
+    /// The number of bytes of a page's hash.
+    pub const SIZE: usize = 16;
+
+    /// The hash with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> PageHash {
+        PageHash(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// The state of a whole database: the XOR of the hashes of all its pages but the lock page. A commit changes it by
+/// toggling the old hash of each page out and the new one in. It guards against accident, not against an adversary who
+/// chooses pages: the [`Chain`] vouches for it, and it is no commitment on its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 16]);
+
+impl Digest {
+    /// That of a database without pages.
+    pub const EMPTY: Digest = Digest([0; 16]);
+
+    /// With `hash` taken in if it was out, and out if it was in.
+    #[must_use]
+    pub fn toggle(self, hash: PageHash) -> Digest {
+        Digest((u128::from_ne_bytes(self.0) ^ u128::from_ne_bytes(hash.0)).to_ne_bytes())
+    }
+
+    /// The digest with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Digest {
+        Digest(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// The digest of a database with exactly these pages.
+impl FromIterator<PageHash> for Digest {
+    fn from_iter<I: IntoIterator<Item = PageHash>>(hashes: I) -> Digest {
+        hashes.into_iter().fold(Digest::EMPTY, Digest::toggle)
+    }
+}
+
+/// A whole history up to one entry: each entry's hash is keyed with the chain before it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Chain([u8; 32]);
+
+impl Chain {
+    /// That of a replica without entries.
+    #[must_use]
+    pub fn genesis(replica: ReplicaId) -> Chain {
+        Chain(blake3::derive_key(GENESIS_CONTEXT, replica.as_bytes()))
+    }
+
+    /// After one more entry, of which `record` is the row in the index, `runs` are the rows of its runs, and `detail`
+    /// is its detail.
+    #[must_use]
+    pub fn next(self, record: &[u8], runs: &[u8], detail: &[u8]) -> Chain {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(record).update(runs).update(detail);
+        Chain(*hasher.finalize().as_bytes())
+    }
+
+    /// The chain with these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Chain {
+        Chain(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+macro_rules! shown_as_hex {
+    ($($type:ident),+) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(f, &self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($type), "({})"), self)
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )+};
+}
+shown_as_hex!(PageHash, Digest, Chain);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(number: u32) -> PageNumber {
+        PageNumber::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_page_hashes_by_its_bytes_and_its_number() {
+        let image = [7; 512];
+        assert_eq!(page_hash(page(1), &image), page_hash(page(1), &image));
+        assert_ne!(page_hash(page(1), &image), page_hash(page(2), &image));
+        assert_ne!(page_hash(page(1), &image), page_hash(page(1), &[8; 512]));
+    }
+
+    #[test]
+    fn a_digest_forgets_the_order_and_what_was_toggled_twice() {
+        let hashes: Vec<PageHash> = (1..=3).map(|n| page_hash(page(n), &[0; 512])).collect();
+        let all: Digest = hashes.iter().copied().collect();
+        assert_eq!(all, hashes.iter().rev().copied().collect());
+        assert_eq!(all.toggle(hashes[1]), [hashes[0], hashes[2]].into_iter().collect());
+        assert_eq!(all.toggle(hashes[0]).toggle(hashes[1]).toggle(hashes[2]), Digest::EMPTY);
+    }
+
+    #[test]
+    fn a_chain_depends_on_the_replica_and_on_each_part() {
+        let root = Chain::genesis(ReplicaId::from_bytes([1; 16]));
+        assert_ne!(root, Chain::genesis(ReplicaId::from_bytes([2; 16])));
+        let next = root.next(b"record", b"runs", b"detail");
+        for other in [
+            root.next(b"recorD", b"runs", b"detail"),
+            root.next(b"record", b"runS", b"detail"),
+            root.next(b"record", b"runs", b"detaiL"),
+            next.next(b"record", b"runs", b"detail"),
+        ] {
+            assert_ne!(next, other);
+        }
+    }
+}

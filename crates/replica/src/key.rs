@@ -1,0 +1,210 @@
+//! The names of a replica's objects, relative to its prefix. There are no others: a name is made from numbers and read
+//! back into numbers, and never becomes a path or a request in any other way.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Txid;
+use crate::text::{ParseError, serde_as_text};
+
+/// The name of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// `ebbtide.json`: what the replica is.
+    Manifest,
+    /// `log/….seg`: the segment whose first entry this is. How many more it has, its index tells.
+    Log(Txid),
+    /// `pack/…-….seg`: the entries from `first` to `last`, merged from segments.
+    Pack {
+        /// The first entry.
+        first: Txid,
+        /// The last entry, not before `first`.
+        last: Txid,
+    },
+    /// `delta/…-….seg`: what the entries from `first` to `last` changed, as one image of each page.
+    Delta {
+        /// The first entry; the delta applies to the state before it.
+        first: Txid,
+        /// The last entry, not before `first`; the delta leads to the state after it.
+        last: Txid,
+    },
+    /// `snap/….seg`: every page as it was after this entry.
+    Snapshot(Txid),
+}
+
+/// Where the objects of one kind lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Folder {
+    /// Segments.
+    Log,
+    /// Packs.
+    Pack,
+    /// Deltas.
+    Delta,
+    /// Snapshots.
+    Snapshot,
+}
+
+/// How the name of every object but the manifest ends.
+const SUFFIX: &str = ".seg";
+/// The name of the manifest.
+const MANIFEST: &str = "ebbtide.json";
+
+impl Key {
+    /// The key with this name. Exactly the names that keys display are accepted, and nothing else.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Key> {
+        if name == MANIFEST {
+            return Some(Key::Manifest);
+        }
+        let (folder, numbers) = name.strip_suffix(SUFFIX)?.split_once('/')?;
+        match Folder::parse(folder)? {
+            Folder::Log => Some(Key::Log(Txid::from_digits(numbers)?)),
+            Folder::Snapshot => Some(Key::Snapshot(Txid::from_digits(numbers)?)),
+            Folder::Pack => parse_range(numbers).map(|(first, last)| Key::Pack { first, last }),
+            Folder::Delta => parse_range(numbers).map(|(first, last)| Key::Delta { first, last }),
+        }
+    }
+
+    /// Where it lies; the manifest lies in no folder.
+    #[must_use]
+    pub const fn folder(self) -> Option<Folder> {
+        match self {
+            Key::Manifest => None,
+            Key::Log(_) => Some(Folder::Log),
+            Key::Pack { .. } => Some(Folder::Pack),
+            Key::Delta { .. } => Some(Folder::Delta),
+            Key::Snapshot(_) => Some(Folder::Snapshot),
+        }
+    }
+}
+
+fn parse_range(numbers: &str) -> Option<(Txid, Txid)> {
+    let (first, last) = numbers.split_once('-')?;
+    let (first, last) = (Txid::from_digits(first)?, Txid::from_digits(last)?);
+    (first <= last).then_some((first, last))
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(folder) = self.folder() else { return f.write_str(MANIFEST) };
+        write!(f, "{folder}/")?;
+        match self {
+            Key::Manifest => {}
+            Key::Log(txid) | Key::Snapshot(txid) => write!(f, "{txid}")?,
+            Key::Pack { first, last } | Key::Delta { first, last } => write!(f, "{first}-{last}")?,
+        }
+        f.write_str(SUFFIX)
+    }
+}
+
+impl FromStr for Key {
+    type Err = ParseError;
+
+    fn from_str(name: &str) -> Result<Key, ParseError> {
+        Key::parse(name).ok_or_else(|| ParseError::new("the name of an object", name))
+    }
+}
+
+serde_as_text!(Key);
+
+impl Folder {
+    /// All of them.
+    pub const ALL: [Folder; 4] = [Folder::Log, Folder::Pack, Folder::Delta, Folder::Snapshot];
+
+    /// Its name, without a slash.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Folder::Log => "log",
+            Folder::Pack => "pack",
+            Folder::Delta => "delta",
+            Folder::Snapshot => "snap",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Folder> {
+        Folder::ALL.into_iter().find(|folder| folder.name() == name)
+    }
+}
+
+impl fmt::Display for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn txid(number: u64) -> Txid {
+        Txid::new(number).unwrap()
+    }
+
+    #[test]
+    fn keys_have_the_names_of_the_format() {
+        let (first, last) = (txid(0x2a), txid(0xfff));
+        for (key, name) in [
+            (Key::Manifest, "ebbtide.json"),
+            (Key::Log(first), "log/000000000000002a.seg"),
+            (Key::Pack { first, last }, "pack/000000000000002a-0000000000000fff.seg"),
+            (Key::Delta { first, last }, "delta/000000000000002a-0000000000000fff.seg"),
+            (Key::Snapshot(last), "snap/0000000000000fff.seg"),
+        ] {
+            assert_eq!(key.to_string(), name);
+            assert_eq!(Key::parse(name), Some(key));
+        }
+    }
+
+    #[test]
+    fn the_order_of_names_is_the_order_of_keys() {
+        let mut keys: Vec<Key> = [9, 1, 255, 16, u64::MAX, 10]
+            .into_iter()
+            .map(|number| Key::Log(txid(number)))
+            .collect();
+        let mut names: Vec<String> = keys.iter().map(Key::to_string).collect();
+        keys.sort();
+        names.sort();
+        assert_eq!(names, keys.iter().map(Key::to_string).collect::<Vec<_>>());
+    }
+
+    /// S21: a store may answer a listing with anything.
+    #[test]
+    fn any_other_name_is_no_key() {
+        let good = "log/000000000000002a.seg";
+        let many = format!("log/{}.seg", "0".repeat(1 << 20));
+        for name in [
+            "",
+            "/",
+            "log/",
+            "log/.seg",
+            ".seg",
+            "/log/000000000000002a.seg",
+            "log//000000000000002a.seg",
+            "log/../snap/000000000000002a.seg",
+            "log/000000000000002A.seg",
+            "log/+00000000000002a.seg",
+            "log/00000000000002a.seg",
+            "log/0000000000000000.seg",
+            "log/000000000000002a.seg\0",
+            "log/000000000000002a.seg ",
+            "log/000000000000002a.SEG",
+            "log/000000000000002a.seg.tmp",
+            "Log/000000000000002a.seg",
+            "log/000000000000002a-000000000000002b.seg",
+            "pack/000000000000002a.seg",
+            "pack/000000000000002b-000000000000002a.seg",
+            "pack/0000000000000000-000000000000002a.seg",
+            "pack/000000000000002a--00000000000002a.seg",
+            "pack/000000000000002a-000000000000002b-000000000000002c.seg",
+            "snapshot/000000000000002a.seg",
+            "ebbtide.json/",
+            "ébbtide.json",
+            &many,
+        ] {
+            assert_eq!(Key::parse(name), None, "{name}");
+        }
+        assert!(Key::parse(good).is_some());
+    }
+}

@@ -1,0 +1,136 @@
+//! `ebbtide.json`, the first object of a replica: what the rest is.
+
+use ebbtide_wal::PageSize;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, ReplicaId, Result, Timestamp};
+
+/// What a replica is, written once when it is created.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// Stands in each object too.
+    pub replica: ReplicaId,
+    /// Of the database; a database whose page size changed needs a new replica.
+    pub page_size: PageSize,
+    /// By the clock of the host that created it.
+    pub created: Timestamp,
+    /// The program and the host that created it, for people: "ebbtide 0.1.0 on db1".
+    pub created_by: String,
+}
+
+/// The JSON as it stands. Keys that are not listed here are skipped, so that later versions may add some.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    format: u32,
+    replica: ReplicaId,
+    page_size: u32,
+    created: Timestamp,
+    created_by: String,
+}
+
+/// The one key that every version has, read before the rest.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Manifest {
+    /// The version of the format that this crate reads and writes.
+    pub const FORMAT: u32 = 1;
+    /// A manifest with more bytes than this is refused unread.
+    pub const SIZE_MAX: usize = 64 * 1024;
+
+    /// As the bytes of `ebbtide.json`.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let document = Document {
+            format: Manifest::FORMAT,
+            replica: self.replica,
+            page_size: self.page_size.get(),
+            created: self.created,
+            created_by: self.created_by.clone(),
+        };
+        let mut json = serde_json::to_vec_pretty(&document).expect("text and numbers become JSON");
+        json.push(b'\n');
+        json
+    }
+
+    /// From the bytes of `ebbtide.json`.
+    pub fn from_json(json: &[u8]) -> Result<Manifest> {
+        let damaged = |why: String| Error::damaged("ebbtide.json", why);
+        if json.len() > Manifest::SIZE_MAX {
+            return Err(damaged(format!("it has {} bytes, more than any manifest", json.len())));
+        }
+        let Format { format } =
+            serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
+        if format > Manifest::FORMAT {
+            return Err(Error::newer(
+                "ebbtide.json",
+                format!("format {format}, and this version reads format {}", Manifest::FORMAT),
+            ));
+        }
+        if format != Manifest::FORMAT {
+            return Err(damaged(format!("there is no format {format}")));
+        }
+        let document: Document =
+            serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
+        let page_size = PageSize::new(document.page_size)
+            .ok_or_else(|| damaged(format!("there is no page size {}", document.page_size)))?;
+        Ok(Manifest {
+            replica: document.replica,
+            page_size,
+            created: document.created,
+            created_by: document.created_by,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Manifest {
+        Manifest {
+            replica: ReplicaId::from_bytes([0xab; 16]),
+            page_size: PageSize::new(4096).unwrap(),
+            created: Timestamp::from_micros(1_795_253_400_000_000).unwrap(),
+            created_by: "ebbtide 0.1.0 on db1".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_manifest_reads_back_what_it_writes() {
+        assert_eq!(Manifest::from_json(&sample().to_json()).unwrap(), sample());
+    }
+
+    #[test]
+    fn unknown_keys_are_skipped_but_a_newer_format_is_refused_by_name() {
+        let json = String::from_utf8(sample().to_json()).unwrap();
+        let more = json.replacen('{', "{\"colour\": [1, 2],", 1);
+        assert_eq!(Manifest::from_json(more.as_bytes()).unwrap(), sample());
+        let error = Manifest::from_json(br#"{"format": 2, "all": "else is new"}"#).unwrap_err();
+        assert!(matches!(error, Error::Newer { .. }), "{error}");
+        assert!(error.to_string().contains("format 2"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_refused() {
+        let json = String::from_utf8(sample().to_json()).unwrap();
+        let mut long = json.clone().into_bytes();
+        long.resize(Manifest::SIZE_MAX + 1, b' ');
+        for bytes in [
+            &b""[..],
+            b"null",
+            b"{}",
+            b"\xff",
+            &long,
+            json.replace("4096", "4097").as_bytes(),
+            json.replace("\"format\": 1", "\"format\": 0").as_bytes(),
+            json.replace("abab", "").as_bytes(),
+            json.replace("2026-11", "2026-13").as_bytes(),
+        ] {
+            let error = Manifest::from_json(bytes).unwrap_err();
+            assert!(matches!(error, Error::Damaged { .. }), "{error}");
+        }
+    }
+}
