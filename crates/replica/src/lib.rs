@@ -13,6 +13,7 @@
 //!   its `parse`, and no limit is the input's to choose.
 
 pub mod container;
+pub mod state;
 
 mod claim;
 mod digest;
