@@ -1,1 +1,11 @@
 //! For tests only: SQLite workloads, an S3 server in this process, faulty stores.
+
+pub mod oracle;
+pub mod process;
+mod random;
+mod seeds;
+pub mod workload;
+pub mod writer;
+
+pub use random::Random;
+pub use seeds::for_each_seed;

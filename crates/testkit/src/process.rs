@@ -1,0 +1,232 @@
+//! Other processes: started, listened to line by line, signalled, measured, and never left behind.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A process of a test. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    stdin: Option<ChildStdin>,
+}
+
+/// Which of a process's outputs is listened to. The other one goes where the test's own goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Where results go.
+    Stdout,
+    /// Where logs go.
+    Stderr,
+}
+
+/// Processor time and memory of a process, so far.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    /// In user and kernel together.
+    pub processor: Duration,
+    /// The most that was resident at once.
+    pub resident_bytes_max: u64,
+    /// Open file descriptors.
+    pub descriptors: usize,
+}
+
+impl Process {
+    /// Starts `command`, whose standard input stays open until this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start(command: &mut Command, output: Output) -> io::Result<Process> {
+        command.stdin(Stdio::piped());
+        match output {
+            Output::Stdout => command.stdout(Stdio::piped()),
+            Output::Stderr => command.stderr(Stdio::piped()),
+        };
+        let mut child = command.spawn()?;
+        let stdin = child.stdin.take();
+        let lines = match output {
+            Output::Stdout => child.stdout.take().map(listen),
+            Output::Stderr => child.stderr.take().map(listen),
+        };
+        let lines = lines.expect("the output was asked to be a pipe");
+        Ok(Process { child, lines, stdin })
+    }
+
+    /// The next line, or `None` once the output is closed.
+    ///
+    /// # Panics
+    ///
+    /// When none comes within `patience`.
+    pub fn line(&self, patience: Duration) -> Option<String> {
+        match self.lines.recv_timeout(patience) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("process {} said nothing for {patience:?}", self.id())
+            }
+        }
+    }
+
+    /// The first line that has `text` in it.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come within `patience`, or the output is closed before.
+    pub fn line_with(&self, text: &str, patience: Duration) -> String {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.line(left) {
+                Some(line) if line.contains(text) => return line,
+                Some(_) => {}
+                None => panic!("process {} ended before it said {text:?}", self.id()),
+            }
+        }
+    }
+
+    /// What it has said and nobody has asked for yet.
+    pub fn lines_so_far(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Sends a signal. SIGSTOP and SIGCONT freeze and thaw it.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone and has been waited for.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let id = i32::try_from(self.id()).expect("a process's id is a pid_t");
+        Ok(kill(Pid::from_raw(id), signal)?)
+    }
+
+    /// SIGKILL. Hands back everything that it had still said, to the last whole line.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be killed or waited for.
+    pub fn kill(mut self) -> io::Result<Vec<String>> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(self.lines.iter().collect())
+    }
+
+    /// Closes its standard input and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be waited for, or has not ended within `patience`.
+    pub fn wait(&mut self, patience: Duration) -> io::Result<ExitStatus> {
+        drop(self.stdin.take());
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                let what = format!("process {} still runs after {patience:?}", self.id());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// What it has used so far.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn usage(&self) -> io::Result<Usage> {
+        let folder = format!("/proc/{}", self.id());
+        let processor = processor_time(&fs::read_to_string(format!("{folder}/stat"))?);
+        let resident = resident_max(&fs::read_to_string(format!("{folder}/status"))?);
+        let descriptors = fs::read_dir(format!("{folder}/fd"))?.count();
+        let missing = || io::Error::other(format!("{folder} is not as proc(5) has it"));
+        Ok(Usage {
+            processor: processor.ok_or_else(missing)?,
+            resident_bytes_max: resident.ok_or_else(missing)?,
+            descriptors,
+        })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may be gone already, and has been waited for then; nothing is lost if either call says so.
+        self.child.kill().and_then(|()| self.child.wait()).ok();
+    }
+}
+
+/// Lines go through a thread, so that a process never waits for its test and a test can wait with a deadline.
+fn listen(output: impl io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        let mut output = BufReader::new(output);
+        let mut line = String::new();
+        // A line without its end is what a killed process left of one.
+        while output.read_line(&mut line).is_ok() && line.ends_with('\n') {
+            if sender.send(line.trim_end().to_owned()).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    receiver
+}
+
+/// Fields 14 and 15 of `stat`, counted after the name in parentheses, in hundredths of a second (proc(5)).
+fn processor_time(stat: &str) -> Option<Duration> {
+    let fields = stat.rsplit_once(')')?.1;
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    Some(Duration::from_millis(ticks * 10))
+}
+
+fn resident_max(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn shell(script: &str) -> Process {
+        Process::start(Command::new("sh").args(["-c", script]), Output::Stdout).unwrap()
+    }
+
+    #[test]
+    fn a_process_is_heard_measured_and_waited_for() {
+        let mut process = shell("echo one; echo two; read line; exit 7");
+        assert_eq!(process.line_with("two", PATIENCE), "two");
+        assert!(process.usage().unwrap().resident_bytes_max > 0);
+        assert_eq!(process.wait(PATIENCE).unwrap().code(), Some(7));
+        assert_eq!(process.line(PATIENCE), None);
+    }
+
+    #[test]
+    fn a_killed_process_leaves_what_it_had_said() {
+        let process = shell("echo one; echo two; read line; echo never");
+        assert_eq!(process.line(PATIENCE).as_deref(), Some("one"));
+        process.signal(Signal::SIGSTOP).unwrap();
+        process.signal(Signal::SIGCONT).unwrap();
+        assert_eq!(process.line(PATIENCE).as_deref(), Some("two"));
+        assert_eq!(process.kill().unwrap(), Vec::<String>::new());
+    }
+}
