@@ -37,8 +37,8 @@ pub mod lock {
 pub struct Index {
     /// Counts commits; recovery sets it back.
     pub changes: u32,
-    /// The size of the database's pages.
-    pub page_size: PageSize,
+    /// The size of the database's pages; nothing while the log is empty and nobody has said.
+    pub page_size: Option<PageSize>,
     /// The last committed frame; 0 when the log is empty.
     pub frames: u32,
     /// The size of the database in pages as of that frame.
@@ -99,7 +99,10 @@ impl Index {
             return Err(IndexError::Checksum);
         }
         let size = u16::from_ne_bytes([bytes[14], bytes[15]]);
-        let page_size = PageSize::from_database_header(size).ok_or(IndexError::PageSize(size))?;
+        let page_size = PageSize::from_database_header(size);
+        if page_size.is_none() && size != 0 {
+            return Err(IndexError::PageSize(size));
+        }
         let mut salts = Salts::default();
         salts.0.copy_from_slice(&bytes[32..40]);
         let mark = |at: usize| Some(word(at)).filter(|&mark| mark != MARK_UNUSED);
@@ -170,7 +173,7 @@ mod tests {
     fn what_a_writer_published_is_read() {
         let index = Index::parse(&sample()).unwrap();
         assert_eq!((index.frames, index.database_pages, index.backfilled), (7, 100, 3));
-        assert_eq!(index.page_size, PageSize::MAX);
+        assert_eq!(index.page_size, Some(PageSize::MAX));
         assert_eq!(index.read_marks, [Some(0), Some(7), None, None, None]);
         assert!(!index.is_backfilled());
     }

@@ -1,0 +1,91 @@
+//! The barrier: writers are stopped for as long as it takes to copy the last few frames back, so that the log of a
+//! database that is written without a pause can begin anew.
+//!
+//! The write lock is asked for in a tight loop: a saturating writer gives it up for a few microseconds at a time, and
+//! SQLite's busy handler would sleep through every one of them.
+
+use std::time::Instant;
+
+use crate::connection::{Checkpointed, Connection, Mode};
+use crate::error::Error;
+use crate::follower::{CaptureError, Follower};
+use crate::hold::Hold;
+use crate::tail::Scratch;
+use crate::transaction::Transaction;
+
+impl Follower {
+    /// Captures everything, copies everything back, and leaves a hold that ignores the log, with the writers stopped
+    /// meanwhile.
+    ///
+    /// 1. A checkpoint without the lock, so that little is left to do with it.
+    /// 2. The write lock, on a connection of its own. Its transaction is a hold too, at the log's end.
+    /// 3. Capture to the end. The present hold ends.
+    /// 4. A checkpoint: nothing but foreign readers can keep it from the end.
+    /// 5. The next hold begins. With everything in the database it ignores the log.
+    /// 6. The write lock is given back, and the next writer begins the log anew.
+    ///
+    /// If this process is killed at any step, the kernel drops its locks, and the application goes on.
+    pub(crate) fn barrier<E>(
+        &mut self,
+        time: i64,
+        scratch: &mut Scratch,
+        sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+    ) -> Result<(), CaptureError<E>> {
+        if self.stale_checkpointer {
+            return Ok(());
+        }
+        self.run_checkpoint(Mode::Passive)?;
+        if self.barrier.is_none() {
+            self.barrier = Some(Connection::open(&self.paths.database, false)?);
+        }
+        let began = Instant::now();
+        while !self.stop_writers()? {
+            if began.elapsed() > self.limits.barrier_budget {
+                self.failed_barrier = Some(Instant::now());
+                return Ok(());
+            }
+            std::hint::spin_loop();
+        }
+        let done = self.behind_barrier(time, scratch, sink);
+        let ended = match &self.barrier {
+            Some(barrier) => barrier.end().map_err(self.sqlite("give back the write lock of")),
+            None => Ok(()),
+        };
+        let complete = done?;
+        ended?;
+        self.last_checkpoint = Instant::now();
+        self.failed_barrier = (!complete).then_some(self.last_checkpoint);
+        Ok(())
+    }
+
+    fn stop_writers(&self) -> Result<bool, Error> {
+        match &self.barrier {
+            Some(barrier) => {
+                barrier.try_begin_write().map_err(self.sqlite("take the write lock of"))
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// Steps 3 to 5; whether everything was copied back.
+    fn behind_barrier<E>(
+        &mut self,
+        time: i64,
+        scratch: &mut Scratch,
+        sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+    ) -> Result<bool, CaptureError<E>> {
+        let captured = self.capture(time, scratch, sink)?;
+        if captured.more || self.stale_checkpointer {
+            return Ok(false);
+        }
+        let before = self.shm.read(&self.paths)?;
+        self.held.end().map_err(self.sqlite("end reading"))?;
+        // The barrier's own transaction holds the log until the next hold has begun, whatever happens here.
+        let ran = self.run_checkpoint(Mode::Passive);
+        self.held.begin_read().map_err(self.sqlite("begin to read"))?;
+        let after = self.shm.read(&self.paths)?;
+        debug_assert_eq!((before.salts, before.frames), (after.salts, after.frames));
+        self.hold = Hold::between(&after, &after, self.shm.has_checkpoint_lock());
+        Ok(matches!(ran?, Checkpointed::Ran { frames, backfilled } if frames == backfilled))
+    }
+}

@@ -1,0 +1,135 @@
+//! The three files of a database, who they are, and where they lie.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use ebbtide_wal::DatabaseHeader;
+use nix::sys::statfs;
+
+use crate::error::{Error, Moved, Refusal};
+
+/// The paths of a database, its log and its wal-index.
+#[derive(Debug, Clone)]
+pub(crate) struct Paths {
+    pub(crate) database: PathBuf,
+    pub(crate) wal: PathBuf,
+    pub(crate) shm: PathBuf,
+}
+
+impl Paths {
+    pub(crate) fn of(database: &Path) -> Paths {
+        let beside = |suffix: &str| {
+            let mut name = database.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        Paths { database: database.to_owned(), wal: beside("-wal"), shm: beside("-shm") }
+    }
+
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Error {
+        Error::Refused { path: self.database.clone(), refusal }
+    }
+}
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    pub(crate) fn of(file: &File) -> io::Result<Identity> {
+        let metadata = file.metadata()?;
+        Ok(Identity { device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    pub(crate) fn at(path: &Path) -> io::Result<Identity> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(Identity { device: metadata.dev(), inode: metadata.ino() })
+    }
+
+    /// That the file at `path` is still this one.
+    pub(crate) fn check(self, path: &Path) -> Result<(), Error> {
+        let moved = |moved| Err(Error::Moved { path: path.to_owned(), moved });
+        match Identity::at(path) {
+            Ok(now) if now == self => Ok(()),
+            Ok(_) => moved(Moved::Replaced),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => moved(Moved::Deleted),
+            Err(source) => Err(Error::Io { doing: "look at", path: path.to_owned(), source }),
+        }
+    }
+}
+
+/// What the database's header says, read before any connection of ours is open on it: closing the descriptor
+/// afterwards would drop that connection's locks.
+pub(crate) fn read_header(paths: &Paths) -> Result<DatabaseHeader, Error> {
+    let path = &paths.database;
+    let file = match OpenOptions::new().read(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(paths.refuse(Refusal::Missing));
+        }
+        Err(source) => return Err(Error::Io { doing: "open", path: path.clone(), source }),
+    };
+    let io = |source| Error::Io { doing: "read", path: path.clone(), source };
+    let mut bytes = [0; 100];
+    let read = read_up_to(&file, &mut bytes, 0).map_err(io)?;
+    DatabaseHeader::parse(&bytes[..read])
+        .map_err(|reason| paths.refuse(Refusal::Unfollowable(reason)))
+}
+
+/// Refuses file systems on which shared memory or byte-range locks do not work between all who use the file.
+pub(crate) fn check_file_system(paths: &Paths) -> Result<(), Error> {
+    // From linux/magic.h and the file systems' own sources; nix names only some of them.
+    const NETWORK: [(i64, &str); 9] = [
+        (0x6969, "NFS"),
+        (0x517b, "SMB"),
+        (0xff53_4d42, "CIFS"),
+        (0xfe53_4d42, "SMB2"),
+        (0x0102_1997, "9p"),
+        (0x00c3_6400, "Ceph"),
+        (0x5346_414f, "AFS"),
+        (0x0bd0_0bd0, "Lustre"),
+        (0x6573_5546, "FUSE or virtiofs"),
+    ];
+    let folder = paths.database.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let statfs = match statfs::statfs(folder.unwrap_or(Path::new("."))) {
+        Ok(statfs) => statfs,
+        Err(nix::Error::ENOENT) => return Err(paths.refuse(Refusal::Missing)),
+        Err(errno) => {
+            let path = paths.database.clone();
+            return Err(Error::Io { doing: "find the file system of", path, source: errno.into() });
+        }
+    };
+    let kind = statfs.filesystem_type().0;
+    match NETWORK.iter().find(|&&(magic, _)| magic == kind) {
+        Some(&(_, name)) => Err(paths.refuse(Refusal::NetworkFileSystem(name))),
+        None => Ok(()),
+    }
+}
+
+/// Opens the log for reading. Nobody locks the log itself, so this descriptor may be closed at any time.
+pub(crate) fn open_wal(paths: &Paths) -> Result<File, Error> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(&paths.wal)
+        .map_err(|source| Error::Io { doing: "open", path: paths.wal.clone(), source })
+}
+
+/// Reads at `offset` until `bytes` is full or the file ends; how much was read.
+pub(crate) fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,292 @@
+//! A database that is being followed: its hold, its tail, and what was seen of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ebbtide_wal::{Index, PageSize, Position};
+
+use crate::connection::{Connection, is_busy};
+use crate::error::{Break, Error, Refusal};
+use crate::files::{Identity, Paths, check_file_system, read_header};
+use crate::handover::Handover;
+use crate::hold::{Hold, Reads};
+use crate::observed::Observed;
+use crate::policy::Limits;
+use crate::shm::Shm;
+use crate::tail::{Next, Scratch, Tail, broken};
+use crate::transaction::Transaction;
+
+/// For how long another process may have the database to itself before that counts as its mode: a recovery, a schema
+/// change or the switch to a write-ahead log takes less.
+const EXCLUSIVE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How a database is followed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether a database in rollback-journal mode is switched to a write-ahead log rather than refused.
+    pub enable_wal: bool,
+    /// Between which limits the log is kept.
+    pub limits: Limits,
+}
+
+/// Where following begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the position given: the log proves that nothing before it has changed and nothing after it is missing.
+    Resumed,
+    /// At the log's present end. What happened before is not known; an [`Image`](crate::Image) tells the state.
+    Anew,
+}
+
+/// What a capture found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Captured {
+    /// How many transactions were handed out.
+    pub transactions: usize,
+    /// Whether committed transactions are left in the log.
+    pub more: bool,
+}
+
+/// Why a capture ended: the follower's own reason, or the reader's.
+#[derive(Debug)]
+pub enum CaptureError<E> {
+    /// Following failed.
+    Follow(Error),
+    /// The reader of the transactions failed. What it did not take will be handed out again.
+    Sink(E),
+}
+
+impl<E> From<Error> for CaptureError<E> {
+    fn from(error: Error) -> CaptureError<E> {
+        CaptureError::Follow(error)
+    }
+}
+
+/// A database that is being followed.
+///
+/// The connections stand first because fields are dropped in order, and the wal-index must be closed after them.
+#[derive(Debug)]
+pub struct Follower {
+    pub(crate) held: Connection,
+    pub(crate) spare: Option<Connection>,
+    pub(crate) barrier: Option<Connection>,
+    pub(crate) shm: Shm,
+    pub(crate) paths: Paths,
+    pub(crate) database: Identity,
+    pub(crate) limits: Limits,
+    pub(crate) tail: Tail,
+    pub(crate) hold: Hold,
+    pub(crate) handover: Option<Handover>,
+    /// A generation was entered while somebody else may have been in the midst of a checkpoint (Rule 0).
+    pub(crate) stale_checkpointer: bool,
+    pub(crate) observed: Observed,
+    /// Shared with every image that is being read.
+    pub(crate) images: Arc<()>,
+    pub(crate) last_commit: Instant,
+    pub(crate) last_checkpoint: Instant,
+    pub(crate) failed_barrier: Option<Instant>,
+    pub(crate) vain_checkpoint: Option<Instant>,
+}
+
+impl Follower {
+    /// Takes hold of the database at `path` and finds out where to begin.
+    ///
+    /// `resume` is the position up to which everything was captured in an earlier run; `latest` is the time of the
+    /// last transaction then, in µs since the epoch, before which no new one will be dated.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the database cannot be followed, with the reason by name.
+    pub fn open(
+        path: &Path,
+        options: &Options,
+        resume: Option<Position>,
+        latest: i64,
+    ) -> Result<(Follower, Start), Error> {
+        let paths = Paths::of(path);
+        check_file_system(&paths)?;
+        let header = read_header(&paths)?;
+        if !header.is_wal {
+            enable_wal(&paths, options)?;
+        }
+        let held = Connection::open(path, true)?;
+        begin_patiently(&held, &paths)?;
+        let database = Identity::at(path).map_err(|source| Error::Io {
+            doing: "look at",
+            path: path.to_owned(),
+            source,
+        })?;
+        // The transaction has pinned the log before anything is read from it, and whatever the wal-index says from
+        // here on is as new as the pin or newer.
+        let mut shm = Shm::open(&paths)?;
+        shm.try_checkpoint_lock(&paths)?;
+        let index = shm.read(&paths)?;
+        let (tail, start) = match resume {
+            None => (None, Start::Anew),
+            Some(position) => (Tail::resume(&paths, &index, position)?, Start::Resumed),
+        };
+        let (tail, start) = match tail {
+            Some(tail) => (tail, start),
+            None => (Tail::at_end(&paths, &index, header.page_size)?, Start::Anew),
+        };
+        let now = Instant::now();
+        let hold = Hold::before(&index);
+        let follower = Follower {
+            held,
+            spare: None,
+            barrier: None,
+            stale_checkpointer: !shm.has_checkpoint_lock(),
+            shm,
+            paths,
+            database,
+            limits: options.limits,
+            tail,
+            hold,
+            handover: None,
+            observed: Observed::after(latest),
+            images: Arc::new(()),
+            last_commit: now,
+            last_checkpoint: now,
+            failed_barrier: None,
+            vain_checkpoint: None,
+        };
+        Ok((follower, start))
+    }
+
+    /// The path of the log, whose writes are worth waking for.
+    #[must_use]
+    pub fn wal_path(&self) -> PathBuf {
+        self.paths.wal.clone()
+    }
+
+    /// How far the log was captured.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.tail.position()
+    }
+
+    /// The size of the database's pages.
+    #[must_use]
+    pub fn page_size(&self) -> PageSize {
+        self.tail.page_size()
+    }
+
+    /// The processes other than this one whose read transactions keep the log from being begun anew.
+    #[must_use]
+    pub fn readers(&self) -> Vec<i32> {
+        self.shm.readers()
+    }
+
+    /// How many frames the log holds, and its size on disk in bytes.
+    ///
+    /// # Errors
+    /// When the wal-index cannot be read.
+    pub fn log_size(&self) -> Result<(u32, u64), Error> {
+        Ok((self.shm.read(&self.paths)?.frames, self.tail.file_bytes()))
+    }
+
+    /// Notes what is committed at `time` (µs since the epoch) without reading it; whether there is anything to capture.
+    ///
+    /// # Errors
+    /// When the wal-index cannot be read.
+    pub fn observe(&mut self, time: i64) -> Result<bool, Error> {
+        // In the midst of a publication the next look will do.
+        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(true) };
+        Ok(self.note(&index, time))
+    }
+
+    fn note(&mut self, index: &Index, time: i64) -> bool {
+        let more = !self.tail.has_read(index);
+        if more {
+            self.observed.see(index, time);
+            self.last_commit = Instant::now();
+        }
+        more
+    }
+
+    /// Hands every committed transaction that was not captured yet to `sink`, in order, until it has enough.
+    /// `sink` returns whether it wants more.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] when the log is not what SQLite says it is; what `sink` got in this call must then be thrown
+    /// away. Whatever `sink` returns.
+    pub fn capture<E>(
+        &mut self,
+        time: i64,
+        scratch: &mut Scratch,
+        mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+    ) -> Result<Captured, CaptureError<E>> {
+        let index = self.shm.read(&self.paths)?;
+        let mut transactions = 0;
+        if self.note(&index, time) {
+            if self.tail.must_enter(&index) {
+                self.enter(&index)?;
+            }
+            self.tail.read(&self.paths, &index, &mut self.observed, scratch, |transaction| {
+                let more = sink(transaction).map_err(CaptureError::Sink)?;
+                transactions += 1;
+                Ok::<_, CaptureError<E>>(if more { Next::More } else { Next::Enough })
+            })?;
+        }
+        self.finish_handover()?;
+        Ok(Captured { transactions, more: !self.tail.has_read(&index) })
+    }
+
+    /// Follows the log into the generation that `index` names.
+    fn enter(&mut self, index: &Index) -> Result<(), Error> {
+        let restarted = index.salts != self.tail.position().salts;
+        if restarted && self.hold.reads == Reads::Log {
+            return Err(broken(&self.paths, 0, Break::Restarted));
+        }
+        self.tail.enter(&self.paths, index)?;
+        // With the checkpoint lock in our hands since before the restart there is no checkpointer that could have read
+        // the wal-index before it.
+        self.stale_checkpointer |= !self.shm.has_checkpoint_lock();
+        Ok(())
+    }
+
+    /// That the files are still those which were opened. Cheap; asked about once a second.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] when one was deleted or replaced: what the application writes now goes elsewhere.
+    pub fn check_files(&self) -> Result<(), Error> {
+        self.database.check(&self.paths.database)?;
+        self.shm.identity().check(&self.paths.shm)?;
+        self.tail.identity().check(&self.paths.wal)
+    }
+}
+
+/// Switches a database to a write-ahead log, if that was asked for.
+fn enable_wal(paths: &Paths, options: &Options) -> Result<(), Error> {
+    if !options.enable_wal {
+        return Err(paths.refuse(Refusal::RollbackJournal));
+    }
+    let connection = Connection::open(&paths.database, false)?;
+    match connection.enable_wal() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(paths.refuse(Refusal::RollbackJournal)),
+        Err(error) if is_busy(&error) => Err(paths.refuse(Refusal::Exclusive)),
+        Err(source) => {
+            let path = paths.database.clone();
+            Err(Error::Sqlite { doing: "switch to a write-ahead log:", path, source })
+        }
+    }
+}
+
+/// Begins the first read transaction, waiting out a recovery or a schema change.
+fn begin_patiently(connection: &Connection, paths: &Paths) -> Result<(), Error> {
+    let deadline = Instant::now() + EXCLUSIVE_PATIENCE;
+    loop {
+        match connection.begin_read() {
+            Ok(()) => return Ok(()),
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) if is_busy(&error) => return Err(paths.refuse(Refusal::Exclusive)),
+            Err(source) => {
+                let path = paths.database.clone();
+                return Err(Error::Sqlite { doing: "begin to read", path, source });
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Moving the hold along: the next one begins, what was committed by then is captured, the old one ends; and the
+//! checkpoints in between.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ebbtide_wal::Index;
+
+use crate::connection::{Checkpointed, Connection, Mode, is_busy};
+use crate::error::Error;
+use crate::follower::{CaptureError, Follower};
+use crate::hold::{Hold, Reads};
+use crate::policy::{Action, Situation, decide};
+use crate::tail::{Mark, Scratch};
+use crate::transaction::Transaction;
+
+/// The next hold, which has begun, and what must be captured before the present one may end.
+#[derive(Debug)]
+pub(crate) struct Handover {
+    hold: Hold,
+    pub(crate) until: Mark,
+}
+
+impl Follower {
+    /// Does what the log needs now, at most one thing; what it did.
+    ///
+    /// `durable` says that the store has confirmed everything up to [`Follower::position`]. A barrier captures what is
+    /// left through `sink`, which has to take it all.
+    ///
+    /// # Errors
+    /// As [`Follower::capture`].
+    pub fn maintain<E>(
+        &mut self,
+        time: i64,
+        durable: bool,
+        scratch: &mut Scratch,
+        sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+    ) -> Result<Action, CaptureError<E>> {
+        self.shm.try_checkpoint_lock(&self.paths)?;
+        self.stale_checkpointer &= !self.shm.has_checkpoint_lock();
+        self.finish_handover()?;
+        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(Action::Wait) };
+        let action = decide(&self.situation(&index, durable), &self.limits);
+        match action {
+            Action::Wait => {}
+            Action::HandOver => self.begin_handover()?,
+            Action::Checkpoint => self.checkpoint(&index)?,
+            Action::Truncate => self.truncate()?,
+            Action::Barrier => self.barrier(time, scratch, sink)?,
+        }
+        Ok(action)
+    }
+
+    fn situation(&self, index: &Index, durable: bool) -> Situation {
+        let ignores_log = self.hold.reads == Reads::DatabaseOnly;
+        Situation {
+            frames: index.frames,
+            backfilled: index.backfilled,
+            held_frames: self.hold.frames(index),
+            ignores_log,
+            handing_over: self.handover.is_some(),
+            captured: self.tail.has_read(index),
+            durable,
+            imaging: Arc::strong_count(&self.images) > 1,
+            quiet: self.last_commit.elapsed(),
+            since_checkpoint: self.last_checkpoint.elapsed(),
+            since_failed_barrier: since(self.failed_barrier),
+            since_vain_checkpoint: since(self.vain_checkpoint),
+            file_bytes: self.tail.file_bytes(),
+        }
+    }
+
+    /// The connection that holds nothing just now.
+    pub(crate) fn spare(&mut self) -> Result<&Connection, Error> {
+        if self.spare.is_none() {
+            self.spare = Some(Connection::open(&self.paths.database, true)?);
+        }
+        Ok(self.spare.as_ref().expect("it was just opened"))
+    }
+
+    pub(crate) fn sqlite(&self, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+        let path = self.paths.database.clone();
+        move |source| Error::Sqlite { doing, path, source }
+    }
+
+    /// Step 1: the next hold begins. From here on both hold the log.
+    fn begin_handover(&mut self) -> Result<(), Error> {
+        let before = self.shm.read(&self.paths)?;
+        match self.spare()?.begin_read() {
+            Ok(()) => {}
+            Err(error) if is_busy(&error) => return Ok(()),
+            Err(error) => return Err(self.sqlite("begin to read")(error)),
+        }
+        let after = self.shm.read(&self.paths)?;
+        let hold = Hold::between(&before, &after, self.shm.has_checkpoint_lock());
+        let until = self.tail.mark(&after);
+        self.handover = Some(Handover { hold, until });
+        self.finish_handover()
+    }
+
+    /// Step 2: once everything that was committed when the next hold began is captured, the present one ends.
+    pub(crate) fn finish_handover(&mut self) -> Result<(), Error> {
+        let Some(next) = &self.handover else { return Ok(()) };
+        if !self.tail.covers(next.until) || self.stale_checkpointer {
+            return Ok(());
+        }
+        self.held.end().map_err(self.sqlite("end reading"))?;
+        self.hold = next.hold;
+        self.handover = None;
+        if let Some(spare) = &mut self.spare {
+            std::mem::swap(&mut self.held, spare);
+        }
+        Ok(())
+    }
+
+    /// Copies back what the hold lets through.
+    fn checkpoint(&mut self, before: &Index) -> Result<(), Error> {
+        let ran = self.run_checkpoint(Mode::Passive)?;
+        let now = Instant::now();
+        self.last_checkpoint = now;
+        let further = matches!(ran, Checkpointed::Ran { backfilled, .. }
+            if backfilled > before.backfilled);
+        self.vain_checkpoint = (!further).then_some(now);
+        Ok(())
+    }
+
+    /// Cuts the log's file. SQLite needs every reader to ignore the log for that, ours does; nothing is left to copy.
+    fn truncate(&mut self) -> Result<(), Error> {
+        self.run_checkpoint(Mode::Truncate)?;
+        self.last_commit = Instant::now();
+        Ok(())
+    }
+
+    /// Runs a checkpoint on the connection that holds nothing, and takes the checkpoint lock, which it drops, again.
+    pub(crate) fn run_checkpoint(&mut self, mode: Mode) -> Result<Checkpointed, Error> {
+        let ran = self.spare()?.checkpoint(mode);
+        self.shm.dropped_checkpoint_lock();
+        self.shm.try_checkpoint_lock(&self.paths)?;
+        ran.map_err(self.sqlite("checkpoint"))
+    }
+}
+
+fn since(then: Option<Instant>) -> Option<Duration> {
+    then.map(|then| then.elapsed())
+}

@@ -1,0 +1,247 @@
+//! The whole database as of one position of its log, read beside its writers.
+//!
+//! A page is the newest frame at or before the position, or else what stands in the database's file. That is safe
+//! beside a checkpoint, which may be overwriting the file's page at this moment: it copies back only frames that every
+//! reader may see, and for each of those pages the frame in the log is taken, never the file. It is safe beside writers,
+//! because the log cannot be begun anew while the image's own read transaction lasts; or, if that ignores the log,
+//! because the file then stands still.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ebbtide_wal::{
+    Cursor, Index, PageNumber, PageSize, Position, frame_bytes, frame_offset, lock_page,
+};
+
+use crate::connection::Connection;
+use crate::error::{Break, Error};
+use crate::files::{Paths, open_wal, read_up_to};
+use crate::follower::Follower;
+use crate::sqlite_file;
+use crate::tail::{Mark, Tail, WINDOW_BYTES, broken, read_header};
+use crate::transaction::{Located, newest};
+
+/// A read transaction that will serve an image, once everything committed when it began is captured.
+#[derive(Debug)]
+pub struct ImagePin {
+    connection: Connection,
+    end: Index,
+    until: Mark,
+    token: Arc<()>,
+}
+
+/// A database as of one position of its log.
+#[derive(Debug)]
+pub struct Image {
+    connection: Connection,
+    wal: File,
+    paths: Paths,
+    page_size: PageSize,
+    database_pages: u32,
+    position: Position,
+    /// The pages that the log has, and where; ascending.
+    logged: Vec<Located>,
+    /// Tells the follower that the log is held for this.
+    _token: Arc<()>,
+}
+
+impl Follower {
+    /// Begins a read transaction for an image.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn pin_image(&mut self) -> Result<ImagePin, Error> {
+        let connection = Connection::open(&self.paths.database, true)?;
+        connection.begin_read().map_err(self.sqlite("begin to read"))?;
+        let end = self.shm.read(&self.paths)?;
+        let until = self.tail.mark(&end);
+        Ok(ImagePin { connection, end, until, token: Arc::clone(&self.images) })
+    }
+
+    /// Gives up the history before the pin: the next transaction captured is the first after it. For a start that
+    /// could not resume.
+    ///
+    /// # Errors
+    /// When the log's end cannot be proved.
+    pub fn skip_to(&mut self, pin: &mut ImagePin) -> Result<(), Error> {
+        self.tail = Tail::at_end(&self.paths, &pin.end, self.tail.page_size())?;
+        pin.until = self.tail.mark(&pin.end);
+        // Whatever a handover was waiting for came before.
+        if let Some(next) = &mut self.handover {
+            next.until = self.tail.mark(&pin.end);
+        }
+        self.finish_handover()
+    }
+
+    /// The database as of [`Follower::position`], if that covers what was committed when the pin was made; else the
+    /// pin again.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or is not what it was.
+    pub fn image(&mut self, pin: ImagePin) -> Result<Result<Image, ImagePin>, Error> {
+        let position = self.tail.position();
+        if !self.tail.covers(pin.until) {
+            return Ok(Err(pin));
+        }
+        let wal = open_wal(&self.paths)?;
+        let logged = logged_pages(&wal, &self.paths, position, self.tail.page_size())?;
+        let database_pages = match (self.tail.database_pages(), position.frame) {
+            (0, _) | (_, 0) => {
+                page_count(&pin.connection).map_err(self.sqlite("count the pages of"))?
+            }
+            (pages, _) => pages,
+        };
+        let mut image = Image {
+            connection: pin.connection,
+            wal,
+            paths: self.paths.clone(),
+            page_size: self.tail.page_size(),
+            database_pages,
+            position,
+            logged,
+            _token: pin.token,
+        };
+        image.logged.retain(|&(page, _)| page.get() <= database_pages);
+        Ok(Ok(image))
+    }
+}
+
+impl Image {
+    /// The position of the log whose state this is.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The size of the database in pages.
+    #[must_use]
+    pub fn database_pages(&self) -> u32 {
+        self.database_pages
+    }
+
+    /// The size of the pages.
+    #[must_use]
+    pub fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+
+    /// Hands every page to `each` in ascending order, without the page of the locks.
+    ///
+    /// # Errors
+    /// Whatever `each` returns, or what goes wrong while reading.
+    pub fn for_each_page<E: From<Error>>(
+        &self,
+        mut each: impl FnMut(PageNumber, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let size = self.page_size;
+        let at_once = u32::try_from(WINDOW_BYTES / size.bytes()).unwrap_or(1).max(1);
+        let mut buffer = vec![0; at_once as usize * size.bytes()];
+        let mut first = 1;
+        while first <= self.database_pages {
+            let last = self.database_pages.min(first + (at_once - 1));
+            let pages = &mut buffer[..(last - first + 1) as usize * size.bytes()];
+            self.read_pages(first..last + 1, pages)?;
+            for (number, image) in (first..=last).zip(pages.chunks_exact(size.bytes())) {
+                match PageNumber::new(number) {
+                    Some(page) if page != lock_page(size) => each(page, image)?,
+                    _ => {}
+                }
+            }
+            first = last + 1;
+        }
+        Ok(())
+    }
+
+    /// The pages of a range: the file first, then over it what the log has.
+    fn read_pages(&self, range: Range<u32>, pages: &mut [u8]) -> Result<(), Error> {
+        let size = self.page_size;
+        let offset = i64::from(range.start - 1) * i64::from(size.get());
+        sqlite_file::read(self.connection.sqlite(), offset, pages).map_err(|code| {
+            let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            Error::Sqlite { doing: "read", path: self.paths.database.clone(), source }
+        })?;
+        let from = self.logged.partition_point(|&(page, _)| page.get() < range.start);
+        for &(page, frame) in &self.logged[from..] {
+            if page.get() >= range.end {
+                break;
+            }
+            let at = (page.get() - range.start) as usize * size.bytes();
+            let image = &mut pages[at..at + size.bytes()];
+            let offset = frame_offset(frame, size).unwrap_or(0) + 24;
+            let read = read_up_to(&self.wal, image, offset).map_err(|source| Error::Io {
+                doing: "read",
+                path: self.paths.wal.clone(),
+                source,
+            })?;
+            if read < image.len() {
+                return Err(broken(&self.paths, frame, Break::Rewound));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which pages the log has up to `position`, with the chain proved from its start. A log that is of another generation
+/// by now has none: it could only be begun anew because all of `position`'s generation was in the database.
+fn logged_pages(
+    wal: &File,
+    paths: &Paths,
+    position: Position,
+    size: PageSize,
+) -> Result<Vec<Located>, Error> {
+    let index = |salts| Index {
+        changes: 0,
+        page_size: Some(size),
+        frames: position.frame,
+        database_pages: 0,
+        checksum: position.checksum,
+        salts,
+        backfilled: 0,
+        backfill_attempted: 0,
+        read_marks: [None; 5],
+    };
+    if position.frame == 0 {
+        return Ok(Vec::new());
+    }
+    let Ok(header) = read_header(wal, paths, &index(position.salts)) else {
+        return Ok(Vec::new());
+    };
+    let mut cursor = Cursor::start(&header);
+    let mut pages = Vec::new();
+    let whole = usize::try_from(frame_bytes(size)).unwrap_or(usize::MAX);
+    let mut window = vec![0; (WINDOW_BYTES / whole).max(1) * whole];
+    while cursor.position().frame < position.frame {
+        let offset = frame_offset(cursor.position().frame + 1, size).unwrap_or(0);
+        let left = (position.frame - cursor.position().frame) as usize;
+        let wanted = window.len().min(left.saturating_mul(whole));
+        let read = read_up_to(wal, &mut window[..wanted], offset).map_err(|source| Error::Io {
+            doing: "read",
+            path: paths.wal.clone(),
+            source,
+        })?;
+        let before = cursor.position().frame;
+        for bytes in window[..read].chunks(whole) {
+            match cursor.advance(bytes) {
+                Ok(frame) => pages.push((frame.page, frame.number)),
+                // Begun anew while it was being read.
+                Err(_) if read_header(wal, paths, &index(position.salts)).is_err() => {
+                    return Ok(Vec::new());
+                }
+                Err(stop) => return Err(broken(paths, before + 1, Break::Frame(stop))),
+            }
+        }
+        if cursor.position().frame == before {
+            return Err(broken(paths, before + 1, Break::Rewound));
+        }
+    }
+    if cursor.position() != position {
+        return Err(broken(paths, position.frame, Break::LastFrame));
+    }
+    newest(&mut pages, u32::MAX);
+    Ok(pages)
+}
+
+fn page_count(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.sqlite().pragma_query_value(None, "page_count", |row| row.get(0))
+}

@@ -1,0 +1,100 @@
+//! When commits were seen. Their pages may wait in the log; their times may not.
+
+use std::collections::VecDeque;
+
+use ebbtide_wal::{Index, Salts};
+
+/// How many sightings are kept: more than that and the oldest commits that still wait share a later time.
+const SIGHTINGS_MAX: usize = 65_536;
+
+/// The log's end at a moment.
+#[derive(Debug, Clone, Copy)]
+struct Sighting {
+    salts: Salts,
+    frames: u32,
+    time: i64,
+}
+
+/// The ends of the log that were seen and not yet captured, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    sightings: VecDeque<Sighting>,
+    latest: i64,
+}
+
+impl Observed {
+    /// Nothing yet, in a history whose last time was `latest`, in µs since the epoch.
+    pub(crate) fn after(latest: i64) -> Observed {
+        Observed { sightings: VecDeque::new(), latest }
+    }
+
+    /// The log ends as `index` says at `time`. A clock that runs backwards is taken to stand still.
+    pub(crate) fn see(&mut self, index: &Index, time: i64) {
+        let time = time.max(self.latest);
+        let known = self.sightings.back();
+        if known.is_some_and(|last| last.salts == index.salts && last.frames == index.frames) {
+            return;
+        }
+        self.latest = time;
+        if self.sightings.len() == SIGHTINGS_MAX {
+            self.sightings.pop_front();
+        }
+        self.sightings.push_back(Sighting { salts: index.salts, frames: index.frames, time });
+    }
+
+    /// When the commit that ends at `frame` of generation `salts` was seen: the first sighting that covers it.
+    /// Sightings before it will not be asked for again.
+    pub(crate) fn time_of(&mut self, salts: Salts, frame: u32) -> i64 {
+        while let Some(first) = self.sightings.front() {
+            if first.salts == salts && first.frames >= frame {
+                return first.time;
+            }
+            self.sightings.pop_front();
+        }
+        self.latest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ebbtide_wal::{Checksum, PageSize};
+
+    use super::*;
+
+    fn index(salt: u8, frames: u32) -> Index {
+        Index {
+            changes: 0,
+            page_size: Some(PageSize::MIN),
+            frames,
+            database_pages: 1,
+            checksum: Checksum::default(),
+            salts: Salts([salt; 8]),
+            backfilled: 0,
+            backfill_attempted: 0,
+            read_marks: [None; 5],
+        }
+    }
+
+    #[test]
+    fn each_commit_has_the_time_of_the_first_sighting_that_covers_it() {
+        let mut observed = Observed::after(5);
+        observed.see(&index(1, 3), 10);
+        observed.see(&index(1, 3), 11);
+        observed.see(&index(1, 9), 20);
+        observed.see(&index(2, 2), 30);
+        let times: Vec<i64> = [(1, 1), (1, 3), (1, 4), (1, 9), (2, 2)]
+            .map(|(salt, frame)| observed.time_of(Salts([salt; 8]), frame))
+            .to_vec();
+        assert_eq!(times, [10, 10, 20, 20, 30]);
+    }
+
+    #[test]
+    fn times_never_run_backwards() {
+        let mut observed = Observed::after(100);
+        observed.see(&index(1, 1), 50);
+        observed.see(&index(1, 2), 120);
+        observed.see(&index(1, 3), 110);
+        let times = [1, 2, 3].map(|frame| observed.time_of(Salts([1; 8]), frame));
+        assert_eq!(times, [100, 120, 120]);
+    }
+}

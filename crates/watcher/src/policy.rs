@@ -1,0 +1,202 @@
+//! When to move the hold, to checkpoint, to stop the writers for a moment, to cut the log: a function from what is
+//! seen to what is done.
+//!
+//! The application's own autocheckpoints find the checkpoint lock taken, so the log is ours to keep short. Three means,
+//! from the gentlest on:
+//!
+//! - *Checkpoint*: with the hold at the log's end, copy everything back, and hand the hold over again. If nobody wrote
+//!   meanwhile the new hold ignores the log, and the next writer begins it anew. Takes no lock that a writer needs.
+//! - *Barrier*: a saturating writer never pauses long enough for that, so take the write lock for as long as it takes
+//!   to copy the last few frames.
+//! - *Truncate*: a restarted log is written from its start again but its file never shrinks, so once the database is
+//!   idle cut it.
+
+use std::time::Duration;
+
+/// The limits between which the log is kept. Frames are of whatever size the database's pages are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// From how many frames on the log is checkpointed; SQLite's own default is 1,000.
+    pub checkpoint_frames: u32,
+    /// After how long even fewer are.
+    pub checkpoint_interval: Duration,
+    /// From how many frames on writers are stopped for it, and it is done before the store has confirmed everything.
+    pub barrier_frames: u32,
+    /// How long writers may be kept waiting for the write lock to be taken and given back.
+    pub barrier_budget: Duration,
+    /// From which size on an idle database's log is cut, in bytes.
+    pub truncate_bytes: u64,
+    /// For how long a database without commits counts as idle.
+    pub idle: Duration,
+}
+
+/// What is seen when the policy is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Situation {
+    /// Frames in the log.
+    pub frames: u32,
+    /// How many of them are in the database.
+    pub backfilled: u32,
+    /// Up to which frame the hold lets a checkpoint go; all of them if the hold ignores the log.
+    pub held_frames: u32,
+    /// Whether the hold ignores the log, so that a writer may begin it anew.
+    pub ignores_log: bool,
+    /// Whether a hold is being handed over, waiting for what was committed before it.
+    pub handing_over: bool,
+    /// Whether everything committed has been captured.
+    pub captured: bool,
+    /// Whether the store has confirmed everything captured.
+    pub durable: bool,
+    /// Whether somebody reads an image of the database, which holds the log too.
+    pub imaging: bool,
+    /// Since the last commit was seen.
+    pub quiet: Duration,
+    /// Since the last checkpoint.
+    pub since_checkpoint: Duration,
+    /// Since a barrier last failed, if it did.
+    pub since_failed_barrier: Option<Duration>,
+    /// Since a checkpoint last came no further than the one before it, if one did.
+    pub since_vain_checkpoint: Option<Duration>,
+    /// The length of the log's file.
+    pub file_bytes: u64,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Wait,
+    /// Begin a second hold at the log's end.
+    HandOver,
+    /// Copy back what the hold lets through.
+    Checkpoint,
+    /// Stop the writers and copy back everything.
+    Barrier,
+    /// Cut the log's file to nothing.
+    Truncate,
+}
+
+/// After a barrier that could not get the lock, or a checkpoint that found a reader in its way, how long until the next.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Chooses the next action. Pure: the same situation always has the same answer.
+#[must_use]
+pub fn decide(now: &Situation, limits: &Limits) -> Action {
+    if now.handing_over {
+        return Action::Wait;
+    }
+    let backlog = now.frames - now.backfilled.min(now.frames);
+    if backlog == 0 {
+        let cut = now.file_bytes >= limits.truncate_bytes && now.quiet >= limits.idle;
+        return match (now.frames > 0 && !now.ignores_log, cut && !now.imaging) {
+            // Everything is in the database: let the next writer begin the log anew.
+            (true, _) if now.captured => Action::HandOver,
+            (false, true) if now.captured && now.durable => Action::Truncate,
+            _ => Action::Wait,
+        };
+    }
+    let pressing = now.frames >= limits.barrier_frames;
+    let due = now.frames >= limits.checkpoint_frames
+        || now.since_checkpoint >= limits.checkpoint_interval;
+    if !(pressing || due && now.durable) {
+        return Action::Wait;
+    }
+    let rested = |since: Option<Duration>| since.is_none_or(|since| since >= PAUSE);
+    if pressing && rested(now.since_failed_barrier) && !now.imaging {
+        return Action::Barrier;
+    }
+    if !rested(now.since_vain_checkpoint) {
+        return Action::Wait;
+    }
+    if now.backfilled < now.held_frames.min(now.frames) {
+        return Action::Checkpoint;
+    }
+    if now.held_frames < now.frames || now.ignores_log { Action::HandOver } else { Action::Wait }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        checkpoint_frames: 1000,
+        checkpoint_interval: Duration::from_secs(60),
+        barrier_frames: 4000,
+        barrier_budget: Duration::from_millis(50),
+        truncate_bytes: 1 << 20,
+        idle: Duration::from_secs(5),
+    };
+
+    const QUIET: Situation = Situation {
+        frames: 0,
+        backfilled: 0,
+        held_frames: 0,
+        ignores_log: true,
+        handing_over: false,
+        captured: true,
+        durable: true,
+        imaging: false,
+        quiet: Duration::ZERO,
+        since_checkpoint: Duration::ZERO,
+        since_failed_barrier: None,
+        since_vain_checkpoint: None,
+        file_bytes: 0,
+    };
+
+    #[test]
+    fn a_short_log_is_left_alone() {
+        let now = Situation { frames: 999, held_frames: 10, ignores_log: false, ..QUIET };
+        assert_eq!(decide(&now, &LIMITS), Action::Wait);
+    }
+
+    #[test]
+    fn a_full_log_is_held_at_its_end_then_checkpointed_then_let_go() {
+        let full = Situation { frames: 1000, held_frames: 10, ignores_log: false, ..QUIET };
+        assert_eq!(decide(&full, &LIMITS), Action::Checkpoint);
+        let backfilled = Situation { backfilled: 10, ..full };
+        assert_eq!(decide(&backfilled, &LIMITS), Action::HandOver);
+        let held = Situation { held_frames: 1000, ..backfilled };
+        assert_eq!(decide(&held, &LIMITS), Action::Checkpoint);
+        let copied = Situation { backfilled: 1000, ..held };
+        assert_eq!(decide(&copied, &LIMITS), Action::HandOver);
+        let free = Situation { ignores_log: true, ..copied };
+        assert_eq!(decide(&free, &LIMITS), Action::Wait);
+    }
+
+    #[test]
+    fn what_the_store_has_not_confirmed_stays_in_the_log_until_the_log_presses() {
+        let full = Situation {
+            frames: 3999,
+            held_frames: 3999,
+            ignores_log: false,
+            durable: false,
+            ..QUIET
+        };
+        assert_eq!(decide(&full, &LIMITS), Action::Wait);
+        let pressing = Situation { frames: 4000, ..full };
+        assert_eq!(decide(&pressing, &LIMITS), Action::Barrier);
+        let failed = Situation { since_failed_barrier: Some(Duration::ZERO), ..pressing };
+        assert_eq!(decide(&failed, &LIMITS), Action::Checkpoint);
+    }
+
+    #[test]
+    fn an_idle_log_is_cut_once_nobody_needs_it() {
+        let idle = Situation {
+            frames: 1000,
+            backfilled: 1000,
+            held_frames: 1000,
+            quiet: Duration::from_secs(9),
+            file_bytes: 4 << 20,
+            ..QUIET
+        };
+        assert_eq!(decide(&idle, &LIMITS), Action::Truncate);
+        for busy in [
+            Situation { quiet: Duration::ZERO, ..idle },
+            Situation { imaging: true, ..idle },
+            Situation { durable: false, ..idle },
+            Situation { file_bytes: 100, ..idle },
+        ] {
+            assert_eq!(decide(&busy, &LIMITS), Action::Wait);
+        }
+    }
+}

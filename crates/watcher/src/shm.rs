@@ -1,0 +1,133 @@
+//! The wal-index as we use it: read through a descriptor of our own, and the checkpoint lock on one of its bytes.
+//!
+//! POSIX drops all of a process's locks on a file when any of its descriptors is closed, SQLite's included. So a
+//! [`Shm`] must outlive every connection to its database; [`Follower`](crate::Follower) declares it after them.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
+
+use ebbtide_wal::{INDEX_BYTES, Index, IndexError, READ_MARKS, lock};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
+
+use crate::error::{Error, Refusal};
+use crate::files::{Identity, Paths, read_up_to};
+
+/// How long a wal-index may be in the midst of a change before that is an error: a recovery of a large log takes
+/// seconds.
+const SETTLE: Duration = Duration::from_secs(30);
+
+/// The wal-index of a database that a connection of ours has open.
+#[derive(Debug)]
+pub(crate) struct Shm {
+    file: File,
+    identity: Identity,
+    checkpoint_lock: bool,
+}
+
+impl Shm {
+    /// Opens the wal-index, which a connection of ours has set up before.
+    pub(crate) fn open(paths: &Paths) -> Result<Shm, Error> {
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(&paths.shm)
+            .and_then(|file| Ok((Identity::of(&file)?, file)));
+        let (identity, file) =
+            opened.map_err(|error| paths.refuse(Refusal::Locks(error.to_string())))?;
+        Ok(Shm { file, identity, checkpoint_lock: false })
+    }
+
+    /// Which file this is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// What the wal-index says now, if it says anything: one read, no waiting.
+    pub(crate) fn peek(&self, paths: &Paths) -> Result<Result<Index, IndexError>, Error> {
+        let mut bytes = [0; INDEX_BYTES];
+        let read = read_up_to(&self.file, &mut bytes, 0).map_err(|source| Error::Io {
+            doing: "read",
+            path: paths.shm.clone(),
+            source,
+        })?;
+        Ok(Index::parse(&bytes[..read]))
+    }
+
+    /// What the wal-index says, once nobody is in the midst of changing it.
+    pub(crate) fn read(&self, paths: &Paths) -> Result<Index, Error> {
+        let mut began = None;
+        loop {
+            let reason = match self.peek(paths)? {
+                Ok(index) => return Ok(index),
+                Err(reason @ (IndexError::Version(_) | IndexError::PageSize(_))) => {
+                    return Err(paths.refuse(Refusal::WalIndex(reason)));
+                }
+                Err(reason) => reason,
+            };
+            if began.get_or_insert_with(Instant::now).elapsed() > SETTLE {
+                return Err(paths.refuse(Refusal::WalIndex(reason)));
+            }
+            // A commit is published within microseconds; a recovery takes as long as the log is.
+            match reason {
+                IndexError::Torn => std::hint::spin_loop(),
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+
+    /// Whether the checkpoint lock is ours: nobody else can then copy frames back, or be in the midst of it.
+    pub(crate) fn has_checkpoint_lock(&self) -> bool {
+        self.checkpoint_lock
+    }
+
+    /// Takes the checkpoint lock if nobody else has it. It belongs to the process, so our own connections may still
+    /// checkpoint; each that does drops it, see [`Shm::dropped_checkpoint_lock`].
+    pub(crate) fn try_checkpoint_lock(&mut self, paths: &Paths) -> Result<bool, Error> {
+        if self.checkpoint_lock {
+            return Ok(true);
+        }
+        match fcntl(&self.file, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, lock::CHECKPOINT))) {
+            Ok(_) => self.checkpoint_lock = true,
+            Err(Errno::EACCES | Errno::EAGAIN) => {}
+            Err(errno) => {
+                let path = paths.shm.clone();
+                return Err(Error::Io { doing: "lock", path, source: errno.into() });
+            }
+        }
+        Ok(self.checkpoint_lock)
+    }
+
+    /// A connection of ours has ended a checkpoint, and with it this process's lock.
+    pub(crate) fn dropped_checkpoint_lock(&mut self) {
+        self.checkpoint_lock = false;
+    }
+
+    /// The processes other than this one that keep the log from being restarted by reading from it.
+    pub(crate) fn readers(&self) -> Vec<i32> {
+        let mut readers = Vec::new();
+        for mark in 1..READ_MARKS {
+            let mut probe = byte(libc::F_WRLCK, lock::read(mark));
+            let answer = fcntl(&self.file, FcntlArg::F_GETLK(&mut probe));
+            let held = answer.is_ok() && i32::from(probe.l_type) != libc::F_UNLCK;
+            if held && !readers.contains(&probe.l_pid) {
+                readers.push(probe.l_pid);
+            }
+        }
+        readers
+    }
+}
+
+/// A lock of `kind` on one byte.
+fn byte(kind: i32, at: u64) -> libc::flock {
+    libc::flock {
+        l_type: i16::try_from(kind).expect("lock types are small"),
+        l_whence: i16::try_from(libc::SEEK_SET).expect("SEEK_SET is 0"),
+        l_start: i64::try_from(at).expect("the lock bytes are below 129"),
+        l_len: 1,
+        l_pid: 0,
+    }
+}

@@ -1,0 +1,46 @@
+//! Reads of the database's file through SQLite's own descriptor: the one place with unsafe code.
+//!
+//! A descriptor of our own would have to stay open for ever: closing it would drop the locks of every connection that
+//! this process has on the database.
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+
+use rusqlite::{Connection, ffi};
+
+/// Reads `bytes` at `offset` of the main database file, below SQLite's cache and log. Bytes beyond the end of the file
+/// read as zeros.
+#[expect(unsafe_code, reason = "sqlite3_file_control and the file's xRead have no safe wrapper")]
+pub(crate) fn read(connection: &Connection, offset: i64, bytes: &mut [u8]) -> Result<(), c_int> {
+    let length = c_int::try_from(bytes.len()).map_err(|_| ffi::SQLITE_TOOBIG)?;
+    let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
+    // SAFETY: the handle is that of an open connection, which `connection` keeps open for this call, and `&Connection`
+    // is not shared between threads (`Connection` is not `Sync`). With SQLITE_FCNTL_FILE_POINTER the argument is a
+    // pointer to a pointer to a file, which SQLite sets, or leaves null where there is none
+    // (sqlite.org/c3ref/c_fcntl_begin_atomic_write.html).
+    let code = unsafe {
+        ffi::sqlite3_file_control(
+            connection.handle(),
+            c"main".as_ptr(),
+            ffi::SQLITE_FCNTL_FILE_POINTER,
+            (&raw mut file).cast::<c_void>(),
+        )
+    };
+    if code != ffi::SQLITE_OK {
+        return Err(code);
+    }
+    // SAFETY: a non-null file from SQLITE_FCNTL_FILE_POINTER is the connection's own, valid while the connection is
+    // open; its method table is null only when it is closed. xRead fills exactly `length` bytes of the buffer or fails;
+    // on a short read it fills the rest with zeros (sqlite.org/c3ref/io_methods.html).
+    let code = unsafe {
+        let Some(methods) = file.as_ref().and_then(|file| file.pMethods.as_ref()) else {
+            return Err(ffi::SQLITE_MISUSE);
+        };
+        let Some(read) = methods.xRead else { return Err(ffi::SQLITE_MISUSE) };
+        read(file, bytes.as_mut_ptr().cast::<c_void>(), length, offset)
+    };
+    match code {
+        ffi::SQLITE_OK | ffi::SQLITE_IOERR_SHORT_READ => Ok(()),
+        code => Err(code),
+    }
+}

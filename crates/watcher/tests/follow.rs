@@ -1,0 +1,257 @@
+//! Follows a real application in another process, applies what is captured to a model of the database, and compares
+//! the model with the file byte for byte. Would catch a commit missed at a restart of the log, a phantom, a page taken
+//! from the wrong frame, and an image torn by a checkpoint.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ebbtide_wal::PageSize;
+use ebbtide_watcher::{Error, Follower, Image, Limits, Options, Scratch, Start};
+use rusqlite::Connection;
+
+const WRITER: &str = "EBBTIDE_TEST_WRITER";
+
+const LIMITS: Limits = Limits {
+    checkpoint_frames: 200,
+    checkpoint_interval: Duration::from_millis(300),
+    barrier_frames: 1500,
+    barrier_budget: Duration::from_millis(50),
+    truncate_bytes: 100_000,
+    idle: Duration::from_millis(100),
+};
+
+/// Not a test of its own: the application that the tests start, one process each.
+#[test]
+fn writer_process() {
+    let Ok(job) = std::env::var(WRITER) else { return };
+    let mut words = job.split(' ');
+    let mut word = || words.next().unwrap().to_owned();
+    let (path, seed, millis, page_size) = (word(), word(), word(), word());
+    write_at_random(
+        Path::new(&path),
+        seed.parse().unwrap(),
+        Duration::from_millis(millis.parse().unwrap()),
+        page_size.parse().unwrap(),
+    );
+}
+
+fn random(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+fn write_at_random(path: &Path, seed: u64, length: Duration, page_size: u32) {
+    let db = Connection::open(path).unwrap();
+    db.busy_timeout(Duration::from_secs(5)).unwrap();
+    let setup = format!(
+        "PRAGMA page_size={page_size}; PRAGMA auto_vacuum=FULL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
+         CREATE TABLE IF NOT EXISTS t(id INTEGER PRIMARY KEY, a, b); CREATE INDEX IF NOT EXISTS i ON t(a);"
+    );
+    db.execute_batch(&setup).unwrap();
+    db.pragma_update(None, "cache_size", 10).unwrap();
+    println!("ready");
+    std::io::stdout().flush().unwrap();
+    std::io::stdin().lock().read_line(&mut String::new()).unwrap();
+    let mut state = seed;
+    let until = Instant::now() + length;
+    while Instant::now() < until {
+        let rows = random(&mut state, 20) + 1;
+        let mut sql = String::from("BEGIN IMMEDIATE;");
+        for _ in 0..rows {
+            let (key, size) = (random(&mut state, 3000), random(&mut state, 3000));
+            sql += &match random(&mut state, 4) {
+                0 => format!("DELETE FROM t WHERE id BETWEEN {key} AND {key}+9;"),
+                _ => format!("REPLACE INTO t VALUES({key}, random(), randomblob({size}));"),
+            };
+        }
+        sql += if random(&mut state, 12) == 0 { "ROLLBACK" } else { "COMMIT" };
+        db.execute_batch(&sql).unwrap();
+        match random(&mut state, 400) {
+            0 => db.execute_batch("VACUUM").unwrap(),
+            1..4 => {
+                let mode =
+                    ["PASSIVE", "FULL", "RESTART", "TRUNCATE"][random(&mut state, 4) as usize];
+                db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).unwrap();
+            }
+            4..20 => std::thread::sleep(Duration::from_millis(random(&mut state, 150))),
+            20..30 => {
+                db.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
+                std::thread::sleep(Duration::from_millis(random(&mut state, 30)));
+                db.execute_batch("COMMIT").unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+struct Writer(Child);
+
+impl Writer {
+    fn start(path: &Path, seed: u64, length: Duration, page_size: u32) -> Writer {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "writer_process", "--nocapture"])
+            .env(WRITER, format!("{} {seed} {} {page_size}", path.display(), length.as_millis()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        lines.find(|line| line.as_ref().unwrap().contains("ready")).unwrap().unwrap();
+        // Nobody reads the rest, which is a line or two.
+        std::mem::forget(lines);
+        Writer(child)
+    }
+
+    fn go(&mut self) {
+        self.0.stdin.take().unwrap().write_all(b"\n").unwrap();
+    }
+
+    fn is_done(&mut self) -> bool {
+        match self.0.try_wait().unwrap() {
+            Some(status) => {
+                assert!(status.success(), "the application failed: {status}");
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// The database as the captured transactions make it.
+struct Model {
+    size: PageSize,
+    bytes: Vec<u8>,
+    transactions: usize,
+    time: i64,
+}
+
+impl Model {
+    fn of(image: &Image) -> Model {
+        let mut bytes = Vec::new();
+        image
+            .for_each_page(|_, page| {
+                bytes.extend_from_slice(page);
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+        Model { size: image.page_size(), bytes, transactions: 0, time: 0 }
+    }
+
+    fn apply(&mut self, transaction: &mut ebbtide_watcher::Transaction<'_>) {
+        assert!(transaction.time >= self.time, "time ran backwards");
+        (self.time, self.transactions) = (transaction.time, self.transactions + 1);
+        let (size, pages) = (self.size.bytes(), transaction.database_pages as usize);
+        let old = self.bytes.len() / size;
+        self.bytes.resize(pages * size, 0xee);
+        let mut grown = pages.saturating_sub(old);
+        transaction
+            .for_each_page(|page, image| {
+                let at = (page.get() as usize - 1) * size;
+                grown -= usize::from(page.get() as usize > old);
+                self.bytes[at..at + size].copy_from_slice(image);
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+        assert_eq!(grown, 0, "the database grew by a page that was not written");
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64
+}
+
+fn step(follower: &mut Follower, model: &mut Model, scratch: &mut Scratch) {
+    follower
+        .capture(now(), scratch, |transaction| {
+            model.apply(transaction);
+            Ok::<_, Error>(true)
+        })
+        .unwrap();
+    follower
+        .maintain(now(), true, scratch, |transaction| {
+            model.apply(transaction);
+            Ok::<_, Error>(true)
+        })
+        .unwrap();
+}
+
+fn assert_same(ours: &[u8], theirs: &[u8], size: usize, what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}: sizes differ");
+    let pages = ours.chunks(size).zip(theirs.chunks(size)).enumerate();
+    let differing: Vec<usize> = pages.filter(|(_, (a, b))| a != b).map(|(at, _)| at + 1).collect();
+    assert!(differing.is_empty(), "{what}: pages {differing:?} differ");
+}
+
+fn follow(seed: u64, page_size: u32, length: Duration) {
+    println!("seed {seed}, pages of {page_size}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let mut writer = Writer::start(&path, seed, length, page_size);
+    let options = Options { enable_wal: false, limits: LIMITS };
+    let (mut follower, start) = Follower::open(&path, &options, None, 0).unwrap();
+    assert_eq!(start, Start::Anew);
+    writer.go();
+    let mut scratch = Scratch::default();
+    let mut pin = follower.pin_image().unwrap();
+    follower.skip_to(&mut pin).unwrap();
+    let mut model = Model::of(&follower.image(pin).unwrap().unwrap());
+    let mut images = 0;
+    while !writer.is_done() {
+        for _ in 0..200 {
+            step(&mut follower, &mut model, &mut scratch);
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        let pin = follower.pin_image().unwrap();
+        step(&mut follower, &mut model, &mut scratch);
+        let image = follower.image(pin).unwrap().expect("everything was captured");
+        let theirs = Model::of(&image);
+        assert_same(&model.bytes, &theirs.bytes, page_size as usize, "an image");
+        images += 1;
+    }
+    step(&mut follower, &mut model, &mut scratch);
+    let position = follower.position();
+    drop(follower);
+    println!("{} transactions, {images} images, at {position:?}", model.transactions);
+    assert!(!folder.path().join("app.db-wal").exists(), "the last to close removes the log");
+    let theirs = std::fs::read(&path).unwrap();
+    assert_same(&model.bytes, &theirs, page_size as usize, "the end");
+}
+
+#[test]
+fn a_database_is_followed_byte_for_byte_at_every_page_size() {
+    for (seed, page_size) in [512, 1024, 4096, 16384, 65536].into_iter().enumerate() {
+        follow(seed as u64 + 1, page_size, Duration::from_millis(1500));
+    }
+}
+
+#[test]
+fn a_rollback_journal_and_a_stranger_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let options = Options { enable_wal: false, limits: LIMITS };
+    let refusal = |path: &Path| Follower::open(path, &options, None, 0).unwrap_err().to_string();
+    assert!(refusal(&path).contains("no such file"));
+    std::fs::write(&path, b"").unwrap();
+    assert!(refusal(&path).contains("empty"));
+    std::fs::write(&path, vec![7; 8192]).unwrap();
+    assert!(refusal(&path).contains("not an SQLite database"));
+    std::fs::remove_file(&path).unwrap();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(a)").unwrap();
+    assert!(refusal(&path).contains("rollback-journal mode"));
+    let enable = Options { enable_wal: true, ..options.clone() };
+    let (follower, _) = Follower::open(&path, &enable, None, 0).unwrap();
+    drop(follower);
+    let mode: String = Connection::open(&path)
+        .unwrap()
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    assert_eq!(mode, "wal");
+}
