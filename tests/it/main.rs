@@ -1,0 +1,3 @@
+//! Tests of the whole: the `ebbtide` binary against real databases and stores, and the tree against its own rules.
+
+mod tidy;

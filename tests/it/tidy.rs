@@ -1,0 +1,262 @@
+//! What a machine can check of docs/architecture.md and CONTRIBUTING.md, beyond what lints do.
+//!
+//! Each rule is a test that collects what breaks it as `file:line: what`, so that one run shows all of it.
+
+mod rust;
+mod tree;
+
+use std::path::Path;
+
+use rust::Source;
+use tree::{manifests, root, tracked};
+
+/// Where `unsafe` may be: calls that rusqlite does not wrap.
+const UNSAFE_ALLOWED: &[&str] = &["crates/watcher/src/sqlite_file.rs"];
+const FUNCTION_LINES_MAX: usize = 70;
+const FILE_LINES_MAX: usize = 500;
+
+/// Who must not know whom; "dependencies" are those that ship, a crate of ours counts in tests, too.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    ("replica", &["watcher", "shipper", "restore", "cli", "rusqlite", "notify", "clap"]),
+    ("watcher", &["replica", "shipper", "restore", "cli", "tokio", "aws-sdk-s3", "clap"]),
+    ("shipper", &["watcher", "restore", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"]),
+    ("restore", &["watcher", "shipper", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"]),
+    ("testkit", &["watcher", "shipper", "restore", "cli", "clap"]),
+];
+
+/// The packages that ebbtide is built on by request.
+const NAMED: &[&str] =
+    &["tokio", "rusqlite", "notify", "aws-sdk-s3", "lz4_flex", "crc32fast", "serde_json", "clap"];
+
+const DECISION_HEADINGS: &[&str] = &["## Context", "## Decision", "## Rejected", "## Consequences"];
+
+#[track_caller]
+fn none(findings: &[String]) {
+    assert!(findings.is_empty(), "{} findings:\n{}", findings.len(), findings.join("\n"));
+}
+
+fn sources() -> impl Iterator<Item = Source> {
+    tracked(".rs").map(|(path, text)| Source::new(path, &text))
+}
+
+/// The line breaks `rule` in code that ships.
+fn lines_of_code(rule: &str, breaks: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut findings = Vec::new();
+    for source in sources().filter(|source| !source.only_for_tests()) {
+        for (number, line) in source.shipped_lines() {
+            if breaks(line) {
+                findings.push(format!("{}:{number}: {rule}", source.path));
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn every_rust_file_begins_by_saying_what_it_is() {
+    let silent = tracked(".rs").filter(|(_, text)| !text.starts_with("//! "));
+    none(&silent.map(|(path, _)| format!("{path}:1: no //! at the beginning")).collect::<Vec<_>>());
+}
+
+#[test]
+fn unsafe_code_stays_where_it_is_allowed() {
+    let mut findings = Vec::new();
+    for source in sources().filter(|source| !UNSAFE_ALLOWED.contains(&source.path.as_str())) {
+        for (number, line) in source.lines() {
+            if rust::words(line).any(|word| word == "unsafe") {
+                findings.push(format!("{}:{number}: unsafe", source.path));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn no_result_is_thrown_away() {
+    none(&lines_of_code("let _ = throws a result away", |line| line.contains("let _ =")));
+}
+
+#[test]
+fn nothing_is_unwrapped_outside_tests() {
+    none(&lines_of_code("unwrap", |line| line.contains(".unwrap()")));
+}
+
+#[test]
+fn functions_fit_a_screen() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        for function in source.functions().filter(|function| function.lines > FUNCTION_LINES_MAX) {
+            let rust::Function { name, line, lines } = function;
+            findings.push(format!("{}:{line}: {name} has {lines} lines", source.path));
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn files_are_about_one_thing() {
+    let mut findings = Vec::new();
+    for source in sources().filter(|source| !source.only_for_tests()) {
+        let lines = source.shipped_lines().count();
+        if lines > FILE_LINES_MAX {
+            findings.push(format!("{}:{lines}: {lines} lines outside tests", source.path));
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn crates_know_each_other_one_way_only() {
+    let mut findings = Vec::new();
+    for manifest in manifests() {
+        let forbidden = FORBIDDEN.iter().find(|(name, _)| *name == manifest.name);
+        for dependency in &manifest.dependencies {
+            let ours = dependency.name.strip_prefix("ebbtide-");
+            let name = ours.unwrap_or(&dependency.name);
+            let counts = dependency.ships || ours.is_some();
+            let breaks = match manifest.name.as_str() {
+                "wal" => dependency.ships,
+                _ => counts && forbidden.is_some_and(|(_, names)| names.contains(&name)),
+            };
+            if breaks || (dependency.ships && name == "testkit") {
+                findings.push(format!(
+                    "{}:{}: {} must not know {}",
+                    manifest.path, dependency.line, manifest.name, dependency.name
+                ));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn every_dependency_says_what_it_saves_us() {
+    let text = tree::read("Cargo.toml");
+    let mut findings = Vec::new();
+    let mut before = "";
+    let mut inside = false;
+    for (index, line) in text.lines().enumerate() {
+        if line.starts_with('[') {
+            inside = line == "[workspace.dependencies]";
+        } else if inside && !line.is_empty() && !line.starts_with('#') {
+            let said = before.starts_with("# ") && before.ends_with(['.', '…']);
+            if !said && !line.starts_with("ebbtide-") {
+                findings.push(format!("Cargo.toml:{}: no sentence above: {line}", index + 1));
+            }
+        }
+        before = line;
+    }
+    none(&findings);
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let mut findings = Vec::new();
+    for manifest in manifests() {
+        let folder = Path::new(&manifest.path).parent().and_then(Path::to_str).unwrap_or("");
+        let also: &[&str] = if manifest.name == "cli" { &["tests/", "examples/"] } else { &[] };
+        let of_crate = |path: &str| {
+            path.starts_with(folder) || also.iter().any(|folder| path.starts_with(folder))
+        };
+        let texts: Vec<String> =
+            tracked(".rs").filter(|(path, _)| of_crate(path)).map(|(_, text)| text).collect();
+        for dependency in &manifest.dependencies {
+            let name = dependency.name.replace('-', "_");
+            let used = texts.iter().any(|text| rust::words(text).any(|word| word == name));
+            if !used {
+                let place = format!("{}:{}", manifest.path, dependency.line);
+                findings.push(format!("{place}: {} is not used", dependency.name));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn the_packages_that_were_asked_for_do_the_work() {
+    let mut findings = Vec::new();
+    for package in NAMED {
+        let name = package.replace('-', "_");
+        let ships = |source: Source| {
+            !source.only_for_tests()
+                && source
+                    .shipped_lines()
+                    .any(|(_, line)| rust::words(line).any(|word| word == name))
+        };
+        if !sources().any(ships) {
+            findings.push(format!("Cargo.toml:1: no crate uses {package}"));
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn no_file_names_a_path_of_somebodys_machine() {
+    let paths = [concat!("/ro", "ot/"), concat!("/wo", "rk/")];
+    let mut findings = Vec::new();
+    for (path, text) in tracked("") {
+        for (index, line) in text.lines().enumerate() {
+            if paths.iter().any(|part| line.contains(part)) {
+                findings.push(format!("{path}:{}: {}", index + 1, line.trim()));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn documents_have_no_trailing_whitespace() {
+    let mut findings = Vec::new();
+    for (path, text) in tracked(".md") {
+        for (index, line) in text.lines().enumerate() {
+            if line.ends_with([' ', '\t']) {
+                findings.push(format!("{path}:{}: whitespace at the end", index + 1));
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let mut findings = Vec::new();
+    for (path, text) in tracked(".md") {
+        for (index, line) in tree::prose(&text) {
+            for target in tree::links(line) {
+                if let Some(wrong) = tree::wrong_link(&path, &text, target) {
+                    findings.push(format!("{path}:{index}: {target}: {wrong}"));
+                }
+            }
+        }
+    }
+    none(&findings);
+}
+
+#[test]
+fn decisions_are_numbered_listed_and_whole() {
+    let index = tree::read("docs/decisions/README.md");
+    let mut findings = Vec::new();
+    let mut expected = 1;
+    let records = tracked(".md")
+        .filter(|(path, _)| path.starts_with("docs/decisions/") && !path.ends_with("README.md"));
+    for (path, text) in records {
+        let name = path.trim_start_matches("docs/decisions/");
+        let number = name.split('-').next().and_then(|digits| digits.parse::<u32>().ok());
+        match number {
+            Some(0) => continue,
+            Some(number) if number == expected => expected += 1,
+            _ => findings.push(format!("{path}:1: expected number {expected:04}")),
+        }
+        if !index.contains(&format!("({name})")) {
+            findings.push(format!("{path}:1: not in docs/decisions/README.md"));
+        }
+        let missing = DECISION_HEADINGS.iter().filter(|heading| !text.contains(**heading));
+        findings.extend(missing.map(|heading| format!("{path}:1: no {heading}")));
+    }
+    none(&findings);
+}
+
+#[test]
+fn this_is_the_root_of_the_tree() {
+    assert!(root().join("Cargo.lock").exists(), "{} is not the workspace", root().display());
+}
