@@ -1,8 +1,11 @@
 //! For tests only: SQLite workloads, an S3 server in this process, faulty stores.
 
+pub mod contract;
+pub mod faulty;
 pub mod oracle;
 pub mod process;
 mod random;
+pub mod s3_server;
 mod seeds;
 pub mod workload;
 pub mod writer;

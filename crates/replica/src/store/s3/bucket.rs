@@ -1,0 +1,164 @@
+//! The store itself: what is asked of a bucket.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use futures::TryFutureExt;
+
+use super::body::{Wanted, read};
+use super::client::Client;
+use super::credentials::Credentials;
+use super::error::explain;
+use super::limits::{READS, REQUEST_TIMEOUT, timeout};
+use super::upload::S3Upload;
+use crate::store::api::{Object, Store, Upload};
+use crate::store::error::{ErrorKind, StoreError};
+use crate::store::location::S3Location;
+use crate::store::probe::Conditional;
+use crate::store::retry::retry;
+use crate::{Folder, Key};
+
+/// A store in a bucket. Clones share their connections.
+#[derive(Clone)]
+pub struct S3Store {
+    pub(super) client: Arc<Client>,
+    pub(super) bucket: Arc<str>,
+    /// Empty, or with a slash at its end.
+    prefix: Arc<str>,
+}
+
+impl S3Store {
+    /// The store at this place, with credentials from the usual places. Stores that differ in bucket and prefix alone
+    /// share one pool of connections.
+    pub async fn open(location: &S3Location) -> Result<S3Store, StoreError> {
+        Ok(S3Store::with(location, Client::shared(location).await?))
+    }
+
+    /// The store at this place with these credentials, and with connections of its own.
+    pub async fn open_as(
+        location: &S3Location,
+        credentials: &Credentials,
+    ) -> Result<S3Store, StoreError> {
+        let client = Client::new(location, Some(credentials)).await?;
+        Ok(S3Store::with(location, Arc::new(client)))
+    }
+
+    fn with(location: &S3Location, client: Arc<Client>) -> S3Store {
+        let slash = if location.prefix.is_empty() { "" } else { "/" };
+        let prefix = format!("{}{slash}", location.prefix);
+        S3Store { client, bucket: location.bucket.as_str().into(), prefix: prefix.into() }
+    }
+
+    /// The full name of an object in the bucket.
+    pub(super) fn full(&self, name: impl fmt::Display) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Creates the object `name`, unless it exists.
+    pub(super) async fn create(
+        &self,
+        what: &str,
+        name: String,
+        body: Bytes,
+    ) -> Result<(), StoreError> {
+        let limit = timeout(body.len() as u64);
+        let request = self.client.sdk.put_object().bucket(&*self.bucket).key(name);
+        let request = request.if_none_match("*").body(ByteStream::from(body)).send();
+        let answer = request.map_err(|error| explain(what, &self.client, &self.bucket, error));
+        self.client.turn(self.client.within(what, limit, answer)).await.map(|_| ())
+    }
+
+    /// Reads an object or a part of it.
+    async fn fetch(&self, key: &Key, wanted: Wanted) -> Result<Bytes, StoreError> {
+        let what = format!("get {key}");
+        let attempt = async || {
+            let request = self.client.sdk.get_object().bucket(&*self.bucket).key(self.full(key));
+            let request = request.set_range(wanted.range()).send();
+            let answer = request.map_err(|error| explain(&what, &self.client, &self.bucket, error));
+            let answer = self.client.within(&what, REQUEST_TIMEOUT, answer).await?;
+            let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
+            let limit = timeout(length.unwrap_or(0));
+            self.client.within(&what, limit, read(key, &wanted, answer)).await
+        };
+        retry(&READS, None, || self.client.turn(attempt())).await
+    }
+
+    pub(super) async fn remove(&self, what: &str, name: String) -> Result<(), StoreError> {
+        let request = self.client.sdk.delete_object().bucket(&*self.bucket).key(name).send();
+        let answer = request.map_err(|error| explain(what, &self.client, &self.bucket, error));
+        match self.client.turn(self.client.within(what, REQUEST_TIMEOUT, answer)).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            answer => answer.map(|_| ()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for S3Store {
+    async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
+        self.create(&format!("put {key}"), self.full(key), body).await
+    }
+
+    async fn upload(&self, key: &Key, expected: u64) -> Result<Box<dyn Upload>, StoreError> {
+        Ok(Box::new(S3Upload::new(self.clone(), key, expected)))
+    }
+
+    async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, StoreError> {
+        self.fetch(key, Wanted::Whole { limit }).await
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        self.fetch(key, Wanted::Part(range)).await
+    }
+
+    async fn size(&self, key: &Key) -> Result<Option<u64>, StoreError> {
+        let what = format!("look for {key}");
+        let attempt = async || {
+            let request = self.client.sdk.head_object().bucket(&*self.bucket).key(self.full(key));
+            let answer =
+                request.send().map_err(|error| explain(&what, &self.client, &self.bucket, error));
+            self.client.turn(self.client.within(&what, REQUEST_TIMEOUT, answer)).await
+        };
+        match retry(&READS, None, attempt).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+            Ok(head) => match head.content_length().map(u64::try_from) {
+                Some(Ok(size)) => Ok(Some(size)),
+                _ => Err(StoreError::new(ErrorKind::Damaged, what, "the store tells no length")),
+            },
+        }
+    }
+
+    async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
+        self.list_folder(under, after).await
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        self.remove(&format!("delete {key}"), self.full(key)).await
+    }
+
+    async fn probe(&self) -> Result<Conditional, StoreError> {
+        self.probe_bucket().await
+    }
+
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        self.abort_unfinished().await
+    }
+
+    fn describe(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.prefix).trim_end_matches('/').to_owned()
+    }
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.describe(), self.client.server)
+    }
+}

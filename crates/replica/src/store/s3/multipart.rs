@@ -1,0 +1,126 @@
+//! The requests that an upload in parts is made of.
+
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use bytes::Bytes;
+use futures::TryFutureExt;
+
+use super::bucket::S3Store;
+use super::error::explain;
+use super::limits::{PARTS, READS, REQUEST_TIMEOUT, timeout};
+use crate::store::error::{ErrorKind, StoreError};
+use crate::store::retry::retry;
+
+/// Metadata of an object that tells which upload it came from.
+const MARK: &str = "ebbtide-upload";
+/// Putting many parts together takes some servers long.
+const COMPLETION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// An upload that has begun. Nothing of it is visible until it is completed.
+#[derive(Clone)]
+pub(super) struct Multipart {
+    store: S3Store,
+    what: String,
+    name: String,
+    id: String,
+    mark: String,
+}
+
+impl Multipart {
+    /// Begins one. If the answer is lost, an upload without parts is left behind.
+    pub(super) async fn begin(
+        store: &S3Store,
+        what: &str,
+        name: &str,
+    ) -> Result<Multipart, StoreError> {
+        let random = getrandom::u64().map_err(|error| {
+            StoreError::new(ErrorKind::Unavailable, what, "no random number")
+                .caused_by(error.to_string())
+        })?;
+        let mark = format!("{random:016x}");
+        let attempt = async || {
+            let request = store.client.sdk.create_multipart_upload();
+            let request = request.bucket(&*store.bucket).key(name).metadata(MARK, &mark).send();
+            let answer =
+                request.map_err(|error| explain(what, &store.client, &store.bucket, error));
+            store.client.turn(store.client.within(what, REQUEST_TIMEOUT, answer)).await
+        };
+        let id = retry(&PARTS, None, attempt).await?.upload_id;
+        let id = id.ok_or_else(|| {
+            StoreError::new(ErrorKind::Unavailable, what, "the store gave the upload no number")
+        })?;
+        Ok(Multipart {
+            store: store.clone(),
+            what: what.to_owned(),
+            name: name.to_owned(),
+            id,
+            mark,
+        })
+    }
+
+    /// The upload of somebody else, found in a listing.
+    pub(super) fn found(store: &S3Store, name: &str, id: &str) -> Multipart {
+        Multipart {
+            store: store.clone(),
+            what: format!("remove an abandoned upload of {name}"),
+            name: name.to_owned(),
+            id: id.to_owned(),
+            mark: String::new(),
+        }
+    }
+
+    /// Sends a part, again and again if need be. What it returns goes into the completion.
+    pub(super) async fn part(&self, number: i32, body: Bytes) -> Result<CompletedPart, StoreError> {
+        let (client, bucket) = (&self.store.client, &*self.store.bucket);
+        let limit = timeout(body.len() as u64);
+        let attempt = async || {
+            let request = client.sdk.upload_part().bucket(bucket).key(&self.name);
+            let request = request.upload_id(&self.id).part_number(number);
+            let request = request.body(ByteStream::from(body.clone())).send();
+            let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
+            client.turn(client.within(&self.what, limit, answer)).await
+        };
+        let answer = retry(&PARTS, None, attempt).await?;
+        Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag).build())
+    }
+
+    /// Tries once to make the object visible, unless its name is taken.
+    pub(super) async fn complete(&self, parts: Vec<CompletedPart>) -> Result<(), StoreError> {
+        let (client, bucket) = (&self.store.client, &*self.store.bucket);
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let request = client.sdk.complete_multipart_upload().bucket(bucket).key(&self.name);
+        let request = request.upload_id(&self.id).multipart_upload(parts).if_none_match("*").send();
+        let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
+        client.turn(client.within(&self.what, COMPLETION_TIMEOUT, answer)).await.map(|_| ())
+    }
+
+    /// Whether there is an object of this name, and if so, whether this upload made it.
+    pub(super) async fn made(&self) -> Result<Option<bool>, StoreError> {
+        let (client, bucket) = (&self.store.client, &*self.store.bucket);
+        let attempt = async || {
+            let request = client.sdk.head_object().bucket(bucket).key(&self.name).send();
+            let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
+            client.turn(client.within(&self.what, REQUEST_TIMEOUT, answer)).await
+        };
+        match retry(&READS, None, attempt).await {
+            Ok(head) => {
+                let mark = head.metadata().and_then(|metadata| metadata.get(MARK));
+                Ok(Some(mark == Some(&self.mark)))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes what was sent; it is well if there is nothing.
+    pub(super) async fn abort(&self) -> Result<(), StoreError> {
+        let (client, bucket) = (&self.store.client, &*self.store.bucket);
+        let request = client.sdk.abort_multipart_upload().bucket(bucket).key(&self.name);
+        let request = request.upload_id(&self.id).send();
+        let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
+        match client.turn(client.within(&self.what, REQUEST_TIMEOUT, answer)).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            answer => answer.map(|_| ()),
+        }
+    }
+}

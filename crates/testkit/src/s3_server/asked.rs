@@ -1,0 +1,47 @@
+//! A request, as a script sees it.
+
+use hyper::Method;
+use hyper::http::request::Parts;
+
+/// A request, as a script sees it.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Its method.
+    pub method: Method,
+    /// The bucket and the object's name, as they stand in the path.
+    pub path: String,
+    /// What follows the question mark.
+    pub query: String,
+    /// Whether it says `If-None-Match`.
+    pub conditional: bool,
+}
+
+impl Asked {
+    pub(super) fn new(parts: &Parts) -> Asked {
+        Asked {
+            method: parts.method.clone(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            conditional: parts.headers.contains_key(hyper::header::IF_NONE_MATCH),
+        }
+    }
+
+    /// The name of what is asked for, as S3's reference has it.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        let has = |key: &str| self.query.split('&').any(|pair| pair.split('=').next() == Some(key));
+        match self.method {
+            Method::PUT if has("partNumber") => "UploadPart",
+            Method::PUT => "PutObject",
+            Method::POST if has("uploads") => "CreateMultipartUpload",
+            Method::POST => "CompleteMultipartUpload",
+            Method::DELETE if has("uploadId") => "AbortMultipartUpload",
+            Method::DELETE => "DeleteObject",
+            Method::HEAD => "HeadObject",
+            Method::GET if has("uploads") => "ListMultipartUploads",
+            Method::GET if has("list-type") => "ListObjectsV2",
+            Method::GET => "GetObject",
+            _ => "other",
+        }
+    }
+}

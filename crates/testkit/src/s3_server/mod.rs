@@ -1,0 +1,153 @@
+//! An S3 server in this process, with a thread of its own, on a free port of the loopback address.
+//!
+//! It is s3s with a folder behind it. s3s-fs looks whether a name is taken and then writes, so that two conditional
+//! puts at once both succeed; the server here takes them one at a time, as the stores do that it stands for. A
+//! [script](S3Server::script) sees each request before it is served and may spoil it.
+
+mod asked;
+mod fault;
+mod serve;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+pub use asked::Asked;
+pub use fault::Fault;
+
+/// The access key that the server knows.
+pub const ACCESS_KEY: &str = "ebbtide-test";
+/// Its secret.
+pub const SECRET_KEY: &str = "ebbtide-test-secret";
+/// The bucket that is there from the start.
+pub const BUCKET: &str = "backups";
+
+/// What becomes of each request.
+type Script = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
+
+/// A server that runs until it is dropped. Its objects go with it.
+pub struct S3Server {
+    address: SocketAddr,
+    folder: TempDir,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the test and the server both see.
+#[derive(Default)]
+struct Shared {
+    script: Mutex<Option<Script>>,
+    asked: Mutex<Vec<Asked>>,
+}
+
+impl S3Server {
+    /// Starts a server with one empty bucket.
+    #[must_use]
+    pub fn start() -> S3Server {
+        let folder = tempfile::tempdir().expect("a temporary folder for the server");
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .expect("a free port of the loopback address");
+        let address = listener.local_addr().expect("the address of a bound socket");
+        let shared = Arc::new(Shared::default());
+        let (stop, stopped) = oneshot::channel();
+        let service = serve::service(folder.path());
+        let thread = std::thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || serve::run(listener, service, shared, stopped)
+        });
+        let server = S3Server { address, folder, shared, stop: Some(stop), thread: Some(thread) };
+        server.create_bucket(BUCKET);
+        server
+    }
+
+    /// Where it is: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address of a replica on it.
+    #[must_use]
+    pub fn address(&self, prefix: &str) -> String {
+        format!("s3://{BUCKET}/{prefix}?endpoint={}", self.endpoint())
+    }
+
+    /// The variables that a process needs to use it.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, &'static str); 3] {
+        [
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ]
+    }
+
+    /// Makes a bucket.
+    pub fn create_bucket(&self, name: &str) {
+        std::fs::create_dir(self.folder.path().join(name)).expect("a new bucket's folder");
+    }
+
+    /// The file of an object, to look at, to damage or to plant behind the protocol's back.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(BUCKET).join(name)
+    }
+
+    /// How many uploads in parts are neither finished nor aborted.
+    #[must_use]
+    pub fn unfinished_uploads(&self) -> usize {
+        let entries = std::fs::read_dir(self.folder.path()).expect("the server's folder");
+        let names = entries.map(|entry| entry.expect("an entry of the folder").file_name());
+        names.filter(|name| name.to_string_lossy().starts_with(".upload-")).count()
+    }
+
+    /// From now on `script` says what is wrong with each request.
+    pub fn script(&self, script: impl FnMut(&Asked) -> Option<Fault> + Send + 'static) {
+        *lock(&self.shared.script) = Some(Box::new(script));
+    }
+
+    /// From now on nothing is wrong.
+    pub fn heal(&self) {
+        *lock(&self.shared.script) = None;
+    }
+
+    /// All requests so far, spoilt ones too.
+    #[must_use]
+    pub fn asked(&self) -> Vec<Asked> {
+        lock(&self.shared.asked).clone()
+    }
+
+    /// How many requests of an operation there were, such as "PutObject".
+    #[must_use]
+    pub fn count(&self, operation: &str) -> usize {
+        lock(&self.shared.asked).iter().filter(|asked| asked.operation() == operation).count()
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || std::thread::panicking(), "the S3 server panicked");
+        }
+    }
+}
+
+impl Shared {
+    /// Notes the request and asks the script about it.
+    fn judge(&self, asked: Asked) -> Option<Fault> {
+        let fault = lock(&self.script).as_mut().and_then(|script| script(&asked));
+        lock(&self.asked).push(asked);
+        fault
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,152 @@
+//! From connections to answers.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONTENT_LENGTH, HeaderValue, IF_NONE_MATCH, LOCATION};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, HttpResponse};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, oneshot};
+
+use super::asked::Asked;
+use super::fault::Fault;
+use super::{ACCESS_KEY, SECRET_KEY, Shared};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Conditional puts of names with the same hash wait for each other.
+const STRIPES: usize = 64;
+
+pub(super) struct Service {
+    s3: S3Service,
+    stripes: [Mutex<()>; STRIPES],
+}
+
+pub(super) fn service(folder: &Path) -> Service {
+    let files = s3s_fs::FileSystem::new(folder).expect("a folder for the server");
+    let mut builder = S3ServiceBuilder::new(files);
+    builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    Service { s3: builder.build(), stripes: [const { Mutex::const_new(()) }; STRIPES] }
+}
+
+pub(super) fn run(
+    listener: std::net::TcpListener,
+    service: Service,
+    shared: Arc<Shared>,
+    stopped: oneshot::Receiver<()>,
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime for the server");
+    runtime.block_on(async {
+        tokio::select! {
+            () = accept(listener, Arc::new(service), shared) => {}
+            // The sender is dropped, which is all that it says.
+            _ = stopped => {}
+        }
+    });
+    runtime.shutdown_background();
+}
+
+async fn accept(listener: std::net::TcpListener, service: Arc<Service>, shared: Arc<Shared>) {
+    listener.set_nonblocking(true).expect("a socket that does not block");
+    let listener = TcpListener::from_std(listener).expect("a socket for the runtime");
+    loop {
+        let Ok((socket, _)) = listener.accept().await else { continue };
+        socket.set_nodelay(true).expect("a socket without delay");
+        let (service, shared) = (Arc::clone(&service), Arc::clone(&shared));
+        let answer = hyper::service::service_fn(move |request| {
+            answer(Arc::clone(&service), Arc::clone(&shared), request)
+        });
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder.timer(TokioTimer::new());
+        let connection = builder.serve_connection(TokioIo::new(socket), answer);
+        // A connection ends with an error when a fault ends it, or when the client hangs up.
+        tokio::spawn(async move { drop(connection.await) });
+    }
+}
+
+async fn answer(
+    service: Arc<Service>,
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<HttpResponse, Failure> {
+    let (mut parts, body) = request.into_parts();
+    let fault = shared.judge(Asked::new(&parts));
+    match &fault {
+        Some(Fault::Dropped) => return Err("dropped".into()),
+        Some(Fault::Silence) => std::future::pending::<()>().await,
+        Some(Fault::Late(wait)) => tokio::time::sleep(*wait).await,
+        Some(Fault::Unconditional) => drop(parts.headers.remove(IF_NONE_MATCH)),
+        Some(Fault::Refused(status, code)) => {
+            read_away(body).await?;
+            return error(StatusCode::from_u16(*status)?, code);
+        }
+        Some(Fault::RefusedInBody(code)) => {
+            read_away(body).await?;
+            return error(StatusCode::OK, code);
+        }
+        Some(Fault::Redirected(address)) => {
+            read_away(body).await?;
+            let mut response = error(StatusCode::TEMPORARY_REDIRECT, "TemporaryRedirect")?;
+            response.headers_mut().insert(LOCATION, HeaderValue::from_str(address)?);
+            return Ok(response);
+        }
+        Some(Fault::AnswerLost | Fault::CutOff(_)) | None => {}
+    }
+    let response = service.serve(Request::from_parts(parts, Body::from(body))).await?;
+    match fault {
+        Some(Fault::AnswerLost) => Err("the answer is lost".into()),
+        Some(Fault::CutOff(bytes)) => cut_off(response, bytes).await,
+        _ => Ok(response),
+    }
+}
+
+impl Service {
+    async fn serve(&self, request: Request<Body>) -> Result<HttpResponse, Failure> {
+        let _turn = if request.headers().contains_key(IF_NONE_MATCH) {
+            let mut hasher = DefaultHasher::new();
+            request.uri().path().hash(&mut hasher);
+            let stripe = usize::try_from(hasher.finish() % STRIPES as u64)?;
+            Some(self.stripes[stripe].lock().await)
+        } else {
+            None
+        };
+        Ok(self.s3.call(request).await?)
+    }
+}
+
+/// A client that still writes when the connection is closed may never see the answer.
+async fn read_away(body: Incoming) -> Result<(), Failure> {
+    body.collect().await?;
+    Ok(())
+}
+
+fn error(status: StatusCode, code: &str) -> Result<HttpResponse, Failure> {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <Error><Code>{code}</Code><Message>as the script says</Message></Error>"
+    );
+    Ok(Response::builder().status(status).body(Body::from(body))?)
+}
+
+/// The head of the response, the first bytes of its body, and the end of the connection.
+async fn cut_off(response: HttpResponse, bytes: usize) -> Result<HttpResponse, Failure> {
+    let (mut parts, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    let first = body.slice(..bytes.min(body.len()));
+    let frames: [Result<Frame<Bytes>, Failure>; 2] =
+        [Ok(Frame::data(first)), Err("the rest is cut off".into())];
+    let body = StreamBody::new(futures::stream::iter(frames));
+    Ok(Response::from_parts(parts, Body::http_body_unsync(body)))
+}
