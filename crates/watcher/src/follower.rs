@@ -185,14 +185,20 @@ impl Follower {
         Ok((self.shm.read(&self.paths)?.frames, self.tail.file_bytes()))
     }
 
-    /// Notes what is committed at `time` (µs since the epoch) without reading it; whether there is anything to capture.
+    /// Notes what is committed at `time` (µs since the epoch) without reading it; how many frames there are to capture,
+    /// at least.
     ///
     /// # Errors
     /// When the wal-index cannot be read.
-    pub fn observe(&mut self, time: i64) -> Result<bool, Error> {
+    pub fn observe(&mut self, time: i64) -> Result<u32, Error> {
         // In the midst of a publication the next look will do.
-        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(true) };
-        Ok(self.note(&index, time))
+        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(1) };
+        if !self.note(&index, time) {
+            return Ok(0);
+        }
+        let position = self.position();
+        let read = if position.salts == index.salts { position.frame } else { 0 };
+        Ok(index.frames.saturating_sub(read).max(1))
     }
 
     fn note(&mut self, index: &Index, time: i64) -> bool {

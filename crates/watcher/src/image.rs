@@ -132,23 +132,37 @@ impl Image {
     /// Whatever `each` returns, or what goes wrong while reading.
     pub fn for_each_page<E: From<Error>>(
         &self,
+        each: impl FnMut(PageNumber, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.for_pages_in(std::slice::from_ref(&(1..self.database_pages.saturating_add(1))), each)
+    }
+
+    /// Hands the pages of some ranges, which ascend, to `each`, without the page of the locks.
+    ///
+    /// # Errors
+    /// As [`Image::for_each_page`].
+    pub fn for_pages_in<E: From<Error>>(
+        &self,
+        ranges: &[Range<u32>],
         mut each: impl FnMut(PageNumber, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let size = self.page_size;
         let at_once = u32::try_from(WINDOW_BYTES / size.bytes()).unwrap_or(1).max(1);
-        let mut buffer = vec![0; at_once as usize * size.bytes()];
-        let mut first = 1;
-        while first <= self.database_pages {
-            let last = self.database_pages.min(first + (at_once - 1));
-            let pages = &mut buffer[..(last - first + 1) as usize * size.bytes()];
-            self.read_pages(first..last + 1, pages)?;
-            for (number, image) in (first..=last).zip(pages.chunks_exact(size.bytes())) {
-                match PageNumber::new(number) {
-                    Some(page) if page != lock_page(size) => each(page, image)?,
-                    _ => {}
+        let mut buffer = Vec::new();
+        for range in ranges {
+            let mut first = range.start;
+            while first < range.end {
+                let end = range.end.min(first.saturating_add(at_once));
+                buffer.resize((end - first) as usize * size.bytes(), 0);
+                self.read_pages(first..end, &mut buffer)?;
+                for (number, image) in (first..end).zip(buffer.chunks_exact(size.bytes())) {
+                    match PageNumber::new(number) {
+                        Some(page) if page != lock_page(size) => each(page, image)?,
+                        _ => {}
+                    }
                 }
+                first = end;
             }
-            first = last + 1;
         }
         Ok(())
     }

@@ -1,0 +1,56 @@
+//! Taking a replica over: a claim is put under the next name of the log, which stops whoever wrote before at its next
+//! put.
+
+use ebbtide_replica::container::Index;
+use ebbtide_replica::store::{Object, Store};
+use ebbtide_replica::{Claim, EntryKind, Key, Timestamp, catalog};
+
+use crate::error::{Error, Winner};
+
+/// Who we are, as others will read it in our claim.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// The name of this host.
+    pub host: String,
+    /// This process.
+    pub pid: u32,
+    /// Random, so that two processes are told apart whatever else they share.
+    pub session: String,
+    /// The version of ebbtide.
+    pub version: String,
+}
+
+impl Owner {
+    pub(crate) fn claim(&self, time: Timestamp) -> Claim {
+        Claim {
+            host: self.host.clone(),
+            pid: self.pid,
+            session: self.session.clone(),
+            version: self.version.clone(),
+            time,
+        }
+    }
+}
+
+/// The last claim in an object.
+pub(crate) fn last_claim(index: &Index) -> Option<Claim> {
+    let claims = index.entries().iter().rev().filter(|entry| entry.kind == EntryKind::Claim);
+    claims.map(|entry| Claim::from_detail(&entry.detail)).find_map(Result::ok)
+}
+
+/// Who put the object that has the name we wanted. A replacement begins with its claim, so it stands there.
+pub(crate) async fn read_winner(store: &dyn Store, key: &Key) -> Winner {
+    let read = async {
+        let size = store.size(key).await?.unwrap_or_default();
+        let Some(manifest) = catalog::read_manifest(store).await? else { return Ok(None) };
+        let fetched = catalog::read_index(store, &manifest, Object { key: *key, size }).await?;
+        Ok::<_, Error>(last_claim(&fetched.index))
+    };
+    match read.await {
+        Ok(claim) => Winner(claim),
+        Err(error) => {
+            tracing::debug!(%key, %error, "cannot read the winner's claim");
+            Winner(None)
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What stops shipping.
+
+use std::fmt;
+
+use ebbtide_replica::state::StateError;
+use ebbtide_replica::store::StoreError;
+use ebbtide_replica::{Claim, Txid};
+
+/// Why nothing more can be shipped. Outages are no errors here: a put is tried until it succeeds.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has taken the replica over.
+    #[error("another writer owns the replica: {winner}")]
+    Fenced {
+        /// Who.
+        winner: Winner,
+    },
+    /// The replica holds history that this database does not have.
+    #[error(
+        "the replica is ahead of this database: it ends at txid {head}, the database was last known at {known} \
+         ({winner} wrote since). To keep the replica's history, restore it and start from the restored database; \
+         to keep this database, give it a replica of its own"
+    )]
+    Behind {
+        /// Where the replica ends.
+        head: Txid,
+        /// The last entry known to be in this database.
+        known: Txid,
+        /// Who wrote what this database lacks.
+        winner: Winner,
+    },
+    /// The replica is of another database or was tampered with.
+    #[error("{0}")]
+    Mismatch(String),
+    /// A database grew by pages that nobody wrote.
+    #[error(
+        "the database grew from {from} to {to} pages, and not all of the new ones were written"
+    )]
+    Hole {
+        /// Pages before.
+        from: u32,
+        /// Pages after.
+        to: u32,
+    },
+    /// An image of the database is not the database that was shipped page by page.
+    #[error("the pages of the database do not add up to the digest of txid {txid}: {why}")]
+    Unproven {
+        /// The entry.
+        txid: Txid,
+        /// What that means.
+        why: &'static str,
+    },
+    /// The streamed upload was lost, and has to be made again from the database.
+    #[error("an upload was lost and must be begun again")]
+    Lost(#[source] StoreError),
+    /// An object or a document could not be written or read.
+    #[error(transparent)]
+    Replica(#[from] ebbtide_replica::Error),
+    /// The replica cannot be read.
+    #[error(transparent)]
+    Catalog(#[from] ebbtide_replica::catalog::CatalogError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The local state failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A task of ours panicked.
+    #[error("a task ended unexpectedly")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// The process that owns the replica now, as far as its claim tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Winner(pub Option<Claim>);
+
+impl fmt::Display for Winner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(claim) => {
+                write!(f, "process {} on {}, since {}", claim.pid, claim.host, claim.time)
+            }
+            None => f.write_str("a process that left no claim"),
+        }
+    }
+}

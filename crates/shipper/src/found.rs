@@ -1,0 +1,261 @@
+//! A new replica: its manifest, the first claim, the first snapshot, and the entry that vouches for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ebbtide_replica::catalog::Head;
+use ebbtide_replica::container::EntryStart;
+use ebbtide_replica::state::{Fill, Origin, Position, State, WalPosition};
+use ebbtide_replica::store::{ErrorKind, Store};
+use ebbtide_replica::{
+    Chain, Digest, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp, Txid,
+    catalog,
+};
+use ebbtide_wal::{PageNumber, PageSize};
+
+use crate::attach::Local;
+use crate::claim::Owner;
+use crate::error::{Error, Winner};
+use crate::image::{Destination, EachPage, Moment, Pages, send_snapshot};
+use crate::put::Outage;
+use crate::segment::{Head as Last, Segment};
+use crate::shipper::{Options, Shipper};
+
+/// Hashes are written to the local table so many at once.
+const HASHES_AT_ONCE: usize = 4096;
+
+/// Begins a replica that has no state yet.
+#[derive(Debug)]
+pub struct Founder {
+    to: Destination,
+    local: Local,
+    manifest: Option<Manifest>,
+    head: Option<Head>,
+}
+
+/// The database that a replica begins with.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
+    /// When, in µs since the epoch.
+    pub time: i64,
+    /// Its size in pages.
+    pub database_pages: u32,
+    /// Where in the log its state is.
+    pub wal: WalPosition,
+}
+
+/// The end of what was put so far.
+#[derive(Debug, Clone, Copy)]
+struct Tip {
+    next: Txid,
+    chain: Chain,
+    time: Timestamp,
+}
+
+impl Founder {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        outage: Arc<Outage>,
+        local: Local,
+        manifest: Option<Manifest>,
+        head: Option<Head>,
+    ) -> Founder {
+        Founder { to: Destination { store, outage }, local, manifest, head }
+    }
+
+    /// Puts the manifest, a claim, the snapshot and the entry that vouches for it; the shipper that carries on from
+    /// there. A crash in between leaves a replica without a state, which the next start takes for new.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when somebody else began the same replica.
+    pub async fn found<E: From<Error> + Send + 'static>(
+        self,
+        owner: &Owner,
+        beginning: Beginning,
+        options: &Options,
+        pages: impl Pages<E> + Send + 'static,
+    ) -> Result<Shipper, E> {
+        let Founder { to, local, manifest, head } = self;
+        let time = Timestamp::from_micros(beginning.time).unwrap_or(Timestamp::EPOCH);
+        let page_size = local.page_size;
+        let manifest = match manifest {
+            Some(manifest) => manifest,
+            None => put_manifest(&*to.store, owner, page_size, time).await?,
+        };
+        let replica = manifest.replica;
+        let tip = match head {
+            None => Tip { next: Txid::FIRST, chain: Chain::genesis(replica), time },
+            Some(head) => {
+                let time = time.max(head.entry.time);
+                Tip { next: head.entry.txid.next(), chain: head.chain, time }
+            }
+        };
+        let detail = owner.claim(tip.time).to_detail().map_err(Error::from)?;
+        let claim = entry(tip, EntryKind::Claim, EntryFlags::NONE, 0, detail);
+        let tip = put_entry(&to, replica, page_size, tip, claim, Digest::EMPTY).await?;
+        let moment = Moment {
+            replica,
+            page_size,
+            txid: tip.next,
+            time: tip.time,
+            database_pages: beginning.database_pages,
+        };
+        let fill = State::create(&local.folder).map_err(Error::from)?;
+        let table = Table { fill, first: PageNumber::ONE, hashes: Vec::new() };
+        let table = Arc::new(Mutex::new(table));
+        let vouch = move |digest: Digest| {
+            let (segment, chain) = vouching(replica, page_size, tip, moment, digest)?;
+            Ok((chain, (segment, chain, digest)))
+        };
+        let filled = Arc::clone(&table);
+        let add =
+            move |page, hash| filled.lock().unwrap_or_else(PoisonError::into_inner).add(page, hash);
+        let (segment, chain, digest) = send_snapshot(to.clone(), moment, pages, add, vouch).await?;
+        let key = segment.key();
+        segment.seal()?.land(&*to.store, &key, &to.outage).await?;
+        let state = Table::complete(table)?
+            .publish(Position {
+                replica,
+                location: to.store.describe(),
+                page_size,
+                txid: moment.txid,
+                chain,
+                digest,
+                database_pages: moment.database_pages,
+                time: moment.time,
+                wal: Some(beginning.wal),
+                database: local.database,
+                origin: Origin::Followed,
+            })
+            .map_err(Error::from)?;
+        Ok(Shipper::new(to.store, to.outage, state, options, local.database))
+    }
+}
+
+async fn put_manifest(
+    store: &dyn Store,
+    owner: &Owner,
+    page_size: PageSize,
+    created: Timestamp,
+) -> Result<Manifest, Error> {
+    let replica = ReplicaId::random()
+        .map_err(|error| Error::Mismatch(format!("the system has no random numbers: {error}")))?;
+    let created_by = format!("ebbtide {} on {}", owner.version, owner.host);
+    let manifest = Manifest { replica, page_size, created, created_by };
+    match store.put(&Key::Manifest, manifest.to_json().into()).await {
+        Ok(()) => Ok(manifest),
+        Err(error) if error.kind() == ErrorKind::Exists || !error.is_permanent() => {
+            // Ours with its answer lost, or somebody else's, who began at the same moment.
+            match catalog::read_manifest(store).await? {
+                Some(there) if there.replica == manifest.replica => Ok(manifest),
+                Some(_) => Err(Error::Fenced { winner: Winner(None) }),
+                None => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn entry(
+    tip: Tip,
+    kind: EntryKind,
+    flags: EntryFlags,
+    database_pages: u32,
+    detail: Vec<u8>,
+) -> EntryStart {
+    EntryStart { txid: tip.next, kind, flags, time: tip.time, database_pages, detail }
+}
+
+/// Puts one entry without pages as a segment of its own.
+async fn put_entry(
+    to: &Destination,
+    replica: ReplicaId,
+    page_size: PageSize,
+    tip: Tip,
+    start: EntryStart,
+    digest: Digest,
+) -> Result<Tip, Error> {
+    let mut segment = Segment::new(tip.next, tip.chain, replica, page_size);
+    segment.begin(start)?;
+    segment.end(digest, None)?;
+    let after = segment.head();
+    let key = segment.key();
+    segment.seal()?.land(&*to.store, &key, &to.outage).await?;
+    let chain = after.map_or(tip.chain, |last: Last| last.chain);
+    Ok(Tip { next: tip.next.next(), chain, time: tip.time })
+}
+
+/// The segment whose entry says that the snapshot is the state of the replica, and the chain up to it.
+fn vouching(
+    replica: ReplicaId,
+    page_size: PageSize,
+    tip: Tip,
+    moment: Moment,
+    digest: Digest,
+) -> Result<(Segment, Chain), Error> {
+    let flags = EntryFlags::IN_SNAPSHOT;
+    let start = entry(tip, EntryKind::Rebase, flags, moment.database_pages, Vec::new());
+    let mut segment = Segment::new(tip.next, tip.chain, replica, page_size);
+    segment.begin(start)?;
+    segment.end(digest, None)?;
+    let chain = segment.head().map_or(tip.chain, |last| last.chain);
+    Ok((segment, chain))
+}
+
+/// The local table of page hashes while it is filled in ascending order.
+struct Table {
+    fill: Fill,
+    first: PageNumber,
+    hashes: Vec<PageHash>,
+}
+
+impl Table {
+    fn add(&mut self, page: PageNumber, hash: PageHash) -> Result<(), Error> {
+        let expected = self.first.get() as usize + self.hashes.len();
+        if self.hashes.len() >= HASHES_AT_ONCE || page.get() as usize != expected {
+            self.flush()?;
+        }
+        if self.hashes.is_empty() {
+            self.first = page;
+        }
+        self.hashes.push(hash);
+        Ok(())
+    }
+
+    fn complete(table: Arc<Mutex<Table>>) -> Result<Fill, Error> {
+        let table = Arc::into_inner(table).map(Mutex::into_inner);
+        let mut table = table
+            .ok_or_else(|| Error::Mismatch("the table of page hashes is in use".to_owned()))?
+            .unwrap_or_else(PoisonError::into_inner);
+        table.flush()?;
+        Ok(table.fill)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.fill.set(self.first, &self.hashes)?;
+        self.hashes.clear();
+        Ok(())
+    }
+}
+
+impl Shipper {
+    /// Claims the replica: whoever wrote into it before stops at its next put. Returns once the claim is durable.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when another process was faster.
+    pub async fn claim(&mut self, owner: &Owner, time: i64) -> Result<(), Error> {
+        let time = Timestamp::from_micros(time).unwrap_or(self.head().time).max(self.head().time);
+        let start = crate::shipper::Start {
+            kind: EntryKind::Claim,
+            flags: EntryFlags::NONE,
+            time: time.as_micros(),
+            database_pages: self.ledger.database_pages(),
+            detail: owner.claim(time).to_detail()?,
+            expected: 0,
+            wal: None,
+        };
+        self.append_entry(start, |_: &mut EachPage<'_, Error>| Ok(()))?;
+        self.flush()?;
+        self.landed().await?;
+        Ok(())
+    }
+}

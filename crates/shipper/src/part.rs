@@ -1,0 +1,225 @@
+//! An object that is sent while it is being written, a part at a time, so that memory does not grow with it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ebbtide_replica::Key;
+use ebbtide_replica::container::{Footer, Writer};
+use ebbtide_replica::store::{ErrorKind, Store};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
+use crate::put::{Lookup, Outage, is_there, pause, put};
+
+/// From how many encoded bytes on a part is sent: above the least that S3 takes as a part.
+pub(crate) const PART_BYTES: usize = 8 << 20;
+
+/// Where the parts go.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    sender: mpsc::Sender<Message>,
+    task: JoinHandle<Result<(), Error>>,
+    sent: u64,
+}
+
+#[derive(Debug)]
+enum Message {
+    Part(Bytes),
+    /// The last part; the object has so many bytes with it.
+    Last(Bytes, u64),
+}
+
+impl Parts {
+    /// Begins an upload. It becomes visible only after `before` has been: objects appear in order.
+    pub(crate) fn begin(
+        store: Arc<dyn Store>,
+        key: Key,
+        expected: u64,
+        before: Option<oneshot::Receiver<()>>,
+        outage: Arc<Outage>,
+    ) -> Parts {
+        // One part waits while one is written and the store has its own in flight.
+        let (sender, receiver) = mpsc::channel(1);
+        let task = tokio::spawn(async move {
+            upload(&*store, &key, expected, before, receiver, &outage).await
+        });
+        Parts { sender, task, sent: 0 }
+    }
+
+    /// Hands over a part; blocks while the store is slower than we are. An upload that has ended will say why when it
+    /// is finished.
+    pub(crate) fn send(&mut self, part: Vec<u8>) {
+        self.sent += part.len() as u64;
+        self.hand_over(Message::Part(part.into()));
+    }
+
+    /// The rest; the task that ends once the object is there.
+    pub(crate) fn finish(self, rest: Vec<u8>) -> JoinHandle<Result<(), Error>> {
+        let length = self.sent + rest.len() as u64;
+        self.hand_over(Message::Last(rest.into(), length));
+        self.task
+    }
+
+    fn hand_over(&self, message: Message) {
+        let sent = tokio::task::block_in_place(|| self.sender.blocking_send(message));
+        if sent.is_err() {
+            tracing::debug!("the upload ended early");
+        }
+    }
+
+    /// Nothing is to be seen of it.
+    pub(crate) fn abandon(self) {
+        // The task sees the channel close and aborts the upload.
+        drop(self.sender);
+    }
+}
+
+/// An object that is being written: whole in memory if it stays small, else streamed.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    key: Key,
+    parts: Option<Parts>,
+}
+
+/// Where an object goes, should it have to be streamed.
+pub(crate) struct Route<'a> {
+    pub(crate) store: &'a Arc<dyn Store>,
+    pub(crate) outage: &'a Arc<Outage>,
+    /// Fires when the object that must appear before this one has.
+    pub(crate) before: Option<oneshot::Receiver<()>>,
+    /// How many bytes are likely to come.
+    pub(crate) expected: u64,
+}
+
+/// An object that is complete.
+pub(crate) enum Sealed {
+    /// In memory, still to be put.
+    Whole(Bytes),
+    /// Streamed; the task that makes it visible.
+    Streamed(JoinHandle<Result<(), Error>>),
+}
+
+impl Outgoing {
+    pub(crate) fn new(key: Key) -> Outgoing {
+        Outgoing { key, parts: None }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.key
+    }
+
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    /// Sends what is encoded, once that is a part. Blocks while the store is slower than we are.
+    pub(crate) fn drain(&mut self, writer: &mut Writer, route: &mut Route<'_>) {
+        if writer.buffered() < PART_BYTES {
+            return;
+        }
+        let part = writer.take();
+        let parts = self.parts.get_or_insert_with(|| {
+            let (store, outage) = (Arc::clone(route.store), Arc::clone(route.outage));
+            Parts::begin(store, self.key, route.expected, route.before.take(), outage)
+        });
+        parts.send(part);
+    }
+
+    /// The last bytes.
+    pub(crate) fn seal(self, rest: Vec<u8>) -> Sealed {
+        match self.parts {
+            None => Sealed::Whole(rest.into()),
+            Some(parts) => Sealed::Streamed(parts.finish(rest)),
+        }
+    }
+
+    /// Nothing is to be seen of it.
+    pub(crate) fn abandon(self) {
+        if let Some(parts) = self.parts {
+            parts.abandon();
+        }
+    }
+}
+
+impl Sealed {
+    /// Waits until the object is there.
+    pub(crate) async fn land(
+        self,
+        store: &dyn Store,
+        key: &Key,
+        outage: &Outage,
+    ) -> Result<(), Error> {
+        match self {
+            Sealed::Whole(body) => put(store, key, body, outage).await,
+            Sealed::Streamed(task) => task.await?,
+        }
+    }
+}
+
+async fn upload(
+    store: &dyn Store,
+    key: &Key,
+    expected: u64,
+    before: Option<oneshot::Receiver<()>>,
+    mut parts: mpsc::Receiver<Message>,
+    outage: &Outage,
+) -> Result<(), Error> {
+    let mut failures = 0;
+    let mut upload = loop {
+        match store.upload(key, expected).await {
+            Ok(upload) => break upload,
+            Err(error) => {
+                outage.note(store, &error);
+                failures += 1;
+                pause(failures, error.kind()).await;
+            }
+        }
+    };
+    let (last, length) = loop {
+        match parts.recv().await {
+            None => {
+                upload.abort().await;
+                return Ok(());
+            }
+            Some(Message::Part(part)) => {
+                if let Err(error) = upload.write(part).await {
+                    outage.note(store, &error);
+                    upload.abort().await;
+                    return Err(Error::Lost(error));
+                }
+            }
+            Some(Message::Last(part, length)) => break (part, length),
+        }
+    };
+    let end = last.slice(last.len().saturating_sub(Footer::SIZE)..);
+    if let Err(error) = upload.write(last).await {
+        upload.abort().await;
+        return Err(Error::Lost(error));
+    }
+    if let Some(before) = before {
+        // An error means that the object before was never put: then this must not appear either.
+        if before.await.is_err() {
+            upload.abort().await;
+            return Ok(());
+        }
+    }
+    match upload.finish().await {
+        Ok(()) => {}
+        Err(error) => {
+            // After a failure that may pass it is open whether the object is there: look.
+            let open = error.kind() == ErrorKind::Exists || store.size(key).await? == Some(length);
+            let taken = ebbtide_replica::store::StoreError::new(
+                if open { ErrorKind::Exists } else { error.kind() },
+                format!("put {key}"),
+                error.to_string(),
+            );
+            match is_there(store, key, &end, length, taken).await? {
+                Lookup::Ours => {}
+                Lookup::Failed(error) => return Err(Error::Lost(error)),
+            }
+        }
+    }
+    outage.end(store);
+    Ok(())
+}

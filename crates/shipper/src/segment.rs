@@ -1,0 +1,109 @@
+//! The open segment: entries on their way into one object.
+
+use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
+use ebbtide_replica::state::WalPosition;
+use ebbtide_replica::{Chain, Digest, Entry, EntryKind, Key, PageHash, ReplicaId, Timestamp, Txid};
+use ebbtide_wal::{PageNumber, PageSize};
+
+use crate::error::Error;
+use crate::part::{Outgoing, PART_BYTES, Route, Sealed};
+
+/// A segment that has reached this many encoded bytes is full: it goes on its way whatever the token bucket says, and
+/// nothing more is captured until then.
+pub(crate) const FULL_BYTES: usize = PART_BYTES * 3 / 4;
+
+/// The last entry of a history.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) txid: Txid,
+    pub(crate) chain: Chain,
+    pub(crate) time: Timestamp,
+}
+
+/// Entries on their way into one object.
+pub(crate) struct Segment {
+    writer: Writer,
+    outgoing: Outgoing,
+    /// Nothing before the first entry of all.
+    head: Option<Head>,
+    wal: Option<WalPosition>,
+}
+
+impl Segment {
+    /// The segment that comes after `head`.
+    pub(crate) fn after(head: Head, replica: ReplicaId, page_size: PageSize) -> Segment {
+        Segment::new(head.txid.next(), head.chain, replica, page_size)
+    }
+
+    /// The segment that begins with `first`, with the history before it.
+    pub(crate) fn new(
+        first: Txid,
+        chain: Chain,
+        replica: ReplicaId,
+        page_size: PageSize,
+    ) -> Segment {
+        let contents = Contents::Segment { first, chain };
+        let writer = Writer::new(Header { replica, page_size, contents });
+        Segment { writer, outgoing: Outgoing::new(Key::Log(first)), head: None, wal: None }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.outgoing.key()
+    }
+
+    /// The last entry in it, if one was ended.
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.head
+    }
+
+    /// Where in the log the last entry ends.
+    pub(crate) fn wal(&self) -> Option<WalPosition> {
+        self.wal
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.outgoing.is_streaming() || self.writer.buffered() >= FULL_BYTES
+    }
+
+    /// Whether it has begun to be streamed.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.outgoing.is_streaming()
+    }
+
+    pub(crate) fn begin(&mut self, start: EntryStart) -> Result<(), Error> {
+        Ok(self.writer.begin_entry(start)?)
+    }
+
+    /// Adds a page. A segment that grows beyond a part begins to be streamed.
+    pub(crate) fn page(
+        &mut self,
+        page: PageNumber,
+        image: &[u8],
+        route: &mut Route<'_>,
+    ) -> Result<PageHash, Error> {
+        let hash = self.writer.page(page, image)?;
+        self.outgoing.drain(&mut self.writer, route);
+        Ok(hash)
+    }
+
+    pub(crate) fn end(&mut self, digest: Digest, wal: Option<WalPosition>) -> Result<Entry, Error> {
+        let entry = self.writer.end_entry(digest)?;
+        let head = |chain| Head { txid: entry.txid, chain, time: entry.time };
+        self.head = self.writer.chain().map(head);
+        if entry.kind != EntryKind::Claim {
+            self.wal = wal;
+        }
+        Ok(entry)
+    }
+
+    /// Completes it.
+    pub(crate) fn seal(self) -> Result<Sealed, Error> {
+        let finished = self.writer.finish()?;
+        Ok(self.outgoing.seal(finished.tail))
+    }
+
+    /// Nothing is to be seen of it.
+    pub(crate) fn abandon(self) {
+        self.outgoing.abandon();
+    }
+}

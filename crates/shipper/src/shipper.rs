@@ -1,0 +1,348 @@
+//! The shipper of one database: entries are appended, sealed into segments, put one after the other, confirmed.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ebbtide_replica::container::EntryStart;
+use ebbtide_replica::state::{FileIdentity, Origin, Position, State, WalPosition};
+use ebbtide_replica::store::Store;
+use ebbtide_replica::{EntryFlags, EntryKind, PageHash, ReplicaId, Timestamp, Txid, page_hash};
+use ebbtide_wal::{PageNumber, PageSize};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::bucket::{Bucket, Rate};
+use crate::error::Error;
+use crate::image::Pages;
+use crate::ledger::Ledger;
+use crate::part::Route;
+use crate::put::Outage;
+use crate::segment::{Head, Segment};
+
+/// How a database is shipped.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How many segments may be put.
+    pub puts: Rate,
+}
+
+/// What the store has confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Durable {
+    /// The last entry.
+    pub txid: Txid,
+    /// Its time.
+    pub time: Timestamp,
+}
+
+/// A transaction or a rebase, but for its pages.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub(crate) kind: EntryKind,
+    pub(crate) flags: EntryFlags,
+    /// In µs since the epoch.
+    pub(crate) time: i64,
+    pub(crate) database_pages: u32,
+    pub(crate) detail: Vec<u8>,
+    /// How many bytes of pages are to be expected.
+    pub(crate) expected: u64,
+    pub(crate) wal: Option<WalPosition>,
+}
+
+/// Ships one database into one replica.
+pub struct Shipper {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) outage: Arc<Outage>,
+    replica: ReplicaId,
+    location: String,
+    page_size: PageSize,
+    database: Option<FileIdentity>,
+    pub(crate) ledger: Ledger,
+    head: Head,
+    open: Option<Segment>,
+    on_their_way: VecDeque<OnItsWay>,
+    bucket: Bucket,
+    changed: Vec<(PageNumber, PageHash)>,
+}
+
+/// A sealed segment whose put is not confirmed yet.
+struct OnItsWay {
+    task: JoinHandle<Result<(), Error>>,
+    position: Position,
+    /// Fires when it has landed, for the segment after it to wait for.
+    landed: Option<oneshot::Receiver<()>>,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shipper {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        outage: Arc<Outage>,
+        state: State,
+        options: &Options,
+        database: Option<FileIdentity>,
+    ) -> Shipper {
+        let position = state.position();
+        let head = Head { txid: position.txid, chain: position.chain, time: position.time };
+        Shipper {
+            store,
+            outage,
+            replica: position.replica,
+            location: position.location.clone(),
+            page_size: position.page_size,
+            database,
+            head,
+            ledger: Ledger::new(state),
+            open: None,
+            on_their_way: VecDeque::new(),
+            bucket: Bucket::new(options.puts, Instant::now()),
+            changed: Vec::new(),
+        }
+    }
+
+    /// What the store has confirmed.
+    #[must_use]
+    pub fn durable(&self) -> Durable {
+        let position = self.ledger.durable();
+        Durable { txid: position.txid, time: position.time }
+    }
+
+    /// The replica that this ships into.
+    #[must_use]
+    pub fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// The last entry that was appended.
+    #[must_use]
+    pub fn last(&self) -> Durable {
+        Durable { txid: self.head.txid, time: self.head.time }
+    }
+
+    /// Whether everything that was appended is durable.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.open.is_none() && self.on_their_way.is_empty()
+    }
+
+    /// The outage that the puts see.
+    #[must_use]
+    pub fn outage(&self) -> Arc<Outage> {
+        Arc::clone(&self.outage)
+    }
+
+    /// Whether the open segment takes more. If not, the log keeps what comes until the segment is on its way.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.open.as_ref().is_none_or(|open| !open.is_full())
+    }
+
+    /// Appends a commit, whose pages `each_page` hands over in ascending order. `time` is in µs since the epoch.
+    ///
+    /// # Errors
+    /// After an error the shipper is of no more use: attach again.
+    pub fn append<E: From<Error>>(
+        &mut self,
+        time: i64,
+        database_pages: u32,
+        page_count: usize,
+        wal: WalPosition,
+        each_page: impl Pages<E>,
+    ) -> Result<(), E> {
+        let start = Start {
+            kind: EntryKind::Commit,
+            flags: EntryFlags::NONE,
+            time,
+            database_pages,
+            detail: Vec::new(),
+            expected: page_count as u64 * self.page_size.offset(),
+            wal: Some(wal),
+        };
+        self.append_entry(start, each_page)
+    }
+
+    pub(crate) fn append_entry<E: From<Error>>(
+        &mut self,
+        start: Start,
+        each_page: impl Pages<E>,
+    ) -> Result<(), E> {
+        let segment = self
+            .open
+            .get_or_insert_with(|| Segment::after(self.head, self.replica, self.page_size));
+        segment.begin(entry_start(&start, self.head))?;
+        let mut route = Route {
+            store: &self.store,
+            outage: &self.outage,
+            before: self.on_their_way.back_mut().and_then(|before| before.landed.take()),
+            expected: start.expected,
+        };
+        self.changed.clear();
+        each_page(&mut |page, image| {
+            let hash = segment.page(page, image, &mut route)?;
+            self.changed.push((page, hash));
+            Ok(())
+        })?;
+        if let (Some(before), Some(last)) = (route.before, self.on_their_way.back_mut()) {
+            last.landed = Some(before);
+        }
+        let digest = self.ledger.record(&self.changed, start.database_pages)?;
+        segment.end(digest, start.wal)?;
+        self.head = segment.head().unwrap_or(self.head);
+        if segment.is_streaming() {
+            self.seal().map_err(E::from)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a transaction that the replica has already, so that only the hashes of its pages are of interest.
+    ///
+    /// # Errors
+    /// As [`Shipper::append`].
+    pub fn replay<E: From<Error>>(
+        &mut self,
+        database_pages: u32,
+        each_page: impl Pages<E>,
+    ) -> Result<(), E> {
+        self.changed.clear();
+        each_page(&mut |page, image| {
+            self.changed.push((page, page_hash(page, image)));
+            Ok(())
+        })?;
+        self.ledger.record(&self.changed, database_pages)?;
+        Ok(())
+    }
+
+    /// Sends the open segment on its way, if it may go now; else when it may, if ever by itself.
+    ///
+    /// # Errors
+    /// As [`Shipper::append`].
+    pub fn pump(&mut self, now: Instant) -> Result<Option<Duration>, Error> {
+        let Some(open) = &self.open else { return Ok(None) };
+        if !self.on_their_way.is_empty() {
+            return Ok(None);
+        }
+        if open.is_full() {
+            self.bucket.overdraw(now);
+        } else if !self.bucket.take(now) {
+            return Ok(Some(self.bucket.wait(now)));
+        }
+        self.seal()?;
+        Ok(None)
+    }
+
+    /// Sends the open segment on its way without asking the token bucket: the process is about to end, or somebody
+    /// waits for it.
+    ///
+    /// # Errors
+    /// As [`Shipper::append`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        if self.open.is_some() && self.on_their_way.is_empty() {
+            self.bucket.overdraw(Instant::now());
+            self.seal()?;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self) -> Result<(), Error> {
+        let Some(segment) = self.open.take() else { return Ok(()) };
+        let position = self.position(self.head, segment.wal());
+        let key = segment.key();
+        let (fire, landed) = oneshot::channel();
+        let sealed = segment.seal()?;
+        let (store, outage) = (Arc::clone(&self.store), Arc::clone(&self.outage));
+        let task = tokio::spawn(async move {
+            sealed.land(&*store, &key, &outage).await?;
+            if fire.send(()).is_err() {
+                tracing::trace!(%key, "nothing waited for it");
+            }
+            Ok(())
+        });
+        self.ledger.seal();
+        self.on_their_way.push_back(OnItsWay { task, position, landed: Some(landed) });
+        Ok(())
+    }
+
+    /// Where the local state will stand once `head` is durable.
+    fn position(&self, head: Head, wal: Option<WalPosition>) -> Position {
+        Position {
+            replica: self.replica,
+            location: self.location.clone(),
+            page_size: self.page_size,
+            txid: head.txid,
+            chain: head.chain,
+            digest: self.ledger.digest(),
+            database_pages: self.ledger.database_pages(),
+            time: head.time,
+            wal: wal.or(self.ledger.durable().wal),
+            database: self.database,
+            origin: Origin::Followed,
+        }
+    }
+
+    /// Waits until the oldest segment on its way is durable; for ever if there is none. May be dropped and called
+    /// again.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] when another process has taken over; [`Error::Lost`] when a streamed upload was lost.
+    pub async fn landed(&mut self) -> Result<Durable, Error> {
+        let Some(first) = self.on_their_way.front_mut() else {
+            return std::future::pending().await;
+        };
+        (&mut first.task).await??;
+        if let Some(landed) = self.on_their_way.pop_front() {
+            self.ledger.confirm(landed.position.clone())?;
+        }
+        Ok(self.durable())
+    }
+
+    /// Ends without waiting for anything; what is on its way may still land.
+    pub fn abandon(mut self) {
+        if let Some(open) = self.open.take() {
+            open.abandon();
+        }
+    }
+
+    /// The head is what the log already says it is, `position`: after a replay.
+    pub(crate) fn adopt(&mut self, position: Position) -> Result<(), Error> {
+        self.head = Head { txid: position.txid, chain: position.chain, time: position.time };
+        self.ledger.seal();
+        self.ledger.confirm(position)
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        self.head
+    }
+
+    pub(crate) fn page_size(&self) -> PageSize {
+        self.page_size
+    }
+}
+
+impl std::fmt::Debug for Shipper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shipper")
+            .field("store", &self.store)
+            .field("head", &self.head)
+            .field("on_their_way", &self.on_their_way.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The entry after `head`. A time before that of the entry before is taken to stand still.
+fn entry_start(start: &Start, head: Head) -> EntryStart {
+    let time = Timestamp::from_micros(start.time).unwrap_or(head.time).max(head.time);
+    EntryStart {
+        txid: head.txid.next(),
+        kind: start.kind,
+        flags: start.flags,
+        time,
+        database_pages: start.database_pages,
+        detail: start.detail.clone(),
+    }
+}
