@@ -86,6 +86,9 @@ impl FromIterator<PageHash> for Digest {
 pub struct Chain([u8; 32]);
 
 impl Chain {
+    /// Stands where there is no chain: in the header of a delta or snapshot.
+    pub(crate) const NONE: Chain = Chain([0; 32]);
+
     /// That of a replica without entries.
     #[must_use]
     pub fn genesis(replica: ReplicaId) -> Chain {

@@ -56,7 +56,6 @@ impl Run {
     }
 
     /// Adds `page`, which comes after all pages of `runs`, to the last run or as a new one.
-    #[expect(dead_code, reason = "the writer of containers, which comes next, uses it")]
     pub(crate) fn push(runs: &mut Vec<Run>, page: PageNumber) {
         match runs.last_mut() {
             Some(run) if run.last().get() + 1 == page.get() => run.count += 1,

@@ -1,1 +1,35 @@
 //! The one format of all objects: header, blocks of page images, index, footer.
+//!
+//! An object is written as a stream by a [`Writer`] and read by ranges from its end: [`Index::parse`] turns its first
+//! and last bytes into an [`Index`], and each [`Block`] turns its own bytes into page images. What a reader may rely on:
+//! - Every byte is under a check: the header and the index under the footer's root, the footer and each block under a
+//!   CRC32, and the pages themselves under the entries' content hashes, by a [`ContentCheck`].
+//! - The parts tile the object, so that there is no byte that no part owns.
+//! - Entries chain by their own bytes, whatever object they lie in, so that a pack proves the same history as the
+//!   segments that it was merged from.
+//!
+//! `docs/format.md` describes it for other languages.
+
+mod block;
+mod chains;
+mod content;
+mod footer;
+mod header;
+mod index;
+pub mod layout;
+pub mod limits;
+mod open;
+mod packer;
+mod parse;
+mod rows;
+mod rules;
+mod table;
+mod writer;
+
+pub use block::{Block, Codec};
+pub use content::{ContentCheck, page_hashes};
+pub use footer::Footer;
+pub use header::{Contents, Header, Kind};
+pub use index::{Index, PageRef, Parsed};
+pub use open::EntryStart;
+pub use writer::{Finished, Writer};

@@ -1,0 +1,77 @@
+//! Proves page hashes against the entries that carry the pages.
+
+use super::Index;
+use crate::{Digest, Entry, Error, PageHash, Result};
+
+/// The hashes in the raw bytes of a block of hashes.
+pub fn page_hashes(raw: &[u8]) -> impl ExactSizeIterator<Item = PageHash> {
+    raw.as_chunks().0.iter().copied().map(PageHash::from_bytes)
+}
+
+/// Takes the hashes of all pages of an object in order, from its blocks of hashes or from the pages themselves, and
+/// proves that each entry has these and no others.
+pub struct ContentCheck<'a> {
+    entries: std::slice::Iter<'a, Entry>,
+    open: Option<Open<'a>>,
+}
+
+/// An entry that lacks `missing` more hashes.
+struct Open<'a> {
+    entry: &'a Entry,
+    missing: u32,
+    content: blake3::Hasher,
+    digest: Digest,
+}
+
+impl<'a> ContentCheck<'a> {
+    pub(super) fn new(index: &'a Index) -> ContentCheck<'a> {
+        ContentCheck { entries: index.entries().iter(), open: None }
+    }
+
+    /// Takes the hash of the next page. Fails if it was the last of an entry, and the entry has other ones.
+    pub fn push(&mut self, hash: PageHash) -> Result<()> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.open_next().ok_or_else(|| Error::damaged("the pages", "too many"))?,
+        };
+        open.content.update(hash.as_bytes());
+        open.digest = open.digest.toggle(hash);
+        open.missing -= 1;
+        if open.missing == 0 {
+            return open.close();
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// The next entry that carries any pages.
+    fn open_next(&mut self) -> Option<Open<'a>> {
+        let entry = self.entries.find(|entry| entry.page_count > 0)?;
+        let (content, digest) = (blake3::Hasher::new(), Digest::EMPTY);
+        Some(Open { entry, missing: entry.page_count, content, digest })
+    }
+
+    /// Fails if pages are missing.
+    pub fn finish(mut self) -> Result<()> {
+        match self.open.take().or_else(|| self.open_next()) {
+            Some(open) => Err(Error::damaged(
+                format!("entry {}", open.entry.txid),
+                format!("{} of its pages are missing", open.missing),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Open<'_> {
+    fn close(self) -> Result<()> {
+        let damaged = |why: &str| Error::damaged(format!("entry {}", self.entry.txid), why);
+        if *self.content.finalize().as_bytes() != self.entry.content {
+            return Err(damaged("its pages are not those that were written"));
+        }
+        if self.entry.is_complete() && self.digest != self.entry.digest {
+            return Err(damaged("its pages do not add up to its digest"));
+        }
+        Ok(())
+    }
+}

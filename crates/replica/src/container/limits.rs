@@ -1,0 +1,21 @@
+//! What no object may exceed. A writer refuses to write more, and a reader refuses to read more, before it allocates.
+
+/// The version of the format that this crate reads and writes.
+pub const VERSION: u16 = 1;
+
+/// A writer closes a block of pages once another page would take it beyond this many raw bytes; a page that is larger
+/// has a block of its own. Smaller blocks compress worse; larger ones cost more to read for one page.
+pub const BLOCK_RAW_TARGET: usize = 128 * 1024;
+
+/// No block has more raw bytes than this, and none has more stored bytes than raw ones. This bounds what a reader has in
+/// memory for one block, whatever the block claims.
+pub const BLOCK_RAW_MAX: usize = 1024 * 1024;
+
+/// A writer closes a block of page hashes once it has this many.
+pub const BLOCK_HASHES_MAX: usize = BLOCK_RAW_MAX / crate::PageHash::SIZE;
+
+/// No object has more entries than this.
+pub const ENTRIES_MAX: u32 = 1 << 20;
+
+/// No index is longer than this: enough for eight tebibytes of blocks at the writer's target.
+pub const INDEX_SIZE_MAX: u64 = 1 << 30;

@@ -1,0 +1,99 @@
+//! The index of an object that is being written: rows are encoded as they come, so that nothing is kept twice.
+
+use super::layout::{block_row, counts, entry_row, run_row};
+use super::limits::{BLOCK_RAW_MAX, ENTRIES_MAX, INDEX_SIZE_MAX};
+use super::rows::{BlockKind, encode_block, encode_entry, encode_run};
+use super::{Block, Codec};
+use crate::{Chain, Entry, Error, Result};
+
+/// The four parts of an index.
+#[derive(Default)]
+pub(super) struct Table {
+    entries: Vec<u8>,
+    blocks: Vec<u8>,
+    runs: Vec<u8>,
+    details: Vec<u8>,
+}
+
+impl Table {
+    /// Adds an entry, and answers the chain after it if `chain` is the chain before it.
+    pub(super) fn add_entry(
+        &mut self,
+        entry: &Entry,
+        chain: Option<Chain>,
+    ) -> Result<Option<Chain>> {
+        if self.entries() == ENTRIES_MAX {
+            return Err(Error::unwritable("one more entry", "the object is full"));
+        }
+        let row = encode_entry(entry)?;
+        let runs = self.runs.len();
+        self.entries.extend_from_slice(&row);
+        for &run in &entry.runs {
+            self.runs.extend_from_slice(&encode_run(run));
+        }
+        self.details.extend_from_slice(&entry.detail);
+        self.check_size()?;
+        Ok(chain.map(|chain| chain.next(&row, &self.runs[runs..], &entry.detail)))
+    }
+
+    /// Adds a block with these stored bytes.
+    pub(super) fn add_block(
+        &mut self,
+        kind: BlockKind,
+        codec: Codec,
+        stored: &[u8],
+        raw_len: usize,
+    ) -> Result<()> {
+        let length = |bytes: usize| {
+            let length = u32::try_from(bytes).ok().filter(|_| bytes <= BLOCK_RAW_MAX);
+            length.ok_or_else(|| Error::unwritable("a block", format!("it has {bytes} bytes")))
+        };
+        let block = Block {
+            offset: 0,
+            first: 0,
+            stored_len: length(stored.len())?,
+            raw_len: length(raw_len)?,
+            crc: crc32fast::hash(stored),
+            codec,
+        };
+        self.blocks.extend_from_slice(&encode_block(kind, &block));
+        self.check_size()
+    }
+
+    /// How many entries there are.
+    pub(super) fn entries(&self) -> u32 {
+        rows(&self.entries, entry_row::SIZE)
+    }
+
+    /// The length of the index in bytes.
+    pub(super) fn size(&self) -> u64 {
+        let rows = self.entries.len() + self.blocks.len() + self.runs.len() + self.details.len();
+        (counts::SIZE + rows) as u64
+    }
+
+    /// The bytes of the index.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![0; counts::SIZE];
+        let details = rows(&self.details, 1);
+        counts::ENTRIES.put(&mut bytes, &self.entries().to_le_bytes());
+        counts::BLOCKS.put(&mut bytes, &rows(&self.blocks, block_row::SIZE).to_le_bytes());
+        counts::RUNS.put(&mut bytes, &rows(&self.runs, run_row::SIZE).to_le_bytes());
+        counts::DETAILS.put(&mut bytes, &details.to_le_bytes());
+        for part in [&self.entries, &self.blocks, &self.runs, &self.details] {
+            bytes.extend_from_slice(part);
+        }
+        bytes
+    }
+
+    fn check_size(&self) -> Result<()> {
+        if self.size() <= INDEX_SIZE_MAX {
+            return Ok(());
+        }
+        Err(Error::unwritable("the index", format!("it would have {} bytes", self.size())))
+    }
+}
+
+/// How many rows of `size` bytes there are. All of them together are within [`INDEX_SIZE_MAX`].
+fn rows(bytes: &[u8], size: usize) -> u32 {
+    u32::try_from(bytes.len() / size).expect("an index has less than 2^32 bytes")
+}

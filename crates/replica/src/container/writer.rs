@@ -1,0 +1,215 @@
+//! Writes an object as a stream: one pass, each page hashed, copied and compressed once.
+//!
+//! What is in memory: one block of raw pages, at most [`BLOCK_HASHES_MAX`] page hashes, the rows of the index, and what
+//! has been encoded and not yet taken. A caller that takes it every few megabytes writes objects of any size.
+
+use ebbtide_wal::PageNumber;
+
+use super::footer::root;
+use super::layout::block_row;
+use super::limits::{BLOCK_HASHES_MAX, BLOCK_RAW_TARGET};
+use super::open::{EntryStart, OpenEntry};
+use super::packer::Packer;
+use super::rows::BlockKind;
+use super::rules::Rules;
+use super::table::Table;
+use super::{Codec, Footer, Header};
+use crate::{Chain, Digest, Entry, Error, PageHash, Result, Txid};
+
+/// An object that is being written. After an error it is of no more use.
+pub struct Writer {
+    header: Header,
+    rules: Rules,
+    chain: Option<Chain>,
+    last: Option<(Txid, Digest)>,
+    table: Table,
+    open: Option<OpenEntry>,
+    /// The page images of the block that is not yet full.
+    raw: Vec<u8>,
+    /// The page hashes of the block of hashes that is not yet full.
+    hashes: Vec<u8>,
+    packer: Packer,
+    /// What is encoded and not yet taken…
+    out: Vec<u8>,
+    /// …and where in the object it begins.
+    taken: u64,
+}
+
+/// The end of an object.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The bytes after those that were taken, to the end of the object.
+    pub tail: Vec<u8>,
+    /// What the last of those bytes say.
+    pub footer: Footer,
+    /// The size of the object, with all that was taken before.
+    pub object_size: u64,
+}
+
+impl Writer {
+    /// Begins an object.
+    #[must_use]
+    pub fn new(header: Header) -> Writer {
+        Writer {
+            rules: Rules::new(&header),
+            chain: header.chain(),
+            last: None,
+            table: Table::default(),
+            open: None,
+            raw: Vec::new(),
+            hashes: Vec::new(),
+            packer: Packer::default(),
+            out: header.encode().to_vec(),
+            taken: 0,
+            header,
+        }
+    }
+
+    /// Begins the next entry.
+    pub fn begin_entry(&mut self, start: EntryStart) -> Result<()> {
+        if let Some(open) = &self.open {
+            return Err(open.unwritable("the entry before it is not ended"));
+        }
+        self.open = Some(OpenEntry::new(start, self.hashes.len()));
+        Ok(())
+    }
+
+    /// Adds a page to the entry that was begun, and answers its hash. Pages come in ascending order.
+    pub fn page(&mut self, number: PageNumber, image: &[u8]) -> Result<PageHash> {
+        let page_size = self.header.page_size;
+        let open = self
+            .open
+            .as_mut()
+            .ok_or_else(|| Error::unwritable(format!("page {number}"), "no entry was begun"))?;
+        let hash = open.take_page(number, image, page_size)?;
+        self.raw.extend_from_slice(image);
+        self.hashes.extend_from_slice(hash.as_bytes());
+        if self.raw.len() + page_size.bytes() > BLOCK_RAW_TARGET {
+            self.close_block()?;
+        }
+        if self.hashes.len() >= BLOCK_HASHES_MAX * PageHash::SIZE {
+            self.close_hashes()?;
+        }
+        Ok(hash)
+    }
+
+    /// Ends the entry, after which the whole database has this digest.
+    pub fn end_entry(&mut self, digest: Digest) -> Result<Entry> {
+        let open =
+            self.open.take().ok_or_else(|| Error::unwritable("an entry", "none was begun"))?;
+        let (pages_digest, entry) = (open.pages_digest(), open.end(&self.hashes, digest));
+        let wrong = |why| Error::unwritable(format!("entry {}", entry.txid), why);
+        self.rules.admit(&entry).map_err(wrong)?;
+        if entry.is_complete() && pages_digest != digest {
+            return Err(wrong("its pages do not add up to its digest".to_owned()));
+        }
+        self.chain = self.table.add_entry(&entry, self.chain)?;
+        self.last = Some((entry.txid, digest));
+        Ok(entry)
+    }
+
+    /// How many bytes are encoded and not yet taken.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.out.len()
+    }
+
+    /// The bytes that are encoded and not yet taken, which come next in the object.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<u8> {
+        self.taken += self.out.len() as u64;
+        std::mem::take(&mut self.out)
+    }
+
+    /// The history up to the last entry that was ended. A delta or snapshot has none.
+    #[must_use]
+    pub fn chain(&self) -> Option<Chain> {
+        self.chain
+    }
+
+    /// How many entries were ended.
+    #[must_use]
+    pub fn entries(&self) -> u32 {
+        self.table.entries()
+    }
+
+    /// How many bytes the object would have at most if it were finished now.
+    #[must_use]
+    pub fn object_size_max(&self) -> u64 {
+        let pending = self.raw.len() + self.hashes.len();
+        self.taken
+            + (self.out.len() + pending + block_row::SIZE * 2 + Footer::SIZE) as u64
+            + self.table.size()
+    }
+
+    /// Ends a segment or a pack.
+    pub fn finish(self) -> Result<Finished> {
+        let chain = self.chain.ok_or_else(|| {
+            Error::unwritable("the state", "the chain that leads to it must be given")
+        })?;
+        self.end(chain)
+    }
+
+    /// Ends a delta or a snapshot: `chain` is that of the log up to the same txid.
+    pub fn finish_at(self, chain: Chain) -> Result<Finished> {
+        if self.header.kind().is_history() {
+            return Err(Error::unwritable("the history", "its chain is that of its entries"));
+        }
+        self.end(chain)
+    }
+
+    fn end(mut self, chain: Chain) -> Result<Finished> {
+        if let Some(open) = &self.open {
+            return Err(open.unwritable("it is not ended"));
+        }
+        let (last, digest) =
+            self.last.ok_or_else(|| Error::unwritable("the object", "it has no entries"))?;
+        self.close_block()?;
+        self.close_hashes()?;
+        let index = self.table.encode();
+        let footer = Footer {
+            kind: self.header.kind(),
+            entries: self.table.entries(),
+            index_offset: self.position(),
+            index_length: index.len() as u64,
+            root: root(&self.header.encode(), &index),
+            chain,
+            last,
+            digest,
+        };
+        self.out.extend_from_slice(&index);
+        self.out.extend_from_slice(&footer.encode());
+        let object_size = self.position();
+        Ok(Finished { tail: self.out, footer, object_size })
+    }
+
+    /// Where in the object the next byte comes to lie.
+    fn position(&self) -> u64 {
+        self.taken + self.out.len() as u64
+    }
+
+    fn close_block(&mut self) -> Result<()> {
+        if self.raw.is_empty() {
+            return Ok(());
+        }
+        let (codec, stored) = self.packer.pack(&self.raw);
+        self.table.add_block(BlockKind::Pages, codec, stored, self.raw.len())?;
+        self.out.extend_from_slice(stored);
+        self.raw.clear();
+        Ok(())
+    }
+
+    fn close_hashes(&mut self) -> Result<()> {
+        if self.hashes.is_empty() {
+            return Ok(());
+        }
+        if let Some(open) = &mut self.open {
+            open.take_hashes(&self.hashes);
+        }
+        let stored = &self.hashes;
+        self.table.add_block(BlockKind::Hashes, Codec::Stored, stored, stored.len())?;
+        self.out.extend_from_slice(stored);
+        self.hashes.clear();
+        Ok(())
+    }
+}

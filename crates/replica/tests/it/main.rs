@@ -1,0 +1,12 @@
+//! What the crate promises to those who use it: objects, their proofs, and the document that describes them.
+
+#[cfg(test)]
+mod container;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod objects;
+#[cfg(test)]
+mod pack;
