@@ -9,6 +9,7 @@ pub mod s3_server;
 mod seeds;
 pub mod workload;
 pub mod writer;
+pub mod zeroed_frame;
 
 pub use random::Random;
 pub use seeds::for_each_seed;
