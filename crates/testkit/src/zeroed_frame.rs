@@ -53,8 +53,8 @@ impl ZeroedFrame {
         // Byte 128 is SQLite's "dead man's switch". The lock belongs to this open file rather than to the process, so
         // that it is seen by SQLite within the process, too.
         let lock = libc::flock {
-            l_type: libc::F_RDLCK as libc::c_short,
-            l_whence: libc::SEEK_SET as libc::c_short,
+            l_type: short(libc::F_RDLCK),
+            l_whence: short(libc::SEEK_SET),
             l_start: 128,
             l_len: 1,
             l_pid: 0,
@@ -68,6 +68,10 @@ impl ZeroedFrame {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn short(constant: libc::c_int) -> libc::c_short {
+    libc::c_short::try_from(constant).expect("a constant of fcntl(2) that fits where it belongs")
 }
 
 #[cfg(test)]
