@@ -7,6 +7,7 @@ pub mod process;
 mod random;
 pub mod s3_server;
 mod seeds;
+pub mod sparse;
 pub mod workload;
 pub mod writer;
 pub mod zeroed_frame;

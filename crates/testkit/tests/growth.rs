@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use ebbtide_testkit::oracle::committed;
+use ebbtide_testkit::sparse::below_the_lock_page;
 use ebbtide_testkit::workload::{Options, Workload};
 use ebbtide_testkit::{Random, for_each_seed};
 use ebbtide_wal::{PageSize, lock_page};
@@ -113,4 +115,36 @@ fn a_commit_that_grows_the_database_writes_every_new_page() {
     });
     println!("{seen:?}");
     assert!(seen.grown > 0 && seen.shrunk > 0, "a workload that does both: {seen:?}");
+}
+
+/// The one page that is left out, for each page size: it lies where a database reaches a gibibyte.
+#[test]
+fn a_database_that_grows_past_the_page_of_the_locks_leaves_it_out() {
+    for size in (9..=16).map(|bits| PageSize::new(1 << bits).expect("a power of two")) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("app.db");
+        below_the_lock_page(&path, size, 3).expect("a sparse file");
+        let connection = rusqlite::Connection::open(&path).expect("a database");
+        let pages = || connection.query_row("PRAGMA page_count", [], |row| row.get::<_, u32>(0));
+        let (mut before, mut end) = (pages().expect("a size"), End::default());
+        let lock = lock_page(size).get();
+        assert_eq!(before, lock - 4);
+        while before < lock + 3 {
+            let body = vec![b'x'; 2 * size.bytes()];
+            connection.execute("INSERT INTO t (body) VALUES (?1)", [body]).expect("a row");
+            let wal = fs::read(path.with_extension("db-wal")).expect("a log");
+            let (written, now) = written(&wal, size, end);
+            let after = pages().expect("a size");
+            let new: Vec<u32> = (before + 1..=after).filter(|page| *page != lock).collect();
+            assert!(new.iter().all(|page| written.contains_key(page)), "{new:?} at {size}");
+            assert!(!written.contains_key(&lock), "page {lock} of {size} bytes was written");
+            (before, end) = (after, now);
+        }
+        drop(connection);
+        let file = fs::File::open(&path).expect("a database");
+        assert_eq!(file.metadata().expect("a size").len(), u64::from(before) * size.offset());
+        let mut content = vec![1; size.bytes()];
+        file.read_exact_at(&mut content, 0x4000_0000).expect("a page");
+        assert!(content.iter().all(|byte| *byte == 0), "it is a hole in the file");
+    }
 }
