@@ -1,15 +1,16 @@
 //! An S3 server in this process, with a thread of its own, on a free port of the loopback address.
 //!
-//! It is s3s with a folder behind it. s3s-fs looks whether a name is taken and then writes, so that two conditional
-//! puts at once both succeed; the server here takes them one at a time, as the stores do that it stands for. A
-//! [script](S3Server::script) sees each request before it is served and may spoil it.
+//! It is s3s with a folder behind it, and keeps the rules of S3 on conditional puts. A [script](S3Server::script) sees
+//! each request before it is served and may spoil it.
 
 mod asked;
+mod backend;
 mod fault;
 mod serve;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -43,6 +44,7 @@ pub struct S3Server {
 struct Shared {
     script: Mutex<Option<Script>>,
     asked: Mutex<Vec<Asked>>,
+    connections: AtomicUsize,
 }
 
 impl S3Server {
@@ -120,6 +122,12 @@ impl S3Server {
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
         lock(&self.shared.asked).clone()
+    }
+
+    /// How many connections were made to it.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// How many requests of an operation there were, such as "PutObject".

@@ -1,45 +1,38 @@
 //! From connections to answers.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, HeaderValue, IF_NONE_MATCH, LOCATION};
+use hyper::header::{CONTENT_LENGTH, HeaderValue, LOCATION};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, HttpResponse};
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 
 use super::asked::Asked;
+use super::backend::{Backend, Unconditional};
 use super::fault::Fault;
 use super::{ACCESS_KEY, SECRET_KEY, Shared};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Conditional puts of names with the same hash wait for each other.
-const STRIPES: usize = 64;
-
-pub(super) struct Service {
-    s3: S3Service,
-    stripes: [Mutex<()>; STRIPES],
-}
-
-pub(super) fn service(folder: &Path) -> Service {
+pub(super) fn service(folder: &Path) -> S3Service {
     let files = s3s_fs::FileSystem::new(folder).expect("a folder for the server");
-    let mut builder = S3ServiceBuilder::new(files);
+    let mut builder = S3ServiceBuilder::new(Backend::new(files));
     builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-    Service { s3: builder.build(), stripes: [const { Mutex::const_new(()) }; STRIPES] }
+    builder.build()
 }
 
 pub(super) fn run(
     listener: std::net::TcpListener,
-    service: Service,
+    service: S3Service,
     shared: Arc<Shared>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -49,7 +42,7 @@ pub(super) fn run(
         .expect("a runtime for the server");
     runtime.block_on(async {
         tokio::select! {
-            () = accept(listener, Arc::new(service), shared) => {}
+            () = accept(listener, service, shared) => {}
             // The sender is dropped, which is all that it says.
             _ = stopped => {}
         }
@@ -57,15 +50,16 @@ pub(super) fn run(
     runtime.shutdown_background();
 }
 
-async fn accept(listener: std::net::TcpListener, service: Arc<Service>, shared: Arc<Shared>) {
+async fn accept(listener: std::net::TcpListener, service: S3Service, shared: Arc<Shared>) {
     listener.set_nonblocking(true).expect("a socket that does not block");
     let listener = TcpListener::from_std(listener).expect("a socket for the runtime");
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };
+        shared.connections.fetch_add(1, Ordering::Relaxed);
         socket.set_nodelay(true).expect("a socket without delay");
-        let (service, shared) = (Arc::clone(&service), Arc::clone(&shared));
+        let (service, shared) = (service.clone(), Arc::clone(&shared));
         let answer = hyper::service::service_fn(move |request| {
-            answer(Arc::clone(&service), Arc::clone(&shared), request)
+            answer(service.clone(), Arc::clone(&shared), request)
         });
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new());
@@ -76,7 +70,7 @@ async fn accept(listener: std::net::TcpListener, service: Arc<Service>, shared: 
 }
 
 async fn answer(
-    service: Arc<Service>,
+    service: S3Service,
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> Result<HttpResponse, Failure> {
@@ -86,7 +80,7 @@ async fn answer(
         Some(Fault::Dropped) => return Err("dropped".into()),
         Some(Fault::Silence) => std::future::pending::<()>().await,
         Some(Fault::Late(wait)) => tokio::time::sleep(*wait).await,
-        Some(Fault::Unconditional) => drop(parts.headers.remove(IF_NONE_MATCH)),
+        Some(Fault::Unconditional) => drop(parts.extensions.insert(Unconditional)),
         Some(Fault::Refused(status, code)) => {
             read_away(body).await?;
             return error(StatusCode::from_u16(*status)?, code);
@@ -103,25 +97,11 @@ async fn answer(
         }
         Some(Fault::AnswerLost | Fault::CutOff(_)) | None => {}
     }
-    let response = service.serve(Request::from_parts(parts, Body::from(body))).await?;
+    let response = service.call(Request::from_parts(parts, Body::from(body))).await?;
     match fault {
         Some(Fault::AnswerLost) => Err("the answer is lost".into()),
         Some(Fault::CutOff(bytes)) => cut_off(response, bytes).await,
         _ => Ok(response),
-    }
-}
-
-impl Service {
-    async fn serve(&self, request: Request<Body>) -> Result<HttpResponse, Failure> {
-        let _turn = if request.headers().contains_key(IF_NONE_MATCH) {
-            let mut hasher = DefaultHasher::new();
-            request.uri().path().hash(&mut hasher);
-            let stripe = usize::try_from(hasher.finish() % STRIPES as u64)?;
-            Some(self.stripes[stripe].lock().await)
-        } else {
-            None
-        };
-        Ok(self.s3.call(request).await?)
     }
 }
 

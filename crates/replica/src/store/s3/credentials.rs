@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::imds;
+use aws_config::imds::client::error::ImdsError;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::{ProvideCredentials, Region, SharedCredentialsProvider, SharedHttpClient};
 
-use super::error::root_cause;
+use super::error::{root_cause, source};
 use super::limits::CREDENTIALS_TIMEOUT;
 use crate::store::error::{ErrorKind, StoreError};
 
@@ -82,8 +83,12 @@ pub(super) async fn find(
     }
 }
 
+/// The last place that is asked is the instance's metadata. Where there is none, anything may come from its address.
 fn explain(error: CredentialsError) -> StoreError {
-    let (kind, why) = classify(&error);
+    let (kind, why) = match source::<ImdsError>(&error) {
+        Some(_) => (ErrorKind::Denied, NONE),
+        None => classify(&error),
+    };
     StoreError::new(kind, LOOKING, why).caused_by(root_cause(&error))
 }
 

@@ -45,7 +45,7 @@ where
             let why = format!("{server} gave an answer that S3 does not give");
             StoreError::new(ErrorKind::Unavailable, what, why).caused_by(root_cause(&error))
         }
-        _ => match credentials_error(&error) {
+        _ => match source::<CredentialsError>(&error).map(credentials::classify) {
             Some((kind, why)) => StoreError::new(kind, what, why).caused_by(root_cause(&error)),
             None => {
                 let why = format!("cannot reach {server}");
@@ -55,11 +55,12 @@ where
     }
 }
 
-fn credentials_error(error: &(dyn Error + 'static)) -> Option<(ErrorKind, &'static str)> {
+/// The error of this type among an error and what caused it.
+pub(super) fn source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<CredentialsError>() {
-            return Some(credentials::classify(error));
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
         }
         next = error.source();
     }

@@ -80,7 +80,11 @@ impl Multipart {
             let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
             client.turn(client.within(&self.what, limit, answer)).await
         };
-        let answer = retry(&PARTS, None, attempt).await?;
+        let answer = retry(&PARTS, None, attempt).await.map_err(|error| match error.kind() {
+            // Whoever ended it, the next upload has nothing to do with that.
+            ErrorKind::NotFound => gone(&self.what),
+            _ => error,
+        })?;
         Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag).build())
     }
 
@@ -123,4 +127,9 @@ impl Multipart {
             answer => answer.map(|_| ()),
         }
     }
+}
+
+/// Somebody ended the upload.
+pub(super) fn gone(what: &str) -> StoreError {
+    StoreError::new(ErrorKind::Unavailable, what, "the upload is gone")
 }

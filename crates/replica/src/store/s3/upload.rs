@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::bucket::S3Store;
 use super::limits::{PARTS, PARTS_IN_FLIGHT, PARTS_MAX, part_bytes};
-use super::multipart::Multipart;
+use super::multipart::{Multipart, gone};
 use crate::Key;
 use crate::store::api::Upload;
 use crate::store::error::{ErrorKind, StoreError};
@@ -181,14 +181,12 @@ impl Sending {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            let gone = error.kind() == ErrorKind::NotFound;
-            if gone || (error.kind() == ErrorKind::Exists && doubt.load(Ordering::Relaxed)) {
+            let ended = error.kind() == ErrorKind::NotFound;
+            if ended || (error.kind() == ErrorKind::Exists && doubt.load(Ordering::Relaxed)) {
                 return match self.multipart.made().await? {
                     Some(true) => Ok(()),
                     Some(false) => Err(taken()),
-                    None => {
-                        Err(StoreError::new(ErrorKind::Unavailable, what, "the upload is gone"))
-                    }
+                    None => Err(gone(what)),
                 };
             }
             doubt.store(true, Ordering::Relaxed);
