@@ -5,6 +5,10 @@ mod container;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod format;
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod objects;

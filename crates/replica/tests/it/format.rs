@@ -1,0 +1,143 @@
+//! `docs/format.md` against the code: a table that is wrong misleads whoever writes another reader by it.
+
+use std::fmt::Write;
+
+use ebbtide_replica::container::layout::{self, Field};
+use ebbtide_replica::container::{Codec, Kind, limits};
+use ebbtide_replica::{
+    Chain, Claim, DATABASE_PAGES_MAX, Digest, Entry, EntryFlags, EntryKind, Key, Manifest,
+    ReplicaId, page_hash,
+};
+
+use crate::objects::number;
+
+const DOCUMENT: &str = include_str!("../../../../docs/format.md");
+
+/// The cells of the rows of the first table after the line `heading`.
+#[track_caller]
+fn table(heading: &str) -> Vec<Vec<&'static str>> {
+    let mut lines = DOCUMENT.lines().skip_while(|line| *line != heading);
+    assert!(lines.next().is_some(), "no heading {heading:?}");
+    let rows =
+        lines.skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+    let cells = |row: &'static str| row.trim_matches('|').split('|').map(str::trim).collect();
+    rows.skip(2).map(cells).collect()
+}
+
+/// The text between the fences that begin with `fence`.
+fn example(fence: &str) -> String {
+    let lines = DOCUMENT.lines().skip_while(|line| *line != fence).skip(1);
+    lines.take_while(|line| *line != "```").fold(String::new(), |mut text, line| {
+        writeln!(text, "{line}").unwrap();
+        text
+    })
+}
+
+#[test]
+fn every_structure_is_laid_out_as_its_table_says() {
+    let structures: [(&str, &[Field], usize); 6] = [
+        ("Header", layout::header::FIELDS, layout::header::SIZE),
+        ("Footer", layout::footer::FIELDS, layout::footer::SIZE),
+        ("Index counts", layout::counts::FIELDS, layout::counts::SIZE),
+        ("Entry row", layout::entry_row::FIELDS, layout::entry_row::SIZE),
+        ("Run row", layout::run_row::FIELDS, layout::run_row::SIZE),
+        ("Block row", layout::block_row::FIELDS, layout::block_row::SIZE),
+    ];
+    for (name, fields, size) in structures {
+        let rows = table(&format!("### {name}, {size} bytes"));
+        let mut end = 0;
+        for (row, field) in rows.iter().zip(fields) {
+            let (offset, bytes): (usize, usize) =
+                (row[0].parse().unwrap(), row[1].parse().unwrap());
+            assert_eq!((offset, bytes, row[2]), (field.offset, field.size, field.name), "{name}");
+            assert_eq!(offset, end, "{name}: {} does not follow what is before it", row[2]);
+            end += bytes;
+        }
+        assert_eq!(rows.len(), fields.len(), "{name}");
+        assert_eq!(end, size, "{name}: its rows do not add up");
+    }
+}
+
+/// The first two columns of a table of codes.
+#[track_caller]
+fn codes(heading: &str) -> Vec<(u8, &'static str)> {
+    table(heading).into_iter().map(|row| (row[0].parse().unwrap(), row[1])).collect()
+}
+
+#[test]
+fn codes_are_those_of_the_tables() {
+    let kinds = [
+        (Kind::Segment.code(), "segment"),
+        (Kind::Pack.code(), "pack"),
+        (Kind::Delta.code(), "delta"),
+        (Kind::Snapshot.code(), "snapshot"),
+    ];
+    assert_eq!(codes("### Kinds of objects"), kinds);
+    let kinds = [EntryKind::Commit, EntryKind::Rebase, EntryKind::Claim, EntryKind::Image];
+    assert_eq!(codes("### Kinds of entries"), kinds.map(|kind| (kind.code(), kind.name())));
+    let flags = [
+        (EntryFlags::COMPLETE.bits(), "complete"),
+        (EntryFlags::IN_SNAPSHOT.bits(), "in snapshot"),
+        (EntryFlags::FORK.bits(), "fork"),
+    ];
+    assert_eq!(codes("### Flags of entries"), flags);
+    assert_eq!((Codec::Stored.code(), Codec::Lz4.code()), (0, 1));
+    assert!(DOCUMENT.contains("| 0: stored as it is; 1: one LZ4 block,"));
+}
+
+#[test]
+fn names_are_those_of_the_table() {
+    let names: Vec<&str> =
+        table("## Names").into_iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(names.len(), 5);
+    for name in names {
+        assert_eq!(Key::parse(name).map(|key| key.to_string()).as_deref(), Some(name));
+    }
+    for row in table("### Kinds of objects") {
+        let folder = row[2].trim_matches('`');
+        assert!(table("## Names").iter().any(|name| name[0].starts_with(&format!("`{folder}/"))));
+    }
+}
+
+#[test]
+fn examples_are_read_and_written_as_they_stand() {
+    let manifest = Manifest::from_json(example("```json manifest").as_bytes()).unwrap();
+    assert_eq!(manifest.to_json(), example("```json manifest").as_bytes());
+    let claim = Claim::from_detail(example("```json claim").as_bytes()).unwrap();
+    assert_eq!(Claim::from_detail(&claim.to_detail().unwrap()).unwrap(), claim);
+    assert_eq!(table("## The manifest").len(), 5);
+    assert_eq!(table("### The detail of a claim").len(), 5);
+}
+
+#[test]
+fn limits_are_those_of_the_table() {
+    let limits = [
+        ("bytes of a manifest", Manifest::SIZE_MAX as u64),
+        ("bytes of a detail", Entry::DETAIL_MAX as u64),
+        ("raw bytes of a block", limits::BLOCK_RAW_MAX as u64),
+        ("entries of an object", limits::ENTRIES_MAX.into()),
+        ("bytes of an index", limits::INDEX_SIZE_MAX),
+        ("pages of a database", DATABASE_PAGES_MAX.into()),
+    ];
+    let rows = table("## Limits");
+    let stated: Vec<(&str, u64)> =
+        rows.iter().map(|row| (row[0], row[1].parse().unwrap())).collect();
+    assert_eq!(stated, limits);
+    assert_eq!((limits::BLOCK_RAW_TARGET, limits::BLOCK_HASHES_MAX), (131_072, 65_536));
+}
+
+#[test]
+fn hashes_are_those_of_the_test_vectors() {
+    let replica = ReplicaId::from_bytes(std::array::from_fn(|index| u8::try_from(index).unwrap()));
+    let pages = [1, 2].map(|page| page_hash(number(page), &[0; 512]));
+    let digest: Digest = pages.into_iter().collect();
+    let vectors = [
+        pages[0].to_string(),
+        pages[1].to_string(),
+        digest.to_string(),
+        Chain::genesis(replica).to_string(),
+    ];
+    let rows = table("### Test vectors");
+    let stated: Vec<&str> = rows.iter().map(|row| row[1].trim_matches('`')).collect();
+    assert_eq!(stated, vectors);
+}
