@@ -1,3 +1,11 @@
-//! The ebbtide command.
+//! The `ebbtide` command: continuous backup and time travel for SQLite.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use ebbtide_cli::args::Args;
+
+fn main() -> ExitCode {
+    ebbtide_cli::run(Args::parse())
+}

@@ -45,6 +45,12 @@ impl Bucket {
         self.tokens = (self.tokens - 1.0).max(-self.rate.burst);
     }
 
+    /// How long the rate alone would have one wait between two puts.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        Duration::try_from_secs_f64(1.0 / self.rate.per_second).unwrap_or(Duration::MAX)
+    }
+
     /// How long until there is a token.
     pub fn wait(&mut self, now: Instant) -> Duration {
         self.count(now);

@@ -24,6 +24,7 @@ mod part;
 mod put;
 mod segment;
 mod shipper;
+mod traffic;
 
 pub use attach::{Attached, Local, Unconfirmed, attach};
 pub use bucket::{Bucket, Rate};

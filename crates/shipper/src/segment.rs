@@ -61,6 +61,10 @@ impl Segment {
         self.wal
     }
 
+    pub(crate) fn entries(&self) -> u32 {
+        self.writer.entries()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.outgoing.is_streaming() || self.writer.buffered() >= FULL_BYTES
     }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State, WalPosition};
 use ebbtide_replica::store::Store;
-use ebbtide_replica::{EntryFlags, EntryKind, PageHash, ReplicaId, Timestamp, Txid, page_hash};
+use ebbtide_replica::{
+    Digest, EntryFlags, EntryKind, PageHash, ReplicaId, Timestamp, Txid, page_hash,
+};
 use ebbtide_wal::{PageNumber, PageSize};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,6 +21,7 @@ use crate::ledger::Ledger;
 use crate::part::Route;
 use crate::put::Outage;
 use crate::segment::{Head, Segment};
+use crate::traffic::Traffic;
 
 /// How a database is shipped.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,12 @@ pub(crate) struct Start {
     pub(crate) wal: Option<WalPosition>,
 }
 
+/// Up to this many entries that are not durable are few.
+const SETTLED_ENTRIES: u32 = 4;
+
+/// From more than this many commits in the last second on a database is busy.
+const BUSY_COMMITS: u32 = 10;
+
 /// Ships one database into one replica.
 pub struct Shipper {
     pub(crate) store: Arc<dyn Store>,
@@ -63,6 +72,8 @@ pub struct Shipper {
     open: Option<Segment>,
     on_their_way: VecDeque<OnItsWay>,
     bucket: Bucket,
+    traffic: Traffic,
+    last_put: Option<Instant>,
     changed: Vec<(PageNumber, PageHash)>,
 }
 
@@ -102,6 +113,8 @@ impl Shipper {
             open: None,
             on_their_way: VecDeque::new(),
             bucket: Bucket::new(options.puts, Instant::now()),
+            traffic: Traffic::new(Instant::now()),
+            last_put: None,
             changed: Vec::new(),
         }
     }
@@ -129,6 +142,42 @@ impl Shipper {
     #[must_use]
     pub fn is_durable(&self) -> bool {
         self.open.is_none() && self.on_their_way.is_empty()
+    }
+
+    /// Whether little enough is not durable that the log need not be kept for it: if this process dies now, the last
+    /// few transactions are one step of history instead of several.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let open = self.open.as_ref().map_or(0, Segment::entries);
+        self.on_their_way.is_empty() && open <= SETTLED_ENTRIES
+    }
+
+    /// Whether the database is in the state with this digest and size, as far as the last entry tells.
+    #[must_use]
+    pub fn is_state(&self, digest: Digest, database_pages: u32) -> bool {
+        self.ledger.digest() == digest && self.ledger.database_pages() == database_pages
+    }
+
+    /// The size of the database after the last entry, in bytes.
+    #[must_use]
+    pub fn database_bytes(&self) -> u64 {
+        u64::from(self.ledger.database_pages()) * self.page_size.offset()
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
+    /// The state of the last entry is also that of the log at `wal`: remembered for the next start.
+    ///
+    /// # Errors
+    /// When the local state cannot be written.
+    pub fn stand_at(&mut self, wal: WalPosition) -> Result<(), Error> {
+        let position = Position { wal: Some(wal), ..self.ledger.durable().clone() };
+        self.ledger.seal();
+        self.ledger.confirm(position)
     }
 
     /// The outage that the puts see.
@@ -194,6 +243,7 @@ impl Shipper {
         let digest = self.ledger.record(&self.changed, start.database_pages)?;
         segment.end(digest, start.wal)?;
         self.head = segment.head().unwrap_or(self.head);
+        self.traffic.count(Instant::now());
         if segment.is_streaming() {
             self.seal().map_err(E::from)?;
         }
@@ -229,11 +279,23 @@ impl Shipper {
         }
         if open.is_full() {
             self.bucket.overdraw(now);
+        } else if let Some(wait) = self.wait_when_busy(now) {
+            return Ok(Some(wait));
         } else if !self.bucket.take(now) {
             return Ok(Some(self.bucket.wait(now)));
         }
         self.seal()?;
         Ok(None)
+    }
+
+    /// A database with many commits a second would spend what the bucket has saved up within seconds and gain nothing
+    /// that lasts, so it is held to the rate from the start.
+    fn wait_when_busy(&mut self, now: Instant) -> Option<Duration> {
+        if self.traffic.per_second(now) <= BUSY_COMMITS {
+            return None;
+        }
+        let due = self.last_put? + self.bucket.interval();
+        due.checked_duration_since(now).filter(|wait| !wait.is_zero())
     }
 
     /// Sends the open segment on its way without asking the token bucket: the process is about to end, or somebody
@@ -254,6 +316,7 @@ impl Shipper {
         let position = self.position(self.head, segment.wal());
         let key = segment.key();
         let (fire, landed) = oneshot::channel();
+        self.last_put = Some(Instant::now());
         let sealed = segment.seal()?;
         let (store, outage) = (Arc::clone(&self.store), Arc::clone(&self.outage));
         let task = tokio::spawn(async move {

@@ -24,7 +24,7 @@ pub(crate) struct Handover {
 impl Follower {
     /// Does what the log needs now, at most one thing; what it did.
     ///
-    /// `durable` says that the store has confirmed everything up to [`Follower::position`]. A barrier captures what is
+    /// `durable` says that the store has confirmed (nearly) everything up to [`Follower::position`]. A barrier captures what is
     /// left through `sink`, which has to take it all.
     ///
     /// # Errors
@@ -49,6 +49,15 @@ impl Follower {
             Action::Barrier => self.barrier(time, scratch, sink)?,
         }
         Ok(action)
+    }
+
+    /// Whether [`Follower::maintain`] has anything to do now.
+    #[must_use]
+    pub fn needs_maintenance(&self, durable: bool) -> bool {
+        let Ok(Ok(index)) = self.shm.peek(&self.paths) else { return true };
+        !self.shm.has_checkpoint_lock()
+            || self.handover.is_some()
+            || decide(&self.situation(&index, durable), &self.limits) != Action::Wait
     }
 
     fn situation(&self, index: &Index, durable: bool) -> Situation {

@@ -1,0 +1,198 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+use ebbtide_replica::Txid;
+
+use crate::when::When;
+
+/// Continuous backup and time travel for SQLite.
+#[derive(Debug, Parser)]
+#[command(name = "ebbtide", version, about, after_help = EXAMPLES, propagate_version = true)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How to log.
+    #[command(flatten)]
+    pub log: Logging,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ebbtide replicate app.db ./backup                     follow a database into a folder
+  ebbtide replicate app.db 's3://bucket/app?region=eu-central-1'
+  ebbtide log ./backup                                  what can be restored
+  ebbtide restore -o copy.db --timestamp '5m ago' ./backup
+
+Exit codes: 0 done; 1 failed; 2 wrong use; 3 nothing to restore; 4 damaged or unprovable; 5 another writer owns the replica.";
+
+/// Where logs go is settled: to standard error.
+#[derive(Debug, Clone, Arguments)]
+pub struct Logging {
+    /// How much to log: error, warn, info, debug, trace, or a filter such as `ebbtide_shipper=debug`.
+    #[arg(long, global = true, env = "EBBTIDE_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// In which form.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// The form of the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Follow databases and ship every commit.
+    Replicate(Replicate),
+    /// Rebuild a database as it was after any commit.
+    Restore(Restore),
+    /// Show what can be restored: entries, snapshots, gaps.
+    Log(Log),
+    /// Prove every object of a replica.
+    Verify(Verify),
+}
+
+/// `ebbtide replicate`.
+#[derive(Debug, Arguments)]
+#[command(after_help = "\
+Examples:
+  ebbtide replicate app.db ./backup                        one database into a folder
+  ebbtide replicate --config ebbtide.toml                  all databases of a configuration
+  ebbtide replicate --exec './server' app.db s3://bucket/app
+  ebbtide replicate --once app.db ./backup                 bring the replica up to date and end
+
+SIGTERM or SIGINT ends with a last sync; the exit code is 0 only if it was confirmed.")]
+pub struct Replicate {
+    /// The database to follow. Without it, those of the configuration.
+    #[arg(requires = "replica", value_name = "DB")]
+    pub database: Option<PathBuf>,
+    /// Where its replica lies: s3://BUCKET/PREFIX?endpoint=URL, file:///PATH or a path.
+    #[arg(value_name = "REPLICA")]
+    pub replica: Option<String>,
+    /// The configuration.
+    #[arg(long, value_name = "FILE", conflicts_with = "database", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+    /// Run the application as a child (by the shell), pass signals on to it, and end when it ends, with its exit code.
+    #[arg(long, value_name = "CMD")]
+    pub exec: Option<String>,
+    /// End as soon as everything that is committed now is durable.
+    #[arg(long, conflicts_with = "exec")]
+    pub once: bool,
+    /// Switch a database in rollback-journal mode to a write-ahead log.
+    #[arg(long)]
+    pub enable_wal: bool,
+}
+
+/// `ebbtide restore`.
+#[derive(Debug, Arguments)]
+#[command(after_help = "\
+Examples:
+  ebbtide restore -o copy.db ./backup                      the newest state
+  ebbtide restore -o copy.db --timestamp '2026-11-21T09:30:00Z' s3://bucket/app
+  ebbtide restore -o copy.db --timestamp '5m ago' ./backup the last commit at or before that time
+  ebbtide restore -o copy.db --txid 2a ./backup            the state after one transaction
+  ebbtide restore app.db                                   a database of ebbtide.toml, at its own place")]
+pub struct Restore {
+    /// The replica (s3://…, file:///…, a folder), or the path of a database of the configuration.
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// The database file to write.
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// The state after the last commit at or before this time: RFC 3339, "now", or "5m ago".
+    #[arg(long, value_name = "T", conflicts_with = "txid")]
+    pub timestamp: Option<When>,
+    /// The state after this transaction.
+    #[arg(long, value_name = "N")]
+    pub txid: Option<Txid>,
+    /// Move an existing database at OUT aside.
+    #[arg(long)]
+    pub force: bool,
+    /// Do nothing, successfully, if OUT exists.
+    #[arg(long)]
+    pub if_not_exists: bool,
+    /// Do nothing, successfully, if there is no replica.
+    #[arg(long)]
+    pub if_replica_exists: bool,
+    /// Check the restored database with SQLite besides, before it appears at OUT. Its bytes are proved in any case.
+    #[arg(long, value_enum, default_value_t = Integrity::None, value_name = "CHECK")]
+    pub verify: Integrity,
+    /// Only say what would be restored, and from what.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The configuration in which SOURCE is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
+
+/// SQLite's own checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Integrity {
+    /// None.
+    None,
+    /// `PRAGMA quick_check`.
+    Quick,
+    /// `PRAGMA integrity_check`.
+    Full,
+}
+
+/// `ebbtide log`.
+#[derive(Debug, Arguments)]
+pub struct Log {
+    /// The replica, or the path of a database of the configuration.
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Print an object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Only entries at or after this time.
+    #[arg(long, value_name = "T")]
+    pub from: Option<When>,
+    /// Only entries at or before this time.
+    #[arg(long, value_name = "T")]
+    pub to: Option<When>,
+    /// The configuration in which SOURCE is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
+
+/// `ebbtide verify`.
+#[derive(Debug, Arguments)]
+pub struct Verify {
+    /// The replica, or the path of a database of the configuration.
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Also restore the newest state to a temporary file, and check it with SQLite.
+    #[arg(long)]
+    pub restore: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The configuration in which SOURCE is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,107 @@
+//! Why a database is not followed any more.
+
+use std::error::Error;
+
+use ebbtide_replica::state::StateError;
+use ebbtide_shipper as shipper;
+use ebbtide_watcher as watcher;
+
+use crate::exit::Code;
+
+/// An error of either side.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The database.
+    #[error(transparent)]
+    Watch(#[from] watcher::Error),
+    /// The replica.
+    #[error(transparent)]
+    Ship(#[from] shipper::Error),
+    /// What is remembered beside the database.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Not everything could be confirmed in the time that was given.
+    #[error("not everything is durable: {0}")]
+    Undurable(String),
+}
+
+impl From<watcher::CaptureError<FollowError>> for FollowError {
+    fn from(error: watcher::CaptureError<FollowError>) -> FollowError {
+        match error {
+            watcher::CaptureError::Follow(error) => FollowError::Watch(error),
+            watcher::CaptureError::Sink(error) => error,
+        }
+    }
+}
+
+impl FollowError {
+    /// Whether another attempt would end the same way. `ran` says that the database was followed before: then what it
+    /// has become may change back.
+    #[must_use]
+    pub fn is_final(&self, ran: bool) -> bool {
+        match self {
+            FollowError::Watch(watcher::Error::Refused { refusal, .. }) => {
+                let may_come = matches!(
+                    refusal,
+                    watcher::Refusal::Missing
+                        | watcher::Refusal::Unfollowable(ebbtide_wal::Unfollowable::Empty)
+                );
+                !ran && !may_come
+            }
+            FollowError::Watch(_) => false,
+            FollowError::Ship(error) => match error {
+                shipper::Error::Fenced { .. }
+                | shipper::Error::Behind { .. }
+                | shipper::Error::Mismatch(_) => true,
+                shipper::Error::Store(error) => !ran && error.is_permanent(),
+                shipper::Error::Catalog(error) => !ran && is_permanent(error),
+                _ => false,
+            },
+            FollowError::State(StateError::Newer { .. } | StateError::Busy { .. }) => true,
+            FollowError::State(_) => false,
+            FollowError::Undurable(_) => true,
+        }
+    }
+
+    /// Whether a process that is about to end should still try again.
+    #[must_use]
+    pub fn is_worth_one_more(&self) -> bool {
+        matches!(self, FollowError::Ship(shipper::Error::Lost(_)))
+    }
+
+    /// The exit code that this leads to.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            FollowError::Ship(shipper::Error::Fenced { .. } | shipper::Error::Behind { .. }) => {
+                Code::Fenced
+            }
+            FollowError::Ship(shipper::Error::Mismatch(_) | shipper::Error::Unproven { .. }) => {
+                Code::Damaged
+            }
+            _ => Code::Failed,
+        }
+    }
+}
+
+fn is_permanent(error: &ebbtide_replica::catalog::CatalogError) -> bool {
+    match error {
+        ebbtide_replica::catalog::CatalogError::Store(error) => error.is_permanent(),
+        _ => true,
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,106 @@
+//! How a task learns that there is something to do: by events while commits are few, by polling while they are many.
+//!
+//! An event a commit costs more than the commit's own shipping once there are thousands of them a second, and it costs
+//! it on a processor that the application wants. So a busy log is not watched, and looked at every few milliseconds
+//! instead; each look then finds many commits. The decision is a function of what was counted; time is an argument.
+
+use std::time::{Duration, Instant};
+
+/// Above this many wake-ups in a [`WINDOW`], polling is cheaper.
+const WAKES_MAX: u32 = 100;
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// How often a busy log is looked at. Also the error of a commit's time then.
+const BUSY_INTERVAL: Duration = Duration::from_millis(2);
+
+/// After so many looks that found nothing the log is watched again.
+const EMPTY_LOOKS_MAX: u32 = 50;
+
+/// How often an idle log is looked at: whatever events were lost, this finds.
+const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same where there are no events at all.
+const BLIND_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How the log is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// When it is written.
+    Events,
+    /// Every few milliseconds.
+    Polling,
+}
+
+/// Chooses the mode.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    mode: Mode,
+    /// Whether there are events.
+    sighted: bool,
+    window: Instant,
+    wakes: u32,
+    empty_looks: u32,
+}
+
+impl Pace {
+    pub(crate) fn new(sighted: bool, now: Instant) -> Pace {
+        Pace { mode: Mode::Events, sighted, window: now, wakes: 0, empty_looks: 0 }
+    }
+
+    /// How long to wait for an event before looking anyway.
+    pub(crate) fn interval(&self) -> Duration {
+        match (self.mode, self.sighted) {
+            (Mode::Polling, _) => BUSY_INTERVAL,
+            (Mode::Events, true) => IDLE_INTERVAL,
+            (Mode::Events, false) => BLIND_INTERVAL,
+        }
+    }
+
+    /// A look found something or nothing; the new mode, if it changed.
+    pub(crate) fn looked(&mut self, found: bool, now: Instant) -> Option<Mode> {
+        match self.mode {
+            Mode::Events => {
+                if now.saturating_duration_since(self.window) >= WINDOW {
+                    (self.window, self.wakes) = (now, 0);
+                }
+                self.wakes += u32::from(found);
+                (self.sighted && self.wakes > WAKES_MAX).then(|| self.change(Mode::Polling, now))
+            }
+            Mode::Polling => {
+                self.empty_looks = if found { 0 } else { self.empty_looks + 1 };
+                (self.empty_looks > EMPTY_LOOKS_MAX).then(|| self.change(Mode::Events, now))
+            }
+        }
+    }
+
+    fn change(&mut self, mode: Mode, now: Instant) -> Mode {
+        (self.mode, self.window, self.wakes, self.empty_looks) = (mode, now, 0, 0);
+        mode
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_log_is_polled_until_it_is_quiet_again() {
+        let start = Instant::now();
+        let mut pace = Pace::new(true, start);
+        let changed: Vec<Mode> = (0..=WAKES_MAX).filter_map(|_| pace.looked(true, start)).collect();
+        assert_eq!(changed, [Mode::Polling]);
+        assert_eq!(pace.interval(), BUSY_INTERVAL);
+        let mut quiet = (0..=EMPTY_LOOKS_MAX).filter_map(|_| pace.looked(false, start));
+        assert_eq!(quiet.next(), Some(Mode::Events));
+    }
+
+    #[test]
+    fn two_hundred_commits_a_second_are_followed_by_events() {
+        let start = Instant::now();
+        let mut pace = Pace::new(true, start);
+        for commit in 0..2000 {
+            let now = start + Duration::from_millis(5) * commit;
+            assert_eq!(pace.looked(true, now), None, "commit {commit}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the databases of one process share: wake-ups, buffers, who we are.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ebbtide_shipper::Owner;
+use ebbtide_watcher::{Scratch, Wake};
+
+/// So many buffers are kept for the next use; more are only in use at once when more threads capture at once.
+const SCRATCHES_KEPT: usize = 4;
+
+/// Shared by all tasks; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Wakes a task when its log is written; nothing where the system has no watches, so that tasks poll.
+    pub wake: Option<Arc<Wake>>,
+    /// Who claims the replicas.
+    pub owner: Arc<Owner>,
+    scratches: Arc<Mutex<Vec<Scratch>>>,
+}
+
+impl Shared {
+    /// For the databases of this process.
+    #[must_use]
+    pub fn new(owner: Owner) -> Shared {
+        let wake = match Wake::new() {
+            Ok(wake) => Some(Arc::new(wake)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot watch files; polling instead");
+                None
+            }
+        };
+        Shared { wake, owner: Arc::new(owner), scratches: Arc::default() }
+    }
+
+    /// Lends a buffer to `work`.
+    pub(crate) fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let kept = self.scratches.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut scratch = kept.unwrap_or_default();
+        let result = work(&mut scratch);
+        let mut scratches = self.scratches.lock().unwrap_or_else(PoisonError::into_inner);
+        if scratches.len() < SCRATCHES_KEPT {
+            scratches.push(scratch);
+        }
+        result
+    }
+}

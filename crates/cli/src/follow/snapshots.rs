@@ -1,0 +1,143 @@
+//! When a periodic snapshot is made, and the one that is under way.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ebbtide_replica::store::Store;
+use ebbtide_replica::{Key, Timestamp, Txid, catalog};
+use ebbtide_shipper::{Shipper, ship_snapshot};
+use ebbtide_watcher::{Follower, ImagePin};
+use tokio::task::JoinHandle;
+
+use super::error::{FollowError, chain};
+
+/// A history that is this many times as long as the database is worth a snapshot, whatever the time…
+const LOG_RATIO: u64 = 4;
+/// …if it is at least this long…
+const LOG_BYTES_MIN: u64 = 256 << 20;
+/// …but not more often than this.
+const INTERVAL_MIN: Duration = Duration::from_secs(600);
+
+/// The periodic snapshots of one database.
+#[derive(Debug)]
+pub(crate) struct Snapshots {
+    interval: Duration,
+    last: Instant,
+    last_txid: Option<Txid>,
+    log_bytes: u64,
+    pin: Option<ImagePin>,
+    task: Option<JoinHandle<Result<Txid, FollowError>>>,
+}
+
+impl Snapshots {
+    /// The newest snapshot was made so long ago.
+    pub(crate) fn new(interval: Duration, age: Duration, last_txid: Option<Txid>) -> Snapshots {
+        let now = Instant::now();
+        let last = now.checked_sub(age.min(interval)).unwrap_or(now);
+        Snapshots { interval, last, last_txid, log_bytes: 0, pin: None, task: None }
+    }
+
+    /// So many bytes of pages were appended to the history.
+    pub(crate) fn grew(&mut self, bytes: u64) {
+        self.log_bytes += bytes;
+    }
+
+    fn is_due(&self, database_bytes: u64, last: Txid) -> bool {
+        let age = self.last.elapsed();
+        let long = self.log_bytes >= LOG_BYTES_MIN.max(database_bytes.saturating_mul(LOG_RATIO));
+        self.last_txid != Some(last) && (age >= self.interval || long && age >= INTERVAL_MIN)
+    }
+
+    /// Takes the next step towards a snapshot, if one is due. Cheap when none is.
+    pub(crate) fn step(
+        &mut self,
+        follower: &mut Follower,
+        shipper: &Shipper,
+        database_bytes: u64,
+    ) -> Result<(), FollowError> {
+        if self.task.is_some() {
+            return Ok(());
+        }
+        if self.pin.is_none() && self.is_due(database_bytes, shipper.last().txid) {
+            self.pin = Some(follower.pin_image()?);
+        }
+        let Some(pin) = self.pin.take() else { return Ok(()) };
+        match follower.image(pin)? {
+            Err(pin) => self.pin = Some(pin),
+            Ok(image) => {
+                let snapshot = shipper.snapshot();
+                tracing::info!(txid = %shipper.last().txid, "making a snapshot");
+                self.task = Some(tokio::spawn(ship_snapshot(snapshot, move |each| {
+                    image.for_each_page(each)
+                })));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the snapshot under way to be durable; for ever if there is none. May be dropped and called again.
+    pub(crate) async fn landed(&mut self) {
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        let ended = task.await;
+        self.task = None;
+        match ended {
+            Ok(Ok(txid)) => {
+                tracing::info!(%txid, "snapshot done");
+                (self.last, self.last_txid, self.log_bytes) = (Instant::now(), Some(txid), 0);
+            }
+            Ok(Err(error)) => {
+                tracing::error!(
+                    error = chain(&error),
+                    "the snapshot failed; the next one is due later"
+                );
+                self.put_off();
+            }
+            Err(error) => {
+                tracing::error!(%error, "the snapshot failed; the next one is due later");
+                self.put_off();
+            }
+        }
+    }
+
+    fn put_off(&mut self) {
+        let now = Instant::now();
+        let delay = INTERVAL_MIN.min(self.interval);
+        self.last = now.checked_sub(self.interval.saturating_sub(delay)).unwrap_or(now);
+        self.log_bytes = 0;
+    }
+}
+
+impl Drop for Snapshots {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+/// How old the newest snapshot of the replica is, and of which entry. A replica that cannot say is due for one.
+pub(crate) async fn newest(store: &Arc<dyn Store>, now: i64) -> (Duration, Option<Txid>) {
+    let read = async {
+        let listing = store.list(ebbtide_replica::Folder::Snapshot, None).await?;
+        let Some(&object) = listing.last() else { return Ok(None) };
+        let Some(manifest) = catalog::read_manifest(&**store).await? else { return Ok(None) };
+        let fetched = catalog::read_index(&**store, &manifest, object).await?;
+        let time = fetched.index.entries().first().map(|entry| entry.time);
+        let txid = match object.key {
+            Key::Snapshot(txid) => Some(txid),
+            _ => None,
+        };
+        Ok::<Option<(Option<Timestamp>, Option<Txid>)>, catalog::CatalogError>(Some((time, txid)))
+    };
+    match read.await {
+        Ok(Some((Some(time), txid))) => {
+            let age = now.saturating_sub(time.as_micros()).max(0).unsigned_abs();
+            (Duration::from_micros(age), txid)
+        }
+        Ok(_) => (Duration::MAX, None),
+        Err(error) => {
+            tracing::warn!(%error, "cannot find the newest snapshot; making one");
+            (Duration::MAX, None)
+        }
+    }
+}

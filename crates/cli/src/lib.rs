@@ -1,0 +1,33 @@
+//! The `ebbtide` command behind its `main`: arguments, configuration, wiring, signals, exit codes.
+//!
+//! Only this crate knows the watcher, the shipper and the restore all three. It decides nothing about formats: it reads
+//! what a person wants, connects the parts, and says what happened, in words and by the exit code.
+
+pub mod args;
+pub mod config;
+pub mod exit;
+pub mod follow;
+pub mod logging;
+pub mod replicate;
+pub mod when;
+
+mod child;
+mod clock;
+mod owner;
+mod runtime;
+mod source;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+
+/// Runs one command to its end.
+#[must_use]
+pub fn run(args: Args) -> ExitCode {
+    logging::init(&args.log);
+    let result = match args.command {
+        Command::Replicate(replicate) => runtime::run(replicate::run(replicate)),
+        Command::Restore(_) | Command::Log(_) | Command::Verify(_) => Ok(exit::Outcome::Done),
+    };
+    exit::report(result)
+}

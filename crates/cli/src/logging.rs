@@ -1,0 +1,26 @@
+//! Logs: to standard error, at the level that was asked for.
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{LogFormat, Logging};
+
+/// Begins to log. A filter that cannot be read is reported and replaced by the default.
+pub fn init(logging: &Logging) {
+    // The SDK's own lines are of interest only to whoever asks for them.
+    let quiet = "aws_config=warn,aws_smithy_runtime=warn,aws_sdk_s3=warn,hyper=warn,notify=warn";
+    let filter = EnvFilter::try_new(format!("{quiet},{}", logging.log));
+    let (filter, bad) = match filter {
+        Ok(filter) => (filter, None),
+        Err(error) => (EnvFilter::new(format!("{quiet},info")), Some(error)),
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match logging.log_format {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    if let Some(error) = bad {
+        tracing::warn!(%error, filter = logging.log, "cannot read the log filter; using info");
+    }
+}

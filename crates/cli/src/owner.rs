@@ -1,0 +1,16 @@
+//! Who we are, as others will read it in our claims.
+
+use ebbtide_shipper::Owner;
+
+/// This process.
+pub(crate) fn this_process() -> Owner {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
+    // Two processes of the same host and id differ in it even then; without random numbers the id must do.
+    let session = ebbtide_replica::ReplicaId::random().map(|id| id.to_string());
+    Owner {
+        host: host.unwrap_or_else(|| "unknown".to_owned()),
+        pid: std::process::id(),
+        session: session.unwrap_or_default(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

@@ -1,0 +1,49 @@
+//! What a command works on: an address of a replica, or a database that the configuration knows.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ebbtide_replica::store::{Location, Store};
+
+use crate::config::Config;
+use crate::exit::{Code, Failure};
+
+/// A replica, and the database that it is of, where that is known.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) location: Location,
+    pub(crate) database: Option<PathBuf>,
+}
+
+impl Source {
+    /// Finds out what `text` names. A path that the configuration has as a database stands for that database's replica.
+    pub(crate) fn find(text: &str, config: &Path) -> Result<Source, Failure> {
+        if let Some(found) = Source::in_configuration(text, config)? {
+            return Ok(found);
+        }
+        let location =
+            text.parse::<Location>().map_err(|error| Failure::new(Code::Usage, error))?;
+        Ok(Source { location, database: None })
+    }
+
+    fn in_configuration(text: &str, config: &Path) -> Result<Option<Source>, Failure> {
+        if !config.exists() || text.contains("://") {
+            return Ok(None);
+        }
+        let config = Config::read(config)?;
+        let same = |path: &Path| path == Path::new(text) || same_file(path, Path::new(text));
+        let known = config.databases.into_iter().find(|database| same(&database.path));
+        Ok(known.map(|known| Source { location: known.location, database: Some(known.path) }))
+    }
+
+    pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
+        self.location.open().await.map_err(|error| Failure::new(Code::Failed, error))
+    }
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    match (std::path::absolute(a), std::path::absolute(b)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
