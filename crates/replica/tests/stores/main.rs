@@ -1,8 +1,14 @@
 //! The stores: one contract for all, and what each does when things go wrong.
 
+#[cfg(test)]
 mod environment;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod folder;
+#[cfg(test)]
 mod kinds;
+#[cfg(test)]
 mod requests;
+#[cfg(test)]
 mod uploads;
