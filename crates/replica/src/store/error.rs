@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,11 +27,12 @@ pub enum ErrorKind {
 
 /// A request to a store that failed. It reads as "what was attempted: why it failed"; what it was caused by, if there
 /// is more to say, is its `source`. Credentials are in neither.
+#[derive(Clone)]
 pub struct StoreError {
     kind: ErrorKind,
     what: String,
     why: String,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
 impl StoreError {
@@ -42,7 +44,7 @@ impl StoreError {
     /// The same error with the one that caused it.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, LazyLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Id};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::config;
 use super::credentials::Credentials;
-use super::limits::REQUESTS_MAX;
+use super::limits::{FAILURE_STANDS, REQUESTS_MAX};
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::location::S3Location;
 
@@ -34,29 +34,70 @@ struct Identity {
     insecure_http: bool,
 }
 
-/// The clients in use. A client lives as long as a store holds it; a thousand databases that are opened at once wait
-/// for the first to have found its credentials.
-static CLIENTS: LazyLock<Mutex<HashMap<Identity, Weak<Client>>>> = LazyLock::new(Mutex::default);
-
-impl Client {
-    /// The client for this place, a new one if there is none yet.
-    pub(super) async fn shared(location: &S3Location) -> Result<Arc<Client>, StoreError> {
-        let identity = Identity {
+impl Identity {
+    fn of(location: &S3Location) -> Identity {
+        Identity {
             runtime: Handle::current().id(),
             endpoint: location.endpoint.clone(),
             region: location.region.clone(),
             path_style: location.path_style,
             profile: location.profile.clone(),
             insecure_http: location.insecure_http,
+        }
+    }
+}
+
+/// What is known of one identity. A client lives as long as a store holds it.
+#[derive(Default)]
+struct Slot {
+    client: Weak<Client>,
+    failed: Option<(Instant, StoreError)>,
+}
+
+impl Slot {
+    fn standing_failure(&self) -> Option<&StoreError> {
+        let (when, error) = self.failed.as_ref()?;
+        (when.elapsed() < FAILURE_STANDS).then_some(error)
+    }
+}
+
+/// Whether a slot that nobody waits for has anything in it.
+fn is_of_use(slot: &Mutex<Slot>) -> bool {
+    let Ok(slot) = slot.try_lock() else { return true };
+    slot.client.strong_count() > 0 || slot.standing_failure().is_some()
+}
+
+/// A thousand databases that are opened at once wait for the first to have found its credentials, each identity by
+/// itself; if it finds none, they do not all look again.
+static CLIENTS: LazyLock<Mutex<HashMap<Identity, Arc<Mutex<Slot>>>>> =
+    LazyLock::new(Mutex::default);
+
+impl Client {
+    /// The client for this place, a new one if there is none yet.
+    pub(super) async fn shared(location: &S3Location) -> Result<Arc<Client>, StoreError> {
+        let slot = {
+            let mut clients = CLIENTS.lock().await;
+            clients.retain(|_, slot| Arc::strong_count(slot) > 1 || is_of_use(slot));
+            Arc::clone(clients.entry(Identity::of(location)).or_default())
         };
-        let mut clients = CLIENTS.lock().await;
-        if let Some(client) = clients.get(&identity).and_then(Weak::upgrade) {
+        let mut slot = slot.lock().await;
+        if let Some(client) = slot.client.upgrade() {
             return Ok(client);
         }
-        let client = Arc::new(Client::new(location, None).await?);
-        clients.retain(|_, client| client.strong_count() > 0);
-        clients.insert(identity, Arc::downgrade(&client));
-        Ok(client)
+        if let Some(error) = slot.standing_failure() {
+            return Err(error.clone());
+        }
+        match Client::new(location, None).await {
+            Ok(client) => {
+                let client = Arc::new(client);
+                slot.client = Arc::downgrade(&client);
+                Ok(client)
+            }
+            Err(error) => {
+                slot.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
     }
 
     pub(super) async fn new(

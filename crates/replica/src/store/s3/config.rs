@@ -23,6 +23,7 @@ use crate::store::location::{S3Location, parse_endpoint, refuse_insecure};
 
 /// The region of servers that have none.
 const REGION_OF_ENDPOINTS: &str = "us-east-1";
+const OPENING: &str = "open the store";
 
 /// The settings of a client, and the server's address for messages.
 pub(super) async fn load(
@@ -35,7 +36,7 @@ pub(super) async fn load(
     let region = match (sdk.region(), &endpoint) {
         (Some(region), _) => region.clone(),
         (None, Some(_)) => Region::from_static(REGION_OF_ENDPOINTS),
-        (None, None) => return Err(no_region(location)),
+        (None, None) => return Err(no_region()),
     };
     let credentials = match given {
         Some(given) => given.provider(),
@@ -94,18 +95,14 @@ fn endpoint(location: &S3Location, sdk: &SdkConfig) -> Result<Option<String>, St
         Ok(endpoint)
     });
     let wrong = |error: crate::store::LocationError| {
-        StoreError::new(ErrorKind::Invalid, opening(location), error.to_string())
+        StoreError::new(ErrorKind::Invalid, OPENING, error.to_string())
     };
     checked.map(Some).map_err(wrong)
 }
 
-fn no_region(location: &S3Location) -> StoreError {
+fn no_region() -> StoreError {
     let why = "no region: add region=… to the address, or set AWS_REGION";
-    StoreError::new(ErrorKind::Invalid, opening(location), why)
-}
-
-fn opening(location: &S3Location) -> String {
-    format!("open s3://{}", location.bucket)
+    StoreError::new(ErrorKind::Invalid, OPENING, why)
 }
 
 fn https() -> SharedHttpClient {

@@ -6,6 +6,8 @@ use crate::store::retry::Policy;
 
 /// To find credentials: on a machine that has none, this is how long a newcomer waits to be told.
 pub(super) const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
+/// So long nobody looks again after a search for credentials failed.
+pub(super) const FAILURE_STANDS: Duration = Duration::from_secs(2);
 /// To establish a connection, TLS included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the answer to a request, beyond what its bytes need at `BYTES_PER_SECOND_MIN`.
