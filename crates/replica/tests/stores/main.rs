@@ -5,6 +5,8 @@ mod environment;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod faulty;
+#[cfg(test)]
 mod folder;
 #[cfg(test)]
 mod kinds;
