@@ -167,7 +167,16 @@ pub fn run_if_asked() {
     run(&task, &mut io::stdout()).expect("a workload that runs, and somebody who listens");
 }
 
-fn run(task: &Task, output: &mut dyn Write) -> Result<(), Box<dyn std::error::Error>> {
+/// Does the task in this process and tells each commit on `output`, a line each.
+///
+/// # Errors
+///
+/// When the workload fails, or nobody listens any more.
+///
+/// # Panics
+///
+/// When a commit cannot be looked at.
+pub fn run(task: &Task, output: &mut dyn Write) -> Result<(), Box<dyn std::error::Error>> {
     let mut workload = Workload::new(&task.path, task.seed, task.options.clone())?;
     let look = || task.images.then(|| image(&task.path));
     let begin = look().map_or(String::new(), |image| image.to_string());
