@@ -30,17 +30,19 @@ impl<'a> ContentCheck<'a> {
 
     /// Takes the hash of the next page. Fails if it was the last of an entry, and the entry has other ones.
     pub fn push(&mut self, hash: PageHash) -> Result<()> {
-        let mut open = match self.open.take() {
-            Some(open) => open,
-            None => self.open_next().ok_or_else(|| Error::damaged("the pages", "too many"))?,
+        if self.open.is_none() {
+            self.open = self.open_next();
+        }
+        let Some(open) = &mut self.open else {
+            return Err(Error::damaged("the pages", "there are more than the entries carry"));
         };
         open.content.update(hash.as_bytes());
         open.digest = open.digest.toggle(hash);
         open.missing -= 1;
         if open.missing == 0 {
-            return open.close();
+            open.close()?;
+            self.open = None;
         }
-        self.open = Some(open);
         Ok(())
     }
 
@@ -64,7 +66,8 @@ impl<'a> ContentCheck<'a> {
 }
 
 impl Open<'_> {
-    fn close(self) -> Result<()> {
+    /// Checks what arrived, once all of it has.
+    fn close(&self) -> Result<()> {
         let damaged = |why: &str| Error::damaged(format!("entry {}", self.entry.txid), why);
         if *self.content.finalize().as_bytes() != self.entry.content {
             return Err(damaged("its pages are not those that were written"));

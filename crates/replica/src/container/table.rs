@@ -71,18 +71,17 @@ impl Table {
         (counts::SIZE + rows) as u64
     }
 
-    /// The bytes of the index.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![0; counts::SIZE];
-        let details = rows(&self.details, 1);
-        counts::ENTRIES.put(&mut bytes, &self.entries().to_le_bytes());
-        counts::BLOCKS.put(&mut bytes, &rows(&self.blocks, block_row::SIZE).to_le_bytes());
-        counts::RUNS.put(&mut bytes, &rows(&self.runs, run_row::SIZE).to_le_bytes());
-        counts::DETAILS.put(&mut bytes, &details.to_le_bytes());
+    /// Appends the bytes of the index to `out`.
+    pub(super) fn encode_into(&self, out: &mut Vec<u8>) {
+        let mut row = [0; counts::SIZE];
+        counts::ENTRIES.put(&mut row, &self.entries().to_le_bytes());
+        counts::BLOCKS.put(&mut row, &rows(&self.blocks, block_row::SIZE).to_le_bytes());
+        counts::RUNS.put(&mut row, &rows(&self.runs, run_row::SIZE).to_le_bytes());
+        counts::DETAILS.put(&mut row, &rows(&self.details, 1).to_le_bytes());
+        out.extend_from_slice(&row);
         for part in [&self.entries, &self.blocks, &self.runs, &self.details] {
-            bytes.extend_from_slice(part);
+            out.extend_from_slice(part);
         }
-        bytes
     }
 
     fn check_size(&self) -> Result<()> {

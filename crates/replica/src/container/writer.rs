@@ -166,18 +166,19 @@ impl Writer {
             self.last.ok_or_else(|| Error::unwritable("the object", "it has no entries"))?;
         self.close_block()?;
         self.close_hashes()?;
-        let index = self.table.encode();
+        let (index_offset, start) = (self.position(), self.out.len());
+        self.table.encode_into(&mut self.out);
+        let index = &self.out[start..];
         let footer = Footer {
             kind: self.header.kind(),
             entries: self.table.entries(),
-            index_offset: self.position(),
+            index_offset,
             index_length: index.len() as u64,
-            root: root(&self.header.encode(), &index),
+            root: root(&self.header.encode(), index),
             chain,
             last,
             digest,
         };
-        self.out.extend_from_slice(&index);
         self.out.extend_from_slice(&footer.encode());
         let object_size = self.position();
         Ok(Finished { tail: self.out, footer, object_size })
