@@ -55,6 +55,20 @@ fn credentials_come_from_variables() {
     assert_eq!(server.connections(), 1, "two stores share their connections");
 }
 
+/// Who has said everything waits for nobody: not for an instance's metadata, to learn a region from it.
+#[test]
+fn what_is_known_is_not_looked_for() {
+    let server = S3Server::start();
+    let metadata = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    metadata.set_nonblocking(true).unwrap();
+    let address = format!("http://{}", metadata.local_addr().unwrap());
+    let mut variables = server.environment().to_vec();
+    variables.push(("AWS_EC2_METADATA_DISABLED", "false"));
+    variables.push(("AWS_EC2_METADATA_SERVICE_ENDPOINT", &address));
+    assert_eq!(run(&server.address("app"), &variables), "done");
+    assert!(metadata.accept().is_err(), "somebody asked for metadata");
+}
+
 #[test]
 fn credentials_and_more_come_from_profiles() {
     let server = S3Server::start();

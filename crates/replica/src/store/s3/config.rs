@@ -31,10 +31,11 @@ pub(super) async fn load(
     given: Option<&Credentials>,
 ) -> Result<(Config, String), StoreError> {
     let https = https();
-    let sdk = from_surroundings(location, https.clone()).await;
+    let region = region(location).await;
+    let sdk = from_surroundings(location, region.clone(), https.clone()).await;
     let endpoint = endpoint(location, &sdk)?;
-    let region = match (sdk.region(), &endpoint) {
-        (Some(region), _) => region.clone(),
+    let region = match (region, &endpoint) {
+        (Some(region), _) => region,
         (None, Some(_)) => Region::from_static(REGION_OF_ENDPOINTS),
         (None, None) => return Err(no_region()),
     };
@@ -62,16 +63,29 @@ pub(super) async fn load(
     Ok((config.build(), endpoint.unwrap_or_else(|| format!("S3 in {region}"))))
 }
 
-async fn from_surroundings(location: &S3Location, http: SharedHttpClient) -> SdkConfig {
-    let mut profile_region = ProfileFileRegionProvider::builder();
+async fn region(location: &S3Location) -> Option<Region> {
+    let mut profile = ProfileFileRegionProvider::builder();
+    if let Some(name) = &location.profile {
+        profile = profile.profile_name(name);
+    }
+    RegionProviderChain::first_try(location.region.clone().map(Region::new))
+        .or_else(EnvironmentVariableRegionProvider::new())
+        .or_else(profile.build())
+        .region()
+        .await
+}
+
+/// Without a region the SDK would ask the instance's metadata for one, hence any.
+async fn from_surroundings(
+    location: &S3Location,
+    region: Option<Region>,
+    http: SharedHttpClient,
+) -> SdkConfig {
+    let region = region.unwrap_or(Region::from_static(REGION_OF_ENDPOINTS));
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
     if let Some(profile) = &location.profile {
-        profile_region = profile_region.profile_name(profile);
         loader = loader.profile_name(profile);
     }
-    let region = RegionProviderChain::first_try(location.region.clone().map(Region::new))
-        .or_else(EnvironmentVariableRegionProvider::new())
-        .or_else(profile_region.build());
     loader.region(region).no_credentials().load().await
 }
 
