@@ -2,8 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ebbtide_replica::Timestamp;
+
 /// Now, in µs since the epoch, UTC. A clock before 1970 counts as 1970.
 pub(crate) fn now_micros() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Now.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_micros(now_micros()).unwrap_or(Timestamp::MAX)
 }

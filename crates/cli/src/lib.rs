@@ -13,9 +13,12 @@ pub mod when;
 
 mod child;
 mod clock;
+mod commands;
+mod integrity;
 mod owner;
 mod runtime;
 mod source;
+mod terminal;
 
 use std::process::ExitCode;
 
@@ -27,7 +30,9 @@ pub fn run(args: Args) -> ExitCode {
     logging::init(&args.log);
     let result = match args.command {
         Command::Replicate(replicate) => runtime::run(replicate::run(replicate)),
-        Command::Restore(_) | Command::Log(_) | Command::Verify(_) => Ok(exit::Outcome::Done),
+        Command::Restore(restore) => runtime::run(commands::restore::run(restore)),
+        Command::Log(log) => runtime::run(commands::log::run(log)),
+        Command::Verify(verify) => runtime::run(commands::verify::run(verify)),
     };
     exit::report(result)
 }

@@ -36,11 +36,10 @@ impl Layer {
         self.hashes.get(&page).copied().or_else(beyond)
     }
 
+    /// The database shrank: what it grows again has nothing to do with what was there.
     fn cut(&mut self, database_pages: u32) {
-        if database_pages < self.smallest {
-            self.smallest = database_pages;
-            self.hashes.retain(|page, _| page.get() <= database_pages);
-        }
+        self.smallest = self.smallest.min(database_pages);
+        self.hashes.retain(|page, _| page.get() <= database_pages);
     }
 }
 
@@ -96,7 +95,9 @@ impl Ledger {
         let pages: Vec<PageNumber> = changed.iter().map(|&(page, _)| page).collect();
         digest = self.look_up(&pages)?.into_iter().fold(digest, Digest::toggle);
         digest = changed.iter().fold(digest, |digest, &(_, hash)| digest.toggle(hash));
-        self.open.cut(database_pages);
+        if database_pages < self.database_pages {
+            self.open.cut(database_pages);
+        }
         self.open.hashes.extend(changed.iter().copied());
         (self.digest, self.database_pages) = (digest, database_pages);
         Ok(digest)

@@ -1,7 +1,7 @@
 //! A database that is being followed: its hold, its tail, and what was seen of it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ebbtide_wal::{Index, PageSize, Position};
@@ -11,7 +11,7 @@ use crate::error::{Break, Error, Refusal};
 use crate::files::{Identity, Paths, check_file_system, read_header};
 use crate::handover::Handover;
 use crate::hold::{Hold, Reads};
-use crate::observed::Observed;
+use crate::observed::{Observed, Observer};
 use crate::policy::Limits;
 use crate::shm::Shm;
 use crate::tail::{Next, Scratch, Tail, broken};
@@ -80,7 +80,7 @@ pub struct Follower {
     pub(crate) handover: Option<Handover>,
     /// A generation was entered while somebody else may have been in the midst of a checkpoint (Rule 0).
     pub(crate) stale_checkpointer: bool,
-    pub(crate) observed: Observed,
+    pub(crate) observed: Arc<Mutex<Observed>>,
     /// Shared with every image that is being read.
     pub(crate) images: Arc<()>,
     pub(crate) last_commit: Instant,
@@ -143,7 +143,7 @@ impl Follower {
             tail,
             hold,
             handover: None,
-            observed: Observed::after(latest),
+            observed: Arc::new(Mutex::new(Observed::after(latest))),
             images: Arc::new(()),
             last_commit: now,
             last_checkpoint: now,
@@ -157,6 +157,12 @@ impl Follower {
     #[must_use]
     pub fn wal_path(&self) -> PathBuf {
         self.paths.wal.clone()
+    }
+
+    /// For the thread that is woken when the log is written.
+    #[must_use]
+    pub fn observer(&self) -> Observer {
+        Observer::new(self.shm.file(), Arc::clone(&self.observed))
     }
 
     /// How far the log was captured.
@@ -204,7 +210,7 @@ impl Follower {
     fn note(&mut self, index: &Index, time: i64) -> bool {
         let more = !self.tail.has_read(index);
         if more {
-            self.observed.see(index, time);
+            self.observed.lock().unwrap_or_else(PoisonError::into_inner).see(index, time);
             self.last_commit = Instant::now();
         }
         more
@@ -228,7 +234,7 @@ impl Follower {
             if self.tail.must_enter(&index) {
                 self.enter(&index)?;
             }
-            self.tail.read(&self.paths, &index, &mut self.observed, scratch, |transaction| {
+            self.tail.read(&self.paths, &index, &self.observed, scratch, |transaction| {
                 let more = sink(transaction).map_err(CaptureError::Sink)?;
                 transactions += 1;
                 Ok::<_, CaptureError<E>>(if more { Next::More } else { Next::Enough })

@@ -37,6 +37,7 @@ pub use connection::SQLITE_VERSION;
 pub use error::{Error, Moved, Refusal};
 pub use follower::{CaptureError, Captured, Follower, Options, Start};
 pub use image::{Image, ImagePin};
+pub use observed::Observer;
 pub use policy::{Action, Limits, Situation, decide};
 pub use tail::Scratch;
 pub use transaction::Transaction;

@@ -1,8 +1,12 @@
 //! When commits were seen. Their pages may wait in the log; their times may not.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ebbtide_wal::{Index, Salts};
+
+use crate::shm::peek;
 
 /// How many sightings are kept: more than that and the oldest commits that still wait share a later time.
 const SIGHTINGS_MAX: usize = 65_536;
@@ -13,6 +17,29 @@ struct Sighting {
     salts: Salts,
     frames: u32,
     time: i64,
+}
+
+/// Sees commits from another thread: the one that is woken when the log is written. It has nothing else to do, so the
+/// time that it notes is that of the commit even while the log's own thread copies frames or waits for the disk.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    shm: Arc<File>,
+    observed: Arc<Mutex<Observed>>,
+}
+
+impl Observer {
+    pub(crate) fn new(shm: Arc<File>, observed: Arc<Mutex<Observed>>) -> Observer {
+        Observer { shm, observed }
+    }
+
+    /// Notes what is committed at `time`, in µs since the epoch. What cannot be read now will be seen by the next look.
+    pub fn see(&self, time: i64) {
+        // Looking under the lock keeps two threads from noting an older end after a newer one.
+        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(Ok(index)) = peek(&self.shm) {
+            observed.see(&index, time);
+        }
+    }
 }
 
 /// The ends of the log that were seen and not yet captured, oldest first.

@@ -4,7 +4,9 @@
 //! [`Shm`] must outlive every connection to its database; [`Follower`](crate::Follower) declares it after them.
 
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_wal::{INDEX_BYTES, Index, IndexError, READ_MARKS, lock};
@@ -22,7 +24,7 @@ const SETTLE: Duration = Duration::from_secs(30);
 /// The wal-index of a database that a connection of ours has open.
 #[derive(Debug)]
 pub(crate) struct Shm {
-    file: File,
+    file: Arc<File>,
     identity: Identity,
     checkpoint_lock: bool,
 }
@@ -38,7 +40,7 @@ impl Shm {
             .and_then(|file| Ok((Identity::of(&file)?, file)));
         let (identity, file) =
             opened.map_err(|error| paths.refuse(Refusal::Locks(error.to_string())))?;
-        Ok(Shm { file, identity, checkpoint_lock: false })
+        Ok(Shm { file: Arc::new(file), identity, checkpoint_lock: false })
     }
 
     /// Which file this is.
@@ -48,13 +50,16 @@ impl Shm {
 
     /// What the wal-index says now, if it says anything: one read, no waiting.
     pub(crate) fn peek(&self, paths: &Paths) -> Result<Result<Index, IndexError>, Error> {
-        let mut bytes = [0; INDEX_BYTES];
-        let read = read_up_to(&self.file, &mut bytes, 0).map_err(|source| Error::Io {
+        peek(&self.file).map_err(|source| Error::Io {
             doing: "read",
             path: paths.shm.clone(),
             source,
-        })?;
-        Ok(Index::parse(&bytes[..read]))
+        })
+    }
+
+    /// The same file for another thread to look at. It is closed when both are gone.
+    pub(crate) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// What the wal-index says, once nobody is in the midst of changing it.
@@ -90,7 +95,7 @@ impl Shm {
         if self.checkpoint_lock {
             return Ok(true);
         }
-        match fcntl(&self.file, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, lock::CHECKPOINT))) {
+        match fcntl(&*self.file, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, lock::CHECKPOINT))) {
             Ok(_) => self.checkpoint_lock = true,
             Err(Errno::EACCES | Errno::EAGAIN) => {}
             Err(errno) => {
@@ -111,7 +116,7 @@ impl Shm {
         let mut readers = Vec::new();
         for mark in 1..READ_MARKS {
             let mut probe = byte(libc::F_WRLCK, lock::read(mark));
-            let answer = fcntl(&self.file, FcntlArg::F_GETLK(&mut probe));
+            let answer = fcntl(&*self.file, FcntlArg::F_GETLK(&mut probe));
             let held = answer.is_ok() && i32::from(probe.l_type) != libc::F_UNLCK;
             if held && !readers.contains(&probe.l_pid) {
                 readers.push(probe.l_pid);
@@ -119,6 +124,13 @@ impl Shm {
         }
         readers
     }
+}
+
+/// What the wal-index in `file` says now.
+pub(crate) fn peek(file: &File) -> io::Result<Result<Index, IndexError>> {
+    let mut bytes = [0; INDEX_BYTES];
+    let read = read_up_to(file, &mut bytes, 0)?;
+    Ok(Index::parse(&bytes[..read]))
 }
 
 /// A lock of `kind` on one byte.

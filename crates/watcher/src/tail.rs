@@ -1,6 +1,7 @@
 //! The log's tail: from the position captured to the last committed frame, proved and split into transactions.
 
 use std::fs::File;
+use std::sync::{Mutex, PoisonError};
 
 use ebbtide_wal::{
     Cursor, FRAME_HEADER_BYTES, HEADER_BYTES, Header, Index, PageSize, Position, Stop,
@@ -209,7 +210,7 @@ impl Tail {
         &mut self,
         paths: &Paths,
         index: &Index,
-        observed: &mut Observed,
+        observed: &Mutex<Observed>,
         scratch: &mut Scratch,
         mut sink: impl FnMut(&mut Transaction<'_>) -> Result<Next, E>,
     ) -> Result<(), E> {
@@ -237,7 +238,10 @@ impl Tail {
                 false => Images::Log { file: &self.file, paths, buffer: &mut scratch.runs },
             };
             let mut transaction = Transaction {
-                time: observed.time_of(position.salts, position.frame),
+                time: observed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .time_of(position.salts, position.frame),
                 database_pages: scanned.database_pages,
                 position,
                 page_size: self.page_size,

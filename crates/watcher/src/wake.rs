@@ -10,7 +10,8 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 type Callbacks = Arc<Mutex<HashMap<PathBuf, Arc<dyn Fn() + Send + Sync>>>>;
 
-/// Calls back when a log is written, for any number of databases.
+/// Calls back when a log is written, for any number of databases. Events come with absolute paths, so the callbacks are
+/// kept under those.
 ///
 /// Each log is watched by itself rather than its folder, so that one that is written without a pause can be left alone
 /// for a while ([`Wake::pause`]) and costs nothing, while its neighbours still wake.
@@ -47,11 +48,11 @@ impl Wake {
     /// # Errors
     /// When the system has no watches left, or the file is not there.
     pub fn watch(&self, path: &Path, callback: Arc<dyn Fn() + Send + Sync>) -> notify::Result<()> {
-        self.callbacks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(path.to_owned(), callback);
-        self.resume(path)
+        let path = std::path::absolute(path).map_err(notify::Error::io)?;
+        let mut callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        callbacks.insert(path.clone(), callback);
+        drop(callbacks);
+        self.resume(&path)
     }
 
     /// Leaves a file alone until [`Wake::resume`].
@@ -73,7 +74,9 @@ impl Wake {
 
     /// Forgets a file.
     pub fn forget(&self, path: &Path) {
-        self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        if let Ok(path) = std::path::absolute(path) {
+            self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+        }
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = watcher.unwatch(path) {
             tracing::debug!(path = %path.display(), %error, "was not watched");

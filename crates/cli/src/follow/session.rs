@@ -55,8 +55,12 @@ pub(crate) async fn run(job: &mut Job, ran: &mut bool) -> Result<(), FollowError
 /// Asks to be woken when the log is written; whether that will be so.
 fn watch(job: &Job, follower: &Follower, woken: &Arc<Notify>) -> bool {
     let Some(wake) = &job.shared.wake else { return false };
-    let woken = Arc::clone(woken);
-    match wake.watch(&follower.wal_path(), Arc::new(move || woken.notify_one())) {
+    let (woken, observer) = (Arc::clone(woken), follower.observer());
+    let wrote = move || {
+        observer.see(now_micros());
+        woken.notify_one();
+    };
+    match wake.watch(&follower.wal_path(), Arc::new(wrote)) {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(%error, database = %job.database.path.display(), "cannot watch the log; polling instead");

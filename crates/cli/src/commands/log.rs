@@ -1,0 +1,215 @@
+//! `ebbtide log`: the history of a replica.
+
+use std::io::{self, BufWriter, Write};
+
+use ebbtide_replica::catalog::{self, Listing};
+use ebbtide_replica::store::Object;
+use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use serde_json::json;
+
+use crate::args::Log;
+use crate::exit::{Code, Failure, Outcome};
+use crate::source::Source;
+use crate::{clock, terminal};
+
+/// How many indexes are read at once.
+const READ_AHEAD: usize = 32;
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no replica, or it cannot be read.
+pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
+    let source = Source::find(&args.source, &args.config)?;
+    let now = clock::now();
+    let bound = |when: &Option<crate::when::When>| {
+        let resolved = when.as_ref().map(|when| when.resolve(now.into())).transpose();
+        resolved.map_err(|error| Failure::new(Code::Usage, error))
+    };
+    let (from, to) = (bound(&args.from)?, bound(&args.to)?);
+    let store = source.open().await?;
+    let manifest = catalog::read_manifest(&*store).await.map_err(unreadable)?;
+    let Some(manifest) = manifest else {
+        let why = format!("there is no replica in {}: check the address", store.describe());
+        return Err(Failure::new(Code::Nothing, why));
+    };
+    let listing =
+        catalog::list(&*store).await.map_err(|error| Failure::new(Code::Failed, error))?;
+    let mut print = Print::new(args.json, from, to);
+    print.head(&store.describe(), &manifest)?;
+    let history = history(&listing);
+    let mut indexes = stream::iter(history)
+        .map(|object| catalog::read_index(&*store, &manifest, object))
+        .buffered(READ_AHEAD);
+    while let Some(fetched) = indexes.try_next().await.map_err(unreadable)? {
+        for entry in fetched.index.entries() {
+            print.entry(entry, manifest.page_size.offset())?;
+        }
+    }
+    print.end(&listing)?;
+    Ok(Outcome::Done)
+}
+
+/// The objects that hold the history once: segments, and packs for what segments no longer cover.
+fn history(listing: &Listing) -> Vec<Object> {
+    let begins = |object: &Object| match object.key {
+        Key::Log(first) | Key::Pack { first, .. } => Some(first),
+        _ => None,
+    };
+    let first_segment = listing.log.first().and_then(begins);
+    let packs = listing.packs.iter().filter(|pack| {
+        first_segment.is_none_or(|first| begins(pack).is_some_and(|pack| pack < first))
+    });
+    packs.chain(&listing.log).copied().collect()
+}
+
+fn unreadable(error: catalog::CatalogError) -> Failure {
+    let code = if error.is_about_object() { Code::Damaged } else { Code::Failed };
+    Failure::new(code, error)
+}
+
+/// Prints entries as they come.
+struct Print {
+    out: BufWriter<io::StdoutLock<'static>>,
+    json: bool,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    entries: u64,
+    first: Option<Entry>,
+    last: Option<Entry>,
+}
+
+impl Print {
+    fn new(json: bool, from: Option<Timestamp>, to: Option<Timestamp>) -> Print {
+        let out = BufWriter::new(io::stdout().lock());
+        Print { out, json, from, to, entries: 0, first: None, last: None }
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), Failure> {
+        written(writeln!(self.out, "{line}"))
+    }
+
+    fn head(&mut self, place: &str, manifest: &Manifest) -> Result<(), Failure> {
+        if self.json {
+            return Ok(());
+        }
+        self.line(&format!(
+            "replica {} in {place}, pages of {} bytes, since {}",
+            manifest.replica, manifest.page_size, manifest.created
+        ))?;
+        self.line("TXID              TIME                         WHAT      PAGES     DATABASE")
+    }
+
+    fn entry(&mut self, entry: &Entry, page_bytes: u64) -> Result<(), Failure> {
+        if entry.kind != EntryKind::Claim {
+            self.first.get_or_insert_with(|| entry.clone());
+            self.last = Some(entry.clone());
+        }
+        let early = self.from.is_some_and(|from| entry.time < from);
+        let late = self.to.is_some_and(|to| entry.time > to);
+        if early || late {
+            return Ok(());
+        }
+        self.entries += 1;
+        let line = if self.json { as_json(entry, page_bytes) } else { as_text(entry, page_bytes) };
+        self.line(&line)
+    }
+
+    fn end(&mut self, listing: &Listing) -> Result<(), Failure> {
+        if self.json {
+            for snapshot in &listing.snapshots {
+                if let Key::Snapshot(txid) = snapshot.key {
+                    let line = json!({"what": "snapshot", "txid": txid.to_string(), "bytes": snapshot.size});
+                    self.line(&line.to_string())?;
+                }
+            }
+        } else {
+            self.summary(listing)?;
+        }
+        written(self.out.flush())
+    }
+
+    fn summary(&mut self, listing: &Listing) -> Result<(), Failure> {
+        let snapshots: Vec<String> = listing
+            .snapshots
+            .iter()
+            .filter_map(|snapshot| match snapshot.key {
+                Key::Snapshot(txid) => Some(txid.to_string()),
+                _ => None,
+            })
+            .collect();
+        let bytes = listing.objects().map(|object| object.size).sum();
+        self.line(&format!(
+            "{} entries shown; {} segments, {} packs; {} in all; snapshots at {}",
+            self.entries,
+            listing.log.len(),
+            listing.packs.len(),
+            terminal::bytes(bytes),
+            if snapshots.is_empty() { "none".to_owned() } else { snapshots.join(", ") }
+        ))?;
+        let range = self.first.take().zip(self.last.take());
+        match range {
+            Some((first, last)) => self.line(&format!(
+                "can be restored: any txid from {} of {} to {} of {}",
+                first.txid, first.time, last.txid, last.time
+            )),
+            None => {
+                self.line("nothing can be restored yet: the replica holds no state of the database")
+            }
+        }
+    }
+}
+
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        result => result.map_err(|error| Failure::new(Code::Failed, error)),
+    }
+}
+
+fn as_text(entry: &Entry, page_bytes: u64) -> String {
+    let size = terminal::bytes(u64::from(entry.database_pages) * page_bytes);
+    let (txid, time, what) = (entry.txid, entry.time, entry.kind.name());
+    let line = format!("{txid}  {time}  {what:<8}  {:<8}  {size:<10}", entry.page_count);
+    let remark = remark(entry);
+    if remark.is_empty() { line.trim_end().to_owned() } else { format!("{line}  {remark}") }
+}
+
+/// What is special about an entry, in words.
+fn remark(entry: &Entry) -> String {
+    match entry.kind {
+        EntryKind::Claim => match Claim::from_detail(&entry.detail) {
+            Ok(claim) => format!("by process {} on {}", claim.pid, claim.host),
+            Err(_) => "by a process that cannot be read".to_owned(),
+        },
+        EntryKind::Rebase if entry.flags.contains(EntryFlags::FORK) => {
+            "fork: the replica had more than the database".to_owned()
+        }
+        EntryKind::Rebase if entry.flags.contains(EntryFlags::IN_SNAPSHOT) => {
+            "the whole database, in a snapshot".to_owned()
+        }
+        EntryKind::Rebase => match catalog::missed_since(entry) {
+            Some(since) => format!("gap: history since {since} was missed"),
+            None => String::new(),
+        },
+        EntryKind::Commit | EntryKind::Image => String::new(),
+    }
+}
+
+fn as_json(entry: &Entry, page_bytes: u64) -> String {
+    let claim = (entry.kind == EntryKind::Claim).then(|| Claim::from_detail(&entry.detail).ok());
+    json!({
+        "what": entry.kind.name(),
+        "txid": entry.txid.to_string(),
+        "time": entry.time.to_string(),
+        "pages": entry.page_count,
+        "database_bytes": u64::from(entry.database_pages) * page_bytes,
+        "digest": entry.digest.to_string(),
+        "fork": entry.flags.contains(EntryFlags::FORK),
+        "gap_since": catalog::missed_since(entry).map(|since| since.to_string()),
+        "claim": claim.flatten(),
+    })
+    .to_string()
+}

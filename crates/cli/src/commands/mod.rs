@@ -1,0 +1,19 @@
+//! The commands that read a replica.
+
+pub(crate) mod log;
+pub(crate) mod restore;
+pub(crate) mod verify;
+
+use ebbtide_restore::Error;
+
+use crate::exit::{Code, Failure};
+
+/// An error of a restore or a verification with its exit code.
+pub(crate) fn failure(error: Error) -> Failure {
+    let code = match &error {
+        Error::Nothing(_) => Code::Nothing,
+        Error::Damaged { .. } | Error::Newer { .. } | Error::Unsound { .. } => Code::Damaged,
+        _ => Code::Failed,
+    };
+    Failure::new(code, error)
+}

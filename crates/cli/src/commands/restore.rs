@@ -1,0 +1,155 @@
+//! `ebbtide restore`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ebbtide_replica::Timestamp;
+use ebbtide_replica::state::state_folder;
+use ebbtide_replica::store::Store;
+use ebbtide_restore::{
+    LocalState, Nothing, Options, Outline, Progress, Report, Target, outline, restore,
+};
+use serde_json::json;
+
+use super::failure;
+use crate::args::{Integrity, Restore};
+use crate::exit::{Code, Failure, Outcome};
+use crate::source::Source;
+use crate::{clock, integrity, terminal};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the state cannot be restored exactly, or the target must not be touched.
+pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
+    let source = Source::find(&args.source, &args.config)?;
+    let output = output(&args, &source)?;
+    let now = clock::now();
+    let target = target(&args, now)?;
+    if args.if_not_exists && output.symlink_metadata().is_ok() {
+        say(
+            &args,
+            || json!({"restored": false, "output": output, "why": "it exists"}),
+            || format!("{} exists: nothing to do", output.display()),
+        );
+        return Ok(Outcome::Done);
+    }
+    let store = source.open().await?;
+    let done = if args.dry_run {
+        outline(Arc::clone(&store), target, now).await.map(Done::Dry)
+    } else {
+        write(&args, Arc::clone(&store), &output, target, now).await.map(Done::Wet)
+    };
+    match done {
+        Ok(done) => {
+            tell(&args, &output, &done);
+            Ok(Outcome::Done)
+        }
+        Err(ebbtide_restore::Error::Nothing(Nothing::Replica { place }))
+            if args.if_replica_exists =>
+        {
+            say(
+                &args,
+                || json!({"restored": false, "why": "there is no replica"}),
+                || format!("there is no replica in {place}: nothing to do"),
+            );
+            Ok(Outcome::Done)
+        }
+        Err(error) => Err(failure(error)),
+    }
+}
+
+enum Done {
+    Dry(Outline),
+    Wet(Report),
+}
+
+fn output(args: &Restore, source: &Source) -> Result<PathBuf, Failure> {
+    let named = args.output.clone().or_else(|| source.database.clone());
+    named.ok_or_else(|| {
+        Failure::new(Code::Usage, "name the database file to write with -o OUT".to_owned())
+    })
+}
+
+fn target(args: &Restore, now: Timestamp) -> Result<Target, Failure> {
+    Ok(match (&args.timestamp, args.txid) {
+        (Some(when), _) => Target::Time(
+            when.resolve(now.into()).map_err(|error| Failure::new(Code::Usage, error))?,
+        ),
+        (None, Some(txid)) => Target::Txid(txid),
+        (None, None) => Target::Latest,
+    })
+}
+
+async fn write(
+    args: &Restore,
+    store: Arc<dyn Store>,
+    output: &Path,
+    target: Target,
+    now: Timestamp,
+) -> Result<Report, ebbtide_restore::Error> {
+    let location = store.describe();
+    let check = integrity::check_of(args.verify);
+    let state = Some(LocalState { folder: state_folder(output), location });
+    let options =
+        Options { target, output: output.to_owned(), force: args.force, state, check, now };
+    let progress = Arc::new(Progress::default());
+    let bar = terminal::bar("restore", 0, args.json);
+    let counts = || {
+        let counts = progress.counts();
+        (counts.pages_done, counts.pages_total)
+    };
+    terminal::watch(&bar, counts, restore(store, &options, &progress)).await
+}
+
+fn tell(args: &Restore, output: &Path, done: &Done) {
+    let (outline, report) = match done {
+        Done::Dry(outline) => (outline, None),
+        Done::Wet(report) => (&report.outline, Some(report)),
+    };
+    for notice in &outline.notices {
+        eprintln!("note: {notice}");
+    }
+    let moved: &[PathBuf] = report.map_or(&[], |report| &report.moved_aside);
+    for moved in moved {
+        eprintln!("note: what was in its place is now {}", moved.display());
+    }
+    let (txid, time) = (outline.point.txid, outline.point.time);
+    let as_json = || {
+        json!({
+            "restored": report.is_some(),
+            "output": output,
+            "replica": outline.replica.to_string(),
+            "txid": txid.to_string(),
+            "time": time.to_string(),
+            "head": outline.head.to_string(),
+            "database_bytes": outline.database_bytes(),
+            "snapshot": outline.snapshot.map(|key| key.to_string()),
+            "objects": outline.objects,
+            "object_bytes": outline.object_bytes,
+            "bytes_fetched": report.map(|report| report.bytes_fetched),
+            "verified": args.verify != Integrity::None,
+            "notices": outline.notices.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "moved_aside": moved,
+        })
+    };
+    say(args, as_json, || {
+        let size = terminal::bytes(outline.database_bytes());
+        let newest = if outline.head == txid { ", the newest" } else { "" };
+        match report {
+            Some(_) => {
+                format!("restored {} ({size}) to txid {txid} of {time}{newest}", output.display())
+            }
+            None => format!(
+                "would restore {} ({size}) to txid {txid} of {time}{newest}, from {} objects with {}",
+                output.display(),
+                outline.objects,
+                terminal::bytes(outline.object_bytes)
+            ),
+        }
+    });
+}
+
+fn say(args: &Restore, json: impl FnOnce() -> serde_json::Value, text: impl FnOnce() -> String) {
+    if args.json { println!("{}", json()) } else { println!("{}", text()) }
+}

@@ -1,0 +1,97 @@
+//! The first promise: whatever an application does, every transaction can be restored byte for byte.
+//!
+//! A random application runs in a process of its own, with any page size, spills, rollbacks, VACUUM, schema changes,
+//! long readers and explicit checkpoints, and says after each commit what the database is. `ebbtide replicate` runs
+//! beside it. Then every txid is restored and compared. Would catch a commit that was missed, invented, reordered,
+//! taken apart, or restored with a page of another one.
+
+use ebbtide_replica::EntryKind;
+use ebbtide_restore::Target;
+use ebbtide_testkit::oracle::Image;
+use ebbtide_testkit::workload::Options;
+use ebbtide_testkit::writer::{self, Task, Writer};
+use ebbtide_testkit::{Random, for_each_seed};
+use ebbtide_wal::PageSize;
+
+use crate::support::{Replica, Sidecar};
+
+/// Not a test: the application, when this binary is started as one.
+#[test]
+fn writer() {
+    writer::run_if_asked();
+}
+
+const WRITER: &str = "exact::writer";
+
+#[test]
+fn every_transaction_of_a_random_application_is_restored_byte_for_byte() {
+    for_each_seed(12, |seed| {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
+        let options = Options::random(&mut Random::new(seed));
+        println!("seed {seed}: {options}");
+        let task = Task {
+            path: database.clone(),
+            seed,
+            options,
+            commits_max: 150,
+            commits_per_second: Some(200),
+            images: true,
+        };
+        let writer = Writer::start(WRITER, &task).unwrap();
+        let sidecar = Sidecar::start(&database, replica.to_str().unwrap());
+        let begin = writer.begin();
+        let commits = writer.finish().unwrap();
+        assert_eq!(sidecar.stop(), 0, "everything is durable at the end");
+        let told = commits.iter().map(|commit| commit.image.unwrap());
+        let told = begin.into_iter().chain(told).collect();
+        let replica = Replica::open(replica.to_str().unwrap());
+        let states: Vec<_> = replica.states(folder.path());
+        compare(told, states.iter().map(|(_, image)| *image).collect());
+        assert_eq!(states.last().unwrap().1, Image::of_file(&database).unwrap(), "the end");
+        assert!(states[1..].iter().all(|(entry, _)| entry.kind == EntryKind::Commit), "no gaps");
+    });
+}
+
+/// The states that were restored are those that the application told, all of them and in their order, from the one on
+/// that the replica began with.
+fn compare(mut told: Vec<Image>, mut restored: Vec<Image>) {
+    // A commit that changes nothing leaves the image of the one before it.
+    told.dedup();
+    restored.dedup();
+    let begin = told.iter().position(|image| *image == restored[0]);
+    let begin = begin.expect("the replica begins with a state that the application told");
+    let differs = restored.iter().zip(&told[begin..]).position(|(restored, told)| restored != told);
+    assert_eq!(differs, None, "the first state that was restored wrongly, counted from the first");
+    assert_eq!(restored.len(), told.len() - begin, "every state is there");
+    assert!(restored.len() > told.len() / 2, "the replica began late: it saw {}", restored.len());
+}
+
+#[test]
+fn every_moment_restores_the_last_commit_at_or_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
+    let task = Task {
+        path: database.clone(),
+        seed: 7,
+        options: Options::plain(PageSize::new(4096).unwrap()),
+        commits_max: 60,
+        commits_per_second: Some(20),
+        images: true,
+    };
+    let writer = Writer::start(WRITER, &task).unwrap();
+    let sidecar = Sidecar::start(&database, replica.to_str().unwrap());
+    let commits = writer.finish().unwrap();
+    assert_eq!(sidecar.stop(), 0);
+    let replica = Replica::open(replica.to_str().unwrap());
+    let mut random = Random::new(7);
+    for _ in 0..12 {
+        // Half way between two commits that are some time apart.
+        let at = random.between(20, 58) as usize;
+        let (before, after) = (commits[at].micros, commits[at + 1].micros);
+        let moment = i64::try_from(before + (after - before) / 2).unwrap();
+        let time = ebbtide_replica::Timestamp::from_micros(moment).unwrap();
+        let (txid, image) = replica.restore(Target::Time(time), folder.path());
+        assert_eq!(Some(image), commits[at].image, "{time} gave txid {txid}");
+    }
+}

@@ -1,0 +1,130 @@
+//! The `ebbtide` binary as the tests use it, and restores to compare.
+
+use std::path::Path;
+use std::process::{Command, Output as Ended};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ebbtide_replica::catalog;
+use ebbtide_replica::store::{Location, Store};
+use ebbtide_replica::{Entry, EntryKind, Timestamp, Txid};
+use ebbtide_restore::{Options, Progress, Target};
+use ebbtide_testkit::oracle::Image;
+use ebbtide_testkit::process::{Output, Process};
+use nix::sys::signal::Signal;
+
+/// More than anything here takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `ebbtide` with these arguments, not yet started.
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ebbtide"));
+    command.args(args).env_remove("EBBTIDE_LOG");
+    command
+}
+
+/// Runs `ebbtide` to its end.
+pub(crate) fn ebbtide(args: &[&str]) -> Ended {
+    command(args).output().unwrap()
+}
+
+/// A running `ebbtide replicate`.
+pub(crate) struct Sidecar(Process);
+
+impl Sidecar {
+    /// Starts it and waits until it follows the database.
+    pub(crate) fn start(database: &Path, replica: &str) -> Sidecar {
+        let sidecar = Sidecar::spawn(database, replica);
+        sidecar.0.line_with("following", PATIENCE);
+        sidecar
+    }
+
+    /// Starts it.
+    pub(crate) fn spawn(database: &Path, replica: &str) -> Sidecar {
+        let args = ["replicate", "--log-format", "json", database.to_str().unwrap(), replica];
+        Sidecar(Process::start(&mut command(&args), Output::Stderr).unwrap())
+    }
+
+    /// Asks it to end, and waits; its exit code.
+    pub(crate) fn stop(mut self) -> i32 {
+        self.0.signal(Signal::SIGTERM).unwrap();
+        let status = self.0.wait(PATIENCE).unwrap();
+        for line in self.0.lines_so_far() {
+            eprintln!("{line}");
+        }
+        status.code().unwrap()
+    }
+
+    pub(crate) fn kill(self) {
+        self.0.kill().unwrap();
+    }
+
+    pub(crate) fn process(&self) -> &Process {
+        &self.0
+    }
+}
+
+/// A replica, read from within the test.
+pub(crate) struct Replica {
+    runtime: tokio::runtime::Runtime,
+    store: Arc<dyn Store>,
+}
+
+impl Replica {
+    pub(crate) fn open(address: &str) -> Replica {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let location: Location = address.parse().unwrap();
+        let store = runtime.block_on(location.open()).unwrap();
+        Replica { runtime, store }
+    }
+
+    /// All entries, in order.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let read = async {
+            let manifest = catalog::read_manifest(&*self.store).await.unwrap().unwrap();
+            let mut entries = Vec::new();
+            for object in catalog::list(&*self.store).await.unwrap().log {
+                let fetched = catalog::read_index(&*self.store, &manifest, object).await.unwrap();
+                entries.extend_from_slice(fetched.index.entries());
+            }
+            entries
+        };
+        self.runtime.block_on(read)
+    }
+
+    /// Restores into a file of its own and looks at it; the txid that it is of.
+    pub(crate) fn restore(&self, target: Target, folder: &Path) -> (Txid, Image) {
+        let output = folder.join("restored.db");
+        let now = Timestamp::MAX;
+        let options =
+            Options { target, output: output.clone(), force: false, state: None, now, check: None };
+        let progress = Arc::new(Progress::default());
+        let restored = ebbtide_restore::restore(Arc::clone(&self.store), &options, &progress);
+        let report = self.runtime.block_on(restored).unwrap();
+        let image = Image::of_file(&output).unwrap();
+        std::fs::remove_file(&output).unwrap();
+        (report.outline.point.txid, image)
+    }
+
+    /// Every state that the history has, with the entry that led to it.
+    pub(crate) fn states(&self, folder: &Path) -> Vec<(Entry, Image)> {
+        let has_state = |entry: &Entry| entry.kind != EntryKind::Claim;
+        let entries = self.entries().into_iter().filter(has_state);
+        entries
+            .map(|entry| {
+                let (txid, image) = self.restore(Target::Txid(entry.txid), folder);
+                assert_eq!(txid, entry.txid);
+                (entry, image)
+            })
+            .collect()
+    }
+}
+
+/// Waits until `done`, looking often.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
