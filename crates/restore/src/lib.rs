@@ -1,1 +1,33 @@
 //! Plans, fetches, applies, proves and publishes a database file.
+
+mod check;
+mod error;
+mod fetch;
+mod jobs;
+mod known;
+mod occupied;
+mod outline;
+mod output;
+mod piece;
+mod plan;
+mod progress;
+mod run;
+mod seek;
+mod survey;
+mod target;
+mod verify;
+mod walk;
+mod wanted;
+
+pub use check::Check;
+pub use error::{Error, Nearest, Nothing, Result};
+pub use known::Known;
+pub use outline::{Outline, outline};
+pub use piece::{Carrier, Change, Interest, Piece, Point};
+pub use plan::{Culprit, Goal, Part, Plan, Refusal, Step, plan};
+pub use progress::{Counts, Progress};
+pub use run::{LocalState, Options, Report, restore};
+pub use seek::{Seek, seek};
+pub use survey::Survey;
+pub use target::{Notice, Target};
+pub use verify::{Finding, Moment, Severity, Totals, Verification, verify};

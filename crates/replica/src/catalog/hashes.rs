@@ -3,47 +3,90 @@
 use ebbtide_wal::PageNumber;
 
 use super::{CatalogError, Fetched};
-use crate::container::page_hashes;
+use crate::container::{Block, ContentCheck, page_hashes};
 use crate::store::Store;
 use crate::{Error, Key, PageHash};
 
-/// Calls `take` with the hashes of consecutive pages of an entry, for all pages of the object in order: the index of the
-/// entry, the first page, the hashes. What `take` has got is proved when this returns, and not before: only then have
-/// all hashes been checked against what the entries say.
-pub async fn for_each_hash<E: From<CatalogError>>(
-    store: &dyn Store,
+/// The hashes of all pages of an object, in order. What it gave is proved when it has come to its end without an error,
+/// and not before: only then have all hashes been checked against what the entries say.
+pub struct Hashes<'a> {
+    store: &'a dyn Store,
     key: Key,
-    fetched: &Fetched,
-    mut take: impl FnMut(usize, PageNumber, &[PageHash]) -> Result<(), E>,
-) -> Result<(), E> {
-    let index = &fetched.index;
-    let damaged = CatalogError::object(key);
-    let mut check = index.content_check();
-    let mut pages = Pages::new(fetched);
-    let mut hashes = Vec::new();
-    for block in index.hash_blocks() {
-        let stored = match &fetched.body {
-            Some(body) => slice(body, block.offset, block.end()).map_err(&damaged)?,
-            None => {
-                let range = block.offset..block.end();
-                store.get_range(&key, range).await.map_err(CatalogError::from)?
-            }
-        };
-        let raw = block.decode(&stored).map_err(&damaged)?;
-        hashes.clear();
-        hashes.extend(page_hashes(&raw));
-        for &hash in &hashes {
-            check.push(hash).map_err(&damaged)?;
-        }
-        let mut rest = &hashes[..];
-        while let Some((entry, first, count)) = pages.next(rest.len()) {
-            let (run, after) = rest.split_at(count);
-            take(entry, first, run)?;
-            rest = after;
+    fetched: &'a Fetched,
+    blocks: std::slice::Iter<'a, Block>,
+    check: Option<ContentCheck<'a>>,
+    pages: Pages<'a>,
+    /// Of the block at hand…
+    hashes: Vec<PageHash>,
+    /// …and how many of them were given out.
+    given: usize,
+}
+
+/// The hashes of consecutive pages.
+#[derive(Debug, Clone, Copy)]
+pub struct HashRun<'a> {
+    /// The entry that carries the pages, as an index into those of the object.
+    pub entry: usize,
+    /// The first page.
+    pub first: PageNumber,
+    /// The hashes, at least one.
+    pub hashes: &'a [PageHash],
+}
+
+impl<'a> Hashes<'a> {
+    /// Those of the object `key`, of which `fetched` is the index.
+    #[must_use]
+    pub fn new(store: &'a dyn Store, key: Key, fetched: &'a Fetched) -> Hashes<'a> {
+        Hashes {
+            store,
+            key,
+            fetched,
+            blocks: fetched.index.hash_blocks().iter(),
+            check: Some(fetched.index.content_check()),
+            pages: Pages { fetched, entry: 0, run: 0, taken: 0 },
+            hashes: Vec::new(),
+            given: 0,
         }
     }
-    check.finish().map_err(damaged)?;
-    Ok(())
+
+    /// The next ones, or nothing at the end.
+    pub async fn next(&mut self) -> Result<Option<HashRun<'_>>, CatalogError> {
+        let damaged = CatalogError::object(self.key);
+        while self.given == self.hashes.len() {
+            let Some(block) = self.blocks.next() else {
+                let check = self.check.take();
+                check.map_or(Ok(()), ContentCheck::finish).map_err(damaged)?;
+                return Ok(None);
+            };
+            self.read(block).await?;
+        }
+        let left = self.hashes.len() - self.given;
+        let (entry, first, count) = self
+            .pages
+            .next(left)
+            .ok_or_else(|| damaged(Error::damaged("the hashes", "too many")))?;
+        let hashes = &self.hashes[self.given..self.given + count];
+        self.given += count;
+        Ok(Some(HashRun { entry, first, hashes }))
+    }
+
+    async fn read(&mut self, block: &Block) -> Result<(), CatalogError> {
+        let damaged = CatalogError::object(self.key);
+        let stored = match &self.fetched.body {
+            Some(body) => slice(body, block.offset, block.end()).map_err(&damaged)?,
+            None => self.store.get_range(&self.key, block.offset..block.end()).await?,
+        };
+        let raw = block.decode(&stored).map_err(&damaged)?;
+        self.hashes.clear();
+        self.hashes.extend(page_hashes(&raw));
+        self.given = 0;
+        if let Some(check) = &mut self.check {
+            for &hash in &self.hashes {
+                check.push(hash).map_err(&damaged)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn slice(body: &bytes::Bytes, start: u64, end: u64) -> Result<bytes::Bytes, Error> {
@@ -63,16 +106,9 @@ struct Pages<'a> {
     taken: u32,
 }
 
-impl<'a> Pages<'a> {
-    fn new(fetched: &'a Fetched) -> Pages<'a> {
-        Pages { fetched, entry: 0, run: 0, taken: 0 }
-    }
-
+impl Pages<'_> {
     /// The next consecutive pages of one entry, at most `count_max` and none at the end.
     fn next(&mut self, count_max: usize) -> Option<(usize, PageNumber, usize)> {
-        if count_max == 0 {
-            return None;
-        }
         let run = loop {
             let entry = self.fetched.index.entries().get(self.entry)?;
             match entry.runs.get(self.run) {

@@ -17,7 +17,7 @@ mod tests;
 
 pub use error::CatalogError;
 pub use gap::missed_since;
-pub use hashes::for_each_hash;
+pub use hashes::{HashRun, Hashes};
 pub use head::{Head, head};
 pub use listing::{Listing, list};
 pub use read::{Fetched, read_index, read_manifest};

@@ -2,7 +2,7 @@
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{CatalogError, Head, Listing, for_each_hash, list, read_index};
+use super::{CatalogError, HashRun, Hashes, Head, Listing, list, read_index};
 use crate::state::Fill;
 use crate::store::{Object, Store};
 use crate::{EntryFlags, Key, Manifest, Txid};
@@ -45,13 +45,12 @@ pub async fn rebuild_table(
             let why = format!("entry {} has its pages there", entry.txid);
             return Err(CatalogError::Missing { key: Key::Snapshot(entry.txid), why });
         }
-        for_each_hash(store, object.key, &fetched, |entry, first, hashes| {
+        let mut hashes = Hashes::new(store, object.key, &fetched);
+        while let Some(HashRun { entry, first, hashes }) = hashes.next().await? {
             if wanted(entries[entry].txid) {
                 fill.set(first, hashes)?;
             }
-            Ok::<(), CatalogError>(())
-        })
-        .await?;
+        }
     }
     Ok(())
 }

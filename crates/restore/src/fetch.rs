@@ -1,0 +1,383 @@
+//! Fetches what a plan names and writes each page once, with bounded memory, on all cores.
+//!
+//! Objects are gone through from the newest to the oldest. Ranges of them are requested from the store, many at a time
+//! because a store takes long to answer; what has arrived is decoded, hashed and written on as many threads as there are
+//! cores. Between the two stands a budget of bytes. Writing back to the disk begins long before the last page, so that the
+//! final flush has little to do.
+
+use std::fs::File;
+use std::num::NonZero;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ebbtide_replica::catalog::{CatalogError, Fetched};
+use ebbtide_replica::state::Fill;
+use ebbtide_replica::store::{ErrorKind, Store, StoreError};
+use ebbtide_replica::{Digest, Key, page_hash};
+use ebbtide_wal::{PageNumber, PageSize};
+use futures::{StreamExt as _, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::error::{Error, Result};
+use crate::jobs::{Request, WantedBlock, requests};
+use crate::plan::{Part, Plan};
+use crate::progress::Progress;
+use crate::survey::Survey;
+use crate::wanted::Wanted;
+
+/// How many bytes are requested and not yet written at most.
+const BYTES_IN_FLIGHT: usize = 40 * 1024 * 1024;
+
+/// How many requests are under way at most.
+const REQUESTS_IN_FLIGHT: usize = 96;
+
+/// How many indexes are read ahead of the one whose pages are being requested.
+const INDEXES_AHEAD: usize = 32;
+
+/// After so many written bytes the disk is asked to write them back.
+const WRITE_BACK_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Where pages and their hashes go.
+#[derive(Debug, Clone)]
+pub(crate) struct Sink {
+    /// The file that becomes the database.
+    pub(crate) file: Arc<File>,
+    /// Its name, for errors.
+    pub(crate) path: PathBuf,
+    /// The hashes for the local state, if one is to be left.
+    pub(crate) fill: Option<Arc<Fill>>,
+}
+
+/// What stopped a fetch.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// This object is damaged. Others may serve in its place.
+    Damaged(Key, String),
+    /// This object is no longer there. What was listed may be out of date.
+    Gone(Key),
+    /// Anything else.
+    Failed(Error),
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written {
+    /// What the pages add up to.
+    pub(crate) digest: Digest,
+    /// How many pages of the database no object had.
+    pub(crate) missing: u64,
+}
+
+/// Writes all pages of the state that `plan` leads to.
+pub(crate) async fn fetch(
+    survey: &Survey,
+    plan: &Plan,
+    sink: &Sink,
+    progress: &Arc<Progress>,
+) -> Result<Written, Stopped> {
+    let mut wanted = Wanted::new(plan.stop.database_pages, survey.manifest().page_size);
+    progress.start_pages(wanted.left());
+    let mut pool = Pool::new(survey, sink, progress);
+    let submitted = submit_all(survey, plan, &mut wanted, &mut pool).await;
+    let finished = match submitted {
+        Ok(()) => pool.finish().await,
+        Err(stopped) => Err(stopped),
+    };
+    if let Err(stopped) = finished {
+        pool.stop().await;
+        return Err(stopped);
+    }
+    Ok(Written { digest: pool.digest, missing: wanted.left() })
+}
+
+async fn submit_all(
+    survey: &Survey,
+    plan: &Plan,
+    wanted: &mut Wanted,
+    pool: &mut Pool,
+) -> Result<(), Stopped> {
+    let mut parts = stream::iter(parts(plan))
+        .map(|part| async move { (part, survey.index(part.object).await) })
+        .buffered(INDEXES_AHEAD);
+    while wanted.left() > 0
+        && let Some((part, fetched)) = parts.next().await
+    {
+        let key = part.object.key;
+        let fetched = fetched.map_err(|error| index_stopped(key, error))?;
+        let body = fetched.body.as_ref();
+        for request in requests(&fetched.index, part.first, part.last, wanted) {
+            let at_hand = body.and_then(|body| slice(body, &request));
+            pool.submit(key, request, at_hand).await?;
+        }
+        go_back(wanted, part, &fetched);
+    }
+    Ok(())
+}
+
+/// The objects of a plan from the newest to the oldest.
+fn parts(plan: &Plan) -> Vec<Part> {
+    let snapshot = plan.snapshot.map(|object| {
+        // The one entry of a snapshot applies whatever its number.
+        Part { object, first: ebbtide_replica::Txid::FIRST, last: plan.stop.txid }
+    });
+    plan.history.iter().rev().copied().chain(snapshot).collect()
+}
+
+/// Leaves the entries of a part behind, also those that have no pages.
+fn go_back(wanted: &mut Wanted, part: Part, fetched: &Fetched) {
+    let entries = fetched.index.entries().iter();
+    let applied = entries.filter(|entry| (part.first..=part.last).contains(&entry.txid));
+    if let Some(least) = applied.map(|entry| entry.database_pages).min() {
+        wanted.go_back_to(least);
+    }
+}
+
+fn slice(body: &Bytes, request: &Request) -> Option<Bytes> {
+    let (start, end) = (usize::try_from(request.start).ok()?, usize::try_from(request.end).ok()?);
+    (start <= end && end <= body.len()).then(|| body.slice(start..end))
+}
+
+fn index_stopped(key: Key, error: CatalogError) -> Stopped {
+    match error {
+        CatalogError::Store(error) => store_stopped(key, error),
+        error if error.is_about_object() => Stopped::Damaged(key, error.to_string()),
+        error => Stopped::Failed(error.into()),
+    }
+}
+
+fn store_stopped(key: Key, error: StoreError) -> Stopped {
+    match error.kind() {
+        ErrorKind::NotFound => Stopped::Gone(key),
+        ErrorKind::Damaged => Stopped::Damaged(key, error.to_string()),
+        _ => Stopped::Failed(error.into()),
+    }
+}
+
+/// The requests under way.
+struct Pool {
+    store: Arc<dyn Store>,
+    page_size: PageSize,
+    sink: Sink,
+    progress: Arc<Progress>,
+    tasks: JoinSet<Result<Outcome, Stopped>>,
+    /// Bytes that may still be requested.
+    bytes: Arc<Semaphore>,
+    /// Requests that may still be begun.
+    slots: Arc<Semaphore>,
+    /// Cores that are free.
+    cores: Arc<Semaphore>,
+    cores_total: usize,
+    digest: Digest,
+    unflushed: u64,
+}
+
+/// What became of a task.
+enum Outcome {
+    Wrote { digest: Digest, bytes: u64 },
+    Flushed,
+}
+
+impl Pool {
+    fn new(survey: &Survey, sink: &Sink, progress: &Arc<Progress>) -> Pool {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Pool {
+            store: Arc::clone(survey.store()),
+            page_size: survey.manifest().page_size,
+            sink: sink.clone(),
+            progress: Arc::clone(progress),
+            tasks: JoinSet::new(),
+            bytes: Arc::new(Semaphore::new(BYTES_IN_FLIGHT)),
+            slots: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT)),
+            cores: Arc::new(Semaphore::new(cores)),
+            cores_total: cores,
+            digest: Digest::EMPTY,
+            unflushed: 0,
+        }
+    }
+
+    /// Begins a request as soon as there is room for it. `at_hand` are its bytes, if they were read before.
+    async fn submit(
+        &mut self,
+        key: Key,
+        request: Request,
+        at_hand: Option<Bytes>,
+    ) -> Result<(), Stopped> {
+        while let Some(done) = self.tasks.try_join_next() {
+            self.take(done)?;
+        }
+        let length = u32::try_from(request.end - request.start).unwrap_or(u32::MAX);
+        let length = length.min(u32::try_from(BYTES_IN_FLIGHT).unwrap_or(u32::MAX));
+        let permits = [acquire(&self.slots, 1).await?, acquire(&self.bytes, length).await?];
+        let task = Task {
+            store: Arc::clone(&self.store),
+            key,
+            page_size: self.page_size,
+            sink: self.sink.clone(),
+            progress: Arc::clone(&self.progress),
+            cores: Arc::clone(&self.cores),
+        };
+        self.tasks.spawn(async move {
+            let outcome = task.run(request, at_hand).await;
+            drop(permits);
+            outcome
+        });
+        Ok(())
+    }
+
+    /// Waits for all requests.
+    async fn finish(&mut self) -> Result<(), Stopped> {
+        while let Some(done) = self.tasks.join_next().await {
+            self.take(done)?;
+        }
+        Ok(())
+    }
+
+    /// Gives up. When this returns, nothing is written any more: what is being written holds a core.
+    async fn stop(&mut self) {
+        self.tasks.shutdown().await;
+        let all = u32::try_from(self.cores_total).unwrap_or(u32::MAX);
+        drop(self.cores.acquire_many(all).await);
+    }
+
+    fn take(&mut self, done: Result<Result<Outcome, Stopped>, JoinError>) -> Result<(), Stopped> {
+        match done.map_err(|error| broken_off(&error))?? {
+            Outcome::Flushed => {}
+            Outcome::Wrote { digest, bytes } => {
+                self.digest =
+                    self.digest.toggle(ebbtide_replica::PageHash::from_bytes(*digest.as_bytes()));
+                self.unflushed += bytes;
+                if self.unflushed >= WRITE_BACK_BYTES {
+                    self.unflushed = 0;
+                    self.flush();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the disk write back what was written so far, beside everything else.
+    fn flush(&mut self) {
+        let sink = self.sink.clone();
+        self.tasks.spawn_blocking(move || {
+            let flushed = sink.file.sync_data();
+            flushed.map_err(Error::io("write back", &sink.path)).map_err(Stopped::Failed)?;
+            Ok(Outcome::Flushed)
+        });
+    }
+}
+
+async fn acquire(
+    semaphore: &Arc<Semaphore>,
+    permits: u32,
+) -> Result<OwnedSemaphorePermit, Stopped> {
+    let permit = Arc::clone(semaphore).acquire_many_owned(permits).await;
+    permit.map_err(|_| Stopped::Failed(Error::interrupted()))
+}
+
+fn broken_off(error: &JoinError) -> Stopped {
+    tracing::error!(%error, "a part of the restore broke off");
+    Stopped::Failed(Error::interrupted())
+}
+
+/// One request and what is done with its bytes.
+struct Task {
+    store: Arc<dyn Store>,
+    key: Key,
+    page_size: PageSize,
+    sink: Sink,
+    progress: Arc<Progress>,
+    cores: Arc<Semaphore>,
+}
+
+impl Task {
+    /// What looks damaged is requested a second time: the damage may have come about on the way.
+    async fn run(self, request: Request, at_hand: Option<Bytes>) -> Result<Outcome, Stopped> {
+        let task = Arc::new(self);
+        let request = Arc::new(request);
+        let bytes = match at_hand {
+            Some(bytes) => bytes,
+            None => task.get(&request).await?,
+        };
+        match Task::write(&task, &request, bytes).await {
+            Err(Stopped::Damaged(key, why)) => {
+                tracing::warn!(object = %key, why, "requesting again what looks damaged");
+                let bytes = task.get(&request).await?;
+                Task::write(&task, &request, bytes).await
+            }
+            result => result,
+        }
+    }
+
+    async fn get(&self, request: &Request) -> Result<Bytes, Stopped> {
+        let bytes = self.store.get_range(&self.key, request.start..request.end).await;
+        let bytes = bytes.map_err(|error| store_stopped(self.key, error))?;
+        self.progress.add_bytes(bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    async fn write(
+        task: &Arc<Task>,
+        request: &Arc<Request>,
+        bytes: Bytes,
+    ) -> Result<Outcome, Stopped> {
+        let permit = acquire(&task.cores, 1).await?;
+        let (task, request) = (Arc::clone(task), Arc::clone(request));
+        let written = tokio::task::spawn_blocking(move || {
+            let outcome = task.write_blocks(&request, &bytes);
+            drop(permit);
+            outcome
+        });
+        written.await.map_err(|error| broken_off(&error))?
+    }
+
+    fn write_blocks(&self, request: &Request, bytes: &[u8]) -> Result<Outcome, Stopped> {
+        let mut scratch = Vec::new();
+        let mut outcome = (Digest::EMPTY, 0);
+        for wanted in &request.blocks {
+            let stored = slice_of(bytes, request.start, wanted);
+            let raw = wanted.block.decode_into(stored, &mut scratch);
+            let raw = raw.map_err(|error| Stopped::Damaged(self.key, error.to_string()))?;
+            self.write_pages(wanted, raw, &mut outcome).map_err(Stopped::Failed)?;
+        }
+        let (digest, bytes) = outcome;
+        Ok(Outcome::Wrote { digest, bytes })
+    }
+
+    fn write_pages(
+        &self,
+        wanted: &WantedBlock,
+        raw: &[u8],
+        (digest, written): &mut (Digest, u64),
+    ) -> Result<()> {
+        let size = self.page_size.bytes();
+        for run in &wanted.runs {
+            let start = run.slot as usize * size;
+            let images = &raw[start..start + run.count as usize * size];
+            let pages = (run.first.get()..).filter_map(PageNumber::new);
+            let hashes: Vec<_> = pages
+                .zip(images.chunks_exact(size))
+                .map(|(page, image)| page_hash(page, image))
+                .collect();
+            *digest = hashes.iter().copied().fold(*digest, Digest::toggle);
+            let offset = run.first.offset(self.page_size);
+            let write = self.sink.file.write_all_at(images, offset);
+            write.map_err(Error::io("write", &self.sink.path))?;
+            if let Some(fill) = &self.sink.fill {
+                fill.set(run.first, &hashes)?;
+            }
+            *written += images.len() as u64;
+            self.progress.add_pages(u64::from(run.count));
+        }
+        Ok(())
+    }
+}
+
+/// The stored bytes of a block, out of a range that begins at `start`; too few if the range is too short.
+fn slice_of<'a>(bytes: &'a [u8], start: u64, wanted: &WantedBlock) -> &'a [u8] {
+    let begin = usize::try_from(wanted.block.offset - start).unwrap_or(usize::MAX);
+    let end = begin.saturating_add(wanted.block.stored_len as usize);
+    bytes.get(begin..end).unwrap_or_default()
+}

@@ -1,0 +1,151 @@
+//! Which blocks of an object have pages that are wanted, and which ranges to read for them.
+
+use ebbtide_replica::Txid;
+use ebbtide_replica::container::{Block, Index};
+use ebbtide_wal::PageNumber;
+
+use crate::wanted::Wanted;
+
+/// No request is for more bytes than this, unless a single block is larger.
+pub(crate) const REQUEST_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes between two wanted blocks that are rather read along than left to another request.
+const GAP_BYTES_MAX: u64 = 32 * 1024;
+
+/// A range of an object, with the blocks in it that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Where the range begins.
+    pub(crate) start: u64,
+    /// Where it ends.
+    pub(crate) end: u64,
+    /// The blocks.
+    pub(crate) blocks: Vec<WantedBlock>,
+}
+
+/// A block with the pages in it that are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WantedBlock {
+    /// The block.
+    pub(crate) block: Block,
+    /// The pages: runs of consecutive pages that follow each other in the block.
+    pub(crate) runs: Vec<WantedRun>,
+}
+
+/// Consecutive pages in a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WantedRun {
+    /// How many pages lie before the first in its block.
+    pub(crate) slot: u32,
+    /// The first page.
+    pub(crate) first: PageNumber,
+    /// How many there are.
+    pub(crate) count: u32,
+}
+
+/// What must be read of an object with these entries from `first` to `last`, so that all pages that `wanted` lacks and
+/// the object has are there. The entries of the object must be the next older ones that `wanted` is asked about.
+pub(crate) fn requests<'a>(
+    index: &'a Index,
+    first: Txid,
+    last: Txid,
+    wanted: &'a mut Wanted,
+) -> impl Iterator<Item = Request> + 'a {
+    let blocks: Box<dyn Iterator<Item = WantedBlock> + Send + 'a> = if index.entries().len() == 1 {
+        Box::new(ascending(index, wanted))
+    } else {
+        Box::new(descending(index, first, last, wanted))
+    };
+    let mut blocks = blocks.peekable();
+    std::iter::from_fn(move || {
+        let block = blocks.next()?;
+        let (mut start, mut end) = (block.block.offset, block.block.end());
+        let mut request = vec![block];
+        while let Some(next) = blocks.peek() {
+            let (low, high) = (start.min(next.block.offset), end.max(next.block.end()));
+            let gap =
+                next.block.offset.saturating_sub(end).max(start.saturating_sub(next.block.end()));
+            if high - low > REQUEST_BYTES_MAX || gap > GAP_BYTES_MAX {
+                break;
+            }
+            (start, end) = (low, high);
+            request.extend(blocks.next());
+        }
+        Some(Request { start, end, blocks: request })
+    })
+}
+
+/// The wanted blocks of an object with a single entry, from its beginning to its end: the order in which files are
+/// read best.
+fn ascending<'a>(
+    index: &'a Index,
+    wanted: &'a mut Wanted,
+) -> impl Iterator<Item = WantedBlock> + Send + 'a {
+    if let Some(entry) = index.entries().first() {
+        wanted.go_back_to(entry.database_pages);
+    }
+    let mut pages =
+        index.entries().iter().flat_map(|entry| &entry.runs).flat_map(|run| run.pages());
+    index.page_blocks().iter().filter_map(move |&block| {
+        let count = pages_in(index, &block);
+        let mut runs = Vec::new();
+        for (slot, page) in (0..count).zip(&mut pages) {
+            if wanted.take(page) {
+                push(&mut runs, slot, page);
+            }
+        }
+        (!runs.is_empty()).then_some(WantedBlock { block, runs })
+    })
+}
+
+/// The wanted blocks of an object from its end to its beginning, so that the newest image of a page comes first.
+fn descending<'a>(
+    index: &'a Index,
+    first: Txid,
+    last: Txid,
+    wanted: &'a mut Wanted,
+) -> impl Iterator<Item = WantedBlock> + Send + 'a {
+    let mut entries = index.entries().iter().rev();
+    let mut pages: Box<dyn Iterator<Item = PageNumber> + Send + 'a> = Box::new(std::iter::empty());
+    let mut applies = false;
+    let mut next_page = move |wanted: &mut Wanted| loop {
+        if let Some(page) = pages.next() {
+            return Some((page, applies));
+        }
+        let entry = entries.next()?;
+        applies = (first..=last).contains(&entry.txid);
+        if applies {
+            wanted.go_back_to(entry.database_pages);
+        }
+        pages = Box::new(entry.runs.iter().rev().flat_map(|run| run.pages().rev()));
+    };
+    index.page_blocks().iter().rev().filter_map(move |&block| {
+        let count = pages_in(index, &block);
+        let mut slots = Vec::new();
+        for slot in (0..count).rev() {
+            let Some((page, applies)) = next_page(wanted) else { break };
+            if applies && wanted.take(page) {
+                slots.push((slot, page));
+            }
+        }
+        let mut runs = Vec::new();
+        for (slot, page) in slots.into_iter().rev() {
+            push(&mut runs, slot, page);
+        }
+        (!runs.is_empty()).then_some(WantedBlock { block, runs })
+    })
+}
+
+fn pages_in(index: &Index, block: &Block) -> u32 {
+    block.raw_len / index.header().page_size.get()
+}
+
+/// Adds a page to the last run or as a new one.
+fn push(runs: &mut Vec<WantedRun>, slot: u32, page: PageNumber) {
+    match runs.last_mut() {
+        Some(run) if run.slot + run.count == slot && run.first.get() + run.count == page.get() => {
+            run.count += 1;
+        }
+        _ => runs.push(WantedRun { slot, first: page, count: 1 }),
+    }
+}

@@ -1,0 +1,85 @@
+//! What is known of a replica at some moment: names, the gist of those objects that were read, and which cannot be used.
+//! Deciding works on this alone; whoever decides says what to read next.
+
+use std::collections::BTreeMap;
+
+use ebbtide_replica::catalog::Listing;
+use ebbtide_replica::store::Object;
+use ebbtide_replica::{Key, Txid};
+
+use crate::piece::Piece;
+
+/// Names, pieces and faults.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    listing: Listing,
+    pieces: BTreeMap<Key, Piece>,
+    faults: BTreeMap<Key, String>,
+}
+
+impl Known {
+    /// Only the names.
+    #[must_use]
+    pub fn new(listing: Listing) -> Known {
+        Known { listing, pieces: BTreeMap::new(), faults: BTreeMap::new() }
+    }
+
+    /// The names.
+    #[must_use]
+    pub fn listing(&self) -> &Listing {
+        &self.listing
+    }
+
+    /// Adds a segment that the listing did not show.
+    pub fn found(&mut self, object: Object) {
+        if let Err(at) = self.listing.log.binary_search(&object) {
+            self.listing.log.insert(at, object);
+        }
+    }
+
+    /// Adds the gist of an object.
+    pub fn learn(&mut self, key: Key, piece: Piece) {
+        self.pieces.insert(key, piece);
+    }
+
+    /// Marks an object as unusable.
+    pub fn condemn(&mut self, key: Key, why: String) {
+        self.pieces.remove(&key);
+        self.faults.insert(key, why);
+    }
+
+    /// The gist of an object, if it was read.
+    #[must_use]
+    pub fn piece(&self, key: Key) -> Option<&Piece> {
+        self.pieces.get(&key)
+    }
+
+    /// Why an object cannot be used.
+    #[must_use]
+    pub fn fault(&self, key: Key) -> Option<&str> {
+        self.faults.get(&key).map(String::as_str)
+    }
+
+    /// Whether an object can be used, as far as is known.
+    #[must_use]
+    pub fn is_usable(&self, key: Key) -> bool {
+        !self.faults.contains_key(&key)
+    }
+
+    /// The first entry that any segment or pack has, judging by the names.
+    #[must_use]
+    pub fn oldest_entry(&self) -> Option<Txid> {
+        let Listing { log, packs, .. } = &self.listing;
+        log.first().into_iter().chain(packs.first()).filter_map(|object| first_of(object.key)).min()
+    }
+}
+
+/// The first entry of an object, judging by its name.
+#[must_use]
+pub(crate) fn first_of(key: Key) -> Option<Txid> {
+    match key {
+        Key::Log(first) | Key::Pack { first, .. } | Key::Delta { first, .. } => Some(first),
+        Key::Snapshot(txid) => Some(txid),
+        Key::Manifest => None,
+    }
+}

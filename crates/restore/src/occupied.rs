@@ -1,0 +1,148 @@
+//! What may be in the place of the target, and what may not.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+
+use crate::error::{Error, Result};
+
+/// What SQLite keeps beside a database. It takes them for part of any database with that name.
+pub(crate) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// SQLite's locks on a database file (fileformat2.html, 1.4): PENDING, RESERVED and 510 bytes of SHARED.
+const DATABASE_LOCKS: (i64, i64) = (0x4000_0000, 512);
+
+/// SQLite's locks on the wal-index (walformat.html, 2.3): bytes 120 to 127, and 128, which every connection holds.
+const WAL_INDEX_LOCKS: (i64, i64) = (120, 9);
+
+/// What is in the place of the target, all of which may be moved aside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Existing {
+    /// A database.
+    pub(crate) database: bool,
+    /// Suffixes of files beside it.
+    pub(crate) companions: Vec<&'static str>,
+}
+
+/// The path of what SQLite keeps beside `database` with this suffix.
+pub(crate) fn companion(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Refuses what must not be replaced, and without `force` everything that is there.
+///
+/// The locks of other processes are asked for through files that are opened and closed again. By POSIX that drops all
+/// locks that this process itself holds on them, so a process that has the target open with SQLite must not call this.
+pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
+    if target.file_name().is_none() {
+        return Err(Error::refused(
+            target,
+            "this is not the name of a file: name the database to create",
+        ));
+    }
+    let mut existing = Existing::default();
+    if let Some(metadata) = look_at(target)? {
+        if !metadata.is_file() {
+            let kind = kind_of(&metadata);
+            return Err(Error::refused(
+                target,
+                format!("there is {kind} there: choose another path"),
+            ));
+        }
+        refuse_open(target, target, DATABASE_LOCKS)?;
+        existing.database = true;
+    }
+    for suffix in COMPANIONS {
+        let path = companion(target, suffix);
+        let Some(metadata) = look_at(&path)? else { continue };
+        if suffix == "-shm" && metadata.is_file() {
+            refuse_open(target, &path, WAL_INDEX_LOCKS)?;
+        }
+        existing.companions.push(suffix);
+    }
+    if existing.database && !force {
+        let why = "it exists: choose another path, or force the restore, which moves it aside";
+        return Err(Error::refused(target, why));
+    }
+    if let (Some(suffix), false) = (existing.companions.first(), force) {
+        let why = "it was left behind by another database, and SQLite would take it for part of the \
+                   restored one: remove it, or force the restore, which moves it aside";
+        return Err(Error::refused(&companion(target, suffix), why));
+    }
+    Ok(existing)
+}
+
+/// What is at `path`, itself and not what it may point to.
+fn look_at(path: &Path) -> Result<Option<Metadata>> {
+    match path.symlink_metadata() {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            match folder {
+                Some(folder) if !folder.is_dir() => {
+                    Err(Error::refused(folder, "there is no such folder: create it first"))
+                }
+                _ => Ok(None),
+            }
+        }
+        Err(error) => Err(Error::io("look at", path)(error)),
+    }
+}
+
+fn kind_of(metadata: &Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// Refuses a file on which another process holds one of SQLite's locks.
+fn refuse_open(target: &Path, path: &Path, locks: (i64, i64)) -> Result<()> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).bits())
+        .open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Error::io("open", path)(error)),
+    };
+    match holder(&file, locks).map_err(Error::io("find out who uses", path))? {
+        Some(process) => {
+            let why = format!("process {process} has it open: stop that first");
+            Err(Error::refused(target, why))
+        }
+        None => Ok(()),
+    }
+}
+
+/// A process that holds a lock somewhere in these bytes of the file.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the constants fit, and their type differs from system to system"
+)]
+fn holder(file: &File, (start, length): (i64, i64)) -> io::Result<Option<i32>> {
+    let mut lock = libc::flock {
+        l_type: libc::F_WRLCK as _,
+        l_whence: libc::SEEK_SET as _,
+        l_start: start,
+        l_len: length,
+        l_pid: 0,
+    };
+    fcntl(file, FcntlArg::F_GETLK(&mut lock))?;
+    Ok((i32::from(lock.l_type) != libc::F_UNLCK).then_some(lock.l_pid))
+}

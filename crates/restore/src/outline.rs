@@ -1,0 +1,66 @@
+//! What a restore gives, told before it is done or afterwards.
+
+use std::sync::Arc;
+
+use ebbtide_replica::store::Store;
+use ebbtide_replica::{Key, ReplicaId, Timestamp, Txid};
+use ebbtide_wal::PageSize;
+
+use crate::error::Result;
+use crate::piece::Point;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::survey::Survey;
+use crate::target::{Notice, Target};
+
+/// A state of a database and what it is built from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// The page size of the database.
+    pub page_size: PageSize,
+    /// The state.
+    pub point: Point,
+    /// The newest entry of the replica.
+    pub head: Txid,
+    /// The snapshot that it is built on, if it is built on one.
+    pub snapshot: Option<Key>,
+    /// How many objects it is built from.
+    pub objects: usize,
+    /// How many bytes they have together.
+    pub object_bytes: u64,
+    /// What the user ought to know.
+    pub notices: Vec<Notice>,
+}
+
+impl Outline {
+    pub(crate) fn of(survey: &Survey, plan: &Plan, head: Txid) -> Outline {
+        let history = plan.history.iter().map(|part| part.object);
+        let objects = || history.clone().chain(plan.snapshot);
+        Outline {
+            replica: survey.manifest().replica,
+            page_size: survey.manifest().page_size,
+            point: plan.stop,
+            head,
+            snapshot: plan.snapshot.map(|object| object.key),
+            objects: objects().count(),
+            object_bytes: objects().map(|object| object.size).sum(),
+            notices: plan.notices.clone(),
+        }
+    }
+
+    /// The size of the database file.
+    #[must_use]
+    pub fn database_bytes(&self) -> u64 {
+        u64::from(self.point.database_pages) * self.page_size.offset()
+    }
+}
+
+/// What a restore would give, without doing it.
+pub async fn outline(store: Arc<dyn Store>, target: Target, now: Timestamp) -> Result<Outline> {
+    let mut survey = Survey::new(store, Arc::new(Progress::default())).await?;
+    let plan = survey.plan(target, now).await?;
+    let head = survey.head().await?.unwrap_or(plan.stop.txid).max(plan.stop.txid);
+    Ok(Outline::of(&survey, &plan, head))
+}

@@ -1,0 +1,202 @@
+//! The file that comes out: written beside its place under another name, and given its name only when it is proved.
+//!
+//! What a crash or a kill leaves, in the order of steps:
+//! 1. before the existing files are moved aside: the temporary file, which the next restore removes;
+//! 2. after the database was moved aside, before its companions were: the same, and the companions in their place; no
+//!    database is there that they could be mistaken for part of, and the next restore refuses them by name;
+//! 3. after that, before the new file has its name: everything that was there, under its new name;
+//! 4. afterwards: the new database.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ebbtide_replica::Timestamp;
+use nix::errno::Errno;
+use tempfile::{Builder, NamedTempFile};
+
+use crate::error::{Error, Result};
+use crate::occupied::{COMPANIONS, Existing, check, companion};
+
+/// Free space that is left to others.
+const SPACE_LEFT_OVER: u64 = 1024 * 1024;
+
+/// How much of the target's name the temporary file repeats, so that its own is not too long.
+const NAME_BYTES_MAX: usize = 128;
+
+/// A database file in the making. Dropped without [`Output::publish`], it leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Output {
+    target: PathBuf,
+    folder: PathBuf,
+    force: bool,
+    temporary: NamedTempFile,
+    file: Arc<File>,
+}
+
+impl Output {
+    /// Begins a file of `size` bytes, all zeros, that becomes `target`. `more` bytes are needed beside it.
+    pub(crate) fn create(target: &Path, force: bool, size: u64, more: u64) -> Result<Output> {
+        check(target, force)?;
+        let folder = folder_of(target);
+        let prefix = temporary_prefix(target);
+        remove_abandoned(&folder, &prefix)?;
+        check_space(&folder, size, more)?;
+        let temporary = create_temporary(&folder, &prefix)?;
+        let file = temporary.as_file();
+        file.set_len(size).map_err(Error::io("set the size of", temporary.path()))?;
+        let file = Arc::new(file.try_clone().map_err(Error::io("open", temporary.path()))?);
+        Ok(Output { target: target.to_path_buf(), folder, force, temporary, file })
+    }
+
+    /// The file, of which any part may be written at any time.
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Its name for now.
+    pub(crate) fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Makes the file durable and gives it its name. What is in its place is moved aside first, if that was asked for;
+    /// answers the new names of that. `now` makes those names differ from each other.
+    pub(crate) fn publish(self, now: Timestamp) -> Result<Vec<PathBuf>> {
+        let Output { target, folder, force, temporary, file } = self;
+        file.sync_all().map_err(Error::io("make durable", temporary.path()))?;
+        let existing = check(&target, force)?;
+        let moved = move_aside(&target, &existing, now)?;
+        if let Err(error) = temporary.persist_noclobber(&target) {
+            move_back(&moved);
+            return Err(match error.error.kind() {
+                io::ErrorKind::AlreadyExists => Error::refused(
+                    &target,
+                    "something was created there during the restore: look what it is",
+                ),
+                _ => Error::io("create", &target)(error.error),
+            });
+        }
+        let synced = File::open(&folder).and_then(|folder| folder.sync_all());
+        synced.map_err(Error::io("make durable", &folder))?;
+        Ok(moved.into_iter().map(|(_, to)| to).collect())
+    }
+}
+
+/// The folder in which `target` lies.
+fn folder_of(target: &Path) -> PathBuf {
+    match target.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) => parent.to_path_buf(),
+        None => PathBuf::from("/"),
+    }
+}
+
+/// How the names of temporary files for `target` begin.
+fn temporary_prefix(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let mut end = name.len().min(NAME_BYTES_MAX);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!(".{}.ebbtide-restore-", &name[..end])
+}
+
+/// A temporary file that only its owner can read, locked as long as it is open.
+fn create_temporary(folder: &Path, prefix: &str) -> Result<NamedTempFile> {
+    let attempt = || {
+        let temporary = Builder::new().prefix(prefix).rand_bytes(8).tempfile_in(folder)?;
+        temporary.as_file().lock()?;
+        // Another restore may have taken it for abandoned before it was locked.
+        let linked = temporary.as_file().metadata()?.nlink() > 0;
+        Ok(linked.then_some(temporary))
+    };
+    for _ in 0..8 {
+        if let Some(temporary) = attempt().map_err(Error::io("create a file in", folder))? {
+            return Ok(temporary);
+        }
+    }
+    Err(Error::io("create a file in", folder)(io::ErrorKind::Interrupted.into()))
+}
+
+/// Removes the temporary files of earlier restores to the same target that were killed.
+fn remove_abandoned(folder: &Path, prefix: &str) -> Result<()> {
+    let entries = fs::read_dir(folder).map_err(Error::io("list", folder))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::io("list", folder))?;
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
+        let path = entry.path();
+        let abandoned = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+        if abandoned && fs::remove_file(&path).is_ok() {
+            tracing::info!(path = %path.display(), "removed what an earlier restore left behind");
+        }
+    }
+    Ok(())
+}
+
+fn check_space(folder: &Path, size: u64, more: u64) -> Result<()> {
+    let statistics = nix::sys::statvfs::statvfs(folder)
+        .map_err(|errno| Error::io("find out the free space of", folder)(errno.into()))?;
+    let free = statistics.blocks_available().saturating_mul(statistics.fragment_size());
+    let needed = size.saturating_add(more).saturating_add(SPACE_LEFT_OVER);
+    if free < needed {
+        let why = format!(
+            "the restore needs {needed} bytes there and {free} are free: make room or choose another folder"
+        );
+        return Err(Error::refused(folder, why));
+    }
+    Ok(())
+}
+
+/// Gives what exists new names; answers the old and the new ones. Nothing has moved when this fails.
+fn move_aside(
+    target: &Path,
+    existing: &Existing,
+    now: Timestamp,
+) -> Result<Vec<(PathBuf, PathBuf)>> {
+    let aside = aside(target, now);
+    let mut moves = Vec::new();
+    if existing.database {
+        moves.push((target.to_path_buf(), aside.clone()));
+    }
+    let companions = COMPANIONS.iter().filter(|suffix| existing.companions.contains(suffix));
+    moves.extend(companions.map(|suffix| (companion(target, suffix), companion(&aside, suffix))));
+    let mut moved = Vec::new();
+    for (from, to) in moves {
+        match rename_to_free_name(&from, &to) {
+            Ok(()) => moved.push((from, to)),
+            // Whoever had it removed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                move_back(&moved);
+                return Err(Error::io("move aside", &from)(error));
+            }
+        }
+    }
+    Ok(moved)
+}
+
+/// `NAME.before-restore-20261121T093000.000000Z`
+fn aside(target: &Path, now: Timestamp) -> PathBuf {
+    let time: String = now.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    companion(target, &format!(".before-restore-{time}"))
+}
+
+fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+        Err(error) => Err(error),
+        Ok(_) => Err(Errno::EEXIST.into()),
+    }
+}
+
+fn move_back(moved: &[(PathBuf, PathBuf)]) {
+    for (from, to) in moved.iter().rev() {
+        if let Err(error) = rename_to_free_name(to, from) {
+            tracing::error!(from = %to.display(), to = %from.display(), %error, "could not move back");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What a plan needs to know of an object, without its pages: small enough to keep for every object of a replica.
+
+use std::collections::BTreeSet;
+
+use ebbtide_replica::catalog::missed_since;
+use ebbtide_replica::container::Index;
+use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, EntryKind, Timestamp, Txid};
+
+/// The gist of the index of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// The first entry.
+    pub first: Txid,
+    /// The last entry.
+    pub last: Txid,
+    /// The history before the first entry; segments and packs have it.
+    pub before: Option<Chain>,
+    /// The time of the first entry.
+    pub first_time: Timestamp,
+    /// Those states that were of [`Interest`], and always the last one. Ascending.
+    pub points: Vec<Point>,
+    /// The entries that need nothing before them. Ascending.
+    pub bases: Vec<(Txid, Carrier)>,
+    /// The first entry that is not a claim.
+    pub first_change: Option<Change>,
+    /// The last entry at or before the time of interest.
+    pub at_time: Option<Txid>,
+    /// The first entry after that one that is not a claim.
+    pub change_after: Option<Change>,
+}
+
+/// A state that the database was in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// The entry that led to it.
+    pub txid: Txid,
+    /// What that entry is.
+    pub kind: EntryKind,
+    /// When it was seen.
+    pub time: Timestamp,
+    /// The size of the database.
+    pub database_pages: u32,
+    /// The digest of the database.
+    pub digest: Digest,
+    /// The history up to it.
+    pub chain: Chain,
+}
+
+/// Where an entry that needs nothing before it has its pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// In the entry itself.
+    Entry,
+    /// In the snapshot with the same txid.
+    Snapshot,
+}
+
+/// An entry that may have changed the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    /// The entry.
+    pub txid: Txid,
+    /// When it was seen.
+    pub time: Timestamp,
+    /// If history was missed before it, from when on.
+    pub missed_since: Option<Timestamp>,
+}
+
+/// Which states are of interest.
+#[derive(Debug, Clone, Default)]
+pub struct Interest {
+    /// Those after these entries.
+    pub txids: BTreeSet<Txid>,
+    /// The one at this time.
+    pub time: Option<Timestamp>,
+}
+
+impl Piece {
+    /// The gist of `index`, with the states of `interest`.
+    #[must_use]
+    pub fn of(index: &Index, interest: &Interest) -> Option<Piece> {
+        let (header, footer) = (index.header(), index.footer());
+        let entries = index.entries();
+        let (first, last) = (entries.first()?, entries.last()?);
+        let end = Point::after(last, footer.chain);
+        let inside = interest.txids.range(first.txid..last.txid).next().is_some();
+        let mut points = Vec::new();
+        if inside && header.kind().is_history() {
+            let states = entries.iter().zip(index.chains());
+            let wanted = states.filter(|(entry, _)| {
+                entry.txid < last.txid && interest.txids.contains(&entry.txid)
+            });
+            points.extend(wanted.map(|(entry, chain)| Point::after(entry, chain)));
+        }
+        points.push(end);
+        let at_time =
+            interest.time.map_or(0, |time| entries.partition_point(|entry| entry.time <= time));
+        Some(Piece {
+            first: first.txid,
+            last: last.txid,
+            before: header.chain(),
+            first_time: first.time,
+            points,
+            bases: entries.iter().filter_map(base).collect(),
+            first_change: entries.iter().find_map(change),
+            at_time: entries[..at_time].last().map(|entry| entry.txid),
+            change_after: entries[at_time..].iter().find_map(change),
+        })
+    }
+
+    /// The state after entry `txid`, if it was of interest.
+    #[must_use]
+    pub fn point(&self, txid: Txid) -> Option<&Point> {
+        self.points.binary_search_by_key(&txid, |point| point.txid).ok().map(|at| &self.points[at])
+    }
+
+    /// The state after the last entry.
+    #[must_use]
+    pub fn end(&self) -> Option<&Point> {
+        self.points.last()
+    }
+
+    /// Whether `txid` is one of its entries.
+    #[must_use]
+    pub fn contains(&self, txid: Txid) -> bool {
+        (self.first..=self.last).contains(&txid)
+    }
+}
+
+impl Point {
+    /// The state after `entry`, up to which the history is `chain`.
+    #[must_use]
+    pub fn after(entry: &Entry, chain: Chain) -> Point {
+        Point {
+            txid: entry.txid,
+            kind: entry.kind,
+            time: entry.time,
+            database_pages: entry.database_pages,
+            digest: entry.digest,
+            chain,
+        }
+    }
+}
+
+fn base(entry: &Entry) -> Option<(Txid, Carrier)> {
+    let step = matches!(entry.kind, EntryKind::Commit | EntryKind::Rebase);
+    if step && entry.flags.contains(EntryFlags::IN_SNAPSHOT) {
+        Some((entry.txid, Carrier::Snapshot))
+    } else if step && entry.is_complete() {
+        Some((entry.txid, Carrier::Entry))
+    } else {
+        None
+    }
+}
+
+fn change(entry: &Entry) -> Option<Change> {
+    let is_change = matches!(entry.kind, EntryKind::Commit | EntryKind::Rebase);
+    is_change.then(|| Change {
+        txid: entry.txid,
+        time: entry.time,
+        missed_since: missed_since(entry),
+    })
+}

@@ -1,0 +1,397 @@
+//! Which objects give a state, and in which order: a function from what is known to what to do next. It reads nothing.
+
+use ebbtide_replica::store::Object;
+use ebbtide_replica::{Key, Txid};
+
+use crate::known::{Known, first_of};
+use crate::piece::{Carrier, Piece, Point};
+use crate::target::Notice;
+use crate::walk::{Hole, Walk, Witness};
+
+/// Which state is to be planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// That of the newest entry.
+    Head,
+    /// That of this one.
+    Txid(Txid),
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Read the indexes of these objects, and then ask again.
+    Read {
+        /// The objects; also some that were read before, without the states that are needed now.
+        objects: Vec<Object>,
+        /// The states that are needed.
+        points: Vec<Txid>,
+    },
+    /// Restore.
+    Ready(Plan),
+    /// Give up.
+    Refuse(Refusal),
+}
+
+/// How to build a state: first the base, then each part of the history in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The snapshot to begin with. Without one, the first entry of the history carries every page.
+    pub snapshot: Option<Object>,
+    /// The parts of the history after the base, the oldest first.
+    pub history: Vec<Part>,
+    /// The state that comes out.
+    pub stop: Point,
+    /// What the user ought to know.
+    pub notices: Vec<Notice>,
+}
+
+/// Those entries of an object that are to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The object.
+    pub object: Object,
+    /// The first entry.
+    pub first: Txid,
+    /// The last entry.
+    pub last: Txid,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The replica has no entries.
+    Empty,
+    /// No state is kept from as early as that.
+    Before,
+    /// The history ends before it.
+    Beyond {
+        /// The last entry.
+        head: Txid,
+    },
+    /// Around it, only some states are kept.
+    NotKept,
+    /// What would give it is damaged or missing.
+    Damaged {
+        /// The objects that stand in the way.
+        culprits: Vec<Culprit>,
+        /// The oldest entry that they concern.
+        first: Txid,
+    },
+}
+
+/// An object that stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Culprit {
+    /// The object, or the segment that would hold what is missing.
+    pub key: Key,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Culprit {
+    fn new(key: Key, why: impl Into<String>) -> Culprit {
+        Culprit { key, why: why.into() }
+    }
+}
+
+/// The way to a state, or what must be read to find it.
+#[must_use]
+pub fn plan(known: &Known, goal: Goal) -> Step {
+    let stop = match goal {
+        Goal::Txid(txid) => txid,
+        Goal::Head => match head(known) {
+            Ok(txid) => txid,
+            Err(step) => return *step,
+        },
+    };
+    let mut search = Search { known, stop, walk: Walk::new(known, stop), passed: Vec::new() };
+    search.run()
+}
+
+/// The newest entry, once the object with it is read.
+fn head(known: &Known) -> Result<Txid, Box<Step>> {
+    let refuse = |refusal| Err(Box::new(Step::Refuse(refusal)));
+    let listing = known.listing();
+    let pack = listing.packs.iter().filter(|object| known.is_usable(object.key));
+    let pack = pack.max_by_key(|object| last_of(object.key));
+    let Some(segment) = listing.log.last() else {
+        return match pack.and_then(|pack| last_of(pack.key)) {
+            Some(last) => Ok(last),
+            None => refuse(Refusal::Empty),
+        };
+    };
+    let pack_last = pack.and_then(|pack| last_of(pack.key));
+    match (known.piece(segment.key), known.fault(segment.key)) {
+        (Some(piece), _) => Ok(pack_last.map_or(piece.last, |last| last.max(piece.last))),
+        (None, Some(why)) => match pack_last.filter(|&last| Some(last) >= first_of(segment.key)) {
+            Some(last) => Ok(last),
+            None => refuse(Refusal::Damaged {
+                culprits: vec![Culprit::new(segment.key, why)],
+                first: first_of(segment.key).unwrap_or(Txid::FIRST),
+            }),
+        },
+        (None, None) => Err(Box::new(Step::Read { objects: likely(known), points: Vec::new() })),
+    }
+}
+
+/// What is needed for the newest state if nothing is wrong: the newest snapshot and what comes after it.
+fn likely(known: &Known) -> Vec<Object> {
+    let listing = known.listing();
+    let mut snapshots = listing.snapshots.iter().rev().filter(|object| known.is_usable(object.key));
+    let snapshot = snapshots.next();
+    let from = snapshot.and_then(|object| first_of(object.key));
+    let segments = listing.log.iter().rev().map(|object| (first_of(object.key), object));
+    // The first that does not begin after the snapshot is the last one that is needed.
+    let mut done = false;
+    let segments = segments.take_while(move |(first, _)| {
+        let wanted = !done;
+        done = *first <= from;
+        wanted
+    });
+    let unread =
+        |object: &&Object| known.piece(object.key).is_none() && known.is_usable(object.key);
+    segments.map(|(_, object)| object).chain(snapshot).filter(unread).copied().collect()
+}
+
+fn last_of(key: Key) -> Option<Txid> {
+    match key {
+        Key::Pack { last, .. } => Some(last),
+        _ => None,
+    }
+}
+
+/// The search for a base, from the newest snapshot to older ones.
+struct Search<'a> {
+    known: &'a Known,
+    stop: Txid,
+    walk: Walk<'a>,
+    /// Snapshots that were passed over, and why.
+    passed: Vec<Culprit>,
+}
+
+/// What became of one snapshot.
+enum Outcome {
+    Done(Box<Step>),
+    Next,
+}
+
+impl Search<'_> {
+    fn run(&mut self) -> Step {
+        let end = self
+            .known
+            .listing()
+            .snapshots
+            .partition_point(|object| object.key <= Key::Snapshot(self.stop));
+        for index in (0..end).rev() {
+            let snapshot = self.known.listing().snapshots[index];
+            let Some(txid) = first_of(snapshot.key) else { continue };
+            if let Some(why) = self.known.fault(snapshot.key) {
+                self.passed.push(Culprit::new(snapshot.key, why));
+                continue;
+            }
+            match self.consider(snapshot, txid) {
+                Outcome::Done(step) => return *step,
+                Outcome::Next => {}
+            }
+        }
+        self.without_snapshot()
+    }
+
+    /// Whether `snapshot`, of the state after `txid`, can be the base.
+    fn consider(&mut self, snapshot: Object, txid: Txid) -> Outcome {
+        let done = |step| Outcome::Done(Box::new(step));
+        if self.stop == txid {
+            return self.consider_stop(snapshot, txid);
+        }
+        let walked = self.walk.extend(txid.next());
+        if let Some(step) = self.must_read(Some(snapshot)) {
+            return done(step);
+        }
+        if let Some((base, carrier)) =
+            self.walk.newest_base(self.stop).filter(|(base, _)| *base > txid)
+        {
+            return done(self.begin_with(base, carrier));
+        }
+        if let Err(hole) = walked {
+            return done(self.refuse_hole(&hole));
+        }
+        let witness = self.walk.witness(txid);
+        if let Some(step) = self.must_read(None) {
+            return done(step);
+        }
+        let point = self.known.piece(snapshot.key).and_then(|piece| piece.end());
+        match (witness, point) {
+            (Some(witness), Some(point)) if witness.vouches_for(point) => {
+                done(self.ready(Some(snapshot), txid.next(), None))
+            }
+            _ => self.pass_over(snapshot),
+        }
+    }
+
+    /// Whether the snapshot of the very state that is wanted is the one that the log leads to.
+    fn consider_stop(&mut self, snapshot: Object, txid: Txid) -> Outcome {
+        let done = |step| Outcome::Done(Box::new(step));
+        // Either the object with the entry itself, or the one that begins after it.
+        let mut walk = Walk::new(self.known, txid);
+        let within = walk.extend(txid);
+        let kept = self.known.oldest_entry().is_some_and(|oldest| oldest <= txid.next());
+        if within.is_err() && kept {
+            walk = Walk::new(self.known, txid.next());
+            if let (Err(_), Err(hole)) = (walk.extend(txid.next()), &within) {
+                return done(self.refuse_hole(hole));
+            }
+        }
+        let witness = if walk.unread.is_empty() { walk.witness(txid) } else { None };
+        let piece = self.known.piece(snapshot.key);
+        walk.unread.extend(Some(snapshot).filter(|_| piece.is_none()));
+        let Some(&point) = piece.and_then(Piece::end).filter(|_| walk.unread.is_empty()) else {
+            return done(Step::Read { objects: walk.unread, points: walk.unknown });
+        };
+        match witness {
+            None if !kept => done(self.ready_alone(snapshot, point)),
+            Some(witness) if witness.vouches_for(&point) => {
+                let stop = if let Witness::State(state) = witness { state } else { point };
+                done(self.ready(Some(snapshot), txid.next(), Some(stop)))
+            }
+            _ => self.pass_over(snapshot),
+        }
+    }
+
+    /// No snapshot serves: the history itself must have a base.
+    fn without_snapshot(&mut self) -> Step {
+        let walked = self.walk.extend(Txid::FIRST);
+        if let Some(step) = self.must_read(None) {
+            return step;
+        }
+        if let Some((base, carrier)) = self.walk.newest_base(self.stop) {
+            return self.begin_with(base, carrier);
+        }
+        match walked {
+            Err(hole) => self.refuse_hole(&hole),
+            Ok(()) if self.passed.is_empty() => Step::Refuse(Refusal::Before),
+            Ok(()) => self.refuse_passed(),
+        }
+    }
+
+    /// What must be read before the walk, and the snapshot, can be trusted.
+    fn must_read(&self, snapshot: Option<Object>) -> Option<Step> {
+        let unread = snapshot.filter(|snapshot| self.known.piece(snapshot.key).is_none());
+        let mut objects = self.walk.unread.clone();
+        objects.extend(unread);
+        (!objects.is_empty()).then(|| Step::Read { objects, points: self.walk.unknown.clone() })
+    }
+
+    fn begin_with(&mut self, base: Txid, carrier: Carrier) -> Step {
+        match carrier {
+            Carrier::Entry => self.ready(None, base, None),
+            Carrier::Snapshot => {
+                let key = Key::Snapshot(base);
+                let why = self.passed.iter().find(|culprit| culprit.key == key);
+                let why = why.map_or("it is missing", |culprit| &culprit.why);
+                let why = format!("{why}, and entry {base} has its pages there");
+                Step::Refuse(Refusal::Damaged {
+                    culprits: vec![Culprit::new(key, why)],
+                    first: base,
+                })
+            }
+        }
+    }
+
+    /// The plan with the entries from `first` on. `stop` is the state that comes out, if that is known already.
+    fn ready(&mut self, snapshot: Option<Object>, first: Txid, stop: Option<Point>) -> Step {
+        let mut history = Vec::new();
+        let mut last = self.stop;
+        for &object in self.walk.objects() {
+            let Some(begin) = first_of(object.key) else { continue };
+            if last < first {
+                break;
+            }
+            history.push(Part { object, first: begin.max(first), last });
+            let Some(previous) = begin.previous() else { break };
+            last = previous;
+        }
+        history.reverse();
+        let stop = stop.or_else(|| {
+            let newest = self.walk.objects().first()?;
+            self.known.piece(newest.key)?.point(self.stop).copied()
+        });
+        match stop {
+            Some(stop) => {
+                Step::Ready(Plan { snapshot, history, stop, notices: self.passed_notices() })
+            }
+            None => Step::Read {
+                objects: self.walk.objects().first().copied().into_iter().collect(),
+                points: vec![self.stop],
+            },
+        }
+    }
+
+    /// The plan with a snapshot around which the log is no longer kept.
+    fn ready_alone(&self, snapshot: Object, stop: Point) -> Step {
+        let mut notices = self.passed_notices();
+        notices.push(Notice::Unvouched { key: snapshot.key });
+        Step::Ready(Plan { snapshot: Some(snapshot), history: Vec::new(), stop, notices })
+    }
+
+    fn passed_notices(&self) -> Vec<Notice> {
+        let notice =
+            |Culprit { key, why }: &Culprit| Notice::PlannedAround { key: *key, why: why.clone() };
+        self.passed.iter().map(notice).collect()
+    }
+
+    fn pass_over(&mut self, snapshot: Object) -> Outcome {
+        let why = "the log does not lead to it";
+        self.passed.push(Culprit::new(snapshot.key, why));
+        Outcome::Next
+    }
+
+    fn refuse_hole(&self, hole: &Hole) -> Step {
+        let oldest = self.known.oldest_entry();
+        if hole.culprit.is_none() && oldest.is_none_or(|oldest| hole.last < oldest) {
+            // Nothing older is kept, by design: what is missing is a base.
+            let none_before = self
+                .known
+                .listing()
+                .snapshots
+                .iter()
+                .all(|object| object.key > Key::Snapshot(self.stop));
+            return match (self.passed.is_empty(), none_before) {
+                (true, true) => Step::Refuse(Refusal::Before),
+                (true, false) => Step::Refuse(Refusal::NotKept),
+                (false, _) => self.refuse_passed(),
+            };
+        }
+        let culprit = match &hole.culprit {
+            Some((key, why)) => Culprit::new(*key, why.clone()),
+            None if self.is_beyond(hole) => {
+                return Step::Refuse(Refusal::Beyond {
+                    head: hole.first.previous().unwrap_or(hole.first),
+                });
+            }
+            None => {
+                let range = if hole.first == hole.last {
+                    format!("entry {} is", hole.first)
+                } else {
+                    format!("entries {} to {} are", hole.first, hole.last)
+                };
+                Culprit::new(Key::Log(hole.first), format!("it is missing: {range} in no object"))
+            }
+        };
+        Step::Refuse(Refusal::Damaged { culprits: vec![culprit], first: hole.first })
+    }
+
+    /// Whether nothing is known to come after the hole.
+    fn is_beyond(&self, hole: &Hole) -> bool {
+        let listing = self.known.listing();
+        let segment = listing.log.last().and_then(|object| first_of(object.key));
+        let pack = listing.packs.iter().filter_map(|object| last_of(object.key)).max();
+        segment.max(pack).is_none_or(|newest| newest < hole.first)
+    }
+
+    fn refuse_passed(&self) -> Step {
+        let culprits = self.passed.clone();
+        let first = culprits.iter().filter_map(|culprit| first_of(culprit.key)).min();
+        Step::Refuse(Refusal::Damaged { culprits, first: first.unwrap_or(self.stop) })
+    }
+}

@@ -1,0 +1,226 @@
+//! The restore as a whole: plan, fetch, prove, publish, and leave what `replicate` needs to carry on.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ebbtide_replica::state::{FileIdentity, Fill, Origin, Position, State, StateError};
+use ebbtide_replica::store::Store;
+use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
+
+use crate::check::Check;
+use crate::error::{Error, Result};
+use crate::fetch::{Sink, Stopped, fetch};
+use crate::occupied::check;
+use crate::outline::Outline;
+use crate::output::Output;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::survey::Survey;
+use crate::target::Target;
+use crate::verify::Checker;
+
+/// What to restore, and where to.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Which state.
+    pub target: Target,
+    /// The database file to create.
+    pub output: PathBuf,
+    /// Move aside what is in its place.
+    pub force: bool,
+    /// The local state to leave, so that replicating goes on without uploading the database again.
+    pub state: Option<LocalState>,
+    /// What else must be true of the file before it appears.
+    pub check: Option<Check>,
+    /// The time, by which the future is told from the past, and which is in the names of what is moved aside.
+    pub now: Timestamp,
+}
+
+/// Where the local state goes.
+#[derive(Debug, Clone)]
+pub struct LocalState {
+    /// Its folder; mostly [`state_folder`](ebbtide_replica::state::state_folder) of the database.
+    pub folder: PathBuf,
+    /// Where the replica lies, as it stands in the state.
+    pub location: String,
+}
+
+/// What was restored.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The state and where it came from.
+    pub outline: Outline,
+    /// How many bytes of blocks were fetched, beside indexes and small objects.
+    pub bytes_fetched: u64,
+    /// What was in the place of the database, under its new names.
+    pub moved_aside: Vec<PathBuf>,
+}
+
+/// Restores a database. It appears under its name only when it is whole, proved and durable; after an error, and after a
+/// kill, everything that was there is there, and nothing else.
+///
+/// A process that has the target itself open with SQLite must not call this: see [`Error::Refused`].
+pub async fn restore(
+    store: Arc<dyn Store>,
+    options: &Options,
+    progress: &Arc<Progress>,
+) -> Result<Report> {
+    let (output, force) = (options.output.clone(), options.force);
+    blocking(move || check(&output, force).map(drop)).await?;
+    let mut survey = Survey::new(store, Arc::clone(progress)).await?;
+    loop {
+        let plan = survey.plan(options.target, options.now).await?;
+        let head = survey.head().await?.unwrap_or(plan.stop.txid).max(plan.stop.txid);
+        match attempt(&survey, &plan, head, options, progress).await {
+            Ok(report) => return Ok(report),
+            Err(Stopped::Failed(error)) => return Err(error),
+            Err(Stopped::Gone(key)) => survey.miss(key),
+            Err(Stopped::Damaged(key, why)) => survey.condemn(key, why),
+        }
+    }
+}
+
+async fn attempt(
+    survey: &Survey,
+    plan: &Plan,
+    head: Txid,
+    options: &Options,
+    progress: &Arc<Progress>,
+) -> Result<Report, Stopped> {
+    let manifest = survey.manifest();
+    let size = u64::from(plan.stop.database_pages) * manifest.page_size.offset();
+    let rows = options.state.as_ref().map_or(0, |_| u64::from(plan.stop.database_pages) * 16);
+    let (target, force) = (options.output.clone(), options.force);
+    let output = blocking(move || Output::create(&target, force, size, rows)).await;
+    let output = output.map_err(Stopped::Failed)?;
+    let state = options.state.as_ref().map(NewState::begin).transpose().map_err(Stopped::Failed)?;
+    let sink = Sink {
+        file: Arc::clone(output.file()),
+        path: output.path().to_path_buf(),
+        fill: state.as_ref().map(|state| Arc::clone(&state.fill)),
+    };
+    let fetched_before = progress.counts().bytes_fetched;
+    let written = match fetch(survey, plan, &sink, progress).await {
+        Ok(written) => written,
+        Err(stopped) => {
+            drop(sink);
+            discard(state);
+            return Err(stopped);
+        }
+    };
+    drop(sink);
+    if written.missing > 0 || written.digest != plan.stop.digest {
+        discard(state);
+        return Err(unproven(survey, plan).await);
+    }
+    if let Some(check) = options.check.clone() {
+        let path = output.path().to_path_buf();
+        let checked =
+            blocking(move || check.run(&path).map_err(|why| Error::Unsound { why })).await;
+        if let Err(error) = checked {
+            discard(state);
+            return Err(Stopped::Failed(error));
+        }
+    }
+    let now = options.now;
+    let published = blocking(move || output.publish(now)).await;
+    let moved_aside = match published {
+        Ok(moved_aside) => moved_aside,
+        Err(error) => {
+            discard(state);
+            return Err(Stopped::Failed(error));
+        }
+    };
+    if let Some(state) = state {
+        state.publish(manifest, plan, head, &options.output).map_err(Stopped::Failed)?;
+    }
+    let bytes_fetched = progress.counts().bytes_fetched - fetched_before;
+    Ok(Report { outline: Outline::of(survey, plan, head), bytes_fetched, moved_aside })
+}
+
+/// The object to blame when the pages do not add up: the first that is not sound, else the base.
+async fn unproven(survey: &Survey, plan: &Plan) -> Stopped {
+    let progress = Progress::default();
+    let checker = Checker::new(survey, &progress);
+    let history = plan.history.iter().map(|part| part.object);
+    let objects: Vec<_> = history.clone().chain(plan.snapshot).collect();
+    for object in objects {
+        match checker.check(object).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(why)) => return Stopped::Damaged(object.key, why),
+            Err(error) => return Stopped::Failed(error),
+        }
+    }
+    let why =
+        format!("the pages from there on do not add up to the digest of entry {}", plan.stop.txid);
+    let base = plan.snapshot.or(history.clone().next());
+    Stopped::Damaged(base.map_or(Key::Log(plan.stop.txid), |object| object.key), why)
+}
+
+/// A local state in the making.
+struct NewState {
+    fill: Arc<Fill>,
+    folder: PathBuf,
+    location: String,
+    existed: bool,
+}
+
+impl NewState {
+    fn begin(local: &LocalState) -> Result<NewState> {
+        let existed = local.folder.exists();
+        let fill = match State::create(&local.folder) {
+            Err(StateError::Busy { folder, process }) => {
+                let process =
+                    process.map_or_else(|| "a process".to_owned(), |id| format!("process {id}"));
+                let why = format!("{process} is replicating that database: stop it first");
+                return Err(Error::refused(&folder, why));
+            }
+            fill => fill?,
+        };
+        let (folder, location) = (local.folder.clone(), local.location.clone());
+        Ok(NewState { fill: Arc::new(fill), folder, location, existed })
+    }
+
+    fn publish(self, manifest: &Manifest, plan: &Plan, head: Txid, output: &Path) -> Result<()> {
+        let metadata = output.symlink_metadata().map_err(Error::io("look at", output))?;
+        let stop = &plan.stop;
+        let position = Position {
+            replica: manifest.replica,
+            location: self.location,
+            page_size: manifest.page_size,
+            txid: stop.txid,
+            chain: stop.chain,
+            digest: stop.digest,
+            database_pages: stop.database_pages,
+            time: stop.time,
+            wal: None,
+            database: Some(FileIdentity::of(&metadata)),
+            origin: Origin::Restored { head },
+        };
+        let fill = Arc::try_unwrap(self.fill).map_err(|_| Error::interrupted())?;
+        fill.publish(position)?;
+        Ok(())
+    }
+}
+
+/// Leaves the state as it was, or no state where there was none.
+fn discard(state: Option<NewState>) {
+    let Some(NewState { fill, folder, existed, .. }) = state else { return };
+    if !existed && let Err(error) = std::fs::remove_dir_all(&folder) {
+        tracing::warn!(folder = %folder.display(), %error, "could not remove an unfinished state");
+    }
+    drop(fill);
+}
+
+/// Runs what may wait for the disk.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "a part of the restore broke off");
+            Err(Error::interrupted())
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Looks at a replica: reads what planning asks for, until there is a plan or a reason why there is none.
+
+mod cache;
+mod nearest;
+
+use std::sync::Arc;
+
+use ebbtide_replica::catalog::{CatalogError, Fetched, list, read_index, read_manifest};
+use ebbtide_replica::store::{ErrorKind, Object, Store};
+use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
+use futures::{StreamExt as _, stream};
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, Nothing, Result};
+use crate::known::{Known, first_of};
+use crate::piece::{Interest, Piece};
+use crate::plan::{Goal, Plan, Refusal, Step, plan};
+use crate::progress::Progress;
+use crate::seek::{Seek, seek};
+use crate::target::{Notice, Target};
+use cache::Cache;
+
+/// How many indexes are read at once. Most are one small object each, so that this many of them cost as much time as
+/// one.
+const INDEXES_AT_ONCE: usize = 128;
+
+/// How many kibibytes of indexes are read at once at most.
+const INDEX_KIB_AT_ONCE: u32 = 32 * 1024;
+
+/// How often the objects are listed again because some went away, as they do when segments are merged or retired.
+const RELISTED_MAX: u32 = 3;
+
+/// One replica, as far as it has been looked at.
+#[derive(Debug)]
+pub struct Survey {
+    store: Arc<dyn Store>,
+    manifest: Manifest,
+    known: Known,
+    interest: Interest,
+    cache: Cache,
+    progress: Arc<Progress>,
+    /// An object vanished while we looked: what was listed may be out of date.
+    stale: bool,
+    /// How often the objects were listed again because of that.
+    relisted: u32,
+}
+
+impl Survey {
+    /// Reads what the replica is and the names of its objects.
+    pub async fn new(store: Arc<dyn Store>, progress: Arc<Progress>) -> Result<Survey> {
+        let (manifest, listing) = futures::join!(read_manifest(&*store), list(&*store));
+        let Some(manifest) = manifest? else {
+            return Err(Error::Nothing(Nothing::Replica { place: store.describe() }));
+        };
+        let known = Known::new(listing?);
+        let txids = known.listing().snapshots.iter().filter_map(|object| first_of(object.key));
+        let interest = Interest { txids: txids.collect(), time: None };
+        let cache = Cache::default();
+        Ok(Survey { store, manifest, known, interest, cache, progress, stale: false, relisted: 0 })
+    }
+
+    /// What the replica is.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What is known of it by now.
+    #[must_use]
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Marks an object as unusable, so that the next plan does without it.
+    pub fn condemn(&mut self, key: Key, why: String) {
+        tracing::warn!(object = %key, why, "an object cannot be used");
+        self.known.condemn(key, why);
+        self.cache.remove(key);
+    }
+
+    /// Marks an object as gone. If nothing serves in its place, the objects are listed again.
+    pub fn miss(&mut self, key: Key) {
+        self.stale = true;
+        self.condemn(key, "it is missing".to_owned());
+    }
+
+    /// The way to a state, or the reason why there is none, with the nearest ones that can be had. `now` is the time, by
+    /// which the future is told from the past.
+    pub async fn plan(&mut self, target: Target, now: Timestamp) -> Result<Plan> {
+        loop {
+            match self.try_plan(target, now).await {
+                Err(Error::Damaged { .. } | Error::Nothing(_))
+                    if self.stale && self.relisted < RELISTED_MAX =>
+                {
+                    self.list_again().await?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn try_plan(&mut self, target: Target, now: Timestamp) -> Result<Plan> {
+        match target {
+            Target::Latest => match self.drive(Goal::Head).await? {
+                Ok(plan) => Ok(plan),
+                Err(refusal) => Err(self.explain(None, refusal).await?),
+            },
+            Target::Txid(txid) => match self.drive(Goal::Txid(txid)).await? {
+                Ok(plan) => Ok(plan),
+                Err(refusal) => Err(self.explain(Some(txid), refusal).await?),
+            },
+            Target::Time(wanted) => self.plan_time(wanted, now).await,
+        }
+    }
+
+    async fn plan_time(&mut self, wanted: Timestamp, now: Timestamp) -> Result<Plan> {
+        self.interest.time = Some(wanted);
+        let (txid, mut notices) = loop {
+            match seek(&self.known, wanted) {
+                Seek::Read(objects) => self.read(objects, Vec::new()).await?,
+                Seek::Found { txid, notices } => break (txid, notices),
+                Seek::Refuse(refusal) => return Err(self.explain(None, refusal).await?),
+            }
+        };
+        let mut plan = match self.drive(Goal::Txid(txid)).await? {
+            Ok(plan) => plan,
+            Err(refusal @ (Refusal::Before | Refusal::NotKept)) => {
+                // The history around it has no base: the last state that is kept on its own.
+                let Some(snapshot) = self.known.listing().snapshot_before(txid) else {
+                    return Err(self.explain(Some(txid), refusal).await?);
+                };
+                let Some(before) = first_of(snapshot.key) else {
+                    return Err(self.explain(Some(txid), refusal).await?);
+                };
+                notices.push(Notice::Thinned { wanted, before, after: txid.next() });
+                match self.drive(Goal::Txid(before)).await? {
+                    Ok(plan) => plan,
+                    Err(refusal) => return Err(self.explain(Some(before), refusal).await?),
+                }
+            }
+            Err(refusal) => return Err(self.explain(Some(txid), refusal).await?),
+        };
+        if wanted > now {
+            notices.push(Notice::Future { wanted, newest: plan.stop.time });
+        }
+        notices.append(&mut plan.notices);
+        Ok(Plan { notices, ..plan })
+    }
+
+    /// Plans and reads in turn.
+    async fn drive(&mut self, goal: Goal) -> Result<Result<Plan, Refusal>> {
+        if let Goal::Txid(txid) = goal {
+            self.interest.txids.insert(txid);
+        }
+        loop {
+            match plan(&self.known, goal) {
+                Step::Read { objects, points } => self.read(objects, points).await?,
+                Step::Ready(plan) => {
+                    let next = Key::Log(plan.stop.txid.next());
+                    if goal == Goal::Head && self.look_for(next).await? {
+                        continue;
+                    }
+                    return Ok(Ok(plan));
+                }
+                Step::Refuse(Refusal::Damaged { culprits, first }) => {
+                    let missing = culprits.iter().map(|culprit| culprit.key);
+                    let missing = missing.filter(|key| self.known.fault(*key).is_none());
+                    let missing: Vec<Key> =
+                        missing.filter(|key| matches!(key, Key::Log(_))).collect();
+                    let mut found = false;
+                    for key in missing {
+                        found |= self.look_for(key).await?;
+                    }
+                    if !found {
+                        return Ok(Err(Refusal::Damaged { culprits, first }));
+                    }
+                }
+                Step::Refuse(refusal) => return Ok(Err(refusal)),
+            }
+        }
+    }
+
+    /// Looks for a segment that the listing does not show, because listings may lag behind.
+    async fn look_for(&mut self, key: Key) -> Result<bool> {
+        let listed = self.known.listing().log.iter().any(|object| object.key == key);
+        if listed || self.known.fault(key).is_some() {
+            return Ok(false);
+        }
+        let Some(size) = self.store.size(&key).await? else { return Ok(false) };
+        self.known.found(Object { key, size });
+        Ok(true)
+    }
+
+    /// Reads the indexes of `objects`, for the states after `points` too.
+    async fn read(&mut self, objects: Vec<Object>, points: Vec<Txid>) -> Result<()> {
+        let unknown = |piece: &Piece| {
+            points.iter().any(|&txid| piece.contains(txid) && piece.point(txid).is_none())
+        };
+        let news = |object: &Object| self.known.piece(object.key).is_none_or(unknown);
+        if !objects.iter().any(news) {
+            let key = objects.first().map_or(Key::Manifest, |object| object.key);
+            return Err(Error::object(key, "its index contradicts itself".to_owned()));
+        }
+        self.interest.txids.extend(points);
+        self.progress.add_objects_total(objects.len() as u64);
+        let memory = Semaphore::new(INDEX_KIB_AT_ONCE as usize);
+        let results: Vec<_> = {
+            let (survey, memory) = (&*self, &memory);
+            let read = objects.into_iter().map(|object| async move {
+                let _permit = memory.acquire_many(index_kib(object.size)).await;
+                let fetched = survey.index(object).await;
+                survey.progress.add_objects(1);
+                let piece = fetched.map(|fetched| Piece::of(&fetched.index, &survey.interest));
+                (object.key, piece)
+            });
+            stream::iter(read).buffer_unordered(INDEXES_AT_ONCE).collect().await
+        };
+        for (key, result) in results {
+            match result {
+                Ok(Some(piece)) => self.known.learn(key, piece),
+                Ok(None) => self.condemn(key, "it has no entries".to_owned()),
+                Err(error) if error.is_about_object() => {
+                    self.stale |= is_gone(&error);
+                    self.condemn(key, describe(error));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of an object. What looks damaged is read a second time: the damage may have come about on the way.
+    pub(crate) async fn index(&self, object: Object) -> Result<Arc<Fetched>, CatalogError> {
+        if let Some(fetched) = self.cache.get(object.key) {
+            return Ok(fetched);
+        }
+        let fetched = match read_index(&*self.store, &self.manifest, object).await {
+            Err(error) if error.is_about_object() && !is_gone(&error) => {
+                read_index(&*self.store, &self.manifest, object).await?
+            }
+            result => result?,
+        };
+        Ok(self.cache.put(object.key, fetched))
+    }
+
+    /// The newest entry. When its object cannot be read, the newest that the names speak of.
+    pub(crate) async fn head(&mut self) -> Result<Option<Txid>> {
+        let Some(&last) = self.known.listing().log.last() else {
+            return Ok(None);
+        };
+        if self.known.piece(last.key).is_none() && self.known.is_usable(last.key) {
+            self.read(vec![last], Vec::new()).await?;
+        }
+        let piece = self.known.piece(last.key);
+        Ok(piece.map(|piece| piece.last).or(first_of(last.key)))
+    }
+
+    async fn list_again(&mut self) -> Result<()> {
+        tracing::info!("objects went away while they were read: listing again");
+        self.known = Known::new(list(&*self.store).await?);
+        let snapshots = self.known.listing().snapshots.iter();
+        self.interest.txids.extend(snapshots.filter_map(|object| first_of(object.key)));
+        self.stale = false;
+        self.relisted += 1;
+        Ok(())
+    }
+}
+
+/// How much memory the index of an object of `size` bytes takes while it is read, roughly.
+fn index_kib(size: u64) -> u32 {
+    let bytes = size.min(64 * 1024 + size / 1024);
+    u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(INDEX_KIB_AT_ONCE)
+}
+
+fn is_gone(error: &CatalogError) -> bool {
+    matches!(error, CatalogError::Store(error) if error.kind() == ErrorKind::NotFound)
+}
+
+/// What is wrong with an object, without its name.
+fn describe(error: CatalogError) -> String {
+    match error {
+        CatalogError::Object { source, .. } => source.to_string(),
+        error if is_gone(&error) => "it is missing".to_owned(),
+        error => error.to_string(),
+    }
+}

@@ -1,0 +1,87 @@
+//! What the user asks for, and what to tell about the answer.
+
+use ebbtide_replica::{Key, Timestamp, Txid};
+
+/// Which state of the database is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// The newest.
+    Latest,
+    /// The one after this entry.
+    Txid(Txid),
+    /// The one at this time: after the last entry at or before it.
+    Time(Timestamp),
+}
+
+/// Something that the user ought to know about a restore that is exact nevertheless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The wanted time is yet to come, so this is the newest state.
+    Future {
+        /// The wanted time.
+        wanted: Timestamp,
+        /// The time of the newest entry.
+        newest: Timestamp,
+    },
+    /// The wanted time lies where history was missed: the database may have had other states then, which nobody saw.
+    Gap {
+        /// The wanted time.
+        wanted: Timestamp,
+        /// From when on history was missed.
+        since: Timestamp,
+        /// The last entry before that, which is what was restored.
+        before: Txid,
+        /// The entry that brought the state up to date.
+        after: Txid,
+        /// Its time.
+        until: Timestamp,
+    },
+    /// Around the wanted time only some states are still kept; this is the last one at or before it.
+    Thinned {
+        /// The wanted time.
+        wanted: Timestamp,
+        /// The state that was restored.
+        before: Txid,
+        /// The next one that is kept.
+        after: Txid,
+    },
+    /// An object could not be used, and others served in its place.
+    PlannedAround {
+        /// The object.
+        key: Key,
+        /// Why it could not be used.
+        why: String,
+    },
+    /// The log around this snapshot is no longer kept. The snapshot proves itself, but not its place in the history.
+    Unvouched {
+        /// The snapshot.
+        key: Key,
+    },
+}
+
+impl std::fmt::Display for Notice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Notice::Future { wanted, newest } => {
+                write!(f, "{wanted} is yet to come: this is the newest state, of {newest}")
+            }
+            Notice::Gap { wanted, since, before, after, until } => write!(
+                f,
+                "{wanted} lies in a gap of the history, from {since} to {until}: this is the state before it, txid \
+                 {before}; the state after it is txid {after}"
+            ),
+            Notice::Thinned { wanted, before, after } => write!(
+                f,
+                "around {wanted} only some states are kept: this is txid {before}; the next one is txid {after}"
+            ),
+            Notice::PlannedAround { key, why } => {
+                write!(f, "{key} could not be used ({why}): other objects served in its place")
+            }
+            Notice::Unvouched { key } => write!(
+                f,
+                "the log around {key} is no longer kept: it proves itself, but not its place in the history"
+            ),
+        }
+    }
+}

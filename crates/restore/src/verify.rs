@@ -1,0 +1,160 @@
+//! Proves a replica without restoring it: every byte of every object, and that the objects together are one history of
+//! which each state is what its entry says.
+//!
+//! Two passes. The first reads all objects, several at a time, and checks pages against entries. The second goes through
+//! the history from its beginning with page hashes alone: a table of them, in a file, gives the digest of the database
+//! after every entry. Memory is bounded in both, whatever the size of the database and the length of the history.
+
+mod history;
+mod object;
+mod rows;
+
+use std::fmt;
+use std::sync::Arc;
+
+use ebbtide_replica::store::{Object, Store};
+use ebbtide_replica::{Key, ReplicaId, Timestamp, Txid};
+use futures::{StreamExt as _, stream};
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::survey::Survey;
+use history::Prover;
+pub(crate) use object::Checker;
+
+/// How many objects are read at once in the first pass.
+const OBJECTS_AT_ONCE: usize = 32;
+
+/// What a verification found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verification {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// Where it lies.
+    pub place: String,
+    /// What was looked at.
+    pub counts: Totals,
+    /// The first and the last entry of the history, with their times.
+    pub history: Option<[Moment; 2]>,
+    /// The first entry whose state can be restored.
+    pub first_restorable: Option<Txid>,
+    /// All that is wrong, and what ought to be known, in the order of the history.
+    pub findings: Vec<Finding>,
+}
+
+/// How much was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Segments.
+    pub segments: u64,
+    /// Packs.
+    pub packs: u64,
+    /// Deltas.
+    pub deltas: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Bytes of all objects.
+    pub bytes: u64,
+    /// Entries of the history.
+    pub entries: u64,
+    /// Entries whose digest was computed from the pages before them, and was right.
+    pub digests: u64,
+    /// Page images in all objects.
+    pub pages: u64,
+    /// Entries before which history was missed.
+    pub gaps: u64,
+}
+
+/// An entry and its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Moment {
+    /// The entry.
+    pub txid: Txid,
+    /// When it was seen.
+    pub time: Timestamp,
+}
+
+/// Something about one object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The object, or the one that would hold what is missing.
+    pub key: Key,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is.
+    pub what: String,
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing is lost.
+    Note,
+    /// Something cannot be restored, or not from this object.
+    Damage,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.what)
+    }
+}
+
+impl Verification {
+    /// Whether everything is as it was written.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity < Severity::Damage)
+    }
+}
+
+/// Proves the replica in `store`. Fails only if it cannot be read at all; damage is in the result.
+pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<Verification> {
+    let mut survey = Survey::new(store, Arc::clone(progress)).await?;
+    let listing = survey.known().listing().clone();
+    let objects: Vec<Object> = listing.objects().collect();
+    progress.add_objects_total(objects.len() as u64);
+    let mut counts = Totals {
+        segments: listing.log.len() as u64,
+        packs: listing.packs.len() as u64,
+        deltas: listing.deltas.len() as u64,
+        snapshots: listing.snapshots.len() as u64,
+        bytes: objects.iter().map(|object| object.size).sum(),
+        ..Totals::default()
+    };
+    let mut findings = Vec::new();
+    let checked: Vec<_> = {
+        let checker = &Checker::new(&survey, progress);
+        let check = |&object: &Object| async move {
+            let checked = checker.check(object).await;
+            progress.add_objects(1);
+            (object.key, checked)
+        };
+        stream::iter(&objects).map(check).buffer_unordered(OBJECTS_AT_ONCE).collect().await
+    };
+    for (key, checked) in checked {
+        match checked? {
+            Ok(pages) => counts.pages += pages,
+            Err(what) => {
+                findings.push(Finding { key, severity: Severity::Damage, what: what.clone() });
+                survey.condemn(key, what);
+            }
+        }
+    }
+    let proved = Prover::new(&survey).run().await?;
+    findings.extend(proved.findings);
+    findings.sort_by_key(|finding| (crate::known::first_of(finding.key), finding.key));
+    counts.entries = proved.entries;
+    counts.digests = proved.digests;
+    counts.gaps = proved.gaps;
+    Ok(Verification {
+        replica: survey.manifest().replica,
+        place: survey.store().describe(),
+        counts,
+        history: proved.first.zip(proved.last).map(|(first, last)| [first, last]),
+        first_restorable: proved.first_restorable,
+        findings,
+    })
+}

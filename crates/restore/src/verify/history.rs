@@ -1,0 +1,297 @@
+//! Proves the history: from its first entry to its last, each linked to the one before, each with the digest that its
+//! pages give, and each snapshot, pack and delta where the log says it belongs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ebbtide_replica::catalog::{Fetched, HashRun, Hashes, missed_since};
+use ebbtide_replica::store::Object;
+use ebbtide_replica::{Chain, Entry, EntryFlags, EntryKind, Key, Txid};
+use futures::{StreamExt as _, stream};
+
+use super::rows::Rows;
+use super::{Finding, Moment, Severity};
+use crate::error::Result;
+use crate::known::first_of;
+use crate::piece::Point;
+use crate::survey::Survey;
+
+/// How many indexes are read ahead.
+const INDEXES_AHEAD: usize = 32;
+
+/// What came out.
+#[derive(Debug, Default)]
+pub(super) struct Proved {
+    pub(super) findings: Vec<Finding>,
+    pub(super) entries: u64,
+    pub(super) digests: u64,
+    pub(super) gaps: u64,
+    pub(super) first: Option<Moment>,
+    pub(super) last: Option<Moment>,
+    pub(super) first_restorable: Option<Txid>,
+}
+
+/// The walk through the history.
+#[derive(Debug)]
+pub(super) struct Prover<'a> {
+    survey: &'a Survey,
+    /// The page hashes after the last entry, if a base for them was met.
+    rows: Option<Rows>,
+    /// Whether a base was met at all: before the first one, there are only the claims of a new replica.
+    based: bool,
+    /// The last entry, if the history is whole up to the next one.
+    before: Option<Point>,
+    /// The states with which something else is to be compared.
+    interest: BTreeSet<Txid>,
+    points: BTreeMap<Txid, Point>,
+    proved: Proved,
+}
+
+impl<'a> Prover<'a> {
+    pub(super) fn new(survey: &'a Survey) -> Prover<'a> {
+        let listing = survey.known().listing();
+        let others = listing.packs.iter().chain(&listing.deltas).chain(&listing.snapshots);
+        let ends = |object: &Object| match object.key {
+            Key::Pack { first, last } => [first.previous(), Some(last)],
+            Key::Delta { last, .. } => [Some(last), None],
+            Key::Snapshot(txid) => [Some(txid), None],
+            Key::Log(_) | Key::Manifest => [None, None],
+        };
+        let mut interest: BTreeSet<Txid> = others.flat_map(ends).flatten().collect();
+        let in_pack = |txid: Txid| {
+            listing.packs.iter().any(|object| match object.key {
+                Key::Pack { first, last } => first <= txid && txid <= last,
+                _ => false,
+            })
+        };
+        let segments = listing.log.iter().filter_map(|object| first_of(object.key));
+        interest.extend(segments.filter_map(Txid::previous).filter(|&txid| in_pack(txid)));
+        let (points, proved) = (BTreeMap::new(), Proved::default());
+        Prover { survey, rows: None, based: false, before: None, interest, points, proved }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Proved> {
+        let survey = self.survey;
+        let mut objects = stream::iter(self.spine())
+            .map(|object| async move { (object.key, survey.index(object).await) })
+            .buffered(INDEXES_AHEAD);
+        while let Some((key, fetched)) = objects.next().await {
+            self.object(key, &fetched?).await?;
+        }
+        drop(objects);
+        self.compare_others().await?;
+        Ok(self.proved)
+    }
+
+    /// The objects that the history is made of: segments, and packs where segments are gone.
+    fn spine(&self) -> Vec<Object> {
+        let known = self.survey.known();
+        let usable = |object: &&Object| known.is_usable(object.key);
+        let listing = known.listing();
+        let mut spine: Vec<Object> =
+            listing.log.iter().chain(&listing.packs).filter(usable).copied().collect();
+        // A pack comes before the segments that it was merged from, which are compared with it and passed over.
+        spine.sort_by_key(|object| (first_of(object.key), std::cmp::Reverse(object.key)));
+        spine
+    }
+
+    async fn object(&mut self, key: Key, fetched: &Arc<Fetched>) -> Result<()> {
+        let index = &fetched.index;
+        if self.before.is_some_and(|before| index.footer().last <= before.txid) {
+            self.compare(key, fetched);
+            return Ok(());
+        }
+        if !self.link(key, fetched)? {
+            return Ok(());
+        }
+        let mut hashes = Hashes::new(&**self.survey.store(), key, fetched);
+        let mut run = hashes.next().await?;
+        for (number, (entry, chain)) in index.entries().iter().zip(index.chains()).enumerate() {
+            if entry.is_complete() {
+                (self.rows, self.based) = (Some(Rows::new()?), true);
+            }
+            while let Some(HashRun { first, hashes: new, .. }) =
+                run.filter(|run| run.entry == number)
+            {
+                if let Some(rows) = &mut self.rows {
+                    rows.set(first, new)?;
+                }
+                run = hashes.next().await?;
+            }
+            self.entry(key, entry, chain).await?;
+        }
+        Ok(())
+    }
+
+    /// Goes on from the last entry to the first of an object. Says whether that makes sense.
+    fn link(&mut self, key: Key, fetched: &Fetched) -> Result<bool> {
+        let index = &fetched.index;
+        let (Some(first), Some(chain)) = (index.entries().first(), index.header().chain()) else {
+            return Ok(false);
+        };
+        match self.before {
+            None => self.rows = (first.txid == Txid::FIRST).then(Rows::new).transpose()?,
+            Some(before) if first.txid <= before.txid => {
+                let what = format!(
+                    "it begins with entry {}, which lies in another object too",
+                    first.txid
+                );
+                self.damage(key, what);
+                return Ok(false);
+            }
+            Some(before) if !before.txid.precedes(first.txid) => {
+                self.missing(before.txid.next(), first.txid);
+                (self.rows, self.before) = (None, None);
+            }
+            Some(before) if before.chain != chain => {
+                self.damage(
+                    key,
+                    format!("its first entry was not written after entry {}", before.txid),
+                );
+                (self.rows, self.before) = (None, None);
+            }
+            Some(before) if first.time < before.time => {
+                self.damage(
+                    key,
+                    format!("its first entry is of {}, before {}", first.time, before.time),
+                );
+            }
+            Some(_) => {}
+        }
+        Ok(true)
+    }
+
+    async fn entry(&mut self, key: Key, entry: &Entry, chain: Chain) -> Result<()> {
+        let point = Point::after(entry, chain);
+        let moved = entry.flags.contains(EntryFlags::IN_SNAPSHOT);
+        if moved || self.rows.is_none() {
+            self.rows = self.load(&point).await?;
+            self.based |= self.rows.is_some();
+        }
+        if moved && self.rows.is_none() {
+            let what = format!("it is needed for entry {}, which has its pages there", entry.txid);
+            self.damage(Key::Snapshot(entry.txid), what);
+        }
+        if let Some(rows) = &mut self.rows {
+            rows.resize(entry.database_pages)?;
+            if rows.digest() == entry.digest {
+                self.proved.digests += 1;
+                if self.based {
+                    self.proved.first_restorable.get_or_insert(entry.txid);
+                }
+            } else {
+                self.damage(
+                    key,
+                    format!("the pages do not add up to the digest of entry {}", entry.txid),
+                );
+                self.rows = None;
+            }
+        }
+        let kept = self.before.is_none_or(|before| {
+            (before.digest, before.database_pages) == (entry.digest, entry.database_pages)
+        });
+        if entry.kind == EntryKind::Claim && !kept {
+            self.damage(key, format!("entry {} is a claim and changes the database", entry.txid));
+        }
+        if self.interest.contains(&entry.txid) {
+            self.points.insert(entry.txid, point);
+        }
+        let moment = Moment { txid: entry.txid, time: entry.time };
+        self.proved.first.get_or_insert(moment);
+        self.proved.last = Some(moment);
+        self.proved.entries += 1;
+        self.proved.gaps += u64::from(missed_since(entry).is_some());
+        self.before = Some(point);
+        Ok(())
+    }
+
+    /// The page hashes of the snapshot of this state, if there is one that can be used.
+    async fn load(&self, point: &Point) -> Result<Option<Rows>> {
+        let known = self.survey.known();
+        let key = Key::Snapshot(point.txid);
+        let snapshots = &known.listing().snapshots;
+        let Ok(at) = snapshots.binary_search_by_key(&key, |object| object.key) else {
+            return Ok(None);
+        };
+        if !known.is_usable(key) {
+            return Ok(None);
+        }
+        let fetched = self.survey.index(snapshots[at]).await?;
+        if fetched.index.footer().chain != point.chain {
+            return Ok(None);
+        }
+        let mut rows = Rows::new()?;
+        let mut hashes = Hashes::new(&**self.survey.store(), key, &fetched);
+        while let Some(HashRun { first, hashes, .. }) = hashes.next().await? {
+            rows.set(first, hashes)?;
+        }
+        Ok(Some(rows))
+    }
+
+    /// Compares what is not of the log with the log.
+    async fn compare_others(&mut self) -> Result<()> {
+        let survey = self.survey;
+        let known = survey.known();
+        let listing = known.listing();
+        let others = listing.packs.iter().chain(&listing.deltas).chain(&listing.snapshots);
+        let others: Vec<Object> =
+            others.filter(|object| known.is_usable(object.key)).copied().collect();
+        for object in others {
+            let fetched = survey.index(object).await?;
+            self.compare(object.key, &fetched);
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, key: Key, fetched: &Fetched) {
+        let (header, footer) = (fetched.index.header(), fetched.index.footer());
+        let database_pages = fetched.index.entries().last().map(|entry| entry.database_pages);
+        let begin = header.first().previous().and_then(|txid| self.points.get(&txid));
+        if let (Some(begin), Some(chain)) = (begin, header.chain())
+            && begin.chain != chain
+        {
+            self.damage(key, format!("the log does not lead to it after entry {}", begin.txid));
+        }
+        match self.points.get(&footer.last).copied() {
+            Some(end) => {
+                let state = (end.chain, end.digest, Some(end.database_pages));
+                if state != (footer.chain, footer.digest, database_pages) {
+                    self.damage(key, format!("the log has another state after entry {}", end.txid));
+                }
+            }
+            None if self.proved.last.is_some_and(|last| footer.last > last.txid) => {
+                let what = "no entry leads to it: it is left over, and nothing uses it";
+                self.proved.findings.push(Finding {
+                    key,
+                    severity: Severity::Note,
+                    what: what.to_owned(),
+                });
+            }
+            None => {
+                // The log around it is no longer kept, or damaged, which is a finding of its own.
+                if let Key::Snapshot(txid) = key {
+                    let first = self.proved.first_restorable;
+                    self.proved.first_restorable =
+                        Some(first.map_or(txid, |first| first.min(txid)));
+                }
+            }
+        }
+    }
+
+    fn missing(&mut self, first: Txid, end: Txid) {
+        let last = end.previous().unwrap_or(first);
+        // An object that cannot be used has a finding of its own, and what it had is not missing but damaged.
+        let known = self.survey.known();
+        let blamed = known.listing().log.iter().any(|object| {
+            (Key::Log(first)..=Key::Log(last)).contains(&object.key) && !known.is_usable(object.key)
+        });
+        if !blamed {
+            let what = format!("it is missing: entries {first} to {last} are in no object");
+            self.damage(Key::Log(first), what);
+        }
+    }
+
+    fn damage(&mut self, key: Key, what: impl Into<String>) {
+        self.proved.findings.push(Finding { key, severity: Severity::Damage, what: what.into() });
+    }
+}

@@ -1,0 +1,153 @@
+//! Proves one object by itself: its index, all its blocks, all its pages, all its hashes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ebbtide_replica::catalog::{CatalogError, Fetched, Hashes};
+use ebbtide_replica::container::{Block, Index};
+use ebbtide_replica::store::Object;
+use ebbtide_replica::{PageHash, page_hash};
+use ebbtide_wal::PageNumber;
+use futures::{StreamExt as _, stream};
+use tokio::sync::Semaphore;
+
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::run::blocking;
+use crate::survey::Survey;
+
+/// How many ranges of one object are read ahead.
+const RANGES_AHEAD: usize = 4;
+
+/// How many bytes are read at once.
+const RANGE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How many kibibytes of ranges are in memory at once, for all objects together.
+const RANGE_KIB_AT_ONCE: u32 = 24 * 1024;
+
+/// Proves objects.
+#[derive(Debug)]
+pub(crate) struct Checker<'a> {
+    survey: &'a Survey,
+    progress: &'a Progress,
+    memory: Semaphore,
+}
+
+impl<'a> Checker<'a> {
+    pub(crate) fn new(survey: &'a Survey, progress: &'a Progress) -> Checker<'a> {
+        Checker { survey, progress, memory: Semaphore::new(RANGE_KIB_AT_ONCE as usize) }
+    }
+
+    /// How many pages a sound object has, or what is wrong with it.
+    pub(crate) async fn check(&self, object: Object) -> Result<Result<u64, String>> {
+        match self.check_all(object).await {
+            Ok(pages) => Ok(Ok(pages)),
+            Err(CatalogError::Object { source, .. }) => Ok(Err(source.to_string())),
+            Err(error) if error.is_about_object() => Ok(Err(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn check_all(&self, object: Object) -> Result<u64, CatalogError> {
+        let fetched = self.survey.index(object).await?;
+        let index = &fetched.index;
+        self.progress.add_pages_total(index.page_count());
+        let mut hashes = Hashes::new(&**self.survey.store(), object.key, &fetched);
+        while hashes.next().await?.is_some() {}
+
+        let damaged = |source| CatalogError::Object { key: object.key, source };
+        let mut check = index.content_check();
+        let mut hashed = stream::iter(ranges(index.page_blocks()))
+            .map(|blocks| self.hash_pages(object, Arc::clone(&fetched), blocks))
+            .buffered(RANGES_AHEAD);
+        while let Some(hashes) = hashed.next().await {
+            for hash in hashes? {
+                check.push(hash).map_err(damaged)?;
+            }
+        }
+        check.finish().map_err(damaged)?;
+        Ok(index.page_count())
+    }
+
+    /// The hashes of the pages in some blocks.
+    async fn hash_pages(
+        &self,
+        object: Object,
+        fetched: Arc<Fetched>,
+        blocks: Range<usize>,
+    ) -> Result<Vec<PageHash>, CatalogError> {
+        let page_blocks = &fetched.index.page_blocks()[blocks.clone()];
+        let (Some(first), Some(last)) = (page_blocks.first(), page_blocks.last()) else {
+            return Ok(Vec::new());
+        };
+        let (start, end) = (first.offset, last.end());
+        let kib = u32::try_from((end - start) / 1024 + 1).unwrap_or(u32::MAX);
+        let permit = self.memory.acquire_many(kib.min(RANGE_KIB_AT_ONCE)).await;
+        let at_hand = fetched.body.as_ref().and_then(|body| {
+            let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
+            (end <= body.len()).then(|| body.slice(start..end))
+        });
+        let bytes = match at_hand {
+            Some(bytes) => bytes,
+            None => self.survey.store().get_range(&object.key, start..end).await?,
+        };
+        self.progress.add_bytes(end - start);
+        let hashed = blocking(move || Ok(decode(&fetched.index, blocks, start, &bytes))).await;
+        drop(permit);
+        let hashes = hashed.unwrap_or_else(|error| {
+            Err(ebbtide_replica::Error::damaged("the pages", error.to_string()))
+        });
+        let hashes = hashes.map_err(|source| CatalogError::Object { key: object.key, source })?;
+        self.progress.add_pages(hashes.len() as u64);
+        Ok(hashes)
+    }
+}
+
+/// The hashes of the pages in `blocks`, out of the bytes from `start` on.
+fn decode(
+    index: &Index,
+    blocks: Range<usize>,
+    start: u64,
+    bytes: &Bytes,
+) -> Result<Vec<PageHash>, ebbtide_replica::Error> {
+    let page_size = index.header().page_size.bytes();
+    let blocks = &index.page_blocks()[blocks];
+    let mut numbers = numbers_from(index, blocks.first().map_or(0, |block| block.first));
+    let mut scratch = Vec::new();
+    let mut hashes = Vec::new();
+    for block in blocks {
+        let begin = usize::try_from(block.offset - start).unwrap_or(usize::MAX);
+        let stored = bytes.get(begin..begin.saturating_add(block.stored_len as usize));
+        let raw = block.decode_into(stored.unwrap_or_default(), &mut scratch)?;
+        let images = raw.chunks_exact(page_size).zip(&mut numbers);
+        hashes.extend(images.map(|(image, page)| page_hash(page, image)));
+    }
+    Ok(hashes)
+}
+
+/// The numbers of the pages of an object from the one before which `ordinal` others lie.
+fn numbers_from(index: &Index, ordinal: u64) -> impl Iterator<Item = PageNumber> {
+    let mut skip = ordinal;
+    let runs = index.entries().iter().flat_map(|entry| &entry.runs);
+    runs.flat_map(move |run| {
+        let skipped = u32::try_from(skip).unwrap_or(u32::MAX).min(run.count());
+        skip -= u64::from(skipped);
+        let begin = run.first().get() + skipped;
+        (begin..=run.last().get()).filter_map(PageNumber::new)
+    })
+}
+
+/// Splits blocks into ranges that are read at once.
+fn ranges(blocks: &[Block]) -> Vec<Range<usize>> {
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for (number, block) in blocks.iter().enumerate() {
+        match ranges.last_mut() {
+            Some(range) if block.end() - blocks[range.start].offset <= RANGE_BYTES_MAX => {
+                range.end = number + 1;
+            }
+            _ => ranges.push(number..number + 1),
+        }
+    }
+    ranges
+}

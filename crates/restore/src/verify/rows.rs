@@ -1,0 +1,80 @@
+//! The hash of each page as of some entry, in a file without a name, and what they add up to.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use ebbtide_replica::{Digest, PageHash};
+use ebbtide_wal::PageNumber;
+
+use crate::error::{Error, Result};
+
+/// How many rows are read at once.
+const CHUNK_ROWS: usize = 65_536;
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Rows {
+    file: File,
+    rows: u32,
+    digest: Digest,
+}
+
+impl Rows {
+    /// A table of an empty database.
+    pub(super) fn new() -> Result<Rows> {
+        let file = tempfile::tempfile().map_err(fail)?;
+        Ok(Rows { file, rows: 0, digest: Digest::EMPTY })
+    }
+
+    /// What all rows add up to.
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Gives consecutive pages new hashes.
+    pub(super) fn set(&mut self, first: PageNumber, hashes: &[PageHash]) -> Result<()> {
+        for (index, hashes) in hashes.chunks(CHUNK_ROWS).enumerate() {
+            let row = first.get() - 1 + u32::try_from(index * CHUNK_ROWS).unwrap_or(u32::MAX);
+            self.remove(row, hashes.len())?;
+            let bytes: Vec<u8> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            self.file.write_all_at(&bytes, offset(row)).map_err(fail)?;
+            self.digest = hashes.iter().copied().fold(self.digest, Digest::toggle);
+            let end = u32::try_from(hashes.len()).unwrap_or(u32::MAX).saturating_add(row);
+            self.rows = self.rows.max(end);
+        }
+        Ok(())
+    }
+
+    /// Makes the table have `rows` rows; those of pages that are not there any more are forgotten.
+    pub(super) fn resize(&mut self, rows: u32) -> Result<()> {
+        let mut row = rows;
+        while row < self.rows {
+            let count = (self.rows - row).min(u32::try_from(CHUNK_ROWS).unwrap_or(u32::MAX));
+            self.remove(row, count as usize)?;
+            row += count;
+        }
+        self.file.set_len(offset(rows)).map_err(fail)?;
+        self.rows = rows;
+        Ok(())
+    }
+
+    /// Takes rows out of the digest. They are to be overwritten or cut off.
+    fn remove(&mut self, row: u32, count: usize) -> Result<()> {
+        let there = (self.rows.saturating_sub(row) as usize).min(count);
+        let mut bytes = vec![0; there * PageHash::SIZE];
+        self.file.read_exact_at(&mut bytes, offset(row)).map_err(fail)?;
+        let hashes = bytes.as_chunks().0.iter().map(|&bytes| PageHash::from_bytes(bytes));
+        self.digest = hashes.fold(self.digest, Digest::toggle);
+        Ok(())
+    }
+}
+
+fn offset(row: u32) -> u64 {
+    u64::from(row) * PageHash::SIZE as u64
+}
+
+fn fail(error: io::Error) -> Error {
+    Error::io("use a temporary file in", Path::new(&std::env::temp_dir()))(error)
+}

@@ -1,0 +1,351 @@
+//! Writes replicas by hand and remembers every state.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
+use ebbtide_replica::store::{MemoryStore, Store};
+use ebbtide_replica::{
+    Chain, Claim, Digest, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp,
+    Txid, page_hash,
+};
+use ebbtide_restore::{LocalState, Options, Progress, Report, Result, Target, restore};
+use ebbtide_wal::{PageNumber, PageSize};
+
+pub(crate) const SECOND: i64 = 1_000_000;
+
+/// When the first entry of each replica is made.
+pub(crate) const START: i64 = 1_795_253_400 * SECOND;
+
+/// A state that the database was in.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) txid: Txid,
+    pub(crate) time: Timestamp,
+    pub(crate) kind: EntryKind,
+    /// Page 1 is the first.
+    pub(crate) pages: Vec<Vec<u8>>,
+    pub(crate) chain: Chain,
+    pub(crate) digest: Digest,
+}
+
+impl State {
+    pub(crate) fn image(&self) -> Vec<u8> {
+        self.pages.concat()
+    }
+}
+
+/// A replica in the making.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    pub(crate) store: MemoryStore,
+    pub(crate) manifest: Manifest,
+    /// After each entry, from txid 1 on.
+    pub(crate) states: Vec<State>,
+    pub(crate) micros: i64,
+    segment: Option<Segment>,
+}
+
+struct Segment {
+    first: Txid,
+    writer: Writer,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Segment({})", self.first)
+    }
+}
+
+pub(crate) fn txid(number: u64) -> Txid {
+    Txid::new(number).unwrap()
+}
+
+pub(crate) fn micros(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros).unwrap()
+}
+
+fn page(index: usize) -> PageNumber {
+    PageNumber::new(u32::try_from(index).unwrap() + 1).unwrap()
+}
+
+/// How an entry carries the pages that it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carry {
+    Changes,
+    All,
+    InSnapshot,
+}
+
+impl Builder {
+    /// A replica of which there is only the manifest.
+    pub(crate) async fn new(page_size: u32) -> Builder {
+        let manifest = Manifest {
+            replica: ReplicaId::from_bytes([0x5a; 16]),
+            page_size: PageSize::new(page_size).unwrap(),
+            created: micros(START),
+            created_by: "a test".to_owned(),
+        };
+        let store = MemoryStore::default();
+        store.put(&Key::Manifest, manifest.to_json().into()).await.unwrap();
+        Builder { store, manifest, states: Vec::new(), micros: START, segment: None }
+    }
+
+    /// A replica as `replicate` begins it: a claim, a snapshot, a rebase that points to it.
+    pub(crate) async fn started(page_size: u32, pages: usize) -> Builder {
+        let mut builder = Builder::new(page_size).await;
+        builder.claim();
+        builder.cut().await;
+        let pages = (0..pages).map(|index| builder.page_of(index as u64)).collect();
+        builder.enter(EntryKind::Rebase, pages, Carry::InSnapshot, b"");
+        builder.snapshot().await;
+        builder.cut().await;
+        builder
+    }
+
+    pub(crate) fn page_of(&self, seed: u64) -> Vec<u8> {
+        let mut image = vec![0; self.manifest.page_size.bytes()];
+        let noise = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+        // Half of a page compresses.
+        let (noisy, _) = image.split_at_mut(self.manifest.page_size.bytes() / 2);
+        for (index, chunk) in noisy.chunks_exact_mut(8).enumerate() {
+            chunk.copy_from_slice(&noise);
+            chunk[index % 8] ^= u8::try_from(index % 251).unwrap();
+        }
+        image
+    }
+
+    pub(crate) fn next_txid(&self) -> Txid {
+        txid(self.states.len() as u64 + 1)
+    }
+
+    pub(crate) fn last(&self) -> &State {
+        self.states.last().unwrap()
+    }
+
+    fn pages(&self) -> Vec<Vec<u8>> {
+        self.states.last().map_or_else(Vec::new, |state| state.pages.clone())
+    }
+
+    fn chain(&self) -> Chain {
+        self.states
+            .last()
+            .map_or_else(|| Chain::genesis(self.manifest.replica), |state| state.chain)
+    }
+
+    fn digest_of(pages: &[Vec<u8>]) -> Digest {
+        pages
+            .iter()
+            .enumerate()
+            .map(|(index, image)| page_hash(page(index), image))
+            .collect::<Vec<PageHash>>()
+            .into_iter()
+            .collect()
+    }
+
+    /// Adds an entry after which the database has these pages.
+    pub(crate) fn enter(
+        &mut self,
+        kind: EntryKind,
+        pages: Vec<Vec<u8>>,
+        carry: Carry,
+        detail: &[u8],
+    ) {
+        let (before, entry, chain) = (self.pages(), self.next_txid(), self.chain());
+        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
+        let segment = self.segment.get_or_insert_with(|| {
+            let contents = Contents::Segment { first: entry, chain };
+            Segment { first: entry, writer: Writer::new(Header { replica, page_size, contents }) }
+        });
+        let flags = match carry {
+            Carry::Changes => EntryFlags::NONE,
+            Carry::All => EntryFlags::COMPLETE,
+            Carry::InSnapshot => EntryFlags::IN_SNAPSHOT,
+        };
+        let time = micros(self.micros);
+        let database_pages = u32::try_from(pages.len()).unwrap();
+        let start =
+            EntryStart { txid: entry, kind, flags, time, database_pages, detail: detail.to_vec() };
+        segment.writer.begin_entry(start).unwrap();
+        for (index, image) in pages.iter().enumerate() {
+            let changed = before.get(index) != Some(image);
+            if carry == Carry::All || (carry == Carry::Changes && changed) {
+                segment.writer.page(page(index), image).unwrap();
+            }
+        }
+        let digest = Builder::digest_of(&pages);
+        segment.writer.end_entry(digest).unwrap();
+        let chain = segment.writer.chain().unwrap();
+        self.states.push(State { txid: entry, time, kind, pages, chain, digest });
+    }
+
+    /// Adds a commit that sets pages, counted from 0, and then the size of the database.
+    pub(crate) fn commit(&mut self, changes: &[(usize, u64)], size: usize) {
+        let mut pages = self.pages();
+        let seed = |index: usize, seed: u64| (index as u64) << 40 | seed << 8 | 7;
+        while pages.len() < size {
+            pages.push(self.page_of(seed(pages.len(), self.states.len() as u64)));
+        }
+        pages.truncate(size);
+        for &(index, value) in changes {
+            if let Some(page) = pages.get_mut(index) {
+                *page = self.page_of(seed(index, value));
+            }
+        }
+        self.enter(EntryKind::Commit, pages, Carry::Changes, b"");
+    }
+
+    pub(crate) fn claim(&mut self) {
+        let claim = Claim {
+            host: "h".to_owned(),
+            pid: 1,
+            session: self.states.len().to_string(),
+            version: "0".to_owned(),
+            time: micros(self.micros),
+        };
+        let (pages, detail) = (self.pages(), claim.to_detail().unwrap());
+        self.enter(EntryKind::Claim, pages, Carry::Changes, &detail);
+    }
+
+    /// Lets time pass.
+    pub(crate) fn wait(&mut self, micros: i64) {
+        self.micros += micros;
+    }
+
+    /// Puts the entries since the last cut as a segment.
+    pub(crate) async fn cut(&mut self) {
+        if let Some(Segment { first, writer }) = self.segment.take() {
+            let finished = writer.finish().unwrap();
+            self.store.put(&Key::Log(first), finished.tail.into()).await.unwrap();
+        }
+    }
+
+    /// Puts a snapshot of the state after the last entry.
+    pub(crate) async fn snapshot(&mut self) {
+        let state = self.last().clone();
+        let body = self.snapshot_of(&state);
+        // The same state may have been put before.
+        if self.store.size(&Key::Snapshot(state.txid)).await.unwrap().is_none() {
+            self.store.put(&Key::Snapshot(state.txid), body).await.unwrap();
+        }
+    }
+
+    /// A snapshot of `state`.
+    pub(crate) fn snapshot_of(&self, state: &State) -> Bytes {
+        let contents = Contents::Snapshot { txid: state.txid };
+        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
+        let mut writer = Writer::new(Header { replica, page_size, contents });
+        let start = EntryStart {
+            txid: state.txid,
+            kind: EntryKind::Image,
+            flags: EntryFlags::COMPLETE,
+            time: state.time,
+            database_pages: u32::try_from(state.pages.len()).unwrap(),
+            detail: Vec::new(),
+        };
+        writer.begin_entry(start).unwrap();
+        for (index, image) in state.pages.iter().enumerate() {
+            writer.page(page(index), image).unwrap();
+        }
+        writer.end_entry(state.digest).unwrap();
+        writer.finish_at(state.chain).unwrap().tail.into()
+    }
+
+    /// Merges the entries from `first` to `last`, all of them commits, into a pack.
+    pub(crate) async fn pack(&self, first: u64, last: u64) {
+        let contents = Contents::Pack { first: txid(first), chain: self.state(first - 1).chain };
+        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
+        let mut writer = Writer::new(Header { replica, page_size, contents });
+        for number in first..=last {
+            let (before, state) = (self.state(number - 1), self.state(number));
+            let start = EntryStart {
+                txid: state.txid,
+                kind: state.kind,
+                flags: EntryFlags::NONE,
+                time: state.time,
+                database_pages: u32::try_from(state.pages.len()).unwrap(),
+                detail: Vec::new(),
+            };
+            writer.begin_entry(start).unwrap();
+            for (index, image) in state.pages.iter().enumerate() {
+                if before.pages.get(index) != Some(image) {
+                    writer.page(page(index), image).unwrap();
+                }
+            }
+            writer.end_entry(state.digest).unwrap();
+        }
+        assert_eq!(writer.chain().unwrap(), self.state(last).chain);
+        let key = Key::Pack { first: txid(first), last: txid(last) };
+        self.store.put(&key, writer.finish().unwrap().tail.into()).await.unwrap();
+    }
+
+    pub(crate) fn state(&self, number: u64) -> &State {
+        &self.states[usize::try_from(number).unwrap() - 1]
+    }
+
+    /// All objects but the manifest.
+    pub(crate) async fn objects(&self) -> Vec<Key> {
+        let listing = ebbtide_replica::catalog::list(&self.store).await.unwrap();
+        listing.objects().map(|object| object.key).collect()
+    }
+
+    pub(crate) async fn body(&self, key: Key) -> Vec<u8> {
+        self.store.get(&key, u64::MAX).await.unwrap().to_vec()
+    }
+
+    /// Another body under the name of an object.
+    pub(crate) async fn replace(&self, key: Key, body: Vec<u8>) {
+        self.store.delete(&key).await.unwrap();
+        self.store.put(&key, body.into()).await.unwrap();
+    }
+}
+
+/// A store that leaves everything in the one it was made from as it is.
+pub(crate) async fn copy(store: &MemoryStore) -> MemoryStore {
+    let to = MemoryStore::default();
+    let listing = ebbtide_replica::catalog::list(store).await.unwrap();
+    for key in listing.objects().map(|object| object.key).chain([Key::Manifest]) {
+        to.put(&key, store.get(&key, u64::MAX).await.unwrap()).await.unwrap();
+    }
+    to
+}
+
+pub(crate) fn options(target: Target, output: &Path) -> Options {
+    Options {
+        target,
+        output: output.to_path_buf(),
+        force: false,
+        state: None,
+        check: None,
+        now: micros(START + 1_000_000 * SECOND),
+    }
+}
+
+pub(crate) fn with_state(options: Options) -> Options {
+    let folder = ebbtide_replica::state::state_folder(&options.output);
+    Options { state: Some(LocalState { folder, location: "memory".to_owned() }), ..options }
+}
+
+pub(crate) async fn restore_with(store: &MemoryStore, options: &Options) -> Result<Report> {
+    restore(Arc::new(store.clone()), options, &Arc::new(Progress::default())).await
+}
+
+/// Restores into a folder of its own. The bytes, if it succeeded; and then nothing else may be in the folder.
+pub(crate) async fn restored(store: &MemoryStore, target: Target) -> Result<(Vec<u8>, Report)> {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.db");
+    let result = restore_with(store, &options(target, &output)).await;
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    match result {
+        Ok(report) => {
+            assert_eq!(left, ["out.db"]);
+            Ok((std::fs::read(&output).unwrap(), report))
+        }
+        Err(error) => {
+            assert!(left.is_empty(), "{left:?} after {error}");
+            Err(error)
+        }
+    }
+}

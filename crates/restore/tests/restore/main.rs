@@ -1,0 +1,16 @@
+//! Restores from replicas that are written by hand, against the states they were written from.
+
+#[cfg(test)]
+mod builder;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod exact;
+#[cfg(test)]
+mod leave;
+#[cfg(test)]
+mod targets;
+#[cfg(test)]
+mod times;
+#[cfg(test)]
+mod verify;

@@ -1,0 +1,148 @@
+//! The state at a time is the one after the last entry at or before it.
+
+use ebbtide_replica::EntryKind;
+use ebbtide_replica::store::Store as _;
+use ebbtide_restore::{Error, Nothing, Notice, Options, Target};
+use proptest::prelude::*;
+
+use crate::builder::{
+    Builder, Carry, SECOND, START, micros, options, restore_with, restored, txid,
+};
+use crate::exact::{build, steps};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Around every boundary, with many entries of one time. Catches a search that stops at the first of them, or at the
+    /// end of the wrong object.
+    #[test]
+    fn every_time_chooses_the_last_entry_at_or_before_it(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let builder = build(512, &steps).await;
+            let mut times: Vec<i64> = builder.states.iter().map(|state| state.time.as_micros()).collect();
+            times.dedup();
+            for time in times.into_iter().flat_map(|time| [time - 1, time, time + 1]) {
+                let expected = builder.states.iter().rev().find(|state| state.time.as_micros() <= time);
+                let result = restored(&builder.store, Target::Time(micros(time))).await;
+                match expected.filter(|state| state.txid > txid(1)) {
+                    None => assert!(matches!(result, Err(Error::Nothing(Nothing::Before { .. })))),
+                    Some(state) => {
+                        let (image, report) = result.unwrap();
+                        assert_eq!(report.outline.point.txid, state.txid, "at {time}");
+                        assert!(image == state.image());
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_time_before_everything_names_the_first_state() {
+    let builder = Builder::started(512, 2).await;
+    let error = restored(&builder.store, Target::Time(micros(START - 1))).await.unwrap_err();
+    let Error::Nothing(Nothing::Before { first: Some((first, time)) }) = &error else {
+        panic!("{error}")
+    };
+    assert_eq!((*first, *time), (txid(2), micros(START)));
+    assert!(error.to_string().contains("0000000000000002"), "{error}");
+}
+
+#[tokio::test]
+async fn the_future_is_the_newest_state_and_says_so() {
+    let mut builder = Builder::started(512, 2).await;
+    builder.wait(SECOND);
+    builder.commit(&[(0, 5)], 2);
+    builder.cut().await;
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = micros(START + 10 * SECOND);
+    for (now, notices) in [
+        (START + 9 * SECOND, vec![Notice::Future { wanted, newest: micros(START + SECOND) }]),
+        (START + 11 * SECOND, vec![]),
+    ] {
+        let output = folder.path().join(now.to_string());
+        let options = Options { now: micros(now), ..options(Target::Time(wanted), &output) };
+        let report = restore_with(&builder.store, &options).await.unwrap();
+        assert_eq!(report.outline.point.txid, txid(3));
+        assert_eq!(report.outline.notices, notices);
+    }
+}
+
+/// Nobody knows what the database was while nothing followed it: the state before is given, and the gap is named.
+#[tokio::test]
+async fn a_time_in_a_gap_names_the_gap() {
+    let mut builder = Builder::started(512, 2).await;
+    builder.wait(10 * SECOND);
+    builder.commit(&[(0, 5)], 2);
+    builder.cut().await;
+    builder.wait(90 * SECOND);
+    builder.claim();
+    builder.cut().await;
+    builder.wait(SECOND);
+    let since = micros(START + 20 * SECOND);
+    let pages = vec![builder.page_of(90), builder.page_of(91)];
+    let detail = format!("{{\"since\":\"{since}\",\"why\":\"away\"}}");
+    builder.enter(EntryKind::Rebase, pages, Carry::Changes, detail.as_bytes());
+    builder.cut().await;
+    let until = micros(START + 101 * SECOND);
+    let gap = |wanted, before| Notice::Gap { wanted, since, before, after: txid(5), until };
+    for (second, before, in_gap) in [
+        (10, 3, false),
+        (19, 3, false),
+        (20, 3, true),
+        (99, 3, true),
+        (100, 4, true),
+        (101, 5, false),
+    ] {
+        let wanted = micros(START + second * SECOND);
+        let (_, report) = restored(&builder.store, Target::Time(wanted)).await.unwrap();
+        assert_eq!(report.outline.point.txid, txid(before), "after {second} s");
+        let expected: Vec<Notice> = in_gap.then(|| gap(wanted, txid(before))).into_iter().collect();
+        assert_eq!(report.outline.notices, expected, "after {second} s");
+    }
+}
+
+/// Retention keeps the log for a while and single snapshots for longer.
+#[tokio::test]
+async fn where_only_snapshots_are_kept_the_last_one_before_is_given() {
+    let mut builder = Builder::started(512, 2).await;
+    for number in 0..10 {
+        builder.wait(10 * SECOND);
+        builder.commit(&[(0, number)], 2);
+        if number % 3 == 0 {
+            builder.snapshot().await;
+        }
+        builder.cut().await;
+    }
+    // Snapshots are 2, 3, 6, 9, 12; the log is kept from 8 on, which is before the first snapshot in it.
+    for gone in 1..8 {
+        builder.store.delete(&ebbtide_replica::Key::Log(txid(gone))).await.unwrap();
+    }
+    builder.store.delete(&ebbtide_replica::Key::Snapshot(txid(2))).await.unwrap();
+    let at = |number: u64, later: i64| micros(builder.state(number).time.as_micros() + later);
+    for (time, expected, thinned) in [
+        (at(3, 0), 3, true),
+        (at(5, 1), 3, true),
+        (at(6, 5), 6, true),
+        (at(8, 0), 6, true),
+        (at(9, -1), 6, true),
+        (at(9, 0), 9, false),
+        (at(11, 3), 11, false),
+    ] {
+        let (image, report) = restored(&builder.store, Target::Time(time)).await.unwrap();
+        assert_eq!(report.outline.point.txid, txid(expected), "at {time}");
+        assert!(image == builder.state(expected).image());
+        let notices = &report.outline.notices;
+        let is_thinned = notices.iter().any(|notice| matches!(notice, Notice::Thinned { .. }));
+        assert_eq!(is_thinned, thinned, "at {time}: {notices:?}");
+    }
+    let error = restored(&builder.store, Target::Time(at(3, -1))).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Nothing(Nothing::Before { first: Some((first, _)) }) if first == txid(3))
+    );
+    let error = restored(&builder.store, Target::Txid(txid(8))).await.unwrap_err();
+    let Error::Nothing(Nothing::Kept { nearest, .. }) = error else { panic!("{error}") };
+    assert_eq!(nearest.before.map(|(txid, _)| txid), Some(txid(6)));
+    assert_eq!(nearest.after.map(|(txid, _)| txid), Some(txid(9)));
+}
