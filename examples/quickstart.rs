@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-const COMMITS: usize = 40;
+const COMMITS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(110);
 
 fn main() -> Result<()> {
@@ -91,7 +91,8 @@ async fn demonstrate() -> Result<()> {
     following.await??;
 
     let at = COMMITS / 2;
-    let moment = commits[at - 1] + (commits[at] - commits[at - 1]) / 2;
+    let (before, after) = (commits[at as usize - 1], commits[at as usize]);
+    let moment = before + (after - before) / 2;
     let moment = Timestamp::from_micros(moment).ok_or("the clock is out of range")?;
     println!("\n4. restoring to {moment}, between commits {at} and {}", at + 1);
     let restored = folder.join("restored.db");
@@ -124,9 +125,10 @@ async fn watch_lag(
     let base = durable(status).ok_or("nothing is durable")?;
     let mut commits: Vec<i64> = Vec::new();
     let mut lags: Vec<i64> = Vec::new();
-    while lags.len() < COMMITS {
+    let all = COMMITS as usize;
+    while lags.len() < all {
         tokio::select! {
-            line = lines.recv(), if commits.len() < COMMITS => {
+            line = lines.recv(), if commits.len() < all => {
                 commits.push(line.ok_or("the application ended early")?.parse()?);
             }
             () = tokio::time::sleep(Duration::from_millis(1)) => {}
@@ -147,7 +149,7 @@ async fn watch_lag(
     }
     let mut sorted = lags;
     sorted.sort_unstable();
-    let (median, most) = (millis(sorted[COMMITS / 2]), millis(sorted[COMMITS - 1]));
+    let (median, most) = (millis(sorted[all / 2]), millis(sorted[all - 1]));
     println!("   from commit to durable: median {median:.1} ms, at most {most:.1} ms");
     Ok(commits)
 }
@@ -163,12 +165,11 @@ async fn restore_to(location: &Location, target: Target, output: &Path) -> Resul
 }
 
 /// The table has the rows up to `last`, each with its own text, and nothing else.
-fn check_rows(path: &Path, last: usize) -> Result<()> {
+fn check_rows(path: &Path, last: u32) -> Result<()> {
     let database = Connection::open(path)?;
     let mut query = database.prepare("SELECT id, text FROM notes ORDER BY id")?;
-    let rows =
-        query.query_map([], |row| Ok((row.get::<_, usize>(0)?, row.get::<_, String>(1)?)))?;
-    let rows: Vec<(usize, String)> = rows.collect::<rusqlite::Result<_>>()?;
+    let rows = query.query_map([], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?)))?;
+    let rows: Vec<(u32, String)> = rows.collect::<rusqlite::Result<_>>()?;
     let expected: Vec<_> = (1..=last).map(|id| (id, format!("note {id}"))).collect();
     if rows == expected { Ok(()) } else { Err(format!("the rows differ: {rows:?}").into()) }
 }

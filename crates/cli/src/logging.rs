@@ -9,7 +9,7 @@ use crate::args::{LogFormat, Logging};
 /// Begins to log. A filter that cannot be read is reported and replaced by the default.
 pub fn init(logging: &Logging) {
     // The SDK's own lines are of interest only to whoever asks for them.
-    let quiet = "aws_config=warn,aws_smithy_runtime=warn,aws_sdk_s3=warn,hyper=warn,notify=warn";
+    let quiet = "aws_config=error,aws_smithy_runtime=error,aws_sdk_s3=error,aws_runtime=error,hyper=warn,notify=warn";
     let filter = EnvFilter::try_new(format!("{quiet},{}", logging.log));
     let (filter, bad) = match filter {
         Ok(filter) => (filter, None),

@@ -92,6 +92,7 @@ impl Founder {
         let detail = owner.claim(tip.time).to_detail().map_err(Error::from)?;
         let claim = entry(tip, EntryKind::Claim, EntryFlags::NONE, 0, detail);
         let tip = put_entry(&to, replica, page_size, tip, claim, Digest::EMPTY).await?;
+        sweep(&*to.store).await;
         let moment = Moment {
             replica,
             page_size,
@@ -128,6 +129,15 @@ impl Founder {
             })
             .map_err(Error::from)?;
         Ok(Shipper::new(to.store, to.outage, state, options, local.database))
+    }
+}
+
+/// Removes what uploads of ours left behind that were cut off. The claim has stopped whoever else may have had one.
+async fn sweep(store: &dyn Store) {
+    match store.sweep().await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "removed what unfinished uploads left behind"),
+        Err(error) => tracing::warn!(%error, "cannot remove what unfinished uploads left behind"),
     }
 }
 
@@ -256,6 +266,7 @@ impl Shipper {
         self.append_entry(start, |_: &mut EachPage<'_, Error>| Ok(()))?;
         self.flush()?;
         self.landed().await?;
+        sweep(&*self.store).await;
         Ok(())
     }
 }

@@ -1,12 +1,108 @@
 //! `ebbtide verify`.
 
-use crate::args::Verify;
-use crate::exit::{Failure, Outcome};
+use std::sync::Arc;
+
+use ebbtide_replica::Timestamp;
+use ebbtide_replica::store::Store;
+use ebbtide_restore::{Options, Progress, Severity, Target, Verification, restore, verify};
+use serde_json::json;
+
+use super::failure;
+use crate::args::{Integrity, Verify};
+use crate::exit::{Code, Failure, Outcome};
+use crate::source::Source;
+use crate::{clock, integrity, terminal};
 
 /// Runs the command.
 ///
 /// # Errors
-/// When something is damaged.
-pub(crate) async fn run(_args: Verify) -> Result<Outcome, Failure> {
-    Ok(Outcome::Done)
+/// When something is damaged or missing, with exit code 4.
+pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
+    let source = Source::find(&args.source, &args.config)?;
+    let store = source.open().await?;
+    let progress = Arc::new(Progress::default());
+    let bar = terminal::bar("verify", 0, args.json).with_style(terminal::objects());
+    let counts = || {
+        let counts = progress.counts();
+        (counts.objects_done, counts.objects_total)
+    };
+    let proving = verify(Arc::clone(&store), &progress);
+    let verification = terminal::watch(&bar, counts, proving).await.map_err(failure)?;
+    let restored = match args.restore && verification.is_sound() {
+        true => Some(try_restore(store, &args, clock::now()).await?),
+        false => None,
+    };
+    print(&args, &verification, restored.as_deref());
+    if verification.is_sound() {
+        return Ok(Outcome::Done);
+    }
+    let damage = verification.findings.iter().filter(|found| found.severity == Severity::Damage);
+    let why = format!("{} of the replica's objects cannot be relied on", damage.count());
+    Err(Failure::new(Code::Damaged, why))
+}
+
+/// Restores the newest state into a folder that is removed afterwards, and checks it with SQLite; what was restored.
+async fn try_restore(
+    store: Arc<dyn Store>,
+    args: &Verify,
+    now: Timestamp,
+) -> Result<String, Failure> {
+    let folder = tempfile::tempdir().map_err(|error| Failure::new(Code::Failed, error))?;
+    let output = folder.path().join("verify.db");
+    let check = integrity::check_of(Integrity::Full);
+    let options = Options { target: Target::Latest, output, force: false, state: None, check, now };
+    let progress = Arc::new(Progress::default());
+    let bar = terminal::bar("restore", 0, args.json);
+    let counts = || {
+        let counts = progress.counts();
+        (counts.pages_done, counts.pages_total)
+    };
+    let restoring = restore(store, &options, &progress);
+    let report = terminal::watch(&bar, counts, restoring).await.map_err(failure)?;
+    Ok(report.outline.point.txid.to_string())
+}
+
+fn print(args: &Verify, verification: &Verification, restored: Option<&str>) {
+    if args.json {
+        println!(
+            "{}",
+            json!({
+                "sound": verification.is_sound(),
+                "verification": verification,
+                "restored": restored,
+            })
+        );
+        return;
+    }
+    for finding in &verification.findings {
+        let severity = match finding.severity {
+            Severity::Note => "note",
+            Severity::Damage => "DAMAGE",
+        };
+        println!("{severity}: {finding}");
+    }
+    let counts = &verification.counts;
+    println!(
+        "replica {} in {}: {} segments, {} packs, {} deltas, {} snapshots, {}",
+        verification.replica,
+        verification.place,
+        counts.segments,
+        counts.packs,
+        counts.deltas,
+        counts.snapshots,
+        terminal::bytes(counts.bytes)
+    );
+    println!(
+        "proved {} pages and {} of {} entries; {} gaps",
+        counts.pages, counts.digests, counts.entries, counts.gaps
+    );
+    if let (Some([_, last]), Some(first)) = (&verification.history, verification.first_restorable) {
+        println!("can be restored: txid {first} to {} of {}", last.txid, last.time);
+    }
+    if let Some(txid) = restored {
+        println!("restored txid {txid} to a temporary file; SQLite's integrity_check says ok");
+    }
+    if verification.is_sound() {
+        println!("sound");
+    }
 }

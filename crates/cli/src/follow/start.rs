@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ebbtide_replica::state::{FileIdentity, State, WalPosition, state_folder};
@@ -18,9 +19,13 @@ use super::snapshots::{Snapshots, newest};
 use super::{Job, Phase};
 use crate::clock::now_micros;
 use crate::config::defaults;
+use crate::terminal;
 
 /// How often the log is looked at while the store keeps us waiting, so that commits get their times.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// A first snapshot of fewer bytes is done before a bar could be read.
+const BAR_BYTES_MIN: u64 = 64 << 20;
 
 /// How long to wait before the store is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -166,16 +171,29 @@ async fn found(
         wal: wal_position(image.position()),
     };
     let options = ebbtide_shipper::Options { puts: job.database.puts };
-    let pages =
-        move |each: &mut ebbtide_shipper::EachPage<'_, FollowError>| image.for_each_page(each);
+    let done = Arc::new(AtomicU64::new(0));
+    let bytes = u64::from(image.database_pages()) * image.page_size().offset();
+    let bar = terminal::bar("snapshot", image.database_pages().into(), bytes < BAR_BYTES_MIN);
+    let counted = Arc::clone(&done);
+    let pages = move |each: &mut ebbtide_shipper::EachPage<'_, FollowError>| {
+        image.for_each_page(|page, image| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            each(page, image)
+        })
+    };
     let founding = founder.found(&job.shared.owner, beginning, &options, pages);
     tokio::pin!(founding);
-    loop {
+    let founded = loop {
         tokio::select! {
-            founded = &mut founding => return founded,
-            () = tokio::time::sleep(LOOK) => { follower.observe(now_micros())?; }
+            founded = &mut founding => break founded,
+            () = tokio::time::sleep(LOOK) => {
+                follower.observe(now_micros())?;
+                bar.set_position(done.load(Ordering::Relaxed));
+            }
         }
-    }
+    };
+    bar.finish_and_clear();
+    founded
 }
 
 /// The local state is that of the replica's last entry. If the log proves that nothing is missing, that is all; else the

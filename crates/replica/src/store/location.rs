@@ -14,6 +14,7 @@ use url::{Host, Url, form_urlencoded};
 use super::api::Store;
 use super::error::StoreError;
 use super::folder::FolderStore;
+#[cfg(feature = "s3")]
 use super::s3::S3Store;
 
 /// Where a replica is.
@@ -60,7 +61,13 @@ impl Location {
     /// does not ask the bucket anything; for a folder nothing is created.
     pub async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         match self {
+            #[cfg(feature = "s3")]
             Location::S3(location) => Ok(Arc::new(S3Store::open(location).await?)),
+            #[cfg(not(feature = "s3"))]
+            Location::S3(_) => {
+                let why = "this ebbtide was built without S3";
+                Err(StoreError::new(super::ErrorKind::Invalid, format!("open {self}"), why))
+            }
             Location::Folder(path) => Ok(Arc::new(FolderStore::new(path)?)),
         }
     }

@@ -20,6 +20,7 @@ mod location;
 mod memory;
 mod probe;
 pub mod retry;
+#[cfg(feature = "s3")]
 mod s3;
 
 pub use api::{LIST_MAX, Object, Store, Upload};
@@ -28,4 +29,5 @@ pub use folder::FolderStore;
 pub use location::{Location, LocationError, S3Location};
 pub use memory::MemoryStore;
 pub use probe::Conditional;
+#[cfg(feature = "s3")]
 pub use s3::{Credentials, S3Store};
