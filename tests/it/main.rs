@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bystander;
+mod commands;
+mod downtime;
 mod exact;
+mod s3;
 mod support;
 mod tidy;

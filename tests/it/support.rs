@@ -41,8 +41,27 @@ impl Sidecar {
 
     /// Starts it.
     pub(crate) fn spawn(database: &Path, replica: &str) -> Sidecar {
+        Sidecar::spawn_in(database, replica, &[])
+    }
+
+    /// Starts it with these variables, and waits until it follows the database.
+    pub(crate) fn start_in(database: &Path, replica: &str, variables: &[(&str, &str)]) -> Sidecar {
+        let sidecar = Sidecar::spawn_in(database, replica, variables);
+        sidecar.0.line_with("following", PATIENCE);
+        sidecar
+    }
+
+    fn spawn_in(database: &Path, replica: &str, variables: &[(&str, &str)]) -> Sidecar {
         let args = ["replicate", "--log-format", "json", database.to_str().unwrap(), replica];
-        Sidecar(Process::start(&mut command(&args), Output::Stderr).unwrap())
+        let mut command = command(&args);
+        command.envs(variables.iter().copied());
+        Sidecar(Process::start(&mut command, Output::Stderr).unwrap())
+    }
+
+    /// Waits until it has ended by itself; its exit code and what it said.
+    pub(crate) fn end(mut self) -> (i32, String) {
+        let status = self.0.wait(PATIENCE).unwrap();
+        (status.code().unwrap(), self.0.lines_so_far().join("\n"))
     }
 
     /// Asks it to end, and waits; its exit code.

@@ -67,12 +67,12 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
         existing.companions.push(suffix);
     }
     if existing.database && !force {
-        let why = "it exists: choose another path, or force the restore, which moves it aside";
+        let why = "it exists: choose another path, or force the restore (--force), which moves it aside";
         return Err(Error::refused(target, why));
     }
     if let (Some(suffix), false) = (existing.companions.first(), force) {
         let why = "it was left behind by another database, and SQLite would take it for part of the \
-                   restored one: remove it, or force the restore, which moves it aside";
+                   restored one: remove it, or force the restore (--force), which moves it aside";
         return Err(Error::refused(&companion(target, suffix), why));
     }
     Ok(existing)

@@ -2,6 +2,7 @@
 
 pub mod contract;
 pub mod faulty;
+pub mod minio;
 pub mod oracle;
 pub mod process;
 mod random;

@@ -38,9 +38,9 @@ pub async fn rebuild_table(
         let is_base = matches!(object.key, Key::Snapshot(_));
         let entries = fetched.index.entries();
         let wanted = |txid: Txid| txid <= upto && (is_base || base.is_none_or(|base| txid > base));
-        let elsewhere = entries.iter().find(|entry| {
-            wanted(entry.txid) && entry.flags.contains(EntryFlags::IN_SNAPSHOT)
-        });
+        let elsewhere = entries
+            .iter()
+            .find(|entry| wanted(entry.txid) && entry.flags.contains(EntryFlags::IN_SNAPSHOT));
         if let Some(entry) = elsewhere {
             let why = format!("entry {} has its pages there", entry.txid);
             return Err(CatalogError::Missing { key: Key::Snapshot(entry.txid), why });
@@ -56,11 +56,7 @@ pub async fn rebuild_table(
 }
 
 /// The objects with the entries after `base` up to `upto`, in order.
-fn history(
-    listing: &Listing,
-    base: Option<Txid>,
-    upto: Txid,
-) -> Result<Vec<Object>, CatalogError> {
+fn history(listing: &Listing, base: Option<Txid>, upto: Txid) -> Result<Vec<Object>, CatalogError> {
     let mut objects = Vec::new();
     let mut wanted = upto;
     while base.is_none_or(|base| wanted > base) {

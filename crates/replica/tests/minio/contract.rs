@@ -4,8 +4,7 @@ use bytes::Bytes;
 use ebbtide_replica::store::{Credentials, ErrorKind, Location, S3Store, Store};
 use ebbtide_replica::{Folder, Key, Txid};
 use ebbtide_testkit::contract;
-
-use crate::server::MinIO;
+use ebbtide_testkit::minio::MinIO;
 
 const KEY: Key = Key::Log(Txid::FIRST);
 

@@ -7,5 +7,3 @@
 
 #[cfg(test)]
 mod contract;
-#[cfg(test)]
-mod server;
