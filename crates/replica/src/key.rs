@@ -171,7 +171,7 @@ mod tests {
 
     /// S21: a store may answer a listing with anything.
     #[test]
-    fn any_other_name_is_no_key() {
+    fn s21_any_other_name_is_no_key() {
         let good = "log/000000000000002a.seg";
         let many = format!("log/{}.seg", "0".repeat(1 << 20));
         for name in [

@@ -9,7 +9,7 @@ use crate::objects::{parse, read, samples, size, stored};
 const FLIPS: [u8; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 255];
 
 #[test]
-fn every_changed_byte_of_every_kind_of_object_is_reported() {
+fn s15_every_changed_byte_of_every_kind_of_object_is_reported() {
     for (name, mut object) in samples(size(512)) {
         let index = parse(&object).unwrap();
         let blocks = 128..usize::try_from(index.footer().index_offset).unwrap();
@@ -37,7 +37,7 @@ fn every_changed_byte_of_every_kind_of_object_is_reported() {
 }
 
 #[test]
-fn an_object_that_is_cut_off_anywhere_or_has_more_behind_it_is_reported() {
+fn s03_an_object_that_is_cut_off_anywhere_or_has_more_behind_it_is_reported() {
     for (name, object) in samples(size(512)) {
         for length in 0..object.len() {
             let error = read(&object[..length]).expect_err(name);
@@ -50,7 +50,7 @@ fn an_object_that_is_cut_off_anywhere_or_has_more_behind_it_is_reported() {
 }
 
 #[test]
-fn an_object_with_any_part_left_out_or_doubled_is_reported() {
+fn s15_an_object_with_any_part_left_out_or_doubled_is_reported() {
     let (name, object) = samples(size(512)).into_iter().next().unwrap();
     for length in [1, 16, 128, 512] {
         for at in 0..object.len() - length {
@@ -65,7 +65,7 @@ fn an_object_with_any_part_left_out_or_doubled_is_reported() {
 
 /// The parts of two sound objects do not make a third.
 #[test]
-fn the_end_of_one_object_does_not_fit_the_beginning_of_another() {
+fn s15_the_end_of_one_object_does_not_fit_the_beginning_of_another() {
     let objects = samples(size(512));
     for (name, object) in &objects {
         for (other_name, other) in objects.iter().filter(|(other, _)| other != name) {

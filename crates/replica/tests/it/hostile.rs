@@ -30,7 +30,7 @@ fn parse_offset(object: &[u8]) -> u64 {
 /// Whoever can renew the checksums still cannot change the history: the chain knows its entries, they know their pages,
 /// and the blocks tile the object.
 #[test]
-fn every_changed_byte_of_a_history_is_reported_even_with_the_checks_renewed() {
+fn s15_every_changed_byte_of_a_history_is_reported_even_with_the_checks_renewed() {
     for (name, object) in samples(size(512)).into_iter().take(2) {
         let index = usize::try_from(parse_offset(&object)).unwrap();
         for position in (0..header::CRC.offset).chain(index..object.len() - footer::SIZE) {
@@ -55,7 +55,7 @@ fn with_index(offset: usize, value: &[u8]) -> Error {
 }
 
 #[test]
-fn counts_that_the_index_has_no_room_for_are_refused_before_anything_is_allocated() {
+fn s20_counts_that_the_index_has_no_room_for_are_refused_before_anything_is_allocated() {
     for count in [counts::ENTRIES, counts::BLOCKS, counts::RUNS, counts::DETAILS] {
         for value in [0, 1000, u32::MAX / 8, u32::MAX] {
             let error = with_index(count.offset, &value.to_le_bytes());
@@ -65,7 +65,7 @@ fn counts_that_the_index_has_no_room_for_are_refused_before_anything_is_allocate
 }
 
 #[test]
-fn blocks_that_claim_to_grow_without_bound_are_refused() {
+fn s19_blocks_that_claim_to_grow_without_bound_are_refused() {
     let (_, object) = samples(size(512)).into_iter().next().unwrap();
     let entries = parse(&object).unwrap().entries().len();
     let block = counts::SIZE + entries * entry_row::SIZE;
@@ -80,7 +80,7 @@ fn blocks_that_claim_to_grow_without_bound_are_refused() {
 }
 
 #[test]
-fn pages_that_no_database_has_are_refused() {
+fn s20_pages_that_no_database_has_are_refused() {
     let (_, object) = samples(size(512)).into_iter().next().unwrap();
     let index = parse(&object).unwrap();
     let blocks = index.page_blocks().len() + index.hash_blocks().len();
