@@ -8,7 +8,7 @@
 use ebbtide_replica::EntryKind;
 use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::Image;
-use ebbtide_testkit::workload::Options;
+use ebbtide_testkit::workload::{Options, Synchronous};
 use ebbtide_testkit::writer::{self, Task, Writer};
 use ebbtide_testkit::{Random, for_each_seed};
 use ebbtide_wal::PageSize;
@@ -22,6 +22,8 @@ fn writer() {
 }
 
 const WRITER: &str = "exact::writer";
+
+const PAGES: PageSize = PageSize::new(4096).unwrap();
 
 #[test]
 fn every_transaction_of_a_random_application_is_restored_byte_for_byte() {
@@ -74,7 +76,8 @@ fn every_moment_restores_the_last_commit_at_or_before_it() {
     let task = Task {
         path: database.clone(),
         seed: 7,
-        options: Options::plain(PageSize::new(4096).unwrap()),
+        // Frames are written long before their commit is published, and only the one makes an event.
+        options: Options { synchronous: Synchronous::Full, ..Options::plain(PAGES) },
         commits_max: 60,
         commits_per_second: Some(20),
         images: true,

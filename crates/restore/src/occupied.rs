@@ -67,7 +67,8 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
         existing.companions.push(suffix);
     }
     if existing.database && !force {
-        let why = "it exists: choose another path, or force the restore (--force), which moves it aside";
+        let why =
+            "it exists: choose another path, or force the restore (--force), which moves it aside";
         return Err(Error::refused(target, why));
     }
     if let (Some(suffix), false) = (existing.companions.first(), force) {

@@ -46,7 +46,7 @@ impl Output {
         check_space(&folder, size, more)?;
         let temporary = create_temporary(&folder, &prefix)?;
         let file = temporary.as_file();
-        file.set_len(size).map_err(Error::io("set the size of", temporary.path()))?;
+        allocate(file, size).map_err(Error::io("make room for", temporary.path()))?;
         let file = Arc::new(file.try_clone().map_err(Error::io("open", temporary.path()))?);
         Ok(Output { target: target.to_path_buf(), folder, force, temporary, file })
     }
@@ -132,6 +132,21 @@ fn remove_abandoned(folder: &Path, prefix: &str) -> Result<()> {
         let abandoned = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
         if abandoned && fs::remove_file(&path).is_ok() {
             tracing::info!(path = %path.display(), "removed what an earlier restore left behind");
+        }
+    }
+    Ok(())
+}
+
+/// Gives the file its size and, where the file system can, its place on the disk: what is written then cannot fail for
+/// lack of room, and it costs less to write.
+fn allocate(file: &File, size: u64) -> io::Result<()> {
+    file.set_len(size)?;
+    #[cfg(target_os = "linux")]
+    if let (Ok(length), true) = (i64::try_from(size), size > 0) {
+        use nix::fcntl::{FallocateFlags, fallocate};
+        match fallocate(file, FallocateFlags::empty(), 0, length) {
+            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) | Ok(()) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ mod cache;
 mod nearest;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ebbtide_replica::catalog::{CatalogError, Fetched, list, read_index, read_manifest};
 use ebbtide_replica::store::{ErrorKind, Object, Store};
@@ -39,6 +40,8 @@ pub struct Survey {
     interest: Interest,
     cache: Cache,
     progress: Arc<Progress>,
+    /// The shortest time that the store took to answer.
+    latency: Duration,
     /// An object vanished while we looked: what was listed may be out of date.
     stale: bool,
     /// How often the objects were listed again because of that.
@@ -48,7 +51,12 @@ pub struct Survey {
 impl Survey {
     /// Reads what the replica is and the names of its objects.
     pub async fn new(store: Arc<dyn Store>, progress: Arc<Progress>) -> Result<Survey> {
-        let (manifest, listing) = futures::join!(read_manifest(&*store), list(&*store));
+        let begun = Instant::now();
+        let manifest = async {
+            let manifest = read_manifest(&*store).await;
+            (manifest, begun.elapsed())
+        };
+        let ((manifest, latency), listing) = futures::join!(manifest, list(&*store));
         let Some(manifest) = manifest? else {
             return Err(Error::Nothing(Nothing::Replica { place: store.describe() }));
         };
@@ -56,7 +64,8 @@ impl Survey {
         let txids = known.listing().snapshots.iter().filter_map(|object| first_of(object.key));
         let interest = Interest { txids: txids.collect(), time: None };
         let cache = Cache::default();
-        Ok(Survey { store, manifest, known, interest, cache, progress, stale: false, relisted: 0 })
+        let (stale, relisted) = (false, 0);
+        Ok(Survey { store, manifest, known, interest, cache, progress, latency, stale, relisted })
     }
 
     /// What the replica is.
@@ -75,6 +84,11 @@ impl Survey {
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// How long the store takes to answer, roughly.
+    pub(crate) fn latency(&self) -> Duration {
+        self.latency
     }
 
     /// Marks an object as unusable, so that the next plan does without it.

@@ -76,8 +76,12 @@ pub enum Action {
     Truncate,
 }
 
-/// After a barrier that could not get the lock, or a checkpoint that found a reader in its way, how long until the next.
+/// After a checkpoint that found a reader in its way, how long until the next.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// After a barrier that did not get the lock, or found a reader in its way, how long until the next. A saturating writer
+/// fills tens of megabytes meanwhile.
+const BARRIER_PAUSE: Duration = Duration::from_millis(100);
 
 /// Chooses the next action. Pure: the same situation always has the same answer.
 #[must_use]
@@ -101,11 +105,12 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
     if !(pressing || due && now.durable) {
         return Action::Wait;
     }
-    let rested = |since: Option<Duration>| since.is_none_or(|since| since >= PAUSE);
-    if pressing && rested(now.since_failed_barrier) && !now.imaging {
+    let rested =
+        |since: Option<Duration>, pause| since.is_none_or(|since: Duration| since >= pause);
+    if pressing && rested(now.since_failed_barrier, BARRIER_PAUSE) && !now.imaging {
         return Action::Barrier;
     }
-    if !rested(now.since_vain_checkpoint) {
+    if !rested(now.since_vain_checkpoint, PAUSE) {
         return Action::Wait;
     }
     if now.backfilled < now.held_frames.min(now.frames) {

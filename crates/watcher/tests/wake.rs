@@ -1,7 +1,5 @@
 //! That a write to a log wakes. Would catch events that are filed under another name than the one that is watched.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Arc, mpsc};

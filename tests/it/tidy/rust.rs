@@ -1,7 +1,7 @@
 //! Rust as text: enough of its lexical grammar to tell code from comments and strings, and tests from what ships.
 
 /// One file, with comments and the contents of strings blanked out.
-pub struct Source {
+pub(crate) struct Source {
     pub path: String,
     code: String,
     /// For each line, whether it is part of a test.
@@ -9,21 +9,21 @@ pub struct Source {
 }
 
 /// A function and how long it is.
-pub struct Function {
+pub(crate) struct Function {
     pub name: String,
     pub line: usize,
     pub lines: usize,
 }
 
 impl Source {
-    pub fn new(path: String, text: &str) -> Source {
+    pub(crate) fn new(path: String, text: &str) -> Source {
         let code = blanked(text);
         let tests = test_lines(&code);
         Source { path, code, tests }
     }
 
     /// Files that no user ever runs.
-    pub fn only_for_tests(&self) -> bool {
+    pub(crate) fn only_for_tests(&self) -> bool {
         let path = &self.path;
         let folders = ["tests/", "crates/testkit/", "fuzz/"];
         folders.iter().any(|folder| path.starts_with(folder))
@@ -32,17 +32,17 @@ impl Source {
     }
 
     /// All lines with their numbers.
-    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         (1..).zip(self.code.lines())
     }
 
     /// The lines that are not part of a test.
-    pub fn shipped_lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn shipped_lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.lines().filter(|(number, _)| !self.tests.get(number - 1).copied().unwrap_or(false))
     }
 
     /// Every function with a body that is not part of a test.
-    pub fn functions(&self) -> impl Iterator<Item = Function> {
+    pub(crate) fn functions(&self) -> impl Iterator<Item = Function> {
         let code = self.code.as_str();
         code.match_indices("fn ").filter_map(move |(start, _)| {
             let before = code[..start].chars().next_back();
@@ -58,7 +58,7 @@ impl Source {
 }
 
 /// The words of a line.
-pub fn words(line: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
     line.split(|c| !is_word(c)).filter(|word| !word.is_empty())
 }
 

@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The workspace's folder.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     let cli = Path::new(env!("CARGO_MANIFEST_DIR"));
     cli.ancestors().nth(2).expect("the crate lies two folders down").to_owned()
 }
 
 /// The text of a file of ours.
-pub fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
 /// Path and text of each tracked text file whose name ends so, in the order of their paths.
-pub fn tracked(ending: &str) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn tracked(ending: &str) -> impl Iterator<Item = (String, String)> {
     let mut paths = listed().unwrap_or_else(|| walked(&root(), ""));
     paths.retain(|path| path.ends_with(ending));
     paths.sort();
@@ -54,7 +54,7 @@ fn walked(root: &Path, under: &str) -> Vec<String> {
 }
 
 /// A crate's Cargo.toml.
-pub struct Manifest {
+pub(crate) struct Manifest {
     pub path: String,
     /// Where it lies: `crates/wal`.
     pub folder: String,
@@ -64,7 +64,7 @@ pub struct Manifest {
 }
 
 /// One line of it.
-pub struct Dependency {
+pub(crate) struct Dependency {
     pub name: String,
     pub line: usize,
     /// False for those of tests.
@@ -72,7 +72,7 @@ pub struct Dependency {
 }
 
 /// The manifests of all crates that are built from this tree, but for the fuzz targets.
-pub fn manifests() -> Vec<Manifest> {
+pub(crate) fn manifests() -> Vec<Manifest> {
     let folder = |path: &str| Some(path.strip_suffix("/Cargo.toml")?.to_owned());
     let manifests: Vec<Manifest> = tracked("/Cargo.toml")
         .filter_map(|(path, text)| {
@@ -105,7 +105,7 @@ fn dependencies(text: &str) -> Vec<Dependency> {
 }
 
 /// The lines of a document that are not in a fence, with their numbers.
-pub fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(crate) fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
     (1..).zip(text.lines()).filter(move |(_, line)| {
         let fence = line.trim_start().starts_with("```");
@@ -115,12 +115,12 @@ pub fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// What `[text](target)` in a line point to.
-pub fn links(line: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn links(line: &str) -> impl Iterator<Item = &str> {
     line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next())
 }
 
 /// What is wrong with a link, if anything is. The network is not asked.
-pub fn wrong_link(path: &str, text: &str, target: &str) -> Option<&'static str> {
+pub(crate) fn wrong_link(path: &str, text: &str, target: &str) -> Option<&'static str> {
     if target.contains("://") || target.starts_with("mailto:") {
         return None;
     }

@@ -3,6 +3,10 @@
 //! An event a commit costs more than the commit's own shipping once there are thousands of them a second, and it costs
 //! it on a processor that the application wants. So a busy log is not watched, and looked at every few milliseconds
 //! instead; each look then finds many commits. The decision is a function of what was counted; time is an argument.
+//!
+//! An event comes when frames are written, and a commit is published only after that: with `synchronous = FULL` after the
+//! disk has answered, and by a write to shared memory, which makes no event. So a wake-up that finds nothing is followed
+//! by looks at short distances, which grow.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +19,13 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// After so many looks that found nothing the log is watched again.
 const EMPTY_LOOKS_MAX: u32 = 50;
+
+/// After a wake-up that found nothing: for so long, so often.
+const ALERTS: [(Duration, Duration); 3] = [
+    (Duration::from_millis(30), Duration::from_millis(1)),
+    (Duration::from_millis(250), Duration::from_millis(4)),
+    (Duration::from_secs(2), Duration::from_millis(20)),
+];
 
 /// How often an idle log is looked at: whatever events were lost, this finds.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -40,24 +51,37 @@ pub(crate) struct Pace {
     window: Instant,
     wakes: u32,
     empty_looks: u32,
+    /// When a wake-up came for which no commit has been found yet.
+    alert: Option<Instant>,
 }
 
 impl Pace {
     pub(crate) fn new(sighted: bool, now: Instant) -> Pace {
-        Pace { mode: Mode::Events, sighted, window: now, wakes: 0, empty_looks: 0 }
+        Pace { mode: Mode::Events, sighted, window: now, wakes: 0, empty_looks: 0, alert: None }
     }
 
     /// How long to wait for an event before looking anyway.
-    pub(crate) fn interval(&self) -> Duration {
-        match (self.mode, self.sighted) {
-            (Mode::Polling, _) => BUSY_INTERVAL,
-            (Mode::Events, true) => IDLE_INTERVAL,
-            (Mode::Events, false) => BLIND_INTERVAL,
+    pub(crate) fn interval(&self, now: Instant) -> Duration {
+        let alert = self.alert.map(|since| now.saturating_duration_since(since));
+        let soon = alert.and_then(|age| ALERTS.iter().find(|&&(until, _)| age < until));
+        match (self.mode, self.sighted, soon) {
+            (Mode::Polling, ..) => BUSY_INTERVAL,
+            (Mode::Events, _, Some(&(_, interval))) => interval,
+            (Mode::Events, true, None) => IDLE_INTERVAL,
+            (Mode::Events, false, None) => BLIND_INTERVAL,
         }
+    }
+
+    /// The log was written.
+    pub(crate) fn woken(&mut self, now: Instant) {
+        self.alert = Some(now);
     }
 
     /// A look found something or nothing; the new mode, if it changed.
     pub(crate) fn looked(&mut self, found: bool, now: Instant) -> Option<Mode> {
+        if found {
+            self.alert = None;
+        }
         match self.mode {
             Mode::Events => {
                 if now.saturating_duration_since(self.window) >= WINDOW {
@@ -89,9 +113,25 @@ mod tests {
         let mut pace = Pace::new(true, start);
         let changed: Vec<Mode> = (0..=WAKES_MAX).filter_map(|_| pace.looked(true, start)).collect();
         assert_eq!(changed, [Mode::Polling]);
-        assert_eq!(pace.interval(), BUSY_INTERVAL);
+        assert_eq!(pace.interval(start), BUSY_INTERVAL);
         let mut quiet = (0..=EMPTY_LOOKS_MAX).filter_map(|_| pace.looked(false, start));
         assert_eq!(quiet.next(), Some(Mode::Events));
+    }
+
+    #[test]
+    fn a_commit_that_is_published_after_its_event_is_looked_for_until_it_is_there() {
+        let start = Instant::now();
+        let mut pace = Pace::new(true, start);
+        assert_eq!(pace.interval(start), IDLE_INTERVAL);
+        pace.woken(start);
+        assert_eq!(pace.looked(false, start), None);
+        let after = |millis| start + Duration::from_millis(millis);
+        assert_eq!(pace.interval(after(10)), Duration::from_millis(1));
+        assert_eq!(pace.interval(after(100)), Duration::from_millis(4));
+        assert_eq!(pace.interval(after(3000)), IDLE_INTERVAL);
+        pace.woken(after(3000));
+        assert_eq!(pace.looked(true, after(3005)), None);
+        assert_eq!(pace.interval(after(3005)), IDLE_INTERVAL);
     }
 
     #[test]

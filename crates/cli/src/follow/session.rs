@@ -87,7 +87,7 @@ impl Session<'_> {
             if finishing && !more && shipper.is_durable() {
                 return Ok(());
             }
-            let mut interval = self.pace.interval();
+            let mut interval = self.pace.interval(Instant::now());
             if more && shipper.has_room() {
                 interval = Duration::ZERO;
             }
@@ -96,7 +96,7 @@ impl Session<'_> {
                 biased;
                 landed = shipper.landed() => self.job.status.durable(landed?),
                 () = snapshots.landed() => {}
-                () = self.woken.notified() => {}
+                () = self.woken.notified() => self.pace.woken(Instant::now()),
                 () = tokio::time::sleep(wait) => {}
                 ordered = self.job.order.changed() => if ordered.is_err() { return Ok(()); },
             }

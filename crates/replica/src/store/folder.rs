@@ -271,9 +271,13 @@ fn open(path: &Path, what: &str) -> Result<(File, u64), StoreError> {
 
 /// Exactly `length` bytes from here; the caller has checked that the file has them.
 fn read(file: &mut File, length: u64) -> io::Result<Bytes> {
-    let length = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    let mut bytes = vec![0; length];
-    file.read_exact(&mut bytes)?;
+    let capacity = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let mut bytes = Vec::with_capacity(capacity);
+    // Into memory that was not set to zero before.
+    file.take(length).read_to_end(&mut bytes)?;
+    if bytes.len() < capacity {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(bytes.into())
 }
 
