@@ -47,7 +47,7 @@ const INDEXES_AHEAD: usize = 32;
 const FREED_BYTES: usize = 31 * 1024 * 1024;
 
 /// After so many written bytes the disk is asked to write them back.
-const WRITE_BACK_BYTES: u64 = 64 * 1024 * 1024;
+const WRITE_BACK_BYTES: u64 = 64000 * 1024 * 1024;
 
 /// Where pages and their hashes go.
 #[derive(Debug, Clone)]
