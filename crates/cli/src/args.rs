@@ -9,7 +9,7 @@ use crate::when::When;
 
 /// Continuous backup and time travel for SQLite.
 #[derive(Debug, Parser)]
-#[command(name = "ebbtide", version, about, after_help = EXAMPLES, propagate_version = true)]
+#[command(name = "ebbtide", version, after_help = EXAMPLES, propagate_version = true)]
 pub struct Args {
     /// What to do.
     #[command(subcommand)]

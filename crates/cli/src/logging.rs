@@ -1,6 +1,6 @@
 //! Logs: to standard error, at the level that was asked for.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -17,7 +17,9 @@ pub fn init(logging: &Logging) {
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match logging.log_format {
-        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Text => {
+            builder.with_target(false).with_ansi(io::stderr().is_terminal()).init();
+        }
         LogFormat::Json => builder.json().init(),
     }
     if let Some(error) = bad {
