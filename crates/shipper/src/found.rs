@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ebbtide_replica::catalog::Head;
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::state::{Fill, Origin, Position, State, WalPosition};
-use ebbtide_replica::store::{ErrorKind, Store};
+use ebbtide_replica::store::{Conditional, ErrorKind, Store};
 use ebbtide_replica::{
     Chain, Digest, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp, Txid,
     catalog,
@@ -75,6 +75,7 @@ impl Founder {
         pages: impl Pages<E> + Send + 'static,
     ) -> Result<Shipper, E> {
         let Founder { to, local, manifest, head } = self;
+        probe(&*to.store).await?;
         let time = Timestamp::from_micros(beginning.time).unwrap_or(Timestamp::EPOCH);
         let page_size = local.page_size;
         let manifest = match manifest {
@@ -130,6 +131,18 @@ impl Founder {
             .map_err(Error::from)?;
         Ok(Shipper::new(to.store, to.outage, state, options, local.database))
     }
+}
+
+/// Finds out whether the store keeps two writers apart, and says so if it does not.
+async fn probe(store: &dyn Store) -> Result<(), Error> {
+    if store.probe().await? == Conditional::Ignored {
+        tracing::warn!(
+            store = %store.describe(),
+            "this store overwrites objects although it is told not to: make sure that never two processes write into \
+             one replica, nothing else would keep them apart"
+        );
+    }
+    Ok(())
 }
 
 /// Removes what uploads of ours left behind that were cut off. The claim has stopped whoever else may have had one.
