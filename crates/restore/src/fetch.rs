@@ -33,7 +33,7 @@ use crate::wanted::Wanted;
 /// answer. From a disk, more would only lie in memory; from afar, less would leave it waiting.
 const BYTES_PER_SECOND: u64 = 1536 * 1024 * 1024;
 /// …but not fewer than this,
-const BYTES_IN_FLIGHT_MIN: u64 = 8 * 1024 * 1024;
+const BYTES_IN_FLIGHT_MIN: u64 = 16 * 1024 * 1024;
 /// and not more.
 const BYTES_IN_FLIGHT_MAX: u64 = 32 * 1024 * 1024;
 
@@ -47,7 +47,7 @@ const INDEXES_AHEAD: usize = 32;
 const FREED_BYTES: usize = 31 * 1024 * 1024;
 
 /// After so many written bytes the disk is asked to write them back.
-const WRITE_BACK_BYTES: u64 = 64000 * 1024 * 1024;
+const WRITE_BACK_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Where pages and their hashes go.
 #[derive(Debug, Clone)]

@@ -65,10 +65,7 @@ impl Output {
     /// answers the new names of that. `now` makes those names differ from each other.
     pub(crate) fn publish(self, now: Timestamp) -> Result<Vec<PathBuf>> {
         let Output { target, folder, force, temporary, file } = self;
-        let t = std::time::Instant::now();
-        let r = file.sync_all();
-        eprintln!("sync {:?}", t.elapsed());
-        r.map_err(Error::io("make durable", temporary.path()))?;
+        file.sync_all().map_err(Error::io("make durable", temporary.path()))?;
         let existing = check(&target, force)?;
         let moved = move_aside(&target, &existing, now)?;
         if let Err(error) = temporary.persist_noclobber(&target) {

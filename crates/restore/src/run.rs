@@ -99,7 +99,6 @@ async fn attempt(
         path: output.path().to_path_buf(),
         fill: state.as_ref().map(|state| Arc::clone(&state.fill)),
     };
-    let T0 = std::time::Instant::now();
     let fetched_before = progress.counts().bytes_fetched;
     let written = match fetch(survey, plan, &sink, progress).await {
         Ok(written) => written,
@@ -110,7 +109,6 @@ async fn attempt(
         }
     };
     drop(sink);
-    eprintln!("fetch {:?}", T0.elapsed());
     if written.missing > 0 || written.digest != plan.stop.digest {
         discard(state);
         return Err(unproven(survey, plan).await);
@@ -136,7 +134,6 @@ async fn attempt(
     if let Some(state) = state {
         state.publish(manifest, plan, head, &options.output).map_err(Stopped::Failed)?;
     }
-    eprintln!("all {:?}", T0.elapsed());
     let bytes_fetched = progress.counts().bytes_fetched - fetched_before;
     Ok(Report { outline: Outline::of(survey, plan, head), bytes_fetched, moved_aside })
 }
