@@ -9,7 +9,7 @@
 //! 1. Segments are put in the order of their txids, each under a name that only one process can take. Whoever finds its
 //!    next name taken by another's object has been replaced and stops ([`Error::Fenced`]).
 //! 2. The digest that goes with each entry is that of the database after it, kept up to date from the hashes of the
-//!    pages it changed ([`ledger`]).
+//!    pages it changed (`ledger`).
 //! 3. What is encoded and not yet durable is bounded, whatever the size of a transaction: beyond a limit an entry is
 //!    streamed, and the log waits.
 
