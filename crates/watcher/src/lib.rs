@@ -15,7 +15,7 @@
 //! 4. Nothing here writes into the database: every connection is `query_only`, but for the one that takes the write
 //!    lock in a barrier and rolls back.
 //! 5. No descriptor on the database or its `-shm` is closed while a connection is open: POSIX would drop the locks of
-//!    this whole process with it ([`shm`], [`sqlite_file`]).
+//!    this whole process with it (`shm`, `sqlite_file`).
 
 mod barrier;
 mod connection;
