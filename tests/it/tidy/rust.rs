@@ -2,7 +2,7 @@
 
 /// One file, with comments and the contents of strings blanked out.
 pub(crate) struct Source {
-    pub path: String,
+    pub(super) path: String,
     code: String,
     /// For each line, whether it is part of a test.
     tests: Vec<bool>,
@@ -10,9 +10,9 @@ pub(crate) struct Source {
 
 /// A function and how long it is.
 pub(crate) struct Function {
-    pub name: String,
-    pub line: usize,
-    pub lines: usize,
+    pub(super) name: String,
+    pub(super) line: usize,
+    pub(super) lines: usize,
 }
 
 impl Source {

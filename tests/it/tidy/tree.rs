@@ -55,20 +55,20 @@ fn walked(root: &Path, under: &str) -> Vec<String> {
 
 /// A crate's Cargo.toml.
 pub(crate) struct Manifest {
-    pub path: String,
+    pub(super) path: String,
     /// Where it lies: `crates/wal`.
-    pub folder: String,
+    pub(super) folder: String,
     /// The last part of that: `wal` for `ebbtide-wal`.
-    pub name: String,
-    pub dependencies: Vec<Dependency>,
+    pub(super) name: String,
+    pub(super) dependencies: Vec<Dependency>,
 }
 
 /// One line of it.
 pub(crate) struct Dependency {
-    pub name: String,
-    pub line: usize,
+    pub(super) name: String,
+    pub(super) line: usize,
     /// False for those of tests.
-    pub ships: bool,
+    pub(super) ships: bool,
 }
 
 /// The manifests of all crates that are built from this tree, but for the fuzz targets.
