@@ -5,29 +5,29 @@
 //! cores. Between the two stands a budget of bytes. Writing back to the disk begins long before the last page, so that the
 //! final flush has little to do.
 
-use std::fs::File;
+mod task;
+
 use std::num::NonZero;
-use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use ebbtide_replica::catalog::{CatalogError, Fetched};
-use ebbtide_replica::state::Fill;
 use ebbtide_replica::store::{ErrorKind, Store, StoreError};
-use ebbtide_replica::{Digest, Key, page_hash};
-use ebbtide_wal::{PageNumber, PageSize};
+use ebbtide_replica::{Digest, Key};
+use ebbtide_wal::PageSize;
 use futures::{StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::error::{Error, Result};
-use crate::jobs::{Request, WantedBlock, requests};
+use crate::jobs::{Request, requests};
 use crate::plan::{Part, Plan};
 use crate::progress::Progress;
+use crate::sink::Sink;
 use crate::survey::Survey;
 use crate::wanted::Wanted;
+use task::Task;
 
 /// How many bytes are requested and not yet written: what arrives at this rate within the time that the store takes to
 /// answer. From a disk, more would only lie in memory; from afar, less would leave it waiting.
@@ -48,17 +48,6 @@ const FREED_BYTES: usize = 31 * 1024 * 1024;
 
 /// After so many written bytes the disk is asked to write them back.
 const WRITE_BACK_BYTES: u64 = 64 * 1024 * 1024;
-
-/// Where pages and their hashes go.
-#[derive(Debug, Clone)]
-pub(crate) struct Sink {
-    /// The file that becomes the database.
-    pub(crate) file: Arc<File>,
-    /// Its name, for errors.
-    pub(crate) path: PathBuf,
-    /// The hashes for the local state, if one is to be left.
-    pub(crate) fill: Option<Arc<Fill>>,
-}
 
 /// What stopped a fetch.
 #[derive(Debug)]
@@ -84,7 +73,7 @@ pub(crate) struct Written {
 pub(crate) async fn fetch(
     survey: &Survey,
     plan: &Plan,
-    sink: &Sink,
+    sink: &Arc<Sink>,
     progress: &Arc<Progress>,
 ) -> Result<Written, Stopped> {
     keep_freed_memory();
@@ -184,7 +173,7 @@ fn store_stopped(key: Key, error: StoreError) -> Stopped {
 struct Pool {
     store: Arc<dyn Store>,
     page_size: PageSize,
-    sink: Sink,
+    sink: Arc<Sink>,
     progress: Arc<Progress>,
     tasks: JoinSet<Result<Outcome, Stopped>>,
     /// Bytes that may still be requested.
@@ -194,7 +183,7 @@ struct Pool {
     slots: Arc<Semaphore>,
     /// Cores that are free.
     cores: Arc<Semaphore>,
-    cores_total: usize,
+    cores_total: u32,
     digest: Digest,
     unflushed: u64,
 }
@@ -206,20 +195,21 @@ enum Outcome {
 }
 
 impl Pool {
-    fn new(survey: &Survey, sink: &Sink, progress: &Arc<Progress>) -> Pool {
+    fn new(survey: &Survey, sink: &Arc<Sink>, progress: &Arc<Progress>) -> Pool {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let cores_total = u32::try_from(cores).unwrap_or(u32::MAX);
         let bytes_total = bytes_in_flight(survey.latency());
         Pool {
             store: Arc::clone(survey.store()),
             page_size: survey.manifest().page_size,
-            sink: sink.clone(),
+            sink: Arc::clone(sink),
             progress: Arc::clone(progress),
             tasks: JoinSet::new(),
             bytes: Arc::new(Semaphore::new(bytes_total as usize)),
             bytes_total,
             slots: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT)),
             cores: Arc::new(Semaphore::new(cores)),
-            cores_total: cores,
+            cores_total,
             digest: Digest::EMPTY,
             unflushed: 0,
         }
@@ -242,7 +232,7 @@ impl Pool {
             store: Arc::clone(&self.store),
             key,
             page_size: self.page_size,
-            sink: self.sink.clone(),
+            sink: Arc::clone(&self.sink),
             progress: Arc::clone(&self.progress),
             cores: Arc::clone(&self.cores),
         };
@@ -265,8 +255,7 @@ impl Pool {
     /// Gives up. When this returns, nothing is written any more: what is being written holds a core.
     async fn stop(&mut self) {
         self.tasks.shutdown().await;
-        let all = u32::try_from(self.cores_total).unwrap_or(u32::MAX);
-        drop(self.cores.acquire_many(all).await);
+        drop(self.cores.acquire_many(self.cores_total).await);
     }
 
     fn take(&mut self, done: Result<Result<Outcome, Stopped>, JoinError>) -> Result<(), Stopped> {
@@ -287,10 +276,9 @@ impl Pool {
 
     /// Has the disk write back what was written so far, beside everything else.
     fn flush(&mut self) {
-        let sink = self.sink.clone();
+        let sink = Arc::clone(&self.sink);
         self.tasks.spawn_blocking(move || {
-            let flushed = sink.file.sync_data();
-            flushed.map_err(Error::io("write back", &sink.path)).map_err(Stopped::Failed)?;
+            sink.write_back().map_err(Stopped::Failed)?;
             Ok(Outcome::Flushed)
         });
     }
@@ -307,104 +295,4 @@ async fn acquire(
 fn broken_off(error: &JoinError) -> Stopped {
     tracing::error!(%error, "a part of the restore broke off");
     Stopped::Failed(Error::interrupted())
-}
-
-/// One request and what is done with its bytes.
-struct Task {
-    store: Arc<dyn Store>,
-    key: Key,
-    page_size: PageSize,
-    sink: Sink,
-    progress: Arc<Progress>,
-    cores: Arc<Semaphore>,
-}
-
-impl Task {
-    /// What looks damaged is requested a second time: the damage may have come about on the way.
-    async fn run(self, request: Request, at_hand: Option<Bytes>) -> Result<Outcome, Stopped> {
-        let task = Arc::new(self);
-        let request = Arc::new(request);
-        let bytes = match at_hand {
-            Some(bytes) => bytes,
-            None => task.get(&request).await?,
-        };
-        match Task::write(&task, &request, bytes).await {
-            Err(Stopped::Damaged(key, why)) => {
-                tracing::warn!(object = %key, why, "requesting again what looks damaged");
-                let bytes = task.get(&request).await?;
-                Task::write(&task, &request, bytes).await
-            }
-            result => result,
-        }
-    }
-
-    async fn get(&self, request: &Request) -> Result<Bytes, Stopped> {
-        let bytes = self.store.get_range(&self.key, request.start..request.end).await;
-        let bytes = bytes.map_err(|error| store_stopped(self.key, error))?;
-        self.progress.add_bytes(bytes.len() as u64);
-        Ok(bytes)
-    }
-
-    async fn write(
-        task: &Arc<Task>,
-        request: &Arc<Request>,
-        bytes: Bytes,
-    ) -> Result<Outcome, Stopped> {
-        let permit = acquire(&task.cores, 1).await?;
-        let (task, request) = (Arc::clone(task), Arc::clone(request));
-        let written = tokio::task::spawn_blocking(move || {
-            let outcome = task.write_blocks(&request, &bytes);
-            drop(permit);
-            outcome
-        });
-        written.await.map_err(|error| broken_off(&error))?
-    }
-
-    fn write_blocks(&self, request: &Request, bytes: &[u8]) -> Result<Outcome, Stopped> {
-        let mut scratch = Vec::new();
-        let mut outcome = (Digest::EMPTY, 0);
-        for wanted in &request.blocks {
-            let stored = slice_of(bytes, request.start, wanted);
-            let raw = wanted.block.decode_into(stored, &mut scratch);
-            let raw = raw.map_err(|error| Stopped::Damaged(self.key, error.to_string()))?;
-            self.write_pages(wanted, raw, &mut outcome).map_err(Stopped::Failed)?;
-        }
-        let (digest, bytes) = outcome;
-        Ok(Outcome::Wrote { digest, bytes })
-    }
-
-    fn write_pages(
-        &self,
-        wanted: &WantedBlock,
-        raw: &[u8],
-        (digest, written): &mut (Digest, u64),
-    ) -> Result<()> {
-        let size = self.page_size.bytes();
-        for run in &wanted.runs {
-            let start = run.slot as usize * size;
-            let images = &raw[start..start + run.count as usize * size];
-            let pages = (run.first.get()..).filter_map(PageNumber::new);
-            let hashes: Vec<_> = pages
-                .zip(images.chunks_exact(size))
-                .map(|(page, image)| page_hash(page, image))
-                .collect();
-            *digest = hashes.iter().copied().fold(*digest, Digest::toggle);
-            let offset = run.first.offset(self.page_size);
-            let write = self.sink.file.write_all_at(images, offset);
-            write.map_err(Error::io("write", &self.sink.path))?;
-            if let Some(fill) = &self.sink.fill {
-                fill.set(run.first, &hashes)?;
-            }
-            *written += images.len() as u64;
-            self.progress.add_pages(u64::from(run.count));
-        }
-        Ok(())
-    }
-}
-
-/// The stored bytes of a block, out of a range that begins at `start`; too few if the range is too short.
-fn slice_of<'a>(bytes: &'a [u8], start: u64, wanted: &WantedBlock) -> &'a [u8] {
-    let begin = usize::try_from(wanted.block.offset - start).unwrap_or(usize::MAX);
-    let end = begin.saturating_add(wanted.block.stored_len as usize);
-    bytes.get(begin..end).unwrap_or_default()
 }

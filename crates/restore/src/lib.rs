@@ -13,6 +13,7 @@ mod plan;
 mod progress;
 mod run;
 mod seek;
+mod sink;
 mod survey;
 mod target;
 mod verify;

@@ -9,12 +9,13 @@ use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
 
 use crate::check::Check;
 use crate::error::{Error, Result};
-use crate::fetch::{Sink, Stopped, fetch};
+use crate::fetch::{Stopped, fetch};
 use crate::occupied::check;
 use crate::outline::Outline;
 use crate::output::Output;
 use crate::plan::Plan;
 use crate::progress::Progress;
+use crate::sink::Sink;
 use crate::survey::Survey;
 use crate::target::Target;
 use crate::verify::Checker;
@@ -94,11 +95,9 @@ async fn attempt(
     let output = blocking(move || Output::create(&target, force, size, rows)).await;
     let output = output.map_err(Stopped::Failed)?;
     let state = options.state.as_ref().map(NewState::begin).transpose().map_err(Stopped::Failed)?;
-    let sink = Sink {
-        file: Arc::clone(output.file()),
-        path: output.path().to_path_buf(),
-        fill: state.as_ref().map(|state| Arc::clone(&state.fill)),
-    };
+    let fill = state.as_ref().map(|state| Arc::clone(&state.fill));
+    let sink = Sink::new(output.file(), output.path(), manifest.page_size, fill);
+    let sink = Arc::new(sink);
     let fetched_before = progress.counts().bytes_fetched;
     let written = match fetch(survey, plan, &sink, progress).await {
         Ok(written) => written,

@@ -1,0 +1,116 @@
+//! One request: fetched, checked, decoded, hashed, written.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ebbtide_replica::store::Store;
+use ebbtide_replica::{Digest, Key, PageHash, page_hash};
+use ebbtide_wal::{PageNumber, PageSize};
+use tokio::sync::Semaphore;
+
+use super::{Outcome, Stopped, acquire, broken_off, store_stopped};
+use crate::error::Result;
+use crate::jobs::{Request, WantedBlock, WantedRun};
+use crate::progress::Progress;
+use crate::sink::Sink;
+
+/// A request and what is done with its bytes.
+pub(super) struct Task {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) key: Key,
+    pub(super) page_size: PageSize,
+    pub(super) sink: Arc<Sink>,
+    pub(super) progress: Arc<Progress>,
+    /// Cores that are free.
+    pub(super) cores: Arc<Semaphore>,
+}
+
+impl Task {
+    /// Fetches what is not at hand. What looks damaged is requested a second time: the damage may have come about on the
+    /// way.
+    pub(super) async fn run(
+        self,
+        request: Request,
+        at_hand: Option<Bytes>,
+    ) -> Result<Outcome, Stopped> {
+        let task = Arc::new(self);
+        let request = Arc::new(request);
+        let bytes = match at_hand {
+            Some(bytes) => bytes,
+            None => task.get(&request).await?,
+        };
+        match Task::write(&task, &request, bytes).await {
+            Err(Stopped::Damaged(key, why)) => {
+                tracing::warn!(object = %key, why, "requesting again what looks damaged");
+                let bytes = task.get(&request).await?;
+                Task::write(&task, &request, bytes).await
+            }
+            result => result,
+        }
+    }
+
+    async fn get(&self, request: &Request) -> Result<Bytes, Stopped> {
+        let bytes = self.store.get_range(&self.key, request.start..request.end).await;
+        let bytes = bytes.map_err(|error| store_stopped(self.key, error))?;
+        self.progress.add_bytes(bytes.len() as u64);
+        Ok(bytes)
+    }
+
+    async fn write(
+        task: &Arc<Task>,
+        request: &Arc<Request>,
+        bytes: Bytes,
+    ) -> Result<Outcome, Stopped> {
+        let permit = acquire(&task.cores, 1).await?;
+        let (task, request) = (Arc::clone(task), Arc::clone(request));
+        let written = tokio::task::spawn_blocking(move || {
+            let mut scratch = task.sink.scratch();
+            let outcome = task.write_blocks(&request, &bytes, &mut scratch);
+            task.sink.keep_scratch(scratch);
+            drop(permit);
+            outcome
+        });
+        written.await.map_err(|error| broken_off(&error))?
+    }
+
+    /// Block by block, so that a block is still in the processor's cache when it is hashed and written.
+    fn write_blocks(
+        &self,
+        request: &Request,
+        bytes: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<Outcome, Stopped> {
+        let mut digest = Digest::EMPTY;
+        let mut written = 0;
+        for wanted in &request.blocks {
+            let stored = stored(bytes, request.start, wanted);
+            let raw = wanted.block.decode_into(stored, scratch);
+            let raw = raw.map_err(|error| Stopped::Damaged(self.key, error.to_string()))?;
+            for run in &wanted.runs {
+                let hashes = self.write_run(run, raw).map_err(Stopped::Failed)?;
+                digest = hashes.into_iter().fold(digest, Digest::toggle);
+                written += u64::from(run.count) * self.page_size.offset();
+                self.progress.add_pages(u64::from(run.count));
+            }
+        }
+        Ok(Outcome::Wrote { digest, bytes: written })
+    }
+
+    fn write_run(&self, run: &WantedRun, raw: &[u8]) -> Result<Vec<PageHash>> {
+        let size = self.page_size.bytes();
+        let start = run.slot as usize * size;
+        let images = &raw[start..start + run.count as usize * size];
+        let pages = (run.first.get()..).filter_map(PageNumber::new);
+        let pages = pages.zip(images.chunks_exact(size));
+        let hashes: Vec<PageHash> = pages.map(|(page, image)| page_hash(page, image)).collect();
+        self.sink.write(run.first, images, &hashes)?;
+        Ok(hashes)
+    }
+}
+
+/// The stored bytes of a block, out of a range that begins at `start`; too few if the range is too short.
+fn stored<'a>(bytes: &'a [u8], start: u64, wanted: &WantedBlock) -> &'a [u8] {
+    let begin = usize::try_from(wanted.block.offset - start).unwrap_or(usize::MAX);
+    let end = begin.saturating_add(wanted.block.stored_len as usize);
+    bytes.get(begin..end).unwrap_or_default()
+}

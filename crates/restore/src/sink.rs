@@ -1,0 +1,67 @@
+//! Where pages and their hashes go: the file that becomes the database, and the local state.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ebbtide_replica::PageHash;
+use ebbtide_replica::state::Fill;
+use ebbtide_wal::{PageNumber, PageSize};
+
+use crate::error::{Error, Result};
+
+/// The file and the table of hashes. Any number of threads may write to it.
+#[derive(Debug)]
+pub(crate) struct Sink {
+    file: Arc<File>,
+    path: PathBuf,
+    page_size: PageSize,
+    fill: Option<Arc<Fill>>,
+    /// Memory for decoded blocks that nobody uses at the moment.
+    scratch: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Sink {
+    /// For the file at `path` and, if one is to be left, a local state.
+    pub(crate) fn new(
+        file: &Arc<File>,
+        path: &Path,
+        page_size: PageSize,
+        fill: Option<Arc<Fill>>,
+    ) -> Sink {
+        let (file, path) = (Arc::clone(file), path.to_path_buf());
+        Sink { file, path, page_size, fill, scratch: Mutex::new(Vec::new()) }
+    }
+
+    /// Writes consecutive pages from `first` on.
+    pub(crate) fn write(
+        &self,
+        first: PageNumber,
+        images: &[u8],
+        hashes: &[PageHash],
+    ) -> Result<()> {
+        let offset = first.offset(self.page_size);
+        self.file.write_all_at(images, offset).map_err(Error::io("write", &self.path))?;
+        match &self.fill {
+            Some(fill) => Ok(fill.set(first, hashes)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Has the disk write back what lies in the cache.
+    pub(crate) fn write_back(&self) -> Result<()> {
+        self.file.sync_data().map_err(Error::io("write back", &self.path))
+    }
+
+    /// Memory to decode into; give it back with [`Sink::keep_scratch`].
+    pub(crate) fn scratch(&self) -> Vec<u8> {
+        let mut kept = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.pop().unwrap_or_default()
+    }
+
+    /// Keeps memory for the next request.
+    pub(crate) fn keep_scratch(&self, scratch: Vec<u8>) {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
+}
