@@ -33,7 +33,7 @@ use task::Task;
 /// answer. From a disk, more would only lie in memory; from afar, less would leave it waiting.
 const BYTES_PER_SECOND: u64 = 1536 * 1024 * 1024;
 /// …but not fewer than this,
-const BYTES_IN_FLIGHT_MIN: u64 = 16 * 1024 * 1024;
+const BYTES_IN_FLIGHT_MIN: u64 = 12 * 1024 * 1024;
 /// and not more.
 const BYTES_IN_FLIGHT_MAX: u64 = 32 * 1024 * 1024;
 
