@@ -1,0 +1,158 @@
+//! What a process uses, as the kernel counts it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::Result;
+
+/// Processor time and memory so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    /// In user and kernel together.
+    pub(crate) processor: Duration,
+    /// The most that was resident at once.
+    pub(crate) resident_max: u64,
+    /// Open descriptors.
+    pub(crate) descriptors: usize,
+}
+
+/// A process that is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    /// Starts `command`, whose log goes to the file `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Running> {
+        let log = fs::File::options().create(true).append(true).open(log)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
+        Ok(Running { child, stdin, stdout })
+    }
+
+    /// The next line of its output; nothing at the end.
+    pub(crate) fn line(&mut self) -> Result<Option<String>> {
+        let mut line = String::new();
+        let Some(stdout) = &mut self.stdout else { return Ok(None) };
+        let read = stdout.read_line(&mut line)?;
+        Ok((read > 0).then(|| line.trim_end().to_owned()))
+    }
+
+    /// All lines until its end.
+    pub(crate) fn lines(&mut self) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        while let Some(line) = self.line()? {
+            lines.push(line);
+        }
+        Ok(lines)
+    }
+
+    /// What it has used so far.
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        usage(self.child.id())
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_alive(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?)
+    }
+
+    /// Closes its input and waits for its end.
+    pub(crate) fn wait(&mut self) -> Result<ExitStatus> {
+        drop(self.stdin.take());
+        drop(self.stdout.take());
+        Ok(self.child.wait()?)
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(mut self) -> Result<ExitStatus> {
+        self.signal(Signal::SIGTERM)?;
+        // A full pipe would keep it from ending.
+        let begun = Instant::now();
+        self.lines()?;
+        while self.is_alive()? && begun.elapsed() < Duration::from_secs(60) {
+            sleep(Duration::from_millis(5));
+        }
+        if self.is_alive()? {
+            self.child.kill()?;
+        }
+        Ok(self.child.wait()?)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).ok();
+    }
+}
+
+/// What came of a command that ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    pub(crate) status: ExitStatus,
+    pub(crate) time: Duration,
+    pub(crate) processor: Duration,
+    pub(crate) resident_max: u64,
+}
+
+/// Runs `command` to its end. Its memory is looked at every few milliseconds.
+pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Done> {
+    let log = fs::File::options().create(true).append(true).open(log)?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let before = processor_of_children()?;
+    let begun = Instant::now();
+    let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+    let mut resident_max = 0;
+    let status = loop {
+        // Its last breath may not be seen; a peak lasts longer than this.
+        resident_max =
+            usage(child.id()).map_or(resident_max, |now| now.resident_max.max(resident_max));
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        sleep(Duration::from_millis(2));
+    };
+    let time = begun.elapsed();
+    Ok(Done { status, time, processor: processor_of_children()? - before, resident_max })
+}
+
+fn usage(id: u32) -> Result<Usage> {
+    let folder = format!("/proc/{id}");
+    let stat = fs::read_to_string(format!("{folder}/stat"))?;
+    let status = fs::read_to_string(format!("{folder}/status"))?;
+    let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = high.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(Usage {
+        processor: ticks(&stat, 11).ok_or("/proc/PID/stat is not as proc(5) has it")?,
+        resident_max: kib.unwrap_or(0) * 1024,
+        descriptors: fs::read_dir(format!("{folder}/fd"))?.count(),
+    })
+}
+
+fn processor_of_children() -> Result<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    Ok(ticks(&stat, 13).ok_or("/proc/self/stat is not as proc(5) has it")?)
+}
+
+/// Two fields of `stat`, counted after the name in parentheses, in hundredths of a second.
+fn ticks(stat: &str, skip: usize) -> Option<Duration> {
+    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(skip).take(2);
+    let ticks = fields.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    Some(Duration::from_millis(ticks * 10))
+}

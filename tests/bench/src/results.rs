@@ -1,0 +1,136 @@
+//! What was measured: a table for people, JSON for everything else.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::stats::{median, percentile};
+use crate::tool::Tool;
+
+/// All samples of a run, by work, metric and tool.
+#[derive(Debug)]
+pub(crate) struct Results {
+    machine: Value,
+    tools: Vec<String>,
+    works: BTreeMap<String, Vec<Metric>>,
+}
+
+#[derive(Debug)]
+struct Metric {
+    name: String,
+    samples: BTreeMap<String, Vec<f64>>,
+}
+
+impl Results {
+    pub(crate) fn new(tools: &[Tool]) -> Result<Results> {
+        Ok(Results {
+            machine: machine(tools)?,
+            tools: tools.iter().map(|tool| tool.name().to_owned()).collect(),
+            works: BTreeMap::new(),
+        })
+    }
+
+    /// Adds a measured value. The name of the metric ends with its unit.
+    pub(crate) fn add(&mut self, work: &str, metric: &str, tool: &str, value: f64) {
+        let metrics = self.works.entry(work.to_owned()).or_default();
+        let at = metrics.iter().position(|known| known.name == metric).unwrap_or_else(|| {
+            metrics.push(Metric { name: metric.to_owned(), samples: BTreeMap::new() });
+            metrics.len() - 1
+        });
+        metrics[at].samples.entry(tool.to_owned()).or_default().push(value);
+    }
+
+    /// Prints the table of a work: medians, and the least and the greatest of several runs.
+    pub(crate) fn print(&self, work: &str) {
+        let Some(metrics) = self.works.get(work) else { return };
+        let others = metrics.iter().flat_map(|metric| metric.samples.keys());
+        let mut columns = self.tools.clone();
+        for other in others {
+            if !columns.contains(other) {
+                columns.push(other.clone());
+            }
+        }
+        columns.retain(|column| metrics.iter().any(|metric| metric.samples.contains_key(column)));
+        println!("\n| {work} | {} |", columns.join(" | "));
+        println!("|---|{}", "---|".repeat(columns.len()));
+        for metric in metrics {
+            let cells = columns.iter().map(|column| cell(metric.samples.get(column)));
+            println!("| {} | {} |", metric.name, cells.collect::<Vec<_>>().join(" | "));
+        }
+    }
+
+    /// Writes everything as JSON.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let mut works = serde_json::Map::new();
+        for (work, metrics) in &self.works {
+            let metrics = metrics.iter().map(|metric| {
+                let tools = metric.samples.iter().map(|(tool, samples)| {
+                    let summary = json!({
+                        "median": median(samples),
+                        "least": percentile(samples, 0.0),
+                        "greatest": percentile(samples, 1.0),
+                        "samples": samples,
+                    });
+                    (tool.clone(), summary)
+                });
+                (metric.name.clone(), Value::Object(tools.collect()))
+            });
+            works.insert(work.clone(), Value::Object(metrics.collect()));
+        }
+        let document = json!({ "machine": self.machine, "works": works });
+        Ok(fs::write(path, serde_json::to_vec_pretty(&document)?)?)
+    }
+}
+
+fn cell(samples: Option<&Vec<f64>>) -> String {
+    let Some(samples) = samples else { return "–".to_owned() };
+    let middle = number(median(samples));
+    match samples.len() {
+        1 => middle,
+        _ => {
+            let (low, high) = (percentile(samples, 0.0), percentile(samples, 1.0));
+            format!("{middle} ({}–{})", number(low), number(high))
+        }
+    }
+}
+
+/// Three digits that count.
+fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        size if size < 1.0 => format!("{value:.3}"),
+        size if size < 10.0 => format!("{value:.2}"),
+        size if size < 100.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+/// What it was measured on, and what was measured.
+fn machine(tools: &[Tool]) -> Result<Value> {
+    let output = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).output();
+        output.map_or(String::new(), |output| {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        })
+    };
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo")?;
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name"));
+    let meminfo = fs::read_to_string("/proc/meminfo")?;
+    let memory = meminfo.lines().next().unwrap_or_default().trim_start_matches("MemTotal:").trim();
+    let versions: serde_json::Map<String, Value> =
+        tools.iter().map(|tool| (tool.name().to_owned(), Value::from(tool.version()))).collect();
+    Ok(json!({
+        "date": output("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
+        "processor": model.map_or("", |model| model.trim_start_matches([' ', '\t', ':'])),
+        "processors": std::thread::available_parallelism()?.get(),
+        "memory": memory,
+        "kernel": output("uname", &["-sr"]),
+        "load": fs::read_to_string("/proc/loadavg")?.trim(),
+        "application_sqlite": rusqlite::version(),
+        "tools": versions,
+    }))
+}

@@ -1,0 +1,214 @@
+//! The tools that are measured, and how each is told what to do.
+//!
+//! The peers run with their documented defaults: a sync interval of one second. Where that decides the result, they are
+//! measured a second time with the shortest interval that does them good, ten milliseconds.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Result;
+use crate::minio::{BUCKET, PASSWORD, USER};
+use crate::process::{Done, Running, run};
+
+/// Which tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Ebbtide,
+    Litestream3,
+    Litestream5,
+}
+
+/// A tool and its binary.
+#[derive(Debug, Clone)]
+pub(crate) struct Tool {
+    pub(crate) kind: Kind,
+    program: PathBuf,
+    /// Whether its sync interval is as short as it does good.
+    is_eager: bool,
+}
+
+/// Where a replica lies.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// Under this prefix of the bucket, behind this address.
+    Bucket(SocketAddr, String),
+    /// In this folder.
+    Folder(PathBuf),
+}
+
+/// A database and its replica.
+#[derive(Debug, Clone)]
+pub(crate) struct Pair {
+    pub(crate) database: PathBuf,
+    pub(crate) place: Place,
+}
+
+impl Tool {
+    /// The tools with these names, or all.
+    pub(crate) fn find(
+        names: &[String],
+        bin: &Path,
+        ebbtide: Option<PathBuf>,
+    ) -> Result<Vec<Tool>> {
+        let beside = env::current_exe()?.with_file_name("ebbtide");
+        let all = [
+            (Kind::Ebbtide, ebbtide.unwrap_or(beside)),
+            (Kind::Litestream3, bin.join("litestream-0.3.13")),
+            (Kind::Litestream5, bin.join("litestream-0.5.18")),
+        ];
+        let tools = all.map(|(kind, program)| Tool { kind, program, is_eager: false });
+        if let Some(wrong) = names.iter().find(|&name| tools.iter().all(|tool| tool.name() != name))
+        {
+            return Err(format!("no tool is named {wrong}").into());
+        }
+        let asked = |tool: &Tool| names.is_empty() || names.iter().any(|name| name == tool.name());
+        let mut found = Vec::new();
+        for tool in tools.into_iter().filter(asked) {
+            if tool.program.exists() {
+                found.push(Tool { program: fs::canonicalize(&tool.program)?, ..tool });
+            } else {
+                eprintln!("!! {} is not at {}: left out", tool.name(), tool.program.display());
+            }
+        }
+        if found.is_empty() { Err("there is no tool to measure".into()) } else { Ok(found) }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        match (self.kind, self.is_eager) {
+            (Kind::Ebbtide, _) => "ebbtide",
+            (Kind::Litestream3, false) => "litestream-0.3.13",
+            (Kind::Litestream3, true) => "litestream-0.3.13 (10 ms)",
+            (Kind::Litestream5, false) => "litestream-0.5.18",
+            (Kind::Litestream5, true) => "litestream-0.5.18 (10 ms)",
+        }
+    }
+
+    /// The same tool with a short sync interval, if it has one.
+    pub(crate) fn eager(&self) -> Option<Tool> {
+        (self.kind != Kind::Ebbtide).then(|| Tool { is_eager: true, ..self.clone() })
+    }
+
+    /// What it says of itself.
+    pub(crate) fn version(&self) -> String {
+        let arg = if self.kind == Kind::Ebbtide { "--version" } else { "version" };
+        let output = Command::new(&self.program).arg(arg).output();
+        output.map_or(String::new(), |output| {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        })
+    }
+
+    /// Whether a request has to do with the log, not with snapshots and the like.
+    pub(crate) fn is_log(&self, target: &str) -> bool {
+        match self.kind {
+            Kind::Ebbtide => target.contains("/log/"),
+            Kind::Litestream3 => target.contains("/wal/"),
+            Kind::Litestream5 => target.contains("/0000/"),
+        }
+    }
+
+    /// Starts to replicate. The configuration and the log go into `folder`.
+    pub(crate) fn replicate(&self, pairs: &[Pair], folder: &Path) -> Result<Running> {
+        let config = self.configure(pairs, folder)?;
+        let mut command = self.command("replicate");
+        command.arg(if self.kind == Kind::Ebbtide { "--config" } else { "-config" }).arg(config);
+        Running::start(&mut command, &folder.join("replicate.log"))
+    }
+
+    /// Restores the newest state, or the one at this time in µs, to `out`.
+    pub(crate) fn restore(
+        &self,
+        pair: &Pair,
+        folder: &Path,
+        out: &Path,
+        at: Option<u64>,
+    ) -> Result<Done> {
+        let at = at.map(timestamp).transpose()?;
+        let mut command = self.command("restore");
+        if self.kind == Kind::Ebbtide {
+            command.arg("-o").arg(out);
+            if let Some(at) = at {
+                command.args(["--timestamp", &at]);
+            }
+            command.arg(address(&pair.place));
+        } else {
+            let config = self.configure(std::slice::from_ref(pair), folder)?;
+            command.arg("-config").arg(config).arg("-o").arg(out);
+            if let Some(at) = at {
+                command.args(["-timestamp", &at]);
+            }
+            command.arg(&pair.database);
+        }
+        run(&mut command, &folder.join("restore.log"))
+    }
+
+    fn command(&self, what: &str) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(what);
+        command.env("AWS_ACCESS_KEY_ID", USER).env("AWS_SECRET_ACCESS_KEY", PASSWORD);
+        command.env("AWS_REGION", "us-east-1").env("AWS_EC2_METADATA_DISABLED", "true");
+        // With a bundle of its own, 0.5.18 does not start.
+        command.env_remove("AWS_CA_BUNDLE");
+        command
+    }
+
+    fn configure(&self, pairs: &[Pair], folder: &Path) -> Result<PathBuf> {
+        let mut text = String::new();
+        if self.kind == Kind::Ebbtide {
+            for Pair { database, place } in pairs {
+                let (database, replica) = (database.display(), address(place));
+                writeln!(text, "[[database]]\npath = \"{database}\"\nreplica = \"{replica}\"\n")?;
+            }
+            let path = folder.join("ebbtide.toml");
+            fs::write(&path, text)?;
+            return Ok(path);
+        }
+        text.push_str("dbs:\n");
+        for Pair { database, place } in pairs {
+            writeln!(text, "  - path: {}", database.display())?;
+            if self.is_eager {
+                text.push_str("    monitor-interval: 10ms\n");
+            }
+            text.push_str("    replicas:\n");
+            match place {
+                Place::Folder(path) => {
+                    writeln!(text, "      - type: file\n        path: {}", path.display())?;
+                }
+                Place::Bucket(server, prefix) => writeln!(
+                    text,
+                    "      - type: s3\n        bucket: {BUCKET}\n        path: {prefix}\n        endpoint: \
+                     http://{server}\n        region: us-east-1\n        force-path-style: true"
+                )?,
+            }
+            if self.is_eager {
+                text.push_str("        sync-interval: 10ms\n");
+            }
+        }
+        let path = folder.join("litestream.yml");
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+}
+
+/// As ebbtide wants it.
+fn address(place: &Place) -> String {
+    match place {
+        Place::Bucket(server, prefix) => format!(
+            "s3://{BUCKET}/{prefix}?endpoint=http://{server}&region=us-east-1&path-style=true"
+        ),
+        Place::Folder(path) => path.display().to_string(),
+    }
+}
+
+/// RFC 3339, of µs since the epoch.
+fn timestamp(micros: u64) -> Result<String> {
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+    let output = Command::new("date")
+        .args(["-u", "-d", &format!("@{seconds}"), "+%Y-%m-%dT%H:%M:%S"])
+        .output()?;
+    let text = String::from_utf8(output.stdout)?;
+    Ok(format!("{}.{fraction:06}Z", text.trim()))
+}

@@ -1,0 +1,81 @@
+//! The works, each of which can be run by itself.
+
+mod bulk;
+mod downtime;
+mod growth;
+mod idle;
+mod large;
+mod latency;
+mod many;
+mod moments;
+mod restore;
+mod saturate;
+mod steady;
+
+use crate::Result;
+use crate::results::Results;
+use crate::rig::Rig;
+use crate::tool::Tool;
+
+/// A work.
+pub(crate) struct Work {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+    /// Whether it is done when no work is named.
+    pub(crate) is_usual: bool,
+    pub(crate) run: fn(&Rig, &[Tool], &mut Results) -> Result<()>,
+}
+
+const fn usual(
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Rig, &[Tool], &mut Results) -> Result<()>,
+) -> Work {
+    Work { name, about, is_usual: true, run }
+}
+
+const fn unusual(
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Rig, &[Tool], &mut Results) -> Result<()>,
+) -> Work {
+    Work { name, about, is_usual: false, run }
+}
+
+/// All of them.
+pub(crate) const WORKS: &[Work] = &[
+    usual("latency", "a commit now and then: how long until it is in the store", latency::run),
+    usual(
+        "saturate",
+        "an application that never pauses, alone and beside each tool",
+        saturate::run,
+    ),
+    usual("bulk", "400 MB in one transaction, until they are durable", bulk::run),
+    usual("restore", "200 MB and 600 later commits, over a store 20 ms away", restore::run),
+    usual(
+        "large",
+        "a restore of 2.1 GB against cp and fsync, from a folder and from MinIO",
+        large::run,
+    ),
+    usual("steady", "200 commits a second", steady::run),
+    usual("many", "300 databases, 30 of them with a commit a second", many::run),
+    usual(
+        "thousand",
+        "1,000 databases, idle, then 50 of them with a commit a second",
+        many::thousand,
+    ),
+    usual("idle", "one database that nobody writes: requests", idle::run),
+    usual("moments", "restores to 12 moments at 20 commits a second", moments::run),
+    usual(
+        "downtime",
+        "the application writes while the tool is down, in three ways",
+        downtime::run,
+    ),
+    unusual("sizes", "ebbtide alone: time and memory from 1 MB to 20 GB", growth::sizes),
+    unusual(
+        "numbers",
+        "ebbtide alone: memory and processor time from 1 to 1,000 databases",
+        growth::numbers,
+    ),
+    unusual("history", "ebbtide alone: restores after 1 to 100,000 commits", growth::history),
+];
