@@ -113,7 +113,7 @@ fn crates_know_each_other_one_way_only() {
             let name = ours.unwrap_or(&dependency.name);
             let counts = dependency.ships || ours.is_some();
             let breaks = match manifest.name.as_str() {
-                "wal" => dependency.ships,
+                "wal" | "fault" => dependency.ships,
                 _ => counts && forbidden.is_some_and(|(_, names)| names.contains(&name)),
             };
             if breaks || (dependency.ships && name == "testkit") {

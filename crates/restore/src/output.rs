@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ebbtide_fault::point;
 use ebbtide_replica::Timestamp;
 use nix::errno::Errno;
 use tempfile::{Builder, NamedTempFile};
@@ -65,9 +66,12 @@ impl Output {
     /// answers the new names of that. `now` makes those names differ from each other.
     pub(crate) fn publish(self, now: Timestamp) -> Result<Vec<PathBuf>> {
         let Output { target, folder, force, temporary, file } = self;
+        point("restore.publish.proved");
         file.sync_all().map_err(Error::io("make durable", temporary.path()))?;
         let existing = check(&target, force)?;
+        point("restore.publish.synced");
         let moved = move_aside(&target, &existing, now)?;
+        point("restore.publish.aside");
         if let Err(error) = temporary.persist_noclobber(&target) {
             move_back(&moved);
             return Err(match error.error.kind() {
@@ -78,6 +82,7 @@ impl Output {
                 _ => Error::io("create", &target)(error.error),
             });
         }
+        point("restore.publish.named");
         let synced = File::open(&folder).and_then(|folder| folder.sync_all());
         synced.map_err(Error::io("make durable", &folder))?;
         Ok(moved.into_iter().map(|(_, to)| to).collect())

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ebbtide_fault::point;
 use ebbtide_replica::state::{FileIdentity, Fill, Origin, Position, State, StateError};
 use ebbtide_replica::store::Store;
 use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
@@ -96,6 +97,7 @@ async fn attempt(
     let output = output.map_err(Stopped::Failed)?;
     let state = options.state.as_ref().map(NewState::begin).transpose().map_err(Stopped::Failed)?;
     let fill = state.as_ref().map(|state| Arc::clone(&state.fill));
+    point("restore.begin");
     let sink = Sink::new(output.file(), output.path(), manifest.page_size, fill);
     let sink = Arc::new(sink);
     let fetched_before = progress.counts().bytes_fetched;
@@ -108,6 +110,7 @@ async fn attempt(
         }
     };
     drop(sink);
+    point("restore.fetched");
     if written.missing > 0 || written.digest != plan.stop.digest {
         discard(state);
         return Err(unproven(survey, plan).await);
@@ -197,7 +200,9 @@ impl NewState {
             origin: Origin::Restored { head },
         };
         let fill = Arc::try_unwrap(self.fill).map_err(|_| Error::interrupted())?;
+        point("restore.state.begin");
         fill.publish(position)?;
+        point("restore.state.published");
         Ok(())
     }
 }

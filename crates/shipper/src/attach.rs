@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ebbtide_fault::point;
 use ebbtide_replica::catalog::{self, Head};
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State};
 use ebbtide_replica::store::{Object, Store};
@@ -86,6 +87,7 @@ pub async fn attach(
             Some(head.clone()),
         )));
     }
+    point("shipper.attach.read");
     let position = position_at(manifest, head, &*store, &local);
     let Local { state, folder, database, .. } = local;
     let ours = state.filter(|state| state.position().replica == manifest.replica);

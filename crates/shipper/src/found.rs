@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ebbtide_fault::point;
 use ebbtide_replica::catalog::Head;
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::state::{Fill, Origin, Position, State, WalPosition};
@@ -90,9 +91,11 @@ impl Founder {
                 Tip { next: head.entry.txid.next(), chain: head.chain, time }
             }
         };
+        point("shipper.found.named");
         let detail = owner.claim(tip.time).to_detail().map_err(Error::from)?;
         let claim = entry(tip, EntryKind::Claim, EntryFlags::NONE, 0, detail);
         let tip = put_entry(&to, replica, page_size, tip, claim, Digest::EMPTY).await?;
+        point("shipper.found.claimed");
         sweep(&*to.store).await;
         let moment = Moment {
             replica,
@@ -112,8 +115,10 @@ impl Founder {
         let add =
             move |page, hash| filled.lock().unwrap_or_else(PoisonError::into_inner).add(page, hash);
         let (segment, chain, digest) = send_snapshot(to.clone(), moment, pages, add, vouch).await?;
+        point("shipper.found.imaged");
         let key = segment.key();
         segment.seal()?.land(&*to.store, &key, &to.outage).await?;
+        point("shipper.found.vouched");
         let state = Table::complete(table)?
             .publish(Position {
                 replica,
@@ -129,6 +134,7 @@ impl Founder {
                 origin: Origin::Followed,
             })
             .map_err(Error::from)?;
+        point("shipper.found.published");
         Ok(Shipper::new(to.store, to.outage, state, options, local.database))
     }
 }
@@ -278,7 +284,9 @@ impl Shipper {
         };
         self.append_entry(start, |_: &mut EachPage<'_, Error>| Ok(()))?;
         self.flush()?;
+        point("shipper.claim.sent");
         self.landed().await?;
+        point("shipper.claim.landed");
         sweep(&*self.store).await;
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use ebbtide_fault::point;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::store::Store;
 use ebbtide_replica::{
@@ -74,6 +75,7 @@ where
             digest = digest.toggle(hash);
             each_hash(page, hash)?;
             outgoing.drain(&mut writer, &mut route);
+            point("shipper.snapshot.page");
             Ok(())
         });
         let finish = || {
@@ -90,9 +92,12 @@ where
             }
         }
     };
+    point("shipper.snapshot.begin");
     let encoded: Result<_, E> = tokio::task::spawn_blocking(encode).await.map_err(Error::from)?;
     let (sealed, vouched) = encoded?;
+    point("shipper.snapshot.encoded");
     sealed.land(&*to.store, &key, &to.outage).await?;
+    point("shipper.snapshot.landed");
     Ok(vouched)
 }
 
@@ -174,7 +179,9 @@ impl Shipper {
             expected: difference.count * self.page_size().offset(),
             wal: Some(rebase.wal),
         };
+        point("shipper.rebase.compared");
         self.append_entry(start, pages)?;
+        point("shipper.rebase.appended");
         if self.ledger.digest() != difference.digest {
             let why = "they changed between two looks at them";
             return Err(Error::Unproven { txid: self.head().txid, why }.into());

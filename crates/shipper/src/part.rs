@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ebbtide_fault::point;
 use ebbtide_replica::Key;
 use ebbtide_replica::container::{Footer, Writer};
 use ebbtide_replica::store::{ErrorKind, Store};
@@ -183,6 +184,7 @@ async fn upload(
                 return Ok(());
             }
             Some(Message::Part(part)) => {
+                point("shipper.part.begin");
                 if let Err(error) = upload.write(part).await {
                     outage.note(store, &error);
                     upload.abort().await;
@@ -192,6 +194,7 @@ async fn upload(
             Some(Message::Last(part, length)) => break (part, length),
         }
     };
+    point("shipper.part.last");
     let end = last.slice(last.len().saturating_sub(Footer::SIZE)..);
     if let Err(error) = upload.write(last).await {
         upload.abort().await;
@@ -204,6 +207,7 @@ async fn upload(
             return Ok(());
         }
     }
+    point("shipper.part.sent");
     match upload.finish().await {
         Ok(()) => {}
         Err(error) => {

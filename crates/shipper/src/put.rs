@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ebbtide_fault::point;
 use ebbtide_replica::Key;
 use ebbtide_replica::container::Footer;
 use ebbtide_replica::store::retry::Policy;
@@ -84,8 +85,10 @@ pub(crate) async fn put(
 ) -> Result<(), Error> {
     let mut failures = 0;
     loop {
+        point("shipper.put.begin");
         let error = match store.put(key, body.clone()).await {
             Ok(()) => {
+                point("shipper.put.done");
                 outage.end(store);
                 return Ok(());
             }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ebbtide_fault::point;
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State, WalPosition};
 use ebbtide_replica::store::Store;
@@ -240,9 +241,11 @@ impl Shipper {
         if let (Some(before), Some(last)) = (route.before, self.on_their_way.back_mut()) {
             last.landed = Some(before);
         }
+        point("shipper.append.encoded");
         let digest = self.ledger.record(&self.changed, start.database_pages)?;
         segment.end(digest, start.wal)?;
         self.head = segment.head().unwrap_or(self.head);
+        point("shipper.append.ended");
         self.traffic.count(Instant::now());
         if segment.is_streaming() {
             self.seal().map_err(E::from)?;
@@ -318,6 +321,7 @@ impl Shipper {
         let (fire, landed) = oneshot::channel();
         self.last_put = Some(Instant::now());
         let sealed = segment.seal()?;
+        point("shipper.segment.sealed");
         let (store, outage) = (Arc::clone(&self.store), Arc::clone(&self.outage));
         let task = tokio::spawn(async move {
             sealed.land(&*store, &key, &outage).await?;
@@ -359,7 +363,9 @@ impl Shipper {
         };
         (&mut first.task).await??;
         if let Some(landed) = self.on_their_way.pop_front() {
+            point("shipper.segment.landed");
             self.ledger.confirm(landed.position.clone())?;
+            point("shipper.segment.confirmed");
         }
         Ok(self.durable())
     }
@@ -373,6 +379,7 @@ impl Shipper {
 
     /// The head is what the log already says it is, `position`: after a replay.
     pub(crate) fn adopt(&mut self, position: Position) -> Result<(), Error> {
+        point("shipper.replay.adopted");
         self.head = Head { txid: position.txid, chain: position.chain, time: position.time };
         self.ledger.seal();
         self.ledger.confirm(position)

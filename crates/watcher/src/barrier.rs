@@ -6,6 +6,8 @@
 
 use std::time::Instant;
 
+use ebbtide_fault::point;
+
 use crate::connection::{Checkpointed, Connection, Mode};
 use crate::error::Error;
 use crate::follower::{CaptureError, Follower};
@@ -46,11 +48,13 @@ impl Follower {
             }
             std::hint::spin_loop();
         }
+        point("watcher.barrier.stopped");
         let done = self.behind_barrier(time, scratch, sink);
         let ended = match &self.barrier {
             Some(barrier) => barrier.end().map_err(self.sqlite("give back the write lock of")),
             None => Ok(()),
         };
+        point("watcher.barrier.ended");
         let complete = done?;
         ended?;
         self.last_checkpoint = Instant::now();
@@ -78,11 +82,15 @@ impl Follower {
         if captured.more || self.stale_checkpointer {
             return Ok(false);
         }
+        point("watcher.barrier.captured");
         let before = self.shm.read(&self.paths)?;
         self.held.end().map_err(self.sqlite("end reading"))?;
+        point("watcher.barrier.released");
         // The barrier's own transaction holds the log until the next hold has begun, whatever happens here.
         let ran = self.run_checkpoint(Mode::Passive);
+        point("watcher.barrier.copied");
         self.held.begin_read().map_err(self.sqlite("begin to read"))?;
+        point("watcher.barrier.held");
         let after = self.shm.read(&self.paths)?;
         debug_assert_eq!((before.salts, before.frames), (after.salts, after.frames));
         self.hold = Hold::between(&after, &after, self.shm.has_checkpoint_lock());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ebbtide_fault::point;
 use ebbtide_wal::{Index, PageSize, Position};
 
 use crate::connection::{Connection, is_busy};
@@ -111,6 +112,7 @@ impl Follower {
         }
         let held = Connection::open(path, true)?;
         begin_patiently(&held, &paths)?;
+        point("watcher.open.held");
         let database = Identity::at(path).map_err(|source| Error::Io {
             doing: "look at",
             path: path.to_owned(),
@@ -120,6 +122,7 @@ impl Follower {
         // here on is as new as the pin or newer.
         let mut shm = Shm::open(&paths)?;
         shm.try_checkpoint_lock(&paths)?;
+        point("watcher.open.locked");
         let index = shm.read(&paths)?;
         let (tail, start) = match resume {
             None => (None, Start::Anew),
@@ -236,6 +239,7 @@ impl Follower {
             }
             self.tail.read(&self.paths, &index, &self.observed, scratch, |transaction| {
                 let more = sink(transaction).map_err(CaptureError::Sink)?;
+                point("watcher.capture.taken");
                 transactions += 1;
                 Ok::<_, CaptureError<E>>(if more { Next::More } else { Next::Enough })
             })?;
@@ -251,6 +255,7 @@ impl Follower {
             return Err(broken(&self.paths, 0, Break::Restarted));
         }
         self.tail.enter(&self.paths, index)?;
+        point("watcher.capture.entered");
         // With the checkpoint lock in our hands since before the restart there is no checkpointer that could have read
         // the wal-index before it.
         self.stale_checkpointer |= !self.shm.has_checkpoint_lock();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ebbtide_fault::point;
 use ebbtide_wal::Index;
 
 use crate::connection::{Checkpointed, Connection, Mode, is_busy};
@@ -100,6 +101,7 @@ impl Follower {
             Err(error) if is_busy(&error) => return Ok(()),
             Err(error) => return Err(self.sqlite("begin to read")(error)),
         }
+        point("watcher.handover.begun");
         let after = self.shm.read(&self.paths)?;
         let hold = Hold::between(&before, &after, self.shm.has_checkpoint_lock());
         let until = self.tail.mark(&after);
@@ -113,7 +115,9 @@ impl Follower {
         if !self.tail.covers(next.until) || self.stale_checkpointer {
             return Ok(());
         }
+        point("watcher.handover.captured");
         self.held.end().map_err(self.sqlite("end reading"))?;
+        point("watcher.handover.ended");
         self.hold = next.hold;
         self.handover = None;
         if let Some(spare) = &mut self.spare {
@@ -142,9 +146,12 @@ impl Follower {
 
     /// Runs a checkpoint on the connection that holds nothing, and takes the checkpoint lock, which it drops, again.
     pub(crate) fn run_checkpoint(&mut self, mode: Mode) -> Result<Checkpointed, Error> {
+        point("watcher.checkpoint.begin");
         let ran = self.spare()?.checkpoint(mode);
+        point("watcher.checkpoint.unlocked");
         self.shm.dropped_checkpoint_lock();
         self.shm.try_checkpoint_lock(&self.paths)?;
+        point("watcher.checkpoint.done");
         ran.map_err(self.sqlite("checkpoint"))
     }
 }

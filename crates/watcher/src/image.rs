@@ -10,6 +10,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
+use ebbtide_fault::point;
 use ebbtide_wal::{
     Cursor, Index, PageNumber, PageSize, Position, frame_bytes, frame_offset, lock_page,
 };
@@ -55,6 +56,7 @@ impl Follower {
         let connection = Connection::open(&self.paths.database, true)?;
         connection.begin_read().map_err(self.sqlite("begin to read"))?;
         let end = self.shm.read(&self.paths)?;
+        point("watcher.image.pinned");
         let until = self.tail.mark(&end);
         Ok(ImagePin { connection, end, until, token: Arc::clone(&self.images) })
     }
@@ -103,6 +105,7 @@ impl Follower {
             _token: pin.token,
         };
         image.logged.retain(|&(page, _)| page.get() <= database_pages);
+        point("watcher.image.begun");
         Ok(Ok(image))
     }
 }

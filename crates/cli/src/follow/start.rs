@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ebbtide_fault::point;
 use ebbtide_replica::state::{FileIdentity, State, WalPosition, state_folder};
 use ebbtide_replica::store::Store;
 use ebbtide_shipper::{
@@ -60,6 +61,7 @@ pub(crate) async fn start(job: &mut Job) -> Result<Started, FollowError> {
         }
         Attached::Rebuilt(shipper) => in_step(job, &mut follower, shipper, false).await?,
     };
+    point("follow.start.in-step");
     shipper.flush()?;
     let (age, txid) = newest(&store, now_micros()).await;
     let snapshots = Snapshots::new(job.database.snapshot_interval, age, txid);

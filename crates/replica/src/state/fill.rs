@@ -1,5 +1,6 @@
 //! Filling the table of page hashes from the beginning.
 
+use ebbtide_fault::point;
 use ebbtide_wal::PageNumber;
 
 use super::error::StateError;
@@ -22,6 +23,7 @@ impl Fill {
     pub(super) fn begin(folder: Locked, slots: Slots, number: u8) -> Result<Fill, StateError> {
         folder.remove_table(number)?;
         let table = folder.table(number)?;
+        point("state.fill.begin");
         Ok(Fill { folder, slots, table, number })
     }
 

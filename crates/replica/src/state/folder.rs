@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ebbtide_fault::point;
 use ebbtide_wal::{PageNumber, lock_page};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -91,8 +92,10 @@ impl State {
         if table.sum()? != *position.digest.as_bytes() {
             return Err(StateError::Unproven { folder: folder.path });
         }
+        point("state.publish.filled");
         slots.table = number;
         slots.write(&folder, &position, &[])?;
+        point("state.publish.named");
         folder.remove_table(1 - number)?;
         Ok(State { folder, slots, table, position, broken: false, updates: Vec::new() })
     }
@@ -154,10 +157,12 @@ impl State {
             redo.dedup_by_key(|&mut (page, _)| page);
         }
         self.slots.write(&self.folder, &position, &redo)?;
+        point("state.slot.written");
         self.table.write(&redo)?;
         if self.table.rows() != position.database_pages {
             self.table.resize(position.database_pages)?;
         }
+        point("state.table.written");
         self.position = position;
         self.broken = false;
         redo.shrink_to(SLOT_BYTES_KEPT / size_of::<(PageNumber, PageHash)>());
@@ -232,6 +237,7 @@ impl Slots {
             set_length(file, 0).map_err(io_error("shorten", &path))?;
             self.lengths[number] = 0;
         }
+        point("state.slot.begin");
         write_at(file, &self.buffer, 0).map_err(io_error("write", &path))?;
         self.lengths[number] = self.lengths[number].max(self.buffer.len() as u64);
         self.sequence = sequence;

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use ebbtide_fault::point;
 use nix::libc;
 use tempfile::NamedTempFile;
 
@@ -238,13 +239,16 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 /// Gives the file its name, unless it is taken.
 fn publish(file: NamedTempFile, path: &Path, what: &str) -> Result<(), StoreError> {
     let fail = |error| StoreError::io(what, path, error);
+    point("folder.put.written");
     file.as_file().sync_all().map_err(fail)?;
+    point("folder.put.synced");
     file.persist_noclobber(path).map_err(|error| match error.error.kind() {
         io::ErrorKind::AlreadyExists => {
             StoreError::new(ErrorKind::Exists, what, "the name is taken")
         }
         _ => fail(error.error),
     })?;
+    point("folder.put.named");
     path.parent().map_or(Ok(()), sync_folder).map_err(fail)
 }
 
