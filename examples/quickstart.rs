@@ -13,8 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ebbtide_cli::config::Database;
 use ebbtide_cli::follow::{Job, Order, Phase, Shared, Status, follow};
+use ebbtide_replica::Timestamp;
 use ebbtide_replica::store::Location;
-use ebbtide_replica::{Timestamp, Txid};
 use ebbtide_restore::{Options, Progress, Target, restore};
 use ebbtide_shipper::Owner;
 use rusqlite::Connection;
@@ -209,7 +209,7 @@ fn owner() -> Result<Owner> {
 }
 
 fn durable(status: &Status) -> Option<u64> {
-    status.get().durable?.parse::<Txid>().ok().map(Txid::get)
+    Some(status.get().durable?.txid.get())
 }
 
 fn now_micros() -> i64 {

@@ -4,6 +4,7 @@
 
 mod bystander;
 mod commands;
+mod control;
 mod downtime;
 mod exact;
 mod s3;

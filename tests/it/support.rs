@@ -1,6 +1,8 @@
 //! The `ebbtide` binary as the tests use it, and restores to compare.
 
-use std::path::Path;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output as Ended};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +22,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ebbtide"));
     command.args(args).env_remove("EBBTIDE_LOG");
+    // Sockets stay out of the folders of this machine's own processes.
+    command.env("EBBTIDE_RUNTIME_DIR", runtime_folder());
     command
+}
+
+/// A private folder for the sockets of all tests that have no folder of their own for them.
+fn runtime_folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("runtime");
+    DirBuilder::new().mode(0o700).recursive(true).create(&folder).unwrap();
+    folder
 }
 
 /// Runs `ebbtide` to its end.
@@ -56,6 +67,13 @@ impl Sidecar {
         let mut command = command(&args);
         command.envs(variables.iter().copied());
         Sidecar(Process::start(&mut command, Output::Stderr).unwrap())
+    }
+
+    /// Starts a command that follows, and waits until it does.
+    pub(crate) fn start_command(command: &mut Command) -> Sidecar {
+        let sidecar = Sidecar(Process::start(command, Output::Stderr).unwrap());
+        sidecar.0.line_with("following", PATIENCE);
+        sidecar
     }
 
     /// Waits until it has ended by itself; its exit code and what it said.

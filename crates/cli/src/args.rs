@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_replica::Txid;
@@ -25,6 +26,8 @@ Examples:
   ebbtide replicate app.db 's3://bucket/app?region=eu-central-1'
   ebbtide log ./backup                                  what can be restored
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup
+  ebbtide status                                        what is durable, how far behind, what is wrong
+  ebbtide sync --wait app.db                            return once everything committed is durable
 
 Exit codes: 0 done; 1 failed; 2 wrong use; 3 nothing to restore; 4 damaged or unprovable; 5 another writer owns the replica.";
 
@@ -59,6 +62,10 @@ pub enum Command {
     Log(Log),
     /// Prove every object of a replica.
     Verify(Verify),
+    /// Show how the databases of a running `replicate` are doing.
+    Status(Status),
+    /// Ship what is committed now, without waiting for the next put that is due.
+    Sync(Sync),
 }
 
 /// `ebbtide replicate`.
@@ -183,6 +190,44 @@ pub struct Verify {
     /// The configuration in which SOURCE is looked up.
     #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
     pub config: PathBuf,
+}
+
+/// `ebbtide status`.
+#[derive(Debug, Arguments)]
+#[command(after_help = "\
+Exit codes: 0 when a running `ebbtide replicate` was found and all its databases are healthy; 1 when none was found, one \
+does not answer, or a database is failing or its store is away.
+
+Processes of the same user are found through their sockets in $EBBTIDE_RUNTIME_DIR, else in $XDG_RUNTIME_DIR/ebbtide, \
+/run/ebbtide (root) or ebbtide-UID in the folder for temporary files.")]
+pub struct Status {
+    /// Print an object a line, one for each database.
+    #[arg(long)]
+    pub json: bool,
+    /// Only the databases of this configuration, all of them: one that nobody follows is not healthy.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `ebbtide sync`.
+#[derive(Debug, Arguments)]
+#[command(after_help = "\
+Examples:
+  ebbtide sync                                             all databases that are followed
+  ebbtide sync --wait app.db && shut-down-the-machine
+
+Exit codes: 0 when the databases were told to ship, or with --wait when everything that was committed at the time of the \
+request is durable; 1 when not, or when nobody follows them.")]
+pub struct Sync {
+    /// The database. Without it, all that are followed.
+    #[arg(value_name = "DB")]
+    pub database: Option<PathBuf>,
+    /// Return only once everything that is committed now is durable.
+    #[arg(long)]
+    pub wait: bool,
+    /// How long to wait for that, such as "500ms" or "2m".
+    #[arg(long, requires = "wait", default_value = "30s", value_name = "DURATION", value_parser = crate::when::duration)]
+    pub timeout: Duration,
 }
 
 #[cfg(test)]

@@ -14,3 +14,9 @@ pub(crate) fn now_micros() -> i64 {
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_micros(now_micros()).unwrap_or(Timestamp::MAX)
 }
+
+/// A moment of the clock that only runs forwards, as a time of day.
+pub(crate) fn at(moment: std::time::Instant) -> Timestamp {
+    let ago = i64::try_from(moment.elapsed().as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(now_micros().saturating_sub(ago)).unwrap_or(Timestamp::MIN)
+}

@@ -181,10 +181,7 @@ impl Entry {
 }
 
 fn duration(key: &str, text: &str) -> Result<Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok();
-    parsed.and_then(|duration| Duration::try_from(duration).ok()).ok_or_else(|| {
-        format!("{key} = \"{text}\" is no duration: write for example \"30s\", \"10m\" or \"24h\"")
-    })
+    crate::when::duration(text).map_err(|why| format!("{key} = {why}"))
 }
 
 /// The parser's own message, which shows the line, and what an unknown key was probably meant to be.

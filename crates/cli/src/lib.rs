@@ -14,6 +14,7 @@ pub mod when;
 mod child;
 mod clock;
 mod commands;
+mod control;
 mod integrity;
 mod owner;
 mod runtime;
@@ -33,6 +34,8 @@ pub fn run(args: Args) -> ExitCode {
         Command::Restore(restore) => runtime::run(commands::restore::run(restore)),
         Command::Log(log) => runtime::run(commands::log::run(log)),
         Command::Verify(verify) => runtime::run(commands::verify::run(verify)),
+        Command::Status(status) => commands::status::run(status),
+        Command::Sync(sync) => commands::sync::run(sync),
     };
     exit::report(result)
 }

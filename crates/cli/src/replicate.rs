@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 
 use crate::args::Replicate;
 use crate::config::{Config, Database, defaults};
+use crate::control::Control;
 use crate::exit::{Code, Failure, Outcome};
-use crate::follow::{FollowError, Job, Order, Shared, Status, follow};
+use crate::follow::{FollowError, Job, Order, Shared, Status, Statuses, follow};
 use crate::{child, owner};
 
 /// Why everything ends.
@@ -33,7 +34,10 @@ enum End {
 pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let config = configuration(&args)?;
     let (order, orders) = watch::channel(if args.once { Order::Finish } else { Order::Run });
-    let mut tasks = start(&config, &orders);
+    let statuses: Statuses = config.databases.iter().map(status_of).collect();
+    let mut tasks = start(&config, &statuses, &orders);
+    // Until everything else has ended.
+    let _control = Control::start(statuses);
     let mut signals = Signals::new()?;
     let mut child = args.exec.as_deref().map(child::spawn).transpose()?;
     let mut failures = Failures::default();
@@ -85,18 +89,27 @@ fn configuration(args: &Replicate) -> Result<Config, Failure> {
     Ok(Config { databases: vec![database], shutdown_timeout })
 }
 
+fn status_of(database: &Database) -> Status {
+    Status::new(database.path.clone(), database.location.to_string())
+}
+
 fn start(
     config: &Config,
+    statuses: &[Status],
     order: &watch::Receiver<Order>,
 ) -> JoinSet<(String, Result<(), FollowError>)> {
     let shared = Shared::new(owner::this_process());
     let mut tasks = JoinSet::new();
-    for database in &config.databases {
-        let status = Status::new(database.path.clone(), database.location.to_string());
+    for (database, status) in config.databases.iter().zip(statuses) {
         let name = database.path.display().to_string();
         let (database, shared, order) = (database.clone(), shared.clone(), order.clone());
-        let job = Job { database, shared, order, status };
-        tasks.spawn(async move { (name, follow(job).await) });
+        let over = status.until_over();
+        let job = Job { database, shared, order, status: status.clone() };
+        tasks.spawn(async move {
+            let ended = follow(job).await;
+            drop(over);
+            (name, ended)
+        });
     }
     tasks
 }

@@ -10,6 +10,7 @@ use ebbtide_wal::{Index, PageSize, Position};
 use crate::connection::{Connection, is_busy};
 use crate::error::{Break, Error, Refusal};
 use crate::files::{Identity, Paths, check_file_system, read_header};
+use crate::gauge::{Gauge, Gauged};
 use crate::handover::Handover;
 use crate::hold::{Hold, Reads};
 use crate::observed::{Observed, Observer};
@@ -66,9 +67,11 @@ impl<E> From<Error> for CaptureError<E> {
 
 /// A database that is being followed.
 ///
-/// The connections stand first because fields are dropped in order, and the wal-index must be closed after them.
+/// The connections stand before the wal-index because fields are dropped in order, and it must be closed after them; the
+/// gauge stands before all, because it looks at the wal-index.
 #[derive(Debug)]
 pub struct Follower {
+    gauge: Gauged,
     pub(crate) held: Connection,
     pub(crate) spare: Option<Connection>,
     pub(crate) barrier: Option<Connection>,
@@ -134,7 +137,9 @@ impl Follower {
         };
         let now = Instant::now();
         let hold = Hold::before(&index);
+        let observed = Arc::new(Mutex::new(Observed::after(latest, tail.position())));
         let follower = Follower {
+            gauge: Gauged::new(shm.file(), paths.wal.clone(), Arc::clone(&observed)),
             held,
             spare: None,
             barrier: None,
@@ -146,7 +151,7 @@ impl Follower {
             tail,
             hold,
             handover: None,
-            observed: Arc::new(Mutex::new(Observed::after(latest))),
+            observed,
             images: Arc::new(()),
             last_commit: now,
             last_checkpoint: now,
@@ -180,18 +185,10 @@ impl Follower {
         self.tail.page_size()
     }
 
-    /// The processes other than this one whose read transactions keep the log from being begun anew.
+    /// For whoever wants to know how the log is doing, from any thread.
     #[must_use]
-    pub fn readers(&self) -> Vec<i32> {
-        self.shm.readers()
-    }
-
-    /// How many frames the log holds, and its size on disk in bytes.
-    ///
-    /// # Errors
-    /// When the wal-index cannot be read.
-    pub fn log_size(&self) -> Result<(u32, u64), Error> {
-        Ok((self.shm.read(&self.paths)?.frames, self.tail.file_bytes()))
+    pub fn gauge(&self) -> Gauge {
+        self.gauge.gauge()
     }
 
     /// Notes what is committed at `time` (µs since the epoch) without reading it; how many frames there are to capture,
@@ -243,6 +240,8 @@ impl Follower {
                 transactions += 1;
                 Ok::<_, CaptureError<E>>(if more { Next::More } else { Next::Enough })
             })?;
+            let position = self.tail.position();
+            self.observed.lock().unwrap_or_else(PoisonError::into_inner).captured(position);
         }
         self.finish_handover()?;
         Ok(Captured { transactions, more: !self.tail.has_read(&index) })

@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use ebbtide_fault::point;
 use ebbtide_wal::{
@@ -68,6 +68,8 @@ impl Follower {
     /// When the log's end cannot be proved.
     pub fn skip_to(&mut self, pin: &mut ImagePin) -> Result<(), Error> {
         self.tail = Tail::at_end(&self.paths, &pin.end, self.tail.page_size())?;
+        let position = self.tail.position();
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner).captured(position);
         pin.until = self.tail.mark(&pin.end);
         // Whatever a handover was waiting for came before.
         if let Some(next) = &mut self.handover {

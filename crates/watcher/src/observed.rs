@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ebbtide_wal::{Index, Salts};
+use ebbtide_wal::{Index, Position, Salts};
 
 use crate::shm::peek;
 
@@ -43,21 +43,47 @@ impl Observer {
 }
 
 /// The ends of the log that were seen and not yet captured, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Observed {
     sightings: VecDeque<Sighting>,
     latest: i64,
+    captured: Position,
 }
 
 impl Observed {
-    /// Nothing yet, in a history whose last time was `latest`, in µs since the epoch.
-    pub(crate) fn after(latest: i64) -> Observed {
-        Observed { sightings: VecDeque::new(), latest }
+    /// Nothing yet, in a history whose last time was `latest`, in µs since the epoch, and that goes on behind `captured`.
+    pub(crate) fn after(latest: i64, captured: Position) -> Observed {
+        Observed { sightings: VecDeque::new(), latest, captured }
+    }
+
+    /// Everything up to `position` was captured.
+    pub(crate) fn captured(&mut self, position: Position) {
+        self.captured = position;
+        while self
+            .sightings
+            .front()
+            .is_some_and(|first| self.has_captured(first.salts, first.frames))
+        {
+            self.sightings.pop_front();
+        }
+    }
+
+    /// When the oldest commit was seen that was not captured yet.
+    pub(crate) fn oldest(&self) -> Option<i64> {
+        self.sightings.front().map(|first| first.time)
+    }
+
+    /// An empty log has nothing to capture, whatever generation it is of.
+    fn has_captured(&self, salts: Salts, frames: u32) -> bool {
+        frames == 0 || salts == self.captured.salts && frames <= self.captured.frame
     }
 
     /// The log ends as `index` says at `time`. A clock that runs backwards is taken to stand still.
     pub(crate) fn see(&mut self, index: &Index, time: i64) {
         let time = time.max(self.latest);
+        if self.has_captured(index.salts, index.frames) {
+            return;
+        }
         let known = self.sightings.back();
         if known.is_some_and(|last| last.salts == index.salts && last.frames == index.frames) {
             return;
@@ -88,6 +114,10 @@ mod tests {
 
     use super::*;
 
+    fn position(salt: u8, frame: u32) -> Position {
+        Position { salts: Salts([salt; 8]), frame, checksum: Checksum::default() }
+    }
+
     fn index(salt: u8, frames: u32) -> Index {
         Index {
             changes: 0,
@@ -104,7 +134,7 @@ mod tests {
 
     #[test]
     fn each_commit_has_the_time_of_the_first_sighting_that_covers_it() {
-        let mut observed = Observed::after(5);
+        let mut observed = Observed::after(5, position(0, 0));
         observed.see(&index(1, 3), 10);
         observed.see(&index(1, 3), 11);
         observed.see(&index(1, 9), 20);
@@ -117,11 +147,30 @@ mod tests {
 
     #[test]
     fn times_never_run_backwards() {
-        let mut observed = Observed::after(100);
+        let mut observed = Observed::after(100, position(0, 0));
         observed.see(&index(1, 1), 50);
         observed.see(&index(1, 2), 120);
         observed.see(&index(1, 3), 110);
         let times = [1, 2, 3].map(|frame| observed.time_of(Salts([1; 8]), frame));
         assert_eq!(times, [100, 120, 120]);
+    }
+
+    #[test]
+    fn the_oldest_is_what_was_seen_and_not_captured_however_often_it_is_seen() {
+        let mut observed = Observed::after(0, position(1, 2));
+        observed.see(&index(1, 2), 5);
+        assert_eq!(observed.oldest(), None);
+        observed.see(&index(1, 4), 10);
+        observed.see(&index(1, 6), 20);
+        assert_eq!(observed.oldest(), Some(10));
+        observed.captured(position(1, 4));
+        assert_eq!(observed.oldest(), Some(20));
+        observed.captured(position(1, 6));
+        // The thread that an event has woken may come late.
+        observed.see(&index(1, 6), 30);
+        observed.see(&index(2, 0), 40);
+        assert_eq!(observed.oldest(), None);
+        observed.see(&index(2, 1), 50);
+        assert_eq!(observed.oldest(), Some(50));
     }
 }

@@ -110,20 +110,21 @@ impl Shm {
     pub(crate) fn dropped_checkpoint_lock(&mut self) {
         self.checkpoint_lock = false;
     }
+}
 
-    /// The processes other than this one that keep the log from being restarted by reading from it.
-    pub(crate) fn readers(&self) -> Vec<i32> {
-        let mut readers = Vec::new();
-        for mark in 1..READ_MARKS {
-            let mut probe = byte(libc::F_WRLCK, lock::read(mark));
-            let answer = fcntl(&*self.file, FcntlArg::F_GETLK(&mut probe));
-            let held = answer.is_ok() && i32::from(probe.l_type) != libc::F_UNLCK;
-            if held && !readers.contains(&probe.l_pid) {
-                readers.push(probe.l_pid);
-            }
+/// The processes other than this one that keep the log of the wal-index in `file` from being restarted by reading from
+/// it.
+pub(crate) fn readers(file: &File) -> Vec<i32> {
+    let mut readers = Vec::new();
+    for mark in 1..READ_MARKS {
+        let mut probe = byte(libc::F_WRLCK, lock::read(mark));
+        let answer = fcntl(file, FcntlArg::F_GETLK(&mut probe));
+        let held = answer.is_ok() && i32::from(probe.l_type) != libc::F_UNLCK;
+        if held && !readers.contains(&probe.l_pid) {
+            readers.push(probe.l_pid);
         }
-        readers
     }
+    readers
 }
 
 /// What the wal-index in `file` says now.

@@ -1,7 +1,9 @@
-//! The commands that read a replica.
+//! The commands that read a replica, or ask a running process.
 
 pub(crate) mod log;
 pub(crate) mod restore;
+pub(crate) mod status;
+pub(crate) mod sync;
 pub(crate) mod verify;
 
 use ebbtide_restore::Error;

@@ -5,6 +5,8 @@
 //! which begins where the store's last confirmation stands; what does not pass ends the database's task.
 
 mod error;
+mod lag;
+mod owed;
 mod pace;
 mod session;
 mod shared;
@@ -21,7 +23,7 @@ use crate::config::Database;
 pub use error::FollowError;
 pub(crate) use error::chain;
 pub use shared::Shared;
-pub use status::{Phase, Status, Statuses};
+pub use status::{Phase, Progress, Sight, Status, Statuses};
 
 /// What a task is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,7 @@ pub async fn follow(mut job: Job) -> Result<(), FollowError> {
         };
         let finishing = *job.order.borrow() == Order::Finish;
         if error.is_final(ran) || (finishing && !error.is_worth_one_more()) {
-            job.status.fail(&error);
+            job.status.stop(&error);
             return Err(error);
         }
         if began.elapsed() >= STEADY {

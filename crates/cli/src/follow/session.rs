@@ -8,9 +8,10 @@ use tokio::sync::Notify;
 use tokio::task::block_in_place;
 
 use super::error::FollowError;
+use super::owed::Owed;
 use super::pace::{Mode, Pace};
 use super::start::{Started, start, wal_position};
-use super::{Job, Order, Phase};
+use super::{Job, Order, Phase, Status};
 use crate::clock::now_micros;
 
 /// More frames than this to read, and the other tasks of this thread are moved elsewhere first.
@@ -27,8 +28,8 @@ pub(crate) async fn run(job: &mut Job, ran: &mut bool) -> Result<(), FollowError
     let started = start(job).await?;
     *ran = true;
     job.status.set(Phase::Following);
-    job.status.durable(started.shipper.durable());
     let shipper = &started.shipper;
+    job.status.stand(shipper.last(), shipper.durable());
     tracing::info!(
         database = %job.database.path.display(),
         replica = job.status.get().replica,
@@ -44,6 +45,7 @@ pub(crate) async fn run(job: &mut Job, ran: &mut bool) -> Result<(), FollowError
         woken,
         pace: Pace::new(sighted, Instant::now()),
         checked: Instant::now(),
+        owed: Owed::default(),
     };
     let result = session.follow().await;
     if let Some(wake) = &session.job.shared.wake {
@@ -75,14 +77,17 @@ struct Session<'a> {
     woken: Arc<Notify>,
     pace: Pace,
     checked: Instant,
+    owed: Owed,
 }
 
 impl Session<'_> {
     async fn follow(&mut self) -> Result<(), FollowError> {
         loop {
             let finishing = *self.job.order.borrow_and_update() == Order::Finish;
+            let asked = self.job.status.asked();
             let more = self.step()?;
-            let put_in = self.put(finishing)?;
+            let pressing = self.owes(asked, more) || finishing;
+            let put_in = self.put(pressing)?;
             let Started { shipper, snapshots, .. } = &mut self.started;
             if finishing && !more && shipper.is_durable() {
                 return Ok(());
@@ -98,9 +103,21 @@ impl Session<'_> {
                 () = snapshots.landed() => {}
                 () = self.woken.notified() => self.pace.woken(Instant::now()),
                 () = tokio::time::sleep(wait) => {}
+                () = self.job.status.asked_again() => {}
                 ordered = self.job.order.changed() => if ordered.is_err() { return Ok(()); },
             }
         }
+    }
+
+    /// Tells those who asked for a sync once they have it; whether somebody still waits. `asked` is the newest request
+    /// from before the last step.
+    fn owes(&mut self, asked: u64, more: bool) -> bool {
+        let shipper = &self.started.shipper;
+        let (last, durable) = (shipper.last().txid, shipper.durable().txid);
+        if let Some(met) = self.owed.looked(asked, more, last, durable) {
+            self.job.status.met(met);
+        }
+        self.owed.presses(asked)
     }
 
     /// Captures what is committed and does what the log needs; whether there is more to capture.
@@ -126,16 +143,13 @@ impl Session<'_> {
             return Ok(true);
         }
         let sink = |transaction: &mut Transaction<'_>| {
-            append(shipper, snapshots, transaction)?;
+            append(&self.job.status, shipper, snapshots, transaction)?;
             Ok::<_, FollowError>(shipper.has_room())
         };
         let capture = || {
             self.job.shared.with_scratch(|scratch| follower.capture(now_micros(), scratch, sink))
         };
         let captured = if frames > LONG_FRAMES { block_in_place(capture)? } else { capture()? };
-        if captured.transactions > 0 {
-            self.job.status.captured(shipper.last());
-        }
         Ok(captured.more)
     }
 
@@ -148,7 +162,7 @@ impl Session<'_> {
             }
             // A barrier's last few frames have to be taken even by a segment that is full.
             let sink = |transaction: &mut Transaction<'_>| {
-                append(shipper, snapshots, transaction)?;
+                append(&self.job.status, shipper, snapshots, transaction)?;
                 Ok::<_, FollowError>(true)
             };
             let shared = &self.job.shared;
@@ -163,10 +177,10 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Sends the open segment on its way if it may go; how long until it may.
-    fn put(&mut self, finishing: bool) -> Result<Option<Duration>, FollowError> {
+    /// Sends the open segment on its way if it may go, or if somebody waits for it; how long until it may.
+    fn put(&mut self, pressing: bool) -> Result<Option<Duration>, FollowError> {
         let shipper = &mut self.started.shipper;
-        if finishing {
+        if pressing {
             shipper.flush()?;
             return Ok(None);
         }
@@ -197,6 +211,7 @@ impl Session<'_> {
 
 /// Appends a captured transaction to the open segment.
 fn append(
+    status: &Status,
     shipper: &mut ebbtide_shipper::Shipper,
     snapshots: &mut super::snapshots::Snapshots,
     transaction: &mut Transaction<'_>,
@@ -209,5 +224,7 @@ fn append(
         pages,
         wal_position(transaction.position),
         |each| transaction.for_each_page::<FollowError>(each),
-    )
+    )?;
+    status.captured(shipper.last());
+    Ok(())
 }

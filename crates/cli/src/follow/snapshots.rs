@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::store::Store;
-use ebbtide_replica::{Key, Timestamp, Txid, catalog};
-use ebbtide_shipper::{Shipper, ship_snapshot};
+use ebbtide_replica::{Key, Txid, catalog};
+use ebbtide_shipper::{Durable, Shipper, ship_snapshot};
 use ebbtide_watcher::{Follower, ImagePin};
 use tokio::task::JoinHandle;
 
 use super::error::{FollowError, chain};
+use super::status::Status;
 
 /// A history that is this many times as long as the database is worth a snapshot, whatever the time…
 const LOG_RATIO: u64 = 4;
@@ -27,14 +28,39 @@ pub(crate) struct Snapshots {
     log_bytes: u64,
     pin: Option<ImagePin>,
     task: Option<JoinHandle<Result<Txid, FollowError>>>,
+    /// The one that the task makes.
+    making: Option<Durable>,
+    status: Status,
 }
 
 impl Snapshots {
-    /// The newest snapshot was made so long ago.
-    pub(crate) fn new(interval: Duration, age: Duration, last_txid: Option<Txid>) -> Snapshots {
+    /// `newest` is there already, at `now` in µs since the epoch. A replica that cannot say is due for one.
+    pub(crate) fn new(
+        interval: Duration,
+        newest: Option<Durable>,
+        now: i64,
+        status: Status,
+    ) -> Snapshots {
+        let age = newest.map_or(Duration::MAX, |newest| {
+            let age = now.saturating_sub(newest.time.as_micros());
+            Duration::from_micros(age.max(0).unsigned_abs())
+        });
+        if let Some(newest) = newest {
+            status.snapshot(newest);
+        }
         let now = Instant::now();
         let last = now.checked_sub(age.min(interval)).unwrap_or(now);
-        Snapshots { interval, last, last_txid, log_bytes: 0, pin: None, task: None }
+        let last_txid = newest.map(|newest| newest.txid);
+        Snapshots {
+            interval,
+            last,
+            last_txid,
+            log_bytes: 0,
+            pin: None,
+            task: None,
+            making: None,
+            status,
+        }
     }
 
     /// So many bytes of pages were appended to the history.
@@ -66,6 +92,7 @@ impl Snapshots {
             Err(pin) => self.pin = Some(pin),
             Ok(image) => {
                 let snapshot = shipper.snapshot();
+                self.making = Some(shipper.last());
                 tracing::info!(txid = %shipper.last().txid, "making a snapshot");
                 self.task = Some(tokio::spawn(ship_snapshot(snapshot, move |each| {
                     image.for_each_page(each)
@@ -83,6 +110,9 @@ impl Snapshots {
         match ended {
             Ok(Ok(txid)) => {
                 tracing::info!(%txid, "snapshot done");
+                if let Some(made) = self.making.take() {
+                    self.status.snapshot(made);
+                }
                 (self.last, self.last_txid, self.log_bytes) = (Instant::now(), Some(txid), 0);
             }
             Ok(Err(error)) => {
@@ -115,29 +145,22 @@ impl Drop for Snapshots {
     }
 }
 
-/// How old the newest snapshot of the replica is, and of which entry. A replica that cannot say is due for one.
-pub(crate) async fn newest(store: &Arc<dyn Store>, now: i64) -> (Duration, Option<Txid>) {
+/// The newest snapshot of the replica, if it has one that can be read.
+pub(crate) async fn newest(store: &Arc<dyn Store>) -> Option<Durable> {
     let read = async {
         let listing = store.list(ebbtide_replica::Folder::Snapshot, None).await?;
         let Some(&object) = listing.last() else { return Ok(None) };
         let Some(manifest) = catalog::read_manifest(&**store).await? else { return Ok(None) };
         let fetched = catalog::read_index(&**store, &manifest, object).await?;
         let time = fetched.index.entries().first().map(|entry| entry.time);
-        let txid = match object.key {
-            Key::Snapshot(txid) => Some(txid),
-            _ => None,
-        };
-        Ok::<Option<(Option<Timestamp>, Option<Txid>)>, catalog::CatalogError>(Some((time, txid)))
+        let Key::Snapshot(txid) = object.key else { return Ok(None) };
+        Ok::<_, catalog::CatalogError>(time.map(|time| Durable { txid, time }))
     };
     match read.await {
-        Ok(Some((Some(time), txid))) => {
-            let age = now.saturating_sub(time.as_micros()).max(0).unsigned_abs();
-            (Duration::from_micros(age), txid)
-        }
-        Ok(_) => (Duration::MAX, None),
+        Ok(newest) => newest,
         Err(error) => {
             tracing::warn!(%error, "cannot find the newest snapshot; making one");
-            (Duration::MAX, None)
+            None
         }
     }
 }

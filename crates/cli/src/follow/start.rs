@@ -48,9 +48,11 @@ pub(crate) async fn start(job: &mut Job) -> Result<Started, FollowError> {
     let resume = known.and_then(|position| position.wal).and_then(log_position);
     let options = Options { enable_wal: job.database.enable_wal, limits: defaults::LIMITS };
     let (mut follower, began) = block_in_place(|| Follower::open(&path, &options, resume, latest))?;
+    let outage = Arc::new(Outage::default());
+    job.status.begin(follower.gauge(), Arc::clone(&outage));
     let database = std::fs::metadata(&path).ok().map(|metadata| FileIdentity::of(&metadata));
     let local = Local { state, folder, database, page_size: follower.page_size() };
-    let (store, attached) = reach(job, &mut follower, local).await?;
+    let (store, attached) = reach(job, &mut follower, local, outage).await?;
     job.status.set(Phase::CatchingUp);
     let resumed = began == Start::Resumed;
     let mut shipper = match attached {
@@ -63,8 +65,9 @@ pub(crate) async fn start(job: &mut Job) -> Result<Started, FollowError> {
     };
     point("follow.start.in-step");
     shipper.flush()?;
-    let (age, txid) = newest(&store, now_micros()).await;
-    let snapshots = Snapshots::new(job.database.snapshot_interval, age, txid);
+    let newest = newest(&store).await;
+    let interval = job.database.snapshot_interval;
+    let snapshots = Snapshots::new(interval, newest, now_micros(), job.status.clone());
     Ok(Started { follower, shipper, snapshots })
 }
 
@@ -95,9 +98,9 @@ async fn reach(
     job: &mut Job,
     follower: &mut Follower,
     local: Local,
+    outage: Arc<Outage>,
 ) -> Result<(Arc<dyn Store>, Attached), FollowError> {
     let options = ebbtide_shipper::Options { puts: job.database.puts };
-    let outage = Arc::new(Outage::default());
     let mut local = Some(local);
     loop {
         let location = job.database.location.clone();

@@ -1,15 +1,23 @@
-//! What is known of each database's progress, for whoever asks.
+//! What is known of each database's progress, for whoever asks, and what is asked of its task besides.
+//!
+//! Nothing here costs anything while nobody asks: the task tells what it does anyway, and the log and the store's
+//! trouble are looked at when the question comes.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ebbtide_shipper::Durable;
-use serde::Serialize;
+use ebbtide_replica::{Timestamp, Txid};
+use ebbtide_shipper::{Durable, Outage};
+use ebbtide_watcher::{Gauge, Reading};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::error::{FollowError, chain};
+use super::lag::Undurable;
+use crate::clock;
 
 /// What a task is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Waiting for the database, or for the store.
@@ -20,12 +28,39 @@ pub enum Phase {
     Following,
     /// Waiting to begin again after an error.
     Failing,
+    /// Given up: no further attempt would end otherwise.
+    Stopped,
     /// Everything is durable, nothing more will come.
     Ended,
 }
 
+impl Phase {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::CatchingUp => "catching-up",
+            Phase::Following => "following",
+            Phase::Failing => "failing",
+            Phase::Stopped => "stopped",
+            Phase::Ended => "ended",
+        }
+    }
+
+    /// Whether the database is followed, or about to be.
+    #[must_use]
+    pub fn is_healthy(self) -> bool {
+        !matches!(self, Phase::Failing | Phase::Stopped)
+    }
+
+    fn is_over(self) -> bool {
+        matches!(self, Phase::Stopped | Phase::Ended)
+    }
+}
+
 /// One database's progress.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Progress {
     /// The database.
     pub database: PathBuf,
@@ -33,19 +68,55 @@ pub struct Progress {
     pub replica: String,
     /// What is being done.
     pub phase: Phase,
-    /// The last transaction that was captured.
-    pub captured: Option<String>,
-    /// The last transaction that the store has confirmed.
-    pub durable: Option<String>,
-    /// When that was committed.
-    pub durable_time: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
     /// What is wrong.
     pub error: Option<String>,
+    /// The last transaction that was captured.
+    pub captured: Option<Durable>,
+    /// The last transaction that the store has confirmed.
+    pub durable: Option<Durable>,
+    /// The newest snapshot.
+    pub snapshot: Option<Durable>,
+    /// How many segments the store has confirmed since this process began.
+    pub segments: u64,
+}
+
+/// What a look at a database and its store shows besides.
+#[derive(Debug, Clone)]
+pub struct Sight {
+    /// The log; nothing while it is not held.
+    pub log: Option<Reading>,
+    /// Since when the store fails, and why.
+    pub trouble: Option<(Timestamp, String)>,
+    /// When the oldest commit was made that is not durable.
+    pub oldest: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Known {
+    progress: Progress,
+    undurable: Undurable,
+    gauge: Option<Gauge>,
+    outage: Option<Arc<Outage>>,
+    /// Requests to ship what is committed, numbered…
+    asked: u64,
+    /// …and up to which they were met.
+    met: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    known: Mutex<Known>,
+    /// For the task: somebody asks.
+    asked: Notify,
+    /// For those who asked: something became durable, or the task is over.
+    told: Notify,
 }
 
 /// One database's progress, shared between its task and whoever asks.
 #[derive(Debug, Clone)]
-pub struct Status(Arc<Mutex<Progress>>);
+pub struct Status(Arc<Shared>);
 
 /// The progress of all databases of a process.
 pub type Statuses = Vec<Status>;
@@ -54,44 +125,174 @@ impl Status {
     /// A database about which nothing is known yet.
     #[must_use]
     pub fn new(database: PathBuf, replica: String) -> Status {
-        Status(Arc::new(Mutex::new(Progress {
-            database,
+        let progress = Progress {
+            database: std::path::absolute(&database).unwrap_or(database),
             replica,
             phase: Phase::Starting,
+            since: clock::now(),
+            error: None,
             captured: None,
             durable: None,
-            durable_time: None,
-            error: None,
-        })))
+            snapshot: None,
+            segments: 0,
+        };
+        let undurable = Undurable::new();
+        let known = Known { progress, undurable, gauge: None, outage: None, asked: 0, met: 0 };
+        let (asked, told) = (Notify::new(), Notify::new());
+        Status(Arc::new(Shared { known: Mutex::new(known), asked, told }))
     }
 
     /// What is known now.
     #[must_use]
     pub fn get(&self) -> Progress {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known().progress.clone()
+    }
+
+    /// Looks at the log and at the store's trouble.
+    #[must_use]
+    pub fn look(&self) -> Sight {
+        let known = self.known();
+        let log = known.gauge.as_ref().and_then(Gauge::read);
+        let uncaptured = log.as_ref().and_then(|log| log.oldest_uncaptured);
+        let uncaptured = uncaptured.and_then(Timestamp::from_micros);
+        let oldest = [known.undurable.oldest(), uncaptured].into_iter().flatten().min();
+        let trouble = known.outage.as_ref().and_then(|outage| outage.current());
+        let trouble = trouble.map(|(since, error)| (clock::at(since), error));
+        Sight { log, trouble, oldest }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, change: impl FnOnce(&mut Progress)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.known().progress);
+        self.0.told.notify_waiters();
     }
 
+    /// What is being done now, without trouble.
     pub(crate) fn set(&self, phase: Phase) {
-        self.change(|progress| (progress.phase, progress.error) = (phase, None));
+        self.enter(phase, None);
     }
 
+    /// Something is wrong that may pass.
     pub(crate) fn fail(&self, error: &FollowError) {
-        let text = chain(error);
-        self.change(|progress| (progress.phase, progress.error) = (Phase::Failing, Some(text)));
+        self.enter(Phase::Failing, Some(chain(error)));
     }
 
-    pub(crate) fn captured(&self, last: Durable) {
-        self.change(|progress| progress.captured = Some(last.txid.to_string()));
+    /// Something is wrong that will not pass.
+    pub(crate) fn stop(&self, error: &FollowError) {
+        self.enter(Phase::Stopped, Some(chain(error)));
     }
 
-    pub(crate) fn durable(&self, durable: Durable) {
+    fn enter(&self, phase: Phase, error: Option<String>) {
         self.change(|progress| {
-            progress.durable = Some(durable.txid.to_string());
-            progress.durable_time = Some(durable.time.to_string());
+            // Trouble that goes on is as old as its beginning.
+            if progress.phase != phase {
+                (progress.phase, progress.since) = (phase, clock::now());
+            }
+            progress.error = error;
         });
+    }
+
+    /// From now on these tell about the log and the store.
+    pub(crate) fn begin(&self, gauge: Gauge, outage: Arc<Outage>) {
+        let mut known = self.known();
+        (known.gauge, known.outage) = (Some(gauge), Some(outage));
+        known.undurable.forget();
+    }
+
+    /// A commit was captured.
+    pub(crate) fn captured(&self, commit: Durable) {
+        let mut known = self.known();
+        known.undurable.captured(commit);
+        known.progress.captured = Some(commit);
+    }
+
+    /// A session begins with this captured and that durable.
+    pub(crate) fn stand(&self, captured: Durable, durable: Durable) {
+        self.change(|progress| {
+            (progress.captured, progress.durable) = (Some(captured), Some(durable));
+        });
+    }
+
+    /// The store has confirmed a segment that ends with this.
+    pub(crate) fn durable(&self, durable: Durable) {
+        let mut known = self.known();
+        known.undurable.durable(durable.txid);
+        known.progress.durable = Some(durable);
+        known.progress.segments += 1;
+    }
+
+    /// The newest snapshot is this.
+    pub(crate) fn snapshot(&self, snapshot: Durable) {
+        self.known().progress.snapshot = Some(snapshot);
+    }
+
+    /// Asks for everything that is committed now to be shipped; the number of the request.
+    pub(crate) fn ask(&self) -> u64 {
+        let mut known = self.known();
+        known.asked += 1;
+        let number = known.asked;
+        drop(known);
+        self.0.asked.notify_one();
+        number
+    }
+
+    /// The newest request.
+    pub(crate) fn asked(&self) -> u64 {
+        self.known().asked
+    }
+
+    /// Waits for another request. For one task; may be dropped and called again.
+    pub(crate) async fn asked_again(&self) {
+        self.0.asked.notified().await;
+    }
+
+    /// Every request up to this one has been met.
+    pub(crate) fn met(&self, number: u64) {
+        self.known().met = number;
+        self.0.told.notify_waiters();
+    }
+
+    /// Waits until a request has been met; up to which transaction everything is durable then.
+    ///
+    /// # Errors
+    /// With the reason, when it will not be met any more.
+    pub(crate) async fn until_met(&self, number: u64) -> Result<Option<Txid>, String> {
+        loop {
+            let told = self.0.told.notified();
+            tokio::pin!(told);
+            // Whatever is told from here on wakes us.
+            told.as_mut().enable();
+            {
+                let known = self.known();
+                if known.met >= number {
+                    return Ok(known.progress.durable.map(|durable| durable.txid));
+                }
+                if known.progress.phase.is_over() {
+                    let why = known.progress.error.clone();
+                    return Err(why.unwrap_or_else(|| "it is not followed any more".to_owned()));
+                }
+            }
+            told.await;
+        }
+    }
+
+    /// Sees to it that a task which ends by a panic is known to have stopped.
+    pub(crate) fn until_over(&self) -> Over {
+        Over(self.clone())
+    }
+}
+
+/// The end of a task.
+#[derive(Debug)]
+pub(crate) struct Over(Status);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        if !self.0.get().phase.is_over() {
+            self.0.enter(Phase::Stopped, Some("its task ended unexpectedly".to_owned()));
+        }
     }
 }

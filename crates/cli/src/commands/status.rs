@@ -1,0 +1,154 @@
+//! `ebbtide status`: how the databases of the running processes are doing.
+
+use std::time::Duration;
+
+use crate::args::Status;
+use crate::config::Config;
+use crate::control::{Answer, Report, Request, ask, peers, places};
+use crate::exit::{Code, Failure, Outcome};
+use crate::terminal;
+
+/// Runs the command.
+///
+/// # Errors
+/// When nothing is followed, or something that is followed needs a person.
+pub(crate) fn run(args: Status) -> Result<Outcome, Failure> {
+    let config = args.config.as_deref().map(Config::read).transpose()?;
+    let (mut reports, silent) = gather();
+    if let Some(config) = config {
+        reports = of_configuration(&config, reports);
+    }
+    if args.json {
+        for report in &reports {
+            let line = serde_json::to_string(report);
+            println!("{}", line.map_err(|error| Failure::new(Code::Failed, error))?);
+        }
+    } else if !reports.is_empty() {
+        print!("{}", table(&reports));
+    }
+    let unhealthy = reports.iter().filter(|report| !report.healthy).count();
+    match (silent.first(), reports.len(), unhealthy) {
+        (Some(why), ..) => Err(Failure::new(Code::Failed, why.clone())),
+        (None, 0, _) => Err(nobody()),
+        (None, _, 0) => Ok(Outcome::Done),
+        (None, all, some) => {
+            Err(Failure::new(Code::Failed, format!("{some} of {all} databases need attention")))
+        }
+    }
+}
+
+/// What all running processes report, and which of them do not answer.
+pub(super) fn gather() -> (Vec<Report>, Vec<String>) {
+    let (mut reports, mut silent) = (Vec::new(), Vec::new());
+    for peer in peers() {
+        match ask(&peer, &Request::Status, Duration::ZERO) {
+            Ok(Some(Answer::Status(all))) => reports.extend(all),
+            Ok(None) => {}
+            Ok(Some(Answer::Refused(why))) => {
+                silent.push(format!("process {}: {why}", peer.process))
+            }
+            Ok(Some(Answer::Sync(_))) => {
+                silent.push(format!("process {} answers another question", peer.process));
+            }
+            Err(error) => silent.push(format!("process {}: {error}", peer.process)),
+        }
+    }
+    reports.sort_by(|a, b| a.database.cmp(&b.database));
+    (reports, silent)
+}
+
+/// Nothing is running where we looked.
+pub(super) fn nobody() -> Failure {
+    let places: Vec<String> = places().iter().map(|place| place.display().to_string()).collect();
+    let why = format!("no running `ebbtide replicate` was found in {}", places.join(", "));
+    Failure::new(Code::Failed, why)
+}
+
+/// The databases of a configuration, whoever follows them.
+fn of_configuration(config: &Config, mut reports: Vec<Report>) -> Vec<Report> {
+    let mut wanted = Vec::new();
+    for database in &config.databases {
+        let path = std::path::absolute(&database.path).unwrap_or_else(|_| database.path.clone());
+        let name = path.to_string_lossy().into_owned();
+        let replica = database.location.to_string();
+        let at =
+            reports.iter().position(|report| report.database == name && report.replica == replica);
+        wanted.push(match at {
+            Some(at) => reports.swap_remove(at),
+            None => Report::absent(name, replica),
+        });
+    }
+    wanted
+}
+
+/// A line for each database, and one below it for each thing that is wrong.
+fn table(reports: &[Report]) -> String {
+    let width = reports.iter().map(|report| report.database.chars().count()).max().unwrap_or(0);
+    let width = width.max("DATABASE".len());
+    let mut text = format!(
+        "{:<width$}  PHASE        DURABLE           LAG       LOG        SNAPSHOT\n",
+        "DATABASE"
+    );
+    for report in reports {
+        text += format!(
+            "{:<width$}  {:<11}  {:<16}  {:<8}  {:<9}  {}",
+            report.database,
+            report.phase.map_or("not running", |phase| phase.name()),
+            report.durable_txid.as_deref().unwrap_or("-"),
+            seconds(report.lag_seconds),
+            report.log_bytes.map_or("-".to_owned(), terminal::bytes),
+            report.snapshot_time.as_deref().unwrap_or("-")
+        )
+        .trim_end();
+        text += "\n";
+        for remark in remarks(report) {
+            text += &format!("  {remark}\n");
+        }
+    }
+    text
+}
+
+fn remarks(report: &Report) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(error) = &report.error {
+        let since = report.since.as_ref().map_or(String::new(), |since| format!(" since {since}"));
+        remarks.push(format!("trouble{since}: {error}"));
+    }
+    if let Some(trouble) = &report.store_trouble {
+        remarks.push(format!("the store is away since {}: {}", trouble.since, trouble.error));
+    }
+    for reader in &report.readers {
+        let name = reader.name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
+        remarks.push(format!("read by process {}{name}, which keeps the log", reader.pid));
+    }
+    remarks
+}
+
+/// A lag as people read it.
+fn seconds(seconds: f64) -> String {
+    match seconds {
+        0.0 => "0".to_owned(),
+        _ if seconds < 1.0 => format!("{:.0} ms", seconds * 1000.0),
+        _ if seconds < 120.0 => format!("{seconds:.1} s"),
+        _ if seconds < 7200.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lags_are_read_at_a_glance() {
+        let read = [0.0, 0.0123, 3.25, 300.0, 86400.0].map(seconds);
+        assert_eq!(read, ["0", "12 ms", "3.2 s", "5 min", "24.0 h"]);
+    }
+
+    #[test]
+    fn a_database_that_nobody_follows_is_shown_as_such() {
+        let text = table(&[Report::absent("/data/app.db".to_owned(), "/backup".to_owned())]);
+        assert!(text.contains("/data/app.db  not running  -"), "{text}");
+        assert!(text.contains("no running `ebbtide replicate` follows it"), "{text}");
+    }
+}

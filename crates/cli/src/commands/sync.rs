@@ -1,0 +1,86 @@
+//! `ebbtide sync`: what is committed now is shipped now.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::args::Sync;
+use crate::control::{Answer, Peer, Report, Request, Synced, ask, peers};
+use crate::exit::{Code, Failure, Outcome};
+
+use super::status::{gather, nobody};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the database is not followed, or what is committed did not become durable in time.
+pub(crate) fn run(args: Sync) -> Result<Outcome, Failure> {
+    let (reports, silent) = gather();
+    let wanted = match &args.database {
+        None => None,
+        Some(path) => Some(find(path, &reports).ok_or_else(|| missing(path, &silent))?),
+    };
+    let wait = args.wait.then_some(args.timeout);
+    let wait_millis = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    let request =
+        Request::Sync { database: wanted.map(|report| report.database.clone()), wait_millis };
+    let chosen = |peer: &Peer| wanted.is_none_or(|report| report.process == Some(peer.process));
+    let asked: Vec<Peer> = peers().into_iter().filter(chosen).collect();
+    // Side by side, so that one process whose store is away does not take the time of the others.
+    let answers = std::thread::scope(|scope| {
+        let ask = |peer: &Peer| ask_one(peer, &request, wait.unwrap_or_default());
+        let threads: Vec<_> = asked.iter().map(|peer| scope.spawn(move || ask(peer))).collect();
+        threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
+    });
+    let (mut done, mut failed) = (0, Vec::new());
+    for answer in answers {
+        match answer.unwrap_or_else(|_| Err("asking failed".to_owned())) {
+            Ok(synced) => {
+                synced.into_iter().for_each(|synced| tell(synced, &mut done, &mut failed))
+            }
+            Err(why) => failed.push(why),
+        }
+    }
+    match failed.is_empty() {
+        false => Err(Failure::new(Code::Failed, failed.join("; "))),
+        true if done == 0 => Err(nobody()),
+        true => Ok(Outcome::Done),
+    }
+}
+
+fn ask_one(peer: &Peer, request: &Request, patience: Duration) -> Result<Vec<Synced>, String> {
+    match ask(peer, request, patience) {
+        Ok(Some(Answer::Sync(synced))) => Ok(synced),
+        Ok(None) => Ok(Vec::new()),
+        Ok(Some(Answer::Refused(why))) => Err(format!("process {}: {why}", peer.process)),
+        Ok(Some(Answer::Status(_))) => {
+            Err(format!("process {} answers another question", peer.process))
+        }
+        Err(error) => Err(format!("process {}: {error}", peer.process)),
+    }
+}
+
+fn tell(synced: Synced, done: &mut usize, failed: &mut Vec<String>) {
+    *done += 1;
+    match (synced.error, synced.txid) {
+        (Some(why), _) => failed.push(format!("{}: {why}", synced.database)),
+        (None, Some(txid)) => println!("{}: durable up to txid {txid}", synced.database),
+        (None, None) => println!("{}: on its way", synced.database),
+    }
+}
+
+/// The database that is followed under this path, or is the same file.
+fn find<'a>(path: &Path, reports: &'a [Report]) -> Option<&'a Report> {
+    let absolute = std::path::absolute(path).ok();
+    let same = |report: &&Report| absolute.as_deref() == Some(Path::new(&report.database));
+    let real = path.canonicalize().ok();
+    let same_file = |report: &&Report| {
+        real.is_some() && Path::new(&report.database).canonicalize().ok() == real
+    };
+    reports.iter().find(same).or_else(|| reports.iter().find(same_file))
+}
+
+fn missing(path: &Path, silent: &[String]) -> Failure {
+    let besides = silent.iter().map(|why| format!("; {why}")).collect::<String>();
+    let why = format!("no running `ebbtide replicate` follows {}{besides}", path.display());
+    Failure::new(Code::Failed, why)
+}

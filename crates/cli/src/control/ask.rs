@@ -1,0 +1,70 @@
+//! The end of the control socket that asks.
+
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::folder;
+use super::message::{ANSWER_BYTES_MAX, Answer, Request};
+
+/// How long a process may take to answer what it need not wait for. One that was frozen does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running `ebbtide replicate`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) process: u32,
+    path: PathBuf,
+}
+
+/// All that listen, in every folder in which ours may. A folder that is not ours alone is not looked into.
+pub(crate) fn peers() -> Vec<Peer> {
+    let mut peers = Vec::new();
+    for place in folder::places() {
+        let found = folder::check(&place).and_then(|()| folder::sockets(&place));
+        match found {
+            Ok(found) => {
+                peers.extend(found.into_iter().map(|(process, path)| Peer { process, path }));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => tracing::warn!(%error, folder = %place.display(), "not looked into"),
+        }
+    }
+    peers
+}
+
+/// Asks a process, which may take `patience` longer than usual; nothing if it is not there any more.
+pub(crate) fn ask(
+    peer: &Peer,
+    request: &Request,
+    patience: Duration,
+) -> io::Result<Option<Answer>> {
+    let stream = match UnixStream::connect(&peer.path) {
+        Ok(stream) => stream,
+        // What a killed process has left behind.
+        Err(error)
+            if matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    stream.set_read_timeout(Some(PATIENCE + patience))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut text = serde_json::to_vec(request)?;
+    text.push(b'\n');
+    (&stream).write_all(&text)?;
+    let mut line = String::new();
+    BufReader::new((&stream).take(ANSWER_BYTES_MAX)).read_line(&mut line).map_err(|error| {
+        match error.kind() {
+            ErrorKind::WouldBlock => io::Error::new(ErrorKind::TimedOut, "it does not answer"),
+            _ => error,
+        }
+    })?;
+    if line.is_empty() {
+        // It ended, or turned us away, between our question and its answer.
+        return Err(io::Error::new(ErrorKind::ConnectionReset, "it hung up"));
+    }
+    Ok(Some(serde_json::from_str(&line)?))
+}

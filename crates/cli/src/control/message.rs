@@ -1,0 +1,65 @@
+//! What goes over the socket: one request, one answer.
+
+use serde::{Deserialize, Serialize};
+
+use super::report::Report;
+
+/// A longer request is none of ours.
+pub(super) const REQUEST_BYTES_MAX: u64 = 16 << 10;
+
+/// More than the reports of ten thousand databases.
+pub(super) const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// How each database is doing.
+    Status,
+    /// Ship what is committed.
+    Sync {
+        /// One database, as the status names it; all of them if there is none.
+        database: Option<String>,
+        /// Answer only when that is durable, or this much later. Without it, answer at once.
+        wait_millis: Option<u64>,
+    },
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Answer {
+    /// To `status`.
+    Status(Vec<Report>),
+    /// To `sync`.
+    Sync(Vec<Synced>),
+    /// To what was no request of ours.
+    Refused(String),
+}
+
+/// What became of a request to ship a database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Synced {
+    /// The database.
+    pub(crate) database: String,
+    /// Up to which transaction everything is durable, if that was waited for.
+    pub(crate) txid: Option<String>,
+    /// Why it is not.
+    pub(crate) error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_as_they_are_documented_and_nothing_else_is_one() {
+        let parse = |text: &str| serde_json::from_str::<Request>(text).ok();
+        assert_eq!(parse(r#"{"verb":"status"}"#), Some(Request::Status));
+        let all = Request::Sync { database: None, wait_millis: Some(5) };
+        assert_eq!(parse(r#"{"verb":"sync","wait_millis":5}"#), Some(all));
+        for text in ["", "{}", r#"{"verb":"stop"}"#, r#"{"verb":"sync","path":"/etc/passwd"}"#] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

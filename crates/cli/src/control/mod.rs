@@ -1,0 +1,18 @@
+//! The control socket: how `ebbtide status` and `ebbtide sync` talk to a running `ebbtide replicate`.
+//!
+//! Each `replicate` listens on one Unix socket, named by its process id, in a folder that only its user can enter. Who
+//! connects must be that user, or root. A connection carries one request and one answer, an object of JSON on a line
+//! each. There are two verbs, neither of which takes anything that could be opened, run or changed: a database is named
+//! by the text that the answer to `status` has for it.
+
+mod ask;
+mod folder;
+mod message;
+mod report;
+mod serve;
+
+pub(crate) use ask::{Peer, ask, peers};
+pub(crate) use folder::places;
+pub(crate) use message::{Answer, Request, Synced};
+pub(crate) use report::Report;
+pub(crate) use serve::Control;

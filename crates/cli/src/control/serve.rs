@@ -1,0 +1,186 @@
+//! The end of the control socket that listens.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::Uid;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::folder;
+use super::message::{Answer, REQUEST_BYTES_MAX, Request, Synced};
+use super::report::Report;
+use crate::clock;
+use crate::follow::{Status, Statuses};
+
+/// How long a peer may take to say what it wants, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// No sync is waited for longer than this.
+const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// So many peers are answered at once; the others wait until one is done.
+const PEERS_MAX: usize = 32;
+
+/// When no connection can be accepted: until the next attempt.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Listens until it is dropped, and removes its socket then.
+#[derive(Debug)]
+pub(crate) struct Control {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Control {
+    /// Begins to listen for questions about these databases. Without a socket everything else goes on.
+    pub(crate) fn start(statuses: Statuses) -> Option<Control> {
+        match listen() {
+            Ok((path, listener)) => {
+                tracing::debug!(socket = %path.display(), "listening for status and sync");
+                let task = tokio::spawn(accept(listener, Arc::new(statuses)));
+                Some(Control { path, task })
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no socket for `ebbtide status` and `ebbtide sync`; going on without");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        self.task.abort();
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::debug!(%error, socket = %self.path.display(), "cannot remove the socket");
+        }
+    }
+}
+
+fn listen() -> io::Result<(PathBuf, UnixListener)> {
+    let place = folder::make()?;
+    let within =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", place.display()));
+    folder::tidy(&place).map_err(within)?;
+    let path = folder::socket(&place, std::process::id());
+    let listener = bind(&path).map_err(within)?;
+    Ok((path, listener))
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(path)?;
+    // Nobody else can enter the folder; this is for those who change that.
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+async fn accept(listener: UnixListener, statuses: Arc<Statuses>) {
+    let room = Arc::new(Semaphore::new(PEERS_MAX));
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let statuses = Arc::clone(&statuses);
+                tokio::spawn(async move {
+                    if let Err(error) = serve(stream, &statuses).await {
+                        tracing::debug!(%error, "a peer of the control socket went away");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection on the control socket");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One request, one answer.
+async fn serve(mut stream: UnixStream, statuses: &[Status]) -> io::Result<()> {
+    let peer = stream.peer_cred()?.uid();
+    if peer != Uid::effective().as_raw() && peer != 0 {
+        tracing::warn!(
+            user = peer,
+            "another user's process was turned away from the control socket"
+        );
+        return Ok(());
+    }
+    let (read, mut write) = stream.split();
+    let mut line = String::new();
+    let mut reader = BufReader::new(read.take(REQUEST_BYTES_MAX));
+    tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    let answer = match serde_json::from_str(&line) {
+        // Whoever hangs up does not wait any more.
+        Ok(request) => tokio::select! {
+            answer = answer(request, statuses) => answer,
+            () = hung_up(&mut reader) => return Ok(()),
+        },
+        Err(error) => Answer::Refused(format!("not a request: {error}")),
+    };
+    let mut text = serde_json::to_vec(&answer)?;
+    text.push(b'\n');
+    tokio::time::timeout(PATIENCE, write.write_all(&text)).await?
+}
+
+/// Waits until the peer closes its end; what it says besides its request is of no interest.
+async fn hung_up(reader: &mut (impl tokio::io::AsyncRead + Unpin)) {
+    let mut rest = [0; 64];
+    while matches!(reader.read(&mut rest).await, Ok(1..)) {}
+}
+
+async fn answer(request: Request, statuses: &[Status]) -> Answer {
+    match request {
+        Request::Status => {
+            // Looking means a few system calls for each database.
+            let look = || statuses.iter().map(|status| Report::of(status, clock::now())).collect();
+            Answer::Status(tokio::task::block_in_place(look))
+        }
+        Request::Sync { database, wait_millis } => {
+            let chosen: Vec<(String, &Status)> = statuses
+                .iter()
+                .map(|status| (status.get().database.to_string_lossy().into_owned(), status))
+                .filter(|(name, _)| database.as_ref().is_none_or(|wanted| wanted == name))
+                .collect();
+            if chosen.is_empty() {
+                return Answer::Refused("that database is not followed here".to_owned());
+            }
+            let wait = wait_millis.map(|millis| Duration::from_millis(millis).min(WAIT_MAX));
+            Answer::Sync(sync(chosen, wait).await)
+        }
+    }
+}
+
+async fn sync(chosen: Vec<(String, &Status)>, wait: Option<Duration>) -> Vec<Synced> {
+    // All are asked before any is waited for.
+    let asked: Vec<_> =
+        chosen.into_iter().map(|(name, status)| (name, status, status.ask())).collect();
+    let deadline = wait.map(|wait| (wait, tokio::time::Instant::now() + wait));
+    let mut answers = Vec::with_capacity(asked.len());
+    for (database, status, number) in asked {
+        let (mut txid, mut error) = (None, None);
+        if let Some((wait, deadline)) = deadline {
+            match tokio::time::timeout_at(deadline, status.until_met(number)).await {
+                Ok(Ok(met)) => txid = met.map(|txid| txid.to_string()),
+                Ok(Err(why)) => error = Some(why),
+                Err(_) => error = Some(late(status, wait)),
+            }
+        }
+        answers.push(Synced { database, txid, error });
+    }
+    answers
+}
+
+/// Why a sync took too long, as far as is known.
+fn late(status: &Status, wait: Duration) -> String {
+    let why = status.get().error.or_else(|| status.look().trouble.map(|(_, error)| error));
+    let late = format!("not durable within {wait:?}");
+    why.map_or(late.clone(), |why| format!("{late}: {why}"))
+}

@@ -1,0 +1,74 @@
+//! What somebody who does not follow a database may look at meanwhile, from another thread: how long its log is, who
+//! keeps it from ending, how old the oldest commit in it is that nobody has read.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::observed::Observed;
+use crate::shm::{peek, readers};
+
+/// A view of a database that is being followed; of nothing once its [`Follower`](crate::Follower) is gone.
+///
+/// The wal-index is looked at through the follower's own descriptor, which must not be closed after the follower is
+/// gone: POSIX would drop the locks that this process's next follower of the same database has by then. So the
+/// descriptor lies in one place that the follower empties when it goes, and is never taken out of it.
+#[derive(Debug, Clone)]
+pub struct Gauge(Arc<Mutex<Option<Dial>>>);
+
+#[derive(Debug)]
+struct Dial {
+    shm: Arc<File>,
+    wal: PathBuf,
+    observed: Arc<Mutex<Observed>>,
+}
+
+/// What a look shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// How many frames the log has. Nothing when somebody was in the midst of changing the wal-index.
+    pub frames: Option<u32>,
+    /// The size of the log's file.
+    pub file_bytes: u64,
+    /// Other processes whose read transactions keep the log from being begun anew; at most one for each read mark.
+    pub readers: Vec<i32>,
+    /// When the oldest commit was seen that is in the log and was not captured yet, in µs since the epoch.
+    pub oldest_uncaptured: Option<i64>,
+}
+
+impl Gauge {
+    /// Looks, unless the follower is gone. A few system calls; waits for nothing.
+    #[must_use]
+    pub fn read(&self) -> Option<Reading> {
+        let dial = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Dial { shm, wal, observed } = dial.as_ref()?;
+        let index = peek(shm).ok().and_then(Result::ok);
+        Some(Reading {
+            frames: index.map(|index| index.frames),
+            file_bytes: std::fs::metadata(wal).map_or(0, |metadata| metadata.len()),
+            readers: readers(shm),
+            oldest_uncaptured: observed.lock().unwrap_or_else(PoisonError::into_inner).oldest(),
+        })
+    }
+}
+
+/// The follower's end of its gauge.
+#[derive(Debug)]
+pub(crate) struct Gauged(Gauge);
+
+impl Gauged {
+    pub(crate) fn new(shm: Arc<File>, wal: PathBuf, observed: Arc<Mutex<Observed>>) -> Gauged {
+        Gauged(Gauge(Arc::new(Mutex::new(Some(Dial { shm, wal, observed })))))
+    }
+
+    pub(crate) fn gauge(&self) -> Gauge {
+        self.0.clone()
+    }
+}
+
+impl Drop for Gauged {
+    fn drop(&mut self) {
+        // Waits for a look that is under way, which is short.
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
