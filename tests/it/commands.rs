@@ -43,7 +43,16 @@ fn one_run_brings_a_replica_up_to_date_and_it_can_be_listed_proved_and_restored(
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
         .map(|line| line["what"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(what, ["claim", "rebase", "claim", "rebase", "snapshot"]);
+    assert_eq!(what, ["claim", "rebase", "claim", "rebase", "snapshot", "summary"]);
+    let summary: serde_json::Value =
+        serde_json::from_str(lines.lines().next_back().unwrap()).unwrap();
+    let counts = ["entries", "claims", "rebases", "gaps", "forks"].map(|key| &summary[key]);
+    assert_eq!(counts, [4, 2, 2, 1, 0], "{summary}");
+    assert!(summary["longest_gap_seconds"].as_f64().unwrap() > 0.0, "{summary}");
+    assert_eq!(summary["last_txid"], "0000000000000004");
+    let table = String::from_utf8(ebbtide(&["log", text(&replica)]).stdout).unwrap();
+    assert!(table.contains("\n1 gap, the longest of "), "{table}");
+    assert!(table.contains("; no forks\n"), "{table}");
     let ended = ebbtide(&["verify", "--restore", "--json", text(&replica)]);
     assert_eq!(code(&ended), 0, "{}", stderr(&ended));
     let proof: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();

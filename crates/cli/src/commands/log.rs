@@ -8,6 +8,7 @@ use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timest
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 
+use super::tally::Tally;
 use crate::args::Log;
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
@@ -75,7 +76,7 @@ struct Print {
     json: bool,
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-    entries: u64,
+    tally: Tally,
     first: Option<Entry>,
     last: Option<Entry>,
 }
@@ -83,7 +84,7 @@ struct Print {
 impl Print {
     fn new(json: bool, from: Option<Timestamp>, to: Option<Timestamp>) -> Print {
         let out = BufWriter::new(io::stdout().lock());
-        Print { out, json, from, to, entries: 0, first: None, last: None }
+        Print { out, json, from, to, tally: Tally::default(), first: None, last: None }
     }
 
     fn line(&mut self, line: &str) -> Result<(), Failure> {
@@ -111,7 +112,7 @@ impl Print {
         if early || late {
             return Ok(());
         }
-        self.entries += 1;
+        self.tally.add(entry);
         let line = if self.json { as_json(entry, page_bytes) } else { as_text(entry, page_bytes) };
         self.line(&line)
     }
@@ -124,6 +125,11 @@ impl Print {
                     self.line(&line.to_string())?;
                 }
             }
+            let mut summary = self.tally.json();
+            summary["first_txid"] = self.first.as_ref().map(|first| first.txid.to_string()).into();
+            summary["last_txid"] = self.last.as_ref().map(|last| last.txid.to_string()).into();
+            summary["last_time"] = self.last.as_ref().map(|last| last.time.to_string()).into();
+            self.line(&summary.to_string())?;
         } else {
             self.summary(listing)?;
         }
@@ -142,12 +148,13 @@ impl Print {
         let bytes = listing.objects().map(|object| object.size).sum();
         self.line(&format!(
             "{} entries shown; {} segments, {} packs; {} in all; snapshots at {}",
-            self.entries,
+            self.tally.entries(),
             listing.log.len(),
             listing.packs.len(),
             terminal::bytes(bytes),
             if snapshots.is_empty() { "none".to_owned() } else { snapshots.join(", ") }
         ))?;
+        self.line(&self.tally.text())?;
         let range = self.first.take().zip(self.last.take());
         match range {
             Some((first, last)) => self.line(&format!(
@@ -184,16 +191,16 @@ fn remark(entry: &Entry) -> String {
             Ok(claim) => format!("by process {} on {}", claim.pid, claim.host),
             Err(_) => "by a process that cannot be read".to_owned(),
         },
-        EntryKind::Rebase if entry.flags.contains(EntryFlags::FORK) => {
-            "fork: the replica had more than the database".to_owned()
+        EntryKind::Rebase => {
+            let has = |flag, what: &str| entry.flags.contains(flag).then(|| what.to_owned());
+            let missed = catalog::missed_since(entry);
+            let remarks = [
+                has(EntryFlags::FORK, "fork: the replica had more than the database"),
+                has(EntryFlags::IN_SNAPSHOT, "the whole database, in a snapshot"),
+                missed.map(|since| format!("gap: history since {since} was missed")),
+            ];
+            remarks.into_iter().flatten().collect::<Vec<_>>().join("; ")
         }
-        EntryKind::Rebase if entry.flags.contains(EntryFlags::IN_SNAPSHOT) => {
-            "the whole database, in a snapshot".to_owned()
-        }
-        EntryKind::Rebase => match catalog::missed_since(entry) {
-            Some(since) => format!("gap: history since {since} was missed"),
-            None => String::new(),
-        },
         EntryKind::Commit | EntryKind::Image => String::new(),
     }
 }

@@ -6,6 +6,8 @@ pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod verify;
 
+mod tally;
+
 use ebbtide_restore::Error;
 
 use crate::exit::{Code, Failure};
