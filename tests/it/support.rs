@@ -96,6 +96,11 @@ impl Sidecar {
         self.0.kill().unwrap();
     }
 
+    /// Waits for its end after a signal that kills.
+    pub(crate) fn reap(&mut self) {
+        self.0.reap().unwrap();
+    }
+
     pub(crate) fn process(&self) -> &Process {
         &self.0
     }
@@ -115,10 +120,21 @@ impl Replica {
         Replica { runtime, store }
     }
 
+    /// The last entry, if there is one yet.
+    pub(crate) fn head(&self) -> Option<Txid> {
+        let read = async {
+            let manifest = catalog::read_manifest(&*self.store).await.unwrap()?;
+            catalog::head(&*self.store, &manifest).await.unwrap()
+        };
+        self.runtime.block_on(read).map(|head| head.entry.txid)
+    }
+
     /// All entries, in order.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let read = async {
-            let manifest = catalog::read_manifest(&*self.store).await.unwrap().unwrap();
+            let Some(manifest) = catalog::read_manifest(&*self.store).await.unwrap() else {
+                return Vec::new();
+            };
             let mut entries = Vec::new();
             for object in catalog::list(&*self.store).await.unwrap().log {
                 let fetched = catalog::read_index(&*self.store, &manifest, object).await.unwrap();

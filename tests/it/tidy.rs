@@ -3,7 +3,7 @@
 //! Each rule is a test that collects what breaks it as `file:line: what`, so that one run shows all of it.
 
 mod rust;
-mod tree;
+pub(crate) mod tree;
 
 use rust::Source;
 use tree::{manifests, root, tracked};

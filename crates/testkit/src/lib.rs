@@ -1,5 +1,6 @@
 //! For tests only: SQLite workloads, an S3 server in this process, faulty stores.
 
+pub mod actor;
 pub mod contract;
 pub mod faulty;
 pub mod minio;

@@ -1,7 +1,7 @@
 //! Other processes: started, listened to line by line, signalled, measured, and never left behind.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -92,6 +92,25 @@ impl Process {
         }
     }
 
+    /// Says a line on its standard input.
+    ///
+    /// # Errors
+    ///
+    /// When it does not listen any more.
+    pub fn tell(&mut self, line: &str) -> io::Result<()> {
+        let Some(stdin) = &mut self.stdin else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        writeln!(stdin, "{line}")
+    }
+
+    /// Its exit status, if it has ended.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be asked.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
     /// What it has said and nobody has asked for yet.
     pub fn lines_so_far(&self) -> Vec<String> {
         self.lines.try_iter().collect()
@@ -114,6 +133,15 @@ impl Process {
     /// When it cannot be killed or waited for.
     pub fn kill(mut self) -> io::Result<Vec<String>> {
         self.child.kill()?;
+        self.reap()
+    }
+
+    /// Waits for a process that was killed. Hands back everything that it had still said, to the last whole line.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be waited for.
+    pub fn reap(&mut self) -> io::Result<Vec<String>> {
         self.child.wait()?;
         Ok(self.lines.iter().collect())
     }

@@ -198,7 +198,7 @@ pub fn run(task: &Task, output: &mut dyn Write) -> Result<(), Box<dyn std::error
     Ok(())
 }
 
-fn image(path: &Path) -> Image {
+pub(crate) fn image(path: &Path) -> Image {
     Image::of(&oracle::committed(path).expect("a database that can be read"))
 }
 
@@ -210,7 +210,13 @@ fn pause(task: &Task, begun: Instant, index: u64) {
     }
 }
 
-fn micros_now() -> u64 {
+/// The time as commits have it, in µs since the epoch.
+///
+/// # Panics
+///
+/// When the clock is before 1970.
+#[must_use]
+pub fn micros_now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     u64::try_from(since.as_micros()).expect("a clock before the year 586,000")
 }
@@ -241,7 +247,7 @@ impl std::fmt::Display for Commit {
 
 impl Commit {
     /// A line of a writer, unless it is one of the test harness.
-    fn parse(line: &str) -> Option<Commit> {
+    pub(crate) fn parse(line: &str) -> Option<Commit> {
         // The harness prints "test a::b ... " and no line end before the first line of a test that runs.
         let mut words = line.get(line.find("commit ")?..)?.splitn(5, ' ').skip(1);
         let index = words.next()?.parse().ok()?;

@@ -70,6 +70,24 @@ impl Workload {
         Ok(step)
     }
 
+    /// Does this, makes the table that it needs first, and calls `committed` after each commit.
+    ///
+    /// # Errors
+    ///
+    /// As [`Workload::step`].
+    pub fn take(&mut self, step: &Step, committed: Committed<'_>) -> Result<()> {
+        self.steps += 1;
+        let missing = step.table().filter(|table| !self.has(*table));
+        if let Some(table) = missing {
+            self.perform(&Step::CreateTable(table), committed)?;
+        }
+        self.perform(step, committed)
+    }
+
+    fn has(&self, table: Table) -> bool {
+        tables(&self.connections[0]).is_ok_and(|tables| tables.contains(&table))
+    }
+
     /// How its database is set up.
     #[must_use]
     pub const fn options(&self) -> &Options {

@@ -110,6 +110,15 @@ impl CheckpointMode {
     }
 }
 
+impl CheckpointMode {
+    /// The mode that SQLite spells so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<CheckpointMode> {
+        let modes = [Self::Passive, Self::Full, Self::Restart, Self::Truncate];
+        modes.into_iter().find(|mode| mode.name() == name)
+    }
+}
+
 /// What decides which steps make sense.
 #[derive(Debug)]
 pub(super) struct Shape {
@@ -125,6 +134,14 @@ const TABLES_MAX: usize = 6;
 const READERS_MAX: usize = 5;
 
 impl Step {
+    /// The table that it writes rows to.
+    pub(super) fn table(&self) -> Option<Table> {
+        match self {
+            Step::Insert(rows) | Step::InsertEach(rows) | Step::Rollback(rows) => Some(rows.table),
+            _ => None,
+        }
+    }
+
     /// What an application of this shape does next.
     pub(super) fn random(random: &mut Random, options: &Options, shape: &Shape) -> Step {
         if shape.tables.is_empty() {

@@ -1,0 +1,77 @@
+//! A sidecar that dies where it is told to.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+
+use ebbtide_fault::{DIED, PASSED};
+use ebbtide_replica::Txid;
+use ebbtide_testkit::process::{Output, Process};
+use nix::sys::signal::Signal;
+
+use crate::scene::Scene;
+use crate::support::{PATIENCE, command};
+
+/// A running `ebbtide replicate` with an order for its failpoints.
+pub(super) struct Armed {
+    process: Process,
+    said: Vec<String>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    /// At the place, as it was told.
+    Died,
+    /// Because it was asked to, with everything durable.
+    Stopped,
+}
+
+impl Armed {
+    pub(super) fn start(scene: &Scene, orders: &str) -> Armed {
+        let database = scene.database.to_str().unwrap();
+        let args = ["replicate", "--log-format", "json", database, &scene.replica];
+        let mut command = command(&args);
+        command.env("FAILPOINTS", orders);
+        let process = Process::start(&mut command, Output::Stderr).unwrap();
+        Armed { process, said: Vec::new() }
+    }
+
+    /// Waits until it follows the database; the last entry then, or nothing if it died before.
+    pub(super) fn follows(&mut self) -> Option<Txid> {
+        while let Some(line) = self.process.line(PATIENCE) {
+            self.said.push(line);
+            let line = self.said.last()?;
+            if line.contains("\"following\"") {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                return Some(line["fields"]["txid"].as_str().unwrap().parse().unwrap());
+            }
+        }
+        None
+    }
+
+    pub(super) fn is_dead(&mut self) -> bool {
+        self.process.ended().unwrap().is_some()
+    }
+
+    /// Asks it to end, unless it is dead already.
+    pub(super) fn end(mut self) -> (End, BTreeMap<String, u64>) {
+        if !self.is_dead() {
+            self.process.signal(Signal::SIGTERM).unwrap();
+        }
+        let status = self.process.wait(PATIENCE).unwrap();
+        while let Some(line) = self.process.line(PATIENCE) {
+            self.said.push(line);
+        }
+        let died = self.said.iter().any(|line| line.starts_with(DIED));
+        let end = match (died, status.signal(), status.code()) {
+            (true, Some(signal), _) if signal == Signal::SIGABRT as i32 => End::Died,
+            (false, _, Some(0)) => End::Stopped,
+            _ => panic!("{status}:\n{}", self.said.join("\n")),
+        };
+        let mut passed = BTreeMap::new();
+        for name in self.said.iter().filter_map(|line| line.strip_prefix(PASSED)) {
+            *passed.entry(name.trim().to_owned()).or_default() += 1;
+        }
+        (end, passed)
+    }
+}

@@ -1,0 +1,213 @@
+//! Kills at the named places of following a database (hazards B1, B2).
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use ebbtide_replica::Txid;
+use ebbtide_testkit::actor::{self, Actor, Ask};
+use ebbtide_testkit::workload::{CheckpointMode, Options};
+use ebbtide_testkit::writer::micros_now;
+use ebbtide_wal::PageSize;
+
+use super::armed::{Armed, End};
+use crate::scene::{Compared, Scene};
+use crate::support::{Replica, Sidecar, wait_until};
+use crate::tally::Tally;
+use crate::tidy::tree::tracked;
+
+/// Not a test: the application, when this binary is started as one.
+#[test]
+fn actor() {
+    actor::run_if_asked();
+}
+
+pub(super) const ACTOR: &str = "kill::place::actor";
+
+/// Small pages make long logs cheap.
+const PAGES: PageSize = PageSize::new(512).unwrap();
+
+/// What a sidecar goes through before and while it may die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// The first start of all, and then everything that following has in it.
+    First,
+    /// A start after a kill, when the application has begun its log anew.
+    Return,
+    /// A start that finds more of its own history in the replica than it knew to be durable.
+    Replay,
+    /// A transaction that is streamed.
+    Large,
+}
+
+/// Where a place is passed. One that is new is looked for in the first course, and the test fails if it is not there.
+fn course(place: &str) -> Course {
+    match place {
+        "shipper.replay.adopted" => Course::Replay,
+        _ if place.starts_with("shipper.part.") => Course::Large,
+        "shipper.attach.read" => Course::Return,
+        _ if place.starts_with("shipper.claim.") || place.starts_with("shipper.rebase.") => {
+            Course::Return
+        }
+        _ => Course::First,
+    }
+}
+
+/// The names of all places, from the source.
+pub(super) fn places() -> Vec<String> {
+    let mut names = Vec::new();
+    let ours = |path: &str| path.contains("/src/") && !path.starts_with("crates/fault/");
+    for (_, text) in tracked(".rs").filter(|(path, _)| ours(path)) {
+        let calls = text.split("point(\"").skip(1);
+        names.extend(calls.filter_map(|call| Some(call.split_once("\")")?.0.to_owned())));
+    }
+    names.sort();
+    names.dedup();
+    assert!(names.len() > 50, "the calls are found: {names:?}");
+    names
+}
+
+#[test]
+fn b01_killed_at_any_place_of_its_first_start_and_of_following() {
+    kill_everywhere(Course::First);
+}
+
+#[test]
+fn b01_killed_at_any_place_of_a_return() {
+    kill_everywhere(Course::Return);
+}
+
+#[test]
+fn b01_killed_while_it_reads_again_what_it_had_sent() {
+    kill_everywhere(Course::Replay);
+}
+
+#[test]
+fn b01_killed_while_a_transaction_is_streamed() {
+    kill_everywhere(Course::Large);
+}
+
+/// Dies at each place that the course passes, at its first passages, at one in the middle and at the last.
+fn kill_everywhere(course_: Course) {
+    let (end, passed, _) = run(course_, "trace", true);
+    assert_eq!(end, End::Stopped);
+    let places = places();
+    let places = places.iter().filter(|place| !place.starts_with("restore."));
+    let due = places.filter(|place| course(place) == course_);
+    let missing: Vec<&String> = due.filter(|place| !passed.contains_key(*place)).collect();
+    assert!(missing.is_empty(), "{course_:?} does not pass {missing:?}, but {passed:?}");
+    // What is streamed is long, so that course is taken for its own places alone.
+    let wanted = |place: &str| course_ != Course::Large || course(place) == course_;
+    let passed = passed.iter().filter(|(place, _)| wanted(place));
+    let orders: Vec<_> = passed.flat_map(|(place, passages)| orders(place, *passages)).collect();
+    let (left, tally) = (Mutex::new(orders.into_iter()), Mutex::new(Tally::new("kill-place")));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                loop {
+                    let Some((order, passage)) = left.lock().unwrap().next() else { break };
+                    let (end, _, compared) = run(course_, &order, passage % 2 == 1);
+                    // How often a place is passed depends on who is faster, but not whether it is.
+                    assert!(end == End::Died || passage > 1, "{order}: it did not die");
+                    tally.lock().unwrap().add(u64::from(end == End::Died), &compared);
+                }
+            });
+        }
+    });
+    tally.into_inner().unwrap().print();
+}
+
+fn orders(place: &str, passages: u64) -> Vec<(String, u64)> {
+    let mut some = vec![1, 2, passages / 2 + 1, passages];
+    some.retain(|passage| *passage <= passages);
+    some.sort_unstable();
+    some.dedup();
+    some.into_iter().map(|passage| (format!("{place}={passage}"), passage)).collect()
+}
+
+/// Goes through the course with this order, and then brings the replica to its end and looks at it.
+fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u64>, Compared) {
+    let mut scene = Scene::new();
+    let mut actor = Actor::start(ACTOR, &scene.database, 1, &Options::plain(PAGES)).unwrap();
+    scene.see(actor.begin(), micros_now());
+    scene.act(&mut actor, Ask::InsertEach(5, 200));
+    prepare(course, &mut scene, &mut actor);
+    let mut armed = Armed::start(&scene, order);
+    if let Some(last) = armed.follows() {
+        go(course, &mut scene, &mut actor, &mut armed, last);
+    }
+    let (end, passed) = armed.end();
+    let what = format!("{course:?} with {order}");
+    let (before, known) = (Replica::open(&scene.replica).entries(), scene.acknowledged());
+    scene.act(&mut actor, Ask::InsertEach(3, 200));
+    if ends_log {
+        scene.act(&mut actor, Ask::Checkpoint(CheckpointMode::Truncate));
+        scene.act(&mut actor, Ask::InsertEach(2, 200));
+    }
+    let sidecar = Sidecar::start(&scene.database, &scene.replica);
+    scene.act(&mut actor, Ask::InsertEach(2, 200));
+    assert_eq!(sidecar.stop(), 0, "{what}");
+    actor.finish().unwrap();
+    let mut compared = scene.compare();
+    compared.compare_kept(&before, known.as_ref(), &Replica::open(&scene.replica).entries());
+    compared.assert_right(&what);
+    (end, passed, compared)
+}
+
+/// What comes before the start that may die.
+fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
+    match course {
+        Course::First | Course::Large => {}
+        Course::Return => {
+            let sidecar = Sidecar::start(&scene.database, &scene.replica);
+            scene.act(actor, Ask::InsertEach(5, 200));
+            sidecar.kill();
+            scene.act(actor, Ask::InsertEach(3, 200));
+            scene.act(actor, Ask::Checkpoint(CheckpointMode::Truncate));
+            scene.act(actor, Ask::InsertEach(3, 200));
+        }
+        Course::Replay => {
+            let mut armed = Armed::start(scene, "shipper.segment.landed=3");
+            armed.follows();
+            wait_until("a confirmation that is lost", || {
+                scene.act(actor, Ask::InsertEach(1, 200));
+                armed.is_dead()
+            });
+            assert_eq!(armed.end().0, End::Died);
+        }
+    }
+}
+
+/// What the application does while it is followed: small commits, a log that is long enough for a checkpoint, one that
+/// is long enough for a barrier, and logs that are begun anew.
+fn go(course: Course, scene: &mut Scene, actor: &mut Actor, armed: &mut Armed, last: Txid) {
+    let asks: &[Ask] = match course {
+        Course::Large => &[Ask::Insert(300, 120_000), Ask::InsertEach(2, 200)],
+        _ => &[
+            Ask::InsertEach(3, 200),
+            Ask::Insert(1500, 800),
+            Ask::InsertEach(3, 200),
+            Ask::Rollback(5, 200),
+            Ask::Insert(5000, 800),
+            Ask::InsertEach(3, 200),
+        ],
+    };
+    let mut expected = last.get();
+    for ask in asks {
+        if armed.is_dead() {
+            return;
+        }
+        expected += scene.act(actor, *ask);
+        settle(scene, armed, expected);
+    }
+}
+
+/// Waits until everything is durable and a long log is copied back, or the sidecar has died.
+fn settle(scene: &Scene, armed: &mut Armed, expected: u64) {
+    let replica = Replica::open(&scene.replica);
+    wait_until("the sidecar to catch up", || {
+        let durable = || replica.head().is_some_and(|head| head.get() >= expected);
+        let short =
+            || scene.index().is_some_and(|index| index.frames < 1000 || index.is_backfilled());
+        armed.is_dead() || (durable() && short())
+    });
+}
