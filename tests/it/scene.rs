@@ -10,6 +10,7 @@ use ebbtide_replica::{Entry, EntryFlags, EntryKind, Txid, catalog};
 use ebbtide_restore::Target;
 use ebbtide_testkit::actor::{Actor, Ask};
 use ebbtide_testkit::oracle::{self, Image};
+use ebbtide_testkit::s3_server::S3Server;
 use ebbtide_testkit::writer::{Commit, micros_now};
 use ebbtide_wal::{INDEX_BYTES, Index};
 use tempfile::TempDir;
@@ -20,7 +21,10 @@ use crate::support::Replica;
 pub(crate) struct Scene {
     pub(crate) folder: TempDir,
     pub(crate) database: PathBuf,
+    /// The replica as the sidecar is told of it.
     pub(crate) replica: String,
+    /// The replica as a folder, as the test looks at it.
+    pub(crate) objects: String,
     /// Every state that a commit left and when, in µs since the epoch; in order, without repetitions.
     pub(crate) told: Vec<(Image, u64)>,
     /// How long the longest step of the application took.
@@ -92,11 +96,18 @@ impl Scene {
         Scene {
             folder,
             database,
+            objects: replica.clone(),
             replica,
             told: Vec::new(),
             step_max: Duration::ZERO,
             log_bytes_max: 0,
         }
+    }
+
+    /// The same with the replica in a bucket.
+    pub(crate) fn in_bucket(server: &S3Server) -> Scene {
+        let objects = server.file("app").to_str().unwrap().to_owned();
+        Scene { replica: server.address("app"), objects, ..Scene::new() }
     }
 
     /// Has the application do something; how many commits that made.
@@ -132,7 +143,7 @@ impl Scene {
 
     /// How old the oldest commit is that the replica does not have; nothing if it has all.
     pub(crate) fn tail(&self) -> Duration {
-        let replica = Replica::open(&self.replica);
+        let replica = Replica::open(&self.objects);
         if replica.head().is_none_or(|head| head.get() < 2) {
             return Duration::ZERO;
         }
@@ -173,7 +184,7 @@ impl Scene {
     /// told, in the same order, each commit must come right after the one before it, and the last must be what the
     /// database is now.
     pub(crate) fn compare(&self) -> Compared {
-        let states = Replica::open(&self.replica).states(self.folder.path());
+        let states = Replica::open(&self.objects).states(self.folder.path());
         let mut found = Compared { states: states.len(), ..Compared::default() };
         let mut at: Option<usize> = None;
         for (entry, image) in &states {

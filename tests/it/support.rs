@@ -62,7 +62,7 @@ impl Sidecar {
         sidecar
     }
 
-    fn spawn_in(database: &Path, replica: &str, variables: &[(&str, &str)]) -> Sidecar {
+    pub(crate) fn spawn_in(database: &Path, replica: &str, variables: &[(&str, &str)]) -> Sidecar {
         let args = ["replicate", "--log-format", "json", database.to_str().unwrap(), replica];
         let mut command = command(&args);
         command.envs(variables.iter().copied());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use ebbtide_replica::Txid;
-use ebbtide_testkit::actor::{self, Actor, Ask};
+use ebbtide_testkit::actor::{Actor, Ask};
 use ebbtide_testkit::workload::{CheckpointMode, Options};
 use ebbtide_testkit::writer::micros_now;
 use ebbtide_wal::PageSize;
@@ -14,14 +14,7 @@ use crate::scene::{Compared, Scene};
 use crate::support::{Replica, Sidecar, wait_until};
 use crate::tally::Tally;
 use crate::tidy::tree::tracked;
-
-/// Not a test: the application, when this binary is started as one.
-#[test]
-fn actor() {
-    actor::run_if_asked();
-}
-
-pub(super) const ACTOR: &str = "kill::place::actor";
+use crate::trial::ACTOR;
 
 /// Small pages make long logs cheap.
 const PAGES: PageSize = PageSize::new(512).unwrap();
