@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::catalog;
-use ebbtide_replica::store::{Location, Store};
+use ebbtide_replica::store::{Credentials, Location, S3Store, Store};
 use ebbtide_replica::{Entry, EntryKind, Timestamp, Txid};
 use ebbtide_restore::{Options, Progress, Target};
 use ebbtide_testkit::oracle::Image;
 use ebbtide_testkit::process::{Output, Process};
+use ebbtide_testkit::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 use nix::sys::signal::Signal;
 
 /// More than anything here takes on a busy machine.
@@ -127,6 +128,17 @@ impl Replica {
             catalog::head(&*self.store, &manifest).await.unwrap()
         };
         self.runtime.block_on(read).map(|head| head.entry.txid)
+    }
+
+    /// The one under `prefix` on a server in this process.
+    pub(crate) fn on(server: &S3Server, prefix: &str) -> Replica {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let Location::S3(location) = server.address(prefix).parse().unwrap() else {
+            panic!("the server is a bucket")
+        };
+        let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY);
+        let store = runtime.block_on(S3Store::open_as(&location, &credentials)).unwrap();
+        Replica { runtime, store: Arc::new(store) }
     }
 
     /// All entries, in order.

@@ -18,6 +18,10 @@ pub mod defaults {
     pub const PUTS: Rate = Rate { per_second: 1.0, burst: 300.0 };
     /// A snapshot a day.
     pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+    /// The log waits for the store up to this size…
+    pub const LOG_BYTES_MAX: u64 = 256 << 20;
+    /// …then so much is spooled, compressed, on the local disk; then the log is let go.
+    pub const SPOOL_BYTES_MAX: u64 = 1 << 30;
     /// How long the last sync of a stopping process may take.
     pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
     /// The log is kept at about 4 MB while a database is written at leisure, as SQLite keeps it by itself, and below
@@ -52,6 +56,10 @@ pub struct Database {
     pub puts: Rate,
     /// How often a snapshot is made.
     pub snapshot_interval: Duration,
+    /// How long the log may get while it waits for the store, in bytes.
+    pub log_bytes_max: u64,
+    /// How much is spooled on the local disk then, in bytes.
+    pub spool_bytes_max: u64,
     /// Whether it is switched to a write-ahead log if it has none.
     pub enable_wal: bool,
     /// Where the local state is kept, if not beside the database.
@@ -67,9 +75,23 @@ impl Database {
             location,
             puts: defaults::PUTS,
             snapshot_interval: defaults::SNAPSHOT_INTERVAL,
+            log_bytes_max: defaults::LOG_BYTES_MAX,
+            spool_bytes_max: defaults::SPOOL_BYTES_MAX,
             enable_wal: false,
             state: None,
         }
+    }
+
+    /// How it is shipped.
+    #[must_use]
+    pub fn shipping(&self) -> ebbtide_shipper::Options {
+        ebbtide_shipper::Options { puts: self.puts, spool_bytes_max: self.spool_bytes_max }
+    }
+
+    /// How long the log may get where there is nothing to spool yet: as much of the disk as both together.
+    #[must_use]
+    pub fn waiting_bytes_max(&self) -> u64 {
+        self.log_bytes_max.saturating_add(self.spool_bytes_max)
     }
 }
 
@@ -89,12 +111,14 @@ struct Entry {
     puts_per_second: Option<f64>,
     puts_burst: Option<f64>,
     snapshot_interval: Option<String>,
+    log_max: Option<String>,
+    spool_max: Option<String>,
     #[serde(default)]
     enable_wal: bool,
     state: Option<PathBuf>,
 }
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 11] = [
     "database",
     "shutdown-timeout",
     "path",
@@ -102,6 +126,8 @@ const KEYS: [&str; 9] = [
     "puts-per-second",
     "puts-burst",
     "snapshot-interval",
+    "log-max",
+    "spool-max",
     "enable-wal",
     "state",
 ];
@@ -169,11 +195,18 @@ impl Entry {
         if snapshot_interval < Duration::from_secs(60) {
             return Err(fail("snapshot-interval must be at least a minute"));
         }
+        let size = |key: &str, text: Option<String>, least: u64, default: u64| {
+            text.map_or(Ok(default), |text| bytes(key, &text, least)).map_err(|why| fail(&why))
+        };
+        let log_bytes_max = size("log-max", self.log_max, 16 << 20, defaults::LOG_BYTES_MAX)?;
+        let spool_bytes_max = size("spool-max", self.spool_max, 0, defaults::SPOOL_BYTES_MAX)?;
         Ok(Database {
             path: self.path,
             location,
             puts,
             snapshot_interval,
+            log_bytes_max,
+            spool_bytes_max,
             enable_wal: self.enable_wal,
             state: self.state,
         })
@@ -182,6 +215,33 @@ impl Entry {
 
 fn duration(key: &str, text: &str) -> Result<Duration, String> {
     crate::when::duration(text).map_err(|why| format!("{key} = {why}"))
+}
+
+/// A size such as "256 MiB" or "2GB", in bytes.
+fn bytes(key: &str, text: &str, least: u64) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 8] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("", 1),
+    ];
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.trim();
+    let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|&(_, factor)| factor);
+    let size = number.parse::<u64>().ok().zip(factor);
+    let size = size.and_then(|(number, factor)| number.checked_mul(factor));
+    match size {
+        Some(size) if size >= least => Ok(size),
+        Some(_) => Err(format!("{key} = \"{text}\" must be at least {} MiB", least >> 20)),
+        None => Err(format!(
+            "{key} = \"{text}\" is no size: write for example \"256 MiB\", \"2GB\" or \"0\""
+        )),
+    }
 }
 
 /// The parser's own message, which shows the line, and what an unknown key was probably meant to be.
@@ -233,7 +293,18 @@ mod tests {
         assert!(with("puts-per-second = 0").contains("puts-per-second"));
         assert!(with("snapshot-interval = \"0s\"").contains("at least a minute"));
         assert!(with("snapshot-interval = \"soon\"").contains("\"24h\""));
+        assert!(with("log-max = \"1 MiB\"").contains("at least 16 MiB"));
+        assert!(with("spool-max = \"lots\"").contains("no size"));
         assert!(error("").contains("names no database"));
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(bytes("k", "256 MiB", 0), Ok(256 << 20));
+        assert_eq!(bytes("k", "2GB", 0), Ok(2_000_000_000));
+        assert_eq!(bytes("k", "17", 0), Ok(17));
+        assert!(bytes("k", "99999999999 TiB", 0).is_err());
+        assert!(bytes("k", "-1", 0).is_err());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::error::{Error, Winner};
 use crate::found::Founder;
 use crate::put::Outage;
 use crate::shipper::{Options, Shipper};
+use crate::spool::{Found, Spool};
 
 /// More segments than this behind, the page hashes come from the replica rather than from the log.
 const CATCH_UP_MAX: usize = 4096;
@@ -42,7 +43,12 @@ pub enum Attached {
     /// The replica has commits of ours whose confirmation never reached us: they come next in the log.
     Ahead(Shipper, Unconfirmed),
     /// The page hashes were read from the replica; whether the database is in that state is not known.
-    Rebuilt(Shipper),
+    Rebuilt {
+        /// Ships.
+        shipper: Shipper,
+        /// The entry to which the database was taken back on purpose; nothing where there was no local state.
+        known: Option<Txid>,
+    },
 }
 
 /// Commits that the replica has and the local state does not.
@@ -71,52 +77,71 @@ pub async fn attach(
     let (Some(manifest), Some(head)) = (&manifest, &head) else {
         return Ok(Attached::New(Founder::new(store, outage, local, manifest, None)));
     };
-    if manifest.page_size != local.page_size {
-        return Err(Error::Mismatch(format!(
-            "the replica has pages of {} bytes and the database of {}: it is another database, or its page size was \
-             changed; give it a replica of its own",
-            manifest.page_size, local.page_size
-        )));
-    }
+    check_page_size(manifest, local.page_size)?;
     if head.entry.database_pages == 0 && head.entry.digest == Digest::EMPTY {
-        return Ok(Attached::New(Founder::new(
-            store,
-            outage,
-            local,
-            Some(*manifest_copy(manifest)),
-            Some(head.clone()),
-        )));
+        let (manifest, head) = (Some(manifest.clone()), Some(head.clone()));
+        return Ok(Attached::New(Founder::new(store, outage, local, manifest, head)));
     }
     point("shipper.attach.read");
     let position = position_at(manifest, head, &*store, &local);
     let Local { state, folder, database, .. } = local;
+    let mut spool = Spool::new(&folder, options.spool_bytes_max)?;
     let ours = state.filter(|state| state.position().replica == manifest.replica);
-    let ship = |state| Shipper::new(Arc::clone(&store), outage, state, options, database);
     let Some(mut state) = ours else {
+        spool.clear().await?;
         let fill = State::create(&folder)?;
         catalog::rebuild_table(&*store, manifest, head, &fill).await?;
-        return Ok(Attached::Rebuilt(ship(fill.publish(position)?)));
+        let state = fill.publish(position)?;
+        let shipper = Shipper::new(store, outage, state, options, database, spool);
+        return Ok(Attached::Rebuilt { shipper, known: None });
     };
-    match relate(&*store, manifest, state.position(), head).await? {
-        Relation::Same => Ok(Attached::InStep(ship(state))),
+    let spooled = spool.found(manifest, state.position()).await?;
+    let is_head = |found: &Found| {
+        found.position.txid == head.entry.txid && found.position.chain == head.chain
+    };
+    let relation = match spooled.iter().any(is_head) {
+        true => Relation::Same,
+        false => relate(&*store, manifest, state.position(), head).await?,
+    };
+    if !matches!(relation, Relation::Same) && !spooled.is_empty() {
+        tracing::warn!("what was spooled does not continue the replica; comparing instead");
+        spool.clear().await?;
+    }
+    let mut known = None;
+    match relation {
+        Relation::Same | Relation::Ours { .. } => {}
         Relation::SameState => {
-            let position = Position { wal: state.position().wal, ..position };
+            let position = Position { wal: state.position().wal, ..position.clone() };
             state.commit(position, &[])?;
-            Ok(Attached::InStep(ship(state)))
-        }
-        Relation::Ours { commits } => {
-            Ok(Attached::Ahead(ship(state), Unconfirmed { commits, position }))
         }
         Relation::TakenBack => {
+            known = Some(state.position().txid);
             let fill = state.refill()?;
             catalog::rebuild_table(&*store, manifest, head, &fill).await?;
-            Ok(Attached::Rebuilt(ship(fill.publish(position)?)))
+            state = fill.publish(position.clone())?;
         }
     }
+    let mut shipper = Shipper::new(store, outage, state, options, database, spool);
+    Ok(match relation {
+        Relation::Same => {
+            shipper.take_up(spooled, head.entry.txid)?;
+            Attached::InStep(shipper)
+        }
+        Relation::SameState => Attached::InStep(shipper),
+        Relation::Ours { commits } => Attached::Ahead(shipper, Unconfirmed { commits, position }),
+        Relation::TakenBack => Attached::Rebuilt { shipper, known },
+    })
 }
 
-fn manifest_copy(manifest: &Manifest) -> Box<Manifest> {
-    Box::new(manifest.clone())
+fn check_page_size(manifest: &Manifest, page_size: PageSize) -> Result<(), Error> {
+    if manifest.page_size == page_size {
+        return Ok(());
+    }
+    Err(Error::Mismatch(format!(
+        "the replica has pages of {} bytes and the database of {page_size}: it is another database, or its page size was \
+         changed; give it a replica of its own",
+        manifest.page_size
+    )))
 }
 
 /// The position of the replica's last entry, as the local state holds it.

@@ -38,8 +38,9 @@ pub(crate) fn last_claim(index: &Index) -> Option<Claim> {
     claims.map(|entry| Claim::from_detail(&entry.detail)).find_map(Result::ok)
 }
 
-/// Who put the object that has the name we wanted. A replacement begins with its claim, so it stands there.
-pub(crate) async fn read_winner(store: &dyn Store, key: &Key) -> Winner {
+/// Why the name that we wanted is taken. Whoever takes a replica over begins with a claim, so it stands there; an object
+/// without one comes from a put of our own that was given up and landed after all.
+pub(crate) async fn read_winner(store: &dyn Store, key: &Key) -> Error {
     let read = async {
         let size = store.size(key).await?.unwrap_or_default();
         let Some(manifest) = catalog::read_manifest(store).await? else { return Ok(None) };
@@ -47,10 +48,11 @@ pub(crate) async fn read_winner(store: &dyn Store, key: &Key) -> Winner {
         Ok::<_, Error>(last_claim(&fetched.index))
     };
     match read.await {
-        Ok(claim) => Winner(claim),
+        Ok(None) => Error::Overtaken { key: *key },
+        Ok(claim) => Error::Fenced { winner: Winner(claim) },
         Err(error) => {
-            tracing::debug!(%key, %error, "cannot read the winner's claim");
-            Winner(None)
+            tracing::warn!(%key, %error, "cannot read whose object it is");
+            Error::Fenced { winner: Winner(None) }
         }
     }
 }

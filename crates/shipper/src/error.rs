@@ -4,7 +4,7 @@ use std::fmt;
 
 use ebbtide_replica::state::StateError;
 use ebbtide_replica::store::StoreError;
-use ebbtide_replica::{Claim, Txid};
+use ebbtide_replica::{Claim, Key, Txid};
 
 /// Why nothing more can be shipped. Outages are no errors here: a put is tried until it succeeds.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +14,12 @@ pub enum Error {
     Fenced {
         /// Who.
         winner: Winner,
+    },
+    /// A put of our own that was given up has landed after all, so that what came next does not fit any more.
+    #[error("{key} is there from an earlier attempt of this process; reading it")]
+    Overtaken {
+        /// Its name.
+        key: Key,
     },
     /// The replica holds history that this database does not have.
     #[error(
@@ -28,6 +34,18 @@ pub enum Error {
         known: Txid,
         /// Who wrote what this database lacks.
         winner: Winner,
+    },
+    /// The database is as it was some time ago, and nothing says that this is meant.
+    #[error(
+        "this database is in the state of txid {found}, and the replica goes on to txid {head}: it is an older copy, or was set back. \
+         To keep the replica's history, restore it and start from the restored database; to keep this database, give it \
+         a replica of its own"
+    )]
+    Older {
+        /// Where the replica ends.
+        head: Txid,
+        /// The entry whose state the database is in.
+        found: Txid,
     },
     /// The replica is of another database or was tampered with.
     #[error("{0}")]
@@ -50,6 +68,9 @@ pub enum Error {
         /// What that means.
         why: &'static str,
     },
+    /// The store is away for longer than the log and the spool together can wait.
+    #[error("the spool on the local disk is full")]
+    SpoolFull,
     /// The streamed upload was lost, and has to be made again from the database.
     #[error("an upload was lost and must be begun again")]
     Lost(#[source] StoreError),

@@ -20,6 +20,7 @@ use crate::image::{Destination, EachPage, Moment, Pages, send_snapshot};
 use crate::put::Outage;
 use crate::segment::{Head as Last, Segment};
 use crate::shipper::{Options, Shipper};
+use crate::spool::Spool;
 
 /// Hashes are written to the local table so many at once.
 const HASHES_AT_ONCE: usize = 4096;
@@ -63,6 +64,12 @@ impl Founder {
         Founder { to: Destination { store, outage }, local, manifest, head }
     }
 
+    /// The outage that the puts see.
+    #[must_use]
+    pub fn outage(&self) -> Arc<Outage> {
+        Arc::clone(&self.to.outage)
+    }
+
     /// Puts the manifest, a claim, the snapshot and the entry that vouches for it; the shipper that carries on from
     /// there. A crash in between leaves a replica without a state, which the next start takes for new.
     ///
@@ -84,13 +91,7 @@ impl Founder {
             None => put_manifest(&*to.store, owner, page_size, time).await?,
         };
         let replica = manifest.replica;
-        let tip = match head {
-            None => Tip { next: Txid::FIRST, chain: Chain::genesis(replica), time },
-            Some(head) => {
-                let time = time.max(head.entry.time);
-                Tip { next: head.entry.txid.next(), chain: head.chain, time }
-            }
-        };
+        let tip = Tip::after(head, replica, time);
         point("shipper.found.named");
         let detail = owner.claim(tip.time).to_detail().map_err(Error::from)?;
         let claim = entry(tip, EntryKind::Claim, EntryFlags::NONE, 0, detail);
@@ -135,7 +136,22 @@ impl Founder {
             })
             .map_err(Error::from)?;
         point("shipper.found.published");
-        Ok(Shipper::new(to.store, to.outage, state, options, local.database))
+        let mut spool = Spool::new(&local.folder, options.spool_bytes_max).map_err(Error::from)?;
+        spool.clear().await?;
+        Ok(Shipper::new(to.store, to.outage, state, options, local.database, spool))
+    }
+}
+
+impl Tip {
+    /// Behind the last entry that there is, at `time` or later.
+    fn after(head: Option<Head>, replica: ReplicaId, time: Timestamp) -> Tip {
+        match head {
+            None => Tip { next: Txid::FIRST, chain: Chain::genesis(replica), time },
+            Some(head) => {
+                let time = time.max(head.entry.time);
+                Tip { next: head.entry.txid.next(), chain: head.chain, time }
+            }
+        }
     }
 }
 
@@ -283,9 +299,15 @@ impl Shipper {
             wal: None,
         };
         self.append_entry(start, |_: &mut EachPage<'_, Error>| Ok(()))?;
-        self.flush()?;
-        point("shipper.claim.sent");
-        self.landed().await?;
+        // What an earlier run has spooled goes first: if somebody else has taken over meanwhile, it finds out.
+        loop {
+            self.flush()?;
+            point("shipper.claim.sent");
+            if self.is_durable() {
+                break;
+            }
+            self.landed().await?;
+        }
         point("shipper.claim.landed");
         sweep(&*self.store).await;
         Ok(())

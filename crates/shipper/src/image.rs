@@ -68,7 +68,7 @@ where
         writer.begin_entry(image_start(&moment)).map_err(Error::from)?;
         let expected = u64::from(moment.database_pages) * moment.page_size.offset();
         let (store, outage) = (&destination.store, &destination.outage);
-        let mut route = Route { store, outage, before: None, expected };
+        let mut route = Route { store, outage, before: None, expected, at_once: false };
         let mut digest = Digest::EMPTY;
         let sent = pages(&mut |page, image| {
             let hash = writer.page(page, image).map_err(Error::from)?;
@@ -175,7 +175,7 @@ impl Shipper {
             flags: if rebase.is_fork { EntryFlags::FORK } else { EntryFlags::NONE },
             time: rebase.time,
             database_pages: rebase.database_pages,
-            detail: format!("{{\"since\":\"{}\"}}", self.head().time).into_bytes(),
+            detail: format!("{{\"since\":\"{}\"}}", rebase.since).into_bytes(),
             expected: difference.count * self.page_size().offset(),
             wal: Some(rebase.wal),
         };
@@ -195,6 +195,8 @@ impl Shipper {
 pub struct Rebase {
     /// When the state was found, in µs since the epoch.
     pub time: i64,
+    /// The last time at which the replica was up to date, as far as its history tells.
+    pub since: Timestamp,
     /// The size of the database, in pages.
     pub database_pages: u32,
     /// Whether the replica had more than the database has.

@@ -144,9 +144,12 @@ impl Ledger {
         Ok(self.state.pages(first, count)?)
     }
 
-    /// The open segment is complete and goes on its way.
-    pub(crate) fn seal(&mut self) {
-        self.on_their_way.push_back(std::mem::replace(&mut self.open, Layer::new()));
+    /// The open segment is complete and goes on its way; how many pages it changed.
+    pub(crate) fn seal(&mut self) -> u64 {
+        let sealed = std::mem::replace(&mut self.open, Layer::new());
+        let pages = sealed.hashes.len() as u64;
+        self.on_their_way.push_back(sealed);
+        pages
     }
 
     /// The oldest segment on its way is durable, and `position` with it.

@@ -11,7 +11,8 @@
 //! 2. The digest that goes with each entry is that of the database after it, kept up to date from the hashes of the
 //!    pages it changed (`ledger`).
 //! 3. What is encoded and not yet durable is bounded, whatever the size of a transaction: beyond a limit an entry is
-//!    streamed, and the log waits.
+//!    streamed, and the log waits. When the store is away for longer than the log can wait, complete segments go into
+//!    a bounded spool on the local disk.
 
 mod attach;
 mod bucket;
@@ -20,10 +21,14 @@ mod error;
 mod found;
 mod image;
 mod ledger;
+mod older;
 mod part;
 mod put;
+mod queue;
 mod segment;
 mod shipper;
+mod spill;
+mod spool;
 mod traffic;
 
 pub use attach::{Attached, Local, Unconfirmed, attach};
@@ -33,4 +38,5 @@ pub use error::{Error, Winner};
 pub use found::{Beginning, Founder};
 pub use image::{Difference, EachPage, Moment, Pages, Rebase, Snapshot, ship_snapshot};
 pub use put::Outage;
-pub use shipper::{Durable, Options, Shipper};
+pub use shipper::{Durable, Options, Safety, Shipper};
+pub use spool::spooled_end;

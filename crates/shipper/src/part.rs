@@ -62,17 +62,34 @@ impl Parts {
         self.task
     }
 
+    /// As [`Parts::send`], in a task that has nothing else to do.
+    pub(crate) async fn feed(&mut self, part: Bytes) {
+        self.sent += part.len() as u64;
+        ended_early(self.sender.send(Message::Part(part)).await);
+    }
+
+    /// As [`Parts::finish`], in a task that has nothing else to do.
+    pub(crate) async fn end(self, rest: Bytes) -> JoinHandle<Result<(), Error>> {
+        let length = self.sent + rest.len() as u64;
+        ended_early(self.sender.send(Message::Last(rest, length)).await);
+        self.task
+    }
+
     fn hand_over(&self, message: Message) {
-        let sent = tokio::task::block_in_place(|| self.sender.blocking_send(message));
-        if sent.is_err() {
-            tracing::debug!("the upload ended early");
-        }
+        ended_early(tokio::task::block_in_place(|| self.sender.blocking_send(message)));
     }
 
     /// Nothing is to be seen of it.
     pub(crate) fn abandon(self) {
         // The task sees the channel close and aborts the upload.
         drop(self.sender);
+    }
+}
+
+/// An upload that takes no more says why when it is waited for.
+fn ended_early(sent: Result<(), mpsc::error::SendError<Message>>) {
+    if sent.is_err() {
+        tracing::debug!("the upload ended early");
     }
 }
 
@@ -91,6 +108,8 @@ pub(crate) struct Route<'a> {
     pub(crate) before: Option<oneshot::Receiver<()>>,
     /// How many bytes are likely to come.
     pub(crate) expected: u64,
+    /// Whether everything stays in memory: somebody else waits for us.
+    pub(crate) at_once: bool,
 }
 
 /// An object that is complete.
@@ -116,7 +135,7 @@ impl Outgoing {
 
     /// Sends what is encoded, once that is a part. Blocks while the store is slower than we are.
     pub(crate) fn drain(&mut self, writer: &mut Writer, route: &mut Route<'_>) {
-        if writer.buffered() < PART_BYTES {
+        if writer.buffered() < PART_BYTES || route.at_once && self.parts.is_none() {
             return;
         }
         let part = writer.take();

@@ -147,7 +147,7 @@ pub(crate) async fn is_there(
     if same {
         return Ok(Lookup::Ours);
     }
-    Err(Error::Fenced { winner: read_winner(store, key).await })
+    Err(read_winner(store, key).await)
 }
 
 /// An error while looking says nothing about the put: look again.

@@ -12,6 +12,9 @@ use crate::part::{Outgoing, PART_BYTES, Route, Sealed};
 /// nothing more is captured until then.
 pub(crate) const FULL_BYTES: usize = PART_BYTES * 3 / 4;
 
+/// Up to so many encoded bytes it takes some more when there is no time to wait.
+const AT_ONCE_BYTES: usize = 3 * PART_BYTES;
+
 /// The last entry of a history.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
@@ -67,6 +70,11 @@ impl Segment {
 
     pub(crate) fn is_full(&self) -> bool {
         self.outgoing.is_streaming() || self.writer.buffered() >= FULL_BYTES
+    }
+
+    /// Whether it can take some megabytes more that stay in memory.
+    pub(crate) fn has_room_at_once(&self) -> bool {
+        !self.outgoing.is_streaming() && self.writer.buffered() < AT_ONCE_BYTES
     }
 
     /// Whether it has begun to be streamed.

@@ -1,6 +1,5 @@
 //! The shipper of one database: entries are appended, sealed into segments, put one after the other, confirmed.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,16 +11,16 @@ use ebbtide_replica::{
     Digest, EntryFlags, EntryKind, PageHash, ReplicaId, Timestamp, Txid, page_hash,
 };
 use ebbtide_wal::{PageNumber, PageSize};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::bucket::{Bucket, Rate};
 use crate::error::Error;
 use crate::image::Pages;
 use crate::ledger::Ledger;
-use crate::part::Route;
+use crate::part::{PART_BYTES, Route, Sealed};
 use crate::put::Outage;
+use crate::queue::{Event, Queue};
 use crate::segment::{Head, Segment};
+use crate::spool::Spool;
 use crate::traffic::Traffic;
 
 /// How a database is shipped.
@@ -29,6 +28,8 @@ use crate::traffic::Traffic;
 pub struct Options {
     /// How many segments may be put.
     pub puts: Rate,
+    /// How much may be spooled on the local disk, in bytes.
+    pub spool_bytes_max: u64,
 }
 
 /// What the store has confirmed.
@@ -69,27 +70,30 @@ pub struct Shipper {
     page_size: PageSize,
     database: Option<FileIdentity>,
     pub(crate) ledger: Ledger,
-    head: Head,
-    open: Option<Segment>,
-    on_their_way: VecDeque<OnItsWay>,
+    pub(crate) head: Head,
+    pub(crate) open: Option<Segment>,
+    pub(crate) queue: Queue,
+    pub(crate) spool: Spool,
+    /// The log cannot wait for the store: what is sealed goes into the spool.
+    pub(crate) spilling: bool,
     bucket: Bucket,
     traffic: Traffic,
     last_put: Option<Instant>,
     changed: Vec<(PageNumber, PageHash)>,
+    /// Nothing may be waited for: the application's writers wait for us.
+    at_once: bool,
 }
 
-/// A sealed segment whose put is not confirmed yet.
-struct OnItsWay {
-    task: JoinHandle<Result<(), Error>>,
-    position: Position,
-    /// Fires when it has landed, for the segment after it to wait for.
-    landed: Option<oneshot::Receiver<()>>,
-}
-
-impl Drop for OnItsWay {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// What would be lost of what was appended, should the database's log be begun anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// The store has (nearly) all of it: should this process die, the last few transactions are one step of history
+    /// instead of several.
+    Settled,
+    /// Nothing as long as this process lives.
+    Kept,
+    /// An upload is under way that has to be made again from the log if it is lost.
+    NeedsLog,
 }
 
 impl Shipper {
@@ -99,6 +103,7 @@ impl Shipper {
         state: State,
         options: &Options,
         database: Option<FileIdentity>,
+        spool: Spool,
     ) -> Shipper {
         let position = state.position();
         let head = Head { txid: position.txid, chain: position.chain, time: position.time };
@@ -112,11 +117,14 @@ impl Shipper {
             head,
             ledger: Ledger::new(state),
             open: None,
-            on_their_way: VecDeque::new(),
+            queue: Queue::default(),
+            spool,
+            spilling: false,
             bucket: Bucket::new(options.puts, Instant::now()),
             traffic: Traffic::new(Instant::now()),
             last_put: None,
             changed: Vec::new(),
+            at_once: false,
         }
     }
 
@@ -142,15 +150,26 @@ impl Shipper {
     /// Whether everything that was appended is durable.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.open.is_none() && self.on_their_way.is_empty()
+        self.open.is_none() && self.queue.is_empty()
     }
 
-    /// Whether little enough is not durable that the log need not be kept for it: if this process dies now, the last
-    /// few transactions are one step of history instead of several.
+    /// What needs the log to be kept.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
+    pub fn safety(&self) -> Safety {
         let open = self.open.as_ref().map_or(0, Segment::entries);
-        self.on_their_way.is_empty() && open <= SETTLED_ENTRIES
+        if self.queue.is_empty() && open <= SETTLED_ENTRIES {
+            Safety::Settled
+        } else if self.queue.has_streamed() {
+            Safety::NeedsLog
+        } else {
+            Safety::Kept
+        }
+    }
+
+    /// Where in the database's log the last entry ends, if that is known.
+    #[must_use]
+    pub fn stands_at(&self) -> Option<WalPosition> {
+        self.queue.last().map_or(self.ledger.durable().wal, |last| last.position.wal)
     }
 
     /// Whether the database is in the state with this digest and size, as far as the last entry tells.
@@ -190,7 +209,22 @@ impl Shipper {
     /// Whether the open segment takes more. If not, the log keeps what comes until the segment is on its way.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.open.as_ref().is_none_or(|open| !open.is_full())
+        !self.spool_is_full() && self.open.as_ref().is_none_or(|open| !open.is_full())
+    }
+
+    /// Whether some megabytes more can be taken without waiting for the store, whatever else: see
+    /// [`Shipper::at_once`].
+    #[must_use]
+    pub fn has_room_at_once(&self) -> bool {
+        !self.spool_is_full() && self.open.as_ref().is_none_or(Segment::has_room_at_once)
+    }
+
+    /// While `work` appends, nothing is waited for: what would be streamed stays in memory.
+    pub fn at_once<T>(&mut self, work: impl FnOnce(&mut Shipper) -> T) -> T {
+        self.at_once = true;
+        let done = work(self);
+        self.at_once = false;
+        done
     }
 
     /// Appends a commit, whose pages `each_page` hands over in ascending order. `time` is in µs since the epoch.
@@ -222,24 +256,31 @@ impl Shipper {
         start: Start,
         each_page: impl Pages<E>,
     ) -> Result<(), E> {
+        // A segment more or less does not matter, a transaction that is streamed does.
+        let streamed = start.expected > PART_BYTES as u64;
+        if self.spilling && streamed && !self.spool.has_room(start.expected) {
+            return Err(Error::SpoolFull.into());
+        }
         let segment = self
             .open
             .get_or_insert_with(|| Segment::after(self.head, self.replica, self.page_size));
         segment.begin(entry_start(&start, self.head))?;
-        let mut route = Route {
-            store: &self.store,
-            outage: &self.outage,
-            before: self.on_their_way.back_mut().and_then(|before| before.landed.take()),
-            expected: start.expected,
+        let (store, before) = if self.spilling {
+            (self.spool.store(), None)
+        } else {
+            (&self.store, self.queue.take_landed())
         };
+        let outage = if self.spilling { &self.spool.trouble } else { &self.outage };
+        let (expected, at_once) = (start.expected, self.at_once);
+        let mut route = Route { store, outage, before, expected, at_once };
         self.changed.clear();
         each_page(&mut |page, image| {
             let hash = segment.page(page, image, &mut route)?;
             self.changed.push((page, hash));
             Ok(())
         })?;
-        if let (Some(before), Some(last)) = (route.before, self.on_their_way.back_mut()) {
-            last.landed = Some(before);
+        if let Some(before) = route.before {
+            self.queue.return_landed(before);
         }
         point("shipper.append.encoded");
         let digest = self.ledger.record(&self.changed, start.database_pages)?;
@@ -277,7 +318,12 @@ impl Shipper {
     /// As [`Shipper::append`].
     pub fn pump(&mut self, now: Instant) -> Result<Option<Duration>, Error> {
         let Some(open) = &self.open else { return Ok(None) };
-        if !self.on_their_way.is_empty() {
+        if !self.queue.is_empty() {
+            // One that is full makes room by going into the spool.
+            let can_spool = self.spilling && self.spool.has_room(0) && !self.queue.is_spooling();
+            if can_spool && open.is_full() {
+                self.seal()?;
+            }
             return Ok(None);
         }
         if open.is_full() {
@@ -307,31 +353,35 @@ impl Shipper {
     /// # Errors
     /// As [`Shipper::append`].
     pub fn flush(&mut self) -> Result<(), Error> {
-        if self.open.is_some() && self.on_their_way.is_empty() {
+        let can_spool = self.spilling && !self.queue.is_spooling();
+        if self.open.is_some() && (self.queue.is_empty() || can_spool) {
             self.bucket.overdraw(Instant::now());
             self.seal()?;
         }
         Ok(())
     }
 
-    fn seal(&mut self) -> Result<(), Error> {
+    pub(crate) fn seal(&mut self) -> Result<(), Error> {
         let Some(segment) = self.open.take() else { return Ok(()) };
         let position = self.position(self.head, segment.wal());
-        let key = segment.key();
-        let (fire, landed) = oneshot::channel();
+        let (key, streamed) = (segment.key(), segment.is_streaming());
         self.last_put = Some(Instant::now());
         let sealed = segment.seal()?;
         point("shipper.segment.sealed");
+        let pages = self.ledger.seal();
+        if self.spilling && (streamed || !self.queue.is_empty()) {
+            self.spool.count_pages(pages);
+            let keep = self.spool.keep(sealed, key, position.txid, position.wal);
+            self.queue.spool(key, position, pages, keep);
+            return Ok(());
+        }
         let (store, outage) = (Arc::clone(&self.store), Arc::clone(&self.outage));
-        let task = tokio::spawn(async move {
-            sealed.land(&*store, &key, &outage).await?;
-            if fire.send(()).is_err() {
-                tracing::trace!(%key, "nothing waited for it");
-            }
-            Ok(())
-        });
-        self.ledger.seal();
-        self.on_their_way.push_back(OnItsWay { task, position, landed: Some(landed) });
+        let body = match &sealed {
+            Sealed::Whole(body) => Some(body.clone()),
+            Sealed::Streamed(_) => None,
+        };
+        let land = async move { sealed.land(&*store, &key, &outage).await };
+        self.queue.send(key, position, pages, body, land);
         Ok(())
     }
 
@@ -346,26 +396,29 @@ impl Shipper {
             digest: self.ledger.digest(),
             database_pages: self.ledger.database_pages(),
             time: head.time,
-            wal: wal.or(self.ledger.durable().wal),
+            wal: wal.or(self.stands_at()),
             database: self.database,
             origin: Origin::Followed,
         }
     }
 
-    /// Waits until the oldest segment on its way is durable; for ever if there is none. May be dropped and called
-    /// again.
+    /// Waits until something that is on its way has got further, in the end until the oldest segment is durable; for
+    /// ever if there is none. May be dropped and called again.
     ///
     /// # Errors
     /// [`Error::Fenced`] when another process has taken over; [`Error::Lost`] when a streamed upload was lost.
     pub async fn landed(&mut self) -> Result<Durable, Error> {
-        let Some(first) = self.on_their_way.front_mut() else {
-            return std::future::pending().await;
-        };
-        (&mut first.task).await??;
-        if let Some(landed) = self.on_their_way.pop_front() {
-            point("shipper.segment.landed");
-            self.ledger.confirm(landed.position.clone())?;
-            point("shipper.segment.confirmed");
+        match self.queue.next(&mut self.spool, &self.store, &self.outage).await? {
+            Event::Spooled => point("shipper.segment.spooled"),
+            Event::Landed(landed) => {
+                point("shipper.segment.landed");
+                self.ledger.confirm(landed.position.clone())?;
+                point("shipper.segment.confirmed");
+                if self.spilling && self.queue.is_empty() {
+                    tracing::info!("the spool is empty again");
+                    self.spilling = false;
+                }
+            }
         }
         Ok(self.durable())
     }
@@ -399,7 +452,7 @@ impl std::fmt::Debug for Shipper {
         f.debug_struct("Shipper")
             .field("store", &self.store)
             .field("head", &self.head)
-            .field("on_their_way", &self.on_their_way.len())
+            .field("on_their_way", &self.queue.len())
             .finish_non_exhaustive()
     }
 }

@@ -4,25 +4,34 @@
 //! The write lock is asked for in a tight loop: a saturating writer gives it up for a few microseconds at a time, and
 //! SQLite's busy handler would sleep through every one of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
 
-use crate::connection::{Checkpointed, Connection, Mode};
+use crate::connection::{Connection, Mode, Progress};
 use crate::error::Error;
 use crate::follower::{CaptureError, Follower};
 use crate::hold::Hold;
+use crate::policy::is_outrun;
 use crate::tail::Scratch;
 use crate::transaction::Transaction;
+
+/// How much may be left to capture while the writers wait…
+const UNREAD_BYTES_MAX: u64 = 2 << 20;
+/// …and how much where they outrun us, so that there is no other way to catch up with them…
+const OUTRUN_BYTES_MAX: u64 = 16 << 20;
+/// …and for how long.
+const CAPTURE_MAX: Duration = Duration::from_millis(50);
 
 impl Follower {
     /// Captures everything, copies everything back, and leaves a hold that ignores the log, with the writers stopped
     /// meanwhile.
     ///
-    /// 1. A checkpoint without the lock, so that little is left to do with it.
-    /// 2. The write lock, on a connection of its own. Its transaction is a hold too, at the log's end.
+    /// 1. The write lock, on a connection of its own. Its transaction is a hold too, at the log's end.
+    /// 2. If more has come meanwhile than can be dealt with in a moment, it is given back.
     /// 3. Capture to the end. The present hold ends.
-    /// 4. A checkpoint: nothing but foreign readers can keep it from the end.
+    /// 4. A checkpoint: nothing but foreign readers can keep it from the end. The policy has seen to it that little is
+    ///    left to copy.
     /// 5. The next hold begins. With everything in the database it ignores the log.
     /// 6. The write lock is given back, and the next writer begins the log anew.
     ///
@@ -36,7 +45,6 @@ impl Follower {
         if self.stale_checkpointer {
             return Ok(());
         }
-        self.run_checkpoint(Mode::Passive)?;
         if self.barrier.is_none() {
             self.barrier = Some(Connection::open(&self.paths.database, false)?);
         }
@@ -76,9 +84,18 @@ impl Follower {
         &mut self,
         time: i64,
         scratch: &mut Scratch,
-        sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+        mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<bool, CaptureError<E>> {
-        let captured = self.capture(time, scratch, sink)?;
+        let index = self.shm.read(&self.paths)?;
+        let unread = u64::from(self.tail.unread(&index)) * self.page_size().offset();
+        let outrun = is_outrun(index.frames, &self.limits);
+        if unread > if outrun { OUTRUN_BYTES_MAX } else { UNREAD_BYTES_MAX } {
+            return Ok(false);
+        }
+        let began = Instant::now();
+        let captured = self.capture(time, scratch, |transaction| {
+            Ok::<_, E>(sink(transaction)? && began.elapsed() < CAPTURE_MAX)
+        })?;
         if captured.more || self.stale_checkpointer {
             return Ok(false);
         }
@@ -94,6 +111,6 @@ impl Follower {
         let after = self.shm.read(&self.paths)?;
         debug_assert_eq!((before.salts, before.frames), (after.salts, after.frames));
         self.hold = Hold::between(&after, &after, self.shm.has_checkpoint_lock());
-        Ok(matches!(ran?, Checkpointed::Ran { frames, backfilled } if frames == backfilled))
+        Ok(matches!(ran?, Progress::Ran { frames, backfilled } if frames == backfilled))
     }
 }

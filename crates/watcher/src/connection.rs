@@ -15,7 +15,7 @@ const _: () = assert!(SQLITE_VERSION >= 3_053_000, "bundle an SQLite past the WA
 
 /// How far a checkpoint came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Checkpointed {
+pub(crate) enum Progress {
     /// Somebody else has the checkpoint lock, or another lock that it needs.
     Busy,
     /// It ran. `frames` are in the log, `backfilled` of them in the database.
@@ -80,7 +80,7 @@ impl Connection {
     }
 
     /// Copies committed frames back into the database.
-    pub(crate) fn checkpoint(&self, mode: Mode) -> rusqlite::Result<Checkpointed> {
+    pub(crate) fn checkpoint(&self, mode: Mode) -> rusqlite::Result<Progress> {
         // On a connection that has never read, SQLite reports success and does nothing.
         self.sqlite.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
         let sql = match mode {
@@ -92,12 +92,12 @@ impl Connection {
         };
         let (busy, frames, backfilled) = match self.sqlite.query_row(sql, [], row) {
             Ok(result) => result,
-            Err(error) if is_busy(&error) => return Ok(Checkpointed::Busy),
+            Err(error) if is_busy(&error) => return Ok(Progress::Busy),
             Err(error) => return Err(error),
         };
         match (busy, u32::try_from(frames), u32::try_from(backfilled)) {
-            (0, Ok(frames), Ok(backfilled)) => Ok(Checkpointed::Ran { frames, backfilled }),
-            _ => Ok(Checkpointed::Busy),
+            (0, Ok(frames), Ok(backfilled)) => Ok(Progress::Ran { frames, backfilled }),
+            _ => Ok(Progress::Busy),
         }
     }
 

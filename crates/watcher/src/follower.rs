@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ebbtide_fault::point;
 use ebbtide_wal::{Index, PageSize, Position};
 
+use crate::checkpoint::Checkpoint;
 use crate::connection::{Connection, is_busy};
 use crate::error::{Break, Error, Refusal};
 use crate::files::{Identity, Paths, check_file_system, read_header};
@@ -16,7 +17,7 @@ use crate::hold::{Hold, Reads};
 use crate::observed::{Observed, Observer};
 use crate::policy::Limits;
 use crate::shm::Shm;
-use crate::tail::{Next, Scratch, Tail, broken};
+use crate::tail::{Next, Resumed, Scratch, Tail, broken};
 use crate::transaction::Transaction;
 
 /// For how long another process may have the database to itself before that counts as its mode: a recovery, a schema
@@ -39,6 +40,9 @@ pub enum Start {
     Resumed,
     /// At the log's present end. What happened before is not known; an [`Image`](crate::Image) tells the state.
     Anew,
+    /// The same, and the log proves that it lost what was captured before: the machine lost its last writes, or was set
+    /// back.
+    Cut,
 }
 
 /// What a capture found.
@@ -75,6 +79,10 @@ pub struct Follower {
     pub(crate) held: Connection,
     pub(crate) spare: Option<Connection>,
     pub(crate) barrier: Option<Connection>,
+    /// One that nobody has taken yet to run it.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// From the decision to checkpoint until it has ended. The spare connection and the checkpoint lock are with it.
+    pub(crate) checkpointing: bool,
     pub(crate) shm: Shm,
     pub(crate) paths: Paths,
     pub(crate) database: Identity,
@@ -127,13 +135,15 @@ impl Follower {
         shm.try_checkpoint_lock(&paths)?;
         point("watcher.open.locked");
         let index = shm.read(&paths)?;
-        let (tail, start) = match resume {
-            None => (None, Start::Anew),
-            Some(position) => (Tail::resume(&paths, &index, position)?, Start::Resumed),
+        let resumed = match resume {
+            None => Resumed::Restarted,
+            Some(position) => Tail::resume(&paths, &index, position)?,
         };
-        let (tail, start) = match tail {
-            Some(tail) => (tail, start),
-            None => (Tail::at_end(&paths, &index, header.page_size)?, Start::Anew),
+        let at_end = || Tail::at_end(&paths, &index, header.page_size);
+        let (tail, start) = match resumed {
+            Resumed::At(tail) => (tail, Start::Resumed),
+            Resumed::Restarted => (at_end()?, Start::Anew),
+            Resumed::Cut => (at_end()?, Start::Cut),
         };
         let now = Instant::now();
         let hold = Hold::before(&index);
@@ -143,6 +153,8 @@ impl Follower {
             held,
             spare: None,
             barrier: None,
+            checkpoint: None,
+            checkpointing: false,
             stale_checkpointer: !shm.has_checkpoint_lock(),
             shm,
             paths,
@@ -189,6 +201,15 @@ impl Follower {
     #[must_use]
     pub fn gauge(&self) -> Gauge {
         self.gauge.gauge()
+    }
+
+    /// How many bytes of the log are in use.
+    ///
+    /// # Errors
+    /// When the wal-index cannot be read.
+    pub fn log_bytes(&self) -> Result<u64, Error> {
+        let frames = self.shm.read(&self.paths)?.frames;
+        Ok(u64::from(frames) * ebbtide_wal::frame_bytes(self.page_size()))
     }
 
     /// Notes what is committed at `time` (µs since the epoch) without reading it; how many frames there are to capture,
@@ -245,6 +266,16 @@ impl Follower {
         }
         self.finish_handover()?;
         Ok(Captured { transactions, more: !self.tail.has_read(&index) })
+    }
+
+    /// Goes back to `position`, up to which everything is safe elsewhere, so that what came after it is handed out
+    /// again; whether the log still has it.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn rewind(&mut self, position: Position) -> Result<bool, Error> {
+        let index = self.shm.read(&self.paths)?;
+        self.tail.rewind(&self.paths, &index, position)
     }
 
     /// Follows the log into the generation that `index` names.

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use ebbtide_fault::point;
 use ebbtide_wal::Index;
 
-use crate::connection::{Checkpointed, Connection, Mode, is_busy};
+use crate::connection::{Connection, Mode, Progress, is_busy};
 use crate::error::Error;
 use crate::follower::{CaptureError, Follower};
 use crate::hold::{Hold, Reads};
-use crate::policy::{Action, Situation, decide};
+use crate::policy::{Action, Kept, Situation, decide};
 use crate::tail::{Mark, Scratch};
 use crate::transaction::Transaction;
 
@@ -25,27 +25,31 @@ pub(crate) struct Handover {
 impl Follower {
     /// Does what the log needs now, at most one thing; what it did.
     ///
-    /// `durable` says that the store has confirmed (nearly) everything up to [`Follower::position`]. A barrier captures what is
-    /// left through `sink`, which has to take it all.
+    /// `kept` says where else what was captured is. A barrier captures what is left through `sink`, which has to take it
+    /// all: `has_room` says whether it can. A checkpoint is only prepared: see [`Follower::take_checkpoint`].
     ///
     /// # Errors
     /// As [`Follower::capture`].
     pub fn maintain<E>(
         &mut self,
         time: i64,
-        durable: bool,
+        kept: Kept,
+        has_room: bool,
         scratch: &mut Scratch,
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<Action, CaptureError<E>> {
+        if self.checkpointing {
+            return Ok(Action::Wait);
+        }
         self.shm.try_checkpoint_lock(&self.paths)?;
         self.stale_checkpointer &= !self.shm.has_checkpoint_lock();
         self.finish_handover()?;
         let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(Action::Wait) };
-        let action = decide(&self.situation(&index, durable), &self.limits);
+        let action = decide(&self.situation(&index, kept, has_room), &self.limits);
         match action {
             Action::Wait => {}
             Action::HandOver => self.begin_handover()?,
-            Action::Checkpoint => self.checkpoint(&index)?,
+            Action::Checkpoint => self.begin_checkpoint(index.backfilled)?,
             Action::Truncate => self.truncate()?,
             Action::Barrier => self.barrier(time, scratch, sink)?,
         }
@@ -54,14 +58,17 @@ impl Follower {
 
     /// Whether [`Follower::maintain`] has anything to do now.
     #[must_use]
-    pub fn needs_maintenance(&self, durable: bool) -> bool {
+    pub fn needs_maintenance(&self, kept: Kept, has_room: bool) -> bool {
+        if self.checkpointing {
+            return false;
+        }
         let Ok(Ok(index)) = self.shm.peek(&self.paths) else { return true };
         !self.shm.has_checkpoint_lock()
             || self.handover.is_some()
-            || decide(&self.situation(&index, durable), &self.limits) != Action::Wait
+            || decide(&self.situation(&index, kept, has_room), &self.limits) != Action::Wait
     }
 
-    fn situation(&self, index: &Index, durable: bool) -> Situation {
+    fn situation(&self, index: &Index, kept: Kept, has_room: bool) -> Situation {
         let ignores_log = self.hold.reads == Reads::DatabaseOnly;
         Situation {
             frames: index.frames,
@@ -70,7 +77,8 @@ impl Follower {
             ignores_log,
             handing_over: self.handover.is_some(),
             captured: self.tail.has_read(index),
-            durable,
+            kept,
+            has_room,
             imaging: Arc::strong_count(&self.images) > 1,
             quiet: self.last_commit.elapsed(),
             since_checkpoint: self.last_checkpoint.elapsed(),
@@ -126,17 +134,6 @@ impl Follower {
         Ok(())
     }
 
-    /// Copies back what the hold lets through.
-    fn checkpoint(&mut self, before: &Index) -> Result<(), Error> {
-        let ran = self.run_checkpoint(Mode::Passive)?;
-        let now = Instant::now();
-        self.last_checkpoint = now;
-        let further = matches!(ran, Checkpointed::Ran { backfilled, .. }
-            if backfilled > before.backfilled);
-        self.vain_checkpoint = (!further).then_some(now);
-        Ok(())
-    }
-
     /// Cuts the log's file. SQLite needs every reader to ignore the log for that, ours does; nothing is left to copy.
     fn truncate(&mut self) -> Result<(), Error> {
         self.run_checkpoint(Mode::Truncate)?;
@@ -145,11 +142,11 @@ impl Follower {
     }
 
     /// Runs a checkpoint on the connection that holds nothing, and takes the checkpoint lock, which it drops, again.
-    pub(crate) fn run_checkpoint(&mut self, mode: Mode) -> Result<Checkpointed, Error> {
+    pub(crate) fn run_checkpoint(&mut self, mode: Mode) -> Result<Progress, Error> {
         point("watcher.checkpoint.begin");
         let ran = self.spare()?.checkpoint(mode);
         point("watcher.checkpoint.unlocked");
-        self.shm.dropped_checkpoint_lock();
+        self.shm.set_checkpoint_lock(false);
         self.shm.try_checkpoint_lock(&self.paths)?;
         point("watcher.checkpoint.done");
         ran.map_err(self.sqlite("checkpoint"))

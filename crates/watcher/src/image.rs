@@ -27,6 +27,8 @@ use crate::transaction::{Located, newest};
 #[derive(Debug)]
 pub struct ImagePin {
     connection: Connection,
+    /// Closed after the connection: closing it would drop the locks of both.
+    shm: Arc<File>,
     end: Index,
     until: Mark,
     token: Arc<()>,
@@ -36,6 +38,8 @@ pub struct ImagePin {
 #[derive(Debug)]
 pub struct Image {
     connection: Connection,
+    /// Closed after the connection: closing it would drop the locks of both.
+    _shm: Arc<File>,
     wal: File,
     paths: Paths,
     page_size: PageSize,
@@ -58,7 +62,8 @@ impl Follower {
         let end = self.shm.read(&self.paths)?;
         point("watcher.image.pinned");
         let until = self.tail.mark(&end);
-        Ok(ImagePin { connection, end, until, token: Arc::clone(&self.images) })
+        let (shm, token) = (self.shm.file(), Arc::clone(&self.images));
+        Ok(ImagePin { connection, shm, end, until, token })
     }
 
     /// Gives up the history before the pin: the next transaction captured is the first after it. For a start that
@@ -98,6 +103,7 @@ impl Follower {
         };
         let mut image = Image {
             connection: pin.connection,
+            _shm: pin.shm,
             wal,
             paths: self.paths.clone(),
             page_size: self.tail.page_size(),

@@ -18,6 +18,7 @@
 //!    this whole process with it (`shm`, `sqlite_file`).
 
 mod barrier;
+mod checkpoint;
 mod connection;
 mod error;
 mod files;
@@ -34,13 +35,14 @@ mod tail;
 mod transaction;
 mod wake;
 
+pub use checkpoint::{Checkpoint, Checkpointed};
 pub use connection::SQLITE_VERSION;
 pub use error::{Error, Moved, Refusal};
 pub use follower::{CaptureError, Captured, Follower, Options, Start};
 pub use gauge::{Gauge, Reading};
 pub use image::{Image, ImagePin};
 pub use observed::Observer;
-pub use policy::{Action, Limits, Situation, decide};
+pub use policy::{Action, Kept, Limits, Situation, decide};
 pub use tail::Scratch;
 pub use transaction::Transaction;
 pub use wake::Wake;

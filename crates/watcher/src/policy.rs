@@ -45,8 +45,11 @@ pub struct Situation {
     pub handing_over: bool,
     /// Whether everything committed has been captured.
     pub captured: bool,
-    /// Whether the store has confirmed everything captured.
-    pub durable: bool,
+    /// Where else what was captured is.
+    pub kept: Kept,
+    /// Whether whoever takes what is captured can take some thousands of frames at once now, without waiting for
+    /// anything.
+    pub has_room: bool,
     /// Whether somebody reads an image of the database, which holds the log too.
     pub imaging: bool,
     /// Since the last commit was seen.
@@ -59,6 +62,17 @@ pub struct Situation {
     pub since_vain_checkpoint: Option<Duration>,
     /// The length of the log's file.
     pub file_bytes: u64,
+}
+
+/// Where else what was captured is, should the log be begun anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// The store has confirmed (nearly) all of it.
+    Durable,
+    /// Whatever the store does, it can be sent again; but if this process dies, the log alone has it.
+    Elsewhere,
+    /// It may have to be read from the log again.
+    Nowhere,
 }
 
 /// What to do.
@@ -86,28 +100,35 @@ const BARRIER_PAUSE: Duration = Duration::from_millis(100);
 /// Chooses the next action. Pure: the same situation always has the same answer.
 #[must_use]
 pub fn decide(now: &Situation, limits: &Limits) -> Action {
-    if now.handing_over {
+    if now.handing_over || now.kept == Kept::Nowhere {
         return Action::Wait;
     }
     let backlog = now.frames - now.backfilled.min(now.frames);
+    // The file of an idle database shrinks, and everything in it has to be copied before.
+    let cut = now.file_bytes >= limits.truncate_bytes && now.quiet >= limits.idle;
     if backlog == 0 {
-        let cut = now.file_bytes >= limits.truncate_bytes && now.quiet >= limits.idle;
         return match (now.frames > 0 && !now.ignores_log, cut && !now.imaging) {
             // Everything is in the database: let the next writer begin the log anew.
             (true, _) if now.captured => Action::HandOver,
-            (false, true) if now.captured && now.durable => Action::Truncate,
+            (false, true) if now.captured && now.kept == Kept::Durable => Action::Truncate,
             _ => Action::Wait,
         };
     }
     let pressing = now.frames >= limits.barrier_frames;
     let due = now.frames >= limits.checkpoint_frames
-        || now.since_checkpoint >= limits.checkpoint_interval;
-    if !(pressing || due && now.durable) {
+        || now.since_checkpoint >= limits.checkpoint_interval
+        || cut;
+    if !(pressing || due && now.kept == Kept::Durable) {
         return Action::Wait;
     }
     let rested =
         |since: Option<Duration>, pause| since.is_none_or(|since: Duration| since >= pause);
-    if pressing && rested(now.since_failed_barrier, BARRIER_PAUSE) && !now.imaging {
+    // Writers wait for as long as the rest takes to be copied, so most of it is copied before. If they are faster than
+    // the copying, they have to wait all the same, or the log would never end.
+    let short = backlog <= limits.checkpoint_frames;
+    let outrun = is_outrun(now.frames, limits) && now.backfilled > 0;
+    let can_stop = now.has_room && !now.imaging && rested(now.since_failed_barrier, BARRIER_PAUSE);
+    if pressing && (short || outrun) && can_stop {
         return Action::Barrier;
     }
     if !rested(now.since_vain_checkpoint, PAUSE) {
@@ -117,6 +138,11 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
         return Action::Checkpoint;
     }
     if now.held_frames < now.frames || now.ignores_log { Action::HandOver } else { Action::Wait }
+}
+
+/// Whether a log of so many frames shows that its writers are faster than the copying.
+pub(crate) fn is_outrun(frames: u32, limits: &Limits) -> bool {
+    frames / 2 >= limits.barrier_frames
 }
 
 #[cfg(test)]
@@ -139,7 +165,8 @@ mod tests {
         ignores_log: true,
         handing_over: false,
         captured: true,
-        durable: true,
+        kept: Kept::Durable,
+        has_room: true,
         imaging: false,
         quiet: Duration::ZERO,
         since_checkpoint: Duration::ZERO,
@@ -174,14 +201,35 @@ mod tests {
             frames: 3999,
             held_frames: 3999,
             ignores_log: false,
-            durable: false,
+            kept: Kept::Elsewhere,
             ..QUIET
         };
         assert_eq!(decide(&full, &LIMITS), Action::Wait);
         let pressing = Situation { frames: 4000, ..full };
+        assert_eq!(decide(&pressing, &LIMITS), Action::Checkpoint);
+        let only_there = Situation { kept: Kept::Nowhere, ..pressing };
+        assert_eq!(decide(&only_there, &LIMITS), Action::Wait);
+    }
+
+    #[test]
+    fn writers_are_stopped_once_little_is_left_to_copy() {
+        let pressing = Situation {
+            frames: 4500,
+            held_frames: 4000,
+            backfilled: 4000,
+            ignores_log: false,
+            kept: Kept::Elsewhere,
+            ..QUIET
+        };
         assert_eq!(decide(&pressing, &LIMITS), Action::Barrier);
         let failed = Situation { since_failed_barrier: Some(Duration::ZERO), ..pressing };
-        assert_eq!(decide(&failed, &LIMITS), Action::Checkpoint);
+        assert_eq!(decide(&failed, &LIMITS), Action::HandOver);
+        let full = Situation { has_room: false, ..pressing };
+        assert_eq!(decide(&full, &LIMITS), Action::HandOver);
+        let long = Situation { frames: 5500, ..pressing };
+        assert_eq!(decide(&long, &LIMITS), Action::HandOver);
+        let outrun = Situation { frames: 8000, ..pressing };
+        assert_eq!(decide(&outrun, &LIMITS), Action::Barrier);
     }
 
     #[test]
@@ -195,10 +243,12 @@ mod tests {
             ..QUIET
         };
         assert_eq!(decide(&idle, &LIMITS), Action::Truncate);
+        let behind = Situation { frames: 10, backfilled: 5, ignores_log: false, ..idle };
+        assert_eq!(decide(&behind, &LIMITS), Action::Checkpoint);
         for busy in [
             Situation { quiet: Duration::ZERO, ..idle },
             Situation { imaging: true, ..idle },
-            Situation { durable: false, ..idle },
+            Situation { kept: Kept::Elsewhere, ..idle },
             Situation { file_bytes: 100, ..idle },
         ] {
             assert_eq!(decide(&busy, &LIMITS), Action::Wait);

@@ -90,25 +90,24 @@ impl Shm {
     }
 
     /// Takes the checkpoint lock if nobody else has it. It belongs to the process, so our own connections may still
-    /// checkpoint; each that does drops it, see [`Shm::dropped_checkpoint_lock`].
+    /// checkpoint; each that does drops it, see [`Shm::set_checkpoint_lock`].
     pub(crate) fn try_checkpoint_lock(&mut self, paths: &Paths) -> Result<bool, Error> {
         if self.checkpoint_lock {
             return Ok(true);
         }
-        match fcntl(&*self.file, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, lock::CHECKPOINT))) {
-            Ok(_) => self.checkpoint_lock = true,
-            Err(Errno::EACCES | Errno::EAGAIN) => {}
-            Err(errno) => {
-                let path = paths.shm.clone();
-                return Err(Error::Io { doing: "lock", path, source: errno.into() });
-            }
-        }
+        let path = || paths.shm.clone();
+        self.checkpoint_lock = try_checkpoint_lock(&self.file).map_err(|source| Error::Io {
+            doing: "lock",
+            path: path(),
+            source,
+        })?;
         Ok(self.checkpoint_lock)
     }
 
-    /// A connection of ours has ended a checkpoint, and with it this process's lock.
-    pub(crate) fn dropped_checkpoint_lock(&mut self) {
-        self.checkpoint_lock = false;
+    /// A connection of ours has ended a checkpoint, and with it this process's lock; `has_lock` says whether it was
+    /// taken again since.
+    pub(crate) fn set_checkpoint_lock(&mut self, has_lock: bool) {
+        self.checkpoint_lock = has_lock;
     }
 }
 
@@ -125,6 +124,15 @@ pub(crate) fn readers(file: &File) -> Vec<i32> {
         }
     }
     readers
+}
+
+/// Takes the checkpoint lock of the wal-index in `file` for this process; whether nobody else has it.
+pub(crate) fn try_checkpoint_lock(file: &File) -> io::Result<bool> {
+    match fcntl(file, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, lock::CHECKPOINT))) {
+        Ok(_) => Ok(true),
+        Err(Errno::EACCES | Errno::EAGAIN) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// What the wal-index in `file` says now.

@@ -68,6 +68,18 @@ impl Window {
     }
 }
 
+/// What a log says of a position that was held before.
+#[derive(Debug)]
+pub(crate) enum Resumed {
+    /// It is still there, and everything before it with it.
+    At(Tail),
+    /// The log is of the same generation, but what was captured is not in it any more: the machine lost its last writes,
+    /// or was set back.
+    Cut,
+    /// The log was begun anew since, and says nothing about the position.
+    Restarted,
+}
+
 /// What had been committed at a moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
@@ -111,14 +123,39 @@ impl Tail {
         paths: &Paths,
         index: &Index,
         position: Position,
-    ) -> Result<Option<Tail>, Error> {
-        if position.salts != index.salts || position.frame > index.frames || index.frames == 0 {
-            return Ok(None);
+    ) -> Result<Resumed, Error> {
+        if position.salts != index.salts {
+            return Ok(Resumed::Restarted);
+        }
+        if position.frame > index.frames {
+            return Ok(Resumed::Cut);
+        }
+        if index.frames == 0 {
+            return Ok(Resumed::Restarted);
         }
         let file = open_wal(paths)?;
         let header = read_header(&file, paths, index)?;
-        let Some(cursor) = resume(&file, paths, &header, position)? else { return Ok(None) };
-        Tail::new(paths, file, position, index, header.page_size, Some(cursor)).map(Some)
+        let Some(cursor) = resume(&file, paths, &header, position)? else {
+            return Ok(Resumed::Cut);
+        };
+        let size = header.page_size;
+        Ok(Resumed::At(Tail::new(paths, file, position, index, size, Some(cursor))?))
+    }
+
+    /// Goes back to a position in the same generation, if the log still proves it.
+    pub(crate) fn rewind(
+        &mut self,
+        paths: &Paths,
+        index: &Index,
+        position: Position,
+    ) -> Result<bool, Error> {
+        if self.position.salts != index.salts {
+            return Ok(false);
+        }
+        let Resumed::At(tail) = Tail::resume(paths, index, position)? else { return Ok(false) };
+        // Marks count generations, and this is still the same one.
+        *self = Tail { generation: self.generation, ..tail };
+        Ok(true)
     }
 
     fn new(
@@ -176,6 +213,12 @@ impl Tail {
         } else {
             index.frames == 0
         }
+    }
+
+    /// How many committed frames are still to be read.
+    pub(crate) fn unread(&self, index: &Index) -> u32 {
+        let read = if self.must_enter(index) { 0 } else { self.position.frame };
+        index.frames.saturating_sub(read)
     }
 
     /// Remembers what `index` names as committed. While the log is held there is at most one generation with frames

@@ -14,7 +14,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ebbtide_wal::PageSize;
-use ebbtide_watcher::{Error, Follower, Image, Limits, Options, Scratch, Start};
+use ebbtide_watcher::{
+    Checkpointed, Error, Follower, Image, Kept, Limits, Options, Scratch, Start,
+};
 use rusqlite::Connection;
 
 const WRITER: &str = "EBBTIDE_TEST_WRITER";
@@ -168,19 +170,43 @@ fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64
 }
 
-fn step(follower: &mut Follower, model: &mut Model, scratch: &mut Scratch) {
-    follower
-        .capture(now(), scratch, |transaction| {
-            model.apply(transaction);
-            Ok::<_, Error>(true)
-        })
-        .unwrap();
-    follower
-        .maintain(now(), true, scratch, |transaction| {
-            model.apply(transaction);
-            Ok::<_, Error>(true)
-        })
-        .unwrap();
+/// Follows step by step, with checkpoints on a thread of their own as the sidecar has them.
+#[derive(Default)]
+struct Steps {
+    scratch: Scratch,
+    checkpoint: Option<std::thread::JoinHandle<Checkpointed>>,
+    checkpoints: u32,
+}
+
+impl Steps {
+    fn step(&mut self, follower: &mut Follower, model: &mut Model) {
+        follower
+            .capture(now(), &mut self.scratch, |transaction| {
+                model.apply(transaction);
+                Ok::<_, Error>(true)
+            })
+            .unwrap();
+        if let Some(running) = self.checkpoint.take_if(|running| running.is_finished()) {
+            follower.checkpointed(running.join().unwrap()).unwrap();
+            self.checkpoints += 1;
+        }
+        follower
+            .maintain(now(), Kept::Durable, true, &mut self.scratch, |transaction| {
+                model.apply(transaction);
+                Ok::<_, Error>(true)
+            })
+            .unwrap();
+        if let Some(checkpoint) = follower.take_checkpoint() {
+            self.checkpoint = Some(std::thread::spawn(|| checkpoint.run()));
+        }
+    }
+
+    fn end(self, follower: &mut Follower) {
+        if let Some(running) = self.checkpoint {
+            follower.checkpointed(running.join().unwrap()).unwrap();
+        }
+        assert!(self.checkpoints > 0, "none was due");
+    }
 }
 
 fn assert_same(ours: &[u8], theirs: &[u8], size: usize, what: &str) {
@@ -199,25 +225,26 @@ fn follow(seed: u64, page_size: u32, length: Duration) {
     let (mut follower, start) = Follower::open(&path, &options, None, 0).unwrap();
     assert_eq!(start, Start::Anew);
     writer.go();
-    let mut scratch = Scratch::default();
+    let mut steps = Steps::default();
     let mut pin = follower.pin_image().unwrap();
     follower.skip_to(&mut pin).unwrap();
     let mut model = Model::of(&follower.image(pin).unwrap().unwrap());
     let mut images = 0;
     while !writer.is_done() {
         for _ in 0..200 {
-            step(&mut follower, &mut model, &mut scratch);
+            steps.step(&mut follower, &mut model);
             std::thread::sleep(Duration::from_micros(500));
         }
         let pin = follower.pin_image().unwrap();
-        step(&mut follower, &mut model, &mut scratch);
+        steps.step(&mut follower, &mut model);
         let image = follower.image(pin).unwrap().expect("everything was captured");
         let theirs = Model::of(&image);
         assert_same(&model.bytes, &theirs.bytes, page_size as usize, "an image");
         images += 1;
     }
-    step(&mut follower, &mut model, &mut scratch);
+    steps.step(&mut follower, &mut model);
     let position = follower.position();
+    steps.end(&mut follower);
     drop(follower);
     println!("{} transactions, {images} images, at {position:?}", model.transactions);
     assert!(!folder.path().join("app.db-wal").exists(), "the last to close removes the log");

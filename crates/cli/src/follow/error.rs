@@ -20,9 +20,21 @@ pub enum FollowError {
     /// What is remembered beside the database.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The store was away for longer than the log and the spool could wait, so the log is not held any more. What the
+    /// application writes from here on comes as one step of history once the store is back.
+    #[error(
+        "the store was away for longer than the log and the spool may wait: the log was let go"
+    )]
+    LetGo,
     /// Not everything could be confirmed in the time that was given.
     #[error("not everything is durable: {0}")]
     Undurable(String),
+}
+
+impl From<std::convert::Infallible> for FollowError {
+    fn from(never: std::convert::Infallible) -> FollowError {
+        match never {}
+    }
 }
 
 impl From<watcher::CaptureError<FollowError>> for FollowError {
@@ -52,30 +64,53 @@ impl FollowError {
             FollowError::Ship(error) => match error {
                 shipper::Error::Fenced { .. }
                 | shipper::Error::Behind { .. }
+                | shipper::Error::Older { .. }
                 | shipper::Error::Mismatch(_) => true,
                 shipper::Error::Store(error) => !ran && error.is_permanent(),
                 shipper::Error::Catalog(error) => !ran && is_permanent(error),
                 _ => false,
             },
             FollowError::State(StateError::Newer { .. } | StateError::Busy { .. }) => true,
-            FollowError::State(_) => false,
+            FollowError::State(_) | FollowError::LetGo => false,
             FollowError::Undurable(_) => true,
         }
+    }
+
+    /// Whether the claim that stopped us is our own, put by an attempt of this process that was given up.
+    #[must_use]
+    pub(crate) fn is_own_claim(&self, session: &str) -> bool {
+        match self {
+            FollowError::Ship(shipper::Error::Fenced { winner: shipper::Winner(Some(claim)) }) => {
+                claim.session == session
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the log is still what it was and stays held until the next attempt.
+    #[must_use]
+    pub(crate) fn keeps_hold(&self) -> bool {
+        matches!(self, FollowError::Ship(_) | FollowError::State(_))
     }
 
     /// Whether a process that is about to end should still try again.
     #[must_use]
     pub fn is_worth_one_more(&self) -> bool {
-        matches!(self, FollowError::Ship(shipper::Error::Lost(_)))
+        matches!(
+            self,
+            FollowError::Ship(shipper::Error::Lost(_) | shipper::Error::Overtaken { .. })
+        )
     }
 
     /// The exit code that this leads to.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            FollowError::Ship(shipper::Error::Fenced { .. } | shipper::Error::Behind { .. }) => {
-                Code::Fenced
-            }
+            FollowError::Ship(
+                shipper::Error::Fenced { .. }
+                | shipper::Error::Behind { .. }
+                | shipper::Error::Older { .. },
+            ) => Code::Fenced,
             FollowError::Ship(shipper::Error::Mismatch(_) | shipper::Error::Unproven { .. }) => {
                 Code::Damaged
             }

@@ -4,7 +4,9 @@
 //! while that takes its time. It ends when it is told to, or by an error. What passes is followed by another session,
 //! which begins where the store's last confirmation stands; what does not pass ends the database's task.
 
+mod catch_up;
 mod error;
+mod held;
 mod lag;
 mod owed;
 mod pace;
@@ -16,6 +18,7 @@ mod status;
 
 use std::time::Duration;
 
+use ebbtide_replica::Key;
 use tokio::sync::watch;
 
 use crate::config::Database;
@@ -54,6 +57,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A session that lasted this long had nothing to do with the trouble before it.
 const STEADY: Duration = Duration::from_secs(60);
 
+/// How often to ask for a store that was away for too long.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// Follows a database until it is ordered to finish and everything committed by then is durable.
 ///
 /// # Errors
@@ -61,27 +67,57 @@ const STEADY: Duration = Duration::from_secs(60);
 pub async fn follow(mut job: Job) -> Result<(), FollowError> {
     let mut pause = PAUSE;
     let mut ran = false;
+    let mut held = None;
     loop {
         let began = tokio::time::Instant::now();
-        let error = match session::run(&mut job, &mut ran).await {
+        let error = match session::run(&mut job, &mut held, &mut ran).await {
             Ok(()) => {
                 job.status.set(Phase::Ended);
                 return Ok(());
             }
             Err(error) => error,
         };
+        if !error.keeps_hold() {
+            held = None;
+        }
         let finishing = *job.order.borrow() == Order::Finish;
-        if error.is_final(ran) || (finishing && !error.is_worth_one_more()) {
+        let own = error.is_own_claim(&job.shared.owner.session);
+        if error.is_final(ran) && !own || (finishing && !error.is_worth_one_more()) {
             job.status.stop(&error);
             return Err(error);
         }
         if began.elapsed() >= STEADY {
             pause = PAUSE;
         }
+        let database = job.database.path.display();
+        if matches!(error, FollowError::LetGo) {
+            job.status.let_go(&error);
+            tracing::error!(%database, "{error}; waiting for the store");
+            wait_for_store(&mut job).await?;
+            continue;
+        }
         job.status.fail(&error);
-        tracing::warn!(database = %job.database.path.display(), error = %chain(&error), "following again in {pause:?}");
+        tracing::warn!(%database, error = %chain(&error), "following again in {pause:?}");
         wait(&mut job.order, pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// Waits until the store answers.
+async fn wait_for_store(job: &mut Job) -> Result<(), FollowError> {
+    loop {
+        wait(&mut job.order, ASK_AGAIN).await;
+        if *job.order.borrow() == Order::Finish {
+            return Err(FollowError::LetGo);
+        }
+        let asked = async {
+            let store = job.database.location.open().await?;
+            store.size(&Key::Manifest).await
+        };
+        match asked.await {
+            Ok(_) => return Ok(()),
+            Err(error) => tracing::debug!(%error, "the store is still away"),
+        }
     }
 }
 

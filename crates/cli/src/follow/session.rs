@@ -1,13 +1,13 @@
 //! A session: from taking hold of the log to letting go of it.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ebbtide_watcher::{Action, Follower, Transaction};
-use tokio::sync::Notify;
-use tokio::task::block_in_place;
+use ebbtide_shipper::{self as shipper, Safety};
+use ebbtide_watcher::{Action, Checkpointed, Kept, Transaction};
+use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
 use super::error::FollowError;
+use super::held::Held;
 use super::owed::Owed;
 use super::pace::{Mode, Pace};
 use super::start::{Started, start, wal_position};
@@ -23,9 +23,14 @@ const MAINTENANCE_STEPS: usize = 4;
 /// How often the files are looked at: are they still those that were opened?
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Follows until ordered to finish. `ran` becomes true once the database is followed.
-pub(crate) async fn run(job: &mut Job, ran: &mut bool) -> Result<(), FollowError> {
-    let started = start(job).await?;
+/// Follows until ordered to finish. `ran` becomes true once the database is followed. The hold stays in `held` whatever
+/// happens.
+pub(crate) async fn run(
+    job: &mut Job,
+    held: &mut Option<Held>,
+    ran: &mut bool,
+) -> Result<(), FollowError> {
+    let started = start(job, held).await?;
     *ran = true;
     job.status.set(Phase::Following);
     let shipper = &started.shipper;
@@ -36,47 +41,33 @@ pub(crate) async fn run(job: &mut Job, ran: &mut bool) -> Result<(), FollowError
         txid = %shipper.last().txid,
         "following"
     );
-    let woken = Arc::new(Notify::new());
-    let wal = started.follower.wal_path();
-    let sighted = watch(job, &started.follower, &woken);
-    let mut session = Session {
-        job,
-        started,
-        woken,
-        pace: Pace::new(sighted, Instant::now()),
-        checked: Instant::now(),
-        owed: Owed::default(),
+    let held = held.as_mut().expect("a start holds the log");
+    let now = Instant::now();
+    let pace = Pace::new(held.sighted, now);
+    let owed = Owed::default();
+    let mut session = Session { job, held, started, pace, checked: now, checkpoint: None, owed };
+    let result = match session.follow().await {
+        Err(FollowError::Ship(shipper::Error::SpoolFull)) => Err(FollowError::LetGo),
+        result => result,
     };
-    let result = session.follow().await;
-    if let Some(wake) = &session.job.shared.wake {
-        wake.forget(&wal);
+    if let Some(checkpoint) = session.checkpoint.take() {
+        // It has a connection that the follower misses.
+        session.held.follower.checkpointed(checkpoint.await.map_err(shipper::Error::from)?)?;
+    }
+    if let Err(FollowError::LetGo) = result {
+        session.started.shipper.retire().await?;
     }
     result
 }
 
-/// Asks to be woken when the log is written; whether that will be so.
-fn watch(job: &Job, follower: &Follower, woken: &Arc<Notify>) -> bool {
-    let Some(wake) = &job.shared.wake else { return false };
-    let (woken, observer) = (Arc::clone(woken), follower.observer());
-    let wrote = move || {
-        observer.see(now_micros());
-        woken.notify_one();
-    };
-    match wake.watch(&follower.wal_path(), Arc::new(wrote)) {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(%error, database = %job.database.path.display(), "cannot watch the log; polling instead");
-            false
-        }
-    }
-}
-
 struct Session<'a> {
     job: &'a mut Job,
+    held: &'a mut Held,
     started: Started,
-    woken: Arc<Notify>,
     pace: Pace,
     checked: Instant,
+    /// The checkpoint that runs beside.
+    checkpoint: Option<JoinHandle<Checkpointed>>,
     owed: Owed,
 }
 
@@ -88,7 +79,8 @@ impl Session<'_> {
             let more = self.step()?;
             let pressing = self.owes(asked, more) || finishing;
             let put_in = self.put(pressing)?;
-            let Started { shipper, snapshots, .. } = &mut self.started;
+            self.relieve_log()?;
+            let Started { shipper, snapshots } = &mut self.started;
             if finishing && !more && shipper.is_durable() {
                 return Ok(());
             }
@@ -101,7 +93,11 @@ impl Session<'_> {
                 biased;
                 landed = shipper.landed() => self.job.status.durable(landed?),
                 () = snapshots.landed() => {}
-                () = self.woken.notified() => self.pace.woken(Instant::now()),
+                () = self.held.woken.notified() => self.pace.woken(Instant::now()),
+                ended = ended(&mut self.checkpoint) => {
+                    self.checkpoint = None;
+                    self.held.follower.checkpointed(ended?)?;
+                }
                 () = tokio::time::sleep(wait) => {}
                 () = self.job.status.asked_again() => {}
                 ordered = self.job.order.changed() => if ordered.is_err() { return Ok(()); },
@@ -125,20 +121,21 @@ impl Session<'_> {
         let now = Instant::now();
         if now - self.checked >= CHECK_INTERVAL {
             self.checked = now;
-            self.started.follower.check_files()?;
+            self.held.follower.check_files()?;
         }
-        let frames = self.started.follower.observe(now_micros())?;
+        let frames = self.held.follower.observe(now_micros())?;
         self.change_pace(frames > 0, now)?;
         let more = frames > 0 && self.capture(frames)?;
         self.maintain(more)?;
         let database_bytes = self.database_bytes();
-        let Started { follower, shipper, snapshots } = &mut self.started;
-        snapshots.step(follower, shipper, database_bytes)?;
+        let Started { shipper, snapshots } = &mut self.started;
+        snapshots.step(&mut self.held.follower, shipper, database_bytes)?;
         Ok(more)
     }
 
     fn capture(&mut self, frames: u32) -> Result<bool, FollowError> {
-        let Started { follower, shipper, snapshots } = &mut self.started;
+        let Started { shipper, snapshots } = &mut self.started;
+        let follower = &mut self.held.follower;
         if !shipper.has_room() {
             return Ok(true);
         }
@@ -154,26 +151,54 @@ impl Session<'_> {
     }
 
     fn maintain(&mut self, more: bool) -> Result<(), FollowError> {
-        let Started { follower, shipper, snapshots } = &mut self.started;
-        let durable = !more && shipper.is_settled();
+        let log_bytes_max = self.job.database.log_bytes_max;
+        let over = self.held.follower.log_bytes()? > log_bytes_max;
+        let Started { shipper, snapshots } = &mut self.started;
+        let follower = &mut self.held.follower;
+        let kept = match shipper.safety() {
+            Safety::Settled if !more => Kept::Durable,
+            Safety::NeedsLog if !over => Kept::Nowhere,
+            Safety::Settled | Safety::Kept | Safety::NeedsLog => Kept::Elsewhere,
+        };
         for _ in 0..MAINTENANCE_STEPS {
-            if !follower.needs_maintenance(durable) {
+            let has_room = shipper.has_room_at_once();
+            if !follower.needs_maintenance(kept, has_room) {
                 break;
             }
-            // A barrier's last few frames have to be taken even by a segment that is full.
+            // In a barrier the application's writers wait, so this must not.
             let sink = |transaction: &mut Transaction<'_>| {
-                append(&self.job.status, shipper, snapshots, transaction)?;
-                Ok::<_, FollowError>(true)
+                let status = &self.job.status;
+                shipper.at_once(|shipper| append(status, shipper, snapshots, transaction))?;
+                Ok::<_, FollowError>(shipper.has_room_at_once())
             };
             let shared = &self.job.shared;
             let action = block_in_place(|| {
-                shared
-                    .with_scratch(|scratch| follower.maintain(now_micros(), durable, scratch, sink))
+                shared.with_scratch(|scratch| {
+                    follower.maintain(now_micros(), kept, has_room, scratch, sink)
+                })
             })?;
+            if let Some(checkpoint) = follower.take_checkpoint() {
+                self.checkpoint = Some(spawn_blocking(|| checkpoint.run()));
+                break;
+            }
             if action == Action::Wait {
                 break;
             }
         }
+        Ok(())
+    }
+
+    /// A log that cannot wait for the store any longer goes through the spool; once that is full, it is let go.
+    fn relieve_log(&mut self) -> Result<(), FollowError> {
+        let shipper = &mut self.started.shipper;
+        if shipper.has_room() || self.held.follower.log_bytes()? <= self.job.database.log_bytes_max
+        {
+            return Ok(());
+        }
+        if shipper.spool_is_full() {
+            return Err(FollowError::LetGo);
+        }
+        shipper.spill();
         Ok(())
     }
 
@@ -190,7 +215,7 @@ impl Session<'_> {
     fn change_pace(&mut self, found: bool, now: Instant) -> Result<(), FollowError> {
         let Some(mode) = self.pace.looked(found, now) else { return Ok(()) };
         let Some(wake) = &self.job.shared.wake else { return Ok(()) };
-        let wal = self.started.follower.wal_path();
+        let wal = self.held.follower.wal_path();
         let changed = match mode {
             Mode::Polling => wake.pause(&wal),
             Mode::Events => wake.resume(&wal),
@@ -200,12 +225,22 @@ impl Session<'_> {
             self.pace = Pace::new(false, now);
         }
         // Between the last look and the watch something may have been written.
-        self.woken.notify_one();
+        self.held.woken.notify_one();
         Ok(())
     }
 
     fn database_bytes(&self) -> u64 {
         self.started.shipper.database_bytes()
+    }
+}
+
+/// Waits for the checkpoint that runs beside; for ever if none does.
+async fn ended(
+    checkpoint: &mut Option<JoinHandle<Checkpointed>>,
+) -> Result<Checkpointed, FollowError> {
+    match checkpoint {
+        Some(running) => Ok(running.await.map_err(shipper::Error::from)?),
+        None => std::future::pending().await,
     }
 }
 

@@ -1,84 +1,118 @@
 //! How a session begins: the log is held, the replica is read, and the one is brought in step with the other.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ebbtide_fault::point;
-use ebbtide_replica::state::{FileIdentity, State, WalPosition, state_folder};
+use ebbtide_replica::state::{FileIdentity, Position as Known, State, WalPosition, state_folder};
 use ebbtide_replica::store::Store;
-use ebbtide_shipper::{
-    Attached, Beginning, Founder, Local, Outage, Rebase, Shipper, Unconfirmed, attach,
-};
-use ebbtide_wal::{Checksum, Position, Salts};
-use ebbtide_watcher::{Follower, Options, Start, Transaction};
+use ebbtide_shipper::{Attached, Beginning, Founder, Local, Outage, Shipper, attach, spooled_end};
+use ebbtide_wal::{Checksum, PageSize, Position, Salts};
+use ebbtide_watcher::{Follower, Options, Start};
 use tokio::task::block_in_place;
 
+use super::catch_up::{Past, ahead, in_step, pin_end};
 use super::error::FollowError;
+use super::held::Held;
 use super::snapshots::{Snapshots, newest};
-use super::{Job, Phase};
+use super::{Job, Order, Phase};
 use crate::clock::now_micros;
 use crate::config::defaults;
 use crate::terminal;
 
-/// How often the log is looked at while the store keeps us waiting, so that commits get their times.
-const LOOK: Duration = Duration::from_millis(5);
-
 /// A first snapshot of fewer bytes is done before a bar could be read.
 const BAR_BYTES_MIN: u64 = 64 << 20;
 
-/// How long to wait before the store is asked again.
+/// How long to wait before the store is asked again, at first and at most.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(30);
 
-/// A session that has begun.
+/// A store that has not answered for so long is reported, although the attempt goes on.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// What a session ships with.
 pub(crate) struct Started {
-    pub(crate) follower: Follower,
     pub(crate) shipper: Shipper,
     pub(crate) snapshots: Snapshots,
 }
 
-/// Takes hold of the database, then of the replica, and brings them in step.
-pub(crate) async fn start(job: &mut Job) -> Result<Started, FollowError> {
-    let path = job.database.path.clone();
-    let folder = job.database.state.clone().unwrap_or_else(|| state_folder(&path));
+/// Takes hold of the database, unless `held` has it already, then of the replica, and brings them in step.
+pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Started, FollowError> {
+    let folder = folder(job);
     let state = block_in_place(|| open_state(&folder))?;
-    let known = state.as_ref().map(|state| state.position());
-    let latest = known.map_or(0, |position| position.time.as_micros());
-    let resume = known.and_then(|position| position.wal).and_then(log_position);
-    let options = Options { enable_wal: job.database.enable_wal, limits: defaults::LIMITS };
-    let (mut follower, began) = block_in_place(|| Follower::open(&path, &options, resume, latest))?;
-    let outage = Arc::new(Outage::default());
-    job.status.begin(follower.gauge(), Arc::clone(&outage));
-    let database = std::fs::metadata(&path).ok().map(|metadata| FileIdentity::of(&metadata));
-    let local = Local { state, folder, database, page_size: follower.page_size() };
-    let (store, attached) = reach(job, &mut follower, local, outage).await?;
-    job.status.set(Phase::CatchingUp);
-    let resumed = began == Start::Resumed;
-    let mut shipper = match attached {
-        Attached::New(founder) => found(job, &mut follower, founder).await?,
-        Attached::InStep(shipper) => in_step(job, &mut follower, shipper, resumed).await?,
-        Attached::Ahead(shipper, unconfirmed) => {
-            ahead(job, &mut follower, shipper, resumed, &unconfirmed).await?
+    let resume = state.as_ref().and_then(|state| resume_at(state.position(), &folder));
+    let latest = state.as_ref().map_or(0, |state| state.position().time.as_micros());
+    let began = match held.as_mut() {
+        Some(held) => match resume {
+            Some(position) if held.follower.rewind(position)? => Start::Resumed,
+            _ => Start::Anew,
+        },
+        None => {
+            let options = Options { enable_wal: job.database.enable_wal, limits: defaults::LIMITS };
+            let path = &job.database.path;
+            let opened = block_in_place(|| Follower::open(path, &options, resume, latest));
+            let (follower, began) = opened?;
+            *held = Some(Held::new(follower, &job.shared));
+            began
         }
-        Attached::Rebuilt(shipper) => in_step(job, &mut follower, shipper, false).await?,
+    };
+    let held = held.as_mut().expect("it was just filled");
+    let local = local(job, state, held.follower.page_size());
+    let outage = Arc::new(Outage::default());
+    job.status.begin(held.follower.gauge(), Arc::clone(&outage));
+    let (store, attached) = reach(job, held, local, outage).await?;
+    job.status.set(Phase::CatchingUp);
+    let mut shipper = match attached {
+        Attached::New(founder) => found(job, held, founder).await?,
+        Attached::InStep(shipper) => {
+            let past = stands(held, &shipper, began)?;
+            in_step(job, held, shipper, past).await?
+        }
+        Attached::Ahead(shipper, unconfirmed) => {
+            let past = stands(held, &shipper, began)?;
+            ahead(job, held, shipper, past, &unconfirmed).await?
+        }
+        Attached::Rebuilt { shipper, known } => {
+            let past = if known.is_some() { Past::TakenBack } else { Past::Unknown };
+            in_step(job, held, shipper, past).await?
+        }
     };
     point("follow.start.in-step");
     shipper.flush()?;
     let newest = newest(&store).await;
     let interval = job.database.snapshot_interval;
     let snapshots = Snapshots::new(interval, newest, now_micros(), job.status.clone());
-    Ok(Started { follower, shipper, snapshots })
+    Ok(Started { shipper, snapshots })
+}
+
+/// Where the local state of a database is kept.
+pub(crate) fn folder(job: &Job) -> PathBuf {
+    job.database.state.clone().unwrap_or_else(|| state_folder(&job.database.path))
+}
+
+/// What is known on this side.
+pub(crate) fn local(job: &Job, state: Option<State>, page_size: PageSize) -> Local {
+    let path = &job.database.path;
+    let database = std::fs::metadata(path).ok().map(|metadata| FileIdentity::of(&metadata));
+    Local { state, folder: folder(job), database, page_size }
 }
 
 /// The local state of an earlier run, if it proves itself.
-fn open_state(folder: &std::path::Path) -> Result<Option<State>, FollowError> {
+fn open_state(folder: &Path) -> Result<Option<State>, FollowError> {
     let Some(state) = State::open(folder)? else { return Ok(None) };
     if state.verify()? {
         return Ok(Some(state));
     }
     tracing::warn!(folder = %folder.display(), "the local state is not whole; taking it from the replica");
     Ok(None)
+}
+
+/// Where in the log to read on: behind what is durable, or behind what is spooled for the replica.
+fn resume_at(known: &Known, folder: &Path) -> Option<Position> {
+    let spooled = spooled_end(folder).filter(|&(txid, _)| txid > known.txid);
+    spooled.map(|(_, wal)| wal).or(known.wal).and_then(log_position)
 }
 
 fn log_position(wal: WalPosition) -> Option<Position> {
@@ -93,89 +127,88 @@ pub(crate) fn wal_position(position: Position) -> WalPosition {
     WalPosition { salts: position.salts.0, frame: position.frame.into(), checksum }
 }
 
-/// Opens the store and reads the replica, for as long as that takes; meanwhile the log is held, and commits are dated.
+/// Whether the log is read on where the shipper stands; it goes back to there if it can.
+fn stands(held: &mut Held, shipper: &Shipper, began: Start) -> Result<Past, FollowError> {
+    let stands_at = shipper.stands_at().and_then(log_position);
+    let resumed = match (began, stands_at) {
+        (Start::Resumed, Some(at)) if at == held.follower.position() => true,
+        (_, Some(at)) => held.follower.rewind(at)?,
+        (_, None) => false,
+    };
+    Ok(match (resumed, began) {
+        (true, _) => Past::Resumed,
+        (false, Start::Cut) => Past::Cut,
+        (false, _) => Past::Missed,
+    })
+}
+
+/// Opens the store and reads the replica, for as long as that takes.
 async fn reach(
     job: &mut Job,
-    follower: &mut Follower,
+    held: &mut Held,
     local: Local,
     outage: Arc<Outage>,
 ) -> Result<(Arc<dyn Store>, Attached), FollowError> {
-    let options = ebbtide_shipper::Options { puts: job.database.puts };
+    let waiting_bytes_max = job.database.waiting_bytes_max();
+    let page_size = held.follower.page_size();
     let mut local = Some(local);
+    let mut pause = ASK_AGAIN;
     loop {
-        let location = job.database.location.clone();
-        let (folder, page_size) =
-            (local.as_ref().map(|local| local.folder.clone()), follower.page_size());
-        let given = local.take();
-        let asked = async {
-            let store = location.open().await.map_err(ebbtide_shipper::Error::from)?;
-            let given = match (given, folder) {
-                (Some(given), _) => given,
-                // An attempt that failed has used it up.
-                (None, folder) => reopen(folder, &job.database.path, page_size)?,
-            };
-            let attached = attach(Arc::clone(&store), Arc::clone(&outage), given, &options).await?;
-            Ok::<_, FollowError>((store, attached))
+        let given = match local.take() {
+            Some(local) => local,
+            // An attempt that failed has used it up.
+            None => self::local(job, open_state(&folder(job))?, page_size),
         };
-        tokio::pin!(asked);
-        let answer = loop {
-            tokio::select! {
-                answer = &mut asked => break answer,
-                () = tokio::time::sleep(LOOK) => { follower.observe(now_micros())?; }
+        let asked = ask(job, given, Arc::clone(&outage));
+        let mut told = false;
+        let status = job.status.clone();
+        let silence = |waited| {
+            if waited >= SILENCE && !told {
+                told = true;
+                status.silent();
+                tracing::warn!(
+                    waited_seconds = SILENCE.as_secs(),
+                    "the store has not answered yet; the log waits"
+                );
             }
         };
-        let error = match answer {
+        let error = match held.during(|| waiting_bytes_max, asked, silence).await {
             Ok(reached) => return Ok(reached),
+            Err(error @ FollowError::LetGo) => return Err(error),
             Err(error) => error,
         };
-        if error.is_final(false) || *job.order.borrow() == super::Order::Finish {
+        if error.is_final(false) || *job.order.borrow() == Order::Finish {
             return Err(error);
         }
         job.status.fail(&error);
         tracing::warn!(database = %job.database.path.display(), error = super::error::chain(&error), "the store is away; the log waits");
-        let until = tokio::time::Instant::now() + ASK_AGAIN;
-        while tokio::time::Instant::now() < until {
-            tokio::time::sleep(LOOK).await;
-            follower.observe(now_micros())?;
-        }
+        let rest = async {
+            tokio::time::sleep(pause).await;
+            Ok::<_, FollowError>(())
+        };
+        held.during(|| waiting_bytes_max, rest, |_| {}).await?;
+        pause = (pause * 2).min(ASK_AGAIN_MAX);
     }
 }
 
-fn reopen(
-    folder: Option<PathBuf>,
-    path: &std::path::Path,
-    page_size: ebbtide_wal::PageSize,
-) -> Result<Local, FollowError> {
-    let folder = folder.unwrap_or_else(|| state_folder(path));
-    let state = open_state(&folder)?;
-    let database = std::fs::metadata(path).ok().map(|metadata| FileIdentity::of(&metadata));
-    Ok(Local { state, folder, database, page_size })
+async fn ask(
+    job: &Job,
+    local: Local,
+    outage: Arc<Outage>,
+) -> Result<(Arc<dyn Store>, Attached), FollowError> {
+    let store = job.database.location.open().await.map_err(ebbtide_shipper::Error::from)?;
+    let attached = attach(Arc::clone(&store), outage, local, &job.database.shipping()).await?;
+    Ok((store, attached))
 }
 
 /// The first snapshot of a new replica.
-async fn found(
-    job: &Job,
-    follower: &mut Follower,
-    founder: Founder,
-) -> Result<Shipper, FollowError> {
-    let mut pin = follower.pin_image()?;
-    let time = now_micros();
-    follower.skip_to(&mut pin)?;
-    let image = match follower.image(pin)? {
-        Ok(image) => image,
-        Err(_) => {
-            return Err(ebbtide_shipper::Error::Mismatch(
-                "the image is not of the log's end".to_owned(),
-            )
-            .into());
-        }
-    };
+async fn found(job: &Job, held: &mut Held, founder: Founder) -> Result<Shipper, FollowError> {
+    let (image, time) = pin_end(&mut held.follower)?;
     let beginning = Beginning {
         time,
         database_pages: image.database_pages(),
         wal: wal_position(image.position()),
     };
-    let options = ebbtide_shipper::Options { puts: job.database.puts };
     let done = Arc::new(AtomicU64::new(0));
     let bytes = u64::from(image.database_pages()) * image.page_size().offset();
     let bar = terminal::bar("snapshot", image.database_pages().into(), bytes < BAR_BYTES_MIN);
@@ -186,102 +219,14 @@ async fn found(
             each(page, image)
         })
     };
+    let options = job.database.shipping();
+    let outage = founder.outage();
     let founding = founder.found(&job.shared.owner, beginning, &options, pages);
-    tokio::pin!(founding);
-    let founded = loop {
-        tokio::select! {
-            founded = &mut founding => break founded,
-            () = tokio::time::sleep(LOOK) => {
-                follower.observe(now_micros())?;
-                bar.set_position(done.load(Ordering::Relaxed));
-            }
-        }
-    };
+    let show = |_| bar.set_position(done.load(Ordering::Relaxed));
+    // While the store takes it, the log is kept however long it gets: without a first snapshot there is no replica.
+    let waiting_bytes_max = job.database.waiting_bytes_max();
+    let log_bytes_max = || outage.current().map_or(u64::MAX, |_| waiting_bytes_max);
+    let founded = held.during(log_bytes_max, founding, show).await;
     bar.finish_and_clear();
     founded
-}
-
-/// The local state is that of the replica's last entry. If the log proves that nothing is missing, that is all; else the
-/// database is compared with it.
-async fn in_step(
-    job: &Job,
-    follower: &mut Follower,
-    mut shipper: Shipper,
-    resumed: bool,
-) -> Result<Shipper, FollowError> {
-    shipper.claim(&job.shared.owner, now_micros()).await?;
-    if resumed {
-        tracing::info!(database = %job.database.path.display(), txid = %shipper.last().txid, "carrying on where the log was left");
-        return Ok(shipper);
-    }
-    block_in_place(|| rebase(job, follower, &mut shipper))?;
-    Ok(shipper)
-}
-
-/// Sends what differs between the database and its replica, as one entry.
-fn rebase(job: &Job, follower: &mut Follower, shipper: &mut Shipper) -> Result<(), FollowError> {
-    let mut pin = follower.pin_image()?;
-    let time = now_micros();
-    follower.skip_to(&mut pin)?;
-    let Ok(image) = follower.image(pin)? else {
-        return Err(ebbtide_shipper::Error::Mismatch(
-            "the image is not of the log's end".to_owned(),
-        )
-        .into());
-    };
-    let difference = shipper.compare(|each| image.for_each_page::<FollowError>(each))?;
-    let database = job.database.path.display();
-    let pages = image.database_pages();
-    if shipper.is_state(difference.digest, pages) {
-        tracing::info!(%database, "the database is as the replica has it");
-        shipper.stand_at(wal_position(image.position()))?;
-        return Ok(());
-    }
-    tracing::info!(%database, pages = difference.count, "the database changed while nobody looked; sending the pages that differ");
-    let rebase =
-        Rebase { time, database_pages: pages, is_fork: false, wal: wal_position(image.position()) };
-    shipper.rebase(rebase, &difference, |each| {
-        image.for_pages_in::<FollowError>(&difference.pages, each)
-    })
-}
-
-/// The replica has commits of ours that come next in the log: they are read again, and only what comes after is new.
-async fn ahead(
-    job: &Job,
-    follower: &mut Follower,
-    mut shipper: Shipper,
-    resumed: bool,
-    unconfirmed: &Unconfirmed,
-) -> Result<Shipper, FollowError> {
-    let mut left = unconfirmed.commits;
-    if resumed && left > 0 {
-        let shared = job.shared.clone();
-        let replay = |transaction: &mut Transaction<'_>| {
-            shipper.replay(transaction.database_pages, |each| {
-                transaction.for_each_page::<FollowError>(each)
-            })?;
-            left -= 1;
-            Ok::<_, FollowError>(left > 0)
-        };
-        shared.with_scratch(|scratch| {
-            block_in_place(|| follower.capture(now_micros(), scratch, replay))
-        })?;
-    }
-    let wal = wal_position(follower.position());
-    if resumed && left == 0 && shipper.confirm_replay(unconfirmed, wal)? {
-        return in_step(job, follower, shipper, true).await;
-    }
-    // The log does not have them any more, so the replica tells the hashes, and the pages are compared.
-    let (store, outage) = (shipper.store(), shipper.outage());
-    shipper.abandon();
-    let folder = job.database.state.clone().unwrap_or_else(|| state_folder(&job.database.path));
-    let local = Local { state: None, folder, database: None, page_size: follower.page_size() };
-    let options = ebbtide_shipper::Options { puts: job.database.puts };
-    match attach(store, outage, local, &options).await? {
-        Attached::Rebuilt(shipper) => in_step(job, follower, shipper, false).await,
-        _ => Err(ebbtide_shipper::Error::Mismatch(
-            "the replica changed while it was read".to_owned(),
-        )
-        .into()),
-    }
 }

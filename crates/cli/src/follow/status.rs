@@ -28,6 +28,8 @@ pub enum Phase {
     Following,
     /// Waiting to begin again after an error.
     Failing,
+    /// The store has been away for so long that the log was let go; once it is back, the pages that differ are sent.
+    LetGo,
     /// Given up: no further attempt would end otherwise.
     Stopped,
     /// Everything is durable, nothing more will come.
@@ -43,6 +45,7 @@ impl Phase {
             Phase::CatchingUp => "catching-up",
             Phase::Following => "following",
             Phase::Failing => "failing",
+            Phase::LetGo => "let-go",
             Phase::Stopped => "stopped",
             Phase::Ended => "ended",
         }
@@ -51,7 +54,7 @@ impl Phase {
     /// Whether the database is followed, or about to be.
     #[must_use]
     pub fn is_healthy(self) -> bool {
-        !matches!(self, Phase::Failing | Phase::Stopped)
+        !matches!(self, Phase::Failing | Phase::LetGo | Phase::Stopped)
     }
 
     fn is_over(self) -> bool {
@@ -178,6 +181,18 @@ impl Status {
     /// Something is wrong that may pass.
     pub(crate) fn fail(&self, error: &FollowError) {
         self.enter(Phase::Failing, Some(chain(error)));
+    }
+
+    /// The store has not answered for a while.
+    pub(crate) fn silent(&self) {
+        self.change(|progress| {
+            progress.error = Some("the store has not answered yet".to_owned());
+        });
+    }
+
+    /// The log was let go.
+    pub(crate) fn let_go(&self, error: &FollowError) {
+        self.enter(Phase::LetGo, Some(chain(error)));
     }
 
     /// Something is wrong that will not pass.

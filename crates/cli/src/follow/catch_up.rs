@@ -1,0 +1,167 @@
+//! Bringing a replica in step with its database: by reading on, by reading again, or by comparing pages.
+
+use ebbtide_replica::Txid;
+use ebbtide_shipper::{Attached, Difference, Error, Rebase, Shipper, Unconfirmed, attach};
+use ebbtide_watcher::{Follower, Image, Transaction};
+use tokio::task::block_in_place;
+
+use super::Job;
+use super::error::FollowError;
+use super::held::Held;
+use super::start::{local, wal_position};
+use crate::clock::now_micros;
+
+/// So many of the newest segments are searched for the state that a database is in, which tells an older one from one that
+/// was changed. Where local state says which database it is, it matters only for the record.
+const SEGMENTS_SEARCHED: usize = 4096;
+const SEGMENTS_SEARCHED_FOR_RECORD: usize = 64;
+
+/// What is known of the time since the replica's last entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// The log has everything since.
+    Resumed,
+    /// Nothing; it was this database.
+    Missed,
+    /// The log has lost something that the replica has.
+    Cut,
+    /// The database was restored to an earlier state on purpose.
+    TakenBack,
+    /// Not even whether it was this database.
+    Unknown,
+}
+
+/// The page hashes are those of the replica's last entry. If the log proves that nothing is missing, that is all; else
+/// the database is compared with them.
+pub(crate) async fn in_step(
+    job: &Job,
+    held: &mut Held,
+    mut shipper: Shipper,
+    past: Past,
+) -> Result<Shipper, FollowError> {
+    if past != Past::Resumed {
+        return compare(job, held, shipper, past).await;
+    }
+    claim(job, held, &mut shipper, now_micros()).await?;
+    tracing::info!(database = %job.database.path.display(), txid = %shipper.last().txid, "carrying on where the log was left");
+    Ok(shipper)
+}
+
+/// Puts the claim behind whatever lies in the spool.
+async fn claim(
+    job: &Job,
+    held: &mut Held,
+    shipper: &mut Shipper,
+    time: i64,
+) -> Result<(), FollowError> {
+    let waiting_bytes_max = job.database.waiting_bytes_max();
+    held.during(|| waiting_bytes_max, shipper.claim(&job.shared.owner, time), |_| {}).await
+}
+
+/// The database as of now, with everything before given up as history.
+pub(crate) fn pin_end(follower: &mut Follower) -> Result<(Image, i64), FollowError> {
+    let mut pin = follower.pin_image()?;
+    let time = now_micros();
+    follower.skip_to(&mut pin)?;
+    match follower.image(pin)? {
+        Ok(image) => Ok((image, time)),
+        Err(_) => Err(Error::Mismatch("the image is not of the log's end".to_owned()).into()),
+    }
+}
+
+/// Sends what differs between the database and its replica, as one entry.
+async fn compare(
+    job: &Job,
+    held: &mut Held,
+    mut shipper: Shipper,
+    past: Past,
+) -> Result<Shipper, FollowError> {
+    if !shipper.is_durable() {
+        // What lies in the spool comes before; the table of hashes is only then that of the last entry.
+        claim(job, held, &mut shipper, now_micros()).await?;
+    }
+    let (image, time) = pin_end(&mut held.follower)?;
+    let difference =
+        block_in_place(|| shipper.compare(|each| image.for_each_page::<FollowError>(each)))?;
+    let database = job.database.path.display();
+    let pages = image.database_pages();
+    let is_state = shipper.is_state(difference.digest, pages);
+    let is_fork = !is_state && is_fork(&shipper, &difference, past).await?;
+    // Our own claim says nothing about the time before it.
+    let since = shipper.last().time;
+    claim(job, held, &mut shipper, time).await?;
+    let wal = wal_position(image.position());
+    if is_state {
+        tracing::info!(%database, "the database is as the replica has it");
+        shipper.stand_at(wal)?;
+        return Ok(shipper);
+    }
+    let pages_differ = difference.count;
+    if is_fork {
+        tracing::warn!(%database, pages = pages_differ, "the replica has more than the database, which was set back; a fork is recorded");
+    } else {
+        tracing::info!(%database, pages = pages_differ, "the database changed while nobody looked; sending the pages that differ");
+    }
+    let rebase = Rebase { time, since, database_pages: pages, is_fork, wal };
+    block_in_place(|| {
+        shipper.rebase(rebase, &difference, |each| {
+            image.for_pages_in::<FollowError>(&difference.pages, each)
+        })
+    })?;
+    Ok(shipper)
+}
+
+/// Whether the replica has what the database has lost. A database of which nothing is known, and which is older than its
+/// replica, is refused: its replica is more likely right than it is.
+async fn is_fork(shipper: &Shipper, found: &Difference, past: Past) -> Result<bool, FollowError> {
+    if matches!(past, Past::Cut | Past::TakenBack) {
+        return Ok(true);
+    }
+    let known = past != Past::Unknown;
+    let segments = if known { SEGMENTS_SEARCHED_FOR_RECORD } else { SEGMENTS_SEARCHED };
+    let older: Option<Txid> = shipper.find_older(found, segments).await?;
+    match older {
+        Some(found) if !known => Err(Error::Older { head: shipper.last().txid, found }.into()),
+        older => Ok(older.is_some()),
+    }
+}
+
+/// The replica has commits of ours that come next in the log: they are read again, and only what comes after is new.
+pub(crate) async fn ahead(
+    job: &Job,
+    held: &mut Held,
+    mut shipper: Shipper,
+    past: Past,
+    unconfirmed: &Unconfirmed,
+) -> Result<Shipper, FollowError> {
+    let resumed = past == Past::Resumed;
+    let mut left = unconfirmed.commits;
+    if resumed && left > 0 {
+        let shared = job.shared.clone();
+        let replay = |transaction: &mut Transaction<'_>| {
+            shipper.replay(transaction.database_pages, |each| {
+                transaction.for_each_page::<FollowError>(each)
+            })?;
+            left -= 1;
+            Ok::<_, FollowError>(left > 0)
+        };
+        shared.with_scratch(|scratch| {
+            block_in_place(|| held.follower.capture(now_micros(), scratch, replay))
+        })?;
+    }
+    let wal = wal_position(held.follower.position());
+    if resumed && left == 0 && shipper.confirm_replay(unconfirmed, wal)? {
+        return in_step(job, held, shipper, Past::Resumed).await;
+    }
+    // The log does not have them any more, so the replica tells the hashes, and the pages are compared.
+    let (store, outage) = (shipper.store(), shipper.outage());
+    shipper.abandon();
+    let local = local(job, None, held.follower.page_size());
+    match attach(store, outage, local, &job.database.shipping()).await? {
+        Attached::Rebuilt { shipper, .. } => {
+            let past = if past == Past::Cut { Past::Cut } else { Past::Missed };
+            in_step(job, held, shipper, past).await
+        }
+        _ => Err(Error::Mismatch("the replica changed while it was read".to_owned()).into()),
+    }
+}
