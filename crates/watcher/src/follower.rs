@@ -17,7 +17,7 @@ use crate::hold::{Hold, Reads};
 use crate::observed::{Observed, Observer};
 use crate::policy::Limits;
 use crate::shm::Shm;
-use crate::tail::{Next, Resumed, Scratch, Tail, broken};
+use crate::tail::{Mark, Next, Resumed, Scratch, Tail, broken};
 use crate::transaction::Transaction;
 
 /// For how long another process may have the database to itself before that counts as its mode: a recovery, a schema
@@ -89,6 +89,8 @@ pub struct Follower {
     pub(crate) limits: Limits,
     pub(crate) tail: Tail,
     pub(crate) hold: Hold,
+    /// What was committed when the first hold began. Later holds begin only once everything before them is captured.
+    pub(crate) found: Mark,
     pub(crate) handover: Option<Handover>,
     /// A generation was entered while somebody else may have been in the midst of a checkpoint (Rule 0).
     pub(crate) stale_checkpointer: bool,
@@ -160,6 +162,7 @@ impl Follower {
             paths,
             database,
             limits: options.limits,
+            found: tail.mark(&index),
             tail,
             hold,
             handover: None,
@@ -281,7 +284,10 @@ impl Follower {
     /// Follows the log into the generation that `index` names.
     fn enter(&mut self, index: &Index) -> Result<(), Error> {
         let restarted = index.salts != self.tail.position().salts;
-        if restarted && self.hold.reads == Reads::Log {
+        // A hold that ignores the log lets it be begun anew while frames from before the hold are still unread: then
+        // they are gone, and only the pages themselves can tell what they said.
+        let lost = self.hold.reads == Reads::Log || !self.tail.covers(self.found);
+        if restarted && lost {
             return Err(broken(&self.paths, 0, Break::Restarted));
         }
         self.tail.enter(&self.paths, index)?;

@@ -76,6 +76,7 @@ impl Follower {
         let position = self.tail.position();
         self.observed.lock().unwrap_or_else(PoisonError::into_inner).captured(position);
         pin.until = self.tail.mark(&pin.end);
+        self.found = pin.until;
         // Whatever a handover was waiting for came before.
         if let Some(next) = &mut self.handover {
             next.until = self.tail.mark(&pin.end);

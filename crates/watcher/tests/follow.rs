@@ -282,3 +282,27 @@ fn a_rollback_journal_and_a_stranger_are_refused_by_name() {
         .unwrap();
     assert_eq!(mode, "wal");
 }
+
+/// Would catch commits that are left out without a word: they were made and copied back while nobody followed, so that
+/// the hold of the next start ignores the log, and the application begins it anew before they are read.
+#[test]
+fn commits_that_are_overwritten_before_they_were_read_are_missed_aloud() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let application = Connection::open(&path).unwrap();
+    application
+        .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(a); INSERT INTO t VALUES(1)")
+        .unwrap();
+    let options = Options { enable_wal: false, limits: LIMITS };
+    let (follower, _) = Follower::open(&path, &options, None, 0).unwrap();
+    let position = follower.position();
+    drop(follower);
+    application.execute("UPDATE t SET a = 2", []).unwrap();
+    application.query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).unwrap();
+    let (mut follower, start) = Follower::open(&path, &options, Some(position), 0).unwrap();
+    assert_eq!(start, Start::Resumed);
+    application.execute("INSERT INTO t VALUES(3)", []).unwrap();
+    let mut scratch = Scratch::default();
+    let captured = follower.capture(now(), &mut scratch, |_| Ok::<_, Error>(true));
+    assert!(captured.is_err(), "the update was not seen, and nobody said so: {captured:?}");
+}

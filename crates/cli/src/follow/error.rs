@@ -99,6 +99,7 @@ impl FollowError {
         matches!(
             self,
             FollowError::Ship(shipper::Error::Lost(_) | shipper::Error::Overtaken { .. })
+                | FollowError::Watch(watcher::Error::Broken { .. })
         )
     }
 
