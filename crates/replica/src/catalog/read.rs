@@ -109,14 +109,16 @@ async fn read_long_index(store: &dyn Store, object: Object) -> Result<Index, Cat
 fn check_identity(manifest: &Manifest, key: Key, index: &Index) -> Result<(), Error> {
     let header = index.header();
     if header.replica != manifest.replica {
-        let why = format!("it belongs to the replica {}, not {}", header.replica, manifest.replica);
+        let (theirs, ours) = (header.replica, manifest.replica);
+        let why = format!("it belongs to the replica {theirs}, and ebbtide.json says {ours}");
         return Err(Error::damaged("the object", why));
     }
     if index.key() != key {
         return Err(Error::damaged("the object", format!("it was written as {}", index.key())));
     }
     if header.page_size != manifest.page_size {
-        let why = format!("its pages have {} bytes, not {}", header.page_size, manifest.page_size);
+        let (theirs, ours) = (header.page_size, manifest.page_size);
+        let why = format!("its pages have {theirs} bytes, and ebbtide.json says {ours}");
         return Err(Error::damaged("the object", why));
     }
     Ok(())

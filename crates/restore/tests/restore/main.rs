@@ -9,6 +9,8 @@ mod exact;
 #[cfg(test)]
 mod leave;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod targets;
 #[cfg(test)]
 mod times;
