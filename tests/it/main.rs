@@ -9,6 +9,7 @@ mod downtime;
 mod exact;
 mod kill;
 mod model;
+mod network;
 mod outage;
 mod s3;
 mod scene;

@@ -6,6 +6,7 @@ pub mod faulty;
 pub mod minio;
 pub mod oracle;
 pub mod process;
+pub mod proxy;
 mod random;
 pub mod s3_server;
 mod seeds;
