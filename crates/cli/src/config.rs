@@ -60,6 +60,8 @@ pub struct Database {
     pub log_bytes_max: u64,
     /// How much is spooled on the local disk then, in bytes.
     pub spool_bytes_max: u64,
+    /// Between which limits the log is kept while the store is there.
+    pub limits: Limits,
     /// Whether it is switched to a write-ahead log if it has none.
     pub enable_wal: bool,
     /// Where the local state is kept, if not beside the database.
@@ -77,6 +79,7 @@ impl Database {
             snapshot_interval: defaults::SNAPSHOT_INTERVAL,
             log_bytes_max: defaults::LOG_BYTES_MAX,
             spool_bytes_max: defaults::SPOOL_BYTES_MAX,
+            limits: defaults::LIMITS,
             enable_wal: false,
             state: None,
         }
@@ -113,12 +116,13 @@ struct Entry {
     snapshot_interval: Option<String>,
     log_max: Option<String>,
     spool_max: Option<String>,
+    checkpoint_frames: Option<u32>,
     #[serde(default)]
     enable_wal: bool,
     state: Option<PathBuf>,
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "database",
     "shutdown-timeout",
     "path",
@@ -128,6 +132,7 @@ const KEYS: [&str; 11] = [
     "snapshot-interval",
     "log-max",
     "spool-max",
+    "checkpoint-frames",
     "enable-wal",
     "state",
 ];
@@ -207,6 +212,7 @@ impl Entry {
             snapshot_interval,
             log_bytes_max,
             spool_bytes_max,
+            limits: limits(self.checkpoint_frames).map_err(|why| fail(&why))?,
             enable_wal: self.enable_wal,
             state: self.state,
         })
@@ -215,6 +221,15 @@ impl Entry {
 
 fn duration(key: &str, text: &str) -> Result<Duration, String> {
     crate::when::duration(text).map_err(|why| format!("{key} = {why}"))
+}
+
+/// The default limits, with another length at which the log is checkpointed.
+fn limits(checkpoint_frames: Option<u32>) -> Result<Limits, String> {
+    let Some(frames) = checkpoint_frames else { return Ok(defaults::LIMITS) };
+    if !(10..=1_000_000).contains(&frames) {
+        return Err(format!("checkpoint-frames = {frames} must be between 10 and 1000000"));
+    }
+    Ok(Limits { checkpoint_frames: frames, barrier_frames: frames * 4, ..defaults::LIMITS })
 }
 
 /// A size such as "256 MiB" or "2GB", in bytes.
@@ -294,6 +309,7 @@ mod tests {
         assert!(with("snapshot-interval = \"0s\"").contains("at least a minute"));
         assert!(with("snapshot-interval = \"soon\"").contains("\"24h\""));
         assert!(with("log-max = \"1 MiB\"").contains("at least 16 MiB"));
+        assert!(with("checkpoint-frames = 1").contains("between 10 and"));
         assert!(with("spool-max = \"lots\"").contains("no size"));
         assert!(error("").contains("names no database"));
     }

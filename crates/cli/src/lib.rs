@@ -24,16 +24,17 @@ mod terminal;
 use std::process::ExitCode;
 
 use args::{Args, Command};
+use runtime::Workers;
 
 /// Runs one command to its end.
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
     logging::init(&args.log);
     let result = match args.command {
-        Command::Replicate(replicate) => runtime::run(replicate::run(replicate)),
-        Command::Restore(restore) => runtime::run(commands::restore::run(restore)),
-        Command::Log(log) => runtime::run(commands::log::run(log)),
-        Command::Verify(verify) => runtime::run(commands::verify::run(verify)),
+        Command::Replicate(replicate) => runtime::run(Workers::One, replicate::run(replicate)),
+        Command::Restore(restore) => runtime::run(Workers::Cores, commands::restore::run(restore)),
+        Command::Log(log) => runtime::run(Workers::Cores, commands::log::run(log)),
+        Command::Verify(verify) => runtime::run(Workers::Cores, commands::verify::run(verify)),
         Command::Status(status) => commands::status::run(status),
         Command::Sync(sync) => commands::sync::run(sync),
     };

@@ -4,16 +4,27 @@ use std::future::Future;
 
 use crate::exit::{Code, Failure, Outcome};
 
-/// The fewest threads that serve tasks: while one copies frames back into a database, another must see to the puts.
-const WORKERS_MIN: usize = 2;
+/// How many threads serve a command's tasks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Workers {
+    /// One for each core: there is much to do at once.
+    Cores,
+    /// One: there is little to do, and what takes long runs aside. A second one would wake up for each commit to find
+    /// nothing left to do.
+    One,
+}
 
 /// Runs a command to its end.
 pub(crate) fn run(
+    workers: Workers,
     command: impl Future<Output = Result<Outcome, Failure>>,
 ) -> Result<Outcome, Failure> {
-    let cores = std::thread::available_parallelism().map_or(WORKERS_MIN, usize::from);
+    let threads = match workers {
+        Workers::Cores => std::thread::available_parallelism().map_or(1, usize::from),
+        Workers::One => 1,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.max(WORKERS_MIN))
+        .worker_threads(threads)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Code::Failed, error))?;

@@ -152,6 +152,11 @@ impl Ledger {
         pages
     }
 
+    /// Closes the table's files until they are needed again.
+    pub(crate) fn rest(&mut self) {
+        self.state.rest();
+    }
+
     /// The oldest segment on its way is durable, and `position` with it.
     pub(crate) fn confirm(&mut self, position: Position) -> Result<(), Error> {
         let layer = self.on_their_way.pop_front().unwrap_or_else(Layer::new);

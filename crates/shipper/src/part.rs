@@ -13,8 +13,11 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::put::{Lookup, Outage, is_there, pause, put};
 
-/// From how many encoded bytes on a part is sent: above the least that S3 takes as a part.
-pub(crate) const PART_BYTES: usize = 8 << 20;
+/// From how many encoded bytes on a part is sent: the least that S3 takes as a part.
+pub(crate) const PART_BYTES: usize = 5 << 20;
+
+/// From how many encoded bytes on an object is streamed at all: one put is cheaper than the requests of an upload.
+pub(crate) const STREAM_BYTES: usize = 8 << 20;
 
 /// Where the parts go.
 #[derive(Debug)]
@@ -135,7 +138,8 @@ impl Outgoing {
 
     /// Sends what is encoded, once that is a part. Blocks while the store is slower than we are.
     pub(crate) fn drain(&mut self, writer: &mut Writer, route: &mut Route<'_>) {
-        if writer.buffered() < PART_BYTES || route.at_once && self.parts.is_none() {
+        let enough = if self.is_streaming() { PART_BYTES } else { STREAM_BYTES };
+        if writer.buffered() < enough || route.at_once && !self.is_streaming() {
             return;
         }
         let part = writer.take();

@@ -6,14 +6,14 @@ use ebbtide_replica::{Chain, Digest, Entry, EntryKind, Key, PageHash, ReplicaId,
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::error::Error;
-use crate::part::{Outgoing, PART_BYTES, Route, Sealed};
+use crate::part::{Outgoing, Route, STREAM_BYTES, Sealed};
 
 /// A segment that has reached this many encoded bytes is full: it goes on its way whatever the token bucket says, and
 /// nothing more is captured until then.
-pub(crate) const FULL_BYTES: usize = PART_BYTES * 3 / 4;
+pub(crate) const FULL_BYTES: usize = STREAM_BYTES * 3 / 4;
 
 /// Up to so many encoded bytes it takes some more when there is no time to wait.
-const AT_ONCE_BYTES: usize = 3 * PART_BYTES;
+const AT_ONCE_BYTES: usize = 3 * STREAM_BYTES;
 
 /// The last entry of a history.
 #[derive(Debug, Clone, Copy)]

@@ -16,7 +16,7 @@ use crate::bucket::{Bucket, Rate};
 use crate::error::Error;
 use crate::image::Pages;
 use crate::ledger::Ledger;
-use crate::part::{PART_BYTES, Route, Sealed};
+use crate::part::{Route, STREAM_BYTES, Sealed};
 use crate::put::Outage;
 use crate::queue::{Event, Queue};
 use crate::segment::{Head, Segment};
@@ -227,6 +227,11 @@ impl Shipper {
         done
     }
 
+    /// Nothing has happened for a while: gives back descriptors, which are taken again when needed.
+    pub fn rest(&mut self) {
+        self.ledger.rest();
+    }
+
     /// Appends a commit, whose pages `each_page` hands over in ascending order. `time` is in µs since the epoch.
     ///
     /// # Errors
@@ -257,7 +262,7 @@ impl Shipper {
         each_page: impl Pages<E>,
     ) -> Result<(), E> {
         // A segment more or less does not matter, a transaction that is streamed does.
-        let streamed = start.expected > PART_BYTES as u64;
+        let streamed = start.expected > STREAM_BYTES as u64;
         if self.spilling && streamed && !self.spool.has_room(start.expected) {
             return Err(Error::SpoolFull.into());
         }
@@ -409,7 +414,7 @@ impl Shipper {
     /// [`Error::Fenced`] when another process has taken over; [`Error::Lost`] when a streamed upload was lost.
     pub async fn landed(&mut self) -> Result<Durable, Error> {
         match self.queue.next(&mut self.spool, &self.store, &self.outage).await? {
-            Event::Spooled => point("shipper.segment.spooled"),
+            Event::Spooled => {}
             Event::Landed(landed) => {
                 point("shipper.segment.landed");
                 self.ledger.confirm(landed.position.clone())?;

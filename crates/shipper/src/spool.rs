@@ -142,16 +142,14 @@ impl Spool {
         }
     }
 
-    /// Forgets a segment that the store has. The file is removed aside: nothing depends on it.
+    /// Forgets a segment that the store has.
     pub(crate) fn release(&mut self, key: Key, bytes: u64, pages: u64) {
         self.bytes = self.bytes.saturating_sub(bytes);
         self.pages = self.pages.saturating_sub(pages);
-        let store = Arc::clone(&self.store);
-        tokio::spawn(async move {
-            if let Err(error) = store.delete(&key).await {
-                tracing::warn!(%error, %key, "cannot remove a segment from the spool");
-            }
-        });
+        // One file on the local disk: not worth another thread, and what stays is removed by the next start.
+        if let Err(error) = std::fs::remove_file(self.folder.join(key.to_string())) {
+            tracing::warn!(%error, %key, "cannot remove a segment from the spool");
+        }
     }
 
     /// Writes a complete segment. One that cannot be written stays in memory, unless it was streamed here.

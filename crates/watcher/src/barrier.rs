@@ -16,11 +16,10 @@ use crate::policy::is_outrun;
 use crate::tail::Scratch;
 use crate::transaction::Transaction;
 
-/// How much may be left to capture while the writers wait…
+/// How much may be left to capture while the writers wait, unless they outrun us: then there is no other way to catch up
+/// with them than a little at a time…
 const UNREAD_BYTES_MAX: u64 = 2 << 20;
-/// …and how much where they outrun us, so that there is no other way to catch up with them…
-const OUTRUN_BYTES_MAX: u64 = 16 << 20;
-/// …and for how long.
+/// …namely for so long.
 const CAPTURE_MAX: Duration = Duration::from_millis(50);
 
 impl Follower {
@@ -88,8 +87,7 @@ impl Follower {
     ) -> Result<bool, CaptureError<E>> {
         let index = self.shm.read(&self.paths)?;
         let unread = u64::from(self.tail.unread(&index)) * self.page_size().offset();
-        let outrun = is_outrun(index.frames, &self.limits);
-        if unread > if outrun { OUTRUN_BYTES_MAX } else { UNREAD_BYTES_MAX } {
+        if unread > UNREAD_BYTES_MAX && !is_outrun(index.frames, &self.limits) {
             return Ok(false);
         }
         let began = Instant::now();

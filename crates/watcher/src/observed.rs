@@ -32,12 +32,14 @@ impl Observer {
         Observer { shm, observed }
     }
 
-    /// Notes what is committed at `time`, in µs since the epoch. What cannot be read now will be seen by the next look.
-    pub fn see(&self, time: i64) {
+    /// Notes what is committed at `time`, in µs since the epoch; whether there was anything. What cannot be read now will
+    /// be seen by the next look.
+    pub fn see(&self, time: i64) -> bool {
         // Looking under the lock keeps two threads from noting an older end after a newer one.
         let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(Ok(index)) = peek(&self.shm) {
-            observed.see(&index, time);
+        match peek(&self.shm) {
+            Ok(Ok(index)) => observed.see(&index, time),
+            _ => false,
         }
     }
 }
@@ -79,20 +81,22 @@ impl Observed {
     }
 
     /// The log ends as `index` says at `time`. A clock that runs backwards is taken to stand still.
-    pub(crate) fn see(&mut self, index: &Index, time: i64) {
+    /// Whether it did not end there before.
+    pub(crate) fn see(&mut self, index: &Index, time: i64) -> bool {
         let time = time.max(self.latest);
         if self.has_captured(index.salts, index.frames) {
-            return;
+            return false;
         }
         let known = self.sightings.back();
         if known.is_some_and(|last| last.salts == index.salts && last.frames == index.frames) {
-            return;
+            return false;
         }
         self.latest = time;
         if self.sightings.len() == SIGHTINGS_MAX {
             self.sightings.pop_front();
         }
         self.sightings.push_back(Sighting { salts: index.salts, frames: index.frames, time });
+        true
     }
 
     /// When the commit that ends at `frame` of generation `salts` was seen: the first sighting that covers it.

@@ -97,6 +97,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// fills tens of megabytes meanwhile.
 const BARRIER_PAUSE: Duration = Duration::from_millis(100);
 
+/// The same while writers outrun us: they get on with half their speed, which is more than a disk that fills up leaves
+/// them.
+const OUTRUN_PAUSE: Duration = Duration::from_millis(50);
+
 /// Chooses the next action. Pure: the same situation always has the same answer.
 #[must_use]
 pub fn decide(now: &Situation, limits: &Limits) -> Action {
@@ -127,7 +131,8 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
     // the copying, they have to wait all the same, or the log would never end.
     let short = backlog <= limits.checkpoint_frames;
     let outrun = is_outrun(now.frames, limits) && now.backfilled > 0;
-    let can_stop = now.has_room && !now.imaging && rested(now.since_failed_barrier, BARRIER_PAUSE);
+    let pause = if outrun { OUTRUN_PAUSE } else { BARRIER_PAUSE };
+    let can_stop = now.has_room && !now.imaging && rested(now.since_failed_barrier, pause);
     if pressing && (short || outrun) && can_stop {
         return Action::Barrier;
     }

@@ -28,8 +28,15 @@ pub(super) enum End {
 
 impl Armed {
     pub(super) fn start(scene: &Scene, orders: &str) -> Armed {
-        let database = scene.database.to_str().unwrap();
-        let args = ["replicate", "--log-format", "json", database, &scene.replica];
+        // Short logs are long enough for everything that is done about long ones.
+        let config = scene.folder.path().join("armed.toml");
+        let text = format!(
+            "[[database]]\npath = {:?}\nreplica = {:?}\ncheckpoint-frames = 50\n",
+            scene.database, scene.replica
+        );
+        std::fs::write(&config, text).unwrap();
+        let config = config.to_str().unwrap();
+        let args = ["replicate", "--log-format", "json", "--config", config];
         let mut command = command(&args);
         command.env("FAILPOINTS", orders);
         let process = Process::start(&mut command, Output::Stderr).unwrap();

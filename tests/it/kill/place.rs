@@ -30,6 +30,8 @@ enum Course {
     Replay,
     /// A transaction that is streamed.
     Large,
+    /// A writer that does not pause, so that it has to be stopped for a checkpoint.
+    Pressed,
 }
 
 /// Where a place is passed. One that is new is looked for in the first course, and the test fails if it is not there.
@@ -37,6 +39,11 @@ fn course(place: &str) -> Course {
     match place {
         "shipper.replay.adopted" => Course::Replay,
         _ if place.starts_with("shipper.part.") => Course::Large,
+        _ if place.starts_with("watcher.barrier.") => Course::Pressed,
+        // Aside of those that run beside, this is the one within a barrier.
+        "watcher.checkpoint.begin" | "watcher.checkpoint.unlocked" | "watcher.checkpoint.done" => {
+            Course::Pressed
+        }
         "shipper.attach.read" => Course::Return,
         _ if place.starts_with("shipper.claim.") || place.starts_with("shipper.rebase.") => {
             Course::Return
@@ -75,6 +82,11 @@ fn b01_killed_while_it_reads_again_what_it_had_sent() {
 }
 
 #[test]
+fn b02_killed_while_the_writers_are_stopped() {
+    kill_everywhere(Course::Pressed);
+}
+
+#[test]
 fn b01_killed_while_a_transaction_is_streamed() {
     kill_everywhere(Course::Large);
 }
@@ -88,8 +100,13 @@ fn kill_everywhere(course_: Course) {
     let due = places.filter(|place| course(place) == course_);
     let missing: Vec<&String> = due.filter(|place| !passed.contains_key(*place)).collect();
     assert!(missing.is_empty(), "{course_:?} does not pass {missing:?}, but {passed:?}");
-    // What is streamed is long, so that course is taken for its own places alone.
-    let wanted = |place: &str| course_ != Course::Large || course(place) == course_;
+    // What is streamed is long, so that course is taken for its own places alone. Whether writers have to be stopped
+    // is a matter of chance but where they are pressing.
+    let wanted = |place: &str| match course(place) {
+        of if of == course_ => true,
+        Course::Pressed => false,
+        _ => !matches!(course_, Course::Large | Course::Pressed),
+    };
     let passed = passed.iter().filter(|(place, _)| wanted(place));
     let orders: Vec<_> = passed.flat_map(|(place, passages)| orders(place, *passages)).collect();
     let (left, tally) = (Mutex::new(orders.into_iter()), Mutex::new(Tally::new("kill-place")));
@@ -149,7 +166,7 @@ fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u6
 /// What comes before the start that may die.
 fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
     match course {
-        Course::First | Course::Large => {}
+        Course::First | Course::Large | Course::Pressed => {}
         Course::Return => {
             let sidecar = Sidecar::start(&scene.database, &scene.replica);
             scene.act(actor, Ask::InsertEach(5, 200));
@@ -175,6 +192,7 @@ fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
 fn go(course: Course, scene: &mut Scene, actor: &mut Actor, armed: &mut Armed, last: Txid) {
     let asks: &[Ask] = match course {
         Course::Large => &[Ask::Insert(300, 120_000), Ask::InsertEach(2, 200)],
+        Course::Pressed => &[Ask::InsertEach(300, 200); 3],
         _ => &[
             Ask::InsertEach(3, 200),
             Ask::Insert(1500, 800),

@@ -26,6 +26,9 @@ pub enum FollowError {
         "the store was away for longer than the log and the spool may wait: the log was let go"
     )]
     LetGo,
+    /// The log could not wait for a snapshot to be made.
+    #[error("the log became too long while the snapshot was made")]
+    SnapshotGivenUp,
     /// Not everything could be confirmed in the time that was given.
     #[error("not everything is durable: {0}")]
     Undurable(String),
@@ -71,7 +74,7 @@ impl FollowError {
                 _ => false,
             },
             FollowError::State(StateError::Newer { .. } | StateError::Busy { .. }) => true,
-            FollowError::State(_) | FollowError::LetGo => false,
+            FollowError::State(_) | FollowError::LetGo | FollowError::SnapshotGivenUp => false,
             FollowError::Undurable(_) => true,
         }
     }

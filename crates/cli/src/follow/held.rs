@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use ebbtide_watcher::{Follower, Wake};
@@ -30,6 +31,14 @@ pub(crate) struct Held {
     pub(crate) sighted: bool,
     wake: Option<Arc<Wake>>,
     wal: PathBuf,
+    events: Arc<Events>,
+}
+
+/// What the thread that is told of writes and the task tell each other.
+#[derive(Debug, Default)]
+struct Events {
+    count: AtomicU32,
+    are_only_noted: AtomicBool,
 }
 
 impl Held {
@@ -38,9 +47,15 @@ impl Held {
         let woken = Arc::new(Notify::new());
         let wal = follower.wal_path();
         let (notify, observer) = (Arc::clone(&woken), follower.observer());
+        let events = Arc::new(Events::default());
+        let noted = Arc::clone(&events);
         let wrote = move || {
-            observer.see(now_micros());
-            notify.notify_one();
+            let found = observer.see(now_micros());
+            noted.count.fetch_add(1, Ordering::Relaxed);
+            // One that finds nothing is looked after: its commit is yet to be published.
+            if !(found && noted.are_only_noted.load(Ordering::Relaxed)) {
+                notify.notify_one();
+            }
         };
         let wake = shared.wake.clone();
         let sighted = match wake.as_ref().map(|wake| wake.watch(&wal, Arc::new(wrote))) {
@@ -51,7 +66,17 @@ impl Held {
             }
             None => false,
         };
-        Held { follower, woken, sighted, wake, wal }
+        Held { follower, woken, sighted, wake, wal, events }
+    }
+
+    /// Whether commits are only dated as they come, and not a reason to wake up: somebody will look soon anyway.
+    pub(crate) fn only_note_events(&self, only: bool) {
+        self.events.are_only_noted.store(only, Ordering::Relaxed);
+    }
+
+    /// How many events there were since this was asked last.
+    pub(crate) fn events(&self) -> u32 {
+        self.events.count.swap(0, Ordering::Relaxed)
     }
 
     /// Waits for `work`, and dates the commits that come meanwhile. `each_look` is called now and then.
@@ -68,6 +93,7 @@ impl Held {
         FollowError: From<E>,
     {
         let began = Instant::now();
+        self.only_note_events(false);
         tokio::pin!(work);
         loop {
             let waited = began.elapsed();

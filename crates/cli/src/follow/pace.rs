@@ -27,8 +27,15 @@ const ALERTS: [(Duration, Duration); 3] = [
     (Duration::from_secs(2), Duration::from_millis(20)),
 ];
 
+/// How often a log is looked at whose next put is a while off anyway: its commits are only dated as they come.
+pub(crate) const HELD_BACK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How often an idle log is looked at: whatever events were lost, this finds.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same once it has been idle for long: a thousand such databases should cost next to nothing.
+const DORMANT_INTERVAL: Duration = Duration::from_secs(5);
+const DORMANT_AFTER: Duration = Duration::from_secs(60);
 
 /// The same where there are no events at all.
 const BLIND_INTERVAL: Duration = Duration::from_millis(20);
@@ -51,13 +58,23 @@ pub(crate) struct Pace {
     window: Instant,
     wakes: u32,
     empty_looks: u32,
+    /// When a commit was last found.
+    found: Instant,
     /// When a wake-up came for which no commit has been found yet.
     alert: Option<Instant>,
 }
 
 impl Pace {
     pub(crate) fn new(sighted: bool, now: Instant) -> Pace {
-        Pace { mode: Mode::Events, sighted, window: now, wakes: 0, empty_looks: 0, alert: None }
+        Pace {
+            mode: Mode::Events,
+            sighted,
+            window: now,
+            wakes: 0,
+            empty_looks: 0,
+            found: now,
+            alert: None,
+        }
     }
 
     /// How long to wait for an event before looking anyway.
@@ -67,7 +84,12 @@ impl Pace {
         match (self.mode, self.sighted, soon) {
             (Mode::Polling, ..) => BUSY_INTERVAL,
             (Mode::Events, _, Some(&(_, interval))) => interval,
-            (Mode::Events, true, None) => IDLE_INTERVAL,
+            (Mode::Events, true, None)
+                if now.saturating_duration_since(self.found) < DORMANT_AFTER =>
+            {
+                IDLE_INTERVAL
+            }
+            (Mode::Events, true, None) => DORMANT_INTERVAL,
             (Mode::Events, false, None) => BLIND_INTERVAL,
         }
     }
@@ -77,17 +99,17 @@ impl Pace {
         self.alert = Some(now);
     }
 
-    /// A look found something or nothing; the new mode, if it changed.
-    pub(crate) fn looked(&mut self, found: bool, now: Instant) -> Option<Mode> {
+    /// A look found something or nothing, after so many events; the new mode, if it changed.
+    pub(crate) fn looked(&mut self, found: bool, events: u32, now: Instant) -> Option<Mode> {
         if found {
-            self.alert = None;
+            (self.alert, self.found) = (None, now);
         }
         match self.mode {
             Mode::Events => {
                 if now.saturating_duration_since(self.window) >= WINDOW {
                     (self.window, self.wakes) = (now, 0);
                 }
-                self.wakes += u32::from(found);
+                self.wakes += u32::from(found).max(events);
                 (self.sighted && self.wakes > WAKES_MAX).then(|| self.change(Mode::Polling, now))
             }
             Mode::Polling => {
@@ -111,10 +133,11 @@ mod tests {
     fn a_busy_log_is_polled_until_it_is_quiet_again() {
         let start = Instant::now();
         let mut pace = Pace::new(true, start);
-        let changed: Vec<Mode> = (0..=WAKES_MAX).filter_map(|_| pace.looked(true, start)).collect();
+        let changed: Vec<Mode> =
+            (0..=WAKES_MAX).filter_map(|_| pace.looked(true, 1, start)).collect();
         assert_eq!(changed, [Mode::Polling]);
         assert_eq!(pace.interval(start), BUSY_INTERVAL);
-        let mut quiet = (0..=EMPTY_LOOKS_MAX).filter_map(|_| pace.looked(false, start));
+        let mut quiet = (0..=EMPTY_LOOKS_MAX).filter_map(|_| pace.looked(false, 0, start));
         assert_eq!(quiet.next(), Some(Mode::Events));
     }
 
@@ -124,13 +147,13 @@ mod tests {
         let mut pace = Pace::new(true, start);
         assert_eq!(pace.interval(start), IDLE_INTERVAL);
         pace.woken(start);
-        assert_eq!(pace.looked(false, start), None);
+        assert_eq!(pace.looked(false, 1, start), None);
         let after = |millis| start + Duration::from_millis(millis);
         assert_eq!(pace.interval(after(10)), Duration::from_millis(1));
         assert_eq!(pace.interval(after(100)), Duration::from_millis(4));
         assert_eq!(pace.interval(after(3000)), IDLE_INTERVAL);
         pace.woken(after(3000));
-        assert_eq!(pace.looked(true, after(3005)), None);
+        assert_eq!(pace.looked(true, 1, after(3005)), None);
         assert_eq!(pace.interval(after(3005)), IDLE_INTERVAL);
     }
 
@@ -140,7 +163,7 @@ mod tests {
         let mut pace = Pace::new(true, start);
         for commit in 0..2000 {
             let now = start + Duration::from_millis(5) * commit;
-            assert_eq!(pace.looked(true, now), None, "commit {commit}");
+            assert_eq!(pace.looked(true, 2, now), None, "commit {commit}");
         }
     }
 }

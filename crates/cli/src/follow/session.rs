@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use super::error::FollowError;
 use super::held::Held;
 use super::owed::Owed;
-use super::pace::{Mode, Pace};
+use super::pace::{HELD_BACK_INTERVAL, Mode, Pace};
 use super::start::{Started, start, wal_position};
 use super::{Job, Order, Phase, Status};
 use crate::clock::now_micros;
@@ -19,6 +19,9 @@ const LONG_FRAMES: u32 = 64;
 
 /// A checkpoint takes a few steps: hand over, copy, hand over. More than these at once would be no progress.
 const MAINTENANCE_STEPS: usize = 4;
+
+/// After so long without a commit descriptors are given back.
+const REST_AFTER: Duration = Duration::from_secs(10);
 
 /// How often the files are looked at: are they still those that were opened?
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,7 +48,8 @@ pub(crate) async fn run(
     let now = Instant::now();
     let pace = Pace::new(held.sighted, now);
     let owed = Owed::default();
-    let mut session = Session { job, held, started, pace, checked: now, checkpoint: None, owed };
+    let (checkpoint, active) = (None, Some(now));
+    let mut session = Session { job, held, started, pace, checked: now, checkpoint, owed, active };
     let result = match session.follow().await {
         Err(FollowError::Ship(shipper::Error::SpoolFull)) => Err(FollowError::LetGo),
         result => result,
@@ -69,6 +73,8 @@ struct Session<'a> {
     /// The checkpoint that runs beside.
     checkpoint: Option<JoinHandle<Checkpointed>>,
     owed: Owed,
+    /// When a commit was last found, unless the database rests since.
+    active: Option<Instant>,
 }
 
 impl Session<'_> {
@@ -88,7 +94,13 @@ impl Session<'_> {
             if more && shipper.has_room() {
                 interval = Duration::ZERO;
             }
-            let wait = put_in.map_or(interval, |put_in| put_in.min(interval));
+            let mut wait = put_in.map_or(interval, |put_in| put_in.min(interval));
+            // What comes until the next put may go needs no look of its own.
+            let held_back = put_in.is_some_and(|put_in| put_in > HELD_BACK_INTERVAL);
+            self.held.only_note_events(held_back);
+            if held_back {
+                wait = wait.min(HELD_BACK_INTERVAL);
+            }
             tokio::select! {
                 biased;
                 landed = shipper.landed() => self.job.status.durable(landed?),
@@ -125,12 +137,24 @@ impl Session<'_> {
         }
         let frames = self.held.follower.observe(now_micros())?;
         self.change_pace(frames > 0, now)?;
+        self.rest(frames > 0, now);
         let more = frames > 0 && self.capture(frames)?;
         self.maintain(more)?;
         let database_bytes = self.database_bytes();
         let Started { shipper, snapshots } = &mut self.started;
         snapshots.step(&mut self.held.follower, shipper, database_bytes)?;
         Ok(more)
+    }
+
+    /// A database that nobody writes gives back what it does not need for that.
+    fn rest(&mut self, found: bool, now: Instant) {
+        if found {
+            self.active = Some(now);
+        }
+        if self.active.is_some_and(|active| now - active >= REST_AFTER) {
+            self.active = None;
+            self.started.shipper.rest();
+        }
     }
 
     fn capture(&mut self, frames: u32) -> Result<bool, FollowError> {
@@ -151,13 +175,12 @@ impl Session<'_> {
     }
 
     fn maintain(&mut self, more: bool) -> Result<(), FollowError> {
-        let log_bytes_max = self.job.database.log_bytes_max;
-        let over = self.held.follower.log_bytes()? > log_bytes_max;
         let Started { shipper, snapshots } = &mut self.started;
         let follower = &mut self.held.follower;
+        let log_bytes_max = self.job.database.log_bytes_max;
         let kept = match shipper.safety() {
             Safety::Settled if !more => Kept::Durable,
-            Safety::NeedsLog if !over => Kept::Nowhere,
+            Safety::NeedsLog if follower.log_bytes()? <= log_bytes_max => Kept::Nowhere,
             Safety::Settled | Safety::Kept | Safety::NeedsLog => Kept::Elsewhere,
         };
         for _ in 0..MAINTENANCE_STEPS {
@@ -177,6 +200,14 @@ impl Session<'_> {
                     follower.maintain(now_micros(), kept, has_room, scratch, sink)
                 })
             })?;
+            tracing::debug!(
+                ?action,
+                ?kept,
+                has_room,
+                more,
+                log_bytes = follower.log_bytes()?,
+                "maintained"
+            );
             if let Some(checkpoint) = follower.take_checkpoint() {
                 self.checkpoint = Some(spawn_blocking(|| checkpoint.run()));
                 break;
@@ -188,17 +219,21 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A log that cannot wait for the store any longer goes through the spool; once that is full, it is let go.
+    /// A log that has become too long is not held for a snapshot any more. If it is the store that it waits for, it goes
+    /// through the spool; once that is full, it is let go.
     fn relieve_log(&mut self) -> Result<(), FollowError> {
-        let shipper = &mut self.started.shipper;
-        if shipper.has_room() || self.held.follower.log_bytes()? <= self.job.database.log_bytes_max
-        {
+        let Started { shipper, snapshots } = &mut self.started;
+        let waits = !shipper.has_room() || snapshots.hold_the_log();
+        if !waits || self.held.follower.log_bytes()? <= self.job.database.log_bytes_max {
             return Ok(());
         }
-        if shipper.spool_is_full() {
-            return Err(FollowError::LetGo);
+        snapshots.give_up();
+        if !shipper.has_room() {
+            if shipper.spool_is_full() {
+                return Err(FollowError::LetGo);
+            }
+            shipper.spill();
         }
-        shipper.spill();
         Ok(())
     }
 
@@ -213,7 +248,7 @@ impl Session<'_> {
     }
 
     fn change_pace(&mut self, found: bool, now: Instant) -> Result<(), FollowError> {
-        let Some(mode) = self.pace.looked(found, now) else { return Ok(()) };
+        let Some(mode) = self.pace.looked(found, self.held.events(), now) else { return Ok(()) };
         let Some(wake) = &self.job.shared.wake else { return Ok(()) };
         let wal = self.held.follower.wal_path();
         let changed = match mode {

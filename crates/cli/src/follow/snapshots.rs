@@ -1,11 +1,12 @@
 //! When a periodic snapshot is made, and the one that is under way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::store::Store;
 use ebbtide_replica::{Key, Txid, catalog};
-use ebbtide_shipper::{Durable, Shipper, ship_snapshot};
+use ebbtide_shipper::{Durable, EachPage, Shipper, ship_snapshot};
 use ebbtide_watcher::{Follower, ImagePin};
 use tokio::task::JoinHandle;
 
@@ -30,6 +31,8 @@ pub(crate) struct Snapshots {
     task: Option<JoinHandle<Result<Txid, FollowError>>>,
     /// The one that the task makes.
     making: Option<Durable>,
+    /// Tells the thread that makes it to stop.
+    unwanted: Arc<AtomicBool>,
     status: Status,
 }
 
@@ -59,6 +62,7 @@ impl Snapshots {
             pin: None,
             task: None,
             making: None,
+            unwanted: Arc::default(),
             status,
         }
     }
@@ -94,12 +98,31 @@ impl Snapshots {
                 let snapshot = shipper.snapshot();
                 self.making = Some(shipper.last());
                 tracing::info!(txid = %shipper.last().txid, "making a snapshot");
-                self.task = Some(tokio::spawn(ship_snapshot(snapshot, move |each| {
-                    image.for_each_page(each)
-                })));
+                let unwanted = Arc::new(AtomicBool::new(false));
+                self.unwanted = Arc::clone(&unwanted);
+                let pages = move |each: &mut EachPage<'_, FollowError>| {
+                    image.for_each_page(|page, bytes| {
+                        if unwanted.load(Ordering::Relaxed) {
+                            return Err(FollowError::SnapshotGivenUp);
+                        }
+                        each(page, bytes)
+                    })
+                };
+                self.task = Some(tokio::spawn(ship_snapshot(snapshot, pages)));
             }
         }
         Ok(())
+    }
+
+    /// Whether one is being made, or about to be.
+    pub(crate) fn hold_the_log(&self) -> bool {
+        self.task.is_some() || self.pin.is_some()
+    }
+
+    /// Ends the snapshot that is being made, because it holds the log, which cannot wait any longer. There will be another.
+    pub(crate) fn give_up(&mut self) {
+        self.pin = None;
+        self.unwanted.store(true, Ordering::Relaxed);
     }
 
     /// Waits for the snapshot under way to be durable; for ever if there is none. May be dropped and called again.
@@ -139,6 +162,7 @@ impl Snapshots {
 
 impl Drop for Snapshots {
     fn drop(&mut self) {
+        self.give_up();
         if let Some(task) = &self.task {
             task.abort();
         }

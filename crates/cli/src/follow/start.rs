@@ -19,7 +19,6 @@ use super::held::Held;
 use super::snapshots::{Snapshots, newest};
 use super::{Job, Order, Phase};
 use crate::clock::now_micros;
-use crate::config::defaults;
 use crate::terminal;
 
 /// A first snapshot of fewer bytes is done before a bar could be read.
@@ -50,7 +49,8 @@ pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Star
             _ => Start::Anew,
         },
         None => {
-            let options = Options { enable_wal: job.database.enable_wal, limits: defaults::LIMITS };
+            let options =
+                Options { enable_wal: job.database.enable_wal, limits: job.database.limits };
             let path = &job.database.path;
             let opened = block_in_place(|| Follower::open(path, &options, resume, latest));
             let (follower, began) = opened?;

@@ -118,7 +118,11 @@ impl Writer {
     #[must_use]
     pub fn take(&mut self) -> Vec<u8> {
         self.taken += self.out.len() as u64;
-        std::mem::take(&mut self.out)
+        // The next bytes will be about as many, and a buffer that grows by doubling would take up to twice the room.
+        let next = Vec::with_capacity(self.out.len());
+        let mut taken = std::mem::replace(&mut self.out, next);
+        taken.shrink_to_fit();
+        taken
     }
 
     /// The history up to the last entry that was ended. A delta or snapshot has none.

@@ -12,6 +12,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::error::{StateError, io_error};
 use super::fill::Fill;
+use super::handle::Handle;
 use super::position::Position;
 use super::record::{self, Record, Slot};
 use super::table::Table;
@@ -170,6 +171,12 @@ impl State {
         Ok(())
     }
 
+    /// Closes what is not needed while nothing happens; it is opened again by itself.
+    pub fn rest(&mut self) {
+        self.table.rest();
+        self.slots.files.iter_mut().for_each(Handle::close);
+    }
+
     /// Whether the page hashes add up to the digest of the position. If not, fill them anew.
     pub fn verify(&self) -> Result<bool, StateError> {
         self.check()?;
@@ -187,7 +194,7 @@ impl State {
 /// The two slots. The next record goes into the one that does not hold the newest.
 #[derive(Debug)]
 pub(super) struct Slots {
-    files: [File; 2],
+    files: [Handle; 2],
     lengths: [u64; 2],
     /// Of the newest record; 0 if there is none. Slot `sequence % 2` holds it.
     sequence: u64,
@@ -202,9 +209,9 @@ impl Slots {
         let mut lengths = [0; 2];
         let mut open = |number: usize| {
             let path = folder.slot(number);
-            let mut file = open_file(&path)?;
+            let file = Handle::open(&path)?;
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes).map_err(io_error("read", &path))?;
+            file.file()?.read_to_end(&mut bytes).map_err(io_error("read", &path))?;
             lengths[number] = bytes.len() as u64;
             match record::decode(&bytes) {
                 Slot::Invalid => {}
@@ -232,7 +239,7 @@ impl Slots {
         let sequence = self.sequence + 1;
         let number = usize::from(sequence % 2 == 1);
         record::encode(&mut self.buffer, sequence, self.table, position, redo)?;
-        let (file, path) = (&self.files[number], folder.slot(number));
+        let (file, path) = (self.files[number].file()?, folder.slot(number));
         if self.lengths[number] > SLOT_BYTES_KEPT as u64 {
             set_length(file, 0).map_err(io_error("shorten", &path))?;
             self.lengths[number] = 0;

@@ -25,6 +25,7 @@
 mod error;
 mod fill;
 mod folder;
+mod handle;
 mod position;
 mod record;
 mod table;

@@ -3,14 +3,14 @@
 //! Rows are read and written in windows. Pages that lie close together share one, so that a commit costs a system call or
 //! two for each neighbourhood that it touched, not one for each page.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ebbtide_wal::PageNumber;
 
 use super::error::{StateError, io_error};
+use super::handle::Handle;
 use crate::PageHash;
 
 /// The size of a row in bytes.
@@ -25,26 +25,31 @@ const WINDOW_ROWS_MAX: u32 = 4096;
 /// The file, and how many rows it has.
 #[derive(Debug)]
 pub(super) struct Table {
-    file: File,
-    path: PathBuf,
+    file: Handle,
     rows: u32,
 }
 
 impl Table {
     /// Opens the table at `path`, creating an empty one if need be.
     pub(super) fn open(path: &Path) -> Result<Table, StateError> {
-        let file = super::folder::open_file(path)?;
-        let length = file.metadata().map_err(io_error("read the size of", path))?.len();
+        let file = Handle::open(path)?;
+        let length = file.file()?.metadata().map_err(io_error("read the size of", path))?.len();
         let rows = u32::try_from(length / ROW as u64).unwrap_or(u32::MAX);
-        Ok(Table { file, path: path.to_path_buf(), rows })
+        Ok(Table { file, rows })
     }
 
     /// Makes the table have exactly `rows` rows: later ones are cut off, missing ones are zeros.
     pub(super) fn resize(&mut self, rows: u32) -> Result<(), StateError> {
         let length = u64::from(rows) * ROW as u64;
-        super::folder::set_length(&self.file, length).map_err(io_error("resize", &self.path))?;
+        super::folder::set_length(self.file.file()?, length)
+            .map_err(io_error("resize", self.file.path()))?;
         self.rows = rows;
         Ok(())
+    }
+
+    /// Closes the file until it is needed again.
+    pub(super) fn rest(&mut self) {
+        self.file.close();
     }
 
     /// How many rows it has.
@@ -139,9 +144,10 @@ impl Table {
     }
 
     fn read_window(&self, row: u32, mut bytes: &mut [u8]) -> Result<(), StateError> {
+        let file = self.file.file()?;
         let mut offset = u64::from(row) * ROW as u64;
         while !bytes.is_empty() {
-            match self.file.read_at(bytes, offset) {
+            match file.read_at(bytes, offset) {
                 Ok(0) => {
                     bytes.fill(0);
                     break;
@@ -151,15 +157,15 @@ impl Table {
                     offset += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(io_error("read", &self.path)(error)),
+                Err(error) => return Err(io_error("read", self.file.path())(error)),
             }
         }
         Ok(())
     }
 
     fn write_window(&self, row: u32, bytes: &[u8]) -> Result<(), StateError> {
-        super::folder::write_at(&self.file, bytes, u64::from(row) * ROW as u64)
-            .map_err(io_error("write", &self.path))
+        super::folder::write_at(self.file.file()?, bytes, u64::from(row) * ROW as u64)
+            .map_err(io_error("write", self.file.path()))
     }
 }
 

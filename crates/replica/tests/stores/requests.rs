@@ -59,7 +59,7 @@ async fn a_large_upload_is_its_parts_and_three_requests() {
     upload.finish().await.unwrap();
     for (operation, count) in [
         ("CreateMultipartUpload", 1),
-        ("UploadPart", 3),
+        ("UploadPart", 5),
         ("HeadObject", 1),
         ("CompleteMultipartUpload", 1),
         ("AbortMultipartUpload", 0),

@@ -48,7 +48,7 @@ async fn a_part_is_sent_again_and_again() {
     });
     begin(&store, 1).await.unwrap().finish().await.unwrap();
     assert!(store.get(&KEY, u64::MAX).await.unwrap() == vec![1; SIZE]);
-    assert_eq!(server.count("UploadPart"), 3 + 4);
+    assert_eq!(server.count("UploadPart"), 4 + 4);
 }
 
 #[tokio::test]

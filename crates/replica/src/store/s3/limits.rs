@@ -33,8 +33,8 @@ pub(super) const PARTS: Policy =
 /// A listing that takes more requests than this goes round in circles.
 pub(super) const LIST_PAGES_MAX: usize = 10_000;
 
-/// The smallest part that an upload sends; S3 refuses parts below 5 MiB, except the last.
-pub(super) const PART_BYTES_MIN: u64 = 8 * 1024 * 1024;
+/// The smallest part that an upload sends, which is the smallest that S3 takes but for the last.
+pub(super) const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
 /// The largest part that S3 takes.
 pub(super) const PART_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 /// S3 takes so many parts.
@@ -81,13 +81,13 @@ mod tests {
             assert!(sizes.iter().all(|size| *size == sizes[0]));
             assert!(sizes.iter().sum::<u64>() >= expected, "{expected}");
         }
-        assert_eq!(part_bytes(1, 64 * GIB), PART_BYTES_MIN);
+        assert_eq!(part_bytes(1, 40 * GIB), PART_BYTES_MIN);
         assert_eq!(part_bytes(1, 5 * 1024 * GIB), 583 * 1024 * 1024);
     }
 
     #[test]
     fn parts_grow_when_far_more_comes_than_expected() {
-        assert!(capacity(0) >= 1300 * GIB);
+        assert!(capacity(0) >= 800 * GIB);
         assert_eq!(part_bytes(PARTS_EXPECTED, 0), PART_BYTES_MIN);
         assert_eq!(part_bytes(PARTS_EXPECTED + 1, 0), 2 * PART_BYTES_MIN);
         assert_eq!(part_bytes(u64::MAX, u64::MAX), PART_BYTES_MAX);
