@@ -309,6 +309,7 @@ impl Shipper {
             self.landed().await?;
         }
         point("shipper.claim.landed");
+        self.ledger.sync()?;
         sweep(&*self.store).await;
         Ok(())
     }

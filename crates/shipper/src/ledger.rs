@@ -163,4 +163,9 @@ impl Ledger {
         let updates: Vec<(PageNumber, PageHash)> = layer.hashes.into_iter().collect();
         Ok(self.state.commit(position, &updates)?)
     }
+
+    /// What is durable in the store is so in the local state, too.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        Ok(self.state.sync()?)
+    }
 }

@@ -183,6 +183,19 @@ impl State {
         Ok(Digest::from_bytes(self.table.sum()?) == self.position.digest)
     }
 
+    /// Makes the state durable as it is. A commit does not: what a failure of the power makes of it is found out. But a
+    /// state that goes back as a whole, to before another start, looks like that of another host.
+    pub fn sync(&self) -> Result<(), StateError> {
+        self.check()?;
+        self.table.sync()?;
+        for (number, file) in self.slots.files.iter().enumerate() {
+            let path = self.folder.slot(number);
+            file.file()?.sync_data().map_err(io_error("make durable", &path))?;
+        }
+        let folder = File::open(&self.folder.path).and_then(|folder| folder.sync_all());
+        folder.map_err(io_error("make durable", &self.folder.path))
+    }
+
     fn check(&self) -> Result<(), StateError> {
         if self.broken {
             return Err(StateError::Broken { folder: self.folder.path.clone() });

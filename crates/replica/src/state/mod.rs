@@ -19,8 +19,9 @@
 //! 2. within the table: the new slot counts, and opening applies its redo list again;
 //! 3. afterwards: nothing is left to do.
 //!
-//! Nothing is flushed to the disk: after a power failure the digest of the table does not equal the position's, which
-//! [`State::verify`] tells, and the table is filled anew from the replica.
+//! A commit flushes nothing to the disk: after a power failure the digest of the table may not equal the position's,
+//! which [`State::verify`] tells, and the table is filled anew from the replica. A start flushes what it begins with
+//! ([`State::sync`]), so that no failure can bring back a position from before it.
 
 mod error;
 mod fill;

@@ -52,6 +52,11 @@ impl Table {
         self.file.close();
     }
 
+    /// Makes it durable as it is.
+    pub(super) fn sync(&self) -> Result<(), StateError> {
+        self.file.file()?.sync_data().map_err(io_error("make durable", self.file.path()))
+    }
+
     /// How many rows it has.
     pub(super) fn rows(&self) -> u32 {
         self.rows

@@ -323,7 +323,7 @@ fn remove(path: &Path, what: &str) -> Result<(), StoreError> {
 fn sweep(root: &Path, what: &str) -> Result<u64, StoreError> {
     let mut removed = 0;
     let folders = Folder::ALL.into_iter().map(|folder| root.join(folder.name()));
-    for folder in folders.chain([root.to_owned()]) {
+    for folder in folders.chain([root.join(probe::FOLDER), root.to_owned()]) {
         let fail = |error| StoreError::io(what, &folder, error);
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

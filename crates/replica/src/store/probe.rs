@@ -25,13 +25,16 @@ const RACERS: usize = 8;
 /// So many of the racers must have had an answer for the race to mean something.
 const ANSWERS_MIN: usize = RACERS / 2;
 
+/// Where the names lie that it tries out.
+pub(super) const FOLDER: &str = "probe";
+
 /// A new name for an object to race for, which no key of a replica can have.
 pub(super) fn name() -> Result<String, StoreError> {
     let random = getrandom::u64().map_err(|error| {
         StoreError::new(ErrorKind::Unavailable, "probe the store", "no random number")
             .caused_by(io::Error::other(error))
     })?;
-    Ok(format!("probe/{random:016x}"))
+    Ok(format!("{FOLDER}/{random:016x}"))
 }
 
 /// Races puts of one name that is not taken, then tries once more.
