@@ -6,7 +6,7 @@
 //! that was durable may have changed, every state of the history must be one that the application had, and the last
 //! one must be the database's.
 
-mod armed;
+pub(crate) mod armed;
 mod place;
 mod random;
 mod restore;

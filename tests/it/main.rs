@@ -5,6 +5,7 @@
 mod bystander;
 mod commands;
 mod control;
+mod crash;
 mod downtime;
 mod exact;
 mod kill;

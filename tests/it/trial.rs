@@ -134,10 +134,31 @@ impl Trial {
         }
     }
 
+    /// Kills everybody, lets something become of the files, and starts the application again.
+    pub(crate) fn kill_all(&mut self, random: &mut Random, then: impl FnOnce(&Scene, &mut Random)) {
+        self.kills += 1;
+        self.is_begun = false;
+        self.actor.process().signal(Signal::SIGKILL).unwrap();
+        let told = self.actor.reap().unwrap();
+        self.scene.tell(&told);
+        if let Some(mut sidecar) = self.sidecar.take() {
+            sidecar.process().signal(Signal::SIGKILL).unwrap();
+            sidecar.reap();
+            self.kills += 1;
+            self.note();
+        }
+        then(&self.scene, random);
+        self.restart_actor();
+    }
+
     /// Takes what a killed application had told, and starts another one in its place.
     fn replace_actor(&mut self) {
         let told = self.actor.reap().unwrap();
         self.scene.tell(&told);
+        self.restart_actor();
+    }
+
+    fn restart_actor(&mut self) {
         self.scene.look();
         self.seed += 1_000_000;
         let (path, options) = (&self.scene.database, &self.options);

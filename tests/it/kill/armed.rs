@@ -12,14 +12,14 @@ use crate::scene::Scene;
 use crate::support::{PATIENCE, command};
 
 /// A running `ebbtide replicate` with an order for its failpoints.
-pub(super) struct Armed {
+pub(crate) struct Armed {
     process: Process,
     said: Vec<String>,
 }
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// At the place, as it was told.
     Died,
     /// Because it was asked to, with everything durable.
@@ -27,7 +27,7 @@ pub(super) enum End {
 }
 
 impl Armed {
-    pub(super) fn start(scene: &Scene, orders: &str) -> Armed {
+    pub(crate) fn start(scene: &Scene, orders: &str) -> Armed {
         // Short logs are long enough for everything that is done about long ones.
         let config = scene.folder.path().join("armed.toml");
         let text = format!(
@@ -44,7 +44,7 @@ impl Armed {
     }
 
     /// Waits until it follows the database; the last entry then, or nothing if it died before.
-    pub(super) fn follows(&mut self) -> Option<Txid> {
+    pub(crate) fn follows(&mut self) -> Option<Txid> {
         while let Some(line) = self.process.line(PATIENCE) {
             self.said.push(line);
             let line = self.said.last()?;
@@ -56,12 +56,12 @@ impl Armed {
         None
     }
 
-    pub(super) fn is_dead(&mut self) -> bool {
+    pub(crate) fn is_dead(&mut self) -> bool {
         self.process.ended().unwrap().is_some()
     }
 
     /// Asks it to end, unless it is dead already.
-    pub(super) fn end(mut self) -> (End, BTreeMap<String, u64>) {
+    pub(crate) fn end(mut self) -> (End, BTreeMap<String, u64>) {
         if !self.is_dead() {
             self.process.signal(Signal::SIGTERM).unwrap();
         }

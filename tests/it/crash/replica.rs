@@ -1,0 +1,78 @@
+//! A replica in a folder (hazards S24, D6): a name that was given and not synced may be gone after a failure of the
+//! power, and files that never got their name stay behind. Nothing of that was ever confirmed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ebbtide_testkit::actor::{Actor, Ask};
+use ebbtide_testkit::workload::Options;
+use ebbtide_testkit::writer::micros_now;
+use ebbtide_wal::PageSize;
+
+use crate::kill::armed::{Armed, End};
+use crate::scene::Scene;
+use crate::support::{Replica, Sidecar, wait_until};
+use crate::trial::ACTOR;
+
+/// The files of a replica.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => files.extend(self::files(&entry.path())),
+            false => files.push(entry.path()),
+        }
+    }
+    files
+}
+
+fn is_temporary(path: &Path) -> bool {
+    path.file_name().unwrap().to_str().unwrap().starts_with(".tmp-")
+}
+
+/// Dies at a step of the `passage`th put, loses what that put had done, and carries on.
+fn survive(place: &str, passage: u32) {
+    let what = format!("{place} at put {passage}");
+    let mut scene = Scene::new();
+    let options = Options::plain(PageSize::new(1024).unwrap());
+    let mut actor = Actor::start(ACTOR, &scene.database, 1, &options).unwrap();
+    scene.see(actor.begin(), micros_now());
+    scene.act(&mut actor, Ask::InsertEach(5, 200));
+    let mut armed = Armed::start(&scene, &format!("{place}={passage}"));
+    armed.follows();
+    wait_until("its death", || {
+        scene.act(&mut actor, Ask::InsertEach(1, 200));
+        armed.is_dead()
+    });
+    assert_eq!(armed.end().0, End::Died, "{what}");
+    let folder = PathBuf::from(&scene.objects);
+    let folder = folder.as_path();
+    let named = files(folder).into_iter().filter(|path| !is_temporary(path));
+    let newest = named.max_by_key(|path| path.metadata().unwrap().modified().unwrap());
+    if let (true, Some(newest)) = (place == "folder.put.named", newest) {
+        fs::remove_file(newest).unwrap();
+    }
+    // What another kill may have left: a part of an object that never got its name.
+    fs::create_dir_all(folder.join("log")).unwrap();
+    fs::write(folder.join("log/.tmp-abandoned"), [7; 100]).unwrap();
+    let before = Replica::open(&scene.objects).entries();
+    let sidecar = Sidecar::start(&scene.database, &scene.replica);
+    scene.act(&mut actor, Ask::InsertEach(3, 200));
+    assert_eq!(sidecar.stop(), 0, "{what}");
+    actor.finish().unwrap();
+    let left = files(folder).into_iter().find(|path| is_temporary(path));
+    assert_eq!(left, None, "{what}: what was abandoned is removed");
+    let mut compared = scene.compare();
+    compared.compare_kept(&before, None, &Replica::open(&scene.objects).entries());
+    compared.assert_right(&what);
+}
+
+#[test]
+fn s24_d06_a_put_that_a_power_failure_undoes_is_done_again() {
+    for passage in 1..=7 {
+        for place in ["folder.put.written", "folder.put.synced", "folder.put.named"] {
+            survive(place, passage);
+        }
+    }
+}
