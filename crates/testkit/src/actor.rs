@@ -39,6 +39,10 @@ pub enum Ask {
     Rollback(u32, u32),
     /// A checkpoint, which may find the database busy.
     Checkpoint(CheckpointMode),
+    /// A read transaction begins on a connection of its own.
+    OpenReader,
+    /// The oldest reader ends.
+    CloseReader,
     /// The whole database written anew.
     Vacuum,
     /// All connections are closed and opened again.
@@ -216,6 +220,8 @@ impl Ask {
             Ask::InsertEach(count, bytes) => Step::InsertEach(rows(count, bytes)),
             Ask::Rollback(count, bytes) => Step::Rollback(rows(count, bytes)),
             Ask::Checkpoint(mode) => Step::Checkpoint(mode),
+            Ask::OpenReader => Step::OpenReader,
+            Ask::CloseReader => Step::CloseReader,
             Ask::Vacuum => Step::Vacuum,
             Ask::Restart => Step::Restart,
         })
@@ -228,6 +234,8 @@ impl Ask {
             Ask::InsertEach(count, bytes) => format!("each {count} {bytes}"),
             Ask::Rollback(count, bytes) => format!("rollback {count} {bytes}"),
             Ask::Checkpoint(mode) => format!("checkpoint {}", mode.name()),
+            Ask::OpenReader => "open".to_owned(),
+            Ask::CloseReader => "close".to_owned(),
             Ask::Vacuum => "vacuum".to_owned(),
             Ask::Restart => "restart".to_owned(),
         }
@@ -242,6 +250,8 @@ impl Ask {
             "each" => Ask::InsertEach(number(1)?, number(2)?),
             "rollback" => Ask::Rollback(number(1)?, number(2)?),
             "checkpoint" => Ask::Checkpoint(CheckpointMode::named(words.get(1)?)?),
+            "open" => Ask::OpenReader,
+            "close" => Ask::CloseReader,
             "vacuum" => Ask::Vacuum,
             "restart" => Ask::Restart,
             _ => return None,

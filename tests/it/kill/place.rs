@@ -30,7 +30,7 @@ enum Course {
     Replay,
     /// A transaction that is streamed.
     Large,
-    /// A writer that does not pause, so that it has to be stopped for a checkpoint.
+    /// A log that outgrows the copying, because a reader is in its way, so that writers are stopped for it.
     Pressed,
 }
 
@@ -192,7 +192,15 @@ fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
 fn go(course: Course, scene: &mut Scene, actor: &mut Actor, armed: &mut Armed, last: Txid) {
     let asks: &[Ask] = match course {
         Course::Large => &[Ask::Insert(300, 120_000), Ask::InsertEach(2, 200)],
-        Course::Pressed => &[Ask::InsertEach(300, 200); 3],
+        Course::Pressed => &[
+            Ask::InsertEach(5, 200),
+            Ask::OpenReader,
+            Ask::Insert(500, 800),
+            Ask::Insert(500, 800),
+            Ask::InsertEach(3, 200),
+            Ask::CloseReader,
+            Ask::InsertEach(300, 200),
+        ],
         _ => &[
             Ask::InsertEach(3, 200),
             Ask::Insert(1500, 800),
@@ -208,17 +216,21 @@ fn go(course: Course, scene: &mut Scene, actor: &mut Actor, armed: &mut Armed, l
             return;
         }
         expected += scene.act(actor, *ask);
-        settle(scene, armed, expected);
+        settle(course, scene, armed, expected);
     }
 }
 
-/// Waits until everything is durable and a long log is copied back, or the sidecar has died.
-fn settle(scene: &Scene, armed: &mut Armed, expected: u64) {
+/// Waits until everything is durable and a long log is copied back, as far as a reader lets it, or the sidecar has died.
+fn settle(course: Course, scene: &Scene, armed: &mut Armed, expected: u64) {
     let replica = Replica::open(&scene.replica);
     wait_until("the sidecar to catch up", || {
         let durable = || replica.head().is_some_and(|head| head.get() >= expected);
-        let short =
-            || scene.index().is_some_and(|index| index.frames < 1000 || index.is_backfilled());
-        armed.is_dead() || (durable() && short())
+        let copied = || {
+            scene.index().is_some_and(|index| match course {
+                Course::Pressed => index.frames < 100 || index.backfilled > 0,
+                _ => index.frames < 1000 || index.is_backfilled(),
+            })
+        };
+        armed.is_dead() || (durable() && copied())
     });
 }
