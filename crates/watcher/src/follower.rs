@@ -89,7 +89,8 @@ pub struct Follower {
     pub(crate) limits: Limits,
     pub(crate) tail: Tail,
     pub(crate) hold: Hold,
-    /// What was committed when the first hold began. Later holds begin only once everything before them is captured.
+    /// What was committed when the first hold began, or when the tail was rewound. Later holds begin only once everything
+    /// before them is captured.
     pub(crate) found: Mark,
     pub(crate) handover: Option<Handover>,
     /// A generation was entered while somebody else may have been in the midst of a checkpoint (Rule 0).
@@ -278,7 +279,10 @@ impl Follower {
     /// When the log cannot be read.
     pub fn rewind(&mut self, position: Position) -> Result<bool, Error> {
         let index = self.shm.read(&self.paths)?;
-        self.tail.rewind(&self.paths, &index, position)
+        let has_it = self.tail.rewind(&self.paths, &index, position)?;
+        // What is to be read again was captured before the present hold began, so the hold need not cover it.
+        self.found = self.tail.mark(&index);
+        Ok(has_it)
     }
 
     /// Follows the log into the generation that `index` names.
@@ -293,8 +297,8 @@ impl Follower {
         self.tail.enter(&self.paths, index)?;
         point("watcher.capture.entered");
         // With the checkpoint lock in our hands since before the restart there is no checkpointer that could have read
-        // the wal-index before it.
-        self.stale_checkpointer |= !self.shm.has_checkpoint_lock();
+        // the wal-index before it. A checkpoint of ours on another thread may just have let go of it.
+        self.stale_checkpointer |= self.checkpointing || !self.shm.has_checkpoint_lock();
         Ok(())
     }
 
