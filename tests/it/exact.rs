@@ -60,7 +60,7 @@ fn every_transaction_of_a_random_application_is_restored_byte_for_byte() {
 
 /// The states that were restored are those that the application told, all of them and in their order, from the one on
 /// that the replica began with; how many those are.
-fn compare(mut told: Vec<Image>, mut restored: Vec<Image>) -> usize {
+pub(crate) fn compare(mut told: Vec<Image>, mut restored: Vec<Image>) -> usize {
     // A commit that changes nothing leaves the image of the one before it.
     told.dedup();
     restored.dedup();

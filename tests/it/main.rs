@@ -15,6 +15,7 @@ mod outage;
 mod s3;
 mod scene;
 mod support;
+mod syscalls;
 mod tally;
 mod tidy;
 mod trial;

@@ -1,0 +1,232 @@
+//! System calls that fail, and system calls within which a process dies, by `strace -e inject`.
+//!
+//! A commit writes its frames, syncs them, and only then publishes them. If the sync fails, or the application dies in it,
+//! whole frames of a commit that never was are in the log, with the right checksums: a *phantom*. Each test proves first
+//! that a reader who believes the frames would take it for a commit.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use ebbtide_restore::Target;
+use ebbtide_testkit::oracle::{self, Image};
+use ebbtide_testkit::process::{Output, Process};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::exact::compare;
+use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
+
+const DATABASE: &str = "EBBTIDE_TEST_SYSCALLS_DATABASE";
+const COMMITS: &str = "EBBTIDE_TEST_SYSCALLS_COMMITS";
+
+/// When this is set, these tests must run.
+const REQUIRED: &str = "EBBTIDE_TEST_STRACE";
+
+/// Whether there is an strace, and it may trace. Says so if not.
+fn may_run(test: &str) -> bool {
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    let works = *WORKS.get_or_init(|| {
+        let traced = Command::new("strace").args(["-D", "-o", "/dev/null", "true"]).status();
+        traced.is_ok_and(|status| status.success())
+    });
+    assert!(works || std::env::var_os(REQUIRED).is_none(), "{REQUIRED} is set and strace fails");
+    if !works {
+        eprintln!("NOT RUN: {test}: there is no strace here, or it may not trace");
+    }
+    works
+}
+
+/// `command` with these calls tampered with. The tracer is not its parent, so that its process is that of the command.
+fn tampered(command: &Command, calls: &str, how: &str, paths: &[PathBuf], log: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    strace.args(["-D", "-f", "-qq", "-o"]).arg(log);
+    strace.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{how}")]);
+    for path in paths {
+        strace.arg("-P").arg(path);
+    }
+    strace.arg("--").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => strace.env(name, value),
+            None => strace.env_remove(name),
+        };
+    }
+    strace
+}
+
+fn insert(database: &Connection) -> rusqlite::Result<usize> {
+    database.execute("INSERT INTO t VALUES (randomblob(3000))", [])
+}
+
+fn rows(database: &Path) -> i64 {
+    let database = Connection::open(database).unwrap();
+    database.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+}
+
+/// How many rows somebody finds who believes what is in the files, as a recovery does.
+fn rows_of_copy(database: &Path) -> i64 {
+    let folder = tempfile::tempdir().unwrap();
+    for suffix in ["", "-wal"] {
+        let name = format!("{}{suffix}", database.display());
+        // Not by this process: closing a descriptor would drop its locks.
+        let copied = Command::new("cp").arg(name).arg(folder.path()).status().unwrap();
+        assert!(copied.success());
+    }
+    rows(&folder.path().join(database.file_name().unwrap()))
+}
+
+/// Not a test: the application, when this binary is started as one. It says what the database is after each commit, and
+/// what a phantom would make of it after each that failed.
+#[test]
+fn application() {
+    let Some(path) = std::env::var_os(DATABASE).map(PathBuf::from) else { return };
+    let commits: u32 = std::env::var(COMMITS).unwrap().parse().unwrap();
+    let database = Connection::open(&path).unwrap();
+    database.pragma_update(None, "synchronous", "FULL").unwrap();
+    let image = || Image::of(&oracle::committed(&path).unwrap());
+    println!("is {}", image());
+    for _ in 0..commits {
+        match insert(&database) {
+            Ok(_) => println!("is {}", image()),
+            Err(error) => println!("failed {} {}: {error}", rows(&path), rows_of_copy(&path)),
+        }
+    }
+}
+
+/// What an application has said.
+#[derive(Default)]
+struct Told {
+    images: Vec<Image>,
+    phantoms: usize,
+}
+
+impl Told {
+    fn listen(&mut self, line: &str) {
+        // The harness may have begun the line.
+        if let Some((_, image)) = line.split_once("is ").filter(|_| !line.contains("failed")) {
+            self.images.extend(image.parse::<Image>().ok());
+        } else if let Some((_, counts)) = line.split_once("failed ") {
+            let counts = counts.split_once(':').unwrap().0.split_once(' ').unwrap();
+            let (committed, found): (i64, i64) =
+                (counts.0.parse().unwrap(), counts.1.parse().unwrap());
+            self.phantoms += usize::from(found > committed);
+        }
+    }
+}
+
+/// A database in a folder of its own, followed.
+struct Scene {
+    folder: TempDir,
+    told: Told,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let scene = Scene { folder: tempfile::tempdir().unwrap(), told: Told::default() };
+        let database = Connection::open(scene.database()).unwrap();
+        database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
+        scene
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("app.db")
+    }
+
+    fn replica(&self) -> String {
+        self.folder.path().join("backup").to_str().unwrap().to_owned()
+    }
+
+    /// Runs the application until it ends or is killed, with its syncs tampered with, if `how` says so.
+    fn run(&mut self, commits: u32, how: Option<&str>) {
+        let mut plain = Command::new(std::env::current_exe().unwrap());
+        plain.args(["syscalls::application", "--exact", "--nocapture", "--test-threads=1"]);
+        plain.env(DATABASE, self.database()).env(COMMITS, commits.to_string());
+        let log = self.folder.path().join("strace");
+        let mut run = match how {
+            Some(how) => tampered(&plain, "fsync,fdatasync", how, &[], &log),
+            None => plain,
+        };
+        let process = Process::start(&mut run, Output::Stdout).unwrap();
+        while let Some(line) = process.line(PATIENCE) {
+            self.told.listen(&line);
+        }
+    }
+
+    /// Every state that was told can be restored, and no other.
+    fn assert_exact(self) {
+        let replica = Replica::open(&self.replica());
+        let states = replica.states(self.folder.path());
+        compare(self.told.images, states.into_iter().map(|(_, image)| image).collect());
+    }
+}
+
+#[test]
+fn a01_a_commit_in_which_the_application_was_killed_is_never_shipped() {
+    if !may_run("a01") {
+        return;
+    }
+    let mut scene = Scene::new();
+    let sidecar = Sidecar::start(&scene.database(), &scene.replica());
+    // The first sync of all is that of the log's header, which is no commit yet.
+    for sync in [3, 5, 9] {
+        let before = scene.told.images.len();
+        scene.run(50, Some(&format!("signal=KILL:when={sync}")));
+        assert!(scene.told.images.len() - before < 20, "it was killed");
+        // The sidecar has the wal-index open, so nothing is recovered: the frames stay what they are, nothing.
+        let (committed, found) = (rows(&scene.database()), rows_of_copy(&scene.database()));
+        assert_eq!(found, committed + 1, "a phantom lies in the log");
+    }
+    scene.run(5, None);
+    assert_eq!(sidecar.stop(), 0);
+    scene.assert_exact();
+}
+
+#[test]
+fn a02_a_commit_whose_sync_failed_is_never_shipped() {
+    if !may_run("a02") {
+        return;
+    }
+    let mut scene = Scene::new();
+    let sidecar = Sidecar::start(&scene.database(), &scene.replica());
+    scene.run(30, Some("error=EIO:when=3+3"));
+    assert!(scene.told.phantoms >= 5, "only {} phantoms", scene.told.phantoms);
+    assert_eq!(sidecar.stop(), 0);
+    scene.assert_exact();
+}
+
+#[test]
+fn b04_a_state_folder_that_cannot_be_written_costs_neither_commits_nor_the_application() {
+    if !may_run("b04") {
+        return;
+    }
+    for how in ["error=ENOSPC:when=5", "error=EIO:when=9"] {
+        let mut scene = Scene::new();
+        let log = scene.folder.path().join("strace");
+        let state = scene.folder.path().join(".app.db-ebbtide");
+        let files = ["position.0", "position.1", "pages.0", "pages.1"].map(|name| state.join(name));
+        let (database, replica) = (scene.database(), scene.replica());
+        let args = ["replicate", "--log-format", "json", database.to_str().unwrap(), &replica];
+        let calls = "pwrite64,ftruncate";
+        let mut replicate = tampered(&command(&args), calls, how, &files, &log);
+        let sidecar = Sidecar::start_command(&mut replicate);
+        // One at a time, so that each is put, and remembered, by itself.
+        let mut commits = 0;
+        wait_until("the write that fails", || {
+            scene.run(1, None);
+            commits += 1;
+            sidecar.process().lines_so_far().iter().any(|line| line.contains("app.db-ebbtide/"))
+        });
+        scene.run(20, None);
+        assert_eq!(scene.told.images.len(), 2 * commits + 21, "no commit failed");
+        // Another thread's share of the faults may come in the last sync, which then says so.
+        let code = sidecar.stop();
+        assert!(code == 0 || code == 1, "{how}: {code}");
+        assert_eq!(Sidecar::start(&database, &replica).stop(), 0, "{how}");
+        let strace = std::fs::read_to_string(&log).unwrap();
+        assert!(strace.contains("INJECTED"), "{how}: {strace}");
+        let (last, restored) = Replica::open(&replica).restore(Target::Latest, scene.folder.path());
+        assert_eq!(Some(&restored), scene.told.images.last(), "{how}: txid {last}");
+        scene.assert_exact();
+    }
+}
