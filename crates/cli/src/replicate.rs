@@ -33,12 +33,13 @@ enum End {
 /// When a database cannot be followed, or not everything is durable at the end.
 pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let config = configuration(&args)?;
+    // Before anything is followed, so that no signal finds a session that it would cut off.
+    let mut signals = Signals::new()?;
     let (order, orders) = watch::channel(if args.once { Order::Finish } else { Order::Run });
     let statuses: Statuses = config.databases.iter().map(status_of).collect();
     let mut tasks = start(&config, &statuses, &orders);
     // Until everything else has ended.
     let _control = Control::start(statuses);
-    let mut signals = Signals::new()?;
     let mut child = args.exec.as_deref().map(child::spawn).transpose()?;
     let mut failures = Failures::default();
     let end = until_end(&mut tasks, &mut signals, &mut child, &mut failures).await?;

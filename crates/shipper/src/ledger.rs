@@ -165,7 +165,7 @@ impl Ledger {
     }
 
     /// What is durable in the store is so in the local state, too.
-    pub(crate) fn sync(&self) -> Result<(), Error> {
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
         Ok(self.state.sync()?)
     }
 }

@@ -183,10 +183,12 @@ impl State {
         Ok(Digest::from_bytes(self.table.sum()?) == self.position.digest)
     }
 
-    /// Makes the state durable as it is. A commit does not: what a failure of the power makes of it is found out. But a
-    /// state that goes back as a whole, to before another start, looks like that of another host.
-    pub fn sync(&self) -> Result<(), StateError> {
+    /// Makes the state durable as it is, in both slots. A commit does not: what a failure of the power makes of it is
+    /// found out. But a state that goes back as a whole, to before another start, looks like that of another host; and
+    /// while one slot has such a state, it counts again as soon as the other one is torn.
+    pub fn sync(&mut self) -> Result<(), StateError> {
         self.check()?;
+        self.slots.write(&self.folder, &self.position, &[])?;
         self.table.sync()?;
         for (number, file) in self.slots.files.iter().enumerate() {
             let path = self.folder.slot(number);
