@@ -47,8 +47,20 @@ impl Sidecar {
     /// Starts it and waits until it follows the database.
     pub(crate) fn start(database: &Path, replica: &str) -> Sidecar {
         let sidecar = Sidecar::spawn(database, replica);
-        sidecar.0.line_with("following", PATIENCE);
+        sidecar.wait_until_it_follows();
         sidecar
+    }
+
+    /// Waits until it follows the database; fails with all that it said if it ends before.
+    pub(crate) fn wait_until_it_follows(&self) {
+        let mut said = Vec::new();
+        while let Some(line) = self.0.line(PATIENCE) {
+            if line.contains("\"following\"") {
+                return;
+            }
+            said.push(line);
+        }
+        panic!("it ended before it followed:\n{}", said.join("\n"));
     }
 
     /// Starts it.
@@ -59,7 +71,7 @@ impl Sidecar {
     /// Starts it with these variables, and waits until it follows the database.
     pub(crate) fn start_in(database: &Path, replica: &str, variables: &[(&str, &str)]) -> Sidecar {
         let sidecar = Sidecar::spawn_in(database, replica, variables);
-        sidecar.0.line_with("following", PATIENCE);
+        sidecar.wait_until_it_follows();
         sidecar
     }
 
@@ -73,7 +85,7 @@ impl Sidecar {
     /// Starts a command that follows, and waits until it does.
     pub(crate) fn start_command(command: &mut Command) -> Sidecar {
         let sidecar = Sidecar(Process::start(command, Output::Stderr).unwrap());
-        sidecar.0.line_with("following", PATIENCE);
+        sidecar.wait_until_it_follows();
         sidecar
     }
 

@@ -11,7 +11,7 @@ use ebbtide_testkit::writer::micros_now;
 use nix::sys::signal::Signal;
 
 use crate::scene::{Compared, Scene};
-use crate::support::{PATIENCE, Replica, Sidecar};
+use crate::support::{Replica, Sidecar};
 use crate::tally::Tally;
 
 /// Not a test: the application, when this binary is started as one.
@@ -99,7 +99,7 @@ impl Trial {
         if let Some(sidecar) = self.sidecar.take() {
             // Before it follows, it may not even have heard of signals.
             if std::mem::take(&mut self.is_begun) {
-                sidecar.process().line_with("\"following\"", PATIENCE);
+                sidecar.wait_until_it_follows();
             }
             assert_eq!(sidecar.stop(), 0, "everything is durable at the end");
             self.note();
