@@ -67,6 +67,21 @@ fn one_run_brings_a_replica_up_to_date_and_it_can_be_listed_proved_and_restored(
 }
 
 #[test]
+fn a_database_that_was_followed_can_be_given_another_replica() {
+    let folder = tempfile::tempdir().unwrap();
+    let (app, copy) = (folder.path().join("app.db"), folder.path().join("copy.db"));
+    for replica in ["one", "two", "one"] {
+        drop(database(&app));
+        let replica = folder.path().join(replica);
+        let ended = ebbtide(&["replicate", "--once", text(&app), text(&replica)]);
+        assert_eq!(code(&ended), 0, "{}", stderr(&ended));
+        let ended = ebbtide(&["restore", "--force", "-o", text(&copy), text(&replica)]);
+        assert_eq!(code(&ended), 0, "{}", stderr(&ended));
+        assert_eq!(std::fs::read(&copy).unwrap(), std::fs::read(&app).unwrap());
+    }
+}
+
+#[test]
 fn exit_codes_mean_what_they_say() {
     let folder = tempfile::tempdir().unwrap();
     let (app, replica) = (folder.path().join("app.db"), folder.path().join("backup"));

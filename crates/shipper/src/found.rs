@@ -82,7 +82,9 @@ impl Founder {
         options: &Options,
         pages: impl Pages<E> + Send + 'static,
     ) -> Result<Shipper, E> {
-        let Founder { to, local, manifest, head } = self;
+        let Founder { to, mut local, manifest, head } = self;
+        // That of another replica, which holds the folder's lock.
+        drop(local.state.take());
         probe(&*to.store).await?;
         let time = Timestamp::from_micros(beginning.time).unwrap_or(Timestamp::EPOCH);
         let page_size = local.page_size;

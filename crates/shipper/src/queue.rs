@@ -61,7 +61,7 @@ impl Drop for Task {
 /// What happened to a segment.
 pub(crate) enum Event {
     /// The oldest is durable.
-    Landed(OnItsWay),
+    Landed(Box<OnItsWay>),
     /// The newest is in the spool.
     Spooled,
 }
@@ -198,7 +198,7 @@ impl Queue {
                 if landed.spooled_bytes > 0 {
                     spool.release(landed.key, landed.spooled_bytes, landed.pages);
                 }
-                Ok(Event::Landed(landed))
+                Ok(Event::Landed(Box::new(landed)))
             }
             kept = finished(self.spooling.as_mut().map(|(_, task)| task)) => {
                 let key = self.spooling.take().map(|(key, _)| key);
