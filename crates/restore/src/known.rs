@@ -30,6 +30,11 @@ impl Known {
         &self.listing
     }
 
+    /// The names are these now; what was learned of objects stays.
+    pub fn relist(&mut self, listing: Listing) {
+        self.listing = listing;
+    }
+
     /// Adds a segment that the listing did not show.
     pub fn found(&mut self, object: Object) {
         if let Err(at) = self.listing.log.binary_search(&object) {

@@ -59,7 +59,7 @@ impl Outline {
 
 /// What a restore would give, without doing it.
 pub async fn outline(store: Arc<dyn Store>, target: Target, now: Timestamp) -> Result<Outline> {
-    let mut survey = Survey::new(store, Arc::new(Progress::default())).await?;
+    let mut survey = Survey::recent(store, Arc::new(Progress::default())).await?;
     let plan = survey.plan(target, now).await?;
     let head = survey.head().await?.unwrap_or(plan.stop.txid).max(plan.stop.txid);
     Ok(Outline::of(&survey, &plan, head))

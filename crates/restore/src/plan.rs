@@ -135,23 +135,29 @@ fn head(known: &Known) -> Result<Txid, Box<Step>> {
     }
 }
 
-/// What is needed for the newest state if nothing is wrong: the newest snapshot and what comes after it.
+/// What is needed for the newest state if nothing is wrong: the newest snapshot and what comes after it, packs before
+/// segments that are in them.
 fn likely(known: &Known) -> Vec<Object> {
     let listing = known.listing();
     let mut snapshots = listing.snapshots.iter().rev().filter(|object| known.is_usable(object.key));
     let snapshot = snapshots.next();
     let from = snapshot.and_then(|object| first_of(object.key));
+    let packs = listing.packs.iter().filter(|object| known.is_usable(object.key));
+    let packs = packs.filter(|object| last_of(object.key) > from);
+    let packed = packs.clone().filter_map(|object| last_of(object.key)).max();
     let segments = listing.log.iter().rev().map(|object| (first_of(object.key), object));
-    // The first that does not begin after the snapshot is the last one that is needed.
+    let newest = listing.log.last().and_then(|object| first_of(object.key));
+    // The newest says where the history ends; the first that does not begin after the snapshot is the last one needed.
     let mut done = false;
     let segments = segments.take_while(move |(first, _)| {
-        let wanted = !done;
+        let wanted = !done && (*first > packed || *first == newest);
         done = *first <= from;
         wanted
     });
     let unread =
         |object: &&Object| known.piece(object.key).is_none() && known.is_usable(object.key);
-    segments.map(|(_, object)| object).chain(snapshot).filter(unread).copied().collect()
+    let history = segments.map(|(_, object)| object).chain(packs);
+    history.chain(snapshot).filter(unread).copied().collect()
 }
 
 fn last_of(key: Key) -> Option<Txid> {

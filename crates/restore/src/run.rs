@@ -69,7 +69,7 @@ pub async fn restore(
 ) -> Result<Report> {
     let (output, force) = (options.output.clone(), options.force);
     blocking(move || check(&output, force).map(drop)).await?;
-    let mut survey = Survey::new(store, Arc::clone(progress)).await?;
+    let mut survey = Survey::recent(store, Arc::clone(progress)).await?;
     loop {
         let plan = survey.plan(options.target, options.now).await?;
         let head = survey.head().await?.unwrap_or(plan.stop.txid).max(plan.stop.txid);

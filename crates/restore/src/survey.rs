@@ -6,8 +6,10 @@ mod nearest;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::catalog::{CatalogError, Fetched, list, read_index, read_manifest};
-use ebbtide_replica::store::{ErrorKind, Object, Store};
+use ebbtide_replica::catalog::{
+    CatalogError, Fetched, Listing, list, list_recent, read_index, read_manifest,
+};
+use ebbtide_replica::store::{ErrorKind, Object, Store, StoreError};
 use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
 use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
@@ -37,6 +39,9 @@ pub struct Survey {
     store: Arc<dyn Store>,
     manifest: Manifest,
     known: Known,
+    /// The names of segments are complete from this entry on; before it, some may be missing whose entries are in no
+    /// pack. Nothing: they are complete.
+    complete_from: Option<Txid>,
     interest: Interest,
     cache: Cache,
     progress: Arc<Progress>,
@@ -49,23 +54,38 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Reads what the replica is and the names of its objects.
+    /// Reads what the replica is and the names of all its objects.
     pub async fn new(store: Arc<dyn Store>, progress: Arc<Progress>) -> Result<Survey> {
-        let begun = Instant::now();
-        let manifest = async {
-            let manifest = read_manifest(&*store).await;
-            (manifest, begun.elapsed())
-        };
-        let ((manifest, latency), listing) = futures::join!(manifest, list(&*store));
-        let Some(manifest) = manifest? else {
-            return Err(Error::Nothing(Nothing::Replica { place: store.describe() }));
-        };
-        let known = Known::new(listing?);
+        let listing = async { list(&*store).await.map(|listing| (listing, None)) };
+        let read = read(&store, listing).await?;
+        Ok(Survey::of(store, progress, read))
+    }
+
+    /// The same, without the names of most segments that are in packs. They are listed once they are needed.
+    pub async fn recent(store: Arc<dyn Store>, progress: Arc<Progress>) -> Result<Survey> {
+        let read = read(&store, list_recent(&*store)).await?;
+        Ok(Survey::of(store, progress, read))
+    }
+
+    fn of(store: Arc<dyn Store>, progress: Arc<Progress>, read: Read) -> Survey {
+        let Read { manifest, latency, listing, complete_from } = read;
+        let known = Known::new(listing);
         let txids = known.listing().snapshots.iter().filter_map(|object| first_of(object.key));
         let interest = Interest { txids: txids.collect(), time: None };
         let cache = Cache::default();
         let (stale, relisted) = (false, 0);
-        Ok(Survey { store, manifest, known, interest, cache, progress, latency, stale, relisted })
+        Survey {
+            store,
+            manifest,
+            known,
+            complete_from,
+            interest,
+            cache,
+            progress,
+            latency,
+            stale,
+            relisted,
+        }
     }
 
     /// What the replica is.
@@ -135,6 +155,7 @@ impl Survey {
 
     async fn plan_time(&mut self, wanted: Timestamp, now: Timestamp) -> Result<Plan> {
         self.interest.time = Some(wanted);
+        self.reach_time(wanted).await?;
         let (txid, mut notices) = loop {
             match seek(&self.known, wanted) {
                 Seek::Read(objects) => self.read(objects, Vec::new()).await?,
@@ -171,9 +192,14 @@ impl Survey {
     async fn drive(&mut self, goal: Goal) -> Result<Result<Plan, Refusal>> {
         if let Goal::Txid(txid) = goal {
             self.interest.txids.insert(txid);
+            if self.complete_from.is_some_and(|from| txid.next() < from) {
+                self.list_all().await?;
+            }
         }
         loop {
             match plan(&self.known, goal) {
+                // What stands in the way may be that not all names are known.
+                Step::Refuse(_) if self.complete_from.is_some() => self.list_all().await?,
                 Step::Read { objects, points } => self.read(objects, points).await?,
                 Step::Ready(plan) => {
                     let next = Key::Log(plan.stop.txid.next());
@@ -265,25 +291,81 @@ impl Survey {
 
     /// The newest entry. When its object cannot be read, the newest that the names speak of.
     pub(crate) async fn head(&mut self) -> Result<Option<Txid>> {
+        let packs = self.known.listing().packs.iter().map(|object| object.key);
+        let packed = packs.filter_map(|key| match key {
+            Key::Pack { last, .. } => Some(last),
+            _ => None,
+        });
+        let packed = packed.max();
         let Some(&last) = self.known.listing().log.last() else {
-            return Ok(None);
+            return Ok(packed);
         };
         if self.known.piece(last.key).is_none() && self.known.is_usable(last.key) {
             self.read(vec![last], Vec::new()).await?;
         }
         let piece = self.known.piece(last.key);
-        Ok(piece.map(|piece| piece.last).or(first_of(last.key)))
+        Ok(piece.map(|piece| piece.last).or(first_of(last.key)).max(packed))
+    }
+
+    /// Makes sure that the last entry at or before `wanted` is where the names are complete.
+    async fn reach_time(&mut self, wanted: Timestamp) -> Result<()> {
+        let Some(from) = self.complete_from else { return Ok(()) };
+        let packs = self.known.listing().packs.iter();
+        let begin = packs.rev().find(|object| first_of(object.key) == Some(from)).copied();
+        if let Some(begin) = begin {
+            if self.known.piece(begin.key).is_none() && self.known.is_usable(begin.key) {
+                self.read(vec![begin], Vec::new()).await?;
+            }
+            if self.known.piece(begin.key).is_some_and(|piece| piece.first_time <= wanted) {
+                return Ok(());
+            }
+        }
+        self.list_all().await
+    }
+
+    /// Lists the names that were left out.
+    async fn list_all(&mut self) -> Result<()> {
+        self.known.relist(list(&*self.store).await?);
+        self.complete_from = None;
+        Ok(())
     }
 
     async fn list_again(&mut self) -> Result<()> {
         tracing::info!("objects went away while they were read: listing again");
         self.known = Known::new(list(&*self.store).await?);
+        self.complete_from = None;
         let snapshots = self.known.listing().snapshots.iter();
         self.interest.txids.extend(snapshots.filter_map(|object| first_of(object.key)));
         self.stale = false;
         self.relisted += 1;
         Ok(())
     }
+}
+
+/// What a survey begins with.
+struct Read {
+    manifest: Manifest,
+    latency: Duration,
+    listing: Listing,
+    complete_from: Option<Txid>,
+}
+
+/// Reads the manifest beside the names.
+async fn read(
+    store: &Arc<dyn Store>,
+    listing: impl Future<Output = Result<(Listing, Option<Txid>), StoreError>>,
+) -> Result<Read> {
+    let begun = Instant::now();
+    let manifest = async {
+        let manifest = read_manifest(&**store).await;
+        (manifest, begun.elapsed())
+    };
+    let ((manifest, latency), listing) = futures::join!(manifest, listing);
+    let Some(manifest) = manifest? else {
+        return Err(Error::Nothing(Nothing::Replica { place: store.describe() }));
+    };
+    let (listing, complete_from) = listing?;
+    Ok(Read { manifest, latency, listing, complete_from })
 }
 
 /// How much memory the index of an object of `size` bytes takes while it is read, roughly.

@@ -22,6 +22,7 @@ mod found;
 mod image;
 mod ledger;
 mod older;
+mod pack;
 mod part;
 mod put;
 mod queue;

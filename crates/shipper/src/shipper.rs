@@ -16,6 +16,7 @@ use crate::bucket::{Bucket, Rate};
 use crate::error::Error;
 use crate::image::Pages;
 use crate::ledger::Ledger;
+use crate::pack::Packer;
 use crate::part::{Route, STREAM_BYTES, Sealed};
 use crate::put::Outage;
 use crate::queue::{Event, Queue};
@@ -78,6 +79,7 @@ pub struct Shipper {
     pub(crate) spilling: bool,
     bucket: Bucket,
     traffic: Traffic,
+    packer: Packer,
     last_put: Option<Instant>,
     changed: Vec<(PageNumber, PageHash)>,
     /// Nothing may be waited for: the application's writers wait for us.
@@ -122,6 +124,7 @@ impl Shipper {
             spilling: false,
             bucket: Bucket::new(options.puts, Instant::now()),
             traffic: Traffic::new(Instant::now()),
+            packer: Packer::new(),
             last_put: None,
             changed: Vec::new(),
             at_once: false,
@@ -419,6 +422,7 @@ impl Shipper {
                 point("shipper.segment.landed");
                 self.ledger.confirm(landed.position.clone())?;
                 point("shipper.segment.confirmed");
+                self.packer.landed(&self.store);
                 if self.spilling && self.queue.is_empty() {
                     tracing::info!("the spool is empty again");
                     self.spilling = false;

@@ -1,9 +1,10 @@
 //! `ebbtide log`: the history of a replica.
 
+use std::cmp::Reverse;
 use std::io::{self, BufWriter, Write};
 
 use ebbtide_replica::catalog::{self, Listing};
-use ebbtide_replica::store::Object;
+use ebbtide_replica::store::{Object, Store, StoreError};
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
@@ -35,34 +36,52 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
         let why = format!("there is no replica in {}: check the address", store.describe());
         return Err(Failure::new(Code::Nothing, why));
     };
-    let listing =
-        catalog::list(&*store).await.map_err(|error| Failure::new(Code::Failed, error))?;
+    let listing = list(&*store).await.map_err(|error| Failure::new(Code::Failed, error))?;
     let mut print = Print::new(args.json, from, to);
     print.head(&store.describe(), &manifest)?;
     let history = history(&listing);
     let mut indexes = stream::iter(history)
         .map(|object| catalog::read_index(&*store, &manifest, object))
         .buffered(READ_AHEAD);
+    let mut shown = None;
     while let Some(fetched) = indexes.try_next().await.map_err(unreadable)? {
-        for entry in fetched.index.entries() {
+        let entries = fetched.index.entries().iter();
+        // Packs that two processes have made may overlap.
+        for entry in entries.filter(|entry| Some(entry.txid) > shown) {
             print.entry(entry, manifest.page_size.offset())?;
         }
+        shown = shown.max(Some(fetched.index.footer().last));
     }
     print.end(&listing)?;
     Ok(Outcome::Done)
 }
 
-/// The objects that hold the history once: segments, and packs for what segments no longer cover.
+/// The names, without those of segments that are in packs, if all others are known then.
+async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
+    match catalog::list_recent(store).await? {
+        (listing, None) => Ok(listing),
+        (_, Some(_)) => catalog::list(store).await,
+    }
+}
+
+/// The objects that hold the history: packs, and segments for what is in no pack.
 fn history(listing: &Listing) -> Vec<Object> {
-    let begins = |object: &Object| match object.key {
-        Key::Log(first) | Key::Pack { first, .. } => Some(first),
-        _ => None,
-    };
-    let first_segment = listing.log.first().and_then(begins);
-    let packs = listing.packs.iter().filter(|pack| {
-        first_segment.is_none_or(|first| begins(pack).is_some_and(|pack| pack < first))
+    let mut objects: Vec<Object> = listing.packs.iter().chain(&listing.log).copied().collect();
+    objects.sort_by_key(|object| match object.key {
+        Key::Pack { first, last } => (Some(first), Reverse(Some(last))),
+        Key::Log(first) => (Some(first), Reverse(None)),
+        _ => (None, Reverse(None)),
     });
-    packs.chain(&listing.log).copied().collect()
+    let mut packed = None;
+    objects.retain(|object| match object.key {
+        Key::Pack { last, .. } if Some(last) > packed => {
+            packed = Some(last);
+            true
+        }
+        Key::Log(first) => Some(first) > packed,
+        _ => false,
+    });
+    objects
 }
 
 fn unreadable(error: catalog::CatalogError) -> Failure {
@@ -219,4 +238,28 @@ fn as_json(entry: &Entry, page_bytes: u64) -> String {
         "claim": claim.flatten(),
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use ebbtide_replica::Txid;
+
+    use super::*;
+
+    #[test]
+    fn the_history_is_read_from_packs_and_from_segments_that_are_in_none() {
+        let txid = |number| Txid::new(number).unwrap();
+        let object = |key| Object { key, size: 1 };
+        let log = (1..=9).map(|number| object(Key::Log(txid(number)))).collect();
+        let pack = |first, last| object(Key::Pack { first: txid(first), last: txid(last) });
+        let packs = vec![pack(2, 3), pack(2, 4), pack(4, 6)];
+        let listing = Listing { log, packs, ..Listing::default() };
+        let keys: Vec<String> =
+            history(&listing).iter().map(|object| object.key.to_string()).collect();
+        let short: Vec<&str> = keys.iter().map(|key| key.trim_end_matches(".seg")).collect();
+        let segment = |number: u64| format!("log/{number:016x}");
+        let packed = |first: u64, last: u64| format!("pack/{first:016x}-{last:016x}");
+        let expected = [segment(1), packed(2, 4), packed(4, 6), segment(7), segment(8), segment(9)];
+        assert_eq!(short, expected);
+    }
 }

@@ -47,18 +47,17 @@ fn end_of(object: Object, fetched: Fetched) -> Result<Head, CatalogError> {
 }
 
 /// The last segment, or pack if that reaches further, that the listings show. A long log is not listed from its
-/// beginning: the newest snapshots say where its end must be.
+/// beginning: the newest snapshot and the newest pack say where its end must be.
 async fn last_object(store: &dyn Store) -> Result<Option<Object>, CatalogError> {
     let (snapshots, packs) =
         futures::try_join!(store.list(Folder::Snapshot, None), store.list(Folder::Pack, None))?;
-    let mut segment = None;
-    for from in snapshots.iter().rev().take(1).map(|object| before(object.key)).chain([None]) {
-        segment = store.list(Folder::Log, from.as_ref()).await?.pop();
-        if segment.is_some() {
-            break;
-        }
-    }
     let pack = packs.into_iter().max_by_key(|object| last_of(object.key));
+    let packed = pack.and_then(|pack| last_of(pack.key)).map(Key::Log);
+    let from = snapshots.last().and_then(|object| before(object.key)).max(packed);
+    let mut segment = store.list(Folder::Log, from.as_ref()).await?.pop();
+    if segment.is_none() && from.is_some() {
+        segment = store.list(Folder::Log, None).await?.pop();
+    }
     Ok(match (segment, pack) {
         (Some(segment), Some(pack)) if last_of(pack.key) > last_of(segment.key) => Some(pack),
         (Some(segment), _) => Some(segment),

@@ -27,6 +27,42 @@ pub async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
     Ok(Listing { log, packs, deltas, snapshots })
 }
 
+/// Lists all objects but those segments whose entries are in packs, which may be a hundred times as many. The names of
+/// segments are complete from the entry in the answer on; they are complete altogether if there is none.
+pub async fn list_recent(store: &dyn Store) -> Result<(Listing, Option<Txid>), StoreError> {
+    let (packs, deltas, snapshots) = futures::try_join!(
+        store.list(Folder::Pack, None),
+        store.list(Folder::Delta, None),
+        store.list(Folder::Snapshot, None),
+    )?;
+    let row = newest_row(&packs);
+    let after = row.map(|(_, last)| Key::Log(last));
+    let log = store.list(Folder::Log, after.as_ref()).await?;
+    let complete_from = row.map(|(first, _)| first).filter(|&first| first != Txid::FIRST);
+    Ok((Listing { log, packs, deltas, snapshots }, complete_from))
+}
+
+/// The first and the last entry of the packs that follow each other without a gap up to the newest of all.
+fn newest_row(packs: &[Object]) -> Option<(Txid, Txid)> {
+    let mut ends: Vec<(Txid, Txid)> = packs
+        .iter()
+        .filter_map(|object| match object.key {
+            Key::Pack { first, last } => Some((last, first)),
+            _ => None,
+        })
+        .collect();
+    ends.sort_unstable();
+    let mut ends = ends.into_iter().rev();
+    let (newest, mut begin) = ends.next()?;
+    for (last, first) in ends {
+        if last.next() < begin {
+            break;
+        }
+        begin = begin.min(first);
+    }
+    Some((begin, newest))
+}
+
 impl Listing {
     /// Whether there is nothing at all.
     #[must_use]
@@ -52,5 +88,28 @@ impl Listing {
     pub fn segment_of(&self, txid: Txid) -> Option<Object> {
         let end = self.log.partition_point(|object| object.key <= Key::Log(txid));
         self.log[..end].last().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(packs: &[(u64, u64)]) -> Option<(u64, u64)> {
+        let txid = |number| Txid::new(number).unwrap();
+        let pack = |&(first, last)| Key::Pack { first: txid(first), last: txid(last) };
+        let packs: Vec<Object> =
+            packs.iter().map(pack).map(|key| Object { key, size: 1 }).collect();
+        newest_row(&packs).map(|(first, last)| (first.get(), last.get()))
+    }
+
+    #[test]
+    fn packs_count_as_far_back_as_they_follow_each_other() {
+        assert_eq!(row(&[]), None);
+        assert_eq!(row(&[(1, 9), (10, 19), (20, 29)]), Some((1, 29)));
+        assert_eq!(row(&[(1, 9), (11, 19), (20, 29)]), Some((11, 29)));
+        // Two processes may have cut them differently.
+        assert_eq!(row(&[(3, 9), (3, 14), (10, 19), (15, 16)]), Some((3, 19)));
+        assert_eq!(row(&[(1, 2), (5, 6), (4, 9)]), Some((4, 9)));
     }
 }

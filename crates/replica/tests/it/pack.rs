@@ -1,26 +1,27 @@
 //! Segments that are merged prove the same history as before.
 
-use ebbtide_replica::container::{Contents, Header, Index, Writer};
+use ebbtide_replica::container::{Contents, Header, Index, Merge, Parsed};
 use ebbtide_replica::{Chain, Txid};
 
-use crate::objects::{Pages, REPLICA, Step, number, read, sample_steps, segment, size, write};
+use crate::objects::{REPLICA, Step, read, sample_steps, segment, size, write};
 
-/// Writes the entries of `segments`, as they were read back, into one pack.
-fn pack(segments: &[(Index, Vec<Pages>)]) -> Vec<u8> {
-    let (first, _) = &segments[0];
-    let chain = first.header().chain().unwrap();
-    let contents = Contents::Pack { first: first.header().first(), chain };
-    let mut writer = Writer::new(Header { contents, ..*first.header() });
-    for (index, entries) in segments {
-        for (entry, pages) in index.entries().iter().zip(entries) {
-            writer.begin_entry(entry.start()).unwrap();
-            for (&page, image) in pages {
-                writer.page(number(page), image).unwrap();
-            }
-            assert_eq!(&writer.end_entry(entry.digest).unwrap(), entry);
-        }
+fn index(body: &[u8]) -> Index {
+    match Index::parse(body.len() as u64, body, body).unwrap() {
+        Parsed::Ready(index) => index,
+        Parsed::NeedTail(_) => panic!("all of it is there"),
     }
-    writer.finish().unwrap().tail
+}
+
+/// Merges segments into one pack.
+fn pack(segments: &[&[u8]]) -> ebbtide_replica::Result<Vec<u8>> {
+    let mut merge = Merge::begin(&index(segments[0]))?;
+    let mut pack = Vec::new();
+    for segment in segments {
+        merge.add(&index(segment), segment)?;
+        pack.append(&mut merge.take());
+    }
+    pack.append(&mut merge.finish()?);
+    Ok(pack)
 }
 
 #[test]
@@ -36,7 +37,7 @@ fn two_segments_merged_into_a_pack_lead_to_the_same_chain() {
         let (other, end) = write(next, None, after, usize::MAX).unwrap();
         assert_eq!(end.chain, footer.chain, "where segments are cut does not matter");
 
-        let merged = pack(&[read(&one).unwrap(), read(&other).unwrap()]);
+        let merged = pack(&[&one, &other]).unwrap();
         let (index, entries) = read(&merged).unwrap();
         assert_eq!(index.header().chain(), Some(Chain::genesis(REPLICA)));
         assert_eq!(index.footer().chain, footer.chain);
@@ -56,7 +57,25 @@ fn a_segment_after_another_history_does_not_merge() {
     let contents =
         Contents::Segment { first: steps[2].start.txid, chain: Chain::from_bytes([9; 32]) };
     let stray = Header { contents, ..segment(page_size) };
-    let (_, footer) = write(segment(page_size), None, &steps, usize::MAX).unwrap();
-    let (_, other) = write(stray, None, &steps[2..], usize::MAX).unwrap();
-    assert_ne!(other.chain, footer.chain);
+    let (one, _) = write(segment(page_size), None, &steps[..2], usize::MAX).unwrap();
+    let (other, _) = write(stray, None, &steps[2..], usize::MAX).unwrap();
+    let error = pack(&[&one, &other]).unwrap_err().to_string();
+    assert!(error.contains("the history before it is another one"), "{error}");
+    // A gap is another history, too.
+    let (other, _) = write(segment(page_size), None, &steps, usize::MAX).unwrap();
+    assert!(pack(&[&one, &other]).is_err());
+}
+
+#[test]
+fn a_damaged_segment_does_not_get_into_a_pack() {
+    let page_size = size(1024);
+    let steps = sample_steps(page_size);
+    let (whole, _) = write(segment(page_size), None, &steps, usize::MAX).unwrap();
+    let sound = index(&whole);
+    for block in sound.page_blocks() {
+        let mut damaged = whole.clone();
+        damaged[usize::try_from(block.offset).unwrap()] ^= 1;
+        let mut merge = Merge::begin(&sound).unwrap();
+        assert!(merge.add(&sound, &damaged).is_err());
+    }
 }

@@ -9,6 +9,8 @@ mod exact;
 #[cfg(test)]
 mod leave;
 #[cfg(test)]
+mod packs;
+#[cfg(test)]
 mod sweep;
 #[cfg(test)]
 mod targets;

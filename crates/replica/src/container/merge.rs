@@ -1,0 +1,133 @@
+//! Merges segments into one pack: every entry is kept, and the history that the pack proves is the one that the segments
+//! proved. The images are decoded and encoded again, because blocks of many small segments compress badly and are many;
+//! what comes out is checked against what the entries say, so that damage does not get from a segment into a pack.
+
+use super::{Contents, Footer, Header, Index, Writer};
+use crate::{Chain, Error, Key, Result, Txid};
+
+/// A pack in the making. After an error it is of no more use.
+pub struct Merge {
+    header: Header,
+    writer: Writer,
+    first: Txid,
+    last: Txid,
+    chain: Chain,
+    decoded: Vec<u8>,
+}
+
+impl Merge {
+    /// Begins a pack whose first entries are those of the segment with this index.
+    pub fn begin(segment: &Index) -> Result<Merge> {
+        let (first, chain) = history(segment)?;
+        let header = Header { contents: Contents::Pack { first, chain }, ..*segment.header() };
+        Ok(Merge {
+            header,
+            writer: Writer::new(header),
+            first,
+            last: first,
+            chain,
+            decoded: Vec::new(),
+        })
+    }
+
+    /// Adds the entries of the next segment, whose bytes are `body`. The first time it is the one that the pack was
+    /// begun with.
+    pub fn add(&mut self, segment: &Index, body: &[u8]) -> Result<()> {
+        let (first, chain) = history(segment)?;
+        let what = || format!("the segment of entry {first}");
+        let header = Header { contents: self.header.contents, ..*segment.header() };
+        if header != self.header {
+            return Err(Error::unwritable(what(), "it belongs to another replica"));
+        }
+        if chain != self.chain {
+            return Err(Error::unwritable(what(), "the history before it is another one"));
+        }
+        let mut images = Images { segment, body, block: 0, taken: 0 };
+        for (number, entry) in segment.entries().iter().enumerate() {
+            self.writer.begin_entry(entry.start())?;
+            for page in segment.pages(number) {
+                let image = images.next(&mut self.decoded)?;
+                self.writer.page(page.number, image)?;
+            }
+            if self.writer.end_entry(entry.digest)? != *entry {
+                let why = "its pages are not those that were written";
+                return Err(Error::damaged(format!("entry {}", entry.txid), why));
+            }
+        }
+        (self.chain, self.last) = (segment.footer().chain, segment.footer().last);
+        Ok(())
+    }
+
+    /// The name of the pack, if it ends here.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key::Pack { first: self.first, last: self.last }
+    }
+
+    /// How many entries it has.
+    #[must_use]
+    pub fn entries(&self) -> u32 {
+        self.writer.entries()
+    }
+
+    /// How many bytes are encoded and not yet taken.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.writer.buffered()
+    }
+
+    /// The bytes that are encoded and not yet taken, which come next in the pack.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<u8> {
+        self.writer.take()
+    }
+
+    /// The last bytes.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        let finished = self.writer.finish()?;
+        let Footer { chain, last, .. } = finished.footer;
+        // Entries chain by their own bytes, so the end of the pack must be that of its last segment.
+        if (chain, last) != (self.chain, self.last) {
+            return Err(Error::unwritable("the pack", "its history is not that of its segments"));
+        }
+        Ok(finished.tail)
+    }
+}
+
+/// Where a segment begins.
+fn history(segment: &Index) -> Result<(Txid, Chain)> {
+    match segment.header().contents {
+        Contents::Segment { first, chain } => Ok((first, chain)),
+        _ => Err(Error::unwritable("the pack", format!("{} is no segment", segment.key()))),
+    }
+}
+
+/// The images of a segment, one after the other; a block is decoded when its first image is asked for.
+struct Images<'a> {
+    segment: &'a Index,
+    body: &'a [u8],
+    /// The block of the next image…
+    block: usize,
+    /// …and how many bytes of it were given out.
+    taken: usize,
+}
+
+impl Images<'_> {
+    /// The next image. `decoded` is its block, and must be the same memory each time.
+    fn next<'d>(&mut self, decoded: &'d mut Vec<u8>) -> Result<&'d [u8]> {
+        let size = self.segment.header().page_size.bytes();
+        let short = || Error::damaged("the segment", "it has fewer pages than its entries");
+        let block = self.segment.page_blocks().get(self.block).ok_or_else(short)?;
+        if self.taken == 0 {
+            let range = usize::try_from(block.offset).ok().zip(usize::try_from(block.end()).ok());
+            let stored = range.and_then(|(begin, end)| self.body.get(begin..end));
+            *decoded = block.decode(stored.ok_or_else(short)?)?;
+        }
+        let begin = self.taken;
+        self.taken += size;
+        if self.taken >= block.raw_len as usize {
+            (self.block, self.taken) = (self.block + 1, 0);
+        }
+        decoded.get(begin..begin + size).ok_or_else(short)
+    }
+}
