@@ -4,7 +4,9 @@
 //! is printed.
 
 mod check;
+mod loops;
 mod minio;
+mod plot;
 mod process;
 mod proxy;
 mod random;
@@ -67,6 +69,23 @@ enum Role {
     /// The application. The measurements start it by themselves.
     #[command(hide = true)]
     Write(writer::Args),
+    /// The loops that bytes go through, each beside its limit.
+    Loops,
+    /// Draws what --json has written.
+    Plot {
+        /// The files.
+        results: Vec<PathBuf>,
+        /// The folder for the drawings.
+        #[arg(long, default_value = "docs/performance")]
+        into: PathBuf,
+    },
+    /// Only a slow store: the proxy in front of a server, until it is stopped.
+    Slow {
+        /// The server.
+        server: std::net::SocketAddr,
+        /// What each request takes longer.
+        millis: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -80,8 +99,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<()> {
-    if let Some(Role::Write(task)) = args.role {
-        return writer::run(&task);
+    match args.role {
+        Some(Role::Write(task)) => return writer::run(&task),
+        Some(Role::Plot { results, into }) => return plot::run(&results, &into),
+        Some(Role::Loops) => return loops::run(),
+        Some(Role::Slow { server, millis }) => return proxy::serve(server, millis),
+        None => {}
     }
     if args.list {
         for work in WORKS {

@@ -49,6 +49,16 @@ struct Shared {
     log: Mutex<Vec<Request>>,
 }
 
+/// Is a proxy until somebody ends it, and tells where.
+pub(crate) fn serve(server: SocketAddr, millis: u64) -> Result<()> {
+    let proxy = Proxy::start(server)?;
+    proxy.set_latency(Duration::from_millis(millis));
+    println!("{}", proxy.address);
+    loop {
+        thread::park();
+    }
+}
+
 impl Proxy {
     /// Begins to listen in front of `server`.
     pub(crate) fn start(server: SocketAddr) -> Result<Proxy> {

@@ -27,7 +27,7 @@ pub(crate) struct Rig {
     pub(crate) proxy: Proxy,
     scratch: PathBuf,
     count: Cell<u32>,
-    _minio: MinIO,
+    minio: MinIO,
 }
 
 /// One tool with one database, or several, in a folder that is removed afterwards.
@@ -50,7 +50,7 @@ impl Rig {
         let scratch = fs::canonicalize(scratch)?;
         let minio = MinIO::start(&fs::canonicalize(bin)?, &scratch)?;
         let proxy = Proxy::start(minio.address)?;
-        Ok(Rig { quick, repeat, proxy, scratch, count: Cell::new(0), _minio: minio })
+        Ok(Rig { quick, repeat, proxy, scratch, count: Cell::new(0), minio })
     }
 
     /// A place for a tool, with a replica in the bucket behind the proxy.
@@ -62,6 +62,14 @@ impl Rig {
         fs::create_dir_all(&folder)?;
         let place = Place::Bucket(self.proxy.address, prefix.clone());
         Ok(Case { pair: Pair { database: folder.join("app.db"), place }, folder, prefix })
+    }
+
+    /// The same place without the proxy, which would take a processor from whoever moves gigabytes.
+    pub(crate) fn direct(&self, place: &Place) -> Place {
+        match place {
+            Place::Bucket(_, prefix) => Place::Bucket(self.minio.address, prefix.clone()),
+            Place::Folder(_) => place.clone(),
+        }
     }
 
     /// The same in a folder on the same disk.

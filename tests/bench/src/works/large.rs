@@ -27,6 +27,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
                 _ => drop(rig.quiet_since(&own.prefix, 0)?),
             }
             sidecar.stop()?;
+            pair.place = rig.direct(&pair.place);
             let restored =
                 crate::rig::Case { folder: own.folder.clone(), pair, prefix: String::new() };
             for _ in 0..rig.repeat {

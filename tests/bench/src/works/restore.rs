@@ -10,10 +10,10 @@ use crate::tool::Tool;
 const LATENCY: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()> {
-    // Twenty a second, as the peers' interval of a second wants it, and three a second, which gives ebbtide an object
+    // Twenty a second, as the peers' interval of a second wants it, and nine a second, which gives ebbtide an object
     // for each.
     let paces: &[(&str, &str)] =
-        if rig.quick { &[("20/s", "50000")] } else { &[("20/s", "50000"), ("3/s", "333000")] };
+        if rig.quick { &[("20/s", "50000")] } else { &[("20/s", "50000"), ("9/s", "111000")] };
     for (pace, pause) in paces {
         for tool in tools {
             let case = rig.case()?;
