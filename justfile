@@ -24,6 +24,10 @@ quickstart:
 minio:
     .ci/run minio
 
+# An SQLite with the WAL-reset bug, alone and beside ebbtide.
+wal-reset:
+    .ci/run wal_reset
+
 # Each fuzz target for a minute.
 fuzz:
     .ci/run fuzz
