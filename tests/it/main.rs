@@ -18,4 +18,5 @@ mod support;
 mod syscalls;
 mod tally;
 mod tidy;
+mod torn;
 mod trial;

@@ -96,13 +96,16 @@ impl Sidecar {
     }
 
     /// Asks it to end, and waits; its exit code.
-    pub(crate) fn stop(mut self) -> i32 {
+    pub(crate) fn stop(self) -> i32 {
+        let (code, said) = self.stop_and_tell();
+        eprintln!("{said}");
+        code
+    }
+
+    /// The same, and what it said.
+    pub(crate) fn stop_and_tell(self) -> (i32, String) {
         self.0.signal(Signal::SIGTERM).unwrap();
-        let status = self.0.wait(PATIENCE).unwrap();
-        for line in self.0.lines_so_far() {
-            eprintln!("{line}");
-        }
-        status.code().unwrap()
+        self.end()
     }
 
     pub(crate) fn kill(self) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
-use ebbtide_wal::{Index, PageSize, Position};
+use ebbtide_wal::{Index, IndexError, PageSize, Position};
 
 use crate::checkpoint::Checkpoint;
 use crate::connection::{Connection, is_busy};
@@ -253,7 +253,15 @@ impl Follower {
         scratch: &mut Scratch,
         mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<Captured, CaptureError<E>> {
-        let index = self.shm.read(&self.paths)?;
+        let index = match self.shm.peek(&self.paths)? {
+            Ok(index) => index,
+            Err(reason) => {
+                if reason == IndexError::Torn && self.shm.is_left_torn(&self.paths)? {
+                    self.recover()?;
+                }
+                self.shm.read(&self.paths)?
+            }
+        };
         let mut transactions = 0;
         if self.note(&index, time) {
             if self.tail.must_enter(&index) {
@@ -270,6 +278,24 @@ impl Follower {
         }
         self.finish_handover()?;
         Ok(Captured { transactions, more: !self.tail.has_read(&index) })
+    }
+
+    /// Has SQLite recover a wal-index that somebody left torn. Nobody else could while the checkpoint lock is ours.
+    fn recover(&mut self) -> Result<(), Error> {
+        tracing::warn!(
+            database = %self.paths.database.display(),
+            "an application died while it published a commit; recovering the wal-index"
+        );
+        let connection = Connection::open(&self.paths.database, true)?;
+        let recovered = connection.begin_read().and_then(|()| connection.end());
+        // SQLite's unlocking has dropped the lock of the whole process.
+        self.shm.set_checkpoint_lock(false);
+        self.shm.try_checkpoint_lock(&self.paths)?;
+        match recovered {
+            // Somebody else is at it.
+            Err(error) if is_busy(&error) => Ok(()),
+            recovered => recovered.map_err(self.sqlite("recover the wal-index of")),
+        }
     }
 
     /// Goes back to `position`, up to which everything is safe elsewhere, so that what came after it is handed out

@@ -21,6 +21,10 @@ use crate::files::{Identity, Paths, read_up_to};
 /// seconds.
 const SETTLE: Duration = Duration::from_secs(30);
 
+/// How long a commit may be in the midst of its publication, which is two copies of 48 bytes: a process that is not dead
+/// has been given a processor by then.
+const PUBLICATION_MAX: Duration = Duration::from_millis(100);
+
 /// The wal-index of a database that a connection of ours has open.
 #[derive(Debug)]
 pub(crate) struct Shm {
@@ -60,6 +64,18 @@ impl Shm {
     /// The same file for another thread to look at. It is closed when both are gone.
     pub(crate) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
+    }
+
+    /// Whether the wal-index has been in the midst of one publication for so long that whoever began it must be dead.
+    pub(crate) fn is_left_torn(&self, paths: &Paths) -> Result<bool, Error> {
+        let began = Instant::now();
+        while self.peek(paths)? == Err(IndexError::Torn) {
+            if began.elapsed() > PUBLICATION_MAX {
+                return Ok(true);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(false)
     }
 
     /// What the wal-index says, once nobody is in the midst of changing it.
