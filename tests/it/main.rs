@@ -12,6 +12,7 @@ mod kill;
 mod model;
 mod network;
 mod outage;
+mod panic;
 mod s3;
 mod scene;
 mod support;

@@ -13,7 +13,7 @@ use crate::part::{Outgoing, Route, STREAM_BYTES, Sealed};
 pub(crate) const FULL_BYTES: usize = STREAM_BYTES * 3 / 4;
 
 /// Up to so many encoded bytes it takes some more when there is no time to wait.
-const AT_ONCE_BYTES: usize = 3 * STREAM_BYTES;
+const AT_ONCE_BYTES: usize = 2 * STREAM_BYTES;
 
 /// The last entry of a history.
 #[derive(Debug, Clone, Copy)]

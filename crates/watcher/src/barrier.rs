@@ -44,29 +44,69 @@ impl Follower {
         if self.stale_checkpointer {
             return Ok(());
         }
+        let done = self.while_stopped(|follower| {
+            point("watcher.barrier.stopped");
+            follower.behind_barrier(time, scratch, sink)
+        })?;
+        point("watcher.barrier.ended");
+        let now = Instant::now();
+        if done.is_some() {
+            self.last_checkpoint = now;
+        }
+        self.failed_barrier = (done != Some(true)).then_some(now);
+        Ok(())
+    }
+
+    /// Captures for a moment with the writers stopped, because they outrun the capturing. Nothing is done about holds or
+    /// checkpoints, whatever state they are in.
+    pub(crate) fn brake<E>(
+        &mut self,
+        time: i64,
+        scratch: &mut Scratch,
+        sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+    ) -> Result<(), CaptureError<E>> {
+        self.while_stopped(|follower| follower.capture_briefly(time, scratch, sink))?;
+        self.braked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Does `work` with the writers stopped; nothing if they could not be.
+    fn while_stopped<T, E>(
+        &mut self,
+        work: impl FnOnce(&mut Follower) -> Result<T, CaptureError<E>>,
+    ) -> Result<Option<T>, CaptureError<E>> {
         if self.barrier.is_none() {
             self.barrier = Some(Connection::open(&self.paths.database, false)?);
         }
         let began = Instant::now();
         while !self.stop_writers()? {
             if began.elapsed() > self.limits.barrier_budget {
-                self.failed_barrier = Some(Instant::now());
-                return Ok(());
+                return Ok(None);
             }
             std::hint::spin_loop();
         }
-        point("watcher.barrier.stopped");
-        let done = self.behind_barrier(time, scratch, sink);
+        let done = work(self);
         let ended = match &self.barrier {
             Some(barrier) => barrier.end().map_err(self.sqlite("give back the write lock of")),
             None => Ok(()),
         };
-        point("watcher.barrier.ended");
-        let complete = done?;
+        let done = done?;
         ended?;
-        self.last_checkpoint = Instant::now();
-        self.failed_barrier = (!complete).then_some(self.last_checkpoint);
-        Ok(())
+        Ok(Some(done))
+    }
+
+    /// Captures to the end, or for as long as writers may be kept waiting for it; whether it came to the end.
+    fn capture_briefly<E>(
+        &mut self,
+        time: i64,
+        scratch: &mut Scratch,
+        mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+    ) -> Result<bool, CaptureError<E>> {
+        let began = Instant::now();
+        let captured = self.capture(time, scratch, |transaction| {
+            Ok::<_, E>(sink(transaction)? && began.elapsed() < CAPTURE_MAX)
+        })?;
+        Ok(!captured.more)
     }
 
     fn stop_writers(&self) -> Result<bool, Error> {
@@ -83,18 +123,13 @@ impl Follower {
         &mut self,
         time: i64,
         scratch: &mut Scratch,
-        mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+        sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<bool, CaptureError<E>> {
         let index = self.shm.read(&self.paths)?;
-        let unread = u64::from(self.tail.unread(&index)) * self.page_size().offset();
-        if unread > UNREAD_BYTES_MAX && !is_outrun(index.frames, &self.limits) {
+        if self.unread_bytes(&index) > UNREAD_BYTES_MAX && !is_outrun(index.frames, &self.limits) {
             return Ok(false);
         }
-        let began = Instant::now();
-        let captured = self.capture(time, scratch, |transaction| {
-            Ok::<_, E>(sink(transaction)? && began.elapsed() < CAPTURE_MAX)
-        })?;
-        if captured.more || self.stale_checkpointer {
+        if !self.capture_briefly(time, scratch, sink)? || self.stale_checkpointer {
             return Ok(false);
         }
         point("watcher.barrier.captured");

@@ -101,6 +101,7 @@ pub struct Follower {
     pub(crate) last_commit: Instant,
     pub(crate) last_checkpoint: Instant,
     pub(crate) failed_barrier: Option<Instant>,
+    pub(crate) braked: Option<Instant>,
     pub(crate) vain_checkpoint: Option<Instant>,
 }
 
@@ -172,6 +173,7 @@ impl Follower {
             last_commit: now,
             last_checkpoint: now,
             failed_barrier: None,
+            braked: None,
             vain_checkpoint: None,
         };
         Ok((follower, start))
@@ -205,6 +207,11 @@ impl Follower {
     #[must_use]
     pub fn gauge(&self) -> Gauge {
         self.gauge.gauge()
+    }
+
+    /// How many bytes of committed frames are still to be captured.
+    pub(crate) fn unread_bytes(&self, index: &Index) -> u64 {
+        u64::from(self.tail.unread(index)) * ebbtide_wal::frame_bytes(self.page_size())
     }
 
     /// How many bytes of the log are in use.

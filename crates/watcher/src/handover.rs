@@ -11,7 +11,7 @@ use crate::connection::{Connection, Mode, Progress, is_busy};
 use crate::error::Error;
 use crate::follower::{CaptureError, Follower};
 use crate::hold::{Hold, Reads};
-use crate::policy::{Action, Kept, Situation, decide};
+use crate::policy::{Action, Kept, Situation, decide, is_brake_due};
 use crate::tail::{Mark, Scratch};
 use crate::transaction::Transaction;
 
@@ -38,6 +38,11 @@ impl Follower {
         scratch: &mut Scratch,
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<Action, CaptureError<E>> {
+        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(Action::Wait) };
+        if is_brake_due(&self.situation(&index, kept, has_room), &self.limits) {
+            self.brake(time, scratch, sink)?;
+            return Ok(Action::Brake);
+        }
         if self.checkpointing {
             return Ok(Action::Wait);
         }
@@ -47,7 +52,7 @@ impl Follower {
         let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(Action::Wait) };
         let action = decide(&self.situation(&index, kept, has_room), &self.limits);
         match action {
-            Action::Wait => {}
+            Action::Wait | Action::Brake => {}
             Action::HandOver => self.begin_handover()?,
             Action::Checkpoint => self.begin_checkpoint(index.backfilled)?,
             Action::Truncate => self.truncate()?,
@@ -59,13 +64,15 @@ impl Follower {
     /// Whether [`Follower::maintain`] has anything to do now.
     #[must_use]
     pub fn needs_maintenance(&self, kept: Kept, has_room: bool) -> bool {
-        if self.checkpointing {
-            return false;
-        }
         let Ok(Ok(index)) = self.shm.peek(&self.paths) else { return true };
+        let situation = self.situation(&index, kept, has_room);
+        if self.checkpointing {
+            return is_brake_due(&situation, &self.limits);
+        }
         !self.shm.has_checkpoint_lock()
             || self.handover.is_some()
-            || decide(&self.situation(&index, kept, has_room), &self.limits) != Action::Wait
+            || is_brake_due(&situation, &self.limits)
+            || decide(&situation, &self.limits) != Action::Wait
     }
 
     fn situation(&self, index: &Index, kept: Kept, has_room: bool) -> Situation {
@@ -78,6 +85,8 @@ impl Follower {
             handing_over: self.handover.is_some(),
             captured: self.tail.has_read(index),
             kept,
+            unread_bytes: self.unread_bytes(index),
+            since_brake: since(self.braked),
             has_room,
             imaging: Arc::strong_count(&self.images) > 1,
             quiet: self.last_commit.elapsed(),

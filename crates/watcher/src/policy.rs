@@ -47,6 +47,10 @@ pub struct Situation {
     pub captured: bool,
     /// Where else what was captured is.
     pub kept: Kept,
+    /// How much is committed and not captured yet, in bytes of frames.
+    pub unread_bytes: u64,
+    /// Since writers were last made to wait for the capturing, if they were.
+    pub since_brake: Option<Duration>,
     /// Whether whoever takes what is captured can take some thousands of frames at once now, without waiting for
     /// anything.
     pub has_room: bool,
@@ -88,6 +92,8 @@ pub enum Action {
     Barrier,
     /// Cut the log's file to nothing.
     Truncate,
+    /// Stop the writers for a moment, so that the capturing catches up with them.
+    Brake,
 }
 
 /// After a checkpoint that found a reader in its way, how long until the next.
@@ -97,9 +103,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// fills tens of megabytes meanwhile.
 const BARRIER_PAUSE: Duration = Duration::from_millis(100);
 
-/// The same while writers outrun us: they get on with half their speed, which is more than a disk that fills up leaves
-/// them.
+/// After writers were made to wait because they outrun us, how long until the next time: they get on with half their
+/// speed, which is more than a disk that fills up leaves them.
 const OUTRUN_PAUSE: Duration = Duration::from_millis(50);
+
+/// So far behind the writers the capturing may be before they are made to wait for it.
+const BEHIND_BYTES_MAX: u64 = 16 << 20;
 
 /// Chooses the next action. Pure: the same situation always has the same answer.
 #[must_use]
@@ -145,6 +154,16 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
     if now.held_frames < now.frames || now.ignores_log { Action::HandOver } else { Action::Wait }
 }
 
+/// Whether writers have to be made to wait for the capturing, whatever else is under way. Only where the processor is
+/// scarce: a store that is slow is waited for by the log.
+#[must_use]
+pub(crate) fn is_brake_due(now: &Situation, limits: &Limits) -> bool {
+    is_outrun(now.frames, limits)
+        && now.unread_bytes > BEHIND_BYTES_MAX
+        && now.has_room
+        && now.since_brake.is_none_or(|since| since >= OUTRUN_PAUSE)
+}
+
 /// Whether a log of so many frames shows that its writers are faster than the copying.
 pub(crate) fn is_outrun(frames: u32, limits: &Limits) -> bool {
     frames / 2 >= limits.barrier_frames
@@ -171,6 +190,8 @@ mod tests {
         handing_over: false,
         captured: true,
         kept: Kept::Durable,
+        unread_bytes: 0,
+        since_brake: None,
         has_room: true,
         imaging: false,
         quiet: Duration::ZERO,
@@ -235,6 +256,20 @@ mod tests {
         assert_eq!(decide(&long, &LIMITS), Action::HandOver);
         let outrun = Situation { frames: 8000, ..pressing };
         assert_eq!(decide(&outrun, &LIMITS), Action::Barrier);
+    }
+
+    #[test]
+    fn writers_that_outrun_the_capturing_wait_for_it_now_and_then() {
+        let behind = Situation { frames: 8000, unread_bytes: 20 << 20, ..QUIET };
+        assert!(is_brake_due(&behind, &LIMITS));
+        for not in [
+            Situation { unread_bytes: 1 << 20, ..behind },
+            Situation { frames: 7000, ..behind },
+            Situation { has_room: false, ..behind },
+            Situation { since_brake: Some(Duration::from_millis(10)), ..behind },
+        ] {
+            assert!(!is_brake_due(&not, &LIMITS));
+        }
     }
 
     #[test]

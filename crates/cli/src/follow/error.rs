@@ -1,5 +1,6 @@
 //! Why a database is not followed any more.
 
+use std::any::Any;
 use std::error::Error;
 
 use ebbtide_replica::state::StateError;
@@ -29,6 +30,9 @@ pub enum FollowError {
     /// The log could not wait for a snapshot to be made.
     #[error("the log became too long while the snapshot was made")]
     SnapshotGivenUp,
+    /// Following it panicked: a fault of ours. What is known after that is read again from the start.
+    #[error("a fault in ebbtide itself ended this database's session: {0}")]
+    Panicked(String),
     /// Not everything could be confirmed in the time that was given.
     #[error("not everything is durable: {0}")]
     Undurable(String),
@@ -74,9 +78,19 @@ impl FollowError {
                 _ => false,
             },
             FollowError::State(StateError::Newer { .. } | StateError::Busy { .. }) => true,
-            FollowError::State(_) | FollowError::LetGo | FollowError::SnapshotGivenUp => false,
+            FollowError::State(_)
+            | FollowError::LetGo
+            | FollowError::Panicked(_)
+            | FollowError::SnapshotGivenUp => false,
             FollowError::Undurable(_) => true,
         }
+    }
+
+    /// What a session panicked with.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> FollowError {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        FollowError::Panicked(text.unwrap_or_else(|| "it did not say why".to_owned()))
     }
 
     /// Whether the claim that stopped us is our own, put by an attempt of this process that was given up.

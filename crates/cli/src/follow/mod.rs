@@ -16,9 +16,11 @@ mod snapshots;
 mod start;
 mod status;
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use ebbtide_replica::Key;
+use futures::FutureExt as _;
 use tokio::sync::watch;
 
 use crate::config::Database;
@@ -70,7 +72,10 @@ pub async fn follow(mut job: Job) -> Result<(), FollowError> {
     let mut held = None;
     loop {
         let began = tokio::time::Instant::now();
-        let error = match session::run(&mut job, &mut held, &mut ran).await {
+        // A panic ends this database's session and nobody else's.
+        let session = AssertUnwindSafe(session::run(&mut job, &mut held, &mut ran));
+        let ended = session.catch_unwind().await;
+        let error = match ended.unwrap_or_else(|panic| Err(FollowError::panicked(&*panic))) {
             Ok(()) => {
                 job.status.set(Phase::Ended);
                 return Ok(());

@@ -20,6 +20,9 @@ const LONG_FRAMES: u32 = 64;
 /// A checkpoint takes a few steps: hand over, copy, hand over. More than these at once would be no progress.
 const MAINTENANCE_STEPS: usize = 4;
 
+/// How long to capture before the log is looked after.
+const CAPTURE_MAX: Duration = Duration::from_millis(50);
+
 /// After so long without a commit descriptors are given back.
 const REST_AFTER: Duration = Duration::from_secs(10);
 
@@ -163,9 +166,10 @@ impl Session<'_> {
         if !shipper.has_room() {
             return Ok(true);
         }
+        let began = Instant::now();
         let sink = |transaction: &mut Transaction<'_>| {
             append(&self.job.status, shipper, snapshots, transaction)?;
-            Ok::<_, FollowError>(shipper.has_room())
+            Ok::<_, FollowError>(shipper.has_room() && began.elapsed() < CAPTURE_MAX)
         };
         let capture = || {
             self.job.shared.with_scratch(|scratch| follower.capture(now_micros(), scratch, sink))
