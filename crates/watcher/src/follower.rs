@@ -125,8 +125,7 @@ impl Follower {
         if !header.is_wal {
             enable_wal(&paths, options)?;
         }
-        let held = Connection::open(path, true)?;
-        begin_patiently(&held, &paths)?;
+        let held = begin_patiently(&paths)?;
         point("watcher.open.held");
         let database = Identity::at(path).map_err(|source| Error::Io {
             doing: "look at",
@@ -363,20 +362,26 @@ fn enable_wal(paths: &Paths, options: &Options) -> Result<(), Error> {
     }
 }
 
-/// Begins the first read transaction, waiting out a recovery or a schema change.
-fn begin_patiently(connection: &Connection, paths: &Paths) -> Result<(), Error> {
+/// Opens the database and begins the first read transaction, waiting out a recovery or a schema change.
+fn begin_patiently(paths: &Paths) -> Result<Connection, Error> {
     let deadline = Instant::now() + EXCLUSIVE_PATIENCE;
+    let attempt = || {
+        let connection = Connection::open(&paths.database, true)?;
+        connection.begin_read().map_err(|source| {
+            let path = paths.database.clone();
+            Error::Sqlite { doing: "begin to read", path, source }
+        })?;
+        Ok(connection)
+    };
     loop {
-        match connection.begin_read() {
-            Ok(()) => return Ok(()),
-            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+        match attempt() {
+            Err(Error::Sqlite { source, .. }) if is_busy(&source) => {
+                if Instant::now() >= deadline {
+                    return Err(paths.refuse(Refusal::Exclusive));
+                }
                 std::thread::sleep(Duration::from_millis(20));
             }
-            Err(error) if is_busy(&error) => return Err(paths.refuse(Refusal::Exclusive)),
-            Err(source) => {
-                let path = paths.database.clone();
-                return Err(Error::Sqlite { doing: "begin to read", path, source });
-            }
+            ended => return ended,
         }
     }
 }
