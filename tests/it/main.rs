@@ -8,6 +8,7 @@ mod control;
 mod crash;
 mod downtime;
 mod exact;
+mod hazards;
 mod kill;
 mod model;
 mod network;

@@ -2,6 +2,7 @@
 //!
 //! Each rule is a test that collects what breaks it as `file:line: what`, so that one run shows all of it.
 
+mod hazards;
 mod rust;
 pub(crate) mod tree;
 

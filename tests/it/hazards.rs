@@ -1,0 +1,219 @@
+//! What applications, their files and operators do to a sidecar that follows: a few of the hazards, one test each.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ebbtide_replica::EntryKind;
+use ebbtide_restore::Target;
+use ebbtide_testkit::oracle::{self, Image};
+use ebbtide_testkit::process::{Output, Process};
+use nix::sys::signal::Signal;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
+
+/// An application, its database and the place of its replica.
+struct Stage {
+    folder: TempDir,
+    path: PathBuf,
+    replica: String,
+    application: Connection,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        let replica = folder.path().join("backup").to_str().unwrap().to_owned();
+        let application = open(&path);
+        insert(&application, 5);
+        Stage { folder, path, replica, application }
+    }
+
+    fn follow(&self) -> Sidecar {
+        Sidecar::start(&self.path, &self.replica)
+    }
+
+    /// What the replica has is what the database is, and no commit is left out.
+    fn assert_exact(&self, commits: usize) {
+        let expected = Image::of(&oracle::committed(&self.path).unwrap());
+        let replica = Replica::open(&self.replica);
+        assert_eq!(replica.restore(Target::Latest, self.folder.path()).1, expected);
+        let entries = replica.entries();
+        let found = entries.iter().filter(|entry| entry.kind == EntryKind::Commit).count();
+        assert_eq!(found, commits, "each commit is an entry of its own");
+    }
+}
+
+fn open(path: &Path) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, b)",
+        )
+        .unwrap();
+    connection
+}
+
+fn insert(connection: &Connection, rows: u32) {
+    for _ in 0..rows {
+        connection.execute("INSERT INTO t (b) VALUES (randomblob(900))", []).unwrap();
+    }
+}
+
+/// `-wal`, `-shm` or the database itself is taken away: what the application writes then goes where nobody can follow,
+/// and that must not stay unsaid.
+fn is_told(stage: &Stage, sidecar: &Sidecar, name: &str) {
+    let file = stage.folder.path().join(name);
+    let line = sidecar.process().line_with("following again", PATIENCE);
+    assert!(line.contains(file.to_str().unwrap()), "{line}");
+}
+
+#[test]
+fn a08_a_log_that_is_deleted_is_told() {
+    let stage = Stage::new();
+    let sidecar = stage.follow();
+    std::fs::remove_file(stage.folder.path().join("app.db-wal")).unwrap();
+    is_told(&stage, &sidecar, "app.db-wal");
+}
+
+#[test]
+fn a09_a_wal_index_that_is_deleted_is_told() {
+    let stage = Stage::new();
+    let sidecar = stage.follow();
+    std::fs::remove_file(stage.folder.path().join("app.db-shm")).unwrap();
+    is_told(&stage, &sidecar, "app.db-shm");
+}
+
+/// Another database takes this one's name: what the replica has of the first stays as it is.
+#[test]
+fn a11_a_database_that_is_replaced_is_told_and_its_history_stays() {
+    let stage = Stage::new();
+    let sidecar = stage.follow();
+    insert(&stage.application, 5);
+    let replica = Replica::open(&stage.replica);
+    wait_until("everything to be durable", || replica.entries().len() >= 7);
+    let before = replica.entries();
+    let other = stage.folder.path().join("other.db");
+    insert(&open(&other), 50);
+    std::fs::rename(&other, &stage.path).unwrap();
+    is_told(&stage, &sidecar, "app.db");
+    sidecar.kill();
+    assert_eq!(replica.entries()[..before.len()], before);
+}
+
+/// A database that is deleted is waited for, and never made by us.
+#[test]
+fn a13_a_database_that_is_deleted_is_told_and_not_made_anew() {
+    let stage = Stage::new();
+    let sidecar = stage.follow();
+    for name in ["app.db", "app.db-wal", "app.db-shm"] {
+        std::fs::remove_file(stage.folder.path().join(name)).unwrap();
+    }
+    is_told(&stage, &sidecar, "app.db");
+    sidecar.process().line_with("no such file", PATIENCE);
+    assert!(!stage.path.exists());
+    sidecar.kill();
+}
+
+#[test]
+fn a27_a_database_in_exclusive_mode_is_refused_by_that_name() {
+    let stage = Stage::new();
+    stage
+        .application
+        .execute_batch("PRAGMA locking_mode = EXCLUSIVE; INSERT INTO t (b) VALUES (1)")
+        .unwrap();
+    let said = refusal(&stage.path, &stage.replica);
+    assert!(said.to_lowercase().contains("exclusive"), "{said}");
+}
+
+/// What a sidecar says that ends by itself with exit code 1.
+fn refusal(database: &Path, replica: &str) -> String {
+    let mut command = command(&["replicate", database.to_str().unwrap(), replica]);
+    let mut process = Process::start(&mut command, Output::Stderr).unwrap();
+    let status = process.wait(PATIENCE).unwrap();
+    let said = std::iter::from_fn(|| process.line(PATIENCE)).collect::<Vec<_>>().join("\n");
+    assert_eq!(status.code(), Some(1), "{said}");
+    said
+}
+
+/// The application keeps the write lock: nobody waits for it but other writers.
+#[test]
+fn a32_an_application_that_keeps_the_write_lock_is_followed() {
+    let stage = Stage::new();
+    let sidecar = stage.follow();
+    insert(&stage.application, 20);
+    stage.application.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let replica = Replica::open(&stage.replica);
+    wait_until("what came before to be durable", || replica.entries().len() >= 22);
+    stage.application.execute_batch("INSERT INTO t (b) VALUES (1); COMMIT").unwrap();
+    assert_eq!(sidecar.stop(), 0);
+    stage.assert_exact(21);
+}
+
+#[test]
+fn a34_the_second_of_two_replicators_of_a_database_is_refused() {
+    let stage = Stage::new();
+    let sidecar = stage.follow();
+    let elsewhere = stage.folder.path().join("elsewhere");
+    let said = refusal(&stage.path, elsewhere.to_str().unwrap());
+    assert!(said.contains(&sidecar.process().id().to_string()), "{said}");
+    insert(&stage.application, 3);
+    assert_eq!(sidecar.stop(), 0);
+    stage.assert_exact(3);
+}
+
+/// An application that never waits for a lock, at leisure: nothing of ours is in its way.
+#[test]
+fn a40_an_application_that_does_not_wait_for_locks_meets_none_of_ours() {
+    let stage = Stage::new();
+    stage.application.busy_timeout(Duration::ZERO).unwrap();
+    let sidecar = stage.follow();
+    insert(&stage.application, 500);
+    assert_eq!(sidecar.stop(), 0);
+    stage.assert_exact(500);
+}
+
+/// Stopped for a while and continued, as with a machine that sleeps: the log keeps everything.
+#[test]
+fn b03_a_sidecar_that_is_stopped_and_continued_misses_nothing() {
+    let stage = Stage::new();
+    let sidecar = stage.follow();
+    for _ in 0..5 {
+        sidecar.process().signal(Signal::SIGSTOP).unwrap();
+        insert(&stage.application, 60);
+        stage.application.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        insert(&stage.application, 60);
+        sidecar.process().signal(Signal::SIGCONT).unwrap();
+        insert(&stage.application, 5);
+    }
+    assert_eq!(sidecar.stop(), 0);
+    stage.assert_exact(625);
+}
+
+/// The task of one database panics: that of another goes on.
+#[test]
+fn b16_a_panic_costs_one_database_and_not_the_others() {
+    let (first, second) = (Stage::new(), Stage::new());
+    let config = first.folder.path().join("ebbtide.toml");
+    let text = [&first, &second].map(|stage| {
+        format!("[[database]]\npath = {:?}\nreplica = {:?}\n", stage.path, stage.replica)
+    });
+    std::fs::write(&config, text.concat()).unwrap();
+    let mut command = command(&["replicate", "--config", config.to_str().unwrap()]);
+    command.env("FAILPOINTS", "watcher.capture.taken=3:panic");
+    let mut process = Process::start(&mut command, Output::Stderr).unwrap();
+    for _ in 0..2 {
+        process.line_with("following", PATIENCE);
+    }
+    insert(&first.application, 5);
+    process.line_with("panicked", PATIENCE);
+    insert(&second.application, 5);
+    let replica = Replica::open(&second.replica);
+    wait_until("the other one to be durable", || replica.entries().len() >= 7);
+    process.signal(Signal::SIGTERM).unwrap();
+    let status = process.wait(PATIENCE).unwrap();
+    assert_ne!(status.code(), Some(0), "a database was given up");
+    second.assert_exact(5);
+}
