@@ -191,29 +191,3 @@ fn b03_a_sidecar_that_is_stopped_and_continued_misses_nothing() {
     assert_eq!(sidecar.stop(), 0);
     stage.assert_exact(625);
 }
-
-/// The task of one database panics: that of another goes on.
-#[test]
-fn b16_a_panic_costs_one_database_and_not_the_others() {
-    let (first, second) = (Stage::new(), Stage::new());
-    let config = first.folder.path().join("ebbtide.toml");
-    let text = [&first, &second].map(|stage| {
-        format!("[[database]]\npath = {:?}\nreplica = {:?}\n", stage.path, stage.replica)
-    });
-    std::fs::write(&config, text.concat()).unwrap();
-    let mut command = command(&["replicate", "--config", config.to_str().unwrap()]);
-    command.env("FAILPOINTS", "watcher.capture.taken=3:panic");
-    let mut process = Process::start(&mut command, Output::Stderr).unwrap();
-    for _ in 0..2 {
-        process.line_with("following", PATIENCE);
-    }
-    insert(&first.application, 5);
-    process.line_with("panicked", PATIENCE);
-    insert(&second.application, 5);
-    let replica = Replica::open(&second.replica);
-    wait_until("the other one to be durable", || replica.entries().len() >= 7);
-    process.signal(Signal::SIGTERM).unwrap();
-    let status = process.wait(PATIENCE).unwrap();
-    assert_ne!(status.code(), Some(0), "a database was given up");
-    second.assert_exact(5);
-}
