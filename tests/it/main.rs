@@ -4,6 +4,7 @@
 
 mod bystander;
 mod commands;
+mod configuration;
 mod control;
 mod crash;
 mod downtime;
