@@ -4,7 +4,7 @@
 //! the later is left out is below one in a million, and the same in every run.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 
 /// A step that a state can take: who, what, and where it leads.
 pub(crate) type Next<S> = (&'static str, &'static str, S);
@@ -27,7 +27,8 @@ pub(crate) fn search<S: Clone + Hash>(
     steps: impl Fn(&S, &mut Vec<Next<S>>),
     wrong: impl Fn(&S) -> Option<&'static str>,
 ) -> Searched {
-    let mut seen = HashSet::from([hash(&start)]);
+    let mut seen = HashSet::<u64, BuildHasherDefault<Hashed>>::default();
+    seen.insert(hash(&start));
     // For each state, in the order in which they were found: the one before it, and the step between them.
     let mut found: Vec<(usize, (&str, &str))> = vec![(0, ("", ""))];
     let mut level = vec![(0, start)];
@@ -59,6 +60,24 @@ fn hash(state: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     state.hash(&mut hasher);
     hasher.finish()
+}
+
+/// What is a hash already need not be hashed again.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.0 = self.0 << 8 | u64::from(byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 fn path(found: &[(usize, (&str, &str))], mut number: usize) -> Vec<String> {

@@ -123,6 +123,14 @@ fn wait(
     add: &mut impl FnMut(&'static str, &dyn Fn(&mut World) -> bool),
 ) {
     if !world.index_whole {
+        add("recover", &|after| {
+            let free = matches!(after.checkpoint, Owner::Nobody | Owner::Sidecar);
+            after.recover();
+            // SQLite's unlocking drops the checkpoint lock of the whole process.
+            after.checkpoint = Owner::Nobody;
+            after.sidecar.has_lock = false;
+            free && after.write == Owner::Nobody && !after.sidecar.checkpointing
+        });
         return;
     }
     let (sidecar, index) = (&world.sidecar, world.index);
