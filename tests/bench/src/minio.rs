@@ -36,7 +36,7 @@ impl MinIO {
         command.args(["server", "--quiet", "--address", &address.to_string()]).arg(&data);
         command.env("MINIO_ROOT_USER", USER).env("MINIO_ROOT_PASSWORD", PASSWORD);
         command.env("MINIO_BROWSER", "off").env("MINIO_UPDATE", "off").env("HOME", scratch);
-        let mut process = Running::start(&mut command, &scratch.join("minio.log"))?;
+        let mut process = Running::start_unheard(&mut command, &scratch.join("minio.log"))?;
         while TcpStream::connect(address).is_err() {
             if !process.is_alive()? {
                 return Err("minio does not start: see minio.log in the scratch folder".into());

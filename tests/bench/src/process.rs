@@ -32,10 +32,20 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts `command`, whose log goes to the file `log`.
+    /// Starts `command`, whose log goes to the file `log`, and listens to what it says.
     pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Running> {
         let log = fs::File::options().create(true).append(true).open(log)?;
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        Running::spawn(command.stdout(Stdio::piped()).stderr(log))
+    }
+
+    /// Starts `command`, and all that it says goes to the file `log`: a pipe that nobody reads would stop it.
+    pub(crate) fn start_unheard(command: &mut Command, log: &Path) -> Result<Running> {
+        let log = fs::File::options().create(true).append(true).open(log)?;
+        Running::spawn(command.stdout(log.try_clone()?).stderr(log))
+    }
+
+    fn spawn(command: &mut Command) -> Result<Running> {
+        command.stdin(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take().map(BufReader::new));
         Ok(Running { child, stdin, stdout })

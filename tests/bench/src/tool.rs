@@ -115,7 +115,7 @@ impl Tool {
         let config = self.configure(pairs, folder)?;
         let mut command = self.command("replicate");
         command.arg(if self.kind == Kind::Ebbtide { "--config" } else { "-config" }).arg(config);
-        Running::start(&mut command, &folder.join("replicate.log"))
+        Running::start_unheard(&mut command, &folder.join("replicate.log"))
     }
 
     /// Restores the newest state, or the one at this time in µs, to `out`.
