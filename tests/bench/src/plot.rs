@@ -30,7 +30,7 @@ pub(crate) fn run(results: &[std::path::PathBuf], into: &Path) -> Result<()> {
         let works = &document["works"];
         if let Some(tools) = works["latency samples"]["latency (ms)"].as_object() {
             let lines = tools.iter().map(|(tool, summary)| distribution(tool, summary)).collect();
-            let title = "sparse commits: share that is durable within";
+            let title = "sparse commits: share that is not yet durable after";
             save(into, "latency", title, "ms", "% of commits not yet durable", lines)?;
         }
         let charts = [

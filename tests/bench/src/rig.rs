@@ -64,6 +64,11 @@ impl Rig {
         Ok(Case { pair: Pair { database: folder.join("app.db"), place }, folder, prefix })
     }
 
+    /// The disk that everything is on.
+    pub(crate) fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
     /// The same place without the proxy, which would take a processor from whoever moves gigabytes.
     pub(crate) fn direct(&self, place: &Place) -> Place {
         match place {
