@@ -241,6 +241,7 @@ fn a_process_that_does_not_answer_is_not_healthy() {
     let _application = place.database("app.db");
     let sidecar = place.follow("app.db", "backup");
     sidecar.process().signal(Signal::SIGSTOP).unwrap();
+    wait_until("it to stop", || sidecar.process().is_stopped());
     let ended = place.run(&["status"]);
     sidecar.process().signal(Signal::SIGCONT).unwrap();
     assert_eq!(code(&ended), 1);

@@ -126,6 +126,14 @@ impl Process {
         Ok(kill(Pid::from_raw(id), signal)?)
     }
 
+    /// Whether SIGSTOP has reached it: a thread on another processor may go on for a moment.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        // The state follows the name, which may have parentheses of its own.
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+    }
+
     /// SIGKILL. Hands back everything that it had still said, to the last whole line.
     ///
     /// # Errors

@@ -80,6 +80,8 @@ async fn compare(
         // What lies in the spool comes before; the table of hashes is only then that of the last entry.
         claim(job, held, &mut shipper, now_micros()).await?;
     }
+    let turn = job.shared.turn();
+    let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
     let (image, time) = pin_end(&mut held.follower)?;
     let difference =
         block_in_place(|| shipper.compare(|each| image.for_each_page::<FollowError>(each)))?;

@@ -38,9 +38,10 @@ pub enum FollowError {
     Undurable(String),
 }
 
-impl From<std::convert::Infallible> for FollowError {
-    fn from(never: std::convert::Infallible) -> FollowError {
-        match never {}
+impl From<tokio::sync::AcquireError> for FollowError {
+    /// The semaphore lives as long as the process does.
+    fn from(error: tokio::sync::AcquireError) -> FollowError {
+        FollowError::Panicked(error.to_string())
     }
 }
 

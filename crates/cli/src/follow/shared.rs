@@ -4,9 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ebbtide_shipper::Owner;
 use ebbtide_watcher::{Scratch, Wake};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// So many buffers are kept for the next use; more are only in use at once when more threads capture at once.
 const SCRATCHES_KEPT: usize = 4;
+
+/// So many databases are read as a whole at once, for a first snapshot or a comparison. A process that starts with a
+/// thousand databases would otherwise need the memory for all of them at the same moment.
+const WHOLE_READS: usize = 8;
 
 /// Shared by all tasks; cheap to clone.
 #[derive(Debug, Clone)]
@@ -16,6 +21,7 @@ pub struct Shared {
     /// Who claims the replicas.
     pub owner: Arc<Owner>,
     scratches: Arc<Mutex<Vec<Scratch>>>,
+    whole_reads: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -29,7 +35,17 @@ impl Shared {
                 None
             }
         };
-        Shared { wake, owner: Arc::new(owner), scratches: Arc::default() }
+        Shared {
+            wake,
+            owner: Arc::new(owner),
+            scratches: Arc::default(),
+            whole_reads: Arc::new(Semaphore::new(WHOLE_READS)),
+        }
+    }
+
+    /// Waits for its turn to read a whole database, which lasts as long as what is returned.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        Arc::clone(&self.whole_reads).acquire_owned().await
     }
 
     /// Lends a buffer to `work`.

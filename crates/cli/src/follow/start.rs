@@ -203,6 +203,8 @@ async fn ask(
 
 /// The first snapshot of a new replica.
 async fn found(job: &Job, held: &mut Held, founder: Founder) -> Result<Shipper, FollowError> {
+    let turn = job.shared.turn();
+    let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
     let (image, time) = pin_end(&mut held.follower)?;
     let beginning = Beginning {
         time,
