@@ -170,6 +170,10 @@ fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
         Course::Return => {
             let sidecar = Sidecar::start(&scene.database, &scene.replica);
             scene.act(actor, Ask::InsertEach(5, 200));
+            // Behind the claim and the first state. What is not acknowledged yet would lead down another way.
+            wait_until("all to be acknowledged", || {
+                scene.acknowledged().is_some_and(|known| known.txid.get() >= 7)
+            });
             sidecar.kill();
             scene.act(actor, Ask::InsertEach(3, 200));
             scene.act(actor, Ask::Checkpoint(CheckpointMode::Truncate));
