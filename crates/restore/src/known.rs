@@ -88,3 +88,11 @@ pub(crate) fn first_of(key: Key) -> Option<Txid> {
         Key::Manifest => None,
     }
 }
+
+/// The last entry of a pack, which alone tells it by its name.
+pub(crate) fn last_of(key: Key) -> Option<Txid> {
+    match key {
+        Key::Pack { last, .. } => Some(last),
+        _ => None,
+    }
+}

@@ -3,7 +3,7 @@
 use ebbtide_replica::store::Object;
 use ebbtide_replica::{Key, Txid};
 
-use crate::known::{Known, first_of};
+use crate::known::{Known, first_of, last_of};
 use crate::piece::{Carrier, Piece, Point};
 use crate::target::Notice;
 use crate::walk::{Hole, Walk, Witness};
@@ -158,13 +158,6 @@ fn likely(known: &Known) -> Vec<Object> {
         |object: &&Object| known.piece(object.key).is_none() && known.is_usable(object.key);
     let history = segments.map(|(_, object)| object).chain(packs);
     history.chain(snapshot).filter(unread).copied().collect()
-}
-
-fn last_of(key: Key) -> Option<Txid> {
-    match key {
-        Key::Pack { last, .. } => Some(last),
-        _ => None,
-    }
 }
 
 /// The search for a base, from the newest snapshot to older ones.

@@ -15,7 +15,7 @@ use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Nothing, Result};
-use crate::known::{Known, first_of};
+use crate::known::{Known, first_of, last_of};
 use crate::piece::{Interest, Piece};
 use crate::plan::{Goal, Plan, Refusal, Step, plan};
 use crate::progress::Progress;
@@ -291,12 +291,8 @@ impl Survey {
 
     /// The newest entry. When its object cannot be read, the newest that the names speak of.
     pub(crate) async fn head(&mut self) -> Result<Option<Txid>> {
-        let packs = self.known.listing().packs.iter().map(|object| object.key);
-        let packed = packs.filter_map(|key| match key {
-            Key::Pack { last, .. } => Some(last),
-            _ => None,
-        });
-        let packed = packed.max();
+        let packs = self.known.listing().packs.iter();
+        let packed = packs.filter_map(|object| last_of(object.key)).max();
         let Some(&last) = self.known.listing().log.last() else {
             return Ok(packed);
         };

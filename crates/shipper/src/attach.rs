@@ -42,13 +42,11 @@ pub enum Attached {
     InStep(Shipper),
     /// The replica has commits of ours whose confirmation never reached us: they come next in the log.
     Ahead(Shipper, Unconfirmed),
-    /// The page hashes were read from the replica; whether the database is in that state is not known.
-    Rebuilt {
-        /// Ships.
-        shipper: Shipper,
-        /// The entry to which the database was taken back on purpose; nothing where there was no local state.
-        known: Option<Txid>,
-    },
+    /// There was no local state: the page hashes were read from the replica, and whether the database is in that state,
+    /// or was ever followed, is not known.
+    Rebuilt(Shipper),
+    /// The same, and the database was taken back in time on purpose.
+    TakenBack(Shipper),
 }
 
 /// Commits that the replica has and the local state does not.
@@ -93,7 +91,7 @@ pub async fn attach(
         catalog::rebuild_table(&*store, manifest, head, &fill).await?;
         let state = fill.publish(position)?;
         let shipper = Shipper::new(store, outage, state, options, database, spool);
-        return Ok(Attached::Rebuilt { shipper, known: None });
+        return Ok(Attached::Rebuilt(shipper));
     };
     let spooled = spool.found(manifest, state.position()).await?;
     let is_head = |found: &Found| {
@@ -107,7 +105,6 @@ pub async fn attach(
         tracing::warn!("what was spooled does not continue the replica; comparing instead");
         spool.clear().await?;
     }
-    let mut known = None;
     match relation {
         Relation::Same | Relation::Ours { .. } => {}
         Relation::SameState => {
@@ -115,7 +112,6 @@ pub async fn attach(
             state.commit(position, &[])?;
         }
         Relation::TakenBack => {
-            known = Some(state.position().txid);
             let fill = state.refill()?;
             catalog::rebuild_table(&*store, manifest, head, &fill).await?;
             state = fill.publish(position.clone())?;
@@ -129,7 +125,7 @@ pub async fn attach(
         }
         Relation::SameState => Attached::InStep(shipper),
         Relation::Ours { commits } => Attached::Ahead(shipper, Unconfirmed { commits, position }),
-        Relation::TakenBack => Attached::Rebuilt { shipper, known },
+        Relation::TakenBack => Attached::TakenBack(shipper),
     })
 }
 

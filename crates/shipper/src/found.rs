@@ -301,15 +301,10 @@ impl Shipper {
             wal: None,
         };
         self.append_entry(start, |_: &mut EachPage<'_, Error>| Ok(()))?;
+        self.flush()?;
+        point("shipper.claim.sent");
         // What an earlier run has spooled goes first: if somebody else has taken over meanwhile, it finds out.
-        loop {
-            self.flush()?;
-            point("shipper.claim.sent");
-            if self.is_durable() {
-                break;
-            }
-            self.landed().await?;
-        }
+        self.settle().await?;
         point("shipper.claim.landed");
         self.ledger.sync()?;
         sweep(&*self.store).await;

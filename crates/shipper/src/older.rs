@@ -1,16 +1,15 @@
 //! Whether the database is in a state that its replica has left behind: then it is older than the replica, and not one
 //! that was changed while nobody looked.
 
+use std::pin::pin;
+
 use ebbtide_replica::store::Object;
 use ebbtide_replica::{EntryKind, Folder, Txid, catalog};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::TryStreamExt as _;
 
 use crate::error::Error;
 use crate::image::Difference;
 use crate::shipper::Shipper;
-
-/// How many indexes are read at once.
-const READ_AHEAD: usize = 32;
 
 impl Shipper {
     /// The newest entry among the last `segments_max` segments after which the database was as `found` says it is, if
@@ -26,11 +25,9 @@ impl Shipper {
         let store = &*self.store;
         let Some(manifest) = catalog::read_manifest(store).await? else { return Ok(None) };
         let log: Vec<Object> = store.list(Folder::Log, None).await?;
-        let newest_first = log.into_iter().rev().take(segments_max);
-        let mut indexes = stream::iter(newest_first)
-            .map(|object| catalog::read_index(store, &manifest, object))
-            .buffered(READ_AHEAD);
-        while let Some(fetched) = indexes.try_next().await? {
+        let newest_first = log.into_iter().rev().take(segments_max).collect();
+        let mut indexes = pin!(catalog::read_indexes(store, &manifest, newest_first));
+        while let Some((_, fetched)) = indexes.try_next().await? {
             let same = fetched.index.entries().iter().rev().find(|entry| {
                 entry.kind != EntryKind::Claim
                     && entry.digest == found.digest

@@ -148,7 +148,7 @@ impl Queue {
         pages: u64,
         keep: impl Future<Output = Result<Waiting, Error>> + Send + 'static,
     ) {
-        self.spooling = Some((key, tokio::spawn(keep)));
+        self.spool_besides(key, keep);
         let work = Work::Spooling;
         self.segments.push_back(OnItsWay { key, position, pages, work, spooled_bytes: 0 });
     }
@@ -163,7 +163,7 @@ impl Queue {
         }
     }
 
-    /// Writes it there.
+    /// Writes a segment there that is on its way already.
     pub(crate) fn spool_besides(
         &mut self,
         key: Key,

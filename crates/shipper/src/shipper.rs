@@ -432,6 +432,20 @@ impl Shipper {
         Ok(self.durable())
     }
 
+    /// Waits until everything that was appended is durable.
+    ///
+    /// # Errors
+    /// As [`Shipper::landed`].
+    pub async fn settle(&mut self) -> Result<(), Error> {
+        loop {
+            self.flush()?;
+            if self.is_durable() {
+                return Ok(());
+            }
+            self.landed().await?;
+        }
+    }
+
     /// Ends without waiting for anything; what is on its way may still land.
     pub fn abandon(mut self) {
         if let Some(open) = self.open.take() {

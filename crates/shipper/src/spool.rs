@@ -21,8 +21,8 @@ use ebbtide_wal::PageNumber;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::part::Sealed;
-use crate::put::Outage;
+use crate::part::{PART_BYTES, Parts, STREAM_BYTES, Sealed};
+use crate::put::{Outage, pause, put};
 
 /// No more page hashes than this wait in memory for spooled segments to be confirmed, about 45 bytes each.
 const PAGES_MAX: u64 = 1_000_000;
@@ -268,12 +268,12 @@ pub(crate) async fn send(
     bytes: u64,
     outage: &Arc<Outage>,
 ) -> Result<(), Error> {
-    use crate::part::{PART_BYTES, Parts};
-    let part_bytes = PART_BYTES as u64;
-    if bytes <= part_bytes {
-        let body = spool.get(&key, part_bytes).await?;
-        return crate::put::put(&**store, &key, body, outage).await;
+    // As it would have been sent without the spool.
+    if bytes <= STREAM_BYTES as u64 {
+        let body = spool.get(&key, bytes).await?;
+        return put(&**store, &key, body, outage).await;
     }
+    let part_bytes = PART_BYTES as u64;
     let mut failures = 0;
     loop {
         let mut parts = Parts::begin(Arc::clone(store), key, bytes, None, Arc::clone(outage));
@@ -287,7 +287,7 @@ pub(crate) async fn send(
             Err(Error::Lost(error)) => {
                 outage.note(&**store, &error);
                 failures += 1;
-                crate::put::pause(failures, error.kind()).await;
+                pause(failures, error.kind()).await;
             }
             ended => return ended,
         }

@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 use std::io::{self, BufWriter, Write};
+use std::pin::pin;
 
 use ebbtide_replica::catalog::{self, Listing};
 use ebbtide_replica::store::{Object, Store, StoreError};
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::TryStreamExt as _;
 use serde_json::json;
 
 use super::tally::Tally;
@@ -14,9 +15,6 @@ use crate::args::Log;
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
 use crate::{clock, terminal};
-
-/// How many indexes are read at once.
-const READ_AHEAD: usize = 32;
 
 /// Runs the command.
 ///
@@ -40,11 +38,9 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let mut print = Print::new(args.json, from, to);
     print.head(&store.describe(), &manifest)?;
     let history = history(&listing);
-    let mut indexes = stream::iter(history)
-        .map(|object| catalog::read_index(&*store, &manifest, object))
-        .buffered(READ_AHEAD);
+    let mut indexes = pin!(catalog::read_indexes(&*store, &manifest, history));
     let mut shown = None;
-    while let Some(fetched) = indexes.try_next().await.map_err(unreadable)? {
+    while let Some((_, fetched)) = indexes.try_next().await.map_err(unreadable)? {
         let entries = fetched.index.entries().iter();
         // Packs that two processes have made may overlap.
         for entry in entries.filter(|entry| Some(entry.txid) > shown) {

@@ -1,6 +1,5 @@
 //! Bringing a replica in step with its database: by reading on, by reading again, or by comparing pages.
 
-use ebbtide_replica::Txid;
 use ebbtide_shipper::{Attached, Difference, Error, Rebase, Shipper, Unconfirmed, attach};
 use ebbtide_watcher::{Follower, Image, Transaction};
 use tokio::task::block_in_place;
@@ -76,10 +75,9 @@ async fn compare(
     mut shipper: Shipper,
     past: Past,
 ) -> Result<Shipper, FollowError> {
-    if !shipper.is_durable() {
-        // What lies in the spool comes before; the table of hashes is only then that of the last entry.
-        claim(job, held, &mut shipper, now_micros()).await?;
-    }
+    // What lies in the spool comes before: only then the table of hashes is that of the last entry.
+    let waiting_bytes_max = job.database.waiting_bytes_max();
+    held.during(|| waiting_bytes_max, shipper.settle(), |_| {}).await?;
     let turn = job.shared.turn();
     let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
     let (image, time) = pin_end(&mut held.follower)?;
@@ -121,8 +119,7 @@ async fn is_fork(shipper: &Shipper, found: &Difference, past: Past) -> Result<bo
     }
     let known = past != Past::Unknown;
     let segments = if known { SEGMENTS_SEARCHED_FOR_RECORD } else { SEGMENTS_SEARCHED };
-    let older: Option<Txid> = shipper.find_older(found, segments).await?;
-    match older {
+    match shipper.find_older(found, segments).await? {
         Some(found) if !known => Err(Error::Older { head: shipper.last().txid, found }.into()),
         older => Ok(older.is_some()),
     }
@@ -139,7 +136,6 @@ pub(crate) async fn ahead(
     let resumed = past == Past::Resumed;
     let mut left = unconfirmed.commits;
     if resumed && left > 0 {
-        let shared = job.shared.clone();
         let replay = |transaction: &mut Transaction<'_>| {
             shipper.replay(transaction.database_pages, |each| {
                 transaction.for_each_page::<FollowError>(each)
@@ -147,7 +143,7 @@ pub(crate) async fn ahead(
             left -= 1;
             Ok::<_, FollowError>(left > 0)
         };
-        shared.with_scratch(|scratch| {
+        job.shared.with_scratch(|scratch| {
             block_in_place(|| held.follower.capture(now_micros(), scratch, replay))
         })?;
     }
@@ -160,7 +156,7 @@ pub(crate) async fn ahead(
     shipper.abandon();
     let local = local(job, None, held.follower.page_size());
     match attach(store, outage, local, &job.database.shipping()).await? {
-        Attached::Rebuilt { shipper, .. } => {
+        Attached::Rebuilt(shipper) => {
             let past = if past == Past::Cut { Past::Cut } else { Past::Missed };
             in_step(job, held, shipper, past).await
         }

@@ -84,14 +84,15 @@ impl Pace {
         match (self.mode, self.sighted, soon) {
             (Mode::Polling, ..) => BUSY_INTERVAL,
             (Mode::Events, _, Some(&(_, interval))) => interval,
-            (Mode::Events, true, None)
-                if now.saturating_duration_since(self.found) < DORMANT_AFTER =>
-            {
-                IDLE_INTERVAL
-            }
+            (Mode::Events, true, None) if self.idle(now) < DORMANT_AFTER => IDLE_INTERVAL,
             (Mode::Events, true, None) => DORMANT_INTERVAL,
             (Mode::Events, false, None) => BLIND_INTERVAL,
         }
+    }
+
+    /// For how long no commit was found.
+    pub(crate) fn idle(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.found)
     }
 
     /// The log was written.

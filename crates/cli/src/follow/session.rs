@@ -51,8 +51,7 @@ pub(crate) async fn run(
     let now = Instant::now();
     let pace = Pace::new(held.sighted, now);
     let owed = Owed::default();
-    let (checkpoint, active) = (None, Some(now));
-    let mut session = Session { job, held, started, pace, checked: now, checkpoint, owed, active };
+    let mut session = Session { job, held, started, pace, checked: now, checkpoint: None, owed };
     let result = match session.follow().await {
         Err(FollowError::Ship(shipper::Error::SpoolFull)) => Err(FollowError::LetGo),
         result => result,
@@ -76,8 +75,6 @@ struct Session<'a> {
     /// The checkpoint that runs beside.
     checkpoint: Option<JoinHandle<Checkpointed>>,
     owed: Owed,
-    /// When a commit was last found, unless the database rests since.
-    active: Option<Instant>,
 }
 
 impl Session<'_> {
@@ -140,24 +137,15 @@ impl Session<'_> {
         }
         let frames = self.held.follower.observe(now_micros())?;
         self.change_pace(frames > 0, now)?;
-        self.rest(frames > 0, now);
+        if self.pace.idle(now) >= REST_AFTER {
+            self.started.shipper.rest();
+        }
         let more = frames > 0 && self.capture(frames)?;
         self.maintain(more)?;
         let database_bytes = self.database_bytes();
         let Started { shipper, snapshots } = &mut self.started;
         snapshots.step(&mut self.held.follower, shipper, database_bytes)?;
         Ok(more)
-    }
-
-    /// A database that nobody writes gives back what it does not need for that.
-    fn rest(&mut self, found: bool, now: Instant) {
-        if found {
-            self.active = Some(now);
-        }
-        if self.active.is_some_and(|active| now - active >= REST_AFTER) {
-            self.active = None;
-            self.started.shipper.rest();
-        }
     }
 
     fn capture(&mut self, frames: u32) -> Result<bool, FollowError> {

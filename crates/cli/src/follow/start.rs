@@ -74,10 +74,8 @@ pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Star
             let past = stands(held, &shipper, began)?;
             ahead(job, held, shipper, past, &unconfirmed).await?
         }
-        Attached::Rebuilt { shipper, known } => {
-            let past = if known.is_some() { Past::TakenBack } else { Past::Unknown };
-            in_step(job, held, shipper, past).await?
-        }
+        Attached::Rebuilt(shipper) => in_step(job, held, shipper, Past::Unknown).await?,
+        Attached::TakenBack(shipper) => in_step(job, held, shipper, Past::TakenBack).await?,
     };
     point("follow.start.in-step");
     shipper.flush()?;

@@ -1,6 +1,7 @@
 //! Reads manifests and indexes.
 
 use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt as _, stream};
 
 use super::CatalogError;
 use crate::container::{Footer, Header, Index, Parsed};
@@ -19,6 +20,9 @@ const TAIL_SHARE: u64 = 4096;
 
 /// No guess is longer than this.
 const TAIL_MAX: u64 = 4 * 1024 * 1024;
+
+/// How many indexes are read at once.
+const READ_AHEAD: usize = 32;
 
 /// The index of an object, and the object itself if it was small.
 #[derive(Debug, Clone)]
@@ -77,6 +81,19 @@ pub async fn read_index(
     };
     check_identity(manifest, key, &fetched.index).map_err(&damaged)?;
     Ok(fetched)
+}
+
+/// Reads the indexes of objects, many at once, and hands them over in the same order.
+pub fn read_indexes<'a>(
+    store: &'a dyn Store,
+    manifest: &'a Manifest,
+    objects: Vec<Object>,
+) -> impl Stream<Item = Result<(Object, Fetched), CatalogError>> + Send + 'a {
+    let read = move |object| async move {
+        let fetched = read_index(store, manifest, object).await?;
+        Ok((object, fetched))
+    };
+    stream::iter(objects).map(read).buffered(READ_AHEAD)
 }
 
 async fn read_long_index(store: &dyn Store, object: Object) -> Result<Index, CatalogError> {

@@ -1,14 +1,13 @@
 //! Gives the local state its page hashes back.
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use std::pin::pin;
 
-use super::{CatalogError, HashRun, Hashes, Head, Listing, list, read_index};
+use futures::TryStreamExt as _;
+
+use super::{CatalogError, HashRun, Hashes, Head, Listing, list, read_indexes};
 use crate::state::Fill;
 use crate::store::{Object, Store};
 use crate::{EntryFlags, Key, Manifest, Txid};
-
-/// How many indexes are read at once.
-const READ_AHEAD: usize = 32;
 
 /// Fills a table with the hashes of all pages as they were after `upto`, mostly an entry at or near the head. What it
 /// reads are indexes and hashes, no pages: from the newest snapshot at or before the entry on, so that the length of the
@@ -28,12 +27,7 @@ pub async fn rebuild_table(
         _ => None,
     });
     objects.extend(history(&listing, base, upto)?);
-    let mut indexes = stream::iter(objects)
-        .map(|object| async move {
-            let fetched = read_index(store, manifest, object).await?;
-            Ok::<_, CatalogError>((object, fetched))
-        })
-        .buffered(READ_AHEAD);
+    let mut indexes = pin!(read_indexes(store, manifest, objects));
     while let Some((object, fetched)) = indexes.try_next().await? {
         let is_base = matches!(object.key, Key::Snapshot(_));
         let entries = fetched.index.entries();

@@ -70,19 +70,7 @@ impl Merge {
         self.writer.entries()
     }
 
-    /// How many bytes are encoded and not yet taken.
-    #[must_use]
-    pub fn buffered(&self) -> usize {
-        self.writer.buffered()
-    }
-
-    /// The bytes that are encoded and not yet taken, which come next in the pack.
-    #[must_use]
-    pub fn take(&mut self) -> Vec<u8> {
-        self.writer.take()
-    }
-
-    /// The last bytes.
+    /// All bytes of the pack.
     pub fn finish(self) -> Result<Vec<u8>> {
         let finished = self.writer.finish()?;
         let Footer { chain, last, .. } = finished.footer;

@@ -15,13 +15,10 @@ fn index(body: &[u8]) -> Index {
 /// Merges segments into one pack.
 fn pack(segments: &[&[u8]]) -> ebbtide_replica::Result<Vec<u8>> {
     let mut merge = Merge::begin(&index(segments[0]))?;
-    let mut pack = Vec::new();
     for segment in segments {
         merge.add(&index(segment), segment)?;
-        pack.append(&mut merge.take());
     }
-    pack.append(&mut merge.finish()?);
-    Ok(pack)
+    merge.finish()
 }
 
 #[test]
