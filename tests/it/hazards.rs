@@ -7,6 +7,7 @@ use ebbtide_replica::EntryKind;
 use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
+use ebbtide_testkit::zeroed_frame::ZeroedFrame;
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -115,6 +116,23 @@ fn a13_a_database_that_is_deleted_is_told_and_not_made_anew() {
     sidecar.process().line_with("no such file", PATIENCE);
     assert!(!stage.path.exists());
     sidecar.kill();
+}
+
+/// SQLite 3.11.0 to 3.49.2 can commit frames without salts and checksum. Whoever follows an application with one of
+/// those finds them in the log, and SQLite itself reads them.
+#[test]
+fn a23_a_log_with_a_frame_that_was_never_sealed_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let live = ZeroedFrame::place(folder.path()).unwrap();
+    let replica = folder.path().join("backup").to_str().unwrap().to_owned();
+    let sidecar = Sidecar::start(live.path(), &replica);
+    insert(&open(live.path()), 3);
+    let (code, said) = sidecar.stop_and_tell();
+    assert_eq!(code, 0, "{said}");
+    assert!(!said.contains("following again"), "{said}");
+    let expected = Image::of(&oracle::committed(live.path()).unwrap());
+    let replica = Replica::open(&replica);
+    assert_eq!(replica.restore(Target::Latest, folder.path()).1, expected);
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub struct Cursor {
     order: ByteOrder,
     page_size: PageSize,
     position: Position,
+    /// Whether the last frame is a commit that is unsealed: what the chain goes on from is not in the log then.
+    is_adrift: bool,
 }
 
 impl Cursor {
@@ -55,7 +57,12 @@ impl Cursor {
     #[must_use]
     pub fn start(header: &Header) -> Cursor {
         let position = Position { salts: header.salts, frame: 0, checksum: header.checksum };
-        Cursor { order: header.order, page_size: header.page_size, position }
+        Cursor::at(header, position)
+    }
+
+    fn at(header: &Header, position: Position) -> Cursor {
+        let Header { order, page_size, .. } = *header;
+        Cursor { order, page_size, position, is_adrift: false }
     }
 
     /// At a position held from before, if it can be in this log. `frame_header` is what stands before the position's
@@ -72,7 +79,18 @@ impl Cursor {
             _ => return None,
         };
         let same = position.salts == header.salts && position.checksum == checksum;
-        same.then_some(Cursor { order: header.order, page_size: header.page_size, position })
+        same.then_some(Cursor::at(header, position))
+    }
+
+    /// At the end that the wal-index names, if its last frame is unsealed. Only the wal-index knows the checksum then.
+    #[must_use]
+    pub fn at_unsealed_end(
+        header: &Header,
+        end: Position,
+        frame_header: &[u8; FRAME_HEADER_BYTES],
+    ) -> Option<Cursor> {
+        let is_there = end.salts == header.salts && FrameHeader::parse(frame_header).is_unsealed();
+        is_there.then_some(Cursor::at(header, end))
     }
 
     /// Where it stands.
@@ -92,20 +110,63 @@ impl Cursor {
     /// # Errors
     /// When `bytes` does not begin with the next frame of this chain.
     pub fn advance<'a>(&mut self, bytes: &'a [u8]) -> Result<Frame<'a>, Stop> {
-        let (head, rest) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>().ok_or(Stop::Short)?;
-        let image = rest.get(..self.page_size.bytes()).ok_or(Stop::Short)?;
+        let (head, image) = self.split(bytes)?;
         let header = FrameHeader::parse(head);
         if header.salts != self.position.salts {
             return Err(Stop::Salts);
         }
-        let page = header.page.ok_or(Stop::Page)?;
         let checksum = self.position.checksum.extend(self.order, &head[..8]);
         let checksum = checksum.extend(self.order, image);
-        if checksum != header.checksum {
+        if checksum != header.checksum && header.page.is_some() {
             return Err(Stop::Checksum);
         }
+        self.step(&header, image)
+    }
+
+    /// The same over a frame that the wal-index names as committed, and takes its word for a frame that is *unsealed*,
+    /// without salts and checksum.
+    ///
+    /// SQLite 3.11.0 to 3.49.2 leaves such frames where a transaction spilled, wrote spilled pages again, rolled back to
+    /// a savepoint and committed. Who reads through the wal-index never notices, as no reader looks at checksums, and a
+    /// checkpoint copies them. The chain goes on from zeros. Only if the commit's own frame is unsealed, it goes on from
+    /// what is in the wal-index then and is not known later, so the frame after that one is taken as it stands.
+    ///
+    /// # Errors
+    /// As [`Cursor::advance`].
+    pub fn advance_committed<'a>(&mut self, bytes: &'a [u8]) -> Result<Frame<'a>, Stop> {
+        let stop = match self.advance(bytes) {
+            Err(stop @ (Stop::Salts | Stop::Checksum)) => stop,
+            proved => return proved,
+        };
+        let (head, image) = self.split(bytes)?;
+        let header = FrameHeader::parse(head);
+        let is_unsealed = stop == Stop::Salts && header.is_unsealed();
+        if is_unsealed || stop == Stop::Checksum && self.is_adrift {
+            let frame = self.step(&header, image)?;
+            self.is_adrift = is_unsealed && frame.commit.is_some();
+            return Ok(frame);
+        }
+        Err(stop)
+    }
+
+    /// The wal-index names the frame before as the last, and this as the checksum that the chain goes on from.
+    pub fn anchor(&mut self, checksum: Checksum) {
+        if std::mem::take(&mut self.is_adrift) {
+            self.position.checksum = checksum;
+        }
+    }
+
+    fn split<'a>(&self, bytes: &'a [u8]) -> Result<(&'a [u8; FRAME_HEADER_BYTES], &'a [u8]), Stop> {
+        let (head, rest) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>().ok_or(Stop::Short)?;
+        Ok((head, rest.get(..self.page_size.bytes()).ok_or(Stop::Short)?))
+    }
+
+    /// Steps behind a frame.
+    fn step<'a>(&mut self, header: &FrameHeader, image: &'a [u8]) -> Result<Frame<'a>, Stop> {
+        let page = header.page.ok_or(Stop::Page)?;
         let number = self.position.frame.checked_add(1).ok_or(Stop::Short)?;
-        self.position = Position { frame: number, checksum, ..self.position };
+        self.position = Position { frame: number, checksum: header.checksum, ..self.position };
+        self.is_adrift = false;
         let commit = (header.database_pages != 0).then_some(header.database_pages);
         Ok(Frame { number, page, commit, image })
     }
@@ -177,6 +238,77 @@ mod tests {
             let frame = (at - crate::HEADER_BYTES) / (FRAME_HEADER_BYTES + size.bytes());
             assert_eq!(walk(&bad).0.len(), frame, "byte {at}");
         }
+    }
+
+    /// The log of `pages` with the frames `unsealed` without salts and checksum, and the next one's chain begun from
+    /// `seed`.
+    fn unsealed_log(pages: &[u8], unsealed: usize, seed: Checksum) -> Vec<u8> {
+        let (order, size) = (ByteOrder::Little, PageSize::MIN);
+        let mut bytes = log(order, size, pages);
+        let whole = FRAME_HEADER_BYTES + size.bytes();
+        let mut checksum = seed;
+        for (at, frame) in bytes[crate::HEADER_BYTES..].chunks_exact_mut(whole).enumerate() {
+            if at == unsealed {
+                frame[8..FRAME_HEADER_BYTES].fill(0);
+            } else if at > unsealed {
+                checksum = checksum.extend(order, &frame[..8]);
+                checksum = checksum.extend(order, &frame[FRAME_HEADER_BYTES..]);
+                frame[16..FRAME_HEADER_BYTES].copy_from_slice(&checksum.to_stored());
+            }
+        }
+        bytes
+    }
+
+    /// How many frames a cursor takes that is told they are committed.
+    fn walk_committed(bytes: &[u8]) -> (usize, Position, Option<Stop>) {
+        let header = Header::parse(bytes).unwrap();
+        let mut cursor = Cursor::start(&header);
+        let whole = FRAME_HEADER_BYTES + header.page_size.bytes();
+        let frames = bytes[crate::HEADER_BYTES..].chunks(whole);
+        let stop = frames.clone().find_map(|frame| cursor.advance_committed(frame).err());
+        (cursor.position().frame as usize, cursor.position(), stop)
+    }
+
+    #[test]
+    fn an_unsealed_frame_is_taken_at_the_word_of_the_wal_index_alone() {
+        // Within a transaction: page number 0 in the place of the size says that the commit comes later.
+        let mut bytes = unsealed_log(&[1, 2, 3, 4], 1, Checksum::default());
+        let second = crate::HEADER_BYTES + FRAME_HEADER_BYTES + PageSize::MIN.bytes();
+        bytes[second + 4..second + 8].fill(0);
+        assert_eq!(walk(&bytes).2, Stop::Salts, "nobody says that it is committed");
+        assert_eq!(walk_committed(&bytes).0, 4);
+        bytes[second + FRAME_HEADER_BYTES + PageSize::MIN.bytes() + 40] ^= 1;
+        let (frames, _, stop) = walk_committed(&bytes);
+        assert_eq!((frames, stop), (2, Some(Stop::Checksum)), "the chain goes on from zeros");
+    }
+
+    #[test]
+    fn behind_an_unsealed_commit_the_chain_goes_on_from_what_the_wal_index_had() {
+        let seed = Checksum { s0: 7, s1: 9 };
+        let mut bytes = unsealed_log(&[1, 2, 3, 4], 1, seed);
+        assert_eq!(walk_committed(&bytes).0, 4);
+        let header = Header::parse(&bytes).unwrap();
+        let whole = FRAME_HEADER_BYTES + PageSize::MIN.bytes();
+        let mut frames = bytes[crate::HEADER_BYTES..].chunks(whole);
+        let mut cursor = Cursor::start(&header);
+        for _ in 0..2 {
+            cursor.advance_committed(frames.next().unwrap()).unwrap();
+        }
+        cursor.anchor(seed);
+        let end = cursor.position();
+        assert_eq!(end.checksum, seed);
+        assert!(cursor.advance(frames.next().unwrap()).is_ok(), "proved by the wal-index's");
+        let at = |frame: usize| {
+            bytes[crate::HEADER_BYTES + (frame - 1) * whole..]
+                .first_chunk::<FRAME_HEADER_BYTES>()
+                .unwrap()
+        };
+        assert!(Cursor::resume(&header, end, Some(at(2))).is_none(), "it proves nothing");
+        assert!(Cursor::at_unsealed_end(&header, end, at(2)).is_some());
+        assert!(Cursor::at_unsealed_end(&header, end, at(1)).is_none());
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        assert_eq!(walk_committed(&bytes).2, Some(Stop::Checksum), "one frame is taken as it is");
     }
 
     #[test]

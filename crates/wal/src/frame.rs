@@ -49,6 +49,13 @@ impl FrameHeader {
         }
     }
 
+    /// Whether it has neither salts nor checksum: SQLite 3.11.0 to 3.49.2 could commit such a frame (see
+    /// [`Cursor::advance_committed`](crate::Cursor::advance_committed)).
+    #[must_use]
+    pub fn is_unsealed(&self) -> bool {
+        self.salts == Salts([0; 8]) && self.checksum == Checksum::default()
+    }
+
     /// The 24 bytes.
     #[must_use]
     pub fn encode(&self) -> [u8; FRAME_HEADER_BYTES] {

@@ -248,7 +248,7 @@ fn logged_pages(
         })?;
         let before = cursor.position().frame;
         for bytes in window[..read].chunks(whole) {
-            match cursor.advance(bytes) {
+            match cursor.advance_committed(bytes) {
                 Ok(frame) => pages.push((frame.page, frame.number)),
                 // Begun anew while it was being read.
                 Err(_) if read_header(wal, paths, &index(position.salts)).is_err() => {
@@ -261,6 +261,7 @@ fn logged_pages(
             return Err(broken(paths, before + 1, Break::Rewound));
         }
     }
+    cursor.anchor(position.checksum);
     if cursor.position() != position {
         return Err(broken(paths, position.frame, Break::LastFrame));
     }

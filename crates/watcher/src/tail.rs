@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
 use ebbtide_wal::{
-    Cursor, FRAME_HEADER_BYTES, HEADER_BYTES, Header, Index, PageSize, Position, Stop,
+    Cursor, FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, Header, Index, PageSize, Position, Stop,
     frame_offset, lock_page,
 };
 
@@ -111,8 +111,10 @@ impl Tail {
             return Tail::new(paths, file, position, index, page_size, None);
         }
         let header = read_header(&file, paths, index)?;
-        let cursor = resume(&file, paths, &header, position)?;
-        let Some(cursor) = cursor else {
+        let last = frame_header(&file, paths, &header, position.frame)?;
+        let sealed = Cursor::resume(&header, position, last.as_ref());
+        let unsealed = || Cursor::at_unsealed_end(&header, position, last.as_ref()?);
+        let Some(cursor) = sealed.or_else(unsealed) else {
             return Err(broken(paths, index.frames, Break::LastFrame));
         };
         Tail::new(paths, file, position, index, page_size, Some(cursor))
@@ -135,8 +137,11 @@ impl Tail {
         }
         let file = open_wal(paths)?;
         let header = read_header(&file, paths, index)?;
-        let Some(cursor) = resume(&file, paths, &header, position)? else {
-            return Ok(Resumed::Cut);
+        let last = frame_header(&file, paths, &header, position.frame)?;
+        let Some(cursor) = Cursor::resume(&header, position, last.as_ref()) else {
+            // A frame without a checksum proves nothing, neither that it is the same nor that it is another.
+            let is_unsealed = last.is_some_and(|last| FrameHeader::parse(&last).is_unsealed());
+            return Ok(if is_unsealed { Resumed::Restarted } else { Resumed::Cut });
         };
         let size = header.page_size;
         Ok(Resumed::At(Tail::new(paths, file, position, index, size, Some(cursor))?))
@@ -267,6 +272,9 @@ impl Tail {
                 return Err(fail(1, Break::Header(None)).into());
             };
             let scanned = scan(&self.file, paths, &mut cursor, index, scratch)?;
+            if cursor.position().frame == index.frames {
+                cursor.anchor(index.checksum);
+            }
             let position = cursor.position();
             newest(&mut scratch.pages, scanned.database_pages);
             if let Some(&(page, frame)) =
@@ -331,7 +339,7 @@ fn scan(
         let next = cursor.position().frame + 1;
         for bytes in scratch.window.from(next, whole).chunks(whole) {
             let frame = cursor
-                .advance(bytes)
+                .advance_committed(bytes)
                 .map_err(|stop| broken(paths, cursor.position().frame + 1, Break::Frame(stop)))?;
             scratch.pages.push((frame.page, frame.number));
             if let Some(database_pages) = frame.commit {
@@ -370,24 +378,21 @@ pub(crate) fn read_header(file: &File, paths: &Paths, index: &Index) -> Result<H
     Ok(header)
 }
 
-/// A cursor at `position`, if the frame there is the same as when it was captured.
-fn resume(
+/// What stands before the page of frame `number`, if there is one.
+fn frame_header(
     file: &File,
     paths: &Paths,
     header: &Header,
-    position: Position,
-) -> Result<Option<Cursor>, Error> {
+    number: u32,
+) -> Result<Option<[u8; FRAME_HEADER_BYTES]>, Error> {
     let mut bytes = [0; FRAME_HEADER_BYTES];
-    let Some(offset) = frame_offset(position.frame, header.page_size) else {
-        return Ok(Cursor::resume(header, position, None));
-    };
+    let Some(offset) = frame_offset(number, header.page_size) else { return Ok(None) };
     let read = read_up_to(file, &mut bytes, offset).map_err(|source| Error::Io {
         doing: "read",
         path: paths.wal.clone(),
         source,
     })?;
-    let frame = (read == bytes.len()).then_some(&bytes);
-    Ok(Cursor::resume(header, position, frame))
+    Ok((read == bytes.len()).then_some(bytes))
 }
 
 pub(crate) fn broken(paths: &Paths, frame: u32, cause: Break) -> Error {
