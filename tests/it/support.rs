@@ -11,6 +11,7 @@ use ebbtide_replica::catalog;
 use ebbtide_replica::store::{Credentials, Location, S3Store, Store};
 use ebbtide_replica::{Entry, EntryKind, Timestamp, Txid};
 use ebbtide_restore::{Options, Progress, Target};
+use ebbtide_testkit::minio::MinIO;
 use ebbtide_testkit::oracle::Image;
 use ebbtide_testkit::process::{Output, Process};
 use ebbtide_testkit::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
@@ -147,12 +148,19 @@ impl Replica {
 
     /// The one under `prefix` on a server in this process.
     pub(crate) fn on(server: &S3Server, prefix: &str) -> Replica {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let Location::S3(location) = server.address(prefix).parse().unwrap() else {
-            panic!("the server is a bucket")
-        };
         let credentials = Credentials::new(ACCESS_KEY, SECRET_KEY);
-        let store = runtime.block_on(S3Store::open_as(&location, &credentials)).unwrap();
+        Replica::in_bucket(&server.address(prefix), &credentials)
+    }
+
+    /// The one under `prefix` in MinIO.
+    pub(crate) fn in_minio(minio: &MinIO, prefix: &str) -> Replica {
+        Replica::in_bucket(&minio.address(prefix), &minio.credentials)
+    }
+
+    fn in_bucket(address: &str, credentials: &Credentials) -> Replica {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let Location::S3(location) = address.parse().unwrap() else { panic!("{address}") };
+        let store = runtime.block_on(S3Store::open_as(&location, credentials)).unwrap();
         Replica { runtime, store: Arc::new(store) }
     }
 
@@ -175,15 +183,19 @@ impl Replica {
     /// Restores into a file of its own and looks at it; the txid that it is of.
     pub(crate) fn restore(&self, target: Target, folder: &Path) -> (Txid, Image) {
         let output = folder.join("restored.db");
-        let now = Timestamp::MAX;
-        let options =
-            Options { target, output: output.clone(), force: false, state: None, now, check: None };
-        let progress = Arc::new(Progress::default());
-        let restored = ebbtide_restore::restore(Arc::clone(&self.store), &options, &progress);
-        let report = self.runtime.block_on(restored).unwrap();
+        let txid = self.restore_into(target, &output);
         let image = Image::of_file(&output).unwrap();
         std::fs::remove_file(&output).unwrap();
-        (report.outline.point.txid, image)
+        (txid, image)
+    }
+
+    /// Restores into `output`; the txid that it is of.
+    pub(crate) fn restore_into(&self, target: Target, output: &Path) -> Txid {
+        let (output, now) = (output.to_owned(), Timestamp::MAX);
+        let options = Options { target, output, force: false, state: None, now, check: None };
+        let progress = Arc::new(Progress::default());
+        let restored = ebbtide_restore::restore(Arc::clone(&self.store), &options, &progress);
+        self.runtime.block_on(restored).unwrap().outline.point.txid
     }
 
     /// Every state that the history has, with the entry that led to it.
