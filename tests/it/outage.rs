@@ -215,6 +215,32 @@ fn s2_a_store_that_is_away_at_the_start_is_reported_within_seconds_and_nothing_i
     }
 }
 
+/// The application has copied back what it wrote while nobody followed it, so the next writer would begin the log anew,
+/// and the start does not get to read it while it waits for the store. Would catch commits that the log had and that are
+/// one step of history all the same.
+#[test]
+fn s2_a_log_that_was_copied_back_is_kept_until_a_start_that_waits_for_the_store_has_read_it() {
+    let scene = Scene::new("256 MiB");
+    stop(scene.follow(), 0);
+    let insert = || scene.application.execute("INSERT INTO t (b) VALUES ('x')", []).unwrap();
+    for _ in 0..20 {
+        insert();
+    }
+    let progress = |row: &rusqlite::Row<'_>| Ok((row.get::<_, u32>(1)?, row.get::<_, u32>(2)?));
+    let passive = "PRAGMA wal_checkpoint(PASSIVE)";
+    let (frames, copied) = scene.application.query_row(passive, [], progress).unwrap();
+    assert_eq!(frames, copied);
+    assert!(frames >= 20, "the log has all of them");
+    scene.store_goes_away();
+    let sidecar = scene.replicate();
+    sidecar.line_with("the log waits", PATIENCE);
+    insert();
+    scene.server.heal();
+    sidecar.line_with("following", PATIENCE);
+    let entries = scene.end(sidecar);
+    assert_eq!((gaps(&entries), commits(&entries)), (0, 21));
+}
+
 #[test]
 fn s13_a_database_that_is_older_than_its_replica_is_refused_without_local_state_and_recorded_with_it()
  {

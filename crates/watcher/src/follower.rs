@@ -136,6 +136,10 @@ impl Follower {
         // here on is as new as the pin or newer.
         let mut shm = Shm::open(&paths)?;
         shm.try_checkpoint_lock(&paths)?;
+        if resume.is_some() {
+            // A transaction that ignores the log has not pinned it, and what comes next in it may still be unread.
+            shm.guard_log(&paths)?;
+        }
         point("watcher.open.locked");
         let index = shm.read(&paths)?;
         let resumed = match resume {
@@ -151,7 +155,7 @@ impl Follower {
         let now = Instant::now();
         let hold = Hold::before(&index);
         let observed = Arc::new(Mutex::new(Observed::after(latest, tail.position())));
-        let follower = Follower {
+        let mut follower = Follower {
             gauge: Gauged::new(shm.file(), paths.wal.clone(), Arc::clone(&observed)),
             held,
             spare: None,
@@ -175,6 +179,7 @@ impl Follower {
             braked: None,
             vain_checkpoint: None,
         };
+        follower.release_guard();
         Ok((follower, start))
     }
 
@@ -281,6 +286,7 @@ impl Follower {
             })?;
             let position = self.tail.position();
             self.observed.lock().unwrap_or_else(PoisonError::into_inner).captured(position);
+            self.release_guard();
         }
         self.finish_handover()?;
         Ok(Captured { transactions, more: !self.tail.has_read(&index) })
@@ -310,18 +316,28 @@ impl Follower {
     /// # Errors
     /// When the log cannot be read.
     pub fn rewind(&mut self, position: Position) -> Result<bool, Error> {
+        // The present hold may ignore the log, which is needed again.
+        self.shm.guard_log(&self.paths)?;
         let index = self.shm.read(&self.paths)?;
         let has_it = self.tail.rewind(&self.paths, &index, position)?;
         // What is to be read again was captured before the present hold began, so the hold need not cover it.
         self.found = self.tail.mark(&index);
+        self.release_guard();
         Ok(has_it)
+    }
+
+    /// Once what a start or a return has found is captured, the holds keep the log by themselves.
+    pub(crate) fn release_guard(&mut self) {
+        if self.shm.guards_log() && self.tail.covers(self.found) {
+            self.shm.release_log();
+        }
     }
 
     /// Follows the log into the generation that `index` names.
     fn enter(&mut self, index: &Index) -> Result<(), Error> {
         let restarted = index.salts != self.tail.position().salts;
-        // A hold that ignores the log lets it be begun anew while frames from before the hold are still unread: then
-        // they are gone, and only the pages themselves can tell what they said.
+        // A hold that ignores the log lets it be begun anew while frames from before the hold are still unread, if the
+        // guard was not to be had: then they are gone, and only the pages themselves can tell what they said.
         let lost = self.hold.reads == Reads::Log || !self.tail.covers(self.found);
         if restarted && lost {
             return Err(broken(&self.paths, 0, Break::Restarted));

@@ -77,6 +77,7 @@ impl Follower {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner).captured(position);
         pin.until = self.tail.mark(&pin.end);
         self.found = pin.until;
+        self.release_guard();
         // Whatever a handover was waiting for came before.
         if let Some(next) = &mut self.handover {
             next.until = self.tail.mark(&pin.end);

@@ -1,7 +1,12 @@
-//! The wal-index as we use it: read through a descriptor of our own, and the checkpoint lock on one of its bytes.
+//! The wal-index as we use it: read through a descriptor of our own, and locks on two of its bytes.
 //!
 //! POSIX drops all of a process's locks on a file when any of its descriptors is closed, SQLite's included. So a
 //! [`Shm`] must outlive every connection to its database; [`Follower`](crate::Follower) declares it after them.
+//!
+//! The *guard* is a shared lock on the last read mark. Whoever begins the log anew needs all marks but mark 0 to itself,
+//! so it keeps everybody from that, also where a hold has got mark 0 because the log was in the database. It belongs to
+//! the descriptor and not to the process, so that no connection of ours that uses the same mark drops it, or loses its
+//! own lock with it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -25,12 +30,16 @@ const SETTLE: Duration = Duration::from_secs(30);
 /// has been given a processor by then.
 const PUBLICATION_MAX: Duration = Duration::from_millis(100);
 
+/// How long a mark may be taken by somebody who sets it or begins the log anew, both of which take microseconds.
+const GUARD_PATIENCE: Duration = Duration::from_millis(100);
+
 /// The wal-index of a database that a connection of ours has open.
 #[derive(Debug)]
 pub(crate) struct Shm {
     file: Arc<File>,
     identity: Identity,
     checkpoint_lock: bool,
+    guard: bool,
 }
 
 impl Shm {
@@ -44,7 +53,7 @@ impl Shm {
             .and_then(|file| Ok((Identity::of(&file)?, file)));
         let (identity, file) =
             opened.map_err(|error| paths.refuse(Refusal::Locks(error.to_string())))?;
-        Ok(Shm { file: Arc::new(file), identity, checkpoint_lock: false })
+        Ok(Shm { file: Arc::new(file), identity, checkpoint_lock: false, guard: false })
     }
 
     /// Which file this is.
@@ -125,6 +134,63 @@ impl Shm {
     pub(crate) fn set_checkpoint_lock(&mut self, has_lock: bool) {
         self.checkpoint_lock = has_lock;
     }
+
+    /// Takes the guard: from here on nobody can begin the log anew. Whether it was to be had; it is not where somebody
+    /// stopped in the midst of beginning the log anew, or the system has no such locks.
+    pub(crate) fn guard_log(&mut self, paths: &Paths) -> Result<bool, Error> {
+        let began = Instant::now();
+        while !self.guard {
+            self.guard = lock_mark(&self.file, libc::F_RDLCK).map_err(|source| Error::Io {
+                doing: "lock",
+                path: paths.shm.clone(),
+                source,
+            })?;
+            if began.elapsed() > GUARD_PATIENCE {
+                break;
+            }
+            if !self.guard {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        Ok(self.guard)
+    }
+
+    /// Gives the guard back, if it was taken.
+    pub(crate) fn release_log(&mut self) {
+        if std::mem::take(&mut self.guard)
+            && let Err(error) = lock_mark(&self.file, libc::F_UNLCK)
+        {
+            tracing::warn!(%error, "cannot unlock the wal-index; the log cannot begin anew until this process ends");
+        }
+    }
+
+    /// Whether nobody can begin the log anew because of the guard.
+    pub(crate) fn guards_log(&self) -> bool {
+        self.guard
+    }
+}
+
+impl Drop for Shm {
+    fn drop(&mut self) {
+        // Others may keep the descriptor open for longer.
+        self.release_log();
+    }
+}
+
+/// Changes the lock that the descriptor, not the process, has on the last read mark; whether nobody was in the way.
+#[cfg(target_os = "linux")]
+fn lock_mark(file: &File, kind: i32) -> io::Result<bool> {
+    let lock = byte(kind, lock::read(READ_MARKS - 1));
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&lock)) {
+        Ok(_) => Ok(true),
+        Err(Errno::EACCES | Errno::EAGAIN) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn lock_mark(_: &File, _: i32) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// The processes other than this one that keep the log of the wal-index in `file` from being restarted by reading from
@@ -135,7 +201,8 @@ pub(crate) fn readers(file: &File) -> Vec<i32> {
         let mut probe = byte(libc::F_WRLCK, lock::read(mark));
         let answer = fcntl(file, FcntlArg::F_GETLK(&mut probe));
         let held = answer.is_ok() && i32::from(probe.l_type) != libc::F_UNLCK;
-        if held && !readers.contains(&probe.l_pid) {
+        // Our own guard has no process.
+        if held && probe.l_pid > 0 && !readers.contains(&probe.l_pid) {
             readers.push(probe.l_pid);
         }
     }

@@ -3,11 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::convert::Infallible;
+use std::fs::{File, OpenOptions};
+use std::path::Path;
 use std::time::Duration;
 
+use ebbtide_wal::{READ_MARKS, lock};
 use ebbtide_watcher::{
     Action, CaptureError, Error, Follower, Kept, Limits, Options, Scratch, Start, Transaction,
 };
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc;
 use rusqlite::Connection;
 
 const OPTIONS: Options = Options {
@@ -32,16 +37,43 @@ fn capture(follower: &mut Follower) -> Result<usize, Error> {
     }
 }
 
-/// Everything was captured and copied back, so the hold ignores the log. Going back makes it needed again, and nothing
-/// keeps the application from beginning it anew. Would catch a history that lacks the three commits.
+/// Everything was captured and copied back, so the hold ignores the log. Going back makes it needed again: the guard
+/// keeps the application from beginning it anew. Would catch commits that are lost although the log had them.
+#[test]
+fn a_log_that_one_goes_back_in_is_kept_until_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let captured = go_back_and_write(&folder.path().join("app.db"), true);
+    assert_eq!(captured.unwrap(), 4);
+}
+
+/// Somebody was stopped in the midst of beginning the log anew, so the guard cannot be had, and nothing keeps the
+/// application from beginning it anew. Would catch a history that lacks the three commits.
 #[test]
 fn a_log_that_begins_anew_after_going_back_is_broken() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
-    let application = Connection::open(&path).unwrap();
+    match go_back_and_write(&folder.path().join("app.db"), false) {
+        Err(Error::Broken { .. }) => {}
+        other => panic!("of four commits these were captured: {other:?}"),
+    }
+}
+
+/// Locks or unlocks the last read mark, as another process would.
+fn lock_last_mark(file: &File, kind: i32) {
+    let start = lock::read(READ_MARKS - 1).try_into().unwrap();
+    let (kind, whence) = (kind.try_into().unwrap(), libc::SEEK_SET.try_into().unwrap());
+    let lock = libc::flock { l_type: kind, l_whence: whence, l_start: start, l_len: 1, l_pid: 0 };
+    fcntl(file, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+}
+
+/// Three commits, captured and copied back; goes back before them, and the application commits once more. How many are
+/// captured then.
+fn go_back_and_write(path: &Path, guard: bool) -> Result<usize, Error> {
+    // Closed last: that drops this process's locks.
+    let shm;
+    let application = Connection::open(path).unwrap();
     let insert = || application.execute("INSERT INTO t VALUES (randomblob(100))", []).unwrap();
     application.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
-    let (mut follower, start) = Follower::open(&path, &OPTIONS, None, 0).unwrap();
+    let (mut follower, start) = Follower::open(path, &OPTIONS, None, 0).unwrap();
     assert_eq!(start, Start::Anew);
     let begun = follower.position();
     for _ in 0..3 {
@@ -49,12 +81,18 @@ fn a_log_that_begins_anew_after_going_back_is_broken() {
     }
     assert_eq!(capture(&mut follower).unwrap(), 3);
     while maintain(&mut follower) != Action::Wait {}
-    assert!(follower.rewind(begun).unwrap());
-    insert();
-    match capture(&mut follower) {
-        Err(Error::Broken { .. }) => {}
-        other => panic!("of four commits these were captured: {other:?}"),
+    let shm_path = path.with_file_name("app.db-shm");
+    shm = OpenOptions::new().read(true).write(true).open(shm_path).unwrap();
+    if !guard {
+        lock_last_mark(&shm, libc::F_WRLCK);
     }
+    assert!(follower.rewind(begun).unwrap());
+    lock_last_mark(&shm, libc::F_UNLCK);
+    insert();
+    let captured = capture(&mut follower);
+    // The guard was given back, or this would fail.
+    lock_last_mark(&shm, libc::F_WRLCK);
+    captured
 }
 
 /// Does what the log needs, one thing at a time; what it was.

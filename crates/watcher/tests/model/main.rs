@@ -8,7 +8,7 @@
 //! - a committed transaction that was not captured is in the log, wherever the sidecar is: no commit is both unread and
 //!   unheld;
 //! - what is captured was committed, and comes in the order of the commits;
-//! - the log never looks broken while it is held;
+//! - the log never looks broken while it is held, or guarded by a start that has not read what it found;
 //! - a start resumes only where the history behind it is that of the replica;
 //! - the database has not lost a committed transaction.
 //!
@@ -37,6 +37,7 @@ const ALONE: Follows = Follows {
     checkpoints: true,
     aside: false,
     doubts_lock: true,
+    guards: true,
     notices_missed: true,
     policy: true,
 };
@@ -162,11 +163,19 @@ fn a_sidecar_that_dies_in_a_checkpoint_or_a_barrier_leaves_an_exact_history() {
     holds("the sidecar may die, all that it does", &rules);
 }
 
+/// Somebody else was stopped while it had the marks to itself.
+#[test]
+fn a_start_that_cannot_have_the_guard_notices_what_it_has_missed() {
+    let unguarded = Follows { kills: true, guards: false, ..HANDS_OVER };
+    let rules = Rules { tries: 2, power_loss: false, sidecar: unguarded, ..DIES };
+    holds("everybody may die, no guard", &rules);
+}
+
 /// The model found this in the sidecar: a start that resumes has not read everything that its hold found, so the log may
 /// begin anew before it has.
 #[test]
 fn a_start_that_does_not_look_whether_it_has_read_everything_misses_commits() {
-    let careless = Follows { kills: true, notices_missed: false, ..HANDS_OVER };
+    let careless = Follows { kills: true, guards: false, notices_missed: false, ..HANDS_OVER };
     finds(
         "a careless start",
         &Rules { sidecar: careless, ..DIES },

@@ -92,6 +92,8 @@ pub(crate) struct Sidecar {
     pub(crate) next: Lock,
     handover: Option<(Hold, Mark)>,
     pub(crate) barrier: Lock,
+    /// `Shm::guard_log`.
+    pub(crate) guard: bool,
     /// Its own checkpoint…
     pub(crate) checkpoint: Checkpointer,
     /// …is under way, until the task knows that it has ended…
@@ -121,6 +123,7 @@ impl Sidecar {
             next: Lock::None,
             handover: None,
             barrier: Lock::None,
+            guard: false,
             checkpoint: Checkpointer::IDLE,
             checkpointing: false,
             aside: false,
@@ -143,10 +146,11 @@ impl Sidecar {
         !matches!(self.task, Task::Gone | Task::Opening)
     }
 
-    /// Whether it will find that the log began anew before all of it was read. That can only happen at a start.
+    /// Whether it will find that the log began anew before all of it was read. That can only happen at a start without
+    /// the guard.
     pub(crate) fn will_notice(&self, index: Index, follows: &Follows) -> bool {
         let missed = index.salts != self.position.salts && self.position.frame < self.known_frames;
-        missed && follows.notices_missed && !self.caught_up
+        missed && follows.notices_missed && !follows.guards && !self.caught_up
     }
 
     /// The generations that it remembers.

@@ -46,6 +46,8 @@ pub(crate) struct Follows {
     pub(crate) aside: bool,
     /// Whether it takes the checkpoint lock for lost while a checkpoint of its own is on another thread.
     pub(crate) doubts_lock: bool,
+    /// Whether a start takes the guard, so that nobody begins the log anew before it has read what it found.
+    pub(crate) guards: bool,
     /// Whether it looks, when the log has begun anew, if the one before was read to its end.
     pub(crate) notices_missed: bool,
     /// Whether the policy keeps it from a checkpoint that its hold would not let through.
@@ -166,9 +168,9 @@ impl World {
         self.writers.iter().map(Writer::lock).chain(ours)
     }
 
-    /// Whether somebody reads from the log, so that it cannot be restarted.
+    /// Whether somebody reads from the log, or guards it, so that it cannot be restarted.
     pub(crate) fn log_is_read(&self) -> bool {
-        self.locks().any(|lock| matches!(lock, Lock::Mark(_)))
+        self.sidecar.guard || self.locks().any(|lock| matches!(lock, Lock::Mark(_)))
     }
 
     /// The smallest mark that somebody holds.

@@ -37,6 +37,12 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
                 true
             })
         }),
+        Task::Opening if follows.guards && !sidecar.guard => {
+            add("Shm::guard_log", &|after| {
+                after.sidecar.guard = true;
+                true
+            });
+        }
         Task::Opening => {
             add("Follower::open finds out where to begin", &|after| open(after, follows))
         }
@@ -214,6 +220,7 @@ fn open(world: &mut World, follows: &Follows) -> bool {
     (sidecar.position, sidecar.cursor) = (position, index.frames > 0);
     sidecar.known_frames = index.frames;
     sidecar.caught_up = position.frame == index.frames;
+    sidecar.guard &= !sidecar.caught_up;
     sidecar.task = Task::Waiting;
     true
 }
@@ -249,13 +256,14 @@ fn read(world: &mut World, index: Index, follows: &Follows) {
     }
     world.sidecar.position.checksum = world.logged(index.frames);
     (world.sidecar.known_frames, world.sidecar.caught_up) = (index.frames, true);
+    world.sidecar.guard = false;
     finish_handover(world, follows);
 }
 
-/// The log is not what it should be. Before all that a start found was read this may happen: the session ends, and the
-/// next one begins by comparing the state. Later it may not.
+/// The log is not what it should be. Before all that a start without the guard found was read this may happen: the
+/// session ends, and the next one begins by comparing the state. Else it may not.
 fn broke(world: &mut World) {
-    if world.sidecar.caught_up {
+    if world.sidecar.caught_up || world.sidecar.guard {
         world.wrong = Some("the log broke while it was held");
     }
     kill(world);
