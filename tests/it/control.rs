@@ -1,13 +1,14 @@
 //! `ebbtide status` and `ebbtide sync` against running processes. Would catch a lag that is not shown, a sync that returns
 //! before the store has confirmed, a health that lies, and a socket that lets anybody in.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::Value;
@@ -186,6 +187,57 @@ fn a_store_that_is_away_shows_as_trouble_and_lag_and_a_sync_says_so() {
     let (status, reports) = place.status(&[]);
     assert_eq!((status, reports[0]["lag_seconds"].as_f64()), (0, Some(0.0)), "{reports:?}");
     assert_eq!(sidecar.stop(), 0);
+}
+
+/// The bucket refuses a few puts, each of which is tried again within a second or two. Would catch an alarm at every one
+/// of them.
+#[test]
+fn a_put_that_is_tried_again_shows_as_trouble_and_is_healthy() {
+    let place = Place::new();
+    let server = S3Server::start();
+    let application = place.database("app.db");
+    let args = ["replicate", "--log-format", "json", &place.text("app.db"), &server.address("app")];
+    let mut replicate = command(&args);
+    replicate.env("EBBTIDE_RUNTIME_DIR", place.path("run")).envs(server.environment());
+    let sidecar = Sidecar::start_command(&mut replicate);
+    server.script(|_: &Asked| Some(Fault::Refused(503, "SlowDown")));
+    insert(&application);
+    let trouble = |place: &Place| place.status(&[]).1[0]["store_trouble"].clone();
+    wait_until("the trouble to show", || !trouble(&place).is_null());
+    let (status, reports) = place.status(&[]);
+    assert_eq!((status, &reports[0]["healthy"]), (0, &true.into()), "{reports:?}");
+    assert_eq!(reports[0]["attention"], Value::Array(Vec::new()));
+    wait_until("it to last", || place.status(&[]).0 == 1);
+    assert_eq!(place.status(&[]).1[0]["attention"][0], "store");
+    server.heal();
+    wait_until("it to pass", || place.status(&[]).0 == 0);
+    assert_eq!(trouble(&place), Value::Null);
+    assert_eq!(sidecar.stop(), 0);
+}
+
+/// What an SQLite with the WAL-reset bug leaves behind, or a process that died in the midst of beginning the log anew:
+/// the next frames count as copied and never will be. Would catch that nobody hears of it before the pages are missed.
+#[test]
+fn a_wal_index_that_is_damaged_is_told() {
+    let place = Place::new();
+    let application = place.database("app.db");
+    insert(&application);
+    let shm = OpenOptions::new().read(true).write(true).open(place.path("app.db-shm")).unwrap();
+    // `nBackfill`, right behind the two copies of the header.
+    shm.write_all_at(&1000_u32.to_ne_bytes(), 96).unwrap();
+    let sidecar = place.follow("app.db", "backup");
+    sidecar.process().line_with("more frames were copied into the database than", PATIENCE);
+    let (status, reports) = place.status(&[]);
+    assert_eq!((status, &reports[0]["attention"][0]), (1, &"wal-index".into()), "{reports:?}");
+    let table = String::from_utf8(place.run(&["status"]).stdout).unwrap();
+    assert!(table.contains("the wal-index is damaged"), "{table}");
+    // Everything is shipped all the same.
+    insert(&application);
+    assert_eq!(code(&place.run(&["sync", "--wait"])), 0);
+    assert_eq!(sidecar.stop(), 0);
+    // Closed after the application's connection: closing it drops the locks of this process.
+    drop(application);
+    drop(shm);
 }
 
 #[test]

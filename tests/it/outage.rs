@@ -14,7 +14,7 @@ use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
+use crate::support::{PATIENCE, Replica, Sidecar, command, ebbtide, wait_until};
 
 /// An application, and a configuration with the least budgets that there are.
 struct Scene {
@@ -89,6 +89,14 @@ impl Scene {
         replica.entries()
     }
 
+    /// What `ebbtide status --json` says of the database.
+    fn status(&self) -> serde_json::Value {
+        let config = self.folder.path().join("ebbtide.toml");
+        // Processes of other tests may be in its way, which it says by its exit code.
+        let ended = ebbtide(&["status", "--json", "--config", config.to_str().unwrap()]);
+        serde_json::from_slice(&ended.stdout).unwrap()
+    }
+
     fn replica(&self) -> Replica {
         Replica::on(&self.server, "app")
     }
@@ -124,6 +132,8 @@ fn s10_what_the_log_cannot_hold_is_spooled_and_every_transaction_arrives() {
     scene.store_goes_away();
     scene.write(200);
     wait_until("the spool to be used", || spooled(&scene.spool()) > 0);
+    wait_until("the spool to show", || scene.status()["spool_bytes"].as_u64() > Some(0));
+    assert!(scene.status()["spool_segments"].as_u64() > Some(0));
     scene.write(100);
     let longest = scene.log_bytes();
     assert!(longest < 96 << 20, "the log grew to {longest} bytes for 60 MB written");

@@ -13,7 +13,7 @@ use ebbtide_wal::PageSize;
 use crate::claim::last_claim;
 use crate::error::{Error, Winner};
 use crate::found::Founder;
-use crate::put::Outage;
+use crate::outage::Outage;
 use crate::shipper::{Options, Shipper};
 use crate::spool::{Found, Spool};
 
@@ -83,7 +83,7 @@ pub async fn attach(
     point("shipper.attach.read");
     let position = position_at(manifest, head, &*store, &local);
     let Local { state, folder, database, .. } = local;
-    let mut spool = Spool::new(&folder, options.spool_bytes_max)?;
+    let mut spool = Spool::new(&folder, options.spool_bytes_max, &outage)?;
     let ours = state.filter(|state| state.position().replica == manifest.replica);
     let Some(mut state) = ours else {
         spool.clear().await?;

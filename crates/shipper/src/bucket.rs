@@ -14,6 +14,14 @@ pub struct Rate {
     pub burst: f64,
 }
 
+impl Rate {
+    /// How long it alone would have one wait between two puts.
+    #[must_use]
+    pub fn interval(&self) -> Duration {
+        Duration::try_from_secs_f64(1.0 / self.per_second).unwrap_or(Duration::MAX)
+    }
+}
+
 /// Tokens, one for each put.
 #[derive(Debug, Clone)]
 pub struct Bucket {
@@ -48,7 +56,7 @@ impl Bucket {
     /// How long the rate alone would have one wait between two puts.
     #[must_use]
     pub fn interval(&self) -> Duration {
-        Duration::try_from_secs_f64(1.0 / self.rate.per_second).unwrap_or(Duration::MAX)
+        self.rate.interval()
     }
 
     /// How long until there is a token.

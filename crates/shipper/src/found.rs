@@ -17,7 +17,7 @@ use crate::attach::Local;
 use crate::claim::Owner;
 use crate::error::{Error, Winner};
 use crate::image::{Destination, EachPage, Moment, Pages, send_snapshot};
-use crate::put::Outage;
+use crate::outage::Outage;
 use crate::segment::{Head as Last, Segment};
 use crate::shipper::{Options, Shipper};
 use crate::spool::Spool;
@@ -138,7 +138,8 @@ impl Founder {
             })
             .map_err(Error::from)?;
         point("shipper.found.published");
-        let mut spool = Spool::new(&local.folder, options.spool_bytes_max).map_err(Error::from)?;
+        let mut spool =
+            Spool::new(&local.folder, options.spool_bytes_max, &to.outage).map_err(Error::from)?;
         spool.clear().await?;
         Ok(Shipper::new(to.store, to.outage, state, options, local.database, spool))
     }

@@ -12,8 +12,8 @@ use ebbtide_replica::{
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
 use crate::error::Error;
+use crate::outage::Outage;
 use crate::part::{Outgoing, Route};
-use crate::put::Outage;
 use crate::shipper::Shipper;
 
 /// Takes one page.

@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::put::{Lookup, Outage, is_there, pause, put};
+use crate::outage::Outage;
+use crate::put::{Lookup, is_there, pause, put};
 
 /// From how many encoded bytes on a part is sent: the least that S3 takes as a part.
 pub(crate) const PART_BYTES: usize = 5 << 20;

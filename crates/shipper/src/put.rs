@@ -1,8 +1,6 @@
 //! One put, tried until the object is there or its name turns out to be another's.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use ebbtide_fault::point;
@@ -13,6 +11,7 @@ use ebbtide_replica::store::{ErrorKind, Store, StoreError};
 
 use crate::claim::read_winner;
 use crate::error::Error;
+use crate::outage::Outage;
 
 /// Attempts follow each other at growing distances, for ever: the log waits.
 const POLICY: Policy = Policy {
@@ -23,55 +22,6 @@ const POLICY: Policy = Policy {
 
 /// What only a person can mend is tried again no more often than this.
 const PERMANENT_PAUSE: Duration = Duration::from_secs(5);
-
-/// How often an outage that goes on is logged again.
-const REMIND: Duration = Duration::from_secs(60);
-
-/// Whether the store is away, since when, and why: shared with whoever reports it.
-#[derive(Debug, Default)]
-pub struct Outage(Mutex<Option<Trouble>>);
-
-#[derive(Debug)]
-struct Trouble {
-    since: Instant,
-    reminded: Instant,
-    error: String,
-}
-
-impl Outage {
-    /// Since when puts fail, and the newest reason; nothing while all is well.
-    #[must_use]
-    pub fn current(&self) -> Option<(Instant, String)> {
-        let trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.as_ref().map(|trouble| (trouble.since, trouble.error.clone()))
-    }
-
-    pub(crate) fn note(&self, store: &dyn Store, error: &StoreError) {
-        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let (since, reminded) =
-            trouble.as_ref().map_or((now, None), |known| (known.since, Some(known.reminded)));
-        let due = reminded.is_none_or(|reminded| now - reminded >= REMIND);
-        if due {
-            let (store, failing) = (store.describe(), since.elapsed().as_secs());
-            if error.is_permanent() {
-                tracing::error!(%store, ?error, failing_seconds = failing, "cannot ship; the log waits");
-            } else {
-                tracing::warn!(%store, ?error, failing_seconds = failing, "the store is away; the log waits");
-            }
-        }
-        let reminded = if due { now } else { reminded.unwrap_or(now) };
-        *trouble = Some(Trouble { since, reminded, error: error.to_string() });
-    }
-
-    pub(crate) fn end(&self, store: &dyn Store) {
-        let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(trouble) = ended {
-            let (store, seconds) = (store.describe(), trouble.since.elapsed().as_secs());
-            tracing::info!(%store, seconds, "the store is back");
-        }
-    }
-}
 
 /// Puts `body` under `key`, which must be an object of the container format.
 ///
@@ -93,7 +43,10 @@ pub(crate) async fn put(
                 return Ok(());
             }
             Err(error) => match is_there(store, key, &body, body.len() as u64, error).await? {
-                Lookup::Ours => return Ok(()),
+                Lookup::Ours => {
+                    outage.end(store);
+                    return Ok(());
+                }
                 Lookup::Failed(error) => error,
             },
         };

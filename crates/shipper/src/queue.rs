@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::put::{Outage, put};
+use crate::outage::Outage;
+use crate::put::put;
 use crate::spool::{Spool, Waiting, send};
 
 /// A sealed segment that is not confirmed yet.

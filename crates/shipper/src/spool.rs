@@ -21,8 +21,9 @@ use ebbtide_wal::PageNumber;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::outage::{Outage, Spooled};
 use crate::part::{PART_BYTES, Parts, STREAM_BYTES, Sealed};
-use crate::put::{Outage, pause, put};
+use crate::put::{pause, put};
 
 /// No more page hashes than this wait in memory for spooled segments to be confirmed, about 45 bytes each.
 const PAGES_MAX: u64 = 1_000_000;
@@ -36,8 +37,10 @@ pub(crate) struct Spool {
     store: Arc<dyn Store>,
     folder: PathBuf,
     bytes_max: u64,
-    bytes: u64,
+    spooled: Spooled,
     pages: u64,
+    /// Where it is told how much there is.
+    outage: Arc<Outage>,
     /// The disk refused: no more is written until the next start.
     failed: bool,
     /// What is wrong with the disk while a segment is streamed into the spool.
@@ -104,15 +107,20 @@ fn write_end(folder: &Path, end: &End) -> io::Result<()> {
 impl Spool {
     /// The spool beside the local state in `state_folder`, which may hold up to `bytes_max`. Nothing is created before
     /// it is needed.
-    pub(crate) fn new(state_folder: &Path, bytes_max: u64) -> Result<Spool, StoreError> {
+    pub(crate) fn new(
+        state_folder: &Path,
+        bytes_max: u64,
+        outage: &Arc<Outage>,
+    ) -> Result<Spool, StoreError> {
         let folder = folder(state_folder);
         let store = Arc::new(FolderStore::new(&folder)?);
         Ok(Spool {
             store,
             folder,
             bytes_max,
-            bytes: 0,
+            spooled: Spooled::default(),
             pages: 0,
+            outage: Arc::clone(outage),
             failed: false,
             trouble: Arc::default(),
         })
@@ -121,7 +129,7 @@ impl Spool {
     /// Whether another segment of about `expected` bytes may come.
     pub(crate) fn has_room(&self, expected: u64) -> bool {
         !self.failed
-            && self.bytes.saturating_add(expected) <= self.bytes_max
+            && self.spooled.bytes.saturating_add(expected) <= self.bytes_max
             && self.pages <= PAGES_MAX
     }
 
@@ -134,17 +142,26 @@ impl Spool {
         self.pages += pages;
     }
 
+    fn count(&mut self, bytes: u64) {
+        self.spooled.segments += 1;
+        self.spooled.bytes += bytes;
+        self.outage.note_spooled(self.spooled);
+    }
+
     /// A segment was spooled, or could not be.
     pub(crate) fn kept(&mut self, waiting: &Waiting) {
         match waiting {
-            Waiting::Spooled(bytes) => self.bytes += bytes,
+            Waiting::Spooled(bytes) => self.count(*bytes),
             Waiting::Memory(_) => self.failed = true,
         }
     }
 
     /// Forgets a segment that the store has.
     pub(crate) fn release(&mut self, key: Key, bytes: u64, pages: u64) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+        let Spooled { segments, bytes: before } = self.spooled;
+        self.spooled =
+            Spooled { segments: segments.saturating_sub(1), bytes: before.saturating_sub(bytes) };
+        self.outage.note_spooled(self.spooled);
         self.pages = self.pages.saturating_sub(pages);
         // One file on the local disk: not worth another thread, and what stays is removed by the next start.
         if let Err(error) = std::fs::remove_file(self.folder.join(key.to_string())) {
@@ -199,7 +216,7 @@ impl Spool {
             match read(&*self.store, manifest, object, &last).await {
                 Some(next) => {
                     last = next.position.clone();
-                    self.bytes += object.size;
+                    self.count(object.size);
                     self.pages +=
                         next.entries.iter().map(|entry| entry.0.len() as u64).sum::<u64>();
                     found.push(next);
@@ -222,7 +239,8 @@ impl Spool {
         for object in self.store.list(Folder::Log, None).await? {
             self.store.delete(&object.key).await?;
         }
-        (self.bytes, self.pages) = (0, 0);
+        (self.spooled, self.pages) = (Spooled::default(), 0);
+        self.outage.note_spooled(self.spooled);
         Ok(())
     }
 }

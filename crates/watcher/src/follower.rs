@@ -9,6 +9,7 @@ use ebbtide_wal::{Index, IndexError, PageSize, Position};
 
 use crate::checkpoint::Checkpoint;
 use crate::connection::{Connection, is_busy};
+use crate::damage::Damage;
 use crate::error::{Break, Error, Refusal};
 use crate::files::{Identity, Paths, check_file_system, read_header};
 use crate::gauge::{Gauge, Gauged};
@@ -103,6 +104,7 @@ pub struct Follower {
     pub(crate) failed_barrier: Option<Instant>,
     pub(crate) braked: Option<Instant>,
     pub(crate) vain_checkpoint: Option<Instant>,
+    damage: Damage,
 }
 
 impl Follower {
@@ -142,10 +144,8 @@ impl Follower {
         }
         point("watcher.open.locked");
         let index = shm.read(&paths)?;
-        let resumed = match resume {
-            None => Resumed::Restarted,
-            Some(position) => Tail::resume(&paths, &index, position)?,
-        };
+        let resume_at = |position| Tail::resume(&paths, &index, position);
+        let resumed = resume.map_or(Ok(Resumed::Restarted), resume_at)?;
         let at_end = || Tail::at_end(&paths, &index, header.page_size);
         let (tail, start) = match resumed {
             Resumed::At(tail) => (tail, Start::Resumed),
@@ -155,8 +155,9 @@ impl Follower {
         let now = Instant::now();
         let hold = Hold::before(&index);
         let observed = Arc::new(Mutex::new(Observed::after(latest, tail.position())));
+        let damage = Damage::default();
         let mut follower = Follower {
-            gauge: Gauged::new(shm.file(), paths.wal.clone(), Arc::clone(&observed)),
+            gauge: Gauged::new(shm.file(), paths.wal.clone(), Arc::clone(&observed), damage.told()),
             held,
             spare: None,
             barrier: None,
@@ -178,6 +179,7 @@ impl Follower {
             failed_barrier: None,
             braked: None,
             vain_checkpoint: None,
+            damage,
         };
         follower.release_guard();
         Ok((follower, start))
@@ -350,11 +352,23 @@ impl Follower {
         Ok(())
     }
 
-    /// That the files are still those which were opened. Cheap; asked about once a second.
+    /// That the files are still those which were opened, and whether the wal-index can be right. Cheap; asked about once
+    /// a second.
     ///
     /// # Errors
     /// [`Error::Moved`] when one was deleted or replaced: what the application writes now goes elsewhere.
-    pub fn check_files(&self) -> Result<(), Error> {
+    pub fn check_files(&mut self) -> Result<(), Error> {
+        if let Ok(index) = self.shm.peek(&self.paths)?
+            && self.damage.look(&index, Instant::now())
+        {
+            tracing::error!(
+                database = %self.paths.database.display(),
+                frames = index.frames,
+                backfilled = index.backfilled,
+                "the wal-index says that more frames were copied into the database than the log has, so the next ones \
+                 will never be: SQLite loses them with the log; see \"A damaged wal-index\" in docs/operations.md"
+            );
+        }
         self.database.check(&self.paths.database)?;
         self.shm.identity().check(&self.paths.shm)?;
         self.tail.identity().check(&self.paths.wal)

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::observed::Observed;
@@ -21,6 +22,7 @@ struct Dial {
     shm: Arc<File>,
     wal: PathBuf,
     observed: Arc<Mutex<Observed>>,
+    damaged: Arc<AtomicBool>,
 }
 
 /// What a look shows.
@@ -34,6 +36,8 @@ pub struct Reading {
     pub readers: Vec<i32>,
     /// When the oldest commit was seen that is in the log and was not captured yet, in µs since the epoch.
     pub oldest_uncaptured: Option<i64>,
+    /// Whether the wal-index was found to be damaged.
+    pub is_damaged: bool,
 }
 
 impl Gauge {
@@ -41,13 +45,14 @@ impl Gauge {
     #[must_use]
     pub fn read(&self) -> Option<Reading> {
         let dial = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Dial { shm, wal, observed } = dial.as_ref()?;
+        let Dial { shm, wal, observed, damaged } = dial.as_ref()?;
         let index = peek(shm).ok().and_then(Result::ok);
         Some(Reading {
             frames: index.map(|index| index.frames),
             file_bytes: std::fs::metadata(wal).map_or(0, |metadata| metadata.len()),
             readers: readers(shm),
             oldest_uncaptured: observed.lock().unwrap_or_else(PoisonError::into_inner).oldest(),
+            is_damaged: damaged.load(Ordering::Relaxed),
         })
     }
 }
@@ -57,8 +62,13 @@ impl Gauge {
 pub(crate) struct Gauged(Gauge);
 
 impl Gauged {
-    pub(crate) fn new(shm: Arc<File>, wal: PathBuf, observed: Arc<Mutex<Observed>>) -> Gauged {
-        Gauged(Gauge(Arc::new(Mutex::new(Some(Dial { shm, wal, observed })))))
+    pub(crate) fn new(
+        shm: Arc<File>,
+        wal: PathBuf,
+        observed: Arc<Mutex<Observed>>,
+        damaged: Arc<AtomicBool>,
+    ) -> Gauged {
+        Gauged(Gauge(Arc::new(Mutex::new(Some(Dial { shm, wal, observed, damaged })))))
     }
 
     pub(crate) fn gauge(&self) -> Gauge {

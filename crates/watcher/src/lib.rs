@@ -20,6 +20,7 @@
 mod barrier;
 mod checkpoint;
 mod connection;
+mod damage;
 mod error;
 mod files;
 mod follower;

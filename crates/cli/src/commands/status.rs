@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::args::Status;
 use crate::config::Config;
-use crate::control::{Answer, Report, Request, ask, peers, places};
+use crate::control::{Ailment, Answer, Report, Request, ask, peers, places};
 use crate::exit::{Code, Failure, Outcome};
 use crate::terminal;
 
@@ -117,11 +117,36 @@ fn remarks(report: &Report) -> Vec<String> {
     if let Some(trouble) = &report.store_trouble {
         remarks.push(format!("the store is away since {}: {}", trouble.since, trouble.error));
     }
+    if report.spool_segments > 0 {
+        let bytes = terminal::bytes(report.spool_bytes);
+        let segments = report.spool_segments;
+        remarks.push(format!("{segments} segments ({bytes}) wait on the local disk"));
+    }
+    remarks.extend(report.attention.iter().filter_map(|&ailment| explain(ailment, report)));
     for reader in &report.readers {
         let name = reader.name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
         remarks.push(format!("read by process {}{name}, which keeps the log", reader.pid));
     }
     remarks
+}
+
+/// What is not said otherwise.
+fn explain(ailment: Ailment, report: &Report) -> Option<String> {
+    match ailment {
+        Ailment::NotFollowed | Ailment::Failing | Ailment::Store => None,
+        Ailment::Failed => {
+            let failure = report.last_failure.as_ref()?;
+            Some(format!("followed again after trouble at {}: {}", failure.since, failure.error))
+        }
+        Ailment::Starting => {
+            Some(format!("still starting since {}", report.since.as_deref().unwrap_or("long ago")))
+        }
+        Ailment::Lag => Some("commits wait for longer than puts-per-second explains".to_owned()),
+        Ailment::WalIndex => Some(
+            "the wal-index is damaged: the database will lack pages that its replica has"
+                .to_owned(),
+        ),
+    }
 }
 
 /// A lag as people read it.

@@ -7,12 +7,14 @@
 
 mod ask;
 mod folder;
+mod health;
 mod message;
 mod report;
 mod serve;
 
 pub(crate) use ask::{Peer, ask, peers};
 pub(crate) use folder::places;
+pub(crate) use health::Ailment;
 pub(crate) use message::{Answer, Request, Synced};
 pub(crate) use report::Report;
 pub(crate) use serve::Control;

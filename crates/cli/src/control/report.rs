@@ -1,9 +1,13 @@
 //! How one database is doing, as `ebbtide status --json` prints it. The keys are documented in docs/operations.md.
 
+use std::time::Duration;
+
 use ebbtide_replica::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::follow::{Phase, Status};
+use super::health::{Ailment, Vitals, ailments};
+use crate::clock;
+use crate::follow::{Phase, Progress, Sight, Status};
 
 /// One database.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,12 +20,16 @@ pub(crate) struct Report {
     pub(crate) process: Option<u32>,
     /// Whether there is nothing that a person should look at.
     pub(crate) healthy: bool,
+    /// Why there is.
+    pub(crate) attention: Vec<Ailment>,
     /// What is being done. Nothing when nobody follows the database.
     pub(crate) phase: Option<Phase>,
     /// Since when.
     pub(crate) since: Option<String>,
     /// What is wrong.
     pub(crate) error: Option<String>,
+    /// The last session that failed.
+    pub(crate) last_failure: Option<Trouble>,
     /// The last transaction that was captured.
     pub(crate) captured_txid: Option<String>,
     /// The last transaction that is durable, and when it was committed.
@@ -32,6 +40,9 @@ pub(crate) struct Report {
     /// The log. Nothing while it is not held.
     pub(crate) log_frames: Option<u32>,
     pub(crate) log_bytes: Option<u64>,
+    /// What lies in the spool.
+    pub(crate) spool_segments: u64,
+    pub(crate) spool_bytes: u64,
     /// Other processes that keep the log from being begun anew.
     pub(crate) readers: Vec<Reader>,
     /// The store, when it fails.
@@ -52,10 +63,10 @@ pub(crate) struct Reader {
     pub(crate) name: Option<String>,
 }
 
-/// Trouble with the store.
+/// What went wrong, or goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Trouble {
-    /// Since when.
+    /// When, or since when.
     pub(crate) since: String,
     /// The newest reason.
     pub(crate) error: String,
@@ -68,25 +79,29 @@ impl Report {
         let progress = status.get();
         let txid = |durable: ebbtide_shipper::Durable| durable.txid.to_string();
         let time = |durable: ebbtide_shipper::Durable| durable.time.to_string();
+        let attention = ailments(&vitals(&progress, &sight, now));
+        let trouble = |since: Timestamp, error| Trouble { since: since.to_string(), error };
         let readers = sight.log.as_ref().map(|log| log.readers.as_slice()).unwrap_or_default();
         Report {
             database: progress.database.to_string_lossy().into_owned(),
             replica: progress.replica,
             process: Some(std::process::id()),
-            healthy: progress.phase.is_healthy() && sight.trouble.is_none(),
+            healthy: attention.is_empty(),
+            attention,
             phase: Some(progress.phase),
             since: Some(progress.since.to_string()),
             error: progress.error,
+            last_failure: progress.failure.map(|(since, error)| trouble(since, error)),
             captured_txid: progress.captured.map(txid),
             durable_txid: progress.durable.map(txid),
             durable_time: progress.durable.map(time),
-            lag_seconds: sight.oldest.map_or(0.0, |oldest| seconds_between(oldest, now)),
+            lag_seconds: lag(&sight, now).as_secs_f64(),
             log_frames: sight.log.as_ref().and_then(|log| log.frames),
             log_bytes: sight.log.as_ref().map(|log| log.file_bytes),
+            spool_segments: sight.spooled.segments,
+            spool_bytes: sight.spooled.bytes,
             readers: readers.iter().map(|&pid| Reader { pid, name: name_of(pid) }).collect(),
-            store_trouble: sight
-                .trouble
-                .map(|(since, error)| Trouble { since: since.to_string(), error }),
+            store_trouble: sight.trouble.map(|store| trouble(clock::at(store.since), store.error)),
             snapshot_txid: progress.snapshot.map(txid),
             snapshot_time: progress.snapshot.map(time),
             segments: progress.segments,
@@ -100,15 +115,19 @@ impl Report {
             replica,
             process: None,
             healthy: false,
+            attention: vec![Ailment::NotFollowed],
             phase: None,
             since: None,
             error: Some("no running `ebbtide replicate` follows it".to_owned()),
+            last_failure: None,
             captured_txid: None,
             durable_txid: None,
             durable_time: None,
             lag_seconds: 0.0,
             log_frames: None,
             log_bytes: None,
+            spool_segments: 0,
+            spool_bytes: 0,
             readers: Vec::new(),
             store_trouble: None,
             snapshot_txid: None,
@@ -118,10 +137,28 @@ impl Report {
     }
 }
 
-/// A clock that was set back shows no lag rather than a negative one.
-fn seconds_between(earlier: Timestamp, later: Timestamp) -> f64 {
+/// What tells whether somebody should look.
+fn vitals(progress: &Progress, sight: &Sight, now: Timestamp) -> Vitals {
+    let trouble = sight.trouble.as_ref();
+    Vitals {
+        phase: progress.phase,
+        phase_for: between(progress.since, now),
+        failed: progress.failure.as_ref().map(|&(when, _)| between(when, now)),
+        trouble: trouble.map(|trouble| (trouble.since.elapsed(), trouble.is_permanent)),
+        lag: lag(sight, now),
+        put_interval: sight.put_interval,
+        is_wal_index_damaged: sight.log.as_ref().is_some_and(|log| log.is_damaged),
+    }
+}
+
+fn lag(sight: &Sight, now: Timestamp) -> Duration {
+    sight.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now))
+}
+
+/// A clock that was set back shows no time rather than a negative one.
+fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     let micros = later.as_micros().saturating_sub(earlier.as_micros()).max(0);
-    std::time::Duration::from_micros(micros.unsigned_abs()).as_secs_f64()
+    Duration::from_micros(micros.unsigned_abs())
 }
 
 fn name_of(pid: i32) -> Option<String> {

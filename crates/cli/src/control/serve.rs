@@ -180,7 +180,7 @@ async fn sync(chosen: Vec<(String, &Status)>, wait: Option<Duration>) -> Vec<Syn
 
 /// Why a sync took too long, as far as is known.
 fn late(status: &Status, wait: Duration) -> String {
-    let why = status.get().error.or_else(|| status.look().trouble.map(|(_, error)| error));
+    let why = status.get().error.or_else(|| status.look().trouble.map(|trouble| trouble.error));
     let late = format!("not durable within {wait:?}");
     why.map_or(late.clone(), |why| format!("{late}: {why}"))
 }

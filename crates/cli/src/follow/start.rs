@@ -61,7 +61,8 @@ pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Star
     let held = held.as_mut().expect("it was just filled");
     let local = local(job, state, held.follower.page_size());
     let outage = Arc::new(Outage::default());
-    job.status.begin(held.follower.gauge(), Arc::clone(&outage));
+    let put_interval = job.database.puts.interval();
+    job.status.begin(held.follower.gauge(), Arc::clone(&outage), put_interval);
     let (store, attached) = reach(job, held, local, outage).await?;
     job.status.set(Phase::CatchingUp);
     let mut shipper = match attached {
@@ -178,7 +179,7 @@ async fn reach(
         if error.is_final(false) || *job.order.borrow() == Order::Finish {
             return Err(error);
         }
-        job.status.fail(&error);
+        job.status.away(&error);
         tracing::warn!(database = %job.database.path.display(), error = super::error::chain(&error), "the store is away; the log waits");
         let rest = async {
             tokio::time::sleep(pause).await;

@@ -5,9 +5,10 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ebbtide_replica::{Timestamp, Txid};
-use ebbtide_shipper::{Durable, Outage};
+use ebbtide_shipper::{Durable, Outage, Spooled, Trouble};
 use ebbtide_watcher::{Gauge, Reading};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -51,12 +52,6 @@ impl Phase {
         }
     }
 
-    /// Whether the database is followed, or about to be.
-    #[must_use]
-    pub fn is_healthy(self) -> bool {
-        !matches!(self, Phase::Failing | Phase::LetGo | Phase::Stopped)
-    }
-
     fn is_over(self) -> bool {
         matches!(self, Phase::Stopped | Phase::Ended)
     }
@@ -75,6 +70,8 @@ pub struct Progress {
     pub since: Timestamp,
     /// What is wrong.
     pub error: Option<String>,
+    /// The last session that failed: when, and why.
+    pub failure: Option<(Timestamp, String)>,
     /// The last transaction that was captured.
     pub captured: Option<Durable>,
     /// The last transaction that the store has confirmed.
@@ -90,8 +87,12 @@ pub struct Progress {
 pub struct Sight {
     /// The log; nothing while it is not held.
     pub log: Option<Reading>,
-    /// Since when the store fails, and why.
-    pub trouble: Option<(Timestamp, String)>,
+    /// What is wrong with the store.
+    pub trouble: Option<Trouble>,
+    /// What lies in the spool.
+    pub spooled: Spooled,
+    /// How long a put may have to wait for the one before.
+    pub put_interval: Duration,
     /// When the oldest commit was made that is not durable.
     pub oldest: Option<Timestamp>,
 }
@@ -102,6 +103,7 @@ struct Known {
     undurable: Undurable,
     gauge: Option<Gauge>,
     outage: Option<Arc<Outage>>,
+    put_interval: Duration,
     /// Requests to ship what is committed, numbered…
     asked: u64,
     /// …and up to which they were met.
@@ -134,13 +136,15 @@ impl Status {
             phase: Phase::Starting,
             since: clock::now(),
             error: None,
+            failure: None,
             captured: None,
             durable: None,
             snapshot: None,
             segments: 0,
         };
         let undurable = Undurable::new();
-        let known = Known { progress, undurable, gauge: None, outage: None, asked: 0, met: 0 };
+        let (gauge, outage, put_interval) = (None, None, Duration::ZERO);
+        let known = Known { progress, undurable, gauge, outage, put_interval, asked: 0, met: 0 };
         let (asked, told) = (Notify::new(), Notify::new());
         Status(Arc::new(Shared { known: Mutex::new(known), asked, told }))
     }
@@ -159,9 +163,10 @@ impl Status {
         let uncaptured = log.as_ref().and_then(|log| log.oldest_uncaptured);
         let uncaptured = uncaptured.and_then(Timestamp::from_micros);
         let oldest = [known.undurable.oldest(), uncaptured].into_iter().flatten().min();
-        let trouble = known.outage.as_ref().and_then(|outage| outage.current());
-        let trouble = trouble.map(|(since, error)| (clock::at(since), error));
-        Sight { log, trouble, oldest }
+        let outage = known.outage.as_ref();
+        let trouble = outage.and_then(|outage| outage.current());
+        let spooled = outage.map_or_else(Spooled::default, |outage| outage.spooled());
+        Sight { log, trouble, spooled, put_interval: known.put_interval, oldest }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -178,8 +183,14 @@ impl Status {
         self.enter(phase, None);
     }
 
-    /// Something is wrong that may pass.
+    /// A session failed; another one will be begun.
     pub(crate) fn fail(&self, error: &FollowError) {
+        self.enter(Phase::Failing, Some(chain(error)));
+        self.remember(error);
+    }
+
+    /// The store cannot be had, and is asked again.
+    pub(crate) fn away(&self, error: &FollowError) {
         self.enter(Phase::Failing, Some(chain(error)));
     }
 
@@ -193,6 +204,11 @@ impl Status {
     /// The log was let go.
     pub(crate) fn let_go(&self, error: &FollowError) {
         self.enter(Phase::LetGo, Some(chain(error)));
+        self.remember(error);
+    }
+
+    fn remember(&self, error: &FollowError) {
+        self.change(|progress| progress.failure = Some((clock::now(), chain(error))));
     }
 
     /// Something is wrong that will not pass.
@@ -210,9 +226,10 @@ impl Status {
         });
     }
 
-    /// From now on these tell about the log and the store.
-    pub(crate) fn begin(&self, gauge: Gauge, outage: Arc<Outage>) {
+    /// From now on these tell about the log and the store, whose puts may have to wait for each other for so long.
+    pub(crate) fn begin(&self, gauge: Gauge, outage: Arc<Outage>, put_interval: Duration) {
         let mut known = self.known();
+        known.put_interval = put_interval;
         (known.gauge, known.outage) = (Some(gauge), Some(outage));
         known.undurable.forget();
     }

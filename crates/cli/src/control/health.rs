@@ -1,0 +1,134 @@
+//! Whether somebody should look after a database, and why: a function of what is known. The keys are documented in
+//! docs/operations.md.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::follow::Phase;
+
+/// A store that fails for longer than this is away; what fails for less is tried again, and most of it succeeds.
+const TROUBLE_MAX: Duration = Duration::from_secs(15);
+
+/// A start that takes longer than this waits for something.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// Beyond twice the time between two puts, a commit is durable within this.
+const LAG_MAX: Duration = Duration::from_secs(60);
+
+/// For so long a session that failed is remembered, so that whoever looks once a minute sees it.
+const FAILURE_REMEMBERED: Duration = Duration::from_secs(90);
+
+/// Why somebody should look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ailment {
+    /// Nobody follows it.
+    NotFollowed,
+    /// It is not followed just now, or not any more.
+    Failing,
+    /// A session has failed lately, and another one was begun.
+    Failed,
+    /// It does not get to follow.
+    Starting,
+    /// The store fails for long, or will until a person has mended it.
+    Store,
+    /// Commits are not durable for longer than the rate of puts explains.
+    Lag,
+    /// The wal-index is damaged: the database will lack pages.
+    WalIndex,
+}
+
+/// What is known of a database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Vitals {
+    pub(crate) phase: Phase,
+    /// How long it has been in that.
+    pub(crate) phase_for: Duration,
+    /// How long ago a session failed.
+    pub(crate) failed: Option<Duration>,
+    /// For how long the store fails, and whether only a person can mend it.
+    pub(crate) trouble: Option<(Duration, bool)>,
+    /// The age of the oldest commit that is not durable.
+    pub(crate) lag: Duration,
+    /// How long a put may have to wait for the one before.
+    pub(crate) put_interval: Duration,
+    pub(crate) is_wal_index_damaged: bool,
+}
+
+/// Why somebody should look; nothing when all is well.
+pub(crate) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
+    let failing = matches!(vitals.phase, Phase::Failing | Phase::LetGo | Phase::Stopped);
+    let failed = vitals.failed.is_some_and(|ago| ago <= FAILURE_REMEMBERED);
+    let starting = vitals.phase == Phase::Starting && vitals.phase_for > START_MAX;
+    let is_away = |(lasts, is_permanent)| lasts > TROUBLE_MAX || is_permanent;
+    // A first snapshot takes as long as it takes.
+    let lag_max = LAG_MAX.saturating_add(vitals.put_interval.saturating_mul(2));
+    let lags = vitals.phase == Phase::Following && vitals.lag > lag_max;
+    let all = [
+        (failing, Ailment::Failing),
+        (failed && !failing, Ailment::Failed),
+        (starting, Ailment::Starting),
+        (vitals.trouble.is_some_and(is_away), Ailment::Store),
+        (lags, Ailment::Lag),
+        (vitals.is_wal_index_damaged, Ailment::WalIndex),
+    ];
+    all.into_iter().filter_map(|(has, ailment)| has.then_some(ailment)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WELL: Vitals = Vitals {
+        phase: Phase::Following,
+        phase_for: Duration::from_secs(1000),
+        failed: None,
+        trouble: None,
+        lag: Duration::ZERO,
+        put_interval: Duration::from_secs(1),
+        is_wal_index_damaged: false,
+    };
+
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_put_that_is_tried_again_is_no_ailment_until_it_has_failed_for_long() {
+        let with = |trouble| ailments(&Vitals { trouble: Some(trouble), ..WELL });
+        assert_eq!(ailments(&WELL), []);
+        assert_eq!(with((seconds(15), false)), []);
+        assert_eq!(with((seconds(16), false)), [Ailment::Store]);
+        assert_eq!(
+            with((seconds(0), true)),
+            [Ailment::Store],
+            "nobody waits for what will not pass"
+        );
+    }
+
+    #[test]
+    fn a_lag_is_an_ailment_when_the_rate_of_puts_does_not_explain_it() {
+        let with = |lag, put_interval| ailments(&Vitals { lag, put_interval, ..WELL });
+        assert_eq!(with(seconds(62), seconds(1)), []);
+        assert_eq!(with(seconds(63), seconds(1)), [Ailment::Lag]);
+        assert_eq!(with(seconds(2000), seconds(1000)), []);
+        assert_eq!(with(seconds(2061), seconds(1000)), [Ailment::Lag]);
+        assert_eq!(with(seconds(1), Duration::MAX), []);
+        let catching_up = Vitals { phase: Phase::CatchingUp, lag: seconds(4000), ..WELL };
+        assert_eq!(ailments(&catching_up), []);
+    }
+
+    #[test]
+    fn a_session_that_failed_is_remembered_for_a_while() {
+        let failing = Vitals { phase: Phase::Failing, failed: Some(seconds(1)), ..WELL };
+        assert_eq!(ailments(&failing), [Ailment::Failing]);
+        let again = |ago| ailments(&Vitals { failed: Some(seconds(ago)), ..WELL });
+        assert_eq!((again(90), again(91)), (vec![Ailment::Failed], vec![]));
+        let starting = |phase_for| Vitals { phase: Phase::Starting, phase_for, ..WELL };
+        assert_eq!(ailments(&starting(seconds(30))), []);
+        assert_eq!(ailments(&starting(seconds(31))), [Ailment::Starting]);
+        let damaged = Vitals { is_wal_index_damaged: true, ..WELL };
+        assert_eq!(ailments(&damaged), [Ailment::WalIndex]);
+    }
+}
