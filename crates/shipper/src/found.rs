@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use ebbtide_fault::point;
-use ebbtide_replica::catalog::Head;
+use ebbtide_replica::catalog::{CatalogError, Head};
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::state::{Fill, Origin, Position, State, WalPosition};
-use ebbtide_replica::store::{Conditional, ErrorKind, Store};
+use ebbtide_replica::store::{Conditional, ErrorKind, Store, StoreError};
 use ebbtide_replica::{
     Chain, Digest, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp, Txid,
     catalog,
@@ -18,6 +19,7 @@ use crate::claim::Owner;
 use crate::error::{Error, Winner};
 use crate::image::{Destination, EachPage, Moment, Pages, send_snapshot};
 use crate::outage::Outage;
+use crate::put::pause;
 use crate::segment::{Head as Last, Segment};
 use crate::shipper::{Options, Shipper};
 use crate::spool::Spool;
@@ -85,12 +87,12 @@ impl Founder {
         let Founder { to, mut local, manifest, head } = self;
         // That of another replica, which holds the folder's lock.
         drop(local.state.take());
-        probe(&*to.store).await?;
+        probe(&to).await?;
         let time = Timestamp::from_micros(beginning.time).unwrap_or(Timestamp::EPOCH);
         let page_size = local.page_size;
         let manifest = match manifest {
             Some(manifest) => manifest,
-            None => put_manifest(&*to.store, owner, page_size, time).await?,
+            None => put_manifest(&to, owner, page_size, time).await?,
         };
         let replica = manifest.replica;
         let tip = Tip::after(head, replica, time);
@@ -159,15 +161,37 @@ impl Tip {
 }
 
 /// Finds out whether the store keeps two writers apart, and says so if it does not.
-async fn probe(store: &dyn Store) -> Result<(), Error> {
-    if store.probe().await? == Conditional::Ignored {
+async fn probe(to: &Destination) -> Result<(), Error> {
+    if insist(to, || to.store.probe()).await? == Conditional::Ignored {
         tracing::warn!(
-            store = %store.describe(),
+            store = %to.store.describe(),
             "this store overwrites objects although it is told not to: make sure that never two processes write into \
              one replica, nothing else would keep them apart"
         );
     }
     Ok(())
+}
+
+/// Tries until it succeeds or never could, as segments are put.
+async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
+    to: &Destination,
+    attempt: impl Fn() -> F,
+) -> Result<T, StoreError> {
+    let mut failures = 0;
+    loop {
+        match attempt().await {
+            Err(error) if !error.is_permanent() => {
+                to.outage.note(&*to.store, &error);
+                failures += 1;
+                pause(failures, error.kind()).await;
+            }
+            Ok(done) => {
+                to.outage.end(&*to.store);
+                return Ok(done);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Removes what uploads of ours left behind that were cut off. The claim has stopped whoever else may have had one.
@@ -180,7 +204,7 @@ async fn sweep(store: &dyn Store) {
 }
 
 async fn put_manifest(
-    store: &dyn Store,
+    to: &Destination,
     owner: &Owner,
     page_size: PageSize,
     created: Timestamp,
@@ -189,17 +213,29 @@ async fn put_manifest(
         .map_err(|error| Error::Mismatch(format!("the system has no random numbers: {error}")))?;
     let created_by = format!("ebbtide {} on {}", owner.version, owner.host);
     let manifest = Manifest { replica, page_size, created, created_by };
-    match store.put(&Key::Manifest, manifest.to_json().into()).await {
-        Ok(()) => Ok(manifest),
-        Err(error) if error.kind() == ErrorKind::Exists || !error.is_permanent() => {
-            // Ours with its answer lost, or somebody else's, who began at the same moment.
-            match catalog::read_manifest(store).await? {
-                Some(there) if there.replica == manifest.replica => Ok(manifest),
-                Some(_) => Err(Error::Fenced { winner: Winner(None) }),
-                None => Err(error.into()),
-            }
-        }
-        Err(error) => Err(error.into()),
+    let body = Bytes::from(manifest.to_json());
+    match insist(to, || put_or_read(&*to.store, body.clone())).await?? {
+        Some(there) if there.replica != replica => Err(Error::Fenced { winner: Winner(None) }),
+        _ => Ok(manifest),
+    }
+}
+
+/// Puts a manifest. If it turns out that there is one: that one, which may be ours with its answer lost, or somebody
+/// else's, who began at the same moment.
+async fn put_or_read(
+    store: &dyn Store,
+    body: Bytes,
+) -> Result<Result<Option<Manifest>, CatalogError>, StoreError> {
+    let error = match store.put(&Key::Manifest, body).await {
+        Ok(()) => return Ok(Ok(None)),
+        Err(error) if error.kind() == ErrorKind::Exists || !error.is_permanent() => error,
+        Err(error) => return Err(error),
+    };
+    match catalog::read_manifest(store).await {
+        Ok(None) => Err(error),
+        Ok(there) => Ok(Ok(there)),
+        Err(CatalogError::Store(error)) => Err(error),
+        Err(error) => Ok(Err(error)),
     }
 }
 
