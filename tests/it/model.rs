@@ -9,15 +9,22 @@
 
 mod bucket;
 
+use std::sync::Mutex;
+
 use ebbtide_testkit::s3_server::S3Server;
 use ebbtide_testkit::workload::Options;
-use ebbtide_testkit::{Random, for_each_seed};
+use ebbtide_testkit::{Random, for_each_seed_at_once};
 
 use crate::scene::Scene;
 use crate::tally::Tally;
 use crate::trial::{Trial, Victim};
 
 use bucket::Weather;
+
+/// How many seeds are run, and how many at once for each processor: nearly all the time of a seed is its sidecar's,
+/// which waits until it may ask a bucket again that has refused.
+const SEEDS: u64 = 200;
+const SEEDS_PER_PROCESSOR: usize = 8;
 
 /// Steps of each seed.
 const STEPS: usize = 40;
@@ -49,34 +56,42 @@ impl Step {
 
 #[test]
 fn every_state_that_was_acknowledged_is_restored_whatever_happened() {
-    let mut tally = Tally::new("model");
-    for_each_seed(24, |seed| {
-        let mut random = Random::new(seed);
-        let server = S3Server::start();
-        let options = Options::random(&mut random);
-        println!("seed {seed}: {options}");
-        let scene = Scene::in_bucket(&server);
-        let mut trial = Trial::new(scene, &server.environment(), seed, options);
-        let mut done = Vec::new();
-        let faults = bucket::forecast(&server, Weather::Fair, seed);
-        for _ in 0..STEPS {
-            let step = Step::random(&mut random, trial.sidecar.is_some());
-            done.push(step);
-            match step {
-                Step::Act(steps) => trial.act(steps),
-                Step::Follow => trial.follow(),
-                Step::BeginToFollow => trial.begin_to_follow(),
-                // An end waits for the store no longer than its time-out.
-                Step::Stop => {
-                    faults.change(Weather::Fair);
-                    trial.stop();
-                }
-                Step::Kill(victim) => trial.kill(victim, &mut random),
-                Step::Weather(weather) => faults.change(weather),
-            }
-        }
-        faults.change(Weather::Fair);
-        trial.end(faults.count(), &mut tally).assert_right(&format!("after {done:?}"));
+    let tally = Mutex::new(Tally::new("model"));
+    for_each_seed_at_once(SEEDS, SEEDS_PER_PROCESSOR, |seed| {
+        let counted = run(seed);
+        tally.lock().unwrap().merge(counted);
     });
-    tally.print();
+    tally.into_inner().unwrap().print();
+}
+
+/// One seed; what it counted.
+fn run(seed: u64) -> Tally {
+    let mut random = Random::new(seed);
+    let server = S3Server::start();
+    let options = Options::random(&mut random);
+    println!("seed {seed}: {options}");
+    let scene = Scene::in_bucket(&server);
+    let mut trial = Trial::new(scene, &server.environment(), seed, options);
+    let mut done = Vec::new();
+    let faults = bucket::forecast(&server, Weather::Fair, seed);
+    for _ in 0..STEPS {
+        let step = Step::random(&mut random, trial.sidecar.is_some());
+        done.push(step);
+        match step {
+            Step::Act(steps) => trial.act(steps),
+            Step::Follow => trial.follow(),
+            Step::BeginToFollow => trial.begin_to_follow(),
+            // An end waits for the store no longer than its time-out.
+            Step::Stop => {
+                faults.change(Weather::Fair);
+                trial.stop();
+            }
+            Step::Kill(victim) => trial.kill(victim, &mut random),
+            Step::Weather(weather) => faults.change(weather),
+        }
+    }
+    faults.change(Weather::Fair);
+    let mut tally = Tally::new("model");
+    trial.end(faults.count(), &mut tally).assert_right(&format!("after {done:?}"));
+    tally
 }

@@ -45,6 +45,22 @@ impl Tally {
         self.forks += compared.forks;
     }
 
+    /// Adds what another run of the same has counted.
+    pub(crate) fn merge(&mut self, other: Tally) {
+        self.seeds += other.seeds;
+        self.injected += other.injected;
+        self.survived += other.survived;
+        self.states += other.states;
+        self.gaps += other.gaps;
+        self.forks += other.forks;
+        self.acknowledged_lost += other.acknowledged_lost;
+        self.phantoms += other.phantoms;
+        self.missing += other.missing;
+        self.tails.extend(other.tails);
+        self.step_max = self.step_max.max(other.step_max);
+        self.log_bytes_max = self.log_bytes_max.max(other.log_bytes_max);
+    }
+
     /// Prints the line.
     pub(crate) fn print(mut self) {
         self.tails.sort();

@@ -16,4 +16,4 @@ pub mod writer;
 pub mod zeroed_frame;
 
 pub use random::Random;
-pub use seeds::for_each_seed;
+pub use seeds::{for_each_seed, for_each_seed_at_once};

@@ -3,7 +3,10 @@
 //! A test runs the same few seeds every time, so that a failure is the same for everybody. `EBBTIDE_SEEDS=5000` runs
 //! more of them, `EBBTIDE_SEED=17` that one alone.
 
+use std::num::NonZero;
 use std::ops::RangeInclusive;
+use std::sync::Mutex;
+use std::thread;
 
 /// Calls `run` with `count` seeds, or with those that the environment names, and prints the one that fails in a form
 /// that can be pasted back.
@@ -13,10 +16,31 @@ use std::ops::RangeInclusive;
 /// As soon as `run` does, or when the environment names a seed that is no number.
 pub fn for_each_seed(count: u64, mut run: impl FnMut(u64)) {
     for seed in seeds(count) {
-        let told = Told(seed);
+        let told = Told { seed, others: None };
         run(seed);
         drop(told);
     }
+}
+
+/// The same with so many of them at once for each processor: for runs that mostly wait.
+///
+/// # Panics
+///
+/// As [`for_each_seed`], once those under way have ended.
+pub fn for_each_seed_at_once(count: u64, per_processor: usize, run: impl Fn(u64) + Sync) {
+    let seeds = Mutex::new(seeds(count));
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        for _ in 0..processors * per_processor {
+            scope.spawn(|| {
+                while let Some(seed) = seeds.lock().ok().and_then(|mut seeds| seeds.next()) {
+                    let told = Told { seed, others: Some(&seeds) };
+                    run(seed);
+                    drop(told);
+                }
+            });
+        }
+    });
 }
 
 fn seeds(count: u64) -> RangeInclusive<u64> {
@@ -34,13 +58,19 @@ fn number(variable: &str) -> Option<u64> {
     }
 }
 
-/// Prints its seed when it is dropped by a panic.
-struct Told(u64);
+/// Prints its seed when it is dropped by a panic, and leaves none for the others.
+struct Told<'a> {
+    seed: u64,
+    others: Option<&'a Mutex<RangeInclusive<u64>>>,
+}
 
-impl Drop for Told {
+impl Drop for Told<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("to run this again: EBBTIDE_SEED={}", self.0);
+        if thread::panicking() {
+            eprintln!("to run this again: EBBTIDE_SEED={}", self.seed);
+            if let Some(Ok(mut others)) = self.others.map(Mutex::lock) {
+                others.by_ref().for_each(drop);
+            }
         }
     }
 }
