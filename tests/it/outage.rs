@@ -225,6 +225,36 @@ fn s2_a_store_that_is_away_at_the_start_is_reported_within_seconds_and_nothing_i
     }
 }
 
+/// A new replica takes some twenty requests, and one that is refused must not begin all of them anew, after a longer and
+/// longer pause. Would catch a bucket that throttles and is never founded in.
+#[test]
+fn s2_a_new_replica_is_begun_although_the_bucket_refuses_some_puts() {
+    let scene = Scene::new("256 MiB");
+    let mut refused = [0, 0];
+    scene.server.script(move |asked: &Asked| {
+        let which = match asked.operation() {
+            "PutObject" if asked.path.contains("/probe/") => 0,
+            "PutObject" if asked.path.ends_with("/ebbtide.json") => 1,
+            _ => return None,
+        };
+        refused[which] += 1;
+        // All racers of the first probe, and three manifests, the last of which is there and its answer lost.
+        match (which, refused[which]) {
+            (0, ..=8) | (1, ..=2) => Some(Fault::Refused(503, "SlowDown")),
+            (1, 3) => Some(Fault::AnswerLost),
+            _ => None,
+        }
+    });
+    let sidecar = scene.replicate();
+    let mut said = Vec::new();
+    while !said.last().is_some_and(|line: &String| line.contains("\"following\"")) {
+        said.push(sidecar.line(PATIENCE).expect("it goes on"));
+    }
+    assert!(!said.iter().any(|line| line.contains("following again")), "{}", said.join("\n"));
+    scene.write(1);
+    assert_eq!(commits(&scene.end(sidecar)), 1);
+}
+
 /// The application has copied back what it wrote while nobody followed it, so the next writer would begin the log anew,
 /// and the start does not get to read it while it waits for the store. Would catch commits that the log had and that are
 /// one step of history all the same.
