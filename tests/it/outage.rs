@@ -228,7 +228,7 @@ fn s2_a_store_that_is_away_at_the_start_is_reported_within_seconds_and_nothing_i
 /// A new replica takes some twenty requests, and one that is refused must not begin all of them anew, after a longer and
 /// longer pause. Would catch a bucket that throttles and is never founded in.
 #[test]
-fn s2_a_new_replica_is_begun_although_the_bucket_refuses_some_puts() {
+fn s01_a_new_replica_is_begun_although_the_bucket_refuses_some_puts() {
     let scene = Scene::new("256 MiB");
     let mut refused = [0, 0];
     scene.server.script(move |asked: &Asked| {
