@@ -1,7 +1,9 @@
 //! Kills at any moment: of the sidecar, of the application, of both (hazards A1, A3, A5, B1).
 
+use std::sync::Mutex;
+
 use ebbtide_testkit::workload::Options;
-use ebbtide_testkit::{Random, for_each_seed};
+use ebbtide_testkit::{Random, for_each_seed_at_once};
 
 use crate::scene::Scene;
 use crate::tally::Tally;
@@ -13,8 +15,8 @@ const ROUNDS: u64 = 10;
 /// never published, and one that is lost when everybody dies and the next to come recovers the log.
 #[test]
 fn b01_a01_a03_a05_killed_at_any_moment() {
-    let mut tally = Tally::new("kill-random");
-    for_each_seed(8, |seed| {
+    let tally = Mutex::new(Tally::new("kill-random"));
+    for_each_seed_at_once(40, 4, |seed| {
         let mut random = Random::new(seed);
         let mut trial = Trial::new(Scene::new(), &[], seed, Options::random(&mut random));
         for _ in 0..ROUNDS {
@@ -24,8 +26,9 @@ fn b01_a01_a03_a05_killed_at_any_moment() {
             trial.kill(*random.choose(&victims), &mut random);
             trial.act(random.below(2));
         }
-        let compared = trial.end(0, &mut tally);
-        compared.assert_right("after the kills");
+        let mut counted = Tally::new("kill-random");
+        trial.end(0, &mut counted).assert_right("after the kills");
+        tally.lock().unwrap().merge(counted);
     });
-    tally.print();
+    tally.into_inner().unwrap().print();
 }
