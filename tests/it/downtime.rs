@@ -97,6 +97,49 @@ fn a_log_that_was_deleted_by_the_last_to_close_is_a_gap_and_the_state_is_exact()
     survive("killed, and everybody closed", reopened, true, true);
 }
 
+/// Somebody copies another database over the file, without SQLite: nothing of the old one may stay in what is restored.
+#[test]
+fn a12_a_file_that_was_overwritten_in_place_is_a_gap_and_the_state_is_exact() {
+    let overwritten: Away = |application, database| {
+        drop(application);
+        let other = database.with_file_name("other.db");
+        insert(&open(&other), 170);
+        // The same file with other bytes in it, as `cp` leaves it.
+        std::fs::copy(&other, database).unwrap();
+        open(database)
+    };
+    survive("stopped, and the file was overwritten", overwritten, false, true);
+    survive("killed, and the file was overwritten", overwritten, true, true);
+}
+
+/// VACUUM outside WAL mode changes the page size, for which a replica has one number.
+#[test]
+fn a18_another_page_size_is_refused_and_the_history_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (database, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
+    let replica = replica.to_str().unwrap();
+    let application = open(&database);
+    insert(&application, 100);
+    assert_eq!(Sidecar::start(&database, replica).stop(), 0);
+    let before = Replica::open(replica).entries();
+    let changed =
+        "PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM; PRAGMA journal_mode = WAL";
+    application.execute_batch(changed).unwrap();
+    let size: u32 = application.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+    assert_eq!(size, 8192);
+    let (code, said) = Sidecar::spawn(&database, replica).end();
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("pages of 4096 bytes and the database of 8192"), "{said}");
+    assert_eq!(Replica::open(replica).entries(), before);
+    // As it says: a replica of its own.
+    let other = folder.path().join("other");
+    assert_eq!(Sidecar::start(&database, other.to_str().unwrap()).stop(), 0);
+    let expected = Image::of(&oracle::committed(&database).unwrap());
+    let (_, restored) =
+        Replica::open(other.to_str().unwrap()).restore(Target::Latest, folder.path());
+    assert_eq!(restored, expected);
+}
+
 #[test]
 fn nothing_is_sent_when_nothing_was_written() {
     let folder = tempfile::tempdir().unwrap();

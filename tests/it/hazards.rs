@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ebbtide_replica::EntryKind;
+use ebbtide_replica::{EntryKind, Folder};
 use ebbtide_restore::Target;
+use ebbtide_testkit::faulty::{Call, Outcome};
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
 use ebbtide_testkit::zeroed_frame::ZeroedFrame;
 use nix::sys::signal::Signal;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
@@ -133,6 +134,68 @@ fn a23_a_log_with_a_frame_that_was_never_sealed_is_followed() {
     let expected = Image::of(&oracle::committed(live.path()).unwrap());
     let replica = Replica::open(&replica);
     assert_eq!(replica.restore(Target::Latest, folder.path()).1, expected);
+}
+
+/// Two databases, each followed by itself, and transactions over both: each history is whole, and nothing is promised of
+/// the two together.
+#[test]
+fn a25_transactions_over_attached_databases_are_exact_in_each() {
+    let (one, two) = (Stage::new(), Stage::new());
+    let sidecars = [one.follow(), two.follow()];
+    one.application.execute("ATTACH ?1 AS two", [two.path.to_str().unwrap()]).unwrap();
+    for _ in 0..30 {
+        let both = "BEGIN; INSERT INTO main.t (b) VALUES (randomblob(900));
+                    INSERT INTO two.t (b) VALUES (randomblob(900)); COMMIT";
+        one.application.execute_batch(both).unwrap();
+    }
+    for sidecar in sidecars {
+        assert_eq!(sidecar.stop(), 0);
+    }
+    one.assert_exact(30);
+    two.assert_exact(30);
+}
+
+/// The restored file is the application's, so its header says WAL: it is read also where no log can be made beside it.
+#[test]
+fn d15_a_restored_file_is_read_with_and_without_a_log_beside_it() {
+    let stage = Stage::new();
+    assert_eq!(stage.follow().stop(), 0);
+    let output = stage.folder.path().join("copy.db");
+    Replica::open(&stage.replica).restore_into(Target::Latest, &output);
+    let header = std::fs::read(&output).unwrap();
+    assert_eq!(header[18..20], [2, 2], "WAL mode, as the application set it");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    for options in ["?immutable=1", ""] {
+        let address = format!("file:{}{options}", output.to_str().unwrap());
+        let copy = Connection::open_with_flags(address, flags).unwrap();
+        let rows: u32 = copy.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 5, "{options}");
+    }
+}
+
+/// A listing that lags shows an older end of the history; what it does not show is found by its name.
+#[test]
+fn s11_a_listing_that_lags_hides_nothing() {
+    let stage = Stage::new();
+    let sidecar = stage.follow();
+    let replica = Replica::open(&stage.replica);
+    for commits in 1..=6 {
+        insert(&stage.application, 1);
+        wait_until("a segment for each", || replica.entries().len() == 2 + commits);
+    }
+    assert_eq!(sidecar.stop(), 0);
+    let head = replica.head();
+    let expected = Image::of(&oracle::committed(&stage.path).unwrap());
+    let (replica, faulty) = replica.through_faults();
+    for missing in 1..=3 {
+        faulty.script(move |call| match call {
+            Call::List(Folder::Log) => Some(Outcome::Lag(missing)),
+            _ => None,
+        });
+        assert_eq!(replica.head(), head, "without the last {missing}");
+        let restored = replica.restore(Target::Latest, stage.folder.path()).1;
+        assert_eq!(restored, expected, "without the last {missing}");
+    }
 }
 
 #[test]

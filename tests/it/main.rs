@@ -12,6 +12,7 @@ mod downtime;
 mod exact;
 mod hazards;
 mod kill;
+mod limits;
 mod model;
 mod network;
 mod outage;

@@ -11,6 +11,7 @@ use ebbtide_replica::catalog;
 use ebbtide_replica::store::{Credentials, Location, S3Store, Store};
 use ebbtide_replica::{Entry, EntryKind, Timestamp, Txid};
 use ebbtide_restore::{Options, Progress, Target};
+use ebbtide_testkit::faulty::Faulty;
 use ebbtide_testkit::minio::MinIO;
 use ebbtide_testkit::oracle::Image;
 use ebbtide_testkit::process::{Output, Process};
@@ -27,6 +28,16 @@ pub(crate) fn command(args: &[&str]) -> Command {
     // Sockets stay out of the folders of this machine's own processes.
     command.env("EBBTIDE_RUNTIME_DIR", runtime_folder());
     command
+}
+
+/// The same within a limit of the shell's `ulimit`. What a file may not grow beyond is an error and no signal.
+pub(crate) fn limited(limit: &str, args: &[&str]) -> Command {
+    let plain = command(args);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("trap '' XFSZ; ulimit {limit}; exec \"$@\""), "sh"]);
+    shell.arg(plain.get_program()).args(plain.get_args());
+    shell.env_remove("EBBTIDE_LOG").env("EBBTIDE_RUNTIME_DIR", runtime_folder());
+    shell
 }
 
 /// A private folder for the sockets of all tests that have no folder of their own for them.
@@ -135,6 +146,12 @@ impl Replica {
         let location: Location = address.parse().unwrap();
         let store = runtime.block_on(location.open()).unwrap();
         Replica { runtime, store }
+    }
+
+    /// The same through a store that fails as a script says.
+    pub(crate) fn through_faults(self) -> (Replica, Faulty) {
+        let faulty = Faulty::new(self.store);
+        (Replica { store: Arc::new(faulty.clone()), ..self }, faulty)
     }
 
     /// The last entry, if there is one yet.

@@ -48,6 +48,8 @@ pub enum Outcome {
     Flip(usize),
     /// Of what was read, only so many bytes come.
     Truncate(usize),
+    /// Of what was listed, so many of the last names are not there yet.
+    Lag(usize),
 }
 
 type Script = Box<dyn FnMut(&Call) -> Option<Outcome> + Send>;
@@ -166,7 +168,11 @@ impl Store for Faulty {
         after_key: Option<&Key>,
     ) -> Result<Vec<Object>, StoreError> {
         let outcome = self.before(Call::List(under)).await?;
-        after(outcome, self.inner.list(under, after_key).await)
+        let mut objects = after(outcome.clone(), self.inner.list(under, after_key).await)?;
+        if let Some(Outcome::Lag(missing)) = outcome {
+            objects.truncate(objects.len().saturating_sub(missing));
+        }
+        Ok(objects)
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {

@@ -16,7 +16,8 @@ const _: () = assert!(SQLITE_VERSION >= 3_053_000, "bundle an SQLite past the WA
 /// How far a checkpoint came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Somebody else has the checkpoint lock, or another lock that it needs.
+    /// Somebody else has the checkpoint lock or another lock that it needs, or the database's disk has no room. Whatever
+    /// it is may be over later, and until then the log has everything.
     Busy,
     /// It ran. `frames` are in the log, `backfilled` of them in the database.
     Ran { frames: u32, backfilled: u32 },
@@ -93,6 +94,11 @@ impl Connection {
         let (busy, frames, backfilled) = match self.sqlite.query_row(sql, [], row) {
             Ok(result) => result,
             Err(error) if is_busy(&error) => return Ok(Progress::Busy),
+            Err(error) if has_no_room(&error) => {
+                let database = self.sqlite.path().unwrap_or_default();
+                tracing::warn!(database, %error, "the log cannot be copied into the database; it grows until it can");
+                return Ok(Progress::Busy);
+            }
             Err(error) => return Err(error),
         };
         match (busy, u32::try_from(frames), u32::try_from(backfilled)) {
@@ -117,4 +123,11 @@ impl Connection {
 /// Whether SQLite refused because of somebody's lock.
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// Whether SQLite could not write into a file: a full disk, a quota, a limit. With the log as it is nothing is lost.
+fn has_no_room(error: &rusqlite::Error) -> bool {
+    let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    is_full || extended == Some(rusqlite::ffi::SQLITE_IOERR_WRITE)
 }

@@ -1,6 +1,6 @@
 //! What a seed has applications and a sidecar do, and what must hold in the end.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -236,7 +236,7 @@ impl<'a> Course<'a> {
         let replica = (self.place.open)();
         let folder = self.scene.folder.path();
         assert_eq!(replica.restore(Target::Latest, folder).1, committed, "the end, page for page");
-        let restored = restore_all(&replica, folder.join("restored.db"), &mut judge);
+        let restored = restore_all(&replica, folder, &mut judge);
         let mut compared = self.history.compare(&restored, &end);
         let after = replica.entries();
         for (before, known) in &self.durable {
@@ -258,15 +258,19 @@ impl<'a> Course<'a> {
     }
 }
 
-/// Every state that the history has, as that SQLite reads it.
-fn restore_all(replica: &Replica, output: PathBuf, judge: &mut Program) -> Vec<(Entry, State)> {
+/// Every state that the history has, as that SQLite reads it: each in a folder of its own, because the SQLite of 2014
+/// lets go of a file some time after it was closed, and then removes the log that has its name.
+fn restore_all(replica: &Replica, folder: &Path, judge: &mut Program) -> Vec<(Entry, State)> {
     let entries = replica.entries();
     let states = entries.into_iter().filter(|entry| entry.kind != EntryKind::Claim);
     states
         .map(|entry| {
+            let own = folder.join(entry.txid.to_string());
+            std::fs::create_dir(&own).unwrap();
+            let output = own.join("restored.db");
             replica.restore_into(Target::Txid(entry.txid), &output);
             let state = judge.read(&output);
-            std::fs::remove_file(&output).unwrap();
+            std::fs::remove_dir_all(&own).unwrap();
             (entry, state)
         })
         .collect()

@@ -142,6 +142,22 @@ async fn s10_what_a_person_must_put_right_is_said() {
     }
 }
 
+/// S9: the machine's clock is wrong. That may be put right while it goes on, so it is tried again, and said.
+#[tokio::test]
+async fn s09_a_clock_that_the_store_does_not_accept_is_said() {
+    let server = S3Server::start();
+    let store = s3_store(&server, "app").await;
+    always(&server, "PutObject", Fault::Refused(403, "RequestTimeTooSkewed"));
+    let error = put(&store).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(
+        error.to_string(),
+        "put log/0000000000000001.seg: the clock of this machine differs too much from the store's"
+    );
+    server.heal();
+    put(&store).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_store_that_is_not_there_is_named() {
     let server = S3Server::start();

@@ -121,7 +121,8 @@ impl Answer<'_> {
                     format!("bucket {} does not exist", self.bucket),
                 ));
             }
-            "InvalidAccessKeyId" => (
+            // The second is versitygw's, with 404: it must not look like an object that is not there.
+            "InvalidAccessKeyId" | "XAdminUserNotFound" => (
                 ErrorKind::Denied,
                 "the store does not know the access key (check AWS_ACCESS_KEY_ID)",
             ),
@@ -190,6 +191,12 @@ mod tests {
     fn answers_are_sorted_by_what_can_be_done() {
         for (status, code, kind, why) in [
             (403, Some("AccessDenied"), ErrorKind::Denied, DENIED),
+            (
+                404,
+                Some("XAdminUserNotFound"),
+                ErrorKind::Denied,
+                "the store does not know the access key (check AWS_ACCESS_KEY_ID)",
+            ),
             (403, None, ErrorKind::Denied, DENIED),
             (404, Some("NoSuchBucket"), ErrorKind::Invalid, "bucket backups does not exist"),
             (404, Some("NoSuchKey"), ErrorKind::NotFound, "no such object"),
