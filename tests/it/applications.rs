@@ -37,7 +37,7 @@ fn application() -> Option<String> {
 fn a36_every_state_of_an_application_with_another_sqlite_is_restored() {
     let Some(command) = application() else { return };
     let mut tally = Tally::new("applications");
-    for_each_seed(3, |seed| {
+    for_each_seed(4, |seed| {
         let scene = Scene::new();
         let place = Place::folder(&scene.replica);
         let compared = Course::new(&command, scene, place, seed).run(&mut tally);
