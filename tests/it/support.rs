@@ -104,7 +104,7 @@ impl Sidecar {
     /// Waits until it has ended by itself; its exit code and what it said.
     pub(crate) fn end(mut self) -> (i32, String) {
         let status = self.0.wait(PATIENCE).unwrap();
-        (status.code().unwrap(), self.0.lines_so_far().join("\n"))
+        (status.code().unwrap(), self.0.reap().unwrap().join("\n"))
     }
 
     /// Asks it to end, and waits; its exit code.
