@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags};
 
 use crate::error::Error;
+use crate::sqlite_file::drop_lookaside;
 
 /// The number of the SQLite that is linked in, as `3_054_001` for 3.54.1.
 pub const SQLITE_VERSION: i32 = rusqlite::ffi::SQLITE_VERSION_NUMBER;
@@ -44,11 +45,13 @@ impl Connection {
         let wrap = |doing| move |source| Error::Sqlite { doing, path: path.to_owned(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let sqlite = Sqlite::open_with_flags(path, flags).map_err(wrap("open"))?;
+        drop_lookaside(&sqlite);
         sqlite.busy_timeout(Duration::ZERO).map_err(wrap("configure"))?;
         // A checkpoint is as durable as the connection that runs it, so never less than the default. Nothing is mapped
-        // (a truncated file would fault), and eight pages of cache are plenty for reading the header.
+        // (a truncated file would fault), and two pages of cache are plenty for reading the header; from three on SQLite
+        // allocates them all at once.
         let settings = "PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; \
-             PRAGMA cache_size = 8; PRAGMA trusted_schema = 0;";
+             PRAGMA cache_size = 2; PRAGMA trusted_schema = 0;";
         sqlite.execute_batch(settings).map_err(wrap("configure"))?;
         sqlite.pragma_update(None, "query_only", query_only).map_err(wrap("configure"))?;
         Ok(Connection { sqlite })

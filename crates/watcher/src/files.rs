@@ -53,8 +53,17 @@ impl Identity {
 
     /// That the file at `path` is still this one.
     pub(crate) fn check(self, path: &Path) -> Result<(), Error> {
+        self.check_found(Identity::at(path), path)
+    }
+
+    /// That `file`, which was opened at `path`, is this one.
+    pub(crate) fn check_is(self, file: &File, path: &Path) -> Result<(), Error> {
+        self.check_found(Identity::of(file), path)
+    }
+
+    fn check_found(self, found: io::Result<Identity>, path: &Path) -> Result<(), Error> {
         let moved = |moved| Err(Error::Moved { path: path.to_owned(), moved });
-        match Identity::at(path) {
+        match found {
             Ok(now) if now == self => Ok(()),
             Ok(_) => moved(Moved::Replaced),
             Err(error) if error.kind() == io::ErrorKind::NotFound => moved(Moved::Deleted),

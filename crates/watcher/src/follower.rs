@@ -248,7 +248,8 @@ impl Follower {
     fn note(&mut self, index: &Index, time: i64) -> bool {
         let more = !self.tail.has_read(index);
         if more {
-            self.observed.lock().unwrap_or_else(PoisonError::into_inner).see(index, time);
+            let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+            observed.see(index, time);
             self.last_commit = Instant::now();
         }
         more

@@ -93,8 +93,16 @@ impl Follower {
             since_checkpoint: self.last_checkpoint.elapsed(),
             since_failed_barrier: since(self.failed_barrier),
             since_vain_checkpoint: since(self.vain_checkpoint),
-            file_bytes: self.tail.file_bytes(),
+            file_bytes: self.tail.file_bytes(&self.paths),
         }
+    }
+
+    /// Gives back descriptors and memory that nothing needs just now. They are taken again when something does.
+    pub fn rest(&mut self) {
+        if self.handover.is_none() && !self.checkpointing {
+            (self.spare, self.barrier) = (None, None);
+        }
+        self.tail.rest();
     }
 
     /// The connection that holds nothing just now.

@@ -32,16 +32,25 @@ impl Observer {
         Observer { shm, observed }
     }
 
-    /// Notes what is committed at `time`, in µs since the epoch; whether there was anything. What cannot be read now will
-    /// be seen by the next look.
-    pub fn see(&self, time: i64) -> bool {
+    /// Notes what is committed at `time`, in µs since the epoch. What cannot be read now will be seen by the next look.
+    #[must_use]
+    pub fn see(&self, time: i64) -> Seen {
         // Looking under the lock keeps two threads from noting an older end after a newer one.
         let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
-        match peek(&self.shm) {
-            Ok(Ok(index)) => observed.see(&index, time),
-            _ => false,
-        }
+        let Ok(Ok(index)) = peek(&self.shm) else { return Seen::default() };
+        observed.see(&index, time)
     }
+}
+
+/// What a look at the log's end showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// How many commits no look has seen before, as far as the wal-index counts them.
+    pub commits: u32,
+    /// How many committed frames no look has seen before.
+    pub frames: u32,
+    /// How many committed frames wait to be captured.
+    pub uncaptured: u32,
 }
 
 /// The ends of the log that were seen and not yet captured, oldest first.
@@ -49,13 +58,15 @@ impl Observer {
 pub(crate) struct Observed {
     sightings: VecDeque<Sighting>,
     latest: i64,
+    /// The wal-index's count of commits at the last sighting.
+    changes: u32,
     captured: Position,
 }
 
 impl Observed {
     /// Nothing yet, in a history whose last time was `latest`, in µs since the epoch, and that goes on behind `captured`.
     pub(crate) fn after(latest: i64, captured: Position) -> Observed {
-        Observed { sightings: VecDeque::new(), latest, captured }
+        Observed { sightings: VecDeque::new(), latest, changes: 0, captured }
     }
 
     /// Everything up to `position` was captured.
@@ -75,28 +86,37 @@ impl Observed {
         self.sightings.front().map(|first| first.time)
     }
 
+    /// How many of the frames of `index` were not captured.
+    fn uncaptured(&self, index: &Index) -> u32 {
+        let captured = if index.salts == self.captured.salts { self.captured.frame } else { 0 };
+        index.frames.saturating_sub(captured)
+    }
+
     /// An empty log has nothing to capture, whatever generation it is of.
     fn has_captured(&self, salts: Salts, frames: u32) -> bool {
         frames == 0 || salts == self.captured.salts && frames <= self.captured.frame
     }
 
     /// The log ends as `index` says at `time`. A clock that runs backwards is taken to stand still.
-    /// Whether it did not end there before.
-    pub(crate) fn see(&mut self, index: &Index, time: i64) -> bool {
+    pub(crate) fn see(&mut self, index: &Index, time: i64) -> Seen {
         let time = time.max(self.latest);
+        let uncaptured = self.uncaptured(index);
         if self.has_captured(index.salts, index.frames) {
-            return false;
+            return Seen { uncaptured, ..Seen::default() };
         }
-        let known = self.sightings.back();
-        if known.is_some_and(|last| last.salts == index.salts && last.frames == index.frames) {
-            return false;
+        let known = self.sightings.back().filter(|last| last.salts == index.salts);
+        let frames = known.map_or(uncaptured, |last| index.frames.saturating_sub(last.frames));
+        if frames == 0 {
+            return Seen { uncaptured, ..Seen::default() };
         }
-        self.latest = time;
+        let counted = index.changes.wrapping_sub(self.changes);
+        (self.latest, self.changes) = (time, index.changes);
         if self.sightings.len() == SIGHTINGS_MAX {
             self.sightings.pop_front();
         }
         self.sightings.push_back(Sighting { salts: index.salts, frames: index.frames, time });
-        true
+        // A commit has a frame at least, and the first count of all begins anywhere.
+        Seen { commits: counted.clamp(1, frames), frames, uncaptured }
     }
 
     /// When the commit that ends at `frame` of generation `salts` was seen: the first sighting that covers it.
@@ -147,6 +167,19 @@ mod tests {
             .map(|(salt, frame)| observed.time_of(Salts([salt; 8]), frame))
             .to_vec();
         assert_eq!(times, [10, 10, 20, 20, 30]);
+    }
+
+    #[test]
+    fn commits_are_counted_once() {
+        let mut observed = Observed::after(0, position(1, 2));
+        let at = |frames, changes| Index { changes, ..index(1, frames) };
+        let seen = |commits, frames, uncaptured| Seen { commits, frames, uncaptured };
+        assert_eq!(observed.see(&at(2, 7), 1), seen(0, 0, 0));
+        assert_eq!(observed.see(&at(5, 8), 2), seen(3, 3, 3), "the count begins anywhere");
+        assert_eq!(observed.see(&at(9, 10), 3), seen(2, 4, 7));
+        assert_eq!(observed.see(&at(9, 10), 4), seen(0, 0, 7));
+        observed.captured(position(1, 9));
+        assert_eq!(observed.see(&at(10, 11), 5), seen(1, 1, 1));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Reads of the database's file through SQLite's own descriptor: the one place with unsafe code.
+//! What SQLite offers and rusqlite does not: the one place with unsafe code.
 //!
-//! A descriptor of our own would have to stay open for ever: closing it would drop the locks of every connection that
-//! this process has on the database.
+//! The database's file is read through SQLite's own descriptor. One of our own would have to stay open for ever: closing
+//! it would drop the locks of every connection that this process has on the database.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -42,5 +42,28 @@ pub(crate) fn read(connection: &Connection, offset: i64, bytes: &mut [u8]) -> Re
     match code {
         ffi::SQLITE_OK | ffi::SQLITE_IOERR_SHORT_READ => Ok(()),
         code => Err(code),
+    }
+}
+
+/// Gives back the memory that a connection has set aside for small allocations, 48 KiB, which is most of what an idle
+/// one takes. It asks the allocator from here on.
+#[expect(unsafe_code, reason = "sqlite3_db_config with numbers has no safe wrapper")]
+pub(crate) fn drop_lookaside(connection: &Connection) {
+    let none: *mut c_void = ptr::null_mut();
+    // SAFETY: the handle is that of an open connection, as above. SQLITE_DBCONFIG_LOOKASIDE takes a pointer to memory,
+    // which may be null, and two ints (sqlite.org/c3ref/c_dbconfig_defensive.html); with no slots none is used. If some
+    // of it is in use SQLite leaves everything as it is.
+    let code = unsafe {
+        let (size, count): (c_int, c_int) = (0, 0);
+        ffi::sqlite3_db_config(
+            connection.handle(),
+            ffi::SQLITE_DBCONFIG_LOOKASIDE,
+            none,
+            size,
+            count,
+        )
+    };
+    if code != ffi::SQLITE_OK {
+        tracing::debug!(code, "the connection keeps its memory for small allocations");
     }
 }

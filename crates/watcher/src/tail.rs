@@ -90,7 +90,8 @@ pub(crate) struct Mark {
 /// Reads the log from where it was last left.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    pub(crate) file: File,
+    /// Nothing while the log rests.
+    file: Option<File>,
     identity: Identity,
     position: Position,
     page_size: PageSize,
@@ -177,7 +178,26 @@ impl Tail {
             source,
         })?;
         let database_pages = index.database_pages;
+        let file = Some(file);
         Ok(Tail { file, identity, position, page_size, database_pages, generation: 0, cursor })
+    }
+
+    /// Gives the descriptor back until the log is read again.
+    pub(crate) fn rest(&mut self) {
+        self.file = None;
+    }
+
+    /// Takes the descriptor again, if it was given back. It must be that of the same file.
+    fn awake(&mut self, paths: &Paths) -> Result<&File, Error> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => {
+                let file = open_wal(paths)?;
+                self.identity.check_is(&file, &paths.wal)?;
+                file
+            }
+        };
+        Ok(self.file.insert(file))
     }
 
     /// How far the log was read.
@@ -206,8 +226,12 @@ impl Tail {
     }
 
     /// The length of the log's file.
-    pub(crate) fn file_bytes(&self) -> u64 {
-        self.file.metadata().map_or(0, |metadata| metadata.len())
+    pub(crate) fn file_bytes(&self, paths: &Paths) -> u64 {
+        let metadata = match &self.file {
+            Some(file) => file.metadata(),
+            None => std::fs::metadata(&paths.wal),
+        };
+        metadata.map_or(0, |metadata| metadata.len())
     }
 
     /// Whether everything that `index` names was read. An empty new generation brings nothing to read: it may yet be
@@ -246,7 +270,7 @@ impl Tail {
 
     /// Enters the generation of `index`, whose frames are there. The caller knows that it may have begun.
     pub(crate) fn enter(&mut self, paths: &Paths, index: &Index) -> Result<(), Error> {
-        let header = read_header(&self.file, paths, index)?;
+        let header = read_header(self.awake(paths)?, paths, index)?;
         let cursor = Cursor::start(&header);
         (self.position, self.cursor) = (cursor.position(), Some(cursor));
         self.generation += 1;
@@ -267,11 +291,14 @@ impl Tail {
             return Err(fail(index.frames, Break::Rewound).into());
         }
         scratch.window.bytes.clear();
-        while self.position.frame < index.frames {
+        self.awake(paths)?;
+        while let Some(file) = &self.file
+            && self.position.frame < index.frames
+        {
             let Some(mut cursor) = self.cursor else {
                 return Err(fail(1, Break::Header(None)).into());
             };
-            let scanned = scan(&self.file, paths, &mut cursor, index, scratch)?;
+            let scanned = scan(file, paths, &mut cursor, index, scratch)?;
             if cursor.position().frame == index.frames {
                 cursor.anchor(index.checksum);
             }
@@ -286,7 +313,7 @@ impl Tail {
                 true => {
                     Images::Memory { first: scratch.window.first, bytes: &scratch.window.bytes }
                 }
-                false => Images::Log { file: &self.file, paths, buffer: &mut scratch.runs },
+                false => Images::Log { file, paths, buffer: &mut scratch.runs },
             };
             let mut transaction = Transaction {
                 time: observed

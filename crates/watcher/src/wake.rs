@@ -1,5 +1,5 @@
-//! Wake-ups: something was written to a log. Only a hint: what was committed stands in the wal-index, and a poll finds
-//! it when a hint is lost.
+//! Wake-ups: something was written to a log. Only a hint: what was committed stands in the wal-index, and a look at it
+//! finds what a lost hint would have told.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,16 +8,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
-type Callbacks = Arc<Mutex<HashMap<PathBuf, Arc<dyn Fn() + Send + Sync>>>>;
+use crate::rounds::Rounds;
+
+/// What is called when a log may have been written. It answers how many commits are new.
+pub type Callback = Arc<dyn Fn(Cause) -> u32 + Send + Sync>;
+
+type Callbacks = Arc<Mutex<HashMap<PathBuf, Callback>>>;
+
+/// Why a [`Callback`] is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The log was written, or may have been.
+    Written,
+    /// It is looked at every few milliseconds, and this is such a moment.
+    Round,
+}
 
 /// Calls back when a log is written, for any number of databases. Events come with absolute paths, so the callbacks are
 /// kept under those.
 ///
-/// Each log is watched by itself rather than its folder, so that one that is written without a pause can be left alone
-/// for a while ([`Wake::pause`]) and costs nothing, while its neighbours still wake.
+/// Each log is watched by itself rather than its folder, so that one that is written all the time can be looked at in
+/// rounds instead ([`Wake::go_round`]), which costs the same however often it is written, while its neighbours still
+/// wake.
 pub struct Wake {
     watcher: Mutex<RecommendedWatcher>,
     callbacks: Callbacks,
+    rounds: Rounds,
 }
 
 impl Wake {
@@ -33,21 +49,26 @@ impl Wake {
             match event {
                 Ok(event) if !event.need_rescan() => {
                     for callback in event.paths.iter().filter_map(|path| table.get(path)) {
-                        callback();
+                        callback(Cause::Written);
                     }
                 }
                 // Events were lost, so it may have been any of them.
-                _ => table.values().for_each(|callback| callback()),
+                _ => {
+                    for callback in table.values() {
+                        callback(Cause::Written);
+                    }
+                }
             }
         })?;
-        Ok(Wake { watcher: Mutex::new(watcher), callbacks })
+        let rounds = Rounds::begin().map_err(notify::Error::io)?;
+        Ok(Wake { watcher: Mutex::new(watcher), callbacks, rounds })
     }
 
-    /// Calls `callback`, from a thread of the watcher's, whenever the file at `path` is written.
+    /// Calls `callback`, from a thread of our own, whenever the file at `path` is written.
     ///
     /// # Errors
     /// When the system has no watches left, or the file is not there.
-    pub fn watch(&self, path: &Path, callback: Arc<dyn Fn() + Send + Sync>) -> notify::Result<()> {
+    pub fn watch(&self, path: &Path, callback: Callback) -> notify::Result<()> {
         let path = std::path::absolute(path).map_err(notify::Error::io)?;
         let mut callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
         callbacks.insert(path.clone(), callback);
@@ -55,27 +76,36 @@ impl Wake {
         self.resume(&path)
     }
 
-    /// Leaves a file alone until [`Wake::resume`].
+    /// Looks at a file in rounds, every few milliseconds, instead of watching it, until [`Wake::resume`].
     ///
     /// # Errors
     /// When it was not watched.
-    pub fn pause(&self, path: &Path) -> notify::Result<()> {
-        self.watcher.lock().unwrap_or_else(PoisonError::into_inner).unwatch(path)
+    pub fn go_round(&self, path: &Path) -> notify::Result<()> {
+        let path = std::path::absolute(path).map_err(notify::Error::io)?;
+        let callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        let callback = callbacks.get(&path).cloned().ok_or_else(notify::Error::watch_not_found)?;
+        drop(callbacks);
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner).unwatch(&path)?;
+        self.rounds.add(path, callback);
+        Ok(())
     }
 
-    /// Watches a paused file again. What was written meanwhile has to be looked for.
+    /// Watches a file again. What was written meanwhile has to be looked for.
     ///
     /// # Errors
     /// As [`Wake::watch`].
     pub fn resume(&self, path: &Path) -> notify::Result<()> {
+        let path = std::path::absolute(path).map_err(notify::Error::io)?;
+        self.rounds.remove(&path);
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
-        watcher.watch(path, RecursiveMode::NonRecursive)
+        watcher.watch(&path, RecursiveMode::NonRecursive)
     }
 
-    /// Forgets a file.
+    /// Forgets a file: its callback is not called any more, nor is it being called.
     pub fn forget(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
             self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+            self.rounds.remove(&path);
         }
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = watcher.unwatch(path) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use ebbtide_watcher::Wake;
+use ebbtide_watcher::{Cause, Wake};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -19,17 +19,22 @@ fn a_write_wakes_whatever_form_the_path_has() {
     let wake = Wake::new().unwrap();
     for path in [file.as_path(), Path::new("app.db-wal"), Path::new("./app.db-wal")] {
         let (sender, receiver) = mpsc::channel();
-        wake.watch(path, Arc::new(move || sender.send(()).unwrap_or_default())).unwrap();
+        let call = move |cause| sender.send(cause).map_or(0, |()| 1);
+        wake.watch(path, Arc::new(call)).unwrap();
         let mut log = std::fs::File::options().append(true).open(&file).unwrap();
         log.write_all(b"frame").unwrap();
-        receiver.recv_timeout(LONG).unwrap();
-        wake.pause(path).unwrap();
+        assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Written));
+        wake.go_round(path).unwrap();
+        while receiver.recv_timeout(LONG).unwrap() == Cause::Written {}
+        log.write_all(b"frame").unwrap();
+        for _ in 0..20 {
+            assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Round));
+        }
+        wake.resume(path).unwrap();
         while receiver.recv_timeout(Duration::from_millis(50)).is_ok() {}
         log.write_all(b"frame").unwrap();
-        assert!(receiver.recv_timeout(Duration::from_millis(50)).is_err(), "it was paused");
-        wake.resume(path).unwrap();
-        log.write_all(b"frame").unwrap();
-        receiver.recv_timeout(LONG).unwrap();
+        assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Written));
         wake.forget(path);
+        assert_eq!(receiver.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
     }
 }

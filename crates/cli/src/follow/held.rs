@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use ebbtide_watcher::{Follower, Wake};
+use ebbtide_watcher::{Cause, Follower, Wake};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::error::FollowError;
+use super::pace::{Count, Mode};
 use super::shared::Shared;
 use crate::clock::now_micros;
 
@@ -20,6 +21,12 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The same, once the wait is a long one.
 const LOOK_LATER: Duration = Duration::from_millis(50);
 const LONG_WAIT: Duration = Duration::from_secs(5);
+
+/// More frames than this are captured without waiting any longer: the log should not grow for the sake of dates.
+const FRAMES_MAX: u32 = 1000;
+
+/// So many frames count as much as a commit when it is decided how often to look.
+const FRAMES_A_COMMIT: u32 = 8;
 
 /// A follower, and the watch on its log.
 #[derive(Debug)]
@@ -31,13 +38,14 @@ pub(crate) struct Held {
     pub(crate) sighted: bool,
     wake: Option<Arc<Wake>>,
     wal: PathBuf,
-    events: Arc<Events>,
+    calls: Arc<Calls>,
 }
 
-/// What the thread that is told of writes and the task tell each other.
+/// What the threads that look at the log and the task tell each other.
 #[derive(Debug, Default)]
-struct Events {
-    count: AtomicU32,
+struct Calls {
+    writes: AtomicU32,
+    commits: AtomicU32,
     are_only_noted: AtomicBool,
 }
 
@@ -47,18 +55,25 @@ impl Held {
         let woken = Arc::new(Notify::new());
         let wal = follower.wal_path();
         let (notify, observer) = (Arc::clone(&woken), follower.observer());
-        let events = Arc::new(Events::default());
-        let noted = Arc::clone(&events);
-        let wrote = move || {
-            let found = observer.see(now_micros());
-            noted.count.fetch_add(1, Ordering::Relaxed);
-            // One that finds nothing is looked after: its commit is yet to be published.
-            if !(found && noted.are_only_noted.load(Ordering::Relaxed)) {
-                notify.notify_one();
+        let calls = Arc::new(Calls::default());
+        let noted = Arc::clone(&calls);
+        let called = move |cause| {
+            let seen = observer.see(now_micros());
+            let writes = if cause == Cause::Written { 1 } else { seen.frames };
+            if writes > 0 {
+                noted.writes.fetch_add(writes, Ordering::Relaxed);
+                noted.commits.fetch_add(seen.commits, Ordering::Relaxed);
+                // A write that shows nothing is looked after: its commit is yet to be published.
+                let can_wait = seen.commits > 0 && seen.uncaptured <= FRAMES_MAX;
+                if !(can_wait && noted.are_only_noted.load(Ordering::Relaxed)) {
+                    notify.notify_one();
+                }
             }
+            // A large transaction is seldom alone.
+            seen.commits.max(seen.frames / FRAMES_A_COMMIT)
         };
         let wake = shared.wake.clone();
-        let sighted = match wake.as_ref().map(|wake| wake.watch(&wal, Arc::new(wrote))) {
+        let sighted = match wake.as_ref().map(|wake| wake.watch(&wal, Arc::new(called))) {
             Some(Ok(())) => true,
             Some(Err(error)) => {
                 tracing::warn!(%error, log = %wal.display(), "cannot watch the log; polling instead");
@@ -66,17 +81,31 @@ impl Held {
             }
             None => false,
         };
-        Held { follower, woken, sighted, wake, wal, events }
+        Held { follower, woken, sighted, wake, wal, calls }
     }
 
     /// Whether commits are only dated as they come, and not a reason to wake up: somebody will look soon anyway.
-    pub(crate) fn only_note_events(&self, only: bool) {
-        self.events.are_only_noted.store(only, Ordering::Relaxed);
+    pub(crate) fn only_note_commits(&self, only: bool) {
+        self.calls.are_only_noted.store(only, Ordering::Relaxed);
     }
 
-    /// How many events there were since this was asked last.
-    pub(crate) fn events(&self) -> u32 {
-        self.events.count.swap(0, Ordering::Relaxed)
+    /// What was counted since this was asked last.
+    pub(crate) fn count(&self) -> Count {
+        let take = |count: &AtomicU32| count.swap(0, Ordering::Relaxed);
+        Count { writes: take(&self.calls.writes), commits: take(&self.calls.commits) }
+    }
+
+    /// Watches the log as `mode` says from now on; whether that can be done.
+    pub(crate) fn change(&self, mode: Mode) -> bool {
+        let Some(wake) = &self.wake else { return false };
+        let changed = match mode {
+            Mode::Rounds => wake.go_round(&self.wal),
+            Mode::Events => wake.resume(&self.wal),
+        };
+        if let Err(error) = &changed {
+            tracing::warn!(%error, log = %self.wal.display(), "cannot watch the log; polling instead");
+        }
+        changed.is_ok()
     }
 
     /// Waits for `work`, and dates the commits that come meanwhile. `each_look` is called now and then.
@@ -93,7 +122,7 @@ impl Held {
         FollowError: From<E>,
     {
         let began = Instant::now();
-        self.only_note_events(false);
+        self.only_note_commits(false);
         tokio::pin!(work);
         loop {
             let waited = began.elapsed();

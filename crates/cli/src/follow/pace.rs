@@ -1,8 +1,9 @@
-//! How a task learns that there is something to do: by events while commits are few, by polling while they are many.
+//! How a task learns that there is something to do: by events while commits are few, in rounds while they are many.
 //!
-//! An event a commit costs more than the commit's own shipping once there are thousands of them a second, and it costs
-//! it on a processor that the application wants. So a busy log is not watched, and looked at every few milliseconds
-//! instead; each look then finds many commits. The decision is a function of what was counted; time is an argument.
+//! Each commit makes two or three events, which cost more than its shipping, and they cost it on a processor that the
+//! application wants. So a busy log is not watched; the thread that goes round looks at it every few milliseconds, dates
+//! what it finds, and wakes the task if that is not to wait. The decision is a function of what was counted; time is an
+//! argument.
 //!
 //! An event comes when frames are written, and a commit is published only after that: with `synchronous = FULL` after the
 //! disk has answered, and by a write to shared memory, which makes no event. So a wake-up that finds nothing is followed
@@ -10,15 +11,14 @@
 
 use std::time::{Duration, Instant};
 
-/// Above this many wake-ups in a [`WINDOW`], polling is cheaper.
-const WAKES_MAX: u32 = 100;
-const WINDOW: Duration = Duration::from_millis(100);
+/// More than this a second, and rounds are cheaper.
+const OFTEN: Count = Count { writes: 1000, commits: 50 };
 
-/// How often a busy log is looked at. Also the error of a commit's time then.
-const BUSY_INTERVAL: Duration = Duration::from_millis(2);
+/// Less than this a second, and events are cheaper again.
+const SELDOM: Count = Count { writes: 300, commits: 30 };
 
-/// After so many looks that found nothing the log is watched again.
-const EMPTY_LOOKS_MAX: u32 = 50;
+/// Over how long is counted, at least.
+const WINDOW: Duration = Duration::from_millis(250);
 
 /// After a wake-up that found nothing: for so long, so often.
 const ALERTS: [(Duration, Duration); 3] = [
@@ -27,8 +27,8 @@ const ALERTS: [(Duration, Duration); 3] = [
     (Duration::from_secs(2), Duration::from_millis(20)),
 ];
 
-/// How often a log is looked at whose next put is a while off anyway: its commits are only dated as they come.
-pub(crate) const HELD_BACK_INTERVAL: Duration = Duration::from_millis(100);
+/// A put that is further off than this is not prepared for as commits come: they are dated, and captured together.
+pub(crate) const HELD_BACK_MIN: Duration = Duration::from_millis(100);
 
 /// How often an idle log is looked at: whatever events were lost, this finds.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,8 +45,16 @@ const BLIND_INTERVAL: Duration = Duration::from_millis(20);
 pub(crate) enum Mode {
     /// When it is written.
     Events,
-    /// Every few milliseconds.
-    Polling,
+    /// In rounds.
+    Rounds,
+}
+
+/// How busy a log was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Count {
+    /// Events, or the frames that rounds have found.
+    pub(crate) writes: u32,
+    pub(crate) commits: u32,
 }
 
 /// Chooses the mode.
@@ -56,8 +64,8 @@ pub(crate) struct Pace {
     /// Whether there are events.
     sighted: bool,
     window: Instant,
-    wakes: u32,
-    empty_looks: u32,
+    /// What was counted since then.
+    count: Count,
     /// When a commit was last found.
     found: Instant,
     /// When a wake-up came for which no commit has been found yet.
@@ -70,8 +78,7 @@ impl Pace {
             mode: Mode::Events,
             sighted,
             window: now,
-            wakes: 0,
-            empty_looks: 0,
+            count: Count::default(),
             found: now,
             alert: None,
         }
@@ -82,7 +89,7 @@ impl Pace {
         let alert = self.alert.map(|since| now.saturating_duration_since(since));
         let soon = alert.and_then(|age| ALERTS.iter().find(|&&(until, _)| age < until));
         match (self.mode, self.sighted, soon) {
-            (Mode::Polling, ..) => BUSY_INTERVAL,
+            (Mode::Rounds, ..) => IDLE_INTERVAL,
             (Mode::Events, _, Some(&(_, interval))) => interval,
             (Mode::Events, true, None) if self.idle(now) < DORMANT_AFTER => IDLE_INTERVAL,
             (Mode::Events, true, None) => DORMANT_INTERVAL,
@@ -100,29 +107,31 @@ impl Pace {
         self.alert = Some(now);
     }
 
-    /// A look found something or nothing, after so many events; the new mode, if it changed.
-    pub(crate) fn looked(&mut self, found: bool, events: u32, now: Instant) -> Option<Mode> {
+    /// A look found something or nothing, after what was counted; the new mode, if it changed.
+    pub(crate) fn looked(&mut self, found: bool, count: Count, now: Instant) -> Option<Mode> {
         if found {
             (self.alert, self.found) = (None, now);
         }
-        match self.mode {
-            Mode::Events => {
-                if now.saturating_duration_since(self.window) >= WINDOW {
-                    (self.window, self.wakes) = (now, 0);
-                }
-                self.wakes += u32::from(found).max(events);
-                (self.sighted && self.wakes > WAKES_MAX).then(|| self.change(Mode::Polling, now))
-            }
-            Mode::Polling => {
-                self.empty_looks = if found { 0 } else { self.empty_looks + 1 };
-                (self.empty_looks > EMPTY_LOOKS_MAX).then(|| self.change(Mode::Events, now))
-            }
+        self.count.writes = self.count.writes.saturating_add(count.writes);
+        self.count.commits = self.count.commits.saturating_add(count.commits);
+        let elapsed = now.saturating_duration_since(self.window);
+        if elapsed < WINDOW {
+            return None;
         }
-    }
-
-    fn change(&mut self, mode: Mode, now: Instant) -> Mode {
-        (self.mode, self.window, self.wakes, self.empty_looks) = (mode, now, 0, 0);
-        mode
+        let in_elapsed = |per_second: u32| f64::from(per_second) * elapsed.as_secs_f64();
+        let is_over = |limit: Count| {
+            f64::from(self.count.writes) > in_elapsed(limit.writes)
+                || f64::from(self.count.commits) > in_elapsed(limit.commits)
+        };
+        let mode = match self.mode {
+            Mode::Events if self.sighted && is_over(OFTEN) => Mode::Rounds,
+            Mode::Rounds if !is_over(SELDOM) => Mode::Events,
+            mode => mode,
+        };
+        (self.window, self.count) = (now, Count::default());
+        let changed = mode != self.mode;
+        self.mode = mode;
+        changed.then_some(mode)
     }
 }
 
@@ -130,16 +139,20 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const ONE: Count = Count { writes: 1, commits: 1 };
+
     #[test]
-    fn a_busy_log_is_polled_until_it_is_quiet_again() {
+    fn a_busy_log_is_looked_at_in_rounds_until_it_is_quiet_again() {
         let start = Instant::now();
         let mut pace = Pace::new(true, start);
-        let changed: Vec<Mode> =
-            (0..=WAKES_MAX).filter_map(|_| pace.looked(true, 1, start)).collect();
-        assert_eq!(changed, [Mode::Polling]);
-        assert_eq!(pace.interval(start), BUSY_INTERVAL);
-        let mut quiet = (0..=EMPTY_LOOKS_MAX).filter_map(|_| pace.looked(false, 0, start));
-        assert_eq!(quiet.next(), Some(Mode::Events));
+        let after = |millis| start + Duration::from_millis(millis);
+        let commits = |commits| Count { writes: 2 * commits, commits };
+        assert_eq!(pace.looked(true, commits(100), after(100)), None, "it may be a burst");
+        assert_eq!(pace.looked(true, commits(100), after(1000)), Some(Mode::Rounds));
+        assert_eq!(pace.interval(after(1000)), IDLE_INTERVAL);
+        assert_eq!(pace.looked(true, commits(40), after(2000)), None);
+        assert_eq!(pace.looked(false, commits(0), after(2100)), None, "more may come");
+        assert_eq!(pace.looked(true, commits(20), after(3000)), Some(Mode::Events));
     }
 
     #[test]
@@ -148,23 +161,24 @@ mod tests {
         let mut pace = Pace::new(true, start);
         assert_eq!(pace.interval(start), IDLE_INTERVAL);
         pace.woken(start);
-        assert_eq!(pace.looked(false, 1, start), None);
+        assert_eq!(pace.looked(false, ONE, start), None);
         let after = |millis| start + Duration::from_millis(millis);
         assert_eq!(pace.interval(after(10)), Duration::from_millis(1));
         assert_eq!(pace.interval(after(100)), Duration::from_millis(4));
         assert_eq!(pace.interval(after(3000)), IDLE_INTERVAL);
         pace.woken(after(3000));
-        assert_eq!(pace.looked(true, 1, after(3005)), None);
+        assert_eq!(pace.looked(true, ONE, after(3005)), None);
         assert_eq!(pace.interval(after(3005)), IDLE_INTERVAL);
     }
 
     #[test]
-    fn two_hundred_commits_a_second_are_followed_by_events() {
+    fn twenty_commits_a_second_are_followed_by_events() {
         let start = Instant::now();
         let mut pace = Pace::new(true, start);
         for commit in 0..2000 {
-            let now = start + Duration::from_millis(5) * commit;
-            assert_eq!(pace.looked(true, 2, now), None, "commit {commit}");
+            let now = start + Duration::from_millis(50) * commit;
+            let count = Count { writes: 40, commits: 1 };
+            assert_eq!(pace.looked(true, count, now), None, "commit {commit}");
         }
     }
 }

@@ -9,13 +9,13 @@ use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use super::error::FollowError;
 use super::held::Held;
 use super::owed::Owed;
-use super::pace::{HELD_BACK_INTERVAL, Mode, Pace};
+use super::pace::{HELD_BACK_MIN, Pace};
 use super::start::{Started, start, wal_position};
 use super::{Job, Order, Phase, Status};
 use crate::clock::now_micros;
 
 /// More frames than this to read, and the other tasks of this thread are moved elsewhere first.
-const LONG_FRAMES: u32 = 64;
+const LONG_FRAMES: u32 = 256;
 
 /// A checkpoint takes a few steps: hand over, copy, hand over. More than these at once would be no progress.
 const MAINTENANCE_STEPS: usize = 4;
@@ -94,13 +94,10 @@ impl Session<'_> {
             if more && shipper.has_room() {
                 interval = Duration::ZERO;
             }
-            let mut wait = put_in.map_or(interval, |put_in| put_in.min(interval));
+            let wait = put_in.map_or(interval, |put_in| put_in.min(interval));
             // What comes until the next put may go needs no look of its own.
-            let held_back = put_in.is_some_and(|put_in| put_in > HELD_BACK_INTERVAL);
-            self.held.only_note_events(held_back);
-            if held_back {
-                wait = wait.min(HELD_BACK_INTERVAL);
-            }
+            let held_back = put_in.is_some_and(|put_in| put_in > HELD_BACK_MIN);
+            self.held.only_note_commits(held_back);
             tokio::select! {
                 biased;
                 landed = shipper.landed() => self.job.status.durable(landed?),
@@ -136,9 +133,10 @@ impl Session<'_> {
             self.held.follower.check_files()?;
         }
         let frames = self.held.follower.observe(now_micros())?;
-        self.change_pace(frames > 0, now)?;
+        self.change_pace(frames > 0, now);
         if self.pace.idle(now) >= REST_AFTER {
             self.started.shipper.rest();
+            self.held.follower.rest();
         }
         let more = frames > 0 && self.capture(frames)?;
         self.maintain(more)?;
@@ -239,21 +237,13 @@ impl Session<'_> {
         Ok(shipper.pump(Instant::now())?)
     }
 
-    fn change_pace(&mut self, found: bool, now: Instant) -> Result<(), FollowError> {
-        let Some(mode) = self.pace.looked(found, self.held.events(), now) else { return Ok(()) };
-        let Some(wake) = &self.job.shared.wake else { return Ok(()) };
-        let wal = self.held.follower.wal_path();
-        let changed = match mode {
-            Mode::Polling => wake.pause(&wal),
-            Mode::Events => wake.resume(&wal),
-        };
-        if let Err(error) = changed {
-            tracing::warn!(%error, "cannot watch the log; polling instead");
+    fn change_pace(&mut self, found: bool, now: Instant) {
+        let Some(mode) = self.pace.looked(found, self.held.count(), now) else { return };
+        if !self.held.change(mode) {
             self.pace = Pace::new(false, now);
         }
         // Between the last look and the watch something may have been written.
         self.held.woken.notify_one();
-        Ok(())
     }
 
     fn database_bytes(&self) -> u64 {

@@ -1,0 +1,117 @@
+//! Rounds: a thread that looks at the logs that are written all the time.
+//!
+//! Each commit makes two or three events, and each wakes a thread, which costs tens of microseconds of processor time. A
+//! look every few milliseconds costs the same however often the log is written. One thread serves all databases, and
+//! sleeps without a timer while there is none to look at.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::wake::{Callback, Cause};
+
+/// How long between two rounds, at least and at most. The most is how late a commit may be dated that a round finds.
+const INTERVAL_MIN: Duration = Duration::from_micros(2_500);
+const INTERVAL_MAX: Duration = Duration::from_millis(100);
+
+/// A round that finds less than this in each log came too early: it was not worth waking up for.
+const FINDS_MIN: u32 = 10;
+
+/// One that finds more than this in one of them came too late: too many commits have the same date.
+const FINDS_MAX: u32 = 20;
+
+/// The thread, which ends when this is dropped.
+pub(crate) struct Rounds(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    stops: Mutex<Stops>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Stops {
+    callbacks: HashMap<PathBuf, Callback>,
+    ended: bool,
+}
+
+impl Rounds {
+    /// Starts the thread, with nothing to look at yet.
+    pub(crate) fn begin() -> io::Result<Rounds> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        thread::Builder::new().name("rounds".to_owned()).spawn(move || theirs.run())?;
+        Ok(Rounds(shared))
+    }
+
+    /// Calls `callback` in each round.
+    pub(crate) fn add(&self, path: PathBuf, callback: Callback) {
+        self.0.lock().callbacks.insert(path, callback);
+        self.0.changed.notify_one();
+    }
+
+    /// Stops calling; afterwards the callback is not being called either.
+    pub(crate) fn remove(&self, path: &Path) {
+        self.0.lock().callbacks.remove(path);
+    }
+}
+
+impl Drop for Rounds {
+    fn drop(&mut self) {
+        self.0.lock().ended = true;
+        self.0.changed.notify_one();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Stops> {
+        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let mut interval = INTERVAL_MIN;
+        loop {
+            let mut stops = self.lock();
+            while stops.callbacks.is_empty() && !stops.ended {
+                stops = self.changed.wait(stops).unwrap_or_else(PoisonError::into_inner);
+            }
+            if stops.ended {
+                return;
+            }
+            let found = stops.callbacks.values().map(|callback| callback(Cause::Round)).max();
+            drop(stops);
+            interval = next(interval, found.unwrap_or_default());
+            thread::sleep(interval);
+        }
+    }
+}
+
+/// How long until the next round, after one that found so much in the busiest log.
+fn next(interval: Duration, found: u32) -> Duration {
+    let next = match found {
+        ..FINDS_MIN => interval * 2,
+        FINDS_MIN..=FINDS_MAX => interval,
+        _ => interval / 2,
+    };
+    next.clamp(INTERVAL_MIN, INTERVAL_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_are_as_frequent_as_commits_warrant() {
+        let pace = |commits_a_second: u32| {
+            (0..20).fold(INTERVAL_MIN, |interval, _| {
+                next(interval, (interval * commits_a_second).as_secs().try_into().unwrap())
+            })
+        };
+        assert_eq!(pace(50), INTERVAL_MAX);
+        assert_eq!(pace(1_000), Duration::from_millis(10));
+        assert_eq!(pace(70_000), INTERVAL_MIN);
+    }
+}
