@@ -10,8 +10,11 @@ use rust::Source;
 use tree::{manifests, root, tracked};
 
 /// Where `unsafe` may be: calls that rusqlite does not wrap.
-const UNSAFE_ALLOWED: &[&str] =
-    &["crates/watcher/src/sqlite_file.rs", "tests/wal-reset/src/stall.rs"];
+const UNSAFE_ALLOWED: &[&str] = &[
+    "crates/cli/src/memory.rs",
+    "crates/watcher/src/sqlite_file.rs",
+    "tests/wal-reset/src/stall.rs",
+];
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 500;
 

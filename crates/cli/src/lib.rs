@@ -16,6 +16,7 @@ mod clock;
 mod commands;
 mod control;
 mod integrity;
+mod memory;
 mod owner;
 mod runtime;
 mod source;
@@ -30,6 +31,7 @@ use runtime::Workers;
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
     logging::init(&args.log);
+    memory::give_back_large_buffers();
     let result = match args.command {
         Command::Replicate(replicate) => runtime::run(Workers::One, replicate::run(replicate)),
         Command::Restore(restore) => runtime::run(Workers::Cores, commands::restore::run(restore)),

@@ -18,7 +18,7 @@ use crate::transaction::Transaction;
 
 /// How much may be left to capture while the writers wait, unless they outrun us: then there is no other way to catch up
 /// with them than a little at a time…
-const UNREAD_BYTES_MAX: u64 = 2 << 20;
+const UNREAD_BYTES_MAX: u64 = 8 << 20;
 /// …namely for so long.
 const CAPTURE_MAX: Duration = Duration::from_millis(50);
 

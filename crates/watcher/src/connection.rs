@@ -48,10 +48,10 @@ impl Connection {
         drop_lookaside(&sqlite);
         sqlite.busy_timeout(Duration::ZERO).map_err(wrap("configure"))?;
         // A checkpoint is as durable as the connection that runs it, so never less than the default. Nothing is mapped
-        // (a truncated file would fault), and two pages of cache are plenty for reading the header; from three on SQLite
-        // allocates them all at once.
+        // (a truncated file would fault), and two pages of cache are plenty for reading the header. The first of these
+        // settings reads the schema, for which SQLite sets pages aside; the last one gives them back.
         let settings = "PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; \
-             PRAGMA cache_size = 2; PRAGMA trusted_schema = 0;";
+             PRAGMA cache_size = 2; PRAGMA trusted_schema = 0; PRAGMA shrink_memory;";
         sqlite.execute_batch(settings).map_err(wrap("configure"))?;
         sqlite.pragma_update(None, "query_only", query_only).map_err(wrap("configure"))?;
         Ok(Connection { sqlite })

@@ -47,6 +47,8 @@ pub struct Situation {
     pub captured: bool,
     /// Where else what was captured is.
     pub kept: Kept,
+    /// How much of the log is not in the database, in bytes of frames.
+    pub backlog_bytes: u64,
     /// How much is committed and not captured yet, in bytes of frames.
     pub unread_bytes: u64,
     /// Since writers were last made to wait for the capturing, if they were.
@@ -103,12 +105,16 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// fills tens of megabytes meanwhile.
 const BARRIER_PAUSE: Duration = Duration::from_millis(100);
 
-/// After writers were made to wait because they outrun us, how long until the next time: they get on with half their
-/// speed, which is more than a disk that fills up leaves them.
-const OUTRUN_PAUSE: Duration = Duration::from_millis(50);
+/// After writers were made to wait because they outrun us, how long until the next time: they get on at our speed, which
+/// is more than a disk that fills up leaves them.
+const OUTRUN_PAUSE: Duration = Duration::from_millis(25);
 
 /// So far behind the writers the capturing may be before they are made to wait for it.
-const BEHIND_BYTES_MAX: u64 = 16 << 20;
+const BEHIND_BYTES_MAX: u64 = 8 << 20;
+
+/// How much of the log may be left to copy, and not be on the disk yet, when writers are stopped for it. A disk takes
+/// some ten milliseconds for that, once in as many thousand commits as the log has frames.
+const BACKLOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Chooses the next action. Pure: the same situation always has the same answer.
 #[must_use]
@@ -138,7 +144,8 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
         |since: Option<Duration>, pause| since.is_none_or(|since: Duration| since >= pause);
     // Writers wait for as long as the rest takes to be copied, so most of it is copied before. If they are faster than
     // the copying, they have to wait all the same, or the log would never end.
-    let short = backlog <= limits.checkpoint_frames;
+    let mostly_copied = now.backfilled >= backlog && now.backlog_bytes <= BACKLOG_BYTES_MAX;
+    let short = backlog <= limits.checkpoint_frames || mostly_copied;
     let outrun = is_outrun(now.frames, limits) && now.backfilled > 0;
     let pause = if outrun { OUTRUN_PAUSE } else { BARRIER_PAUSE };
     let can_stop = now.has_room && !now.imaging && rested(now.since_failed_barrier, pause);
@@ -166,7 +173,7 @@ pub(crate) fn is_brake_due(now: &Situation, limits: &Limits) -> bool {
 
 /// Whether a log of so many frames shows that its writers are faster than the copying.
 pub(crate) fn is_outrun(frames: u32, limits: &Limits) -> bool {
-    frames / 2 >= limits.barrier_frames
+    frames / 3 * 2 >= limits.barrier_frames
 }
 
 #[cfg(test)]
@@ -190,6 +197,7 @@ mod tests {
         handing_over: false,
         captured: true,
         kept: Kept::Durable,
+        backlog_bytes: 0,
         unread_bytes: 0,
         since_brake: None,
         has_room: true,
@@ -252,9 +260,13 @@ mod tests {
         assert_eq!(decide(&failed, &LIMITS), Action::HandOver);
         let full = Situation { has_room: false, ..pressing };
         assert_eq!(decide(&full, &LIMITS), Action::HandOver);
-        let long = Situation { frames: 5500, ..pressing };
-        assert_eq!(decide(&long, &LIMITS), Action::HandOver);
-        let outrun = Situation { frames: 8000, ..pressing };
+        let faster = Situation { frames: 5500, backlog_bytes: 6 << 20, ..pressing };
+        assert_eq!(decide(&faster, &LIMITS), Action::Barrier);
+        let large = Situation { backlog_bytes: 24 << 20, ..faster };
+        assert_eq!(decide(&large, &LIMITS), Action::HandOver);
+        let begun = Situation { backfilled: 100, held_frames: 100, ..faster };
+        assert_eq!(decide(&begun, &LIMITS), Action::HandOver);
+        let outrun = Situation { frames: 6000, ..begun };
         assert_eq!(decide(&outrun, &LIMITS), Action::Barrier);
     }
 
@@ -264,7 +276,7 @@ mod tests {
         assert!(is_brake_due(&behind, &LIMITS));
         for not in [
             Situation { unread_bytes: 1 << 20, ..behind },
-            Situation { frames: 7000, ..behind },
+            Situation { frames: 5900, ..behind },
             Situation { has_room: false, ..behind },
             Situation { since_brake: Some(Duration::from_millis(10)), ..behind },
         ] {

@@ -36,7 +36,8 @@ pub(crate) async fn run(
     held: &mut Option<Held>,
     ran: &mut bool,
 ) -> Result<(), FollowError> {
-    let started = start(job, held).await?;
+    // In memory of its own, which it gives back: a start has far more to remember than what follows.
+    let started = Box::pin(start(job, held)).await?;
     *ran = true;
     job.status.set(Phase::Following);
     let shipper = &started.shipper;
