@@ -14,6 +14,7 @@ mod session;
 mod shared;
 mod snapshots;
 mod start;
+mod starts;
 mod status;
 
 use std::panic::AssertUnwindSafe;

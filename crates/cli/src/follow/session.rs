@@ -36,8 +36,7 @@ pub(crate) async fn run(
     held: &mut Option<Held>,
     ran: &mut bool,
 ) -> Result<(), FollowError> {
-    // In memory of its own, which it gives back: a start has far more to remember than what follows.
-    let started = Box::pin(start(job, held)).await?;
+    let started = start(job, held).await?;
     *ran = true;
     job.status.set(Phase::Following);
     let shipper = &started.shipper;

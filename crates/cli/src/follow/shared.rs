@@ -6,6 +6,8 @@ use ebbtide_shipper::Owner;
 use ebbtide_watcher::{Scratch, Wake};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
+use super::starts::Starts;
+
 /// So many buffers are kept for the next use; more are only in use at once when more threads capture at once.
 const SCRATCHES_KEPT: usize = 4;
 
@@ -20,6 +22,8 @@ pub struct Shared {
     pub wake: Option<Arc<Wake>>,
     /// Who claims the replicas.
     pub owner: Arc<Owner>,
+    /// The starts of the databases.
+    pub(crate) starts: Arc<Starts>,
     scratches: Arc<Mutex<Vec<Scratch>>>,
     whole_reads: Arc<Semaphore>,
 }
@@ -38,6 +42,7 @@ impl Shared {
         Shared {
             wake,
             owner: Arc::new(owner),
+            starts: Arc::new(Starts::new()),
             scratches: Arc::default(),
             whole_reads: Arc::new(Semaphore::new(WHOLE_READS)),
         }

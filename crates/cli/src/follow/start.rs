@@ -39,6 +39,15 @@ pub(crate) struct Started {
 
 /// Takes hold of the database, unless `held` has it already, then of the replica, and brings them in step.
 pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Started, FollowError> {
+    let (state, began) = hold(job, held)?;
+    let held = held.as_mut().expect("it was just filled");
+    let starts = Arc::clone(&job.shared.starts);
+    // In memory of its own, which it gives back: a start has far more to remember than what follows.
+    starts.in_turn(Box::pin(bring_in_step(job, held, state, began))).await
+}
+
+/// Opens the local state, and takes hold of the database.
+fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Option<State>, Start), FollowError> {
     let folder = folder(job);
     let state = block_in_place(|| open_state(&folder))?;
     let resume = state.as_ref().and_then(|state| resume_at(state.position(), &folder));
@@ -58,7 +67,16 @@ pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Star
             began
         }
     };
-    let held = held.as_mut().expect("it was just filled");
+    Ok((state, began))
+}
+
+/// Takes hold of the replica, and brings it in step with the database.
+async fn bring_in_step(
+    job: &mut Job,
+    held: &mut Held,
+    state: Option<State>,
+    began: Start,
+) -> Result<Started, FollowError> {
     let local = local(job, state, held.follower.page_size());
     let outage = Arc::new(Outage::default());
     let put_interval = job.database.puts.interval();
