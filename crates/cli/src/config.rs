@@ -29,7 +29,7 @@ pub mod defaults {
     pub const LIMITS: Limits = Limits {
         checkpoint_frames: 1000,
         checkpoint_interval: Duration::from_secs(60),
-        barrier_frames: 4000,
+        barrier_frames: 3000,
         barrier_budget: Duration::from_millis(20),
         truncate_bytes: 8 << 20,
         idle: Duration::from_secs(5),
@@ -229,7 +229,7 @@ fn limits(checkpoint_frames: Option<u32>) -> Result<Limits, String> {
     if !(10..=1_000_000).contains(&frames) {
         return Err(format!("checkpoint-frames = {frames} must be between 10 and 1000000"));
     }
-    Ok(Limits { checkpoint_frames: frames, barrier_frames: frames * 4, ..defaults::LIMITS })
+    Ok(Limits { checkpoint_frames: frames, barrier_frames: frames * 3, ..defaults::LIMITS })
 }
 
 /// A size such as "256 MiB" or "2GB", in bytes.

@@ -20,7 +20,7 @@ use crate::transaction::Transaction;
 /// with them than a little at a time…
 const UNREAD_BYTES_MAX: u64 = 8 << 20;
 /// …namely for so long.
-const CAPTURE_MAX: Duration = Duration::from_millis(50);
+const STOP_MAX: Duration = Duration::from_millis(50);
 
 impl Follower {
     /// Captures everything, copies everything back, and leaves a hold that ignores the log, with the writers stopped
@@ -57,15 +57,20 @@ impl Follower {
         Ok(())
     }
 
-    /// Captures for a moment with the writers stopped, because they outrun the capturing. Nothing is done about holds or
-    /// checkpoints, whatever state they are in.
+    /// Captures for a moment with the writers stopped, because they outrun the capturing or the checkpoint that runs
+    /// beside, and waits for that. Nothing is done about holds, whatever state they are in.
     pub(crate) fn brake<E>(
         &mut self,
         time: i64,
         scratch: &mut Scratch,
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<(), CaptureError<E>> {
-        self.while_stopped(|follower| follower.capture_briefly(time, scratch, sink))?;
+        self.while_stopped(|follower| {
+            let began = Instant::now();
+            follower.capture_briefly(time, scratch, sink)?;
+            follower.wait_for_checkpoint(STOP_MAX.saturating_sub(began.elapsed()));
+            Ok(())
+        })?;
         self.braked = Some(Instant::now());
         Ok(())
     }
@@ -104,7 +109,7 @@ impl Follower {
     ) -> Result<bool, CaptureError<E>> {
         let began = Instant::now();
         let captured = self.capture(time, scratch, |transaction| {
-            Ok::<_, E>(sink(transaction)? && began.elapsed() < CAPTURE_MAX)
+            Ok::<_, E>(sink(transaction)? && began.elapsed() < STOP_MAX)
         })?;
         Ok(!captured.more)
     }

@@ -4,10 +4,11 @@
 //! Between the two somebody else may get it; then it is asked for again later, as at the start.
 
 use std::fs::File;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
+use ebbtide_wal::Index;
 
 use crate::connection::{Connection, Mode, Progress};
 use crate::error::Error;
@@ -22,6 +23,35 @@ pub struct Checkpoint {
     connection: Connection,
     shm: Arc<File>,
     backfilled: u32,
+    end: Arc<End>,
+}
+
+/// Tells that a checkpoint has ended, also if nobody has run it.
+#[derive(Debug, Default)]
+struct End {
+    ended: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// A checkpoint that was begun and not taken back yet.
+#[derive(Debug)]
+pub(crate) struct Checkpointing {
+    /// How long the log was when it began.
+    frames: u32,
+    end: Arc<End>,
+}
+
+impl End {
+    fn tell(&self) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, patience: Duration) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(ended, patience, |ended| !*ended);
+        drop(waited);
+    }
 }
 
 /// A checkpoint that has ended.
@@ -41,6 +71,7 @@ impl Checkpoint {
         point("watcher.checkpoint.aside.unlocked");
         // A lock that cannot be had now is asked for again with the next maintenance.
         let has_lock = shm::try_checkpoint_lock(&self.shm).unwrap_or(false);
+        self.end.tell();
         Checkpointed { checkpoint: self, ran, has_lock }
     }
 }
@@ -57,7 +88,7 @@ impl Follower {
     /// When SQLite refused to make it.
     pub fn checkpointed(&mut self, ended: Checkpointed) -> Result<(), Error> {
         let Checkpointed { checkpoint, ran, has_lock } = ended;
-        self.checkpointing = false;
+        self.checkpointing = None;
         self.shm.set_checkpoint_lock(has_lock);
         self.spare = Some(checkpoint.connection);
         let now = Instant::now();
@@ -70,12 +101,27 @@ impl Follower {
     }
 
     /// Copies back what the hold lets through, once somebody takes it to run.
-    pub(crate) fn begin_checkpoint(&mut self, backfilled: u32) -> Result<(), Error> {
+    pub(crate) fn begin_checkpoint(&mut self, index: &Index) -> Result<(), Error> {
         self.spare()?;
-        let shm = self.shm.file();
+        let (shm, end) = (self.shm.file(), Arc::new(End::default()));
+        self.checkpointing = Some(Checkpointing { frames: index.frames, end: Arc::clone(&end) });
         let connection = self.spare.take();
-        self.checkpoint = connection.map(|connection| Checkpoint { connection, shm, backfilled });
-        self.checkpointing = true;
+        let backfilled = index.backfilled;
+        self.checkpoint =
+            connection.map(|connection| Checkpoint { connection, shm, backfilled, end });
         Ok(())
+    }
+
+    /// How much was committed since the checkpoint began that runs beside.
+    pub(crate) fn grown_bytes(&self, index: &Index) -> u64 {
+        let frames = self.checkpointing.as_ref().map_or(index.frames, |running| running.frames);
+        u64::from(index.frames.saturating_sub(frames)) * ebbtide_wal::frame_bytes(self.page_size())
+    }
+
+    /// Waits for the checkpoint that runs beside, if one does.
+    pub(crate) fn wait_for_checkpoint(&self, patience: Duration) {
+        if let Some(running) = &self.checkpointing {
+            running.end.wait(patience);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ebbtide_fault::point;
 use ebbtide_wal::{Index, IndexError, PageSize, Position};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Checkpointing};
 use crate::connection::{Connection, is_busy};
 use crate::damage::Damage;
 use crate::error::{Break, Error, Refusal};
@@ -83,7 +83,7 @@ pub struct Follower {
     /// One that nobody has taken yet to run it.
     pub(crate) checkpoint: Option<Checkpoint>,
     /// From the decision to checkpoint until it has ended. The spare connection and the checkpoint lock are with it.
-    pub(crate) checkpointing: bool,
+    pub(crate) checkpointing: Option<Checkpointing>,
     pub(crate) shm: Shm,
     pub(crate) paths: Paths,
     pub(crate) database: Identity,
@@ -162,7 +162,7 @@ impl Follower {
             spare: None,
             barrier: None,
             checkpoint: None,
-            checkpointing: false,
+            checkpointing: None,
             stale_checkpointer: !shm.has_checkpoint_lock(),
             shm,
             paths,
@@ -349,7 +349,7 @@ impl Follower {
         point("watcher.capture.entered");
         // With the checkpoint lock in our hands since before the restart there is no checkpointer that could have read
         // the wal-index before it. A checkpoint of ours on another thread may just have let go of it.
-        self.stale_checkpointer |= self.checkpointing || !self.shm.has_checkpoint_lock();
+        self.stale_checkpointer |= self.checkpointing.is_some() || !self.shm.has_checkpoint_lock();
         Ok(())
     }
 

@@ -43,7 +43,7 @@ impl Follower {
             self.brake(time, scratch, sink)?;
             return Ok(Action::Brake);
         }
-        if self.checkpointing {
+        if self.checkpointing.is_some() {
             return Ok(Action::Wait);
         }
         self.shm.try_checkpoint_lock(&self.paths)?;
@@ -54,7 +54,7 @@ impl Follower {
         match action {
             Action::Wait | Action::Brake => {}
             Action::HandOver => self.begin_handover()?,
-            Action::Checkpoint => self.begin_checkpoint(index.backfilled)?,
+            Action::Checkpoint => self.begin_checkpoint(&index)?,
             Action::Truncate => self.truncate()?,
             Action::Barrier => self.barrier(time, scratch, sink)?,
         }
@@ -66,7 +66,7 @@ impl Follower {
     pub fn needs_maintenance(&self, kept: Kept, has_room: bool) -> bool {
         let Ok(Ok(index)) = self.shm.peek(&self.paths) else { return true };
         let situation = self.situation(&index, kept, has_room);
-        if self.checkpointing {
+        if self.checkpointing.is_some() {
             return is_brake_due(&situation, &self.limits);
         }
         !self.shm.has_checkpoint_lock()
@@ -88,6 +88,7 @@ impl Follower {
             backlog_bytes: u64::from(index.frames.saturating_sub(index.backfilled))
                 * ebbtide_wal::frame_bytes(self.page_size()),
             unread_bytes: self.unread_bytes(index),
+            grown_bytes: self.grown_bytes(index),
             since_brake: since(self.braked),
             has_room,
             imaging: Arc::strong_count(&self.images) > 1,
@@ -101,7 +102,7 @@ impl Follower {
 
     /// Gives back descriptors and memory that nothing needs just now. They are taken again when something does.
     pub fn rest(&mut self) {
-        if self.handover.is_none() && !self.checkpointing {
+        if self.handover.is_none() && self.checkpointing.is_none() {
             (self.spare, self.barrier) = (None, None);
         }
         self.tail.rest();

@@ -51,6 +51,8 @@ pub struct Situation {
     pub backlog_bytes: u64,
     /// How much is committed and not captured yet, in bytes of frames.
     pub unread_bytes: u64,
+    /// How much was committed since the checkpoint began that runs beside, in bytes of frames; 0 if none does.
+    pub grown_bytes: u64,
     /// Since writers were last made to wait for the capturing, if they were.
     pub since_brake: Option<Duration>,
     /// Whether whoever takes what is captured can take some thousands of frames at once now, without waiting for
@@ -112,6 +114,10 @@ const OUTRUN_PAUSE: Duration = Duration::from_millis(25);
 /// So far behind the writers the capturing may be before they are made to wait for it.
 const BEHIND_BYTES_MAX: u64 = 8 << 20;
 
+/// So much may be committed while a checkpoint runs before writers are made to wait for its end, as they would wait for
+/// their own.
+const GROWN_BYTES_MAX: u64 = 5 << 20;
+
 /// How much of the log may be left to copy, and not be on the disk yet, when writers are stopped for it. A disk takes
 /// some ten milliseconds for that, once in as many thousand commits as the log has frames.
 const BACKLOG_BYTES_MAX: u64 = 16 << 20;
@@ -161,12 +167,12 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
     if now.held_frames < now.frames || now.ignores_log { Action::HandOver } else { Action::Wait }
 }
 
-/// Whether writers have to be made to wait for the capturing, whatever else is under way. Only where the processor is
-/// scarce: a store that is slow is waited for by the log.
+/// Whether writers have to be made to wait for the capturing or for a checkpoint, whatever else is under way. Only where
+/// the processor or the disk is scarce: a store that is slow is waited for by the log.
 #[must_use]
 pub(crate) fn is_brake_due(now: &Situation, limits: &Limits) -> bool {
     is_outrun(now.frames, limits)
-        && now.unread_bytes > BEHIND_BYTES_MAX
+        && (now.unread_bytes > BEHIND_BYTES_MAX || now.grown_bytes > GROWN_BYTES_MAX)
         && now.has_room
         && now.since_brake.is_none_or(|since| since >= OUTRUN_PAUSE)
 }
@@ -199,6 +205,7 @@ mod tests {
         kept: Kept::Durable,
         backlog_bytes: 0,
         unread_bytes: 0,
+        grown_bytes: 0,
         since_brake: None,
         has_room: true,
         imaging: false,
@@ -274,6 +281,8 @@ mod tests {
     fn writers_that_outrun_the_capturing_wait_for_it_now_and_then() {
         let behind = Situation { frames: 8000, unread_bytes: 20 << 20, ..QUIET };
         assert!(is_brake_due(&behind, &LIMITS));
+        let outgrown = Situation { unread_bytes: 0, grown_bytes: 6 << 20, ..behind };
+        assert!(is_brake_due(&outgrown, &LIMITS));
         for not in [
             Situation { unread_bytes: 1 << 20, ..behind },
             Situation { frames: 5900, ..behind },

@@ -47,6 +47,11 @@ impl Rounds {
         Ok(Rounds(shared))
     }
 
+    /// Whether something is called for the file at `path`.
+    pub(crate) fn has(&self, path: &Path) -> bool {
+        self.0.lock().callbacks.contains_key(path)
+    }
+
     /// Calls `callback` in each round.
     pub(crate) fn add(&self, path: PathBuf, callback: Callback) {
         self.0.lock().callbacks.insert(path, callback);

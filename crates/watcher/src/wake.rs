@@ -10,7 +10,8 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::rounds::Rounds;
 
-/// What is called when a log may have been written. It answers how many commits are new.
+/// What is called when a log may have been written. It answers how many commits are new, or more than that
+/// if they are to be looked for sooner.
 pub type Callback = Arc<dyn Fn(Cause) -> u32 + Send + Sync>;
 
 type Callbacks = Arc<Mutex<HashMap<PathBuf, Callback>>>;
@@ -82,6 +83,9 @@ impl Wake {
     /// When it was not watched.
     pub fn go_round(&self, path: &Path) -> notify::Result<()> {
         let path = std::path::absolute(path).map_err(notify::Error::io)?;
+        if self.rounds.has(&path) {
+            return Ok(());
+        }
         let callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
         let callback = callbacks.get(&path).cloned().ok_or_else(notify::Error::watch_not_found)?;
         drop(callbacks);

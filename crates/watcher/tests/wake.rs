@@ -25,6 +25,7 @@ fn a_write_wakes_whatever_form_the_path_has() {
         log.write_all(b"frame").unwrap();
         assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Written));
         wake.go_round(path).unwrap();
+        wake.go_round(path).unwrap();
         while receiver.recv_timeout(LONG).unwrap() == Cause::Written {}
         log.write_all(b"frame").unwrap();
         for _ in 0..20 {

@@ -25,9 +25,6 @@ const LONG_WAIT: Duration = Duration::from_secs(5);
 /// More frames than this are captured without waiting any longer: the log should not grow for the sake of dates.
 const FRAMES_MAX: u32 = 1000;
 
-/// So many frames count as much as a commit when it is decided how often to look.
-const FRAMES_A_COMMIT: u32 = 8;
-
 /// A follower, and the watch on its log.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -47,6 +44,7 @@ struct Calls {
     writes: AtomicU32,
     commits: AtomicU32,
     are_only_noted: AtomicBool,
+    are_dated_closely: AtomicBool,
 }
 
 impl Held {
@@ -69,8 +67,7 @@ impl Held {
                     notify.notify_one();
                 }
             }
-            // A large transaction is seldom alone.
-            seen.commits.max(seen.frames / FRAMES_A_COMMIT)
+            if noted.are_dated_closely.load(Ordering::Relaxed) { u32::MAX } else { seen.commits }
         };
         let wake = shared.wake.clone();
         let sighted = match wake.as_ref().map(|wake| wake.watch(&wal, Arc::new(called))) {
@@ -98,8 +95,9 @@ impl Held {
     /// Watches the log as `mode` says from now on; whether that can be done.
     pub(crate) fn change(&self, mode: Mode) -> bool {
         let Some(wake) = &self.wake else { return false };
+        self.calls.are_dated_closely.store(mode == Mode::CloseRounds, Ordering::Relaxed);
         let changed = match mode {
-            Mode::Rounds => wake.go_round(&self.wal),
+            Mode::Rounds | Mode::CloseRounds => wake.go_round(&self.wal),
             Mode::Events => wake.resume(&self.wal),
         };
         if let Err(error) = &changed {

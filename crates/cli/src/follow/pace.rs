@@ -45,8 +45,10 @@ const BLIND_INTERVAL: Duration = Duration::from_millis(20);
 pub(crate) enum Mode {
     /// When it is written.
     Events,
-    /// In rounds.
+    /// In rounds, and commits of one round share a date.
     Rounds,
+    /// In rounds at the least distance: few commits write so much that events are too many.
+    CloseRounds,
 }
 
 /// How busy a log was.
@@ -89,7 +91,7 @@ impl Pace {
         let alert = self.alert.map(|since| now.saturating_duration_since(since));
         let soon = alert.and_then(|age| ALERTS.iter().find(|&&(until, _)| age < until));
         match (self.mode, self.sighted, soon) {
-            (Mode::Rounds, ..) => IDLE_INTERVAL,
+            (Mode::Rounds | Mode::CloseRounds, ..) => IDLE_INTERVAL,
             (Mode::Events, _, Some(&(_, interval))) => interval,
             (Mode::Events, true, None) if self.idle(now) < DORMANT_AFTER => IDLE_INTERVAL,
             (Mode::Events, true, None) => DORMANT_INTERVAL,
@@ -119,14 +121,15 @@ impl Pace {
             return None;
         }
         let in_elapsed = |per_second: u32| f64::from(per_second) * elapsed.as_secs_f64();
-        let is_over = |limit: Count| {
-            f64::from(self.count.writes) > in_elapsed(limit.writes)
-                || f64::from(self.count.commits) > in_elapsed(limit.commits)
-        };
-        let mode = match self.mode {
-            Mode::Events if self.sighted && is_over(OFTEN) => Mode::Rounds,
-            Mode::Rounds if !is_over(SELDOM) => Mode::Events,
-            mode => mode,
+        let commits = |limit: Count| f64::from(self.count.commits) > in_elapsed(limit.commits);
+        let writes = |limit: Count| f64::from(self.count.writes) > in_elapsed(limit.writes);
+        let many = commits(if self.mode == Mode::Rounds { SELDOM } else { OFTEN });
+        let heavy = writes(if self.mode == Mode::Events { OFTEN } else { SELDOM });
+        let mode = match (many, heavy) {
+            _ if !self.sighted => self.mode,
+            (true, _) => Mode::Rounds,
+            (false, true) => Mode::CloseRounds,
+            (false, false) => Mode::Events,
         };
         (self.window, self.count) = (now, Count::default());
         let changed = mode != self.mode;
@@ -153,6 +156,20 @@ mod tests {
         assert_eq!(pace.looked(true, commits(40), after(2000)), None);
         assert_eq!(pace.looked(false, commits(0), after(2100)), None, "more may come");
         assert_eq!(pace.looked(true, commits(20), after(3000)), Some(Mode::Events));
+    }
+
+    #[test]
+    fn few_large_commits_are_dated_closely() {
+        let start = Instant::now();
+        let mut pace = Pace::new(true, start);
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let large = Count { writes: 2000, commits: 20 };
+        assert_eq!(pace.looked(true, large, after(1)), Some(Mode::CloseRounds));
+        assert_eq!(pace.looked(true, large, after(2)), None);
+        let many = Count { commits: 200, ..large };
+        assert_eq!(pace.looked(true, many, after(3)), Some(Mode::Rounds));
+        assert_eq!(pace.looked(true, large, after(4)), Some(Mode::CloseRounds));
+        assert_eq!(pace.looked(false, Count::default(), after(5)), Some(Mode::Events));
     }
 
     #[test]
