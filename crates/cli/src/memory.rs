@@ -14,7 +14,7 @@ const KEPT_BYTES: std::ffi::c_int = 1 << 20;
 /// Has large buffers go back to the system at once. By itself glibc, once it has seen a buffer of some megabytes freed,
 /// keeps those of that size in the heap of each thread that ever asked for one, which is most of what a busy process
 /// would take.
-#[expect(unsafe_code, reason = "mallopt has no safe wrapper")]
+#[cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "mallopt has no safe wrapper"))]
 pub(crate) fn give_back_large_buffers() {
     #[cfg(target_env = "gnu")]
     for (parameter, value) in
@@ -29,7 +29,7 @@ pub(crate) fn give_back_large_buffers() {
 }
 
 /// Gives everything back that is free: after work that leaves many small holes.
-#[expect(unsafe_code, reason = "malloc_trim has no safe wrapper")]
+#[cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "malloc_trim has no safe wrapper"))]
 pub(crate) fn give_back_free() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes a size and may be called by any thread at any time (malloc_trim(3)).

@@ -4,15 +4,18 @@
 //! beside a checkpoint, which may be overwriting the file's page at this moment: it copies back only frames that every
 //! reader may see, and for each of those pages the frame in the log is taken, never the file. It is safe beside writers,
 //! because the log cannot be begun anew while the image's own read transaction lasts; or, if that ignores the log,
-//! because the file then stands still.
+//! because the file then stands still and has everything that the log had. So after frames were read it is asked whether
+//! the log is still the same; if it is not, they may be another generation's, and the file is right.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use ebbtide_fault::point;
 use ebbtide_wal::{
-    Cursor, Index, PageNumber, PageSize, Position, frame_bytes, frame_offset, lock_page,
+    Cursor, FRAME_HEADER_BYTES, Index, PageNumber, PageSize, Position, frame_bytes, frame_offset,
+    lock_page,
 };
 
 use crate::connection::Connection;
@@ -47,6 +50,8 @@ pub struct Image {
     position: Position,
     /// The pages that the log has, and where; ascending.
     logged: Vec<Located>,
+    /// The log was begun anew meanwhile, so that the file has all that it had.
+    begun_anew: Cell<bool>,
     /// Tells the follower that the log is held for this.
     _token: Arc<()>,
 }
@@ -112,6 +117,7 @@ impl Follower {
             database_pages,
             position,
             logged,
+            begun_anew: Cell::new(false),
             _token: pin.token,
         };
         image.logged.retain(|&(page, _)| page.get() <= database_pages);
@@ -182,20 +188,36 @@ impl Image {
 
     /// The pages of a range: the file first, then over it what the log has.
     fn read_pages(&self, range: Range<u32>, pages: &mut [u8]) -> Result<(), Error> {
-        let size = self.page_size;
-        let offset = i64::from(range.start - 1) * i64::from(size.get());
+        self.read_file(range.start, pages)?;
+        let from = self.logged.partition_point(|&(page, _)| page.get() < range.start);
+        let until = self.logged.partition_point(|&(page, _)| page.get() < range.end);
+        let logged = &self.logged[from..until];
+        if logged.is_empty() || self.begun_anew.get() {
+            return Ok(());
+        }
+        let read = self.read_log(range.start, logged, pages);
+        let index = generation(self.position, self.page_size);
+        if read_header(&self.wal, &self.paths, &index).is_ok() {
+            return read;
+        }
+        self.begun_anew.set(true);
+        self.read_file(range.start, pages)
+    }
+
+    fn read_file(&self, first: u32, pages: &mut [u8]) -> Result<(), Error> {
+        let offset = i64::from(first - 1) * i64::from(self.page_size.get());
         sqlite_file::read(self.connection.sqlite(), offset, pages).map_err(|code| {
             let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
             Error::Sqlite { doing: "read", path: self.paths.database.clone(), source }
-        })?;
-        let from = self.logged.partition_point(|&(page, _)| page.get() < range.start);
-        for &(page, frame) in &self.logged[from..] {
-            if page.get() >= range.end {
-                break;
-            }
-            let at = (page.get() - range.start) as usize * size.bytes();
+        })
+    }
+
+    fn read_log(&self, first: u32, logged: &[Located], pages: &mut [u8]) -> Result<(), Error> {
+        let size = self.page_size;
+        for &(page, frame) in logged {
+            let at = (page.get() - first) as usize * size.bytes();
             let image = &mut pages[at..at + size.bytes()];
-            let offset = frame_offset(frame, size).unwrap_or(0) + 24;
+            let offset = frame_offset(frame, size).unwrap_or(0) + FRAME_HEADER_BYTES as u64;
             let read = read_up_to(&self.wal, image, offset).map_err(|source| Error::Io {
                 doing: "read",
                 path: self.paths.wal.clone(),
@@ -209,6 +231,21 @@ impl Image {
     }
 }
 
+/// A wal-index that names no more than the generation of `position`.
+fn generation(position: Position, size: PageSize) -> Index {
+    Index {
+        changes: 0,
+        page_size: Some(size),
+        frames: position.frame,
+        database_pages: 0,
+        checksum: position.checksum,
+        salts: position.salts,
+        backfilled: 0,
+        backfill_attempted: 0,
+        read_marks: [None; 5],
+    }
+}
+
 /// Which pages the log has up to `position`, with the chain proved from its start. A log that is of another generation
 /// by now has none: it could only be begun anew because all of `position`'s generation was in the database.
 fn logged_pages(
@@ -217,21 +254,11 @@ fn logged_pages(
     position: Position,
     size: PageSize,
 ) -> Result<Vec<Located>, Error> {
-    let index = |salts| Index {
-        changes: 0,
-        page_size: Some(size),
-        frames: position.frame,
-        database_pages: 0,
-        checksum: position.checksum,
-        salts,
-        backfilled: 0,
-        backfill_attempted: 0,
-        read_marks: [None; 5],
-    };
+    let index = generation(position, size);
     if position.frame == 0 {
         return Ok(Vec::new());
     }
-    let Ok(header) = read_header(wal, paths, &index(position.salts)) else {
+    let Ok(header) = read_header(wal, paths, &index) else {
         return Ok(Vec::new());
     };
     let mut cursor = Cursor::start(&header);
@@ -252,7 +279,7 @@ fn logged_pages(
             match cursor.advance_committed(bytes) {
                 Ok(frame) => pages.push((frame.page, frame.number)),
                 // Begun anew while it was being read.
-                Err(_) if read_header(wal, paths, &index(position.salts)).is_err() => {
+                Err(_) if read_header(wal, paths, &index).is_err() => {
                     return Ok(Vec::new());
                 }
                 Err(stop) => return Err(broken(paths, before + 1, Break::Frame(stop))),

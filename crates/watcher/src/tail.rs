@@ -333,6 +333,10 @@ impl Tail {
                 return Err(fail(position.frame, Break::LastFrame).into());
             }
             let next = sink(&mut transaction)?;
+            if !scanned.in_window {
+                // Its pages were read a second time, unproved: the log must still be the one that was proved.
+                read_header(file, paths, index)?;
+            }
             (self.position, self.cursor) = (position, Some(cursor));
             self.database_pages = scanned.database_pages;
             if matches!(next, Next::Enough) {

@@ -259,6 +259,32 @@ fn a_database_is_followed_byte_for_byte_at_every_page_size() {
     }
 }
 
+/// Would catch an image whose pages are another generation's frames: everything was copied back when it began, so that
+/// the application may begin the log anew while the image is being read.
+#[test]
+fn an_image_stands_still_while_the_log_is_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let application = Connection::open(&path).unwrap();
+    application
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; CREATE TABLE t(a);
+             WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 100)
+             INSERT INTO t SELECT randomblob(3000) FROM n; PRAGMA wal_checkpoint",
+        )
+        .unwrap();
+    let options = Options { enable_wal: false, limits: LIMITS };
+    let (mut follower, _) = Follower::open(&path, &options, None, 0).unwrap();
+    let mut pin = follower.pin_image().unwrap();
+    follower.skip_to(&mut pin).unwrap();
+    let image = follower.image(pin).unwrap().unwrap();
+    let before = Model::of(&image).bytes;
+    application.execute("UPDATE t SET a = randomblob(3000)", []).unwrap();
+    assert_same(&before, &Model::of(&image).bytes, 4096, "the image");
+    application.execute("UPDATE t SET a = randomblob(3000)", []).unwrap();
+    assert_same(&before, &Model::of(&image).bytes, 4096, "the image, later");
+}
+
 #[test]
 fn a_rollback_journal_and_a_stranger_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();

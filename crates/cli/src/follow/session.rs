@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use super::error::FollowError;
 use super::held::Held;
 use super::owed::Owed;
-use super::pace::{HELD_BACK_MIN, Pace};
+use super::pace::{HELD_BACK_MIN, Mode, Pace};
 use super::start::{Started, start, wal_position};
 use super::{Job, Order, Phase, Status};
 use crate::clock::now_micros;
@@ -49,7 +49,8 @@ pub(crate) async fn run(
     );
     let held = held.as_mut().expect("a start holds the log");
     let now = Instant::now();
-    let pace = Pace::new(held.sighted, now);
+    // A session before this one may have left the log to the rounds.
+    let pace = Pace::new(held.sighted && held.change(Mode::Events), now);
     let owed = Owed::default();
     let mut session = Session { job, held, started, pace, checked: now, checkpoint: None, owed };
     let result = match session.follow().await {
