@@ -138,6 +138,16 @@ impl Pace {
     }
 }
 
+/// How long to wait instead of `interval`, so that idle databases of a process that `began` then look at the same
+/// moments: what idling costs is waking up, and a thousand of them wake up once.
+pub(crate) fn together(interval: Duration, began: Instant, now: Instant) -> Duration {
+    if interval < IDLE_INTERVAL {
+        return interval;
+    }
+    let past = now.saturating_duration_since(began).as_secs_f64() % interval.as_secs_f64();
+    interval.saturating_sub(Duration::from_secs_f64(past))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +180,17 @@ mod tests {
         assert_eq!(pace.looked(true, many, after(3)), Some(Mode::Rounds));
         assert_eq!(pace.looked(true, large, after(4)), Some(Mode::CloseRounds));
         assert_eq!(pace.looked(false, Count::default(), after(5)), Some(Mode::Events));
+    }
+
+    #[test]
+    fn idle_databases_look_together() {
+        let began = Instant::now();
+        let at = |millis| began + Duration::from_millis(millis);
+        for (now, looks) in [(0, 5000), (1, 5000), (4750, 5000), (5000, 10_000), (9000, 10_000)] {
+            let wait = together(DORMANT_INTERVAL, began, at(now));
+            assert_eq!(wait.as_millis(), u128::from(looks - now));
+        }
+        assert_eq!(together(BLIND_INTERVAL, began, at(7)), BLIND_INTERVAL);
     }
 
     #[test]

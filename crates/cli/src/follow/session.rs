@@ -9,7 +9,7 @@ use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use super::error::FollowError;
 use super::held::Held;
 use super::owed::Owed;
-use super::pace::{HELD_BACK_MIN, Mode, Pace};
+use super::pace::{HELD_BACK_MIN, Mode, Pace, together};
 use super::start::{Started, start, wal_position};
 use super::{Job, Order, Phase, Status};
 use crate::clock::now_micros;
@@ -91,7 +91,8 @@ impl Session<'_> {
             if finishing && !more && shipper.is_durable() {
                 return Ok(());
             }
-            let mut interval = self.pace.interval(Instant::now());
+            let now = Instant::now();
+            let mut interval = together(self.pace.interval(now), self.job.shared.began, now);
             if more && shipper.has_room() {
                 interval = Duration::ZERO;
             }

@@ -1,6 +1,7 @@
 //! What the databases of one process share: wake-ups, buffers, who we are.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use ebbtide_shipper::Owner;
 use ebbtide_watcher::{Scratch, Wake};
@@ -22,6 +23,8 @@ pub struct Shared {
     pub wake: Option<Arc<Wake>>,
     /// Who claims the replicas.
     pub owner: Arc<Owner>,
+    /// When the process began.
+    pub(crate) began: Instant,
     /// The starts of the databases.
     pub(crate) starts: Arc<Starts>,
     scratches: Arc<Mutex<Vec<Scratch>>>,
@@ -42,6 +45,7 @@ impl Shared {
         Shared {
             wake,
             owner: Arc::new(owner),
+            began: Instant::now(),
             starts: Arc::new(Starts::new()),
             scratches: Arc::default(),
             whole_reads: Arc::new(Semaphore::new(WHOLE_READS)),
