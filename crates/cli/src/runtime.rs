@@ -1,8 +1,9 @@
 //! The runtime that a command runs in.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::{io, panic, thread};
+
+use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{Code, Failure, Outcome};
 
@@ -22,31 +23,25 @@ pub(crate) fn run(
     command: impl Future<Output = Result<Outcome, Failure>>,
 ) -> Result<Outcome, Failure> {
     let threads = match workers {
-        Workers::Cores => obtainable(thread::available_parallelism().map_or(1, usize::from)),
+        Workers::Cores => thread::available_parallelism().map_or(1, usize::from),
         Workers::One => 1,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Code::Failed, error))?;
+    let runtime = build(threads).map_err(|error| Failure::new(Code::Failed, error))?;
     let result = runtime.block_on(command);
     // A put that nobody waits for any more must not keep the process.
     runtime.shutdown_background();
     result
 }
 
-/// As many threads as `wanted`, or what the system gives, but one: a runtime that gets fewer threads than it asks for
-/// waits for ever.
-fn obtainable(wanted: usize) -> usize {
-    let gate = Mutex::new(());
-    let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
-    let wait = || drop(gate.lock());
-    let given = thread::scope(|scope| {
-        let attempts = (0..wanted).map(|_| thread::Builder::new().spawn_scoped(scope, wait));
-        let given = attempts.map_while(Result::ok).count();
-        drop(closed);
-        given
-    });
-    if given < wanted { given.saturating_sub(1).max(1) } else { given }
+/// The runtime itself. One that gets fewer threads than it asks for panics, and while that unwinds it waits for those
+/// that it got, for ever; so such a panic ends the process.
+fn build(threads: usize) -> io::Result<Runtime> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|panic| {
+        eprintln!("ebbtide: not enough memory or threads to start: {panic}");
+        std::process::exit(Code::Failed as i32);
+    }));
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    panic::set_hook(hook);
+    runtime
 }

@@ -231,8 +231,9 @@ impl Slots {
             match record::decode(&bytes) {
                 Slot::Invalid => {}
                 Slot::Newer(version) => return Err(StateError::Newer { file: path, version }),
+                Slot::Valid(record) if slot_of(record.sequence) != number => {}
                 Slot::Valid(record) => {
-                    if newest.as_ref().is_none_or(|newest| newest.sequence < record.sequence) {
+                    if newest.as_ref().is_none_or(|newest| is_newer(&record, newest)) {
                         newest = Some(*record);
                     }
                 }
@@ -251,8 +252,8 @@ impl Slots {
         position: &Position,
         redo: &[(PageNumber, PageHash)],
     ) -> Result<(), StateError> {
-        let sequence = self.sequence + 1;
-        let number = usize::from(sequence % 2 == 1);
+        let sequence = self.sequence.wrapping_add(1);
+        let number = slot_of(sequence);
         record::encode(&mut self.buffer, sequence, self.table, position, redo)?;
         let (file, path) = (self.files[number].file()?, folder.slot(number));
         if self.lengths[number] > SLOT_BYTES_KEPT as u64 {
@@ -266,6 +267,16 @@ impl Slots {
         self.buffer.shrink_to(SLOT_BYTES_KEPT);
         Ok(())
     }
+}
+
+/// Which slot holds the record with this number.
+fn slot_of(sequence: u64) -> usize {
+    usize::from(sequence % 2 == 1)
+}
+
+/// Numbers go round, so that whatever a slot says, the next record is newer.
+fn is_newer(record: &Record, than: &Record) -> bool {
+    (1..1 << 63).contains(&record.sequence.wrapping_sub(than.sequence))
 }
 
 /// The folder, locked as long as this lives.
