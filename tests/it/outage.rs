@@ -81,10 +81,8 @@ impl Scene {
     /// Ends the sidecar in good order; the history, which must end in the database's state.
     fn end(&self, sidecar: Process) -> Vec<Entry> {
         stop(sidecar, 0);
-        let expected = Image::of(&oracle::committed(&self.database()).unwrap());
         let replica = self.replica();
-        let (_, restored) = replica.restore(Target::Latest, self.folder.path());
-        assert_eq!(restored, expected);
+        replica.assert_ends_with(&self.database(), self.folder.path());
         assert!(spooled(&self.spool()) == 0, "the spool is empty in the end");
         replica.entries()
     }

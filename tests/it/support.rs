@@ -13,7 +13,7 @@ use ebbtide_replica::{Entry, EntryKind, Timestamp, Txid};
 use ebbtide_restore::{Options, Progress, Target};
 use ebbtide_testkit::faulty::Faulty;
 use ebbtide_testkit::minio::MinIO;
-use ebbtide_testkit::oracle::Image;
+use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
 use ebbtide_testkit::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 use nix::sys::signal::Signal;
@@ -21,23 +21,27 @@ use nix::sys::signal::Signal;
 /// More than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+const EBBTIDE: &str = env!("CARGO_BIN_EXE_ebbtide");
+
 /// `ebbtide` with these arguments, not yet started.
 pub(crate) fn command(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ebbtide"));
-    command.args(args).env_remove("EBBTIDE_LOG");
-    // Sockets stay out of the folders of this machine's own processes.
-    command.env("EBBTIDE_RUNTIME_DIR", runtime_folder());
-    command
+    let mut command = Command::new(EBBTIDE);
+    command.args(args);
+    by_itself(command)
 }
 
 /// The same within a limit of the shell's `ulimit`. What a file may not grow beyond is an error and no signal.
 pub(crate) fn limited(limit: &str, args: &[&str]) -> Command {
-    let plain = command(args);
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("trap '' XFSZ; ulimit {limit}; exec \"$@\""), "sh"]);
-    shell.arg(plain.get_program()).args(plain.get_args());
-    shell.env_remove("EBBTIDE_LOG").env("EBBTIDE_RUNTIME_DIR", runtime_folder());
-    shell
+    shell.args(["-c", &format!("trap '' XFSZ; ulimit {limit}; exec \"$@\""), "sh", EBBTIDE]);
+    shell.args(args);
+    by_itself(shell)
+}
+
+/// Without what a developer has set, and with sockets outside the folders of this machine's own processes.
+fn by_itself(mut command: Command) -> Command {
+    command.env_remove("EBBTIDE_LOG").env("EBBTIDE_RUNTIME_DIR", runtime_folder());
+    command
 }
 
 /// A private folder for the sockets of all tests that have no folder of their own for them.
@@ -152,6 +156,13 @@ impl Replica {
     pub(crate) fn through_faults(self) -> (Replica, Faulty) {
         let faulty = Faulty::new(self.store);
         (Replica { store: Arc::new(faulty.clone()), ..self }, faulty)
+    }
+
+    /// Its end is what the database is now, byte for byte.
+    #[track_caller]
+    pub(crate) fn assert_ends_with(&self, database: &Path, folder: &Path) {
+        let expected = Image::of(&oracle::committed(database).unwrap());
+        assert_eq!(self.restore(Target::Latest, folder).1, expected);
     }
 
     /// The last entry, if there is one yet.

@@ -32,8 +32,8 @@ pub mod lock {
     pub const CONNECTED: u64 = 128;
 }
 
-/// What the wal-index says, at one moment, of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What the wal-index says, at one moment, of the log. By default that there is nothing in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Index {
     /// Counts commits; recovery sets it back.
     pub changes: u32,

@@ -3,8 +3,10 @@
 //! SQLite's unlocking at its end drops the checkpoint lock that this process holds, so it is taken again at once, here.
 //! Between the two somebody else may get it; then it is asked for again later, as at the start.
 
+use std::convert::Infallible;
 use std::fs::File;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
@@ -23,14 +25,8 @@ pub struct Checkpoint {
     connection: Connection,
     shm: Arc<File>,
     backfilled: u32,
-    end: Arc<End>,
-}
-
-/// Tells that a checkpoint has ended, also if nobody has run it.
-#[derive(Debug, Default)]
-struct End {
-    ended: Mutex<bool>,
-    changed: Condvar,
+    /// Dropped at the end, also if nobody runs it.
+    running: Option<mpsc::Sender<Infallible>>,
 }
 
 /// A checkpoint that was begun and not taken back yet.
@@ -38,20 +34,8 @@ struct End {
 pub(crate) struct Checkpointing {
     /// How long the log was when it began.
     frames: u32,
-    end: Arc<End>,
-}
-
-impl End {
-    fn tell(&self) {
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-
-    fn wait(&self, patience: Duration) {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(ended, patience, |ended| !*ended);
-        drop(waited);
-    }
+    /// Hears that it has ended.
+    end: mpsc::Receiver<Infallible>,
 }
 
 /// A checkpoint that has ended.
@@ -65,13 +49,13 @@ pub struct Checkpointed {
 impl Checkpoint {
     /// Copies back what the hold lets through, which takes as long as the disk does.
     #[must_use]
-    pub fn run(self) -> Checkpointed {
+    pub fn run(mut self) -> Checkpointed {
         point("watcher.checkpoint.aside.begin");
         let ran = self.connection.checkpoint(Mode::Passive);
         point("watcher.checkpoint.aside.unlocked");
         // A lock that cannot be had now is asked for again with the next maintenance.
         let has_lock = shm::try_checkpoint_lock(&self.shm).unwrap_or(false);
-        self.end.tell();
+        self.running = None;
         Checkpointed { checkpoint: self, ran, has_lock }
     }
 }
@@ -103,25 +87,28 @@ impl Follower {
     /// Copies back what the hold lets through, once somebody takes it to run.
     pub(crate) fn begin_checkpoint(&mut self, index: &Index) -> Result<(), Error> {
         self.spare()?;
-        let (shm, end) = (self.shm.file(), Arc::new(End::default()));
-        self.checkpointing = Some(Checkpointing { frames: index.frames, end: Arc::clone(&end) });
+        let (running, end) = mpsc::channel();
+        self.checkpointing = Some(Checkpointing { frames: index.frames, end });
+        let (shm, backfilled, running) = (self.shm.file(), index.backfilled, Some(running));
         let connection = self.spare.take();
-        let backfilled = index.backfilled;
         self.checkpoint =
-            connection.map(|connection| Checkpoint { connection, shm, backfilled, end });
+            connection.map(|connection| Checkpoint { connection, shm, backfilled, running });
         Ok(())
     }
 
     /// How much was committed since the checkpoint began that runs beside.
     pub(crate) fn grown_bytes(&self, index: &Index) -> u64 {
         let frames = self.checkpointing.as_ref().map_or(index.frames, |running| running.frames);
-        u64::from(index.frames.saturating_sub(frames)) * ebbtide_wal::frame_bytes(self.page_size())
+        self.bytes_of(index.frames.saturating_sub(frames))
     }
 
     /// Waits for the checkpoint that runs beside, if one does.
     pub(crate) fn wait_for_checkpoint(&self, patience: Duration) {
         if let Some(running) = &self.checkpointing {
-            running.end.wait(patience);
+            match running.end.recv_timeout(patience) {
+                Ok(never) => match never {},
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
         }
     }
 }

@@ -48,22 +48,10 @@ impl Damage {
 
 #[cfg(test)]
 mod tests {
-    use ebbtide_wal::{Checksum, PageSize};
-
     use super::*;
 
     fn index(salts: u8, frames: u32, backfilled: u32) -> Index {
-        Index {
-            changes: 0,
-            page_size: Some(PageSize::MIN),
-            frames,
-            database_pages: 1,
-            checksum: Checksum::default(),
-            salts: Salts([salts; 8]),
-            backfilled,
-            backfill_attempted: backfilled,
-            read_marks: [None; 5],
-        }
+        Index { salts: Salts([salts; 8]), frames, backfilled, ..Index::default() }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
-use ebbtide_wal::{Index, IndexError, PageSize, Position};
+use ebbtide_wal::{Index, IndexError, PageSize, Position, frame_bytes};
 
 use crate::checkpoint::{Checkpoint, Checkpointing};
 use crate::connection::{Connection, is_busy};
@@ -215,9 +215,14 @@ impl Follower {
         self.gauge.gauge()
     }
 
+    /// How many bytes so many frames have.
+    pub(crate) fn bytes_of(&self, frames: u32) -> u64 {
+        u64::from(frames) * frame_bytes(self.page_size())
+    }
+
     /// How many bytes of committed frames are still to be captured.
     pub(crate) fn unread_bytes(&self, index: &Index) -> u64 {
-        u64::from(self.tail.unread(index)) * ebbtide_wal::frame_bytes(self.page_size())
+        self.bytes_of(self.tail.unread(index))
     }
 
     /// How many bytes of the log are in use.
@@ -225,8 +230,7 @@ impl Follower {
     /// # Errors
     /// When the wal-index cannot be read.
     pub fn log_bytes(&self) -> Result<u64, Error> {
-        let frames = self.shm.read(&self.paths)?.frames;
-        Ok(u64::from(frames) * ebbtide_wal::frame_bytes(self.page_size()))
+        Ok(self.bytes_of(self.shm.read(&self.paths)?.frames))
     }
 
     /// Notes what is committed at `time` (µs since the epoch) without reading it; how many frames there are to capture,
@@ -240,9 +244,7 @@ impl Follower {
         if !self.note(&index, time) {
             return Ok(0);
         }
-        let position = self.position();
-        let read = if position.salts == index.salts { position.frame } else { 0 };
-        Ok(index.frames.saturating_sub(read).max(1))
+        Ok(self.tail.unread(&index).max(1))
     }
 
     fn note(&mut self, index: &Index, time: i64) -> bool {

@@ -85,8 +85,7 @@ impl Follower {
             handing_over: self.handover.is_some(),
             captured: self.tail.has_read(index),
             kept,
-            backlog_bytes: u64::from(index.frames.saturating_sub(index.backfilled))
-                * ebbtide_wal::frame_bytes(self.page_size()),
+            backlog_bytes: self.bytes_of(index.frames.saturating_sub(index.backfilled)),
             unread_bytes: self.unread_bytes(index),
             grown_bytes: self.grown_bytes(index),
             since_brake: since(self.braked),

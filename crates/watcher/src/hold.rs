@@ -55,22 +55,10 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
-    use ebbtide_wal::{Checksum, PageSize};
-
     use super::*;
 
     fn index(frames: u32, backfilled: u32) -> Index {
-        Index {
-            changes: 0,
-            page_size: Some(PageSize::MIN),
-            frames,
-            database_pages: 1,
-            checksum: Checksum::default(),
-            salts: Salts::default(),
-            backfilled,
-            backfill_attempted: backfilled,
-            read_marks: [None; 5],
-        }
+        Index { frames, backfilled, ..Index::default() }
     }
 
     #[test]

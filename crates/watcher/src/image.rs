@@ -14,8 +14,8 @@ use std::sync::{Arc, PoisonError};
 
 use ebbtide_fault::point;
 use ebbtide_wal::{
-    Cursor, FRAME_HEADER_BYTES, Index, PageNumber, PageSize, Position, frame_bytes, frame_offset,
-    lock_page,
+    Cursor, FRAME_HEADER_BYTES, Header, Index, PageNumber, PageSize, Position, frame_bytes,
+    frame_offset, lock_page,
 };
 
 use crate::connection::Connection;
@@ -196,8 +196,7 @@ impl Image {
             return Ok(());
         }
         let read = self.read_log(range.start, logged, pages);
-        let index = generation(self.position, self.page_size);
-        if read_header(&self.wal, &self.paths, &index).is_ok() {
+        if header_of(&self.wal, &self.paths, self.position, self.page_size)?.is_some() {
             return read;
         }
         self.begun_anew.set(true);
@@ -231,18 +230,17 @@ impl Image {
     }
 }
 
-/// A wal-index that names no more than the generation of `position`.
-fn generation(position: Position, size: PageSize) -> Index {
-    Index {
-        changes: 0,
-        page_size: Some(size),
-        frames: position.frame,
-        database_pages: 0,
-        checksum: position.checksum,
-        salts: position.salts,
-        backfilled: 0,
-        backfill_attempted: 0,
-        read_marks: [None; 5],
+/// The header of a log that is still of the generation of `position`; nothing once it was begun anew.
+fn header_of(
+    wal: &File,
+    paths: &Paths,
+    position: Position,
+    size: PageSize,
+) -> Result<Option<Header>, Error> {
+    match read_header(wal, paths, position.salts, Some(size)) {
+        Ok(header) => Ok(Some(header)),
+        Err(Error::Broken { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -254,11 +252,10 @@ fn logged_pages(
     position: Position,
     size: PageSize,
 ) -> Result<Vec<Located>, Error> {
-    let index = generation(position, size);
     if position.frame == 0 {
         return Ok(Vec::new());
     }
-    let Ok(header) = read_header(wal, paths, &index) else {
+    let Some(header) = header_of(wal, paths, position, size)? else {
         return Ok(Vec::new());
     };
     let mut cursor = Cursor::start(&header);
@@ -279,7 +276,7 @@ fn logged_pages(
             match cursor.advance_committed(bytes) {
                 Ok(frame) => pages.push((frame.page, frame.number)),
                 // Begun anew while it was being read.
-                Err(_) if read_header(wal, paths, &index).is_err() => {
+                Err(_) if header_of(wal, paths, position, size)?.is_none() => {
                     return Ok(Vec::new());
                 }
                 Err(stop) => return Err(broken(paths, before + 1, Break::Frame(stop))),

@@ -134,7 +134,7 @@ impl Observed {
 
 #[cfg(test)]
 mod tests {
-    use ebbtide_wal::{Checksum, PageSize};
+    use ebbtide_wal::Checksum;
 
     use super::*;
 
@@ -143,17 +143,7 @@ mod tests {
     }
 
     fn index(salt: u8, frames: u32) -> Index {
-        Index {
-            changes: 0,
-            page_size: Some(PageSize::MIN),
-            frames,
-            database_pages: 1,
-            checksum: Checksum::default(),
-            salts: Salts([salt; 8]),
-            backfilled: 0,
-            backfill_attempted: 0,
-            read_marks: [None; 5],
-        }
+        Index { salts: Salts([salt; 8]), frames, ..Index::default() }
     }
 
     #[test]

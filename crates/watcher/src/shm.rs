@@ -135,24 +135,21 @@ impl Shm {
         self.checkpoint_lock = has_lock;
     }
 
-    /// Takes the guard: from here on nobody can begin the log anew. Whether it was to be had; it is not where somebody
-    /// stopped in the midst of beginning the log anew, or the system has no such locks.
-    pub(crate) fn guard_log(&mut self, paths: &Paths) -> Result<bool, Error> {
+    /// Takes the guard: from here on nobody can begin the log anew. It is not to be had where somebody stopped in the
+    /// midst of beginning the log anew, or the system has no such locks.
+    pub(crate) fn guard_log(&mut self, paths: &Paths) -> Result<(), Error> {
         let began = Instant::now();
-        while !self.guard {
+        while !self.guard && began.elapsed() <= GUARD_PATIENCE {
             self.guard = lock_mark(&self.file, libc::F_RDLCK).map_err(|source| Error::Io {
                 doing: "lock",
                 path: paths.shm.clone(),
                 source,
             })?;
-            if began.elapsed() > GUARD_PATIENCE {
-                break;
-            }
             if !self.guard {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
-        Ok(self.guard)
+        Ok(())
     }
 
     /// Gives the guard back, if it was taken.

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
 use ebbtide_wal::{
-    Cursor, FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, Header, Index, PageSize, Position, Stop,
-    frame_offset, lock_page,
+    Cursor, FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, Header, Index, PageSize, Position,
+    Salts, Stop, frame_offset, lock_page,
 };
 
 use crate::error::{Break, Error};
@@ -111,7 +111,7 @@ impl Tail {
         if index.frames == 0 {
             return Tail::new(paths, file, position, index, page_size, None);
         }
-        let header = read_header(&file, paths, index)?;
+        let header = read_header(&file, paths, index.salts, index.page_size)?;
         let last = frame_header(&file, paths, &header, position.frame)?;
         let sealed = Cursor::resume(&header, position, last.as_ref());
         let unsealed = || Cursor::at_unsealed_end(&header, position, last.as_ref()?);
@@ -137,7 +137,7 @@ impl Tail {
             return Ok(Resumed::Restarted);
         }
         let file = open_wal(paths)?;
-        let header = read_header(&file, paths, index)?;
+        let header = read_header(&file, paths, index.salts, index.page_size)?;
         let last = frame_header(&file, paths, &header, position.frame)?;
         let Some(cursor) = Cursor::resume(&header, position, last.as_ref()) else {
             // A frame without a checksum proves nothing, neither that it is the same nor that it is another.
@@ -270,7 +270,7 @@ impl Tail {
 
     /// Enters the generation of `index`, whose frames are there. The caller knows that it may have begun.
     pub(crate) fn enter(&mut self, paths: &Paths, index: &Index) -> Result<(), Error> {
-        let header = read_header(self.awake(paths)?, paths, index)?;
+        let header = read_header(self.awake(paths)?, paths, index.salts, index.page_size)?;
         let cursor = Cursor::start(&header);
         (self.position, self.cursor) = (cursor.position(), Some(cursor));
         self.generation += 1;
@@ -335,7 +335,7 @@ impl Tail {
             let next = sink(&mut transaction)?;
             if !scanned.in_window {
                 // Its pages were read a second time, unproved: the log must still be the one that was proved.
-                read_header(file, paths, index)?;
+                read_header(file, paths, index.salts, index.page_size)?;
             }
             (self.position, self.cursor) = (position, Some(cursor));
             self.database_pages = scanned.database_pages;
@@ -393,8 +393,13 @@ fn scan(
     }
 }
 
-/// The log's header, which must be of the generation that `index` names.
-pub(crate) fn read_header(file: &File, paths: &Paths, index: &Index) -> Result<Header, Error> {
+/// The log's header, which must be of the generation with these salts, and of this page size if that is known.
+pub(crate) fn read_header(
+    file: &File,
+    paths: &Paths,
+    salts: Salts,
+    size: Option<PageSize>,
+) -> Result<Header, Error> {
     let mut bytes = [0; HEADER_BYTES];
     let read = read_up_to(file, &mut bytes, 0).map_err(|source| Error::Io {
         doing: "read",
@@ -403,7 +408,7 @@ pub(crate) fn read_header(file: &File, paths: &Paths, index: &Index) -> Result<H
     })?;
     let header = Header::parse(&bytes[..read])
         .map_err(|reason| broken(paths, 0, Break::Header(Some(reason))))?;
-    if header.salts != index.salts || index.page_size.is_some_and(|size| size != header.page_size) {
+    if header.salts != salts || size.is_some_and(|size| size != header.page_size) {
         return Err(broken(paths, 0, Break::Header(None)));
     }
     Ok(header)

@@ -185,7 +185,7 @@ impl Status {
 
     /// A session failed; another one will be begun.
     pub(crate) fn fail(&self, error: &FollowError) {
-        self.enter(Phase::Failing, Some(chain(error)));
+        self.away(error);
         self.remember(error);
     }
 
