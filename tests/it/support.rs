@@ -67,16 +67,9 @@ impl Sidecar {
         sidecar
     }
 
-    /// Waits until it follows the database; fails with all that it said if it ends before.
+    /// Waits until it follows the database.
     pub(crate) fn wait_until_it_follows(&self) {
-        let mut said = Vec::new();
-        while let Some(line) = self.0.line(PATIENCE) {
-            if line.contains("\"following\"") {
-                return;
-            }
-            said.push(line);
-        }
-        panic!("it ended before it followed:\n{}", said.join("\n"));
+        self.0.line_with("\"following\"", PATIENCE);
     }
 
     /// Starts it.

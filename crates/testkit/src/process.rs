@@ -66,29 +66,39 @@ impl Process {
     ///
     /// When none comes within `patience`.
     pub fn line(&self, patience: Duration) -> Option<String> {
-        match self.lines.recv_timeout(patience) {
-            Ok(line) => Some(line),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => {
-                panic!("process {} said nothing for {patience:?}", self.id())
-            }
-        }
+        self.hear(patience)
+            .unwrap_or_else(|| panic!("process {} said nothing for {patience:?}", self.id()))
     }
 
     /// The first line that has `text` in it.
     ///
     /// # Panics
     ///
-    /// When it does not come within `patience`, or the output is closed before.
+    /// When it does not come within `patience`, or the output is closed before: with all that was said instead.
     pub fn line_with(&self, text: &str, patience: Duration) -> String {
         let deadline = Instant::now() + patience;
+        let mut said = String::new();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.line(left) {
-                Some(line) if line.contains(text) => return line,
-                Some(_) => {}
-                None => panic!("process {} ended before it said {text:?}", self.id()),
+            match self.hear(deadline.saturating_duration_since(Instant::now())) {
+                Some(Some(line)) if line.contains(text) => return line,
+                Some(Some(line)) => said = said + &line + "\n",
+                Some(None) => {
+                    panic!("process {} ended before it said {text:?}:\n{said}", self.id())
+                }
+                None => panic!(
+                    "process {} did not say {text:?} within {patience:?}, but:\n{said}",
+                    self.id()
+                ),
             }
+        }
+    }
+
+    /// The next line, or that the output is closed; nothing when neither comes within `patience`.
+    fn hear(&self, patience: Duration) -> Option<Option<String>> {
+        match self.lines.recv_timeout(patience) {
+            Ok(line) => Some(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Some(None),
+            Err(RecvTimeoutError::Timeout) => None,
         }
     }
 

@@ -6,10 +6,12 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use futures::future::join_all;
 
 use super::error::{ErrorKind, StoreError};
+use super::retry::{Policy, retry};
 
 /// What becomes of a put whose name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -24,6 +26,11 @@ pub enum Conditional {
 const RACERS: usize = 8;
 /// So many of the racers must have had an answer for the race to mean something.
 const ANSWERS_MIN: usize = RACERS / 2;
+
+/// A racer whose answer is lost is not asked again, because it may have won; the put after the race may be, because the
+/// name is taken whoever took it.
+const LAST: Policy =
+    Policy { first: Duration::from_millis(100), longest: Duration::from_secs(2), attempts: 4 };
 
 /// Where the names lie that it tries out.
 pub(super) const FOLDER: &str = "probe";
@@ -45,7 +52,7 @@ where
 {
     match verdict(join_all((0..RACERS).map(|_| put())).await)? {
         Conditional::Ignored => Ok(Conditional::Ignored),
-        Conditional::Enforced => match put().await {
+        Conditional::Enforced => match retry(&LAST, None, &put).await {
             Ok(()) => Ok(Conditional::Ignored),
             Err(error) if error.kind() == ErrorKind::Exists => Ok(Conditional::Enforced),
             Err(error) => Err(error),
@@ -75,6 +82,8 @@ fn verdict(answers: Vec<Result<(), StoreError>>) -> Result<Conditional, StoreErr
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn answers(won: usize, lost: usize, failed: usize) -> Vec<Result<(), StoreError>> {
@@ -101,6 +110,25 @@ mod tests {
             let error = verdict(answers(won, lost, failed)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unavailable, "{won} {lost} {failed}");
         }
+    }
+
+    /// The first eight puts race; each name is taken once there was one.
+    #[tokio::test(start_paused = true)]
+    async fn the_put_after_the_race_is_tried_again() {
+        let calls = AtomicUsize::new(0);
+        let outcome = race(|| {
+            let call = calls.fetch_add(1, Ordering::Relaxed);
+            async move {
+                match call {
+                    0 => Ok(()),
+                    1..RACERS => Err(StoreError::new(ErrorKind::Exists, "probe", "taken")),
+                    RACERS => Err(StoreError::new(ErrorKind::Throttled, "probe", "busy")),
+                    _ => Err(StoreError::new(ErrorKind::Exists, "probe", "taken")),
+                }
+            }
+        });
+        assert_eq!(outcome.await.unwrap(), Conditional::Enforced);
+        assert_eq!(calls.into_inner(), RACERS + 2);
     }
 
     /// A server that checks and then writes loses only races; one that does not check at all loses without one.

@@ -26,7 +26,8 @@ impl S3Store {
             other => other,
         };
         // Who may write but not delete leaves an empty object behind.
-        if let Err(error) = self.remove(PROBING, name).await {
+        let remove = || self.remove(PROBING, name.clone());
+        if let Err(error) = retry(&READS, None, remove).await {
             tracing::info!(error = ?error, "the probe's object stays");
         }
         outcome
@@ -36,17 +37,14 @@ impl S3Store {
         let multipart = Multipart::begin(self, PROBING, taken).await?;
         let part = multipart.part(1, Bytes::from_static(b"1")).await;
         let outcome = match part {
-            Ok(part) => multipart.complete(vec![part]).await,
+            Ok(part) => retry(&READS, None, || multipart.complete(vec![part.clone()])).await,
             Err(error) => Err(error),
         };
-        match outcome {
-            Ok(()) => Ok(Conditional::Ignored),
-            Err(error) => {
-                multipart.abort().await?;
-                let enforced = error.kind() == ErrorKind::Exists;
-                if enforced { Ok(Conditional::Enforced) } else { Err(error) }
-            }
+        let Err(error) = outcome else { return Ok(Conditional::Ignored) };
+        if let Err(error) = multipart.abort().await {
+            tracing::info!(error = ?error, "the probe's upload stays until the next start");
         }
+        if error.kind() == ErrorKind::Exists { Ok(Conditional::Enforced) } else { Err(error) }
     }
 
     /// Ends uploads of this replica's objects that were never finished.
