@@ -3,7 +3,7 @@
 //! Each step is what SQLite does between two looks at what others may change, and is named by its function in wal.c.
 
 use crate::check::Next;
-use crate::world::{Lock, Owner, Rules, TRIES_MAX, World, bit};
+use crate::world::{Lock, Owner, Rules, Set, TRIES_MAX, World, bit};
 
 /// A connection that writes. One that never goes on from `Reading` is a long reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +93,16 @@ impl Checkpointer {
         self.step == Step::Copying
     }
 
+    /// The transactions that it is copying.
+    pub(crate) fn copies(&self, world: &World) -> Set {
+        if !self.is_copying() {
+            return 0;
+        }
+        let from = usize::from(world.index.backfilled.min(self.safe));
+        let frames = world.file.frames[from..usize::from(self.safe)].iter();
+        frames.fold(0, |set, &frame| set | bit(frame))
+    }
+
     /// `sqlite3WalCheckpoint` begins. `cuts` for TRUNCATE, which is a passive one where the write lock is taken.
     pub(crate) fn lock(world: &mut World, owner: Owner, cuts: bool) -> Option<Checkpointer> {
         if world.checkpoint != Owner::Nobody && world.checkpoint != owner || !world.index_whole {
@@ -124,10 +134,7 @@ impl Checkpointer {
                 ("walCheckpoint asks for READ(0)", false)
             }
             Step::Copying => {
-                let from = usize::from(world.index.backfilled.min(self.safe));
-                let frames = world.file.frames;
-                let copied = frames[from..usize::from(self.safe)].iter();
-                world.database |= copied.fold(0, |set, &frame| set | bit(frame));
+                world.database |= self.copies(world);
                 world.file.synced = world.file.synced.max(self.safe);
                 world.index.backfilled = self.safe;
                 self.step = Step::Copied;

@@ -9,6 +9,8 @@
 //!   unheld;
 //! - what is captured was committed, and comes in the order of the commits;
 //! - the log never looks broken while it is held, or guarded by a start that has not read what it found;
+//! - an image of the database has the pages of its position, wherever each is read from, and so has a transaction whose
+//!   pages are read again after they were proved;
 //! - a start resumes only where the history behind it is that of the replica;
 //! - the database has not lost a committed transaction.
 //!
@@ -40,6 +42,9 @@ const ALONE: Follows = Follows {
     guards: true,
     notices_missed: true,
     policy: true,
+    images: false,
+    reads_twice: false,
+    looks_again: true,
 };
 
 const FOLLOWED: Follows = Follows { runs: true, ..ALONE };
@@ -221,4 +226,45 @@ fn a_checkpoint_on_another_thread_while_we_capture_misses_nothing() {
 fn a_checkpoint_on_another_thread_that_is_trusted_with_the_lock_breaks_rule_0() {
     let trusting = Follows { aside: true, doubts_lock: false, policy: false, ..FOLLOWED };
     finds("unpatched, trusting", &Rules { sidecar: trusting, ..UNPATCHED }, "has lost");
+}
+
+/// Images at a start that cannot resume, and whenever the sidecar likes.
+const READS_IMAGES: Follows = Follows { images: true, ..HANDS_OVER };
+
+#[test]
+fn an_image_is_that_of_its_position() {
+    let rules = Rules { writers: 1, checkpointers: PASSIVE, sidecar: READS_IMAGES, ..RULES };
+    holds("images, a writer, a passive checkpointer", &rules);
+}
+
+#[test]
+fn an_image_is_that_of_its_position_beside_checkpoints_barriers_and_cuts_of_our_own() {
+    let all = Follows { images: true, ..FOLLOWED };
+    let rules = Rules { writers: 1, checkpointers: NEITHER, sidecar: all, ..RULES };
+    holds("images, all that the sidecar does", &rules);
+}
+
+/// The watcher once had this: where an image ignores the log, the application may begin it anew while the image is read.
+#[test]
+fn an_image_that_does_not_look_at_the_log_again_has_pages_of_another_generation() {
+    let trusting = Follows { looks_again: false, ..READS_IMAGES };
+    let rules = Rules { writers: 1, checkpointers: PASSIVE, sidecar: trusting, ..RULES };
+    finds("images, trusting", &rules, "not of its position");
+}
+
+/// A start that could not have the guard, and what it finds are transactions that do not fit into memory.
+const READS_TWICE: Follows =
+    Follows { kills: true, guards: false, reads_twice: true, ..HANDS_OVER };
+
+#[test]
+fn a_large_transaction_is_captured_with_its_own_pages() {
+    let rules = Rules { tries: 2, power_loss: false, sidecar: READS_TWICE, ..DIES };
+    holds("everybody may die, large transactions, no guard", &rules);
+}
+
+#[test]
+fn a_large_transaction_that_is_read_again_without_a_look_at_the_log_has_pages_of_another() {
+    let trusting = Follows { looks_again: false, ..READS_TWICE };
+    let rules = Rules { kills: false, power_loss: false, sidecar: trusting, ..DIES };
+    finds("large transactions, trusting", &rules, "pages of another");
 }

@@ -1,11 +1,15 @@
 //! The sidecar: what `Follower` knows and holds.
 
+mod image;
 mod steps;
 
 use crate::application::Checkpointer;
 use crate::world::{Follows, Index, Lock, Set};
 
+use image::Image;
 pub(crate) use steps::steps;
+
+const NAME: &str = "sidecar";
 
 /// How far the log was captured. The set stands for the checksum: it is that of these very frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +65,14 @@ struct Mark {
     frames: u8,
 }
 
+impl Mark {
+    /// The generation that comes next is the one that is being read from now on.
+    fn enter(&mut self) {
+        let passed = !self.next_generation;
+        *self = Mark { next_generation: false, frames: if passed { 0 } else { self.frames } };
+    }
+}
+
 /// What the task is in the midst of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Task {
@@ -68,9 +80,15 @@ enum Task {
     Gone,
     /// The first read transaction has begun.
     Opening,
+    /// What came before is not known, so an image is to tell the state.
+    Anew,
     Waiting,
     /// The wal-index was looked at, and the frames are about to be read.
     Capturing(Index),
+    /// The frames of a large transaction are proved, which makes this set; its pages are about to be read again…
+    ReadingAgain(Index, Set),
+    /// …and have been, and were right or not; whether the log is still the same is about to be asked.
+    LookingAgain(Index, bool),
     /// The wal-index was looked at, and the next hold is about to begin…
     HandingOver(Index),
     /// …and has begun.
@@ -92,6 +110,7 @@ pub(crate) struct Sidecar {
     pub(crate) next: Lock,
     handover: Option<(Hold, Mark)>,
     pub(crate) barrier: Lock,
+    pub(crate) image: Image,
     /// `Shm::guard_log`.
     pub(crate) guard: bool,
     /// Its own checkpoint…
@@ -123,6 +142,7 @@ impl Sidecar {
             next: Lock::None,
             handover: None,
             barrier: Lock::None,
+            image: Image::None,
             guard: false,
             checkpoint: Checkpointer::IDLE,
             checkpointing: false,
@@ -143,7 +163,7 @@ impl Sidecar {
 
     /// From here on every commit is promised.
     pub(crate) fn follows(&self) -> bool {
-        !matches!(self.task, Task::Gone | Task::Opening)
+        !matches!(self.task, Task::Gone | Task::Opening | Task::Anew)
     }
 
     /// Whether it will find that the log began anew before all of it was read. That can only happen at a start without
@@ -156,19 +176,30 @@ impl Sidecar {
     /// The generations that it remembers.
     pub(crate) fn salts(&self) -> impl Iterator<Item = u8> {
         let looked = match self.task {
-            Task::Capturing(index) | Task::HandingOver(index) | Task::HandedOver(index) => {
-                index.salts
-            }
+            Task::Capturing(index)
+            | Task::ReadingAgain(index, _)
+            | Task::LookingAgain(index, _)
+            | Task::HandingOver(index)
+            | Task::HandedOver(index) => index.salts,
             _ => 0,
         };
         let next = self.handover.map_or(0, |(hold, _)| hold.salts);
-        [looked, next, self.hold.salts, self.position.salts].into_iter()
+        [looked, next, self.hold.salts, self.position.salts, self.image.salts()].into_iter()
     }
 
     /// The kernel drops its locks; what was captured and not durable is forgotten.
     pub(crate) fn die(&mut self, emitted: &mut Set, saved: Option<(Position, Set)>) {
         *self = Sidecar::gone();
         *emitted = saved.map_or(0, |(_, emitted)| emitted);
+    }
+
+    /// The log, of which `index` was found, is read from `position` on.
+    fn begin_at(&mut self, position: Position, index: Index) {
+        (self.position, self.cursor) = (position, index.frames > 0);
+        self.known_frames = index.frames;
+        self.caught_up = position.frame == index.frames;
+        self.guard &= !self.caught_up;
+        self.task = Task::Waiting;
     }
 
     fn has_read(&self, index: Index) -> bool {

@@ -52,6 +52,12 @@ pub(crate) struct Follows {
     pub(crate) notices_missed: bool,
     /// Whether the policy keeps it from a checkpoint that its hold would not let through.
     pub(crate) policy: bool,
+    /// Whether it reads images of the database.
+    pub(crate) images: bool,
+    /// Whether its transactions are so large that their pages are read again once they are proved.
+    pub(crate) reads_twice: bool,
+    /// Whether it looks, after it has read pages from the log unproved, if the log is still the same.
+    pub(crate) looks_again: bool,
 }
 
 /// The wal-index, as one look shows it.
@@ -164,7 +170,7 @@ impl World {
 
     fn locks(&self) -> impl Iterator<Item = Lock> {
         let sidecar = &self.sidecar;
-        let ours = [sidecar.held, sidecar.next, sidecar.barrier];
+        let ours = [sidecar.held, sidecar.next, sidecar.barrier, sidecar.image.lock()];
         self.writers.iter().map(Writer::lock).chain(ours)
     }
 
@@ -186,9 +192,17 @@ impl World {
         self.locks().any(|lock| lock == Lock::Zero)
     }
 
+    fn checkpoints(&self) -> impl Iterator<Item = &Checkpointer> {
+        self.checkpointers.iter().chain([&self.sidecar.checkpoint])
+    }
+
     fn database_is_written(&self) -> bool {
-        let checkpoints = self.checkpointers.iter().chain([&self.sidecar.checkpoint]);
-        checkpoints.into_iter().any(Checkpointer::is_copying)
+        self.checkpoints().any(Checkpointer::is_copying)
+    }
+
+    /// The transactions whose pages are being copied into the database just now, so that nobody can say what stands there.
+    pub(crate) fn half_copied(&self) -> Set {
+        self.checkpoints().fold(0, |set, one| set | one.copies(self))
     }
 
     /// `walTryBeginRead`: the header is looked at again once the lock is held, so this is one step.

@@ -1,11 +1,10 @@
 //! What the sidecar does, step by step; each step is named by its function in the watcher.
 
-use super::{Hold, Mark, Position, Reads, Task};
+use super::image::{self, Image};
+use super::{Hold, NAME, Position, Reads, Task};
 use crate::application::Checkpointer;
 use crate::check::Next;
 use crate::world::{Follows, Index, Lock, Owner, Rules, World, bit};
-
-const NAME: &str = "sidecar";
 
 /// Every step that the sidecar can take.
 pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
@@ -13,6 +12,7 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
     if !follows.runs {
         return;
     }
+    image::steps(world, rules, next);
     let mut add = |what, step: &dyn Fn(&mut World) -> bool| {
         let mut after = world.clone();
         if step(&mut after) {
@@ -37,7 +37,7 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
                 true
             })
         }),
-        Task::Opening if follows.guards && !sidecar.guard => {
+        Task::Opening if follows.guards && world.saved.is_some() && !sidecar.guard => {
             add("Shm::guard_log", &|after| {
                 after.sidecar.guard = true;
                 true
@@ -46,10 +46,21 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
         Task::Opening => {
             add("Follower::open finds out where to begin", &|after| open(after, follows))
         }
+        Task::Anew => image::wait(world, follows, &mut add),
         Task::Waiting => wait(world, follows, &mut add),
         Task::Capturing(index) => add("capture reads", &|after| {
             after.sidecar.task = Task::Waiting;
             read(after, index, follows);
+            true
+        }),
+        Task::ReadingAgain(index, proved) => add("for_each_page reads again", &|after| {
+            let right = after.logged(index.frames) == proved;
+            after.sidecar.task = Task::LookingAgain(index, right);
+            true
+        }),
+        Task::LookingAgain(index, right) => add("Tail::read looks at the header", &|after| {
+            after.sidecar.task = Task::Waiting;
+            look_again(after, index, right, follows);
             true
         }),
         Task::HandingOver(before) => add("begin_handover begins to read", &|after| {
@@ -112,7 +123,7 @@ fn kills(
 }
 
 /// The kernel drops the locks of a process that is gone.
-fn kill(world: &mut World) {
+pub(super) fn kill(world: &mut World) {
     world.sidecar.die(&mut world.emitted, world.saved);
     if world.write == Owner::Sidecar {
         world.write = Owner::Nobody;
@@ -165,6 +176,7 @@ fn wait(
         maintain_lock(after, follows);
         (before, stale) != (after.sidecar.has_lock, after.sidecar.stale_checkpointer)
     });
+    image::wait(world, follows, add);
     if sidecar.handover.is_none() {
         add("begin_handover looks", &|after| {
             after.sidecar.task = Task::HandingOver(index);
@@ -197,6 +209,8 @@ fn open(world: &mut World, follows: &Follows) -> bool {
     }
     maintain_lock(world, follows);
     let index = world.index;
+    world.sidecar.stale_checkpointer = !world.sidecar.has_lock;
+    world.sidecar.hold = Hold { salts: index.salts, ..Hold::NONE };
     let resumed = world.saved.filter(|(position, _)| {
         position.salts == index.salts
             && position.frame <= index.frames
@@ -209,19 +223,18 @@ fn open(world: &mut World, follows: &Follows) -> bool {
         let checksum = world.logged(index.frames);
         (Position { salts: index.salts, frame: index.frames, checksum }, world.committed)
     });
+    if resumed.is_none() && follows.images {
+        // An image is to tell the state.
+        world.sidecar.guard = false;
+        world.sidecar.task = Task::Anew;
+        return true;
+    }
     let behind = world.readable() & !world.logged(position.frame);
     if emitted != world.committed & !behind {
         world.wrong = Some("a start resumed where history is another");
     }
     world.emitted = emitted;
-    let sidecar = &mut world.sidecar;
-    sidecar.stale_checkpointer = !sidecar.has_lock;
-    sidecar.hold = Hold { salts: index.salts, ..Hold::NONE };
-    (sidecar.position, sidecar.cursor) = (position, index.frames > 0);
-    sidecar.known_frames = index.frames;
-    sidecar.caught_up = position.frame == index.frames;
-    sidecar.guard &= !sidecar.caught_up;
-    sidecar.task = Task::Waiting;
+    world.sidecar.begin_at(position, index);
     true
 }
 
@@ -242,14 +255,38 @@ fn read(world: &mut World, index: Index, follows: &Follows) {
         let doubts = follows.doubts_lock && sidecar.checkpointing;
         sidecar.stale_checkpointer |= doubts || !sidecar.has_lock;
         if let Some((_, mark)) = &mut sidecar.handover {
-            let passed = !mark.next_generation;
-            *mark = Mark { next_generation: false, frames: if passed { 0 } else { mark.frames } };
+            mark.enter();
+        }
+        if let Image::Pinned(pin) = &mut sidecar.image {
+            pin.until.enter();
         }
     }
     let known = world.logged(world.sidecar.position.frame) == world.sidecar.position.checksum;
     if file.salts != index.salts || !known || index.frames < world.sidecar.position.frame {
         return broke(world);
     }
+    if follows.reads_twice {
+        world.sidecar.task = Task::ReadingAgain(index, world.logged(index.frames));
+        return;
+    }
+    hand_out(world, index, follows);
+}
+
+/// The pages of a large transaction were read a second time, unproved: the log must still be the one that was proved.
+fn look_again(world: &mut World, index: Index, right: bool, follows: &Follows) {
+    if follows.looks_again && world.file.salts != index.salts {
+        return broke(world);
+    }
+    if !right {
+        world.wrong = Some("a transaction was captured with pages of another");
+        return;
+    }
+    hand_out(world, index, follows);
+}
+
+/// What is proved goes to the shipper, and the hold may go on.
+fn hand_out(world: &mut World, index: Index, follows: &Follows) {
+    let file = world.file;
     for at in world.sidecar.position.frame..index.frames {
         emit(world, file.frames[usize::from(at)]);
         world.sidecar.position.frame += 1;
