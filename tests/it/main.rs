@@ -11,6 +11,7 @@ mod crash;
 mod downtime;
 mod exact;
 mod hazards;
+mod images;
 mod kill;
 mod limits;
 mod model;

@@ -1,4 +1,4 @@
-//! Named places at which a test makes the process die: [`point`].
+//! Named places at which a test makes the process die, or wait: [`point`].
 //!
 //! What is shipped is built without the feature `failpoints`, and there a place is an empty function. With it, the
 //! variable `FAILPOINTS` says what happens:
@@ -6,6 +6,7 @@
 //! ```text
 //! FAILPOINTS=shipper.put.done=3          the process aborts at the third passage of the place of that name
 //! FAILPOINTS=shipper.put.done=3:panic    the thread panics there instead
+//! FAILPOINTS=shipper.put.done=3:wait     it waits there for a line on standard input
 //! FAILPOINTS=trace                       each passage is told on standard error
 //! ```
 //!
@@ -16,6 +17,9 @@ pub const DIED: &str = "failpoint died:";
 
 /// What it says at each passage when it traces, followed by the name.
 pub const PASSED: &str = "failpoint passed:";
+
+/// What it says before it waits at a place, followed by the name.
+pub const WAITS: &str = "failpoint waits:";
 
 /// A place at which a test may make the process die.
 #[cfg(not(feature = "failpoints"))]
@@ -32,14 +36,22 @@ mod armed {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::{DIED, PASSED};
+    use super::{DIED, PASSED, WAITS};
 
     /// What the variable says.
     #[derive(Debug)]
     pub(super) enum Order {
         Nothing,
         Trace,
-        Die { name: String, passages_left: AtomicU64, panic: bool },
+        At { name: String, passages_left: AtomicU64, then: Then },
+    }
+
+    /// What happens at the place.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub(super) enum Then {
+        Abort,
+        Panic,
+        Wait,
     }
 
     static ORDER: OnceLock<Order> = OnceLock::new();
@@ -56,13 +68,27 @@ mod armed {
         match order {
             Order::Nothing => {}
             Order::Trace => eprintln!("{PASSED} {name}"),
-            Order::Die { name: at, passages_left, panic } => {
-                if at != name || passages_left.fetch_sub(1, Ordering::Relaxed) != 1 {
-                    return;
+            Order::At { name: at, passages_left, then } => {
+                if at == name && passages_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    then.happen(name);
                 }
-                assert!(!panic, "{DIED} {name}");
-                eprintln!("{DIED} {name}");
-                std::process::abort();
+            }
+        }
+    }
+
+    impl Then {
+        fn happen(self, name: &str) {
+            match self {
+                Then::Abort => {
+                    eprintln!("{DIED} {name}");
+                    std::process::abort();
+                }
+                Then::Panic => panic!("{DIED} {name}"),
+                Then::Wait => {
+                    eprintln!("{WAITS} {name}");
+                    let read = std::io::stdin().read_line(&mut String::new());
+                    read.expect("somebody who ends the waiting");
+                }
             }
         }
     }
@@ -75,10 +101,14 @@ mod armed {
             return Some(Order::Trace);
         }
         let (name, passage) = text.split_once('=')?;
-        let (passage, panic) =
-            passage.strip_suffix(":panic").map_or((passage, false), |passage| (passage, true));
+        let (passage, then) = match passage.split_once(':') {
+            None => (passage, Then::Abort),
+            Some((passage, "panic")) => (passage, Then::Panic),
+            Some((passage, "wait")) => (passage, Then::Wait),
+            Some(_) => return None,
+        };
         let passages_left = AtomicU64::new(passage.parse().ok().filter(|passage| *passage > 0)?);
-        Some(Order::Die { name: name.to_owned(), passages_left, panic })
+        Some(Order::At { name: name.to_owned(), passages_left, then })
     }
 
     #[cfg(test)]
@@ -89,11 +119,16 @@ mod armed {
         fn an_order_is_a_name_a_passage_and_what_happens() {
             assert!(matches!(parse(""), Some(Order::Nothing)));
             assert!(matches!(parse("trace"), Some(Order::Trace)));
-            let Some(Order::Die { name, passages_left, panic }) = parse("a.b=7:panic") else {
-                panic!("an order to die")
-            };
-            assert_eq!((name.as_str(), passages_left.into_inner(), panic), ("a.b", 7, true));
-            for wrong in ["a.b", "a.b=", "a.b=0", "a.b=x"] {
+            let cases = [("7", Then::Abort), ("7:panic", Then::Panic), ("7:wait", Then::Wait)];
+            for (passage, expected) in cases {
+                let Some(Order::At { name, passages_left, then }) =
+                    parse(&format!("a.b={passage}"))
+                else {
+                    panic!("{passage}: an order")
+                };
+                assert_eq!((name.as_str(), passages_left.into_inner(), then), ("a.b", 7, expected));
+            }
+            for wrong in ["a.b", "a.b=", "a.b=0", "a.b=x", "a.b=1:x"] {
                 assert!(parse(wrong).is_none(), "{wrong}");
             }
         }

@@ -1,9 +1,9 @@
-//! A sidecar that dies where it is told to.
+//! A sidecar that dies, or waits, where it is told to.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 
-use ebbtide_fault::{DIED, PASSED};
+use ebbtide_fault::{DIED, PASSED, WAITS};
 use ebbtide_replica::Txid;
 use ebbtide_testkit::process::{Output, Process};
 use nix::sys::signal::Signal;
@@ -54,6 +54,17 @@ impl Armed {
             }
         }
         None
+    }
+
+    /// Waits until it waits at the place.
+    pub(crate) fn waits(&mut self) {
+        let line = self.process.line_with(WAITS, PATIENCE);
+        self.said.push(line);
+    }
+
+    /// Has it go on from there.
+    pub(crate) fn go_on(&mut self) {
+        self.process.tell("").unwrap();
     }
 
     pub(crate) fn is_dead(&mut self) -> bool {
