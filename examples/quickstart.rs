@@ -11,8 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ebbtide_cli::config::Database;
 use ebbtide_cli::follow::{Job, Order, Phase, Shared, Status, follow};
+use ebbtide_config::Database;
 use ebbtide_replica::Timestamp;
 use ebbtide_replica::store::Location;
 use ebbtide_restore::{Options, Progress, Target, restore};

@@ -1,7 +1,7 @@
 //! A configuration that was mistyped, cut off or made of other bytes is read or refused, and never worse.
 
-use ebbtide_cli::config::Config;
-use ebbtide_cli::exit::Code;
+use ebbtide_cli::exit::{Code, Failure};
+use ebbtide_config::Config;
 use ebbtide_testkit::{Random, for_each_seed};
 
 const WHOLE: &str = "\
@@ -63,7 +63,8 @@ fn any_configuration_is_read_or_refused_with_a_reason() {
         std::fs::write(&path, &text).unwrap();
         match Config::read(&path) {
             Ok(_) => read += 1,
-            Err(failure) => {
+            Err(error) => {
+                let failure = Failure::from(error);
                 assert_eq!(failure.code(), Code::Usage, "{failure}");
                 assert!(!failure.to_string().is_empty());
                 refused += 1;

@@ -23,6 +23,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("replica", &["watcher", "shipper", "restore", "cli", "rusqlite", "notify", "clap"]),
     ("watcher", &["replica", "shipper", "restore", "cli", "tokio", "aws-sdk-s3", "clap"]),
     ("shipper", &["watcher", "restore", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"]),
+    (
+        "config",
+        &["watcher", "shipper", "restore", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"],
+    ),
     ("restore", &["watcher", "shipper", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"]),
     ("testkit", &["watcher", "shipper", "restore", "cli", "clap"]),
 ];

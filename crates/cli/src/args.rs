@@ -230,7 +230,7 @@ pub struct Sync {
     #[arg(long)]
     pub wait: bool,
     /// How long to wait for that, such as "500ms" or "2m".
-    #[arg(long, requires = "wait", default_value = "30s", value_name = "DURATION", value_parser = crate::when::duration)]
+    #[arg(long, requires = "wait", default_value = "30s", value_name = "DURATION", value_parser = ebbtide_config::duration)]
     pub timeout: Duration,
 }
 

@@ -69,6 +69,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+impl From<ebbtide_config::Error> for Failure {
+    fn from(error: ebbtide_config::Error) -> Failure {
+        Failure::new(Code::Usage, error)
+    }
+}
+
 /// Ends the process's work: an error is printed, and either way there is a code.
 #[must_use]
 pub fn report(result: Result<Outcome, Failure>) -> ExitCode {

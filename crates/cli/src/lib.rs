@@ -1,10 +1,9 @@
-//! The `ebbtide` command behind its `main`: arguments, configuration, wiring, signals, exit codes.
+//! The `ebbtide` command behind its `main`: arguments, wiring, signals, exit codes.
 //!
 //! Only this crate knows the watcher, the shipper and the restore all three. It decides nothing about formats: it reads
 //! what a person wants, connects the parts, and says what happened, in words and by the exit code.
 
 pub mod args;
-pub mod config;
 pub mod exit;
 pub mod follow;
 pub mod logging;

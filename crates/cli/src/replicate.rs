@@ -10,11 +10,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::args::Replicate;
-use crate::config::{Config, Database, defaults};
 use crate::control::Control;
 use crate::exit::{Code, Failure, Outcome};
 use crate::follow::{FollowError, Job, Order, Shared, Status, Statuses, follow};
 use crate::{child, owner};
+use ebbtide_config::{Config, Database, defaults};
 
 /// Why everything ends.
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +81,7 @@ fn configuration(args: &Replicate) -> Result<Config, Failure> {
                 ),
             ));
         }
-        return Config::read(&args.config);
+        return Ok(Config::read(&args.config)?);
     };
     let location = replica.parse::<Location>().map_err(|error| Failure::new(Code::Usage, error))?;
     let mut database = Database::new(path.clone(), location);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ebbtide_replica::store::{Location, Store};
 
-use crate::config::Config;
 use crate::exit::{Code, Failure};
+use ebbtide_config::Config;
 
 /// A replica, and the database that it is of, where that is known.
 #[derive(Debug)]

@@ -16,17 +16,6 @@ pub enum When {
     At(Timestamp),
 }
 
-/// A span of time as people write it.
-///
-/// # Errors
-/// With the ways in which it can be written.
-pub fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let parsed = text.parse::<jiff::SignedDuration>().ok();
-    parsed.and_then(|duration| duration.try_into().ok()).ok_or_else(|| {
-        format!("\"{text}\" is no duration: write for example \"30s\", \"10m\" or \"24h\"")
-    })
-}
-
 /// Why a text is no time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(

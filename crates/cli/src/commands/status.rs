@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::args::Status;
-use crate::config::Config;
 use crate::control::{Ailment, Answer, Report, Request, ask, peers, places};
 use crate::exit::{Code, Failure, Outcome};
 use crate::terminal;
+use ebbtide_config::Config;
 
 /// Runs the command.
 ///

@@ -4,10 +4,10 @@ use ebbtide_shipper::{Attached, Difference, Error, Rebase, Shipper, Unconfirmed,
 use ebbtide_watcher::{Follower, Image, Transaction};
 use tokio::task::block_in_place;
 
-use super::Job;
 use super::error::FollowError;
 use super::held::Held;
 use super::start::{local, wal_position};
+use super::{Job, parts};
 use crate::clock::now_micros;
 
 /// So many of the newest segments are searched for the state that a database is in, which tells an older one from one that
@@ -155,7 +155,7 @@ pub(crate) async fn ahead(
     let (store, outage) = (shipper.store(), shipper.outage());
     shipper.abandon();
     let local = local(job, None, held.follower.page_size());
-    match attach(store, outage, local, &job.database.shipping()).await? {
+    match attach(store, outage, local, &parts::shipping(&job.database)).await? {
         Attached::Rebuilt(shipper) => {
             let past = if past == Past::Cut { Past::Cut } else { Past::Missed };
             in_step(job, held, shipper, past).await

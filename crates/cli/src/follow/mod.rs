@@ -10,6 +10,7 @@ mod held;
 mod lag;
 mod owed;
 mod pace;
+mod parts;
 mod session;
 mod shared;
 mod snapshots;
@@ -20,11 +21,10 @@ mod status;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use ebbtide_config::Database;
 use ebbtide_replica::Key;
 use futures::FutureExt as _;
 use tokio::sync::watch;
-
-use crate::config::Database;
 
 pub use error::FollowError;
 pub(crate) use error::chain;

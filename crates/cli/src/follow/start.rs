@@ -10,14 +10,14 @@ use ebbtide_replica::state::{FileIdentity, Position as Known, State, WalPosition
 use ebbtide_replica::store::Store;
 use ebbtide_shipper::{Attached, Beginning, Founder, Local, Outage, Shipper, attach, spooled_end};
 use ebbtide_wal::{Checksum, PageSize, Position, Salts};
-use ebbtide_watcher::{Follower, Options, Start};
+use ebbtide_watcher::{Follower, Start};
 use tokio::task::block_in_place;
 
 use super::catch_up::{Past, ahead, in_step, pin_end};
 use super::error::FollowError;
 use super::held::Held;
 use super::snapshots::{Snapshots, newest};
-use super::{Job, Order, Phase};
+use super::{Job, Order, Phase, parts};
 use crate::clock::now_micros;
 use crate::terminal;
 
@@ -58,8 +58,7 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Option<State>, Start), Fo
             _ => Start::Anew,
         },
         None => {
-            let options =
-                Options { enable_wal: job.database.enable_wal, limits: job.database.limits };
+            let options = parts::following(&job.database);
             let path = &job.database.path;
             let opened = block_in_place(|| Follower::open(path, &options, resume, latest));
             let (follower, began) = opened?;
@@ -79,7 +78,7 @@ async fn bring_in_step(
 ) -> Result<Started, FollowError> {
     let local = local(job, state, held.follower.page_size());
     let outage = Arc::new(Outage::default());
-    let put_interval = job.database.puts.interval();
+    let put_interval = parts::shipping(&job.database).puts.interval();
     job.status.begin(held.follower.gauge(), Arc::clone(&outage), put_interval);
     let (store, attached) = reach(job, held, local, outage).await?;
     job.status.set(Phase::CatchingUp);
@@ -214,7 +213,8 @@ async fn ask(
     outage: Arc<Outage>,
 ) -> Result<(Arc<dyn Store>, Attached), FollowError> {
     let store = job.database.location.open().await.map_err(ebbtide_shipper::Error::from)?;
-    let attached = attach(Arc::clone(&store), outage, local, &job.database.shipping()).await?;
+    let attached =
+        attach(Arc::clone(&store), outage, local, &parts::shipping(&job.database)).await?;
     Ok((store, attached))
 }
 
@@ -238,7 +238,7 @@ async fn found(job: &Job, held: &mut Held, founder: Founder) -> Result<Shipper, 
             each(page, image)
         })
     };
-    let options = job.database.shipping();
+    let options = parts::shipping(&job.database);
     let outage = founder.outage();
     let founding = founder.found(&job.shared.owner, beginning, &options, pages);
     let show = |_| bar.set_position(done.load(Ordering::Relaxed));

@@ -1,0 +1,26 @@
+//! What is configured, in the words of the parts that it is for.
+
+use std::time::Duration;
+
+use ebbtide_config::Database;
+use ebbtide_shipper::Rate;
+use ebbtide_watcher::Limits;
+
+/// How a database is followed. Beside a writer that never pauses its log is kept below 16 MB by default.
+pub(crate) fn following(database: &Database) -> ebbtide_watcher::Options {
+    let limits = Limits {
+        checkpoint_frames: database.checkpoint_frames,
+        checkpoint_interval: Duration::from_secs(60),
+        barrier_frames: database.checkpoint_frames.saturating_mul(3),
+        barrier_budget: Duration::from_millis(20),
+        truncate_bytes: 8 << 20,
+        idle: Duration::from_secs(5),
+    };
+    ebbtide_watcher::Options { enable_wal: database.enable_wal, limits }
+}
+
+/// How it is shipped.
+pub(crate) fn shipping(database: &Database) -> ebbtide_shipper::Options {
+    let puts = Rate { per_second: database.puts.per_second, burst: database.puts.burst };
+    ebbtide_shipper::Options { puts, spool_bytes_max: database.spool_bytes_max }
+}

@@ -1,0 +1,118 @@
+//! What a configuration file says, checked.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::file::{Entry, File, span};
+use crate::{Database, defaults};
+
+/// What the file says, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The databases to follow.
+    pub databases: Vec<Database>,
+    /// How long the last sync may take.
+    pub shutdown_timeout: Duration,
+}
+
+/// A file that cannot be read, or says what it may not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {why}", path.display())]
+pub struct Error {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong, where, and what was probably meant.
+    pub why: String,
+}
+
+impl Config {
+    /// Reads and checks a configuration file.
+    ///
+    /// # Errors
+    /// With what is wrong, where, and what was probably meant.
+    pub fn read(path: &Path) -> Result<Config, Error> {
+        let fail = |why: String| Error { path: path.to_owned(), why };
+        let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+        Config::parse(&text).map_err(fail)
+    }
+
+    /// Checks the text of a configuration file.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(text: &str) -> Result<Config, String> {
+        let file = File::parse(text)?;
+        if file.database.is_empty() {
+            return Err("it names no database: add a [[database]] with path and replica".to_owned());
+        }
+        let databases: Vec<Database> =
+            file.database.into_iter().map(Entry::check).collect::<Result<_, _>>()?;
+        for (at, database) in databases.iter().enumerate() {
+            let earlier = &databases[..at];
+            if earlier.iter().any(|other| other.path == database.path) {
+                return Err(format!("{} is there twice", database.path.display()));
+            }
+            if let Some(other) = earlier.iter().find(|other| other.location == database.location) {
+                return Err(format!(
+                    "{} and {} have the same replica; each needs one of its own",
+                    other.path.display(),
+                    database.path.display()
+                ));
+            }
+        }
+        let timeout = file.shutdown_timeout.map(|text| span("shutdown-timeout", &text));
+        let shutdown_timeout = timeout.transpose()?.unwrap_or(defaults::SHUTDOWN_TIMEOUT);
+        Ok(Config { databases, shutdown_timeout })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(text).unwrap_err()
+    }
+
+    #[test]
+    fn a_database_needs_a_path_and_a_replica_and_no_more() {
+        let text = "[[database]]\npath = \"/data/app.db\"\nreplica = \"/backup/app\"\n";
+        let config = Config::parse(text).unwrap();
+        let [database] = config.databases.as_slice() else { panic!("one database") };
+        assert_eq!(database.path, Path::new("/data/app.db"));
+        assert_eq!(database.puts, defaults::PUTS);
+        assert_eq!(config.shutdown_timeout, defaults::SHUTDOWN_TIMEOUT);
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error_that_suggests_the_right_one() {
+        let text = "[[database]]\npath = \"a\"\nreplcia = \"b\"\n";
+        assert!(error(text).contains("did you mean `replica`?"), "{}", error(text));
+        let text = "[[database]]\npath = \"a\"\nreplica = \"b\"\nsnapshot_interval = \"1h\"\n";
+        assert!(error(text).contains("did you mean `snapshot-interval`?"), "{}", error(text));
+        assert!(error("databse = 1").contains("did you mean `database`?"));
+    }
+
+    #[test]
+    fn values_out_of_range_are_errors_that_name_the_key() {
+        let with =
+            |line: &str| error(&format!("[[database]]\npath=\"a\"\nreplica=\"b\"\n{line}\n"));
+        assert!(with("puts-per-second = 0").contains("puts-per-second"));
+        assert!(with("snapshot-interval = \"0s\"").contains("at least a minute"));
+        assert!(with("snapshot-interval = \"soon\"").contains("\"24h\""));
+        assert!(with("log-max = \"1 MiB\"").contains("at least 16 MiB"));
+        assert!(with("checkpoint-frames = 1").contains("between 10 and"));
+        assert!(with("spool-max = \"lots\"").contains("no size"));
+        assert!(error("").contains("names no database"));
+    }
+
+    #[test]
+    fn two_databases_never_share_a_replica() {
+        let one =
+            "[[database]]\npath=\"a\"\nreplica=\"r\"\n[[database]]\npath=\"b\"\nreplica=\"r\"\n";
+        assert!(error(one).contains("the same replica"), "{}", error(one));
+        let twice =
+            "[[database]]\npath=\"a\"\nreplica=\"r\"\n[[database]]\npath=\"a\"\nreplica=\"s\"\n";
+        assert!(error(twice).contains("twice"));
+    }
+}

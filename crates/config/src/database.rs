@@ -1,0 +1,64 @@
+//! What is configured for one database.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ebbtide_replica::store::Location;
+
+use crate::defaults;
+
+/// One database.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Database {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its replica.
+    pub location: Location,
+    /// How many puts are allowed.
+    pub puts: Puts,
+    /// How often a snapshot is made.
+    pub snapshot_interval: Duration,
+    /// How long the log may get while it waits for the store, in bytes.
+    pub log_bytes_max: u64,
+    /// How much is spooled on the local disk then, in bytes.
+    pub spool_bytes_max: u64,
+    /// From how many frames on the log is checkpointed while the store is there.
+    pub checkpoint_frames: u32,
+    /// Whether it is switched to a write-ahead log if it has none.
+    pub enable_wal: bool,
+    /// Where the local state is kept, if not beside the database.
+    pub state: Option<PathBuf>,
+}
+
+/// How many puts are allowed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Puts {
+    /// In the long run, each second. Above 0.
+    pub per_second: f64,
+    /// At once, after a rest. At least 1.
+    pub burst: f64,
+}
+
+impl Database {
+    /// A database with the defaults for all else.
+    #[must_use]
+    pub fn new(path: PathBuf, location: Location) -> Database {
+        Database {
+            path,
+            location,
+            puts: defaults::PUTS,
+            snapshot_interval: defaults::SNAPSHOT_INTERVAL,
+            log_bytes_max: defaults::LOG_BYTES_MAX,
+            spool_bytes_max: defaults::SPOOL_BYTES_MAX,
+            checkpoint_frames: defaults::CHECKPOINT_FRAMES,
+            enable_wal: false,
+            state: None,
+        }
+    }
+
+    /// How long the log may get where there is nothing to spool yet: as much of the disk as both together.
+    #[must_use]
+    pub fn waiting_bytes_max(&self) -> u64 {
+        self.log_bytes_max.saturating_add(self.spool_bytes_max)
+    }
+}

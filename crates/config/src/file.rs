@@ -1,0 +1,139 @@
+//! The file as it is written, before anything in it is checked.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ebbtide_replica::store::Location;
+use serde::Deserialize;
+
+use crate::value::{bytes, duration};
+use crate::{Database, Puts, defaults};
+
+/// What the file says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct File {
+    #[serde(default)]
+    pub(crate) database: Vec<Entry>,
+    pub(crate) shutdown_timeout: Option<String>,
+}
+
+/// What it says of a database.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Entry {
+    path: PathBuf,
+    replica: String,
+    puts_per_second: Option<f64>,
+    puts_burst: Option<f64>,
+    snapshot_interval: Option<String>,
+    log_max: Option<String>,
+    spool_max: Option<String>,
+    checkpoint_frames: Option<u32>,
+    #[serde(default)]
+    enable_wal: bool,
+    state: Option<PathBuf>,
+}
+
+/// The keys that there are.
+const KEYS: [&str; 12] = [
+    "database",
+    "shutdown-timeout",
+    "path",
+    "replica",
+    "puts-per-second",
+    "puts-burst",
+    "snapshot-interval",
+    "log-max",
+    "spool-max",
+    "checkpoint-frames",
+    "enable-wal",
+    "state",
+];
+
+/// A longer word is no misspelt key, and would cost much memory to compare.
+const MISSPELT_BYTES_MAX: usize = 32;
+
+impl File {
+    /// # Errors
+    /// With what is wrong, where, and what was probably meant.
+    pub(crate) fn parse(text: &str) -> Result<File, String> {
+        toml::from_str(text).map_err(|error| with_suggestion(&error))
+    }
+}
+
+impl Entry {
+    /// The same, with everything in its range.
+    pub(crate) fn check(self) -> Result<Database, String> {
+        let what = self.path.display().to_string();
+        let fail = |why: &str| format!("[[database]] {what}: {why}");
+        let location =
+            self.replica.parse::<Location>().map_err(|error| fail(&error.to_string()))?;
+        let positive = |key: &str, value: Option<f64>, least: f64, default: f64| match value {
+            None => Ok(default),
+            Some(value) if value.is_finite() && value >= least => Ok(value),
+            Some(value) => Err(fail(&format!("{key} = {value} must be at least {least}"))),
+        };
+        let puts = Puts {
+            per_second: positive(
+                "puts-per-second",
+                self.puts_per_second,
+                0.001,
+                defaults::PUTS.per_second,
+            )?,
+            burst: positive("puts-burst", self.puts_burst, 1.0, defaults::PUTS.burst)?,
+        };
+        let interval = self.snapshot_interval.map(|text| span("snapshot-interval", &text));
+        let snapshot_interval =
+            interval.transpose().map_err(|why| fail(&why))?.unwrap_or(defaults::SNAPSHOT_INTERVAL);
+        if snapshot_interval < Duration::from_secs(60) {
+            return Err(fail("snapshot-interval must be at least a minute"));
+        }
+        let size = |key: &str, text: Option<String>, least: u64, default: u64| {
+            text.map_or(Ok(default), |text| bytes(key, &text, least)).map_err(|why| fail(&why))
+        };
+        let log_bytes_max = size("log-max", self.log_max, 16 << 20, defaults::LOG_BYTES_MAX)?;
+        let spool_bytes_max = size("spool-max", self.spool_max, 0, defaults::SPOOL_BYTES_MAX)?;
+        Ok(Database {
+            path: self.path,
+            location,
+            puts,
+            snapshot_interval,
+            log_bytes_max,
+            spool_bytes_max,
+            checkpoint_frames: checkpoint_frames(self.checkpoint_frames)
+                .map_err(|why| fail(&why))?,
+            enable_wal: self.enable_wal,
+            state: self.state,
+        })
+    }
+}
+
+fn checkpoint_frames(configured: Option<u32>) -> Result<u32, String> {
+    let Some(frames) = configured else { return Ok(defaults::CHECKPOINT_FRAMES) };
+    if !(10..=1_000_000).contains(&frames) {
+        return Err(format!("checkpoint-frames = {frames} must be between 10 and 1000000"));
+    }
+    Ok(frames)
+}
+
+/// The span of time under a key.
+pub(crate) fn span(key: &str, text: &str) -> Result<Duration, String> {
+    duration(text).map_err(|why| format!("{key} = {why}"))
+}
+
+/// The parser's own message, which shows the line, and what an unknown key was probably meant to be.
+fn with_suggestion(error: &toml::de::Error) -> String {
+    let message = error.to_string();
+    let unknown = message.split("unknown field `").nth(1).and_then(|rest| rest.split('`').next());
+    let short = unknown.filter(|unknown| unknown.len() <= MISSPELT_BYTES_MAX);
+    let meant = short.and_then(|unknown| {
+        let unknown = unknown.replace('_', "-");
+        let close = |key: &&str| strsim::damerau_levenshtein(key, &unknown);
+        KEYS.into_iter().min_by_key(close).filter(|key| close(key) <= 1 + unknown.len() / 4)
+    });
+    match meant {
+        Some(key) => format!("{}\ndid you mean `{key}`?", message.trim_end()),
+        None => message.trim_end().to_owned(),
+    }
+}

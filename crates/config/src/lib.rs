@@ -1,0 +1,14 @@
+//! The configuration file: strict, so that a misspelt key is an error and not a default.
+//!
+//! What comes out is plain values, each within its range. What the parts of ebbtide make of them is decided where they
+//! are put together.
+
+mod config;
+mod database;
+pub mod defaults;
+mod file;
+mod value;
+
+pub use config::{Config, Error};
+pub use database::{Database, Puts};
+pub use value::duration;
