@@ -80,9 +80,7 @@ impl FromStr for Location {
         if address.is_empty() {
             return fail(format!("the address is empty: give {FORMS}"));
         }
-        if address.contains(char::is_control) {
-            return fail("the address has a control character in it");
-        }
+        refuse_control(address)?;
         match address.split_once("://") {
             Some(("s3", rest)) => rest.parse().map(Location::S3),
             Some(("file", _)) => parse_file(address),
@@ -96,6 +94,14 @@ impl FromStr for Location {
             _ => Ok(Location::Folder(PathBuf::from(address))),
         }
     }
+}
+
+/// Neither as it stands nor once it is decoded: an address is shown to people, on terminals and in logs.
+fn refuse_control(text: &str) -> Result<(), LocationError> {
+    if text.contains(char::is_control) {
+        return fail("the address has a control character in it");
+    }
+    Ok(())
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -112,7 +118,10 @@ fn parse_file(address: &str) -> Result<Location, LocationError> {
         return fail(format!("{address}: a file's address has no keys"));
     }
     match url.to_file_path() {
-        Ok(path) if path.parent().is_some() => Ok(Location::Folder(path)),
+        Ok(path) if path.parent().is_some() => {
+            refuse_control(&path.to_string_lossy())?;
+            Ok(Location::Folder(path))
+        }
         _ => fail(format!("{address} names no folder: give file:///PATH")),
     }
 }
@@ -135,6 +144,8 @@ impl FromStr for S3Location {
         };
         let mut seen = Vec::new();
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            refuse_control(&key)?;
+            refuse_control(&value)?;
             if seen.contains(&key) {
                 return fail(format!("{key} is given twice"));
             }
@@ -292,10 +303,16 @@ fn fail<T>(message: impl Into<String>) -> Result<T, LocationError> {
     Err(LocationError(message.into()))
 }
 
+/// Reads back as the same location.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Location::S3(location) => location.fmt(f),
+            // A path need not be text, and then only the address of a file can say it.
+            Location::Folder(path) if path.to_str().is_none() => match Url::from_file_path(path) {
+                Ok(url) => url.fmt(f),
+                Err(()) => path.display().fmt(f),
+            },
             Location::Folder(path) => path.display().fmt(f),
         }
     }
@@ -385,6 +402,7 @@ mod tests {
             "s3://backups/a?endpoint=http://nas:9000&insecure-http=true",
             "s3://backups/a?endpoint=http://[::1]:9000&path-style=false",
             "/var/backups",
+            "file:///var/not%FFtext",
         ] {
             let location: Location = address.parse().unwrap();
             assert_eq!(location.to_string(), address);
@@ -397,6 +415,9 @@ mod tests {
         for (address, message) in [
             ("", "the address is empty: give s3://BUCKET/PREFIX, file:///PATH or a path"),
             ("s3://b\0ucket", "the address has a control character in it"),
+            ("s3://bucket/a?profile=x%1B", "the address has a control character in it"),
+            ("s3://bucket/a?x%1B=y", "the address has a control character in it"),
+            ("file:///var/x%0A", "the address has a control character in it"),
             (
                 "gs://bucket/x",
                 "there are no addresses that begin with gs://: give s3://BUCKET/PREFIX, file:///PATH or a path",
