@@ -8,6 +8,7 @@ use std::process::{Command, Output as Ended};
 
 use ebbtide_replica::EntryKind;
 use ebbtide_testkit::oracle::{self, Image};
+use ebbtide_testkit::process::{Output, Process};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -165,6 +166,31 @@ fn a38_a_wal_index_that_cannot_be_written_is_refused() {
     assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));
     let why = "its -shm file cannot be opened for reading and locking: Permission denied";
     assert!(said(&ended).contains(why), "{}", said(&ended));
+}
+
+/// The same in a folder in which that user may make no files, and the application is not there: SQLite has neither log
+/// nor wal-index. Would catch a database that is tried again for ever, with no more said than that it cannot be opened.
+#[test]
+fn a38_a_folder_that_cannot_be_written_and_has_no_wal_index_is_refused_by_name() {
+    let Ground { folder, database, replica, application } = Ground::new();
+    drop(application);
+    assert!(!database.with_extension("db-shm").exists());
+    let args = ["replicate", database.to_str().unwrap(), &replica];
+    let Some(mut stranger) = as_somebody_else(folder.path(), &args) else { return };
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o555)).unwrap();
+    // Whether the database itself may be written makes no difference but to SQLite's words.
+    let ends = [0o444, 0o666].map(|mode| {
+        std::fs::set_permissions(&database, PermissionsExt::from_mode(mode)).unwrap();
+        let mut process = Process::start(&mut stranger, Output::Stderr).unwrap();
+        (process.wait(PATIENCE).unwrap().code(), process.reap().unwrap().join("\n"))
+    });
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    for (code, said) in ends {
+        assert_eq!(code, Some(1), "{said}");
+        let why = format!("the folder {} cannot be written", folder.path().display());
+        assert!(said.contains(&why), "{said}");
+        assert!(said.contains("run ebbtide as the application's user"), "{said}");
+    }
 }
 
 /// The command as a user who is not root, to whom permissions mean nothing; none if that cannot be.

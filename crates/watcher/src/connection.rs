@@ -128,6 +128,13 @@ pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// Whether SQLite could not open one of the database's files, or make one.
+pub(crate) fn cannot_open(error: &rusqlite::Error) -> bool {
+    let extended = error.sqlite_error().map(|error| error.extended_code);
+    error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
+        || extended == Some(rusqlite::ffi::SQLITE_READONLY_DIRECTORY)
+}
+
 /// Whether SQLite could not write into a file: a full disk, a quota, a limit. With the log as it is nothing is lost.
 fn has_no_room(error: &rusqlite::Error) -> bool {
     let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);

@@ -73,6 +73,8 @@ pub enum Refusal {
     NetworkFileSystem(&'static str),
     /// Its wal-index cannot be opened for locking.
     Locks(String),
+    /// This folder of its, in which SQLite would have to make files, cannot be written.
+    Folder(PathBuf),
     /// Its wal-index has a form that this does not know.
     WalIndex(IndexError),
 }
@@ -124,6 +126,12 @@ impl fmt::Display for Refusal {
             Refusal::Locks(reason) => {
                 write!(f, "its -shm file cannot be opened for reading and locking: {reason}")
             }
+            Refusal::Folder(folder) => write!(
+                f,
+                "the folder {} cannot be written, and SQLite has to make -wal and -shm there, which are missing; run \
+                 ebbtide as the application's user, or while the application has the database open",
+                folder.display()
+            ),
             Refusal::WalIndex(reason) => write!(f, "its wal-index cannot be read: {reason}"),
         }
     }

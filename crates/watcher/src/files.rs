@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ebbtide_wal::DatabaseHeader;
 use nix::sys::statfs;
+use nix::unistd::{AccessFlags, access};
 
 use crate::error::{Error, Moved, Refusal};
 
@@ -26,6 +27,19 @@ impl Paths {
             PathBuf::from(name)
         };
         Paths { database: database.to_owned(), wal: beside("-wal"), shm: beside("-shm") }
+    }
+
+    /// The folder that they lie in.
+    fn folder(&self) -> &Path {
+        let folder = self.database.parent().filter(|folder| !folder.as_os_str().is_empty());
+        folder.unwrap_or(Path::new("."))
+    }
+
+    /// The folder, if the log or the wal-index is missing and this process may make nothing there.
+    pub(crate) fn unwritable_folder(&self) -> Option<PathBuf> {
+        let complete = self.wal.exists() && self.shm.exists();
+        let may_make = || access(self.folder(), AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+        (!complete && !may_make()).then(|| self.folder().to_owned())
     }
 
     pub(crate) fn refuse(&self, refusal: Refusal) -> Error {
@@ -104,8 +118,7 @@ pub(crate) fn check_file_system(paths: &Paths) -> Result<(), Error> {
         (0x0bd0_0bd0, "Lustre"),
         (0x6573_5546, "FUSE or virtiofs"),
     ];
-    let folder = paths.database.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let statfs = match statfs::statfs(folder.unwrap_or(Path::new("."))) {
+    let statfs = match statfs::statfs(paths.folder()) {
         Ok(statfs) => statfs,
         Err(nix::Error::ENOENT) => return Err(paths.refuse(Refusal::Missing)),
         Err(errno) => {

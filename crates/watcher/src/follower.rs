@@ -8,7 +8,7 @@ use ebbtide_fault::point;
 use ebbtide_wal::{Index, IndexError, PageSize, Position, frame_bytes};
 
 use crate::checkpoint::{Checkpoint, Checkpointing};
-use crate::connection::{Connection, is_busy};
+use crate::connection::{Connection, cannot_open, is_busy};
 use crate::damage::Damage;
 use crate::error::{Break, Error, Refusal};
 use crate::files::{Identity, Paths, check_file_system, read_header};
@@ -390,7 +390,10 @@ fn enable_wal(paths: &Paths, options: &Options) -> Result<(), Error> {
         Err(error) if is_busy(&error) => Err(paths.refuse(Refusal::Exclusive)),
         Err(source) => {
             let path = paths.database.clone();
-            Err(Error::Sqlite { doing: "switch to a write-ahead log:", path, source })
+            Err(explain(
+                paths,
+                Error::Sqlite { doing: "switch to a write-ahead log:", path, source },
+            ))
         }
     }
 }
@@ -414,7 +417,17 @@ fn begin_patiently(paths: &Paths) -> Result<Connection, Error> {
                 }
                 std::thread::sleep(Duration::from_millis(20));
             }
-            ended => return ended,
+            ended => return ended.map_err(|error| explain(paths, error)),
         }
+    }
+}
+
+/// Where SQLite cannot make the files that it needs, it says only that it cannot open or write the database.
+fn explain(paths: &Paths, error: Error) -> Error {
+    match (&error, paths.unwritable_folder()) {
+        (Error::Sqlite { source, .. }, Some(folder)) if cannot_open(source) => {
+            paths.refuse(Refusal::Folder(folder))
+        }
+        _ => error,
     }
 }
