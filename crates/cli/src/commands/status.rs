@@ -146,6 +146,10 @@ fn explain(ailment: Ailment, report: &Report) -> Option<String> {
             "the wal-index is damaged: the database will lack pages that its replica has"
                 .to_owned(),
         ),
+        Ailment::Snapshot => {
+            let trouble = report.snapshot_trouble.as_ref()?;
+            Some(format!("no snapshot since {}: {}", trouble.since, trouble.error))
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Ailment {
     Lag,
     /// The wal-index is damaged: the database will lack pages.
     WalIndex,
+    /// A snapshot could not be made: most likely the database's file is not what SQLite has written.
+    Snapshot,
 }
 
 /// What is known of a database.
@@ -54,6 +56,8 @@ pub(crate) struct Vitals {
     /// How long a put may have to wait for the one before.
     pub(crate) put_interval: Duration,
     pub(crate) is_wal_index_damaged: bool,
+    /// Whether the last snapshot failed.
+    pub(crate) lacks_snapshot: bool,
 }
 
 /// Why somebody should look; nothing when all is well.
@@ -72,6 +76,7 @@ pub(crate) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
         (vitals.trouble.is_some_and(is_away), Ailment::Store),
         (lags, Ailment::Lag),
         (vitals.is_wal_index_damaged, Ailment::WalIndex),
+        (vitals.lacks_snapshot, Ailment::Snapshot),
     ];
     all.into_iter().filter_map(|(has, ailment)| has.then_some(ailment)).collect()
 }
@@ -88,6 +93,7 @@ mod tests {
         lag: Duration::ZERO,
         put_interval: Duration::from_secs(1),
         is_wal_index_damaged: false,
+        lacks_snapshot: false,
     };
 
     fn seconds(seconds: u64) -> Duration {
@@ -130,5 +136,7 @@ mod tests {
         assert_eq!(ailments(&starting(seconds(31))), [Ailment::Starting]);
         let damaged = Vitals { is_wal_index_damaged: true, ..WELL };
         assert_eq!(ailments(&damaged), [Ailment::WalIndex]);
+        let lacking = Vitals { lacks_snapshot: true, ..WELL };
+        assert_eq!(ailments(&lacking), [Ailment::Snapshot]);
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Report {
     /// The newest snapshot.
     pub(crate) snapshot_txid: Option<String>,
     pub(crate) snapshot_time: Option<String>,
+    /// Snapshots, while they fail.
+    pub(crate) snapshot_trouble: Option<Trouble>,
     /// How many segments the store has confirmed since the process began.
     pub(crate) segments: u64,
 }
@@ -104,6 +106,7 @@ impl Report {
             store_trouble: sight.trouble.map(|store| trouble(clock::at(store.since), store.error)),
             snapshot_txid: progress.snapshot.map(txid),
             snapshot_time: progress.snapshot.map(time),
+            snapshot_trouble: progress.snapshot_trouble.map(|(since, why)| trouble(since, why)),
             segments: progress.segments,
         }
     }
@@ -132,6 +135,7 @@ impl Report {
             store_trouble: None,
             snapshot_txid: None,
             snapshot_time: None,
+            snapshot_trouble: None,
             segments: 0,
         }
     }
@@ -148,6 +152,7 @@ fn vitals(progress: &Progress, sight: &Sight, now: Timestamp) -> Vitals {
         lag: lag(sight, now),
         put_interval: sight.put_interval,
         is_wal_index_damaged: sight.log.as_ref().is_some_and(|log| log.is_damaged),
+        lacks_snapshot: progress.snapshot_trouble.is_some(),
     }
 }
 

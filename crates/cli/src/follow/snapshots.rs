@@ -143,6 +143,10 @@ impl Snapshots {
                     error = chain(&error),
                     "the snapshot failed; the next one is due later"
                 );
+                // One that was given up was given up on purpose.
+                if !matches!(error, FollowError::SnapshotGivenUp) {
+                    self.status.snapshot_failed(&error);
+                }
                 self.put_off();
             }
             Err(error) => {

@@ -78,6 +78,8 @@ pub struct Progress {
     pub durable: Option<Durable>,
     /// The newest snapshot.
     pub snapshot: Option<Durable>,
+    /// Since when snapshots fail, and why the last one did.
+    pub snapshot_trouble: Option<(Timestamp, String)>,
     /// How many segments the store has confirmed since this process began.
     pub segments: u64,
 }
@@ -140,6 +142,7 @@ impl Status {
             captured: None,
             durable: None,
             snapshot: None,
+            snapshot_trouble: None,
             segments: 0,
         };
         let undurable = Undurable::new();
@@ -258,7 +261,16 @@ impl Status {
 
     /// The newest snapshot is this.
     pub(crate) fn snapshot(&self, snapshot: Durable) {
-        self.known().progress.snapshot = Some(snapshot);
+        let mut known = self.known();
+        known.progress.snapshot = Some(snapshot);
+        known.progress.snapshot_trouble = None;
+    }
+
+    /// A snapshot was not made.
+    pub(crate) fn snapshot_failed(&self, error: &FollowError) {
+        let mut known = self.known();
+        let since = known.progress.snapshot_trouble.take().map(|(since, _)| since);
+        known.progress.snapshot_trouble = Some((since.unwrap_or_else(clock::now), chain(error)));
     }
 
     /// Asks for everything that is committed now to be shipped; the number of the request.
