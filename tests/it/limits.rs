@@ -6,9 +6,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output as Ended};
 
+use ebbtide_fault::WAITS;
 use ebbtide_replica::EntryKind;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
+use ebbtide_testkit::sparse::hollow;
+use ebbtide_wal::PageSize;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -112,6 +115,35 @@ fn b07_with_too_little_memory_nothing_is_lost() {
     let judge = |_: &str, _: &Ended| {};
     ground.start_within(limits(), judge);
     ground.restore_within(limits(), judge);
+}
+
+/// Most of it is a hole, but it is read, hashed, written and proved like any other. Would catch a restore that takes the
+/// more memory the larger the database is.
+#[test]
+fn d18_a_restore_takes_a_fraction_of_the_memory_that_the_database_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let [database, replica, output] =
+        ["app.db", "backup", "copy.db"].map(|name| folder.path().join(name));
+    hollow(&database, PageSize::new(4096).unwrap(), 1 << 16).unwrap();
+    let application = Connection::open(&database).unwrap();
+    let sidecar = Sidecar::start(&database, replica.to_str().unwrap());
+    for _ in 0..10 {
+        application.execute("INSERT INTO t (body) VALUES (randomblob(60000))", []).unwrap();
+    }
+    assert_eq!(sidecar.stop(), 0);
+    // With the last connection the log goes into the file.
+    drop(application);
+    let expected = Image::of_file(&database).unwrap();
+    let args = ["restore", "-o", output.to_str().unwrap(), replica.to_str().unwrap()];
+    let mut restore = command(&args);
+    restore.env("FAILPOINTS", "restore.publish.synced=1:wait");
+    let mut restore = Process::start(&mut restore, Output::Stderr).unwrap();
+    restore.line_with(WAITS, PATIENCE);
+    let taken = restore.usage().unwrap().resident_bytes_max;
+    assert!(taken < expected.bytes / 4, "{taken} bytes for {}", expected.bytes);
+    restore.tell("").unwrap();
+    assert!(restore.wait(PATIENCE).unwrap().success());
+    assert_eq!(Image::of_file(&output).unwrap(), expected);
 }
 
 /// A limit of the file's size stands for a full disk: the same calls fail.

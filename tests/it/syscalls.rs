@@ -195,6 +195,30 @@ fn a02_a_commit_whose_sync_failed_is_never_shipped() {
     scene.assert_exact();
 }
 
+/// The system's answer is made up, and all else is as it would be: a test cannot mount what it likes.
+#[test]
+fn b10_a_network_file_system_is_refused_by_name() {
+    if !may_run("b10") {
+        return;
+    }
+    // As they stand in linux/magic.h and in memory.
+    let kinds = [("NFS", 0x6969_u64), ("SMB2", 0xfe53_4d42), ("FUSE or virtiofs", 0x6573_5546)];
+    for (name, magic) in kinds {
+        let scene = Scene::new();
+        let (database, log) = (scene.database(), scene.folder.path().join("strace"));
+        let bytes: String = magic.to_ne_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let how = format!("poke_exit=@arg2={bytes}");
+        let plain = command(&["replicate", database.to_str().unwrap(), &scene.replica()]);
+        let folder = [scene.folder.path().to_owned()];
+        let mut replicate = tampered(&plain, "statfs", &how, &folder, &log);
+        let mut process = Process::start(&mut replicate, Output::Stderr).unwrap();
+        let code = process.wait(PATIENCE).unwrap().code();
+        let said = process.reap().unwrap().join("\n");
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&format!("it lies on {name}, where SQLite's locks")), "{said}");
+    }
+}
+
 #[test]
 fn b04_a_state_folder_that_cannot_be_written_costs_neither_commits_nor_the_application() {
     if !may_run("b04") {

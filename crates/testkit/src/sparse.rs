@@ -1,4 +1,4 @@
-//! Databases of a gibibyte that take no room.
+//! Large databases that take no room.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -8,14 +8,22 @@ use std::path::Path;
 use ebbtide_wal::{PageSize, lock_page};
 use rusqlite::Connection;
 
-/// Makes a database in WAL mode with a table `t (id INTEGER PRIMARY KEY, body BLOB)` and `room` pages left before the
-/// page of SQLite's locks, at one gibibyte. Almost all of it is a hole in the file: pages that nothing refers to.
-/// SQLite does not mind, but `PRAGMA integrity_check` counts them.
+/// Makes a hollow database with `room` pages left before the page of SQLite's locks, at one gibibyte.
 ///
 /// # Errors
 ///
 /// When SQLite or the file system refuses.
 pub fn below_the_lock_page(path: &Path, size: PageSize, room: u32) -> io::Result<()> {
+    hollow(path, size, lock_page(size).get() - 1 - room)
+}
+
+/// Makes a database of `pages` pages in WAL mode with a table `t (id INTEGER PRIMARY KEY, body BLOB)`. Almost all of it is
+/// a hole in the file: pages that nothing refers to. SQLite does not mind, but `PRAGMA integrity_check` counts them.
+///
+/// # Errors
+///
+/// When SQLite or the file system refuses.
+pub fn hollow(path: &Path, size: PageSize, pages: u32) -> io::Result<()> {
     let create = || {
         let connection = Connection::open(path)?;
         connection.pragma_update(None, "page_size", size.get())?;
@@ -24,7 +32,6 @@ pub fn below_the_lock_page(path: &Path, size: PageSize, room: u32) -> io::Result
         connection.close().map_err(|(_, error)| error)
     };
     create().map_err(io::Error::other)?;
-    let pages = lock_page(size).get() - 1 - room;
     // No connection of this process is open any more, so no lock is lost when this is closed.
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     // The size in the header counts where the two change counters agree (fileformat2.html, 1.3.8).
