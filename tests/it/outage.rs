@@ -2,6 +2,7 @@
 //! there. The application goes on, its log stays within the budget, and in the end nothing is missing but, at worst,
 //! points in time. Would catch a log that grows without end, a spool that is not sent or sent twice, and stale rows.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -221,6 +222,36 @@ fn s2_a_store_that_is_away_at_the_start_is_reported_within_seconds_and_nothing_i
         sidecar.line_with("following", PATIENCE);
         assert_eq!(gaps(&scene.end(sidecar)), 0);
     }
+}
+
+/// Nothing can be spooled for a replica whose end nobody has seen, so the log waits for as long as both may. Would catch
+/// commits that are left out or dated when the store is back, and a log that grows without end.
+#[test]
+fn s10_while_nothing_is_known_of_the_replica_the_log_waits_up_to_both_budgets() {
+    let scene = Scene::new("16 MiB");
+    stop(scene.follow(), 0);
+    scene.store_goes_away();
+    let sidecar = scene.replicate();
+    sidecar.line_with("the log waits", PATIENCE);
+    scene.write(110);
+    assert!(scene.log_bytes() > 20 << 20, "longer than log-max alone");
+    assert_eq!(spooled(&scene.spool()), 0);
+    scene.server.heal();
+    sidecar.line_with("following", PATIENCE);
+    let entries = scene.end(sidecar);
+    assert_eq!((gaps(&entries), commits(&entries)), (0, 110));
+    // Some may have come between two looks.
+    let dates: BTreeSet<_> = entries.iter().map(|entry| entry.time.as_micros()).collect();
+    assert!(dates.len() > 30, "{} dates: commits are dated as they come", dates.len());
+
+    scene.store_goes_away();
+    let sidecar = scene.replicate();
+    sidecar.line_with("the log waits", PATIENCE);
+    scene.write(200);
+    sidecar.line_with("the log was let go", PATIENCE);
+    scene.server.heal();
+    sidecar.line_with("following", PATIENCE);
+    assert_eq!(gaps(&scene.end(sidecar)), 1);
 }
 
 /// A new replica takes some twenty requests, and one that is refused must not begin all of them anew, after a longer and

@@ -247,6 +247,12 @@ impl Follower {
         Ok(self.tail.unread(&index).max(1))
     }
 
+    /// When the oldest commit was seen that is in the log and was not captured yet, in µs since the epoch.
+    #[must_use]
+    pub fn oldest_uncaptured(&self) -> Option<i64> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner).oldest()
+    }
+
     fn note(&mut self, index: &Index, time: i64) -> bool {
         let more = !self.tail.has_read(index);
         if more {

@@ -41,7 +41,9 @@ pub(crate) async fn in_step(
     if past != Past::Resumed {
         return compare(job, held, shipper, past).await;
     }
-    claim(job, held, &mut shipper, now_micros()).await?;
+    // The store may have been waited for, and no commit is dated before the claim that it comes after.
+    let oldest = held.follower.oldest_uncaptured().unwrap_or(i64::MAX);
+    claim(job, held, &mut shipper, now_micros().min(oldest)).await?;
     tracing::info!(database = %job.database.path.display(), txid = %shipper.last().txid, "carrying on where the log was left");
     Ok(shipper)
 }
