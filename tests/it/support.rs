@@ -41,6 +41,8 @@ pub(crate) fn limited(limit: &str, args: &[&str]) -> Command {
 /// Without what a developer has set, and with sockets outside the folders of this machine's own processes.
 fn by_itself(mut command: Command) -> Command {
     command.env_remove("EBBTIDE_LOG").env("EBBTIDE_RUNTIME_DIR", runtime_folder());
+    // Where there is no memory left for a backtrace, the standard library waits for its own lock, for ever.
+    command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
     command
 }
 
