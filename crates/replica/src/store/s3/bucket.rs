@@ -67,8 +67,11 @@ impl S3Store {
     ) -> Result<(), StoreError> {
         let limit = timeout(body.len() as u64);
         let request = self.client.sdk.put_object().bucket(&*self.bucket).key(name);
-        let request = request.if_none_match("*").body(ByteStream::from(body)).send();
-        let answer = request.map_err(|error| explain(what, &self.client, &self.bucket, error));
+        let request = request.if_none_match("*").body(ByteStream::from(body)).customize();
+        let request =
+            if self.client.is_exposed { request } else { request.disable_payload_signing() };
+        let answer =
+            request.send().map_err(|error| explain(what, &self.client, &self.bucket, error));
         self.client.turn(self.client.within(what, limit, answer)).await.map(|_| ())
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Id};
 use tokio::sync::{Mutex, Semaphore};
 
-use super::config;
+use super::config::{self, Settings};
 use super::credentials::Credentials;
 use super::limits::{FAILURE_STANDS, REQUESTS_MAX};
 use crate::store::error::{ErrorKind, StoreError};
@@ -20,6 +20,9 @@ pub(super) struct Client {
     pub(super) sdk: aws_sdk_s3::Client,
     /// Who it talks to, for messages.
     pub(super) server: String,
+    /// Whether what is sent has to be signed, which costs a SHA-256 of all of it: somebody on the way could change it.
+    /// Nobody can within TLS, or on the loopback interface.
+    pub(super) is_exposed: bool,
     turns: Semaphore,
 }
 
@@ -104,10 +107,11 @@ impl Client {
         location: &S3Location,
         given: Option<&Credentials>,
     ) -> Result<Client, StoreError> {
-        let (config, server) = config::load(location, given).await?;
+        let Settings { config, server, is_exposed } = config::load(location, given).await?;
         Ok(Client {
             sdk: aws_sdk_s3::Client::from_conf(config),
             server,
+            is_exposed,
             turns: Semaphore::new(REQUESTS_MAX),
         })
     }

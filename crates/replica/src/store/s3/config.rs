@@ -25,11 +25,20 @@ use crate::store::location::{S3Location, parse_endpoint, refuse_insecure};
 const REGION_OF_ENDPOINTS: &str = "us-east-1";
 const OPENING: &str = "open the store";
 
-/// The settings of a client, and the server's address for messages.
+/// What is needed to talk to a server.
+pub(super) struct Settings {
+    pub(super) config: Config,
+    /// Its address, for messages.
+    pub(super) server: String,
+    /// Whether somebody on the way could change what is sent, so that it has to be signed.
+    pub(super) is_exposed: bool,
+}
+
+/// The settings of a client.
 pub(super) async fn load(
     location: &S3Location,
     given: Option<&Credentials>,
-) -> Result<(Config, String), StoreError> {
+) -> Result<Settings, StoreError> {
     let https = https();
     let region = region(location).await;
     let sdk = from_surroundings(location, region.clone(), https.clone()).await;
@@ -60,7 +69,11 @@ pub(super) async fn load(
             StalledStreamProtectionConfig::enabled().grace_period(STALL_TIMEOUT).build(),
         );
     config.set_endpoint_url(endpoint.clone());
-    Ok((config.build(), endpoint.unwrap_or_else(|| format!("S3 in {region}"))))
+    Ok(Settings {
+        config: config.build(),
+        is_exposed: endpoint.as_deref().is_some_and(|endpoint| refuse_insecure(endpoint).is_err()),
+        server: endpoint.unwrap_or_else(|| format!("S3 in {region}")),
+    })
 }
 
 async fn region(location: &S3Location) -> Option<Region> {

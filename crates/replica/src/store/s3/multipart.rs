@@ -76,8 +76,10 @@ impl Multipart {
         let attempt = async || {
             let request = client.sdk.upload_part().bucket(bucket).key(&self.name);
             let request = request.upload_id(&self.id).part_number(number);
-            let request = request.body(ByteStream::from(body.clone())).send();
-            let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
+            let request = request.body(ByteStream::from(body.clone())).customize();
+            let request =
+                if client.is_exposed { request } else { request.disable_payload_signing() };
+            let answer = request.send().map_err(|error| explain(&self.what, client, bucket, error));
             client.turn(client.within(&self.what, limit, answer)).await
         };
         let answer = retry(&PARTS, None, attempt).await.map_err(|error| match error.kind() {
