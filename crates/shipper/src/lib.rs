@@ -16,6 +16,7 @@
 
 mod attach;
 mod bucket;
+mod buffers;
 mod claim;
 mod error;
 mod found;
@@ -27,6 +28,7 @@ mod pack;
 mod part;
 mod put;
 mod queue;
+mod room;
 mod segment;
 mod shipper;
 mod spill;

@@ -7,14 +7,16 @@ use ebbtide_fault::point;
 use ebbtide_replica::Key;
 use ebbtide_replica::container::{Footer, Writer};
 use ebbtide_replica::store::{ErrorKind, Store};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::buffers::Buffers;
 use crate::error::Error;
 use crate::outage::Outage;
 use crate::put::{Lookup, is_there, pause, put};
 
-/// From how many encoded bytes on a part is sent: the least that S3 takes as a part.
+/// How long a part is, but for the last: the least that S3 takes, so that the store need not cut it.
 pub(crate) const PART_BYTES: usize = 5 << 20;
 
 /// From how many encoded bytes on an object is streamed at all: one put is cheaper than the requests of an upload.
@@ -25,6 +27,7 @@ pub(crate) const STREAM_BYTES: usize = 8 << 20;
 pub(crate) struct Parts {
     sender: mpsc::Sender<Message>,
     task: JoinHandle<Result<(), Error>>,
+    buffers: Buffers,
     sent: u64,
 }
 
@@ -44,19 +47,22 @@ impl Parts {
         before: Option<oneshot::Receiver<()>>,
         outage: Arc<Outage>,
     ) -> Parts {
-        // One part waits while one is written and the store has its own in flight.
+        // None waits here for long, see `hand_over`.
         let (sender, receiver) = mpsc::channel(1);
         let task = tokio::spawn(async move {
             upload(&*store, &key, expected, before, receiver, &outage).await
         });
-        Parts { sender, task, sent: 0 }
+        Parts { sender, task, buffers: Buffers::default(), sent: 0 }
     }
 
-    /// Hands over a part; blocks while the store is slower than we are. An upload that has ended will say why when it
-    /// is finished.
-    pub(crate) fn send(&mut self, part: Vec<u8>) {
-        self.sent += part.len() as u64;
-        self.hand_over(Message::Part(part.into()));
+    /// Takes a part, again and again, from what a writer has encoded; blocks while the store is slower than we are. An
+    /// upload that has ended will say why when it is finished.
+    fn drain(&mut self, writer: &mut Writer) {
+        while writer.buffered() >= PART_BYTES {
+            let part = writer.take(PART_BYTES, self.buffers.take());
+            self.sent += part.len() as u64;
+            self.hand_over(Message::Part(self.buffers.lend(part)));
+        }
     }
 
     /// The rest; the task that ends once the object is there.
@@ -66,7 +72,7 @@ impl Parts {
         self.task
     }
 
-    /// As [`Parts::send`], in a task that has nothing else to do.
+    /// Hands over a part, in a task that has nothing else to do.
     pub(crate) async fn feed(&mut self, part: Bytes) {
         self.sent += part.len() as u64;
         ended_early(self.sender.send(Message::Part(part)).await);
@@ -79,8 +85,13 @@ impl Parts {
         self.task
     }
 
+    /// Returns once the store has it in its hands: a part that waited in between would be one more in memory.
     fn hand_over(&self, message: Message) {
-        ended_early(tokio::task::block_in_place(|| self.sender.blocking_send(message)));
+        let handed_over = async {
+            ended_early(self.sender.send(message).await);
+            drop(self.sender.reserve().await);
+        };
+        tokio::task::block_in_place(|| Handle::current().block_on(handed_over));
     }
 
     /// Nothing is to be seen of it.
@@ -143,12 +154,11 @@ impl Outgoing {
         if writer.buffered() < enough || route.at_once && !self.is_streaming() {
             return;
         }
-        let part = writer.take();
         let parts = self.parts.get_or_insert_with(|| {
             let (store, outage) = (Arc::clone(route.store), Arc::clone(route.outage));
             Parts::begin(store, self.key, route.expected, route.before.take(), outage)
         });
-        parts.send(part);
+        parts.drain(writer);
     }
 
     /// The last bytes.

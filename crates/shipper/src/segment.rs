@@ -12,6 +12,9 @@ use crate::part::{Outgoing, Route, STREAM_BYTES, Sealed};
 /// nothing more is captured until then.
 pub(crate) const FULL_BYTES: usize = STREAM_BYTES * 3 / 4;
 
+/// Up to so many encoded bytes it takes more while the segment before it is being put.
+const BESIDE_BYTES: usize = 2 * FULL_BYTES;
+
 /// Up to so many encoded bytes it takes some more when there is no time to wait.
 const AT_ONCE_BYTES: usize = 2 * STREAM_BYTES;
 
@@ -70,6 +73,11 @@ impl Segment {
 
     pub(crate) fn is_full(&self) -> bool {
         self.outgoing.is_streaming() || self.writer.buffered() >= FULL_BYTES
+    }
+
+    /// Whether it takes more while the segment before it is being put.
+    pub(crate) fn has_room_beside(&self) -> bool {
+        !self.outgoing.is_streaming() && self.writer.buffered() < BESIDE_BYTES
     }
 
     /// Whether it can take some megabytes more that stay in memory.

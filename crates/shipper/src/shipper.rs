@@ -80,10 +80,10 @@ pub struct Shipper {
     bucket: Bucket,
     traffic: Traffic,
     packer: Packer,
-    last_put: Option<Instant>,
+    pub(crate) last_put: Option<Instant>,
     changed: Vec<(PageNumber, PageHash)>,
     /// Nothing may be waited for: the application's writers wait for us.
-    at_once: bool,
+    pub(crate) at_once: bool,
 }
 
 /// What would be lost of what was appended, should the database's log be begun anew.
@@ -209,27 +209,6 @@ impl Shipper {
         Arc::clone(&self.outage)
     }
 
-    /// Whether the open segment takes more. If not, the log keeps what comes until the segment is on its way.
-    #[must_use]
-    pub fn has_room(&self) -> bool {
-        !self.spool_is_full() && self.open.as_ref().is_none_or(|open| !open.is_full())
-    }
-
-    /// Whether some megabytes more can be taken without waiting for the store, whatever else: see
-    /// [`Shipper::at_once`].
-    #[must_use]
-    pub fn has_room_at_once(&self) -> bool {
-        !self.spool_is_full() && self.open.as_ref().is_none_or(Segment::has_room_at_once)
-    }
-
-    /// While `work` appends, nothing is waited for: what would be streamed stays in memory.
-    pub fn at_once<T>(&mut self, work: impl FnOnce(&mut Shipper) -> T) -> T {
-        self.at_once = true;
-        let done = work(self);
-        self.at_once = false;
-        done
-    }
-
     /// Nothing has happened for a while: gives back descriptors, which are taken again when needed.
     pub fn rest(&mut self) {
         self.ledger.rest();
@@ -266,6 +245,7 @@ impl Shipper {
     ) -> Result<(), E> {
         // A segment more or less does not matter, a transaction that is streamed does.
         let streamed = start.expected > STREAM_BYTES as u64;
+        let is_beside = !streamed && self.is_putting();
         if self.spilling && streamed && !self.spool.has_room(start.expected) {
             return Err(Error::SpoolFull.into());
         }
@@ -279,7 +259,7 @@ impl Shipper {
             (&self.store, self.queue.take_landed())
         };
         let outage = if self.spilling { &self.spool.trouble } else { &self.outage };
-        let (expected, at_once) = (start.expected, self.at_once);
+        let (expected, at_once) = (start.expected, self.at_once || is_beside);
         let mut route = Route { store, outage, before, expected, at_once };
         self.changed.clear();
         each_page(&mut |page, image| {

@@ -151,6 +151,9 @@ fn write(database: &[u8]) -> Result<Vec<u8>> {
     Ok(object)
 }
 
+/// What is encoded is taken in pieces of so many bytes.
+const TAKEN_BYTES: usize = 1 << 20;
+
 /// Hands over a snapshot of `database` in parts.
 fn write_to(database: &[u8], mut each: impl FnMut(Vec<u8>)) -> Result<()> {
     let page_size = PageSize::new(u32::try_from(PAGE)?).ok_or("a size of pages")?;
@@ -169,8 +172,8 @@ fn write_to(database: &[u8], mut each: impl FnMut(Vec<u8>)) -> Result<()> {
     for (number, image) in (1..).zip(database.chunks_exact(PAGE)) {
         let hash: PageHash = writer.page(PageNumber::new(number).ok_or("a page")?, image)?;
         digest = digest.toggle(hash);
-        if writer.buffered() > 1 << 20 {
-            each(writer.take());
+        if writer.buffered() > TAKEN_BYTES {
+            each(writer.take(TAKEN_BYTES, Vec::with_capacity(2 * TAKEN_BYTES)));
         }
     }
     writer.end_entry(digest)?;

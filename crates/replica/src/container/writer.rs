@@ -114,14 +114,16 @@ impl Writer {
         self.out.len()
     }
 
-    /// The bytes that are encoded and not yet taken, which come next in the object.
+    /// The next bytes of the object, at most `bytes` of those that are encoded and not yet taken. `next` is used for
+    /// what comes after them.
     #[must_use]
-    pub fn take(&mut self) -> Vec<u8> {
-        self.taken += self.out.len() as u64;
-        // The next bytes will be about as many, and a buffer that grows by doubling would take up to twice the room.
-        let next = Vec::with_capacity(self.out.len());
+    pub fn take(&mut self, bytes: usize, mut next: Vec<u8>) -> Vec<u8> {
+        let bytes = bytes.min(self.out.len());
+        next.clear();
+        next.extend_from_slice(&self.out[bytes..]);
         let mut taken = std::mem::replace(&mut self.out, next);
-        taken.shrink_to_fit();
+        taken.truncate(bytes);
+        self.taken += bytes as u64;
         taken
     }
 

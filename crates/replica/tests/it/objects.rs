@@ -143,7 +143,7 @@ pub(crate) fn merge(page_size: PageSize, steps: &[Step]) -> Step {
     Step { start, pages: merged, digest: last.digest }
 }
 
-/// Writes `steps`, taking what is encoded whenever there are `take_at` bytes of it.
+/// Writes `steps`, taking pieces of what is encoded whenever there are `take_at` bytes of it.
 pub(crate) fn write(
     header: Header,
     chain: Option<Chain>,
@@ -156,8 +156,8 @@ pub(crate) fn write(
         writer.begin_entry(step.start.clone())?;
         for (&page, image) in &step.pages {
             writer.page(number(page), image)?;
-            if writer.buffered() >= take_at {
-                object.extend(writer.take());
+            while writer.buffered() >= take_at {
+                object.extend(writer.take(take_at.max(1000), Vec::new()));
             }
         }
         writer.end_entry(step.digest)?;
