@@ -20,7 +20,7 @@ impl Shipper {
     }
 
     /// Whether a segment is being put and not for long: what comes meanwhile had better not wait in the log.
-    pub(crate) fn is_putting(&self) -> bool {
+    fn is_putting(&self) -> bool {
         let recently = |put: Instant| put.elapsed() < SLOW_PUT;
         !self.spilling && !self.queue.is_empty() && self.last_put.is_some_and(recently)
     }

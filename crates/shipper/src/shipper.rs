@@ -245,7 +245,6 @@ impl Shipper {
     ) -> Result<(), E> {
         // A segment more or less does not matter, a transaction that is streamed does.
         let streamed = start.expected > STREAM_BYTES as u64;
-        let is_beside = !streamed && self.is_putting();
         if self.spilling && streamed && !self.spool.has_room(start.expected) {
             return Err(Error::SpoolFull.into());
         }
@@ -259,7 +258,7 @@ impl Shipper {
             (&self.store, self.queue.take_landed())
         };
         let outage = if self.spilling { &self.spool.trouble } else { &self.outage };
-        let (expected, at_once) = (start.expected, self.at_once || is_beside);
+        let (expected, at_once) = (start.expected, self.at_once || !streamed);
         let mut route = Route { store, outage, before, expected, at_once };
         self.changed.clear();
         each_page(&mut |page, image| {

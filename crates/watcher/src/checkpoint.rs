@@ -78,9 +78,14 @@ impl Follower {
         let now = Instant::now();
         self.last_checkpoint = now;
         let ran = ran.map_err(self.sqlite("checkpoint"))?;
-        let further = matches!(ran, Progress::Ran { backfilled, .. }
-            if backfilled > checkpoint.backfilled);
-        self.vain_checkpoint = (!further).then_some(now);
+        tracing::debug!(?ran, before = checkpoint.backfilled, has_lock, "checkpointed");
+        let is_vain = match ran {
+            Progress::Busy => false,
+            Progress::NoRoom => true,
+            Progress::Ran { backfilled, .. } => backfilled <= checkpoint.backfilled,
+        };
+        self.vain_checkpoint = is_vain.then_some(now);
+        self.busy_checkpoint = (ran == Progress::Busy).then_some(now);
         Ok(())
     }
 

@@ -17,9 +17,10 @@ const _: () = assert!(SQLITE_VERSION >= 3_053_000, "bundle an SQLite past the WA
 /// How far a checkpoint came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Somebody else has the checkpoint lock or another lock that it needs, or the database's disk has no room. Whatever
-    /// it is may be over later, and until then the log has everything.
+    /// Somebody else has the checkpoint lock or is publishing a commit, which is over in a moment.
     Busy,
+    /// The database's disk has no room. That may be over later, and until then the log has everything.
+    NoRoom,
     /// It ran. `frames` are in the log, `backfilled` of them in the database.
     Ran { frames: u32, backfilled: u32 },
 }
@@ -100,7 +101,7 @@ impl Connection {
             Err(error) if has_no_room(&error) => {
                 let database = self.sqlite.path().unwrap_or_default();
                 tracing::warn!(database, %error, "the log cannot be copied into the database; it grows until it can");
-                return Ok(Progress::Busy);
+                return Ok(Progress::NoRoom);
             }
             Err(error) => return Err(error),
         };

@@ -104,6 +104,7 @@ pub struct Follower {
     pub(crate) failed_barrier: Option<Instant>,
     pub(crate) braked: Option<Instant>,
     pub(crate) vain_checkpoint: Option<Instant>,
+    pub(crate) busy_checkpoint: Option<Instant>,
     damage: Damage,
 }
 
@@ -179,6 +180,7 @@ impl Follower {
             failed_barrier: None,
             braked: None,
             vain_checkpoint: None,
+            busy_checkpoint: None,
             damage,
         };
         follower.release_guard();

@@ -54,6 +54,8 @@ impl Follower {
         match action {
             Action::Wait | Action::Brake => {}
             Action::HandOver => self.begin_handover()?,
+            // An autocheckpoint came between two of ours. It ends soon, and until then ours would get nowhere.
+            _ if !self.shm.has_checkpoint_lock() => return Ok(Action::Wait),
             Action::Checkpoint => self.begin_checkpoint(&index)?,
             Action::Truncate => self.truncate()?,
             Action::Barrier => self.barrier(time, scratch, sink)?,
@@ -95,6 +97,7 @@ impl Follower {
             since_checkpoint: self.last_checkpoint.elapsed(),
             since_failed_barrier: since(self.failed_barrier),
             since_vain_checkpoint: since(self.vain_checkpoint),
+            since_busy_checkpoint: since(self.busy_checkpoint),
             file_bytes: self.tail.file_bytes(&self.paths),
         }
     }

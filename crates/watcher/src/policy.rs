@@ -68,6 +68,8 @@ pub struct Situation {
     pub since_failed_barrier: Option<Duration>,
     /// Since a checkpoint last came no further than the one before it, if one did.
     pub since_vain_checkpoint: Option<Duration>,
+    /// Since a checkpoint last found a lock taken that is given back soon, if one did.
+    pub since_busy_checkpoint: Option<Duration>,
     /// The length of the log's file.
     pub file_bytes: u64,
 }
@@ -102,6 +104,10 @@ pub enum Action {
 
 /// After a checkpoint that found a reader in its way, how long until the next.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// After one that found a lock taken, or met a writer that was just publishing a commit. Beside a saturating writer that
+/// happens now and then, and a long pause would let the log grow by hundreds of megabytes.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// After a barrier that did not get the lock, or found a reader in its way, how long until the next. A saturating writer
 /// fills tens of megabytes meanwhile.
@@ -158,7 +164,7 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
     if pressing && (short || outrun) && can_stop {
         return Action::Barrier;
     }
-    if !rested(now.since_vain_checkpoint, PAUSE) {
+    if !rested(now.since_vain_checkpoint, PAUSE) || !rested(now.since_busy_checkpoint, BUSY_PAUSE) {
         return Action::Wait;
     }
     if now.backfilled < now.held_frames.min(now.frames) {
@@ -213,6 +219,7 @@ mod tests {
         since_checkpoint: Duration::ZERO,
         since_failed_barrier: None,
         since_vain_checkpoint: None,
+        since_busy_checkpoint: None,
         file_bytes: 0,
     };
 
@@ -234,6 +241,18 @@ mod tests {
         assert_eq!(decide(&copied, &LIMITS), Action::HandOver);
         let free = Situation { ignores_log: true, ..copied };
         assert_eq!(decide(&free, &LIMITS), Action::Wait);
+    }
+
+    #[test]
+    fn after_a_checkpoint_that_came_nowhere_the_next_waits_as_long_as_its_reason_warrants() {
+        let full = Situation { frames: 1000, held_frames: 1000, ignores_log: false, ..QUIET };
+        let millis = |millis| Some(Duration::from_millis(millis));
+        let reader = |since| Situation { since_vain_checkpoint: since, ..full };
+        assert_eq!(decide(&reader(millis(900)), &LIMITS), Action::Wait);
+        assert_eq!(decide(&reader(millis(1000)), &LIMITS), Action::Checkpoint);
+        let busy = |since| Situation { since_busy_checkpoint: since, ..full };
+        assert_eq!(decide(&busy(millis(1)), &LIMITS), Action::Wait);
+        assert_eq!(decide(&busy(millis(10)), &LIMITS), Action::Checkpoint);
     }
 
     #[test]
