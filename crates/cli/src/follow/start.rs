@@ -11,7 +11,6 @@ use ebbtide_replica::store::Store;
 use ebbtide_shipper::{Attached, Beginning, Founder, Local, Outage, Shipper, attach, spooled_end};
 use ebbtide_wal::{Checksum, PageSize, Position, Salts};
 use ebbtide_watcher::{Follower, Start};
-use tokio::task::block_in_place;
 
 use super::catch_up::{Past, ahead, in_step, pin_end};
 use super::error::FollowError;
@@ -39,17 +38,17 @@ pub(crate) struct Started {
 
 /// Takes hold of the database, unless `held` has it already, then of the replica, and brings them in step.
 pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Started, FollowError> {
-    let (state, began) = hold(job, held)?;
+    let (state, began) = job.shared.starts.open(|| hold(job, held)).await?;
     let held = held.as_mut().expect("it was just filled");
     let starts = Arc::clone(&job.shared.starts);
     // In memory of its own, which it gives back: a start has far more to remember than what follows.
-    starts.in_turn(Box::pin(bring_in_step(job, held, state, began))).await
+    starts.in_turn(|| Box::pin(bring_in_step(job, held, state, began))).await
 }
 
 /// Opens the local state, and takes hold of the database.
 fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Option<State>, Start), FollowError> {
     let folder = folder(job);
-    let state = block_in_place(|| open_state(&folder))?;
+    let state = open_state(&folder)?;
     let resume = state.as_ref().and_then(|state| resume_at(state.position(), &folder));
     let latest = state.as_ref().map_or(0, |state| state.position().time.as_micros());
     let began = match held.as_mut() {
@@ -60,8 +59,7 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Option<State>, Start), Fo
         None => {
             let options = parts::following(&job.database);
             let path = &job.database.path;
-            let opened = block_in_place(|| Follower::open(path, &options, resume, latest));
-            let (follower, began) = opened?;
+            let (follower, began) = Follower::open(path, &options, resume, latest)?;
             *held = Some(Held::new(follower, &job.shared));
             began
         }
