@@ -33,9 +33,9 @@ pub(crate) const HELD_BACK_MIN: Duration = Duration::from_millis(100);
 /// How often an idle log is looked at: whatever events were lost, this finds.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same once it has been idle for long: a thousand such databases should cost next to nothing.
+/// The same once it has been idle for a while: a thousand such databases should cost next to nothing.
 const DORMANT_INTERVAL: Duration = Duration::from_secs(5);
-const DORMANT_AFTER: Duration = Duration::from_secs(60);
+const DORMANT_AFTER: Duration = Duration::from_secs(10);
 
 /// The same where there are no events at all.
 const BLIND_INTERVAL: Duration = Duration::from_millis(20);
