@@ -252,7 +252,8 @@ impl Pool {
         Ok(())
     }
 
-    /// Gives up. When this returns, nothing is written any more: what is being written holds a core.
+    /// Gives up. When this returns, nothing is written any more, and nobody else has the sink: what is being written
+    /// holds a core.
     async fn stop(&mut self) {
         self.tasks.shutdown().await;
         drop(self.cores.acquire_many(self.cores_total).await);

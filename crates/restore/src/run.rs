@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ebbtide_fault::point;
 use ebbtide_replica::state::{FileIdentity, Fill, Origin, Position, State, StateError};
@@ -106,14 +105,14 @@ async fn attempt(
         Ok(written) => written,
         Err(stopped) => {
             drop(sink);
-            discard(state).await;
+            discard(state);
             return Err(stopped);
         }
     };
     drop(sink);
     point("restore.fetched");
     if written.missing > 0 || written.digest != plan.stop.digest {
-        discard(state).await;
+        discard(state);
         return Err(unproven(survey, plan).await);
     }
     if let Some(check) = options.check.clone() {
@@ -121,7 +120,7 @@ async fn attempt(
         let checked =
             blocking(move || check.run(&path).map_err(|why| Error::Unsound { why })).await;
         if let Err(error) = checked {
-            discard(state).await;
+            discard(state);
             return Err(Stopped::Failed(error));
         }
     }
@@ -130,7 +129,7 @@ async fn attempt(
     let moved_aside = match published {
         Ok(moved_aside) => moved_aside,
         Err(error) => {
-            discard(state).await;
+            discard(state);
             return Err(Stopped::Failed(error));
         }
     };
@@ -208,13 +207,9 @@ impl NewState {
     }
 }
 
-/// Leaves the state as it was, or no state where there was none; nobody has it in use afterwards.
-async fn discard(state: Option<NewState>) {
+/// Leaves the state as it was, or no state where there was none.
+fn discard(state: Option<NewState>) {
     let Some(NewState { fill, folder, existed, .. }) = state else { return };
-    // What was broken off gives up its share in a moment, and the lock of the folder goes with the last.
-    while Arc::strong_count(&fill) > 1 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
     if !existed && let Err(error) = std::fs::remove_dir_all(&folder) {
         tracing::warn!(folder = %folder.display(), %error, "could not remove an unfinished state");
     }

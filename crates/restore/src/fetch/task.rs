@@ -67,6 +67,8 @@ impl Task {
             let mut scratch = task.sink.scratch();
             let outcome = task.write_blocks(&request, &bytes, &mut scratch);
             task.sink.keep_scratch(scratch);
+            // Who has all cores knows that nobody has the sink in use any more.
+            drop(task);
             drop(permit);
             outcome
         });
