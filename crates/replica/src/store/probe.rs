@@ -6,12 +6,11 @@
 
 use std::future::Future;
 use std::io;
-use std::time::Duration;
 
 use futures::future::join_all;
 
 use super::error::{ErrorKind, StoreError};
-use super::retry::{Policy, retry};
+use super::retry::{READS, retry};
 
 /// What becomes of a put whose name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,11 +26,6 @@ const RACERS: usize = 8;
 /// So many of the racers must have had an answer for the race to mean something.
 const ANSWERS_MIN: usize = RACERS / 2;
 
-/// A racer whose answer is lost is not asked again, because it may have won; the put after the race may be, because the
-/// name is taken whoever took it.
-const LAST: Policy =
-    Policy { first: Duration::from_millis(100), longest: Duration::from_secs(2), attempts: 4 };
-
 /// Where the names lie that it tries out.
 pub(super) const FOLDER: &str = "probe";
 
@@ -44,7 +38,8 @@ pub(super) fn name() -> Result<String, StoreError> {
     Ok(format!("{FOLDER}/{random:016x}"))
 }
 
-/// Races puts of one name that is not taken, then tries once more.
+/// Races puts of one name that is not taken, then tries once more. A racer whose answer is lost is not asked again,
+/// because it may have won; the put after the race is, because the name is taken whoever took it.
 pub(super) async fn race<F, Fut>(put: F) -> Result<Conditional, StoreError>
 where
     F: Fn() -> Fut,
@@ -52,7 +47,7 @@ where
 {
     match verdict(join_all((0..RACERS).map(|_| put())).await)? {
         Conditional::Ignored => Ok(Conditional::Ignored),
-        Conditional::Enforced => match retry(&LAST, None, &put).await {
+        Conditional::Enforced => match retry(&READS, None, &put).await {
             Ok(()) => Ok(Conditional::Ignored),
             Err(error) if error.kind() == ErrorKind::Exists => Ok(Conditional::Enforced),
             Err(error) => Err(error),

@@ -22,6 +22,11 @@ pub struct Policy {
     pub attempts: u32,
 }
 
+/// A request that can be made again at will is repeated a few times; how long to go on with a store that is away is the
+/// caller's to decide.
+pub(super) const READS: Policy =
+    Policy { first: Duration::from_millis(100), longest: Duration::from_secs(2), attempts: 4 };
+
 /// How many doublings ahead a throttled wait is.
 const THROTTLED_DOUBLINGS: u32 = 2;
 

@@ -13,13 +13,13 @@ use super::body::{Wanted, read};
 use super::client::Client;
 use super::credentials::Credentials;
 use super::error::explain;
-use super::limits::{READS, REQUEST_TIMEOUT, timeout};
+use super::limits::{REQUEST_TIMEOUT, timeout};
 use super::upload::S3Upload;
 use crate::store::api::{Object, Store, Upload};
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::location::S3Location;
 use crate::store::probe::Conditional;
-use crate::store::retry::retry;
+use crate::store::retry::{READS, retry};
 use crate::{Folder, Key};
 
 /// A store in a bucket. Clones share their connections.

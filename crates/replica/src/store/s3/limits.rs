@@ -23,9 +23,6 @@ pub(super) const IDLE_CONNECTIONS_MAX: usize = 16;
 /// So many requests of all databases that share a connection pool are under way at once; others wait their turn.
 pub(super) const REQUESTS_MAX: usize = 64;
 
-/// A read is repeated a few times here; how long to go on with a store that is away is the caller's to decide.
-pub(super) const READS: Policy =
-    Policy { first: Duration::from_millis(100), longest: Duration::from_secs(2), attempts: 4 };
 /// A part of an upload can be repeated at will: nothing of it is visible before the end.
 pub(super) const PARTS: Policy =
     Policy { first: Duration::from_millis(200), longest: Duration::from_secs(5), attempts: 6 };

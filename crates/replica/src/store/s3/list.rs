@@ -5,11 +5,11 @@ use futures::TryFutureExt;
 
 use super::bucket::S3Store;
 use super::error::explain;
-use super::limits::{LIST_PAGES_MAX, READS, REQUEST_TIMEOUT};
+use super::limits::{LIST_PAGES_MAX, REQUEST_TIMEOUT};
 use crate::store::api::Object;
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::listing::Listing;
-use crate::store::retry::retry;
+use crate::store::retry::{READS, retry};
 use crate::{Folder, Key};
 
 /// Where a page of a listing begins.

@@ -7,9 +7,9 @@ use futures::TryFutureExt;
 
 use super::bucket::S3Store;
 use super::error::explain;
-use super::limits::{PARTS, READS, REQUEST_TIMEOUT, timeout};
+use super::limits::{PARTS, REQUEST_TIMEOUT, timeout};
 use crate::store::error::{ErrorKind, StoreError};
-use crate::store::retry::retry;
+use crate::store::retry::{READS, retry};
 
 /// Metadata of an object that tells which upload it came from.
 const MARK: &str = "ebbtide-upload";

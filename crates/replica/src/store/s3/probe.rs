@@ -4,12 +4,12 @@ use futures::TryFutureExt;
 
 use super::bucket::S3Store;
 use super::error::explain;
-use super::limits::{LIST_PAGES_MAX, READS, REQUEST_TIMEOUT};
+use super::limits::{LIST_PAGES_MAX, REQUEST_TIMEOUT};
 use super::multipart::Multipart;
 use crate::Key;
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::probe::{self, Conditional};
-use crate::store::retry::retry;
+use crate::store::retry::{READS, retry};
 use bytes::Bytes;
 
 const PROBING: &str = "probe the store";
