@@ -1,7 +1,7 @@
 //! The buffers of the parts of one upload, used again once the store has their bytes: with memory that is mapped anew
 //! for each part, the system spends as long on clearing it as we do on hashing the pages.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -23,8 +23,11 @@ struct Lent {
 impl Buffers {
     /// An empty buffer.
     pub(crate) fn take(&self) -> Vec<u8> {
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        spare.unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+        self.spares().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    }
+
+    fn spares(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The bytes in a buffer, which comes back here when the last of their readers is done.
@@ -44,7 +47,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut buffer = std::mem::take(&mut self.bytes);
         buffer.clear();
-        self.to.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        self.to.spares().push(buffer);
     }
 }
 

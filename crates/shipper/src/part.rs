@@ -123,7 +123,7 @@ pub(crate) struct Route<'a> {
     pub(crate) before: Option<oneshot::Receiver<()>>,
     /// How many bytes are likely to come.
     pub(crate) expected: u64,
-    /// Whether everything stays in memory: somebody else waits for us.
+    /// Whether everything stays in memory: it is little, or somebody waits for us.
     pub(crate) at_once: bool,
 }
 

@@ -12,12 +12,6 @@ use crate::part::{Outgoing, Route, STREAM_BYTES, Sealed};
 /// nothing more is captured until then.
 pub(crate) const FULL_BYTES: usize = STREAM_BYTES * 3 / 4;
 
-/// Up to so many encoded bytes it takes more while the segment before it is being put.
-const BESIDE_BYTES: usize = 2 * FULL_BYTES;
-
-/// Up to so many encoded bytes it takes some more when there is no time to wait.
-const AT_ONCE_BYTES: usize = 2 * STREAM_BYTES;
-
 /// The last entry of a history.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
@@ -72,17 +66,12 @@ impl Segment {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.outgoing.is_streaming() || self.writer.buffered() >= FULL_BYTES
+        !self.has_room(FULL_BYTES)
     }
 
-    /// Whether it takes more while the segment before it is being put.
-    pub(crate) fn has_room_beside(&self) -> bool {
-        !self.outgoing.is_streaming() && self.writer.buffered() < BESIDE_BYTES
-    }
-
-    /// Whether it can take some megabytes more that stay in memory.
-    pub(crate) fn has_room_at_once(&self) -> bool {
-        !self.outgoing.is_streaming() && self.writer.buffered() < AT_ONCE_BYTES
+    /// Whether it takes more, if it may have so many encoded bytes in memory.
+    pub(crate) fn has_room(&self, bytes_max: usize) -> bool {
+        !self.outgoing.is_streaming() && self.writer.buffered() < bytes_max
     }
 
     /// Whether it has begun to be streamed.
