@@ -6,21 +6,18 @@
 
 use ebbtide_testkit::actor::{Actor, Ask};
 use ebbtide_testkit::workload::{CheckpointMode, Options};
-use ebbtide_testkit::writer::micros_now;
 use ebbtide_wal::{PageSize, Salts};
 
 use crate::kill::armed::{Armed, End};
 use crate::scene::Scene;
 use crate::support::wait_until;
-use crate::trial::ACTOR;
 
 const PAGES: PageSize = PageSize::new(4096).unwrap();
 
 #[test]
 fn every_state_is_exact_although_the_log_is_begun_anew_while_an_image_is_read() {
     let mut scene = Scene::new();
-    let mut actor = Actor::start(ACTOR, &scene.database, 1, &Options::plain(PAGES)).unwrap();
-    scene.see(actor.begin(), micros_now());
+    let mut actor = scene.start_actor(1, &Options::plain(PAGES));
     scene.act(&mut actor, Ask::Insert(300, 900));
     // The first snapshot is read meanwhile, and then all pages, which are compared with the replica's.
     for _ in ["a start", "a return"] {

@@ -213,12 +213,11 @@ fn a38_a_folder_that_cannot_be_written_and_has_no_wal_index_is_refused_by_name()
     // Whether the database itself may be written makes no difference but to SQLite's words.
     let ends = [0o444, 0o666].map(|mode| {
         std::fs::set_permissions(&database, PermissionsExt::from_mode(mode)).unwrap();
-        let mut process = Process::start(&mut stranger, Output::Stderr).unwrap();
-        (process.wait(PATIENCE).unwrap().code(), process.reap().unwrap().join("\n"))
+        Sidecar::spawn_command(&mut stranger).end()
     });
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     for (code, said) in ends {
-        assert_eq!(code, Some(1), "{said}");
+        assert_eq!(code, 1, "{said}");
         let why = format!("the folder {} cannot be written", folder.path().display());
         assert!(said.contains(&why), "{said}");
         assert!(said.contains("run ebbtide as the application's user"), "{said}");

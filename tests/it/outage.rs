@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Replica, Sidecar, command, ebbtide, wait_until};
+use crate::support::{PATIENCE, Replica, Sidecar, command, status, wait_until};
 
 /// An application, and a configuration with the least budgets that there are.
 struct Scene {
@@ -90,10 +90,7 @@ impl Scene {
 
     /// What `ebbtide status --json` says of the database.
     fn status(&self) -> serde_json::Value {
-        let config = self.folder.path().join("ebbtide.toml");
-        // Processes of other tests may be in its way, which it says by its exit code.
-        let ended = ebbtide(&["status", "--json", "--config", config.to_str().unwrap()]);
-        serde_json::from_slice(&ended.stdout).unwrap()
+        status(&self.folder.path().join("ebbtide.toml"))
     }
 
     fn replica(&self) -> Replica {

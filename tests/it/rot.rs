@@ -5,15 +5,13 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 
 use ebbtide_restore::Target;
-use ebbtide_testkit::actor::{Actor, Ask};
+use ebbtide_testkit::actor::Ask;
 use ebbtide_testkit::workload::{CheckpointMode, Options};
-use ebbtide_testkit::writer::micros_now;
 use ebbtide_wal::PageSize;
 
 use crate::kill::armed::{Armed, End};
 use crate::scene::Scene;
-use crate::support::{Replica, ebbtide, wait_until};
-use crate::trial::ACTOR;
+use crate::support::{Replica, status, wait_until};
 
 const PAGES: PageSize = PageSize::new(4096).unwrap();
 
@@ -21,8 +19,7 @@ const PAGES: PageSize = PageSize::new(4096).unwrap();
 #[test]
 fn a12_a39_a_page_that_rots_while_it_is_followed_is_in_no_snapshot_and_the_status_says_so() {
     let mut scene = Scene::new();
-    let mut actor = Actor::start(ACTOR, &scene.database, 1, &Options::plain(PAGES)).unwrap();
-    scene.see(actor.begin(), micros_now());
+    let mut actor = scene.start_actor(1, &Options::plain(PAGES));
     scene.act(&mut actor, Ask::Insert(200, 900));
     // From here on those pages are in the file alone.
     scene.act(&mut actor, Ask::Checkpoint(CheckpointMode::Truncate));
@@ -38,10 +35,9 @@ fn a12_a39_a_page_that_rots_while_it_is_followed_is_in_no_snapshot_and_the_statu
     armed.waits();
     rot(&scene);
     armed.go_on();
-    wait_until("the status to say so", || {
-        status(&scene)["attention"] == serde_json::json!(["snapshot"])
-    });
-    let why = status(&scene)["snapshot_trouble"]["error"].as_str().unwrap().to_owned();
+    let status = || status(&armed.config);
+    wait_until("the status to say so", || status()["attention"] == serde_json::json!(["snapshot"]));
+    let why = status()["snapshot_trouble"]["error"].as_str().unwrap().to_owned();
     assert!(why.contains("changed without SQLite, or its disk is failing"), "{why}");
     assert_eq!(armed.end().0, End::Stopped);
     actor.finish().unwrap();
@@ -59,11 +55,4 @@ fn rot(scene: &Scene) {
     let (mut byte, at) = ([0], 10 * u64::from(PAGES.get()) + 1000);
     file.read_exact_at(&mut byte, at).unwrap();
     file.write_all_at(&[byte[0] ^ 1], at).unwrap();
-}
-
-/// What `ebbtide status --json` says of the database.
-fn status(scene: &Scene) -> serde_json::Value {
-    let config = scene.folder.path().join("armed.toml");
-    let ended = ebbtide(&["status", "--json", "--config", config.to_str().unwrap()]);
-    serde_json::from_slice(&ended.stdout).unwrap()
 }

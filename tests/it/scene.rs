@@ -11,11 +11,13 @@ use ebbtide_restore::Target;
 use ebbtide_testkit::actor::{Actor, Ask};
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::s3_server::S3Server;
+use ebbtide_testkit::workload::Options;
 use ebbtide_testkit::writer::{Commit, micros_now};
 use ebbtide_wal::{INDEX_BYTES, Index};
 use tempfile::TempDir;
 
 use crate::support::Replica;
+use crate::trial::ACTOR;
 
 /// A folder with a database and a replica in it, and the states that the database was in.
 pub(crate) struct Scene {
@@ -108,6 +110,13 @@ impl Scene {
     pub(crate) fn in_bucket(server: &S3Server) -> Scene {
         let objects = server.file("app").to_str().unwrap().to_owned();
         Scene { replica: server.address("app"), objects, ..Scene::new() }
+    }
+
+    /// Starts an application on the database.
+    pub(crate) fn start_actor(&mut self, seed: u64, options: &Options) -> Actor {
+        let actor = Actor::start(ACTOR, &self.database, seed, options).unwrap();
+        self.see(actor.begin(), micros_now());
+        actor
     }
 
     /// Has the application do something; how many commits that made.

@@ -58,6 +58,13 @@ pub(crate) fn ebbtide(args: &[&str]) -> Ended {
     command(args).output().unwrap()
 }
 
+/// What `ebbtide status --json` says of the databases of this configuration. Processes of other tests may be in its way,
+/// which it says by its exit code.
+pub(crate) fn status(config: &Path) -> serde_json::Value {
+    let ended = ebbtide(&["status", "--json", "--config", config.to_str().unwrap()]);
+    serde_json::from_slice(&ended.stdout).unwrap()
+}
+
 /// A running `ebbtide replicate`.
 pub(crate) struct Sidecar(Process);
 
@@ -90,12 +97,17 @@ impl Sidecar {
         let args = ["replicate", "--log-format", "json", database.to_str().unwrap(), replica];
         let mut command = command(&args);
         command.envs(variables.iter().copied());
-        Sidecar(Process::start(&mut command, Output::Stderr).unwrap())
+        Sidecar::spawn_command(&mut command)
+    }
+
+    /// Starts a command.
+    pub(crate) fn spawn_command(command: &mut Command) -> Sidecar {
+        Sidecar(Process::start(command, Output::Stderr).unwrap())
     }
 
     /// Starts a command that follows, and waits until it does.
     pub(crate) fn start_command(command: &mut Command) -> Sidecar {
-        let sidecar = Sidecar(Process::start(command, Output::Stderr).unwrap());
+        let sidecar = Sidecar::spawn_command(command);
         sidecar.wait_until_it_follows();
         sidecar
     }

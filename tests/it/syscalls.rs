@@ -211,10 +211,8 @@ fn b10_a_network_file_system_is_refused_by_name() {
         let plain = command(&["replicate", database.to_str().unwrap(), &scene.replica()]);
         let folder = [scene.folder.path().to_owned()];
         let mut replicate = tampered(&plain, "statfs", &how, &folder, &log);
-        let mut process = Process::start(&mut replicate, Output::Stderr).unwrap();
-        let code = process.wait(PATIENCE).unwrap().code();
-        let said = process.reap().unwrap().join("\n");
-        assert_eq!(code, Some(1), "{said}");
+        let (code, said) = Sidecar::spawn_command(&mut replicate).end();
+        assert_eq!(code, 1, "{said}");
         assert!(said.contains(&format!("it lies on {name}, where SQLite's locks")), "{said}");
     }
 }

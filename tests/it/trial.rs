@@ -7,7 +7,6 @@ use ebbtide_replica::state::Position;
 use ebbtide_testkit::Random;
 use ebbtide_testkit::actor::{self, Actor, Ask};
 use ebbtide_testkit::workload::Options;
-use ebbtide_testkit::writer::micros_now;
 use nix::sys::signal::Signal;
 
 use crate::scene::{Compared, Scene};
@@ -54,8 +53,7 @@ impl Trial {
         seed: u64,
         options: Options,
     ) -> Trial {
-        let actor = Actor::start(ACTOR, &scene.database, seed, &options).unwrap();
-        scene.see(actor.begin(), micros_now());
+        let actor = scene.start_actor(seed, &options);
         Trial {
             scene,
             sidecar: None,
@@ -161,9 +159,7 @@ impl Trial {
     fn restart_actor(&mut self) {
         self.scene.look();
         self.seed += 1_000_000;
-        let (path, options) = (&self.scene.database, &self.options);
-        self.actor = Actor::start(ACTOR, path, self.seed, options).unwrap();
-        self.scene.see(self.actor.begin(), micros_now());
+        self.actor = self.scene.start_actor(self.seed, &self.options);
     }
 
     /// The sidecar is gone: remembers what it knew to be durable, and what the replica has.

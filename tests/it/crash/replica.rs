@@ -5,15 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ebbtide_replica::Key;
-use ebbtide_testkit::actor::{Actor, Ask};
+use ebbtide_testkit::actor::Ask;
 use ebbtide_testkit::workload::Options;
-use ebbtide_testkit::writer::micros_now;
 use ebbtide_wal::PageSize;
 
 use crate::kill::armed::{Armed, End};
 use crate::scene::Scene;
 use crate::support::{Replica, Sidecar, wait_until};
-use crate::trial::ACTOR;
 
 /// The files of a replica.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -37,8 +35,7 @@ fn survive(place: &str, passage: u32) {
     let what = format!("{place} at put {passage}");
     let mut scene = Scene::new();
     let options = Options::plain(PageSize::new(1024).unwrap());
-    let mut actor = Actor::start(ACTOR, &scene.database, 1, &options).unwrap();
-    scene.see(actor.begin(), micros_now());
+    let mut actor = scene.start_actor(1, &options);
     scene.act(&mut actor, Ask::InsertEach(5, 200));
     let mut armed = Armed::start(&scene, &format!("{place}={passage}"));
     armed.follows();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 
 use ebbtide_fault::{DIED, PASSED, WAITS};
 use ebbtide_replica::Txid;
@@ -13,6 +14,8 @@ use crate::support::{PATIENCE, command};
 
 /// A running `ebbtide replicate` with an order for its failpoints.
 pub(crate) struct Armed {
+    /// The file that it was configured by.
+    pub(crate) config: PathBuf,
     process: Process,
     said: Vec<String>,
 }
@@ -35,12 +38,11 @@ impl Armed {
             scene.database, scene.replica
         );
         std::fs::write(&config, text).unwrap();
-        let config = config.to_str().unwrap();
-        let args = ["replicate", "--log-format", "json", "--config", config];
+        let args = ["replicate", "--log-format", "json", "--config", config.to_str().unwrap()];
         let mut command = command(&args);
         command.env("FAILPOINTS", orders);
         let process = Process::start(&mut command, Output::Stderr).unwrap();
-        Armed { process, said: Vec::new() }
+        Armed { config, process, said: Vec::new() }
     }
 
     /// Waits until it follows the database; the last entry then, or nothing if it died before.

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use ebbtide_replica::Txid;
 use ebbtide_testkit::actor::{Actor, Ask};
 use ebbtide_testkit::workload::{CheckpointMode, Options};
-use ebbtide_testkit::writer::micros_now;
 use ebbtide_wal::PageSize;
 
 use super::armed::{Armed, End};
@@ -14,7 +13,6 @@ use crate::scene::{Compared, Scene};
 use crate::support::{Replica, Sidecar, wait_until};
 use crate::tally::Tally;
 use crate::tidy::tree::tracked;
-use crate::trial::ACTOR;
 
 /// Small pages make long logs cheap.
 const PAGES: PageSize = PageSize::new(512).unwrap();
@@ -137,8 +135,7 @@ fn orders(place: &str, passages: u64) -> Vec<(String, u64)> {
 /// Goes through the course with this order, and then brings the replica to its end and looks at it.
 fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u64>, Compared) {
     let mut scene = Scene::new();
-    let mut actor = Actor::start(ACTOR, &scene.database, 1, &Options::plain(PAGES)).unwrap();
-    scene.see(actor.begin(), micros_now());
+    let mut actor = scene.start_actor(1, &Options::plain(PAGES));
     scene.act(&mut actor, Ask::InsertEach(5, 200));
     prepare(course, &mut scene, &mut actor);
     let mut armed = Armed::start(&scene, order);
