@@ -249,6 +249,13 @@ impl Follower {
         Ok(self.tail.unread(&index).max(1))
     }
 
+    /// Whether another process may be in the midst of a transaction that writes. If not, the next look shows whatever was
+    /// written before.
+    #[must_use]
+    pub fn is_being_written(&self) -> bool {
+        self.shm.is_write_locked()
+    }
+
     /// When the oldest commit was seen that is in the log and was not captured yet, in µs since the epoch.
     #[must_use]
     pub fn oldest_uncaptured(&self) -> Option<i64> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ebbtide_wal::{Index, Position, Salts};
 
-use crate::shm::peek;
+use crate::shm::{is_write_locked, peek};
 
 /// How many sightings are kept: more than that and the oldest commits that still wait share a later time.
 const SIGHTINGS_MAX: usize = 65_536;
@@ -39,6 +39,19 @@ impl Observer {
         let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(Ok(index)) = peek(&self.shm) else { return Seen::default() };
         observed.see(&index, time)
+    }
+
+    /// The same after a write into the log; nothing as long as its transaction is under way.
+    ///
+    /// Whoever writes has the write lock until the commit is published. So what was written before a moment at which
+    /// nobody has it can be seen after that moment, or was rolled back.
+    #[must_use]
+    pub fn see_written(&self, time: i64) -> Option<Seen> {
+        let seen = self.see(time);
+        if seen.frames > 0 {
+            return Some(seen);
+        }
+        (!is_write_locked(&self.shm)).then(|| self.see(time))
     }
 }
 

@@ -70,6 +70,11 @@ impl Shm {
         })
     }
 
+    /// Whether another process may be writing into the log.
+    pub(crate) fn is_write_locked(&self) -> bool {
+        is_write_locked(&self.file)
+    }
+
     /// The same file for another thread to look at. It is closed when both are gone.
     pub(crate) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
@@ -205,6 +210,14 @@ pub(crate) fn readers(file: &File) -> Vec<i32> {
         }
     }
     readers
+}
+
+/// Whether another process may be writing into the log of the wal-index in `file`: it has the write lock, or that is not
+/// to be learned.
+pub(crate) fn is_write_locked(file: &File) -> bool {
+    let mut probe = byte(libc::F_WRLCK, lock::WRITE);
+    let answer = fcntl(file, FcntlArg::F_GETLK(&mut probe));
+    answer.is_err() || i32::from(probe.l_type) != libc::F_UNLCK
 }
 
 /// Takes the checkpoint lock of the wal-index in `file` for this process; whether nobody else has it.

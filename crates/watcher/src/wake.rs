@@ -48,6 +48,8 @@ impl Wake {
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let table = table.lock().unwrap_or_else(PoisonError::into_inner);
             match event {
+                // Nothing is written by opening or closing.
+                Ok(event) if event.kind.is_access() && !event.need_rescan() => {}
                 Ok(event) if !event.need_rescan() => {
                     for callback in event.paths.iter().filter_map(|path| table.get(path)) {
                         callback(Cause::Written);

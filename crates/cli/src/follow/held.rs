@@ -56,18 +56,22 @@ impl Held {
         let calls = Arc::new(Calls::default());
         let noted = Arc::clone(&calls);
         let called = move |cause| {
-            let seen = observer.see(now_micros());
-            let writes = if cause == Cause::Written { 1 } else { seen.frames };
-            if writes > 0 {
-                noted.writes.fetch_add(writes, Ordering::Relaxed);
-                noted.commits.fetch_add(seen.commits, Ordering::Relaxed);
-                // A write that shows nothing is looked after: its commit is yet to be published.
-                let can_wait = seen.commits > 0 && seen.uncaptured <= FRAMES_MAX;
-                if !(can_wait && noted.are_only_noted.load(Ordering::Relaxed)) {
-                    notify.notify_one();
-                }
+            let seen = match cause {
+                Cause::Written => observer.see_written(now_micros()),
+                Cause::Round => Some(observer.see(now_micros())),
+            };
+            let found = seen.unwrap_or_default();
+            let writes = if cause == Cause::Written { 1 } else { found.frames };
+            noted.writes.fetch_add(writes, Ordering::Relaxed);
+            noted.commits.fetch_add(found.commits, Ordering::Relaxed);
+            // A transaction that is under way is looked after: no event comes when it is published.
+            let is_urgent = found.frames > 0
+                && !(found.uncaptured <= FRAMES_MAX
+                    && noted.are_only_noted.load(Ordering::Relaxed));
+            if seen.is_none() || is_urgent {
+                notify.notify_one();
             }
-            if noted.are_dated_closely.load(Ordering::Relaxed) { u32::MAX } else { seen.commits }
+            if noted.are_dated_closely.load(Ordering::Relaxed) { u32::MAX } else { found.commits }
         };
         let wake = shared.wake.clone();
         let sighted = match wake.as_ref().map(|wake| wake.watch(&wal, Arc::new(called))) {

@@ -109,6 +109,16 @@ impl Pace {
         self.alert = Some(now);
     }
 
+    /// Whether a commit may be under way that the log's last write was for.
+    pub(crate) fn is_alert(&self) -> bool {
+        self.alert.is_some()
+    }
+
+    /// There is no such commit.
+    pub(crate) fn calm(&mut self) {
+        self.alert = None;
+    }
+
     /// A look found something or nothing, after what was counted; the new mode, if it changed.
     pub(crate) fn looked(&mut self, found: bool, count: Count, now: Instant) -> Option<Mode> {
         if found {

@@ -134,7 +134,7 @@ impl Session<'_> {
             self.checked = now;
             self.held.follower.check_files()?;
         }
-        let frames = self.held.follower.observe(now_micros())?;
+        let frames = self.look()?;
         self.change_pace(frames > 0, now);
         if self.pace.idle(now) >= REST_AFTER {
             self.started.shipper.rest();
@@ -146,6 +146,18 @@ impl Session<'_> {
         let Started { shipper, snapshots } = &mut self.started;
         snapshots.step(&mut self.held.follower, shipper, database_bytes)?;
         Ok(more)
+    }
+
+    /// How many frames there are to capture, at least.
+    fn look(&mut self) -> Result<u32, FollowError> {
+        let follower = &mut self.held.follower;
+        let frames = follower.observe(now_micros())?;
+        if frames > 0 || !self.pace.is_alert() || follower.is_being_written() {
+            return Ok(frames);
+        }
+        // What the write was for is over.
+        self.pace.calm();
+        Ok(follower.observe(now_micros())?)
     }
 
     fn capture(&mut self, frames: u32) -> Result<bool, FollowError> {
