@@ -53,7 +53,7 @@ impl Follower {
         if done.is_some() {
             self.last_checkpoint = now;
         }
-        self.failed_barrier = (done != Some(true)).then_some(now);
+        self.setbacks.barrier_ended(done == Some(true), now);
         Ok(())
     }
 
@@ -71,7 +71,7 @@ impl Follower {
             follower.wait_for_checkpoint(STOP_MAX.saturating_sub(began.elapsed()));
             Ok(())
         })?;
-        self.braked = Some(Instant::now());
+        self.setbacks.braked(Instant::now());
         Ok(())
     }
 

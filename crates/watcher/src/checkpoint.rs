@@ -79,13 +79,7 @@ impl Follower {
         self.last_checkpoint = now;
         let ran = ran.map_err(self.sqlite("checkpoint"))?;
         tracing::debug!(?ran, before = checkpoint.backfilled, has_lock, "checkpointed");
-        let is_vain = match ran {
-            Progress::Busy => false,
-            Progress::NoRoom => true,
-            Progress::Ran { backfilled, .. } => backfilled <= checkpoint.backfilled,
-        };
-        self.vain_checkpoint = is_vain.then_some(now);
-        self.busy_checkpoint = (ran == Progress::Busy).then_some(now);
+        self.setbacks.checkpoint_ended(ran, checkpoint.backfilled, now);
         Ok(())
     }
 

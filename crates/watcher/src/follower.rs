@@ -17,6 +17,7 @@ use crate::handover::Handover;
 use crate::hold::{Hold, Reads};
 use crate::observed::{Observed, Observer};
 use crate::policy::Limits;
+use crate::setbacks::Setbacks;
 use crate::shm::Shm;
 use crate::tail::{Mark, Next, Resumed, Scratch, Tail, broken};
 use crate::transaction::Transaction;
@@ -101,10 +102,7 @@ pub struct Follower {
     pub(crate) images: Arc<()>,
     pub(crate) last_commit: Instant,
     pub(crate) last_checkpoint: Instant,
-    pub(crate) failed_barrier: Option<Instant>,
-    pub(crate) braked: Option<Instant>,
-    pub(crate) vain_checkpoint: Option<Instant>,
-    pub(crate) busy_checkpoint: Option<Instant>,
+    pub(crate) setbacks: Setbacks,
     damage: Damage,
 }
 
@@ -177,10 +175,7 @@ impl Follower {
             images: Arc::new(()),
             last_commit: now,
             last_checkpoint: now,
-            failed_barrier: None,
-            braked: None,
-            vain_checkpoint: None,
-            busy_checkpoint: None,
+            setbacks: Setbacks::default(),
             damage,
         };
         follower.release_guard();

@@ -2,7 +2,7 @@
 //! checkpoints in between.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ebbtide_fault::point;
 use ebbtide_wal::Index;
@@ -90,16 +90,23 @@ impl Follower {
             backlog_bytes: self.bytes_of(index.frames.saturating_sub(index.backfilled)),
             unread_bytes: self.unread_bytes(index),
             grown_bytes: self.grown_bytes(index),
-            since_brake: since(self.braked),
+            since_brake: self.setbacks.since_brake(),
             has_room,
             imaging: Arc::strong_count(&self.images) > 1,
             quiet: self.last_commit.elapsed(),
             since_checkpoint: self.last_checkpoint.elapsed(),
-            since_failed_barrier: since(self.failed_barrier),
-            since_vain_checkpoint: since(self.vain_checkpoint),
-            since_busy_checkpoint: since(self.busy_checkpoint),
+            since_failed_barrier: self.setbacks.since_failed_barrier(),
+            since_vain_checkpoint: self.setbacks.since_vain_checkpoint(),
+            vain_checkpoints: self.setbacks.vain_checkpoints(),
+            since_busy_checkpoint: self.setbacks.since_busy_checkpoint(),
             file_bytes: self.tail.file_bytes(&self.paths),
         }
+    }
+
+    /// Whether the next hold waits for frames to be captured, and with it whatever the log needs.
+    #[must_use]
+    pub fn waits_for_capture(&self) -> bool {
+        self.handover.as_ref().is_some_and(|next| !self.tail.covers(next.until))
     }
 
     /// Gives back descriptors and memory that nothing needs just now. They are taken again when something does.
@@ -173,8 +180,4 @@ impl Follower {
         point("watcher.checkpoint.done");
         ran.map_err(self.sqlite("checkpoint"))
     }
-}
-
-fn since(then: Option<Instant>) -> Option<Duration> {
-    then.map(|then| then.elapsed())
 }

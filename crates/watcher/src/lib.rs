@@ -31,6 +31,7 @@ mod image;
 mod observed;
 mod policy;
 mod rounds;
+mod setbacks;
 mod shm;
 mod sqlite_file;
 mod tail;

@@ -66,8 +66,10 @@ pub struct Situation {
     pub since_checkpoint: Duration,
     /// Since a barrier last failed, if it did.
     pub since_failed_barrier: Option<Duration>,
-    /// Since a checkpoint last came no further than the one before it, if one did.
+    /// Since a checkpoint last came no further than the one before it, if the last one did not.
     pub since_vain_checkpoint: Option<Duration>,
+    /// How many such checkpoints there were in a row.
+    pub vain_checkpoints: u32,
     /// Since a checkpoint last found a lock taken that is given back soon, if one did.
     pub since_busy_checkpoint: Option<Duration>,
     /// The length of the log's file.
@@ -102,12 +104,13 @@ pub enum Action {
     Brake,
 }
 
-/// After a checkpoint that found a reader in its way, how long until the next.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// After one that found a lock taken, or met a writer that was just publishing a commit. Beside a saturating writer that
-/// happens now and then, and a long pause would let the log grow by hundreds of megabytes.
+/// After a checkpoint that found a lock taken, or met a writer that was just publishing a commit, how long until the next.
+/// Beside a saturating writer that happens now and then, and a long pause would let the log grow by hundreds of megabytes.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// The same after one that found a reader in its way: twice as long each time, up to this. At first it may have been a
+/// writer that was not given a processor for a moment in the midst of its transaction.
+const VAIN_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// After a barrier that did not get the lock, or found a reader in its way, how long until the next. A saturating writer
 /// fills tens of megabytes meanwhile.
@@ -115,14 +118,14 @@ const BARRIER_PAUSE: Duration = Duration::from_millis(100);
 
 /// After writers were made to wait because they outrun us, how long until the next time: they get on at our speed, which
 /// is more than a disk that fills up leaves them.
-const OUTRUN_PAUSE: Duration = Duration::from_millis(25);
+const OUTRUN_PAUSE: Duration = Duration::from_millis(10);
 
 /// So far behind the writers the capturing may be before they are made to wait for it.
-const BEHIND_BYTES_MAX: u64 = 8 << 20;
+const BEHIND_BYTES_MAX: u64 = 6 << 20;
 
 /// So much may be committed while a checkpoint runs before writers are made to wait for its end, as they would wait for
 /// their own.
-const GROWN_BYTES_MAX: u64 = 5 << 20;
+const GROWN_BYTES_MAX: u64 = 4 << 20;
 
 /// How much of the log may be left to copy, and not be on the disk yet, when writers are stopped for it. A disk takes
 /// some ten milliseconds for that, once in as many thousand commits as the log has frames.
@@ -164,13 +167,22 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
     if pressing && (short || outrun) && can_stop {
         return Action::Barrier;
     }
-    if !rested(now.since_vain_checkpoint, PAUSE) || !rested(now.since_busy_checkpoint, BUSY_PAUSE) {
+    let vain_pause = vain_pause(now.vain_checkpoints);
+    if !rested(now.since_vain_checkpoint, vain_pause)
+        || !rested(now.since_busy_checkpoint, BUSY_PAUSE)
+    {
         return Action::Wait;
     }
     if now.backfilled < now.held_frames.min(now.frames) {
         return Action::Checkpoint;
     }
     if now.held_frames < now.frames || now.ignores_log { Action::HandOver } else { Action::Wait }
+}
+
+/// How long to wait after so many checkpoints in a row that came no further.
+fn vain_pause(vain_checkpoints: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(vain_checkpoints.saturating_sub(1)).unwrap_or(u32::MAX);
+    BUSY_PAUSE.saturating_mul(doubled).min(VAIN_PAUSE_MAX)
 }
 
 /// Whether writers have to be made to wait for the capturing or for a checkpoint, whatever else is under way. Only where
@@ -219,6 +231,7 @@ mod tests {
         since_checkpoint: Duration::ZERO,
         since_failed_barrier: None,
         since_vain_checkpoint: None,
+        vain_checkpoints: 0,
         since_busy_checkpoint: None,
         file_bytes: 0,
     };
@@ -247,9 +260,14 @@ mod tests {
     fn after_a_checkpoint_that_came_nowhere_the_next_waits_as_long_as_its_reason_warrants() {
         let full = Situation { frames: 1000, held_frames: 1000, ignores_log: false, ..QUIET };
         let millis = |millis| Some(Duration::from_millis(millis));
-        let reader = |since| Situation { since_vain_checkpoint: since, ..full };
-        assert_eq!(decide(&reader(millis(900)), &LIMITS), Action::Wait);
-        assert_eq!(decide(&reader(millis(1000)), &LIMITS), Action::Checkpoint);
+        let reader = |vain_checkpoints, since| {
+            let since_vain_checkpoint = millis(since);
+            decide(&Situation { since_vain_checkpoint, vain_checkpoints, ..full }, &LIMITS)
+        };
+        for (vain_checkpoints, pause) in [(1, 10), (2, 20), (5, 160), (8, 1000), (u32::MAX, 1000)] {
+            assert_eq!(reader(vain_checkpoints, pause - 1), Action::Wait);
+            assert_eq!(reader(vain_checkpoints, pause), Action::Checkpoint);
+        }
         let busy = |since| Situation { since_busy_checkpoint: since, ..full };
         assert_eq!(decide(&busy(millis(1)), &LIMITS), Action::Wait);
         assert_eq!(decide(&busy(millis(10)), &LIMITS), Action::Checkpoint);
@@ -306,7 +324,7 @@ mod tests {
             Situation { unread_bytes: 1 << 20, ..behind },
             Situation { frames: 5900, ..behind },
             Situation { has_room: false, ..behind },
-            Situation { since_brake: Some(Duration::from_millis(10)), ..behind },
+            Situation { since_brake: Some(Duration::from_millis(5)), ..behind },
         ] {
             assert!(!is_brake_due(&not, &LIMITS));
         }

@@ -99,7 +99,8 @@ fn next(interval: Duration, found: u32) -> Duration {
     let next = match found {
         ..FINDS_MIN => interval * 2,
         FINDS_MIN..=FINDS_MAX => interval,
-        _ => interval / 2,
+        // Not step by step: writers that were stopped come back all at once.
+        _ => interval * FINDS_MAX / found,
     };
     next.clamp(INTERVAL_MIN, INTERVAL_MAX)
 }
@@ -118,5 +119,6 @@ mod tests {
         assert_eq!(pace(50), INTERVAL_MAX);
         assert_eq!(pace(1_000), Duration::from_millis(10));
         assert_eq!(pace(70_000), INTERVAL_MIN);
+        assert_eq!(next(INTERVAL_MAX, 6_000), INTERVAL_MIN, "they come back all at once");
     }
 }

@@ -30,6 +30,11 @@ const ALERTS: [(Duration, Duration); 3] = [
 /// A put that is further off than this is not prepared for as commits come: they are dated, and captured together.
 pub(crate) const HELD_BACK_MIN: Duration = Duration::from_millis(100);
 
+/// How often a busy log is looked at beside the rounds once its writers were stopped, and for how long: a round that came
+/// meanwhile found nothing, and the next one may be late.
+const STOPPED_INTERVAL: Duration = Duration::from_millis(3);
+const STOPPED: Duration = Duration::from_millis(150);
+
 /// How often an idle log is looked at: whatever events were lost, this finds.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -72,6 +77,8 @@ pub(crate) struct Pace {
     found: Instant,
     /// When a wake-up came for which no commit has been found yet.
     alert: Option<Instant>,
+    /// When writers were last stopped.
+    stopped: Option<Instant>,
 }
 
 impl Pace {
@@ -83,6 +90,7 @@ impl Pace {
             count: Count::default(),
             found: now,
             alert: None,
+            stopped: None,
         }
     }
 
@@ -90,7 +98,10 @@ impl Pace {
     pub(crate) fn interval(&self, now: Instant) -> Duration {
         let alert = self.alert.map(|since| now.saturating_duration_since(since));
         let soon = alert.and_then(|age| ALERTS.iter().find(|&&(until, _)| age < until));
+        let stopped =
+            self.stopped.is_some_and(|then| now.saturating_duration_since(then) < STOPPED);
         match (self.mode, self.sighted, soon) {
+            (Mode::Rounds | Mode::CloseRounds, ..) if stopped => STOPPED_INTERVAL,
             (Mode::Rounds | Mode::CloseRounds, ..) => IDLE_INTERVAL,
             (Mode::Events, _, Some(&(_, interval))) => interval,
             (Mode::Events, true, None) if self.idle(now) < DORMANT_AFTER => IDLE_INTERVAL,
@@ -107,6 +118,11 @@ impl Pace {
     /// The log was written.
     pub(crate) fn woken(&mut self, now: Instant) {
         self.alert = Some(now);
+    }
+
+    /// Writers were stopped for a moment, and come back all at once.
+    pub(crate) fn stopped(&mut self, now: Instant) {
+        self.stopped = Some(now);
     }
 
     /// Whether a commit may be under way that the log's last write was for.
@@ -176,6 +192,19 @@ mod tests {
         assert_eq!(pace.looked(true, commits(40), after(2000)), None);
         assert_eq!(pace.looked(false, commits(0), after(2100)), None, "more may come");
         assert_eq!(pace.looked(true, commits(20), after(3000)), Some(Mode::Events));
+    }
+
+    #[test]
+    fn after_writers_were_stopped_the_next_look_does_not_wait_for_a_round() {
+        let start = Instant::now();
+        let mut pace = Pace::new(true, start);
+        let after = |millis| start + Duration::from_millis(millis);
+        let many = Count { writes: 2000, commits: 1000 };
+        assert_eq!(pace.looked(true, many, after(1000)), Some(Mode::Rounds));
+        pace.stopped(after(2000));
+        assert_eq!(pace.interval(after(2000)), STOPPED_INTERVAL);
+        assert_eq!(pace.interval(after(2149)), STOPPED_INTERVAL);
+        assert_eq!(pace.interval(after(2150)), IDLE_INTERVAL);
     }
 
     #[test]

@@ -21,7 +21,7 @@ const LONG_FRAMES: u32 = 256;
 const MAINTENANCE_STEPS: usize = 4;
 
 /// How long to capture before the log is looked after.
-const CAPTURE_MAX: Duration = Duration::from_millis(50);
+const CAPTURE_MAX: Duration = Duration::from_millis(10);
 
 /// After so long without a commit descriptors are given back.
 const REST_AFTER: Duration = Duration::from_secs(10);
@@ -93,7 +93,7 @@ impl Session<'_> {
             }
             let now = Instant::now();
             let mut interval = together(self.pace.interval(now), self.job.shared.began, now);
-            if more && shipper.has_room() {
+            if (more || self.held.follower.waits_for_capture()) && shipper.has_room() {
                 interval = Duration::ZERO;
             }
             let wait = put_in.map_or(interval, |put_in| put_in.min(interval));
@@ -212,6 +212,9 @@ impl Session<'_> {
                 log_bytes = follower.log_bytes()?,
                 "maintained"
             );
+            if matches!(action, Action::Barrier | Action::Brake) {
+                self.pace.stopped(Instant::now());
+            }
             if let Some(checkpoint) = follower.take_checkpoint() {
                 self.checkpoint = Some(spawn_blocking(|| checkpoint.run()));
                 break;
