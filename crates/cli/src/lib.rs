@@ -30,7 +30,11 @@ use runtime::Workers;
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
     logging::init(&args.log);
-    memory::give_back_large_buffers();
+    match args.command {
+        // It runs for months and is mostly idle; the others use the same buffers again and again, and end.
+        Command::Replicate(_) => memory::give_back_large_buffers(),
+        _ => memory::keep_large_buffers(),
+    }
     let result = match args.command {
         Command::Replicate(replicate) => runtime::run(Workers::One, replicate::run(replicate)),
         Command::Restore(restore) => runtime::run(Workers::Cores, commands::restore::run(restore)),

@@ -33,7 +33,7 @@ use task::Task;
 /// answer. From a disk, more would only lie in memory; from afar, less would leave it waiting.
 const BYTES_PER_SECOND: u64 = 1536 * 1024 * 1024;
 /// …but not fewer than this,
-const BYTES_IN_FLIGHT_MIN: u64 = 12 * 1024 * 1024;
+const BYTES_IN_FLIGHT_MIN: u64 = 16 * 1024 * 1024;
 /// and not more.
 const BYTES_IN_FLIGHT_MAX: u64 = 32 * 1024 * 1024;
 
@@ -42,9 +42,6 @@ const REQUESTS_IN_FLIGHT: usize = 96;
 
 /// How many indexes are read ahead of the one whose pages are being requested.
 const INDEXES_AHEAD: usize = 32;
-
-/// More than any request, and not more than what glibc adjusts itself to.
-const FREED_BYTES: usize = 31 * 1024 * 1024;
 
 /// After so many written bytes the disk is asked to write them back.
 const WRITE_BACK_BYTES: u64 = 64 * 1024 * 1024;
@@ -76,7 +73,6 @@ pub(crate) async fn fetch(
     sink: &Arc<Sink>,
     progress: &Arc<Progress>,
 ) -> Result<Written, Stopped> {
-    keep_freed_memory();
     let mut wanted = Wanted::new(plan.stop.database_pages, survey.manifest().page_size);
     progress.start_pages(wanted.left());
     let mut pool = Pool::new(survey, sink, progress);
@@ -121,13 +117,6 @@ fn bytes_in_flight(latency: Duration) -> u32 {
     let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
     let product = micros.saturating_mul(BYTES_PER_SECOND / 1_000_000);
     u32::try_from(product.clamp(BYTES_IN_FLIGHT_MIN, BYTES_IN_FLIGHT_MAX)).unwrap_or(u32::MAX)
-}
-
-/// Lets the allocator keep what is freed, where that is how it works (glibc, *mallopt*, `M_MMAP_THRESHOLD`): freeing a
-/// large block makes it stop giving memory back after every request, only to have the system clear it anew for the next.
-/// It saves a tenth of the time of a restore from a disk.
-fn keep_freed_memory() {
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(FREED_BYTES)));
 }
 
 /// The objects of a plan from the newest to the oldest.
