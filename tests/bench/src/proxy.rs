@@ -25,6 +25,8 @@ pub(crate) struct Request {
     pub(crate) target: String,
     /// Of the answer.
     pub(crate) status: u16,
+    /// How many bytes the body of the request had.
+    pub(crate) sent: u64,
 }
 
 impl Request {
@@ -128,7 +130,7 @@ impl Shared {
             thread::sleep(latency);
         }
         server.socket.write_all(&head.bytes)?;
-        let mut answer = None;
+        let (mut answer, mut sent) = (None, 0);
         if head.expects_continue {
             let first = server.head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
             client.socket.write_all(&first.bytes)?;
@@ -137,7 +139,7 @@ impl Shared {
             }
         }
         if answer.is_none() {
-            client.copy(head.body, server)?;
+            sent = client.copy(head.body, server)?;
         }
         let (answer, is_new) = match answer {
             Some(answer) => (answer, false),
@@ -149,6 +151,7 @@ impl Shared {
             method: head.method,
             target: head.target,
             status: answer.status,
+            sent,
         };
         request.answered = micros();
         let is_head = request.method == "HEAD";
@@ -253,10 +256,11 @@ impl Stream {
         Ok(count > 0)
     }
 
-    /// Hands a body on.
-    fn copy(&mut self, body: Body, to: &mut Stream) -> io::Result<()> {
+    /// Hands a body on; how many bytes it has.
+    fn copy(&mut self, body: Body, to: &mut Stream) -> io::Result<u64> {
+        let mut sent = 0;
         match body {
-            Body::Length(length) => self.copy_bytes(length, to),
+            Body::Length(length) => self.copy_bytes(length, to).map(|()| length),
             Body::Chunked => loop {
                 let line = self.line()?;
                 to.socket.write_all(&line)?;
@@ -266,6 +270,7 @@ impl Stream {
                     u64::from_str_radix(digits, 16).map_err(|_| io::ErrorKind::InvalidData)?;
                 if length > 0 {
                     self.copy_bytes(length + 2, to)?;
+                    sent += length;
                     continue;
                 }
                 // Trailers, up to an empty line.
@@ -273,7 +278,7 @@ impl Stream {
                     let line = self.line()?;
                     to.socket.write_all(&line)?;
                     if line == b"\r\n" {
-                        return Ok(());
+                        return Ok(sent);
                     }
                 }
             },

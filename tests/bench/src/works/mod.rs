@@ -8,6 +8,7 @@ mod large;
 mod latency;
 mod many;
 mod moments;
+mod rebase;
 mod restore;
 mod saturate;
 mod steady;
@@ -70,6 +71,11 @@ pub(crate) const WORKS: &[Work] = &[
         "downtime",
         "the application writes while the tool is down, in three ways",
         downtime::run,
+    ),
+    usual(
+        "rebase",
+        "1 GB, of which one page in a hundred changed while the tool was down and the log went",
+        rebase::run,
     ),
     unusual("sizes", "ebbtide alone: time and memory from 1 MB to 20 GB", growth::sizes),
     unusual(
