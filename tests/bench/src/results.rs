@@ -22,7 +22,21 @@ pub(crate) struct Results {
 #[derive(Debug)]
 struct Metric {
     name: String,
-    samples: BTreeMap<String, Vec<f64>>,
+    /// By tool or whatever else is compared, in the order in which they were first measured.
+    samples: Vec<(String, Vec<f64>)>,
+}
+
+impl Metric {
+    fn of(&self, column: &str) -> Option<&Vec<f64>> {
+        self.samples.iter().find(|(name, _)| name == column).map(|(_, samples)| samples)
+    }
+
+    fn add(&mut self, column: &str, value: f64) {
+        match self.samples.iter_mut().find(|(name, _)| name == column) {
+            Some((_, samples)) => samples.push(value),
+            None => self.samples.push((column.to_owned(), vec![value])),
+        }
+    }
 }
 
 impl Results {
@@ -38,27 +52,28 @@ impl Results {
     pub(crate) fn add(&mut self, work: &str, metric: &str, tool: &str, value: f64) {
         let metrics = self.works.entry(work.to_owned()).or_default();
         let at = metrics.iter().position(|known| known.name == metric).unwrap_or_else(|| {
-            metrics.push(Metric { name: metric.to_owned(), samples: BTreeMap::new() });
+            metrics.push(Metric { name: metric.to_owned(), samples: Vec::new() });
             metrics.len() - 1
         });
-        metrics[at].samples.entry(tool.to_owned()).or_default().push(value);
+        metrics[at].add(tool, value);
     }
 
     /// Prints the table of a work: medians, and the least and the greatest of several runs.
     pub(crate) fn print(&self, work: &str) {
         let Some(metrics) = self.works.get(work) else { return };
-        let others = metrics.iter().flat_map(|metric| metric.samples.keys());
+        let others =
+            metrics.iter().flat_map(|metric| metric.samples.iter().map(|(column, _)| column));
         let mut columns = self.tools.clone();
         for other in others {
             if !columns.contains(other) {
                 columns.push(other.clone());
             }
         }
-        columns.retain(|column| metrics.iter().any(|metric| metric.samples.contains_key(column)));
+        columns.retain(|column| metrics.iter().any(|metric| metric.of(column).is_some()));
         println!("\n| {work} | {} |", columns.join(" | "));
         println!("|---|{}", "---|".repeat(columns.len()));
         for metric in metrics {
-            let cells = columns.iter().map(|column| cell(metric.samples.get(column)));
+            let cells = columns.iter().map(|column| cell(metric.of(column)));
             println!("| {} | {} |", metric.name, cells.collect::<Vec<_>>().join(" | "));
         }
     }
@@ -68,14 +83,14 @@ impl Results {
         let mut works = serde_json::Map::new();
         for (work, metrics) in &self.works {
             let metrics = metrics.iter().map(|metric| {
-                let tools = metric.samples.iter().map(|(tool, samples)| {
+                let tools = metric.samples.iter().map(|(column, samples)| {
                     let summary = json!({
                         "median": median(samples),
                         "least": percentile(samples, 0.0),
                         "greatest": percentile(samples, 1.0),
                         "samples": samples,
                     });
-                    (tool.clone(), summary)
+                    (column.clone(), summary)
                 });
                 (metric.name.clone(), Value::Object(tools.collect()))
             });
