@@ -244,11 +244,17 @@ impl Follower {
         Ok(self.tail.unread(&index).max(1))
     }
 
-    /// Whether another process may be in the midst of a transaction that writes. If not, the next look shows whatever was
-    /// written before.
-    #[must_use]
-    pub fn is_being_written(&self) -> bool {
-        self.shm.is_write_locked()
+    /// The same after a write into the log; nothing as long as its transaction is under way, see
+    /// [`Observer::see_written`].
+    ///
+    /// # Errors
+    /// As [`Follower::observe`].
+    pub fn observe_written(&mut self, time: i64) -> Result<Option<u32>, Error> {
+        let frames = self.observe(time)?;
+        if frames > 0 {
+            return Ok(Some(frames));
+        }
+        if self.shm.is_write_locked() { Ok(None) } else { self.observe(time).map(Some) }
     }
 
     /// When the oldest commit was seen that is in the log and was not captured yet, in µs since the epoch.

@@ -149,7 +149,7 @@ impl Follower {
     /// Step 2: once everything that was committed when the next hold began is captured, the present one ends.
     pub(crate) fn finish_handover(&mut self) -> Result<(), Error> {
         let Some(next) = &self.handover else { return Ok(()) };
-        if !self.tail.covers(next.until) || self.stale_checkpointer {
+        if self.waits_for_capture() || self.stale_checkpointer {
             return Ok(());
         }
         point("watcher.handover.captured");

@@ -9,8 +9,8 @@ use crate::connection::Progress;
 pub(crate) struct Setbacks {
     barrier: Option<Instant>,
     brake: Option<Instant>,
-    vain_checkpoint: Option<Instant>,
-    vain_checkpoints: u32,
+    /// The last of those in a row, and how many they are.
+    vain_checkpoints: Option<(Instant, u32)>,
     busy_checkpoint: Option<Instant>,
 }
 
@@ -25,7 +25,7 @@ impl Setbacks {
         self.barrier = (!all_copied).then_some(now);
         if all_copied {
             // Whatever was in the way of a checkpoint before is not any more.
-            (self.vain_checkpoint, self.vain_checkpoints) = (None, 0);
+            self.vain_checkpoints = None;
         }
     }
 
@@ -36,8 +36,8 @@ impl Setbacks {
             Progress::NoRoom => true,
             Progress::Ran { backfilled: after, .. } => after <= backfilled,
         };
-        self.vain_checkpoint = is_vain.then_some(now);
-        self.vain_checkpoints = if is_vain { self.vain_checkpoints.saturating_add(1) } else { 0 };
+        let in_a_row = self.vain_checkpoints().saturating_add(1);
+        self.vain_checkpoints = is_vain.then_some((now, in_a_row));
         self.busy_checkpoint = (ran == Progress::Busy).then_some(now);
     }
 
@@ -53,12 +53,12 @@ impl Setbacks {
 
     /// Since a checkpoint came no further than the one before it, if the last one did not.
     pub(crate) fn since_vain_checkpoint(&self) -> Option<Duration> {
-        since(self.vain_checkpoint)
+        since(self.vain_checkpoints.map(|(last, _)| last))
     }
 
     /// How many such checkpoints there were in a row.
     pub(crate) fn vain_checkpoints(&self) -> u32 {
-        self.vain_checkpoints
+        self.vain_checkpoints.map_or(0, |(_, in_a_row)| in_a_row)
     }
 
     /// Since a checkpoint found a lock taken that is given back soon, if the last one did.

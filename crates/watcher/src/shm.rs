@@ -201,12 +201,12 @@ fn lock_mark(_: &File, _: i32) -> io::Result<bool> {
 pub(crate) fn readers(file: &File) -> Vec<i32> {
     let mut readers = Vec::new();
     for mark in 1..READ_MARKS {
-        let mut probe = byte(libc::F_WRLCK, lock::read(mark));
-        let answer = fcntl(file, FcntlArg::F_GETLK(&mut probe));
-        let held = answer.is_ok() && i32::from(probe.l_type) != libc::F_UNLCK;
         // Our own guard has no process.
-        if held && probe.l_pid > 0 && !readers.contains(&probe.l_pid) {
-            readers.push(probe.l_pid);
+        if let Ok(Some(process)) = holder(file, lock::read(mark))
+            && process > 0
+            && !readers.contains(&process)
+        {
+            readers.push(process);
         }
     }
     readers
@@ -215,9 +215,14 @@ pub(crate) fn readers(file: &File) -> Vec<i32> {
 /// Whether another process may be writing into the log of the wal-index in `file`: it has the write lock, or that is not
 /// to be learned.
 pub(crate) fn is_write_locked(file: &File) -> bool {
-    let mut probe = byte(libc::F_WRLCK, lock::WRITE);
-    let answer = fcntl(file, FcntlArg::F_GETLK(&mut probe));
-    answer.is_err() || i32::from(probe.l_type) != libc::F_UNLCK
+    holder(file, lock::WRITE) != Ok(None)
+}
+
+/// The process other than this one that has a lock on one byte of `file`; not above 0 if the lock is a descriptor's.
+fn holder(file: &File, at: u64) -> nix::Result<Option<i32>> {
+    let mut probe = byte(libc::F_WRLCK, at);
+    fcntl(file, FcntlArg::F_GETLK(&mut probe))?;
+    Ok((i32::from(probe.l_type) != libc::F_UNLCK).then_some(probe.l_pid))
 }
 
 /// Takes the checkpoint lock of the wal-index in `file` for this process; whether nobody else has it.

@@ -80,7 +80,8 @@ fn a_transaction_is_waited_for_until_it_is_published_or_rolled_back() {
     follower.skip_to(&mut pin).unwrap();
     let observer = follower.observer();
     let has_committed = || observer.see_written(1).map(|seen| seen.frames > 0);
-    let log_bytes = || std::fs::metadata(follower.wal_path()).unwrap().len();
+    let wal = follower.wal_path();
+    let log_bytes = || std::fs::metadata(&wal).unwrap().len();
 
     assert_eq!(has_committed(), Some(false), "nobody writes");
     let before = log_bytes();
@@ -88,10 +89,10 @@ fn a_transaction_is_waited_for_until_it_is_published_or_rolled_back() {
     application.execute("PRAGMA cache_size = 2; BEGIN; INSERT INTO t VALUES(randomblob(100000))");
     assert!(log_bytes() > before, "frames are there");
     assert_eq!(has_committed(), None, "they may become a commit");
-    assert!(follower.is_being_written());
+    assert_eq!(follower.observe_written(1).unwrap(), None);
     application.execute("ROLLBACK");
     assert_eq!(has_committed(), Some(false));
-    assert!(!follower.is_being_written());
+    assert_eq!(follower.observe_written(1).unwrap(), Some(0));
     application.execute("BEGIN; INSERT INTO t VALUES(randomblob(100000))");
     assert_eq!(has_committed(), None);
     application.execute("COMMIT");

@@ -151,13 +151,13 @@ impl Session<'_> {
     /// How many frames there are to capture, at least.
     fn look(&mut self) -> Result<u32, FollowError> {
         let follower = &mut self.held.follower;
-        let frames = follower.observe(now_micros())?;
-        if frames > 0 || !self.pace.is_alert() || follower.is_being_written() {
-            return Ok(frames);
+        if !self.pace.is_alert() {
+            return Ok(follower.observe(now_micros())?);
         }
+        let Some(frames) = follower.observe_written(now_micros())? else { return Ok(0) };
         // What the write was for is over.
         self.pace.calm();
-        Ok(follower.observe(now_micros())?)
+        Ok(frames)
     }
 
     fn capture(&mut self, frames: u32) -> Result<bool, FollowError> {
