@@ -59,6 +59,12 @@ impl Running {
         Ok((read > 0).then(|| line.trim_end().to_owned()))
     }
 
+    /// Reads on until it says `last`, or ends.
+    pub(crate) fn lines_to(&mut self, last: &str) -> Result<()> {
+        while self.line()?.is_some_and(|line| line != last) {}
+        Ok(())
+    }
+
     /// All lines until its end.
     pub(crate) fn lines(&mut self) -> Result<Vec<String>> {
         let mut lines = Vec::new();

@@ -99,7 +99,7 @@ pub(crate) fn history(rig: &Rig, tools: &[Tool], results: &mut Results) -> Resul
         let since = micros();
         let task = ["touch", &commits.to_string()];
         let mut writer = application(&case.pair.database, &task, &case.folder)?;
-        while writer.line()?.is_some_and(|line| line != "end") {}
+        writer.lines_to("end")?;
         rig.quiet_since(&case.prefix, since)?;
         sidecar.stop()?;
         writer.wait()?;

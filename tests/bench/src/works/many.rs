@@ -79,9 +79,9 @@ pub(crate) fn measure(
     let (idle, requests) = (sidecar.usage()?, rig.proxy.count() - requests);
     let task = ["many", &active.to_string(), &seconds.to_string()];
     let mut application = application(&case.folder, &task, &case.folder)?;
-    while application.line()?.is_some_and(|line| line != "ready") {}
+    application.lines_to("ready")?;
     let from = sidecar.usage()?;
-    while application.line()?.is_some_and(|line| line != "end") {}
+    application.lines_to("end")?;
     let busy = sidecar.usage()?;
     rig.quiet_since(&case.prefix, writer::micros() - 1_000_000)?;
     sidecar.stop()?;

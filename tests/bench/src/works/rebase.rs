@@ -19,7 +19,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
         sidecar.stop()?;
         // The last connection to close copies the log back and removes it.
         let mut writer = application(database, &["touch", &commits], &case.folder)?;
-        while writer.line()?.is_some_and(|line| line != "end") {}
+        writer.lines_to("end")?;
         writer.wait()?;
         settle_disk();
         let since = micros();

@@ -24,7 +24,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             let commits = if rig.quick { "60" } else { "600" };
             let mut writer =
                 application(&case.pair.database, &["pace", commits, pause], &case.folder)?;
-            while writer.line()?.is_some_and(|line| line != "end") {}
+            writer.lines_to("end")?;
             rig.quiet_since(&case.prefix, crate::writer::micros() - 2_000_000)?;
             sidecar.stop()?;
             writer.wait()?;

@@ -20,7 +20,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             let before = puts(rig.proxy.requests(&case.prefix));
             let task = ["pace", &commits.to_string(), "5000"];
             let mut writer = application(&case.pair.database, &task, &case.folder)?;
-            while writer.line()?.is_some_and(|line| line != "end") {}
+            writer.lines_to("end")?;
             let end = crate::writer::micros();
             let after = puts(rig.proxy.requests(&case.prefix));
             let usage = sidecar.usage()?;
