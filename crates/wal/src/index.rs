@@ -11,6 +11,13 @@ pub const INDEX_BYTES: usize = 136;
 /// How many readers' marks there are; mark 0 stands for readers that ignore the log.
 pub const READ_MARKS: usize = 5;
 
+/// SQLite maps the file in regions of this size. Each begins with the page numbers of its frames, of which the first
+/// has fewer because of the head (walformat.html, 2.2).
+pub const REGION_BYTES: usize = 32768;
+
+const REGION_FRAMES: usize = 4096;
+const FIRST_REGION_FRAMES: usize = REGION_FRAMES - INDEX_BYTES / 4;
+
 const COPY_BYTES: usize = 48;
 const VERSION: u32 = 3_007_000;
 const MARK_UNUSED: u32 = 0xffff_ffff;
@@ -126,6 +133,16 @@ impl Index {
     }
 }
 
+/// Where the file has the page number of `frame`, counted from 1: in which region, and at which byte of it.
+#[must_use]
+pub const fn page_slot(frame: u32) -> (usize, usize) {
+    let before = frame.saturating_sub(1) as usize;
+    match before.checked_sub(FIRST_REGION_FRAMES) {
+        None => (0, INDEX_BYTES + 4 * before),
+        Some(before) => (1 + before / REGION_FRAMES, 4 * (before % REGION_FRAMES)),
+    }
+}
+
 impl fmt::Display for IndexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -176,6 +193,15 @@ mod tests {
         assert_eq!(index.page_size, Some(PageSize::MAX));
         assert_eq!(index.read_marks, [Some(0), Some(7), None, None, None]);
         assert!(!index.is_backfilled());
+    }
+
+    #[test]
+    fn the_page_numbers_of_a_region_end_where_its_hash_table_begins() {
+        assert_eq!(page_slot(1), (0, 136));
+        assert_eq!(page_slot(4062), (0, REGION_BYTES / 2 - 4));
+        assert_eq!(page_slot(4063), (1, 0));
+        assert_eq!(page_slot(4062 + 4096), (1, REGION_BYTES / 2 - 4));
+        assert_eq!(page_slot(4062 + 4096 + 1), (2, 0));
     }
 
     #[test]

@@ -21,5 +21,5 @@ pub use cursor::{Cursor, Frame, Position, Stop};
 pub use database::{DatabaseHeader, Unfollowable};
 pub use frame::{FRAME_HEADER_BYTES, FrameHeader, frame_bytes, frame_offset};
 pub use header::{HEADER_BYTES, Header, HeaderError, Salts};
-pub use index::{INDEX_BYTES, Index, IndexError, READ_MARKS, lock};
+pub use index::{INDEX_BYTES, Index, IndexError, READ_MARKS, REGION_BYTES, lock, page_slot};
 pub use page::{PageNumber, PageSize, lock_page};

@@ -7,6 +7,7 @@ use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags};
 
 use crate::error::Error;
 use crate::sqlite_file::drop_lookaside;
+use crate::vfs;
 
 /// The number of the SQLite that is linked in, as `3_054_001` for 3.54.1.
 pub const SQLITE_VERSION: i32 = rusqlite::ffi::SQLITE_VERSION_NUMBER;
@@ -45,7 +46,11 @@ impl Connection {
     pub(crate) fn open(path: &Path, query_only: bool) -> Result<Connection, Error> {
         let wrap = |doing| move |source| Error::Sqlite { doing, path: path.to_owned(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let sqlite = Sqlite::open_with_flags(path, flags).map_err(wrap("open"))?;
+        let sqlite = match vfs::name() {
+            Some(name) => Sqlite::open_with_flags_and_vfs(path, flags, name),
+            None => Sqlite::open_with_flags(path, flags),
+        };
+        let sqlite = sqlite.map_err(wrap("open"))?;
         drop_lookaside(&sqlite);
         sqlite.busy_timeout(Duration::ZERO).map_err(wrap("configure"))?;
         // A checkpoint is as durable as the connection that runs it, so never less than the default. Nothing is mapped
@@ -141,4 +146,114 @@ fn has_no_room(error: &rusqlite::Error) -> bool {
     let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
     let extended = error.sqlite_error().map(|error| error.extended_code);
     is_full || extended == Some(rusqlite::ffi::SQLITE_IOERR_WRITE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A database with a log of many regions, in which most pages are neighbours and some were written twice.
+    fn application(folder: &Path, page_size: u32) -> (PathBuf, Sqlite) {
+        let path = folder.join("app.db");
+        let sqlite = Sqlite::open(&path).unwrap();
+        let setup = format!(
+            "PRAGMA page_size = {page_size}; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+             CREATE TABLE t (id INTEGER PRIMARY KEY, body BLOB);"
+        );
+        sqlite.execute_batch(&setup).unwrap();
+        insert(&sqlite, page_size, 10_000);
+        sqlite
+            .execute("UPDATE t SET body = randomblob(length(body)) WHERE id % 97 = 0", [])
+            .unwrap();
+        (path, sqlite)
+    }
+
+    fn insert(sqlite: &Sqlite, page_size: u32, rows: u32) {
+        let sql = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+             INSERT INTO t (body) SELECT randomblob({}) FROM n",
+            page_size.min(8192) * 7 / 10
+        );
+        sqlite.execute(&sql, []).unwrap();
+    }
+
+    /// How many reads and writes this thread has asked the system for.
+    fn calls() -> u64 {
+        let io = fs::read_to_string("/proc/thread-self/io").unwrap();
+        io.lines()
+            .filter(|line| line.starts_with("sysc"))
+            .filter_map(|line| line.split_once(": "))
+            .map(|(_, count)| count.parse::<u64>().unwrap())
+            .sum()
+    }
+
+    /// Would catch a page that is not written, or written somewhere else, or from another frame.
+    #[test]
+    fn a_checkpoint_leaves_the_file_that_sqlite_alone_would_leave() {
+        for page_size in [512, 4096, 65536] {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, sqlite) = application(folder.path(), page_size);
+            let copy = folder.path().join("copy.db");
+            for (from, to) in [("app.db", "copy.db"), ("app.db-wal", "copy.db-wal")] {
+                fs::copy(folder.path().join(from), folder.path().join(to)).unwrap();
+            }
+            let plain = Sqlite::open(&copy).unwrap();
+            let checkpoint = |sqlite: &Sqlite| {
+                sqlite.query_row("PRAGMA wal_checkpoint", [], |row| row.get::<_, u32>(2)).unwrap()
+            };
+            let frames = checkpoint(&plain);
+
+            let ours = Connection::open(&path, true).unwrap();
+            let before = calls();
+            let ran = ours.checkpoint(Mode::Passive).unwrap();
+            let calls = calls() - before;
+            assert_eq!(ran, Progress::Ran { frames, backfilled: frames });
+            assert!(fs::read(&path).unwrap() == fs::read(&copy).unwrap(), "{page_size}");
+            if page_size == 4096 {
+                // By itself SQLite makes two for each page.
+                assert!(calls < u64::from(frames) / 2, "{calls} calls for {frames} frames");
+            }
+            drop((plain, sqlite));
+        }
+    }
+
+    /// Would catch what is kept back when SQLite believes that all is written, which nothing else would.
+    #[test]
+    fn a_checkpoint_that_a_reader_stops_leaves_all_that_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, sqlite) = application(folder.path(), 4096);
+        let rows = |sqlite: &Sqlite| {
+            let sql = "SELECT count(*), sum(unicode(hex(body)) + length(body)) FROM t";
+            sqlite
+                .query_row(sql, [], |row| Ok((row.get::<_, u32>(0)?, row.get::<_, f64>(1)?)))
+                .unwrap()
+        };
+        let reader = Sqlite::open(&path).unwrap();
+        reader.execute_batch("BEGIN").unwrap();
+        let then = rows(&reader);
+        // The last pages of before are in the log again, and so are some in between.
+        insert(&sqlite, 4096, 3000);
+        sqlite.execute("UPDATE t SET body = randomblob(9) WHERE id % 89 = 0", []).unwrap();
+        let now = rows(&sqlite);
+
+        let ours = Connection::open(&path, true).unwrap();
+        let ran = ours.checkpoint(Mode::Passive).unwrap();
+        let Progress::Ran { frames, backfilled } = ran else { unreachable!("{ran:?}") };
+        assert!(0 < backfilled && backfilled < frames, "{ran:?}");
+        assert_eq!((rows(&reader), rows(&sqlite)), (then, now));
+        reader.execute_batch("COMMIT").unwrap();
+        // Readers that come now take from the file what was copied, and the rest from the log.
+        let fresh = Sqlite::open(&path).unwrap();
+        let sound: String =
+            fresh.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!((sound.as_str(), rows(&fresh)), ("ok", now));
+        assert_eq!(
+            ours.checkpoint(Mode::Passive).unwrap(),
+            Progress::Ran { frames, backfilled: frames }
+        );
+        assert_eq!(rows(&Sqlite::open(&path).unwrap()), now);
+    }
 }

@@ -20,6 +20,7 @@
 mod barrier;
 mod checkpoint;
 mod connection;
+mod copying;
 mod damage;
 mod error;
 mod files;
@@ -36,6 +37,7 @@ mod shm;
 mod sqlite_file;
 mod tail;
 mod transaction;
+mod vfs;
 mod wake;
 
 pub use checkpoint::{Checkpoint, Checkpointed};

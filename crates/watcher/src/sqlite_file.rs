@@ -1,4 +1,4 @@
-//! What SQLite offers and rusqlite does not: the one place with unsafe code.
+//! What SQLite offers and rusqlite does not, but for the VFS.
 //!
 //! The database's file is read through SQLite's own descriptor. One of our own would have to stay open for ever: closing
 //! it would drop the locks of every connection that this process has on the database.
