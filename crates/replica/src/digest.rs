@@ -1,49 +1,10 @@
-//! The three hashes: of a page, of a whole database, of a history.
+//! The hashes of a whole database and of a history.
 
-use std::fmt;
+use crate::text::shown_as_hex;
+use crate::{PageHash, ReplicaId};
 
-use ebbtide_wal::PageNumber;
-
-use crate::ReplicaId;
-use crate::text::write_hex;
-
-/// What a page's hash is keyed with, before the page's number.
-const PAGE_DOMAIN: &[u8; 16] = b"ebbtide page\0\0\0\0";
 /// What the root of a chain is derived under.
 const GENESIS_CONTEXT: &str = "ebbtide 2026-11 chain genesis";
-
-/// The hash of one page image at one page number.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PageHash([u8; 16]);
-
-/// The hash of `image` as page `number`: the first 16 bytes of BLAKE3, keyed with the number, so that the same bytes at
-/// another place hash otherwise.
-#[must_use]
-pub fn page_hash(number: PageNumber, image: &[u8]) -> PageHash {
-    let mut key = [0; 32];
-    key[..16].copy_from_slice(PAGE_DOMAIN);
-    key[28..].copy_from_slice(&number.get().to_le_bytes());
-    let hash = blake3::keyed_hash(&key, image);
-    let (half, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
-    PageHash(*half)
-}
-
-impl PageHash {
-    /// The number of bytes of a page's hash.
-    pub const SIZE: usize = 16;
-
-    /// The hash with these bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> PageHash {
-        PageHash(bytes)
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
 
 /// The state of a whole database: the XOR of the hashes of all its pages but the lock page. A commit changes it by
 /// toggling the old hash of each page out and the new one in. It guards against accident, not against an adversary who
@@ -58,7 +19,7 @@ impl Digest {
     /// With `hash` taken in if it was out, and out if it was in.
     #[must_use]
     pub fn toggle(self, hash: PageHash) -> Digest {
-        Digest((u128::from_ne_bytes(self.0) ^ u128::from_ne_bytes(hash.0)).to_ne_bytes())
+        Digest((u128::from_ne_bytes(self.0) ^ u128::from_ne_bytes(*hash.as_bytes())).to_ne_bytes())
     }
 
     /// The digest with these bytes.
@@ -117,43 +78,17 @@ impl Chain {
     }
 }
 
-macro_rules! shown_as_hex {
-    ($($type:ident),+) => {$(
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write_hex(f, &self.0)
-            }
-        }
-
-        impl fmt::Debug for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($type), "({})"), self)
-            }
-        }
-
-        impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-    )+};
-}
-shown_as_hex!(PageHash, Digest, Chain);
+shown_as_hex!(Digest, Chain);
 
 #[cfg(test)]
 mod tests {
+    use ebbtide_wal::PageNumber;
+
     use super::*;
+    use crate::page_hash;
 
     fn page(number: u32) -> PageNumber {
         PageNumber::new(number).unwrap()
-    }
-
-    #[test]
-    fn a_page_hashes_by_its_bytes_and_its_number() {
-        let image = [7; 512];
-        assert_eq!(page_hash(page(1), &image), page_hash(page(1), &image));
-        assert_ne!(page_hash(page(1), &image), page_hash(page(2), &image));
-        assert_ne!(page_hash(page(1), &image), page_hash(page(1), &[8; 512]));
     }
 
     #[test]

@@ -70,6 +70,30 @@ macro_rules! serde_as_text {
 }
 pub(crate) use serde_as_text;
 
+/// Makes types whose only field is bytes appear as their hexadecimal digits.
+macro_rules! shown_as_hex {
+    ($($type:ident),+) => {$(
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                $crate::text::write_hex(f, &self.0)
+            }
+        }
+
+        impl std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!(stringify!($type), "({})"), self)
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )+};
+}
+pub(crate) use shown_as_hex;
+
 #[cfg(test)]
 mod tests {
     use super::*;

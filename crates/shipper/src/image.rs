@@ -7,7 +7,7 @@ use ebbtide_fault::point;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::store::Store;
 use ebbtide_replica::{
-    Chain, Digest, EntryFlags, EntryKind, Key, PageHash, ReplicaId, Timestamp, Txid, page_hash,
+    Chain, Digest, EntryFlags, EntryKind, Key, PageHash, PageHasher, ReplicaId, Timestamp, Txid,
 };
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
@@ -70,16 +70,21 @@ where
         let (store, outage) = (&destination.store, &destination.outage);
         let mut route = Route { store, outage, before: None, expected, at_once: false };
         let mut digest = Digest::EMPTY;
+        let mut take = |digest: &mut Digest, page, hash| {
+            *digest = digest.toggle(hash);
+            each_hash(page, hash)
+        };
         let sent = pages(&mut |page, image| {
-            let hash = writer.page(page, image).map_err(Error::from)?;
-            digest = digest.toggle(hash);
-            each_hash(page, hash)?;
+            writer.page(page, image).map_err(Error::from)?;
+            writer.hashed().try_for_each(|(page, hash)| take(&mut digest, page, hash))?;
             outgoing.drain(&mut writer, &mut route);
             point("shipper.snapshot.page");
             Ok(())
         });
         let finish = || {
             sent?;
+            writer.hash_pages();
+            writer.hashed().try_for_each(|(page, hash)| take(&mut digest, page, hash))?;
             let (chain, vouched) = vouch(digest)?;
             writer.end_entry(digest).map_err(Error::from)?;
             Ok((writer.finish_at(chain).map_err(Error::from)?, vouched))
@@ -148,15 +153,19 @@ impl Shipper {
             Difference { pages: Vec::new(), count: 0, database_pages: 0, digest: Digest::EMPTY };
         let mut known = Known { first: 1, hashes: Vec::new() };
         let lock = lock_page(self.page_size());
-        pages(&mut |page, image| {
-            let hash = page_hash(page, image);
+        let mut look = |page: PageNumber, hash| {
             if known.of(page, self)? != hash || page.get() > self.ledger.database_pages() {
                 difference.add(page, lock);
             }
             difference.digest = difference.digest.toggle(hash);
             difference.database_pages = page.get();
-            Ok(())
+            Ok::<_, Error>(())
+        };
+        let mut hasher = PageHasher::default();
+        pages(&mut |page, image| {
+            Ok(hasher.push(page, image).try_for_each(|(page, hash)| look(page, hash))?)
         })?;
+        hasher.finish().try_for_each(|(page, hash)| look(page, hash))?;
         Ok(difference)
     }
 

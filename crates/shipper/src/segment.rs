@@ -89,10 +89,20 @@ impl Segment {
         page: PageNumber,
         image: &[u8],
         route: &mut Route<'_>,
-    ) -> Result<PageHash, Error> {
-        let hash = self.writer.page(page, image)?;
+    ) -> Result<(), Error> {
+        self.writer.page(page, image)?;
         self.outgoing.drain(&mut self.writer, route);
-        Ok(hash)
+        Ok(())
+    }
+
+    /// As [`Writer::hashed`].
+    pub(crate) fn hashed(&mut self) -> impl Iterator<Item = (PageNumber, PageHash)> {
+        self.writer.hashed()
+    }
+
+    /// As [`Writer::hash_pages`].
+    pub(crate) fn hash_pages(&mut self) {
+        self.writer.hash_pages();
     }
 
     pub(crate) fn end(&mut self, digest: Digest, wal: Option<WalPosition>) -> Result<Entry, Error> {

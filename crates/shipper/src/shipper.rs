@@ -8,7 +8,7 @@ use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State, WalPosition};
 use ebbtide_replica::store::Store;
 use ebbtide_replica::{
-    Digest, EntryFlags, EntryKind, PageHash, ReplicaId, Timestamp, Txid, page_hash,
+    Digest, EntryFlags, EntryKind, PageHash, PageHasher, ReplicaId, Timestamp, Txid,
 };
 use ebbtide_wal::{PageNumber, PageSize};
 
@@ -262,10 +262,12 @@ impl Shipper {
         let mut route = Route { store, outage, before, expected, at_once };
         self.changed.clear();
         each_page(&mut |page, image| {
-            let hash = segment.page(page, image, &mut route)?;
-            self.changed.push((page, hash));
+            segment.page(page, image, &mut route)?;
+            self.changed.extend(segment.hashed());
             Ok(())
         })?;
+        segment.hash_pages();
+        self.changed.extend(segment.hashed());
         if let Some(before) = route.before {
             self.queue.return_landed(before);
         }
@@ -291,10 +293,12 @@ impl Shipper {
         each_page: impl Pages<E>,
     ) -> Result<(), E> {
         self.changed.clear();
+        let mut hasher = PageHasher::default();
         each_page(&mut |page, image| {
-            self.changed.push((page, page_hash(page, image)));
+            self.changed.extend(hasher.push(page, image));
             Ok(())
         })?;
+        self.changed.extend(hasher.finish());
         self.ledger.record(&self.changed, database_pages)?;
         Ok(())
     }

@@ -2,9 +2,7 @@
 
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
-use crate::{
-    Digest, Entry, EntryFlags, EntryKind, Error, PageHash, Result, Run, Timestamp, Txid, page_hash,
-};
+use crate::{Digest, Entry, EntryFlags, EntryKind, Error, PageHash, Result, Run, Timestamp, Txid};
 
 /// What is known of an entry before its pages.
 #[derive(Debug, Clone)]
@@ -65,13 +63,13 @@ impl OpenEntry {
         }
     }
 
-    /// Takes the next page in, and answers its hash, which the writer adds to its pending hashes.
+    /// Takes the next page in, but for its hash.
     pub(super) fn take_page(
         &mut self,
         number: PageNumber,
         image: &[u8],
         page_size: PageSize,
-    ) -> Result<PageHash> {
+    ) -> Result<()> {
         let fits = number.get() > self.last_page
             && number.get() <= self.start.database_pages
             && number != lock_page(page_size)
@@ -80,12 +78,15 @@ impl OpenEntry {
             let (last, length) = (self.last_page, image.len());
             return Err(self.unwritable(format!("page {number}, {length} bytes, after {last}")));
         }
-        let hash = page_hash(number, image);
         Run::push(&mut self.runs, number);
         self.last_page = number.get();
         self.page_count += 1;
+        Ok(())
+    }
+
+    /// Takes in the hash of the first page that has none yet, which the writer adds to its pending hashes.
+    pub(super) fn take_hash(&mut self, hash: PageHash) {
         self.digest = self.digest.toggle(hash);
-        Ok(hash)
     }
 
     /// Takes in those of the writer's pending hashes that are this entry's, before they are written and forgotten.

@@ -14,7 +14,7 @@ use super::rows::BlockKind;
 use super::rules::Rules;
 use super::table::Table;
 use super::{Codec, Footer, Header};
-use crate::{Chain, Digest, Entry, Error, PageHash, Result, Txid};
+use crate::{Chain, Digest, Entry, Error, PAGES_AT_ONCE, PageHash, Result, Txid, hash_pages};
 
 /// An object that is being written. After an error it is of no more use.
 pub struct Writer {
@@ -26,6 +26,10 @@ pub struct Writer {
     open: Option<OpenEntry>,
     /// The page images of the block that is not yet full.
     raw: Vec<u8>,
+    /// The numbers of the last of those pages, which are not hashed yet.
+    unhashed: Vec<PageNumber>,
+    /// Hashes of pages of the entry that was begun, which nobody has asked for yet.
+    hashed: Vec<(PageNumber, PageHash)>,
     /// The page hashes of the block of hashes that is not yet full.
     hashes: Vec<u8>,
     packer: Packer,
@@ -57,6 +61,8 @@ impl Writer {
             table: Table::default(),
             open: None,
             raw: Vec::new(),
+            unhashed: Vec::new(),
+            hashed: Vec::new(),
             hashes: Vec::new(),
             packer: Packer::default(),
             out: header.encode().to_vec(),
@@ -70,31 +76,56 @@ impl Writer {
         if let Some(open) = &self.open {
             return Err(open.unwritable("the entry before it is not ended"));
         }
+        self.hashed.clear();
         self.open = Some(OpenEntry::new(start, self.hashes.len()));
         Ok(())
     }
 
-    /// Adds a page to the entry that was begun, and answers its hash. Pages come in ascending order.
-    pub fn page(&mut self, number: PageNumber, image: &[u8]) -> Result<PageHash> {
+    /// Adds a page to the entry that was begun. Pages come in ascending order.
+    pub fn page(&mut self, number: PageNumber, image: &[u8]) -> Result<()> {
         let page_size = self.header.page_size;
         let open = self
             .open
             .as_mut()
             .ok_or_else(|| Error::unwritable(format!("page {number}"), "no entry was begun"))?;
-        let hash = open.take_page(number, image, page_size)?;
+        open.take_page(number, image, page_size)?;
         self.raw.extend_from_slice(image);
-        self.hashes.extend_from_slice(hash.as_bytes());
+        self.unhashed.push(number);
+        if self.unhashed.len() == PAGES_AT_ONCE {
+            self.hash_pages();
+        }
         if self.raw.len() + page_size.bytes() > BLOCK_RAW_TARGET {
             self.close_block()?;
         }
         if self.hashes.len() >= BLOCK_HASHES_MAX * PageHash::SIZE {
             self.close_hashes()?;
         }
-        Ok(hash)
+        Ok(())
+    }
+
+    /// The hashes of pages that were added since this was last asked, as far as they are known: many pages are hashed
+    /// at once, and the last of an entry by [`Writer::hash_pages`].
+    pub fn hashed(&mut self) -> impl Iterator<Item = (PageNumber, PageHash)> {
+        self.hashed.drain(..)
+    }
+
+    /// Hashes those pages that are not hashed yet.
+    pub fn hash_pages(&mut self) {
+        let start = self.raw.len() - self.unhashed.len() * self.header.page_size.bytes();
+        let (open, hashed, hashes) = (&mut self.open, &mut self.hashed, &mut self.hashes);
+        hash_pages(&self.unhashed, &self.raw[start..], |number, hash| {
+            if let Some(open) = open {
+                open.take_hash(hash);
+            }
+            hashed.push((number, hash));
+            hashes.extend_from_slice(hash.as_bytes());
+        });
+        self.unhashed.clear();
     }
 
     /// Ends the entry, after which the whole database has this digest.
     pub fn end_entry(&mut self, digest: Digest) -> Result<Entry> {
+        self.hash_pages();
         let open =
             self.open.take().ok_or_else(|| Error::unwritable("an entry", "none was begun"))?;
         let (pages_digest, entry) = (open.pages_digest(), open.end(&self.hashes, digest));
@@ -199,6 +230,7 @@ impl Writer {
         if self.raw.is_empty() {
             return Ok(());
         }
+        self.hash_pages();
         let (codec, stored) = self.packer.pack(&self.raw);
         self.table.add_block(BlockKind::Pages, codec, stored, self.raw.len())?;
         self.out.extend_from_slice(stored);

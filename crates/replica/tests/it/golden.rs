@@ -10,7 +10,7 @@ use crate::objects::{Pages, Step, digest_of, read, txid, write};
 
 /// BLAKE3 of the database after the last entry.
 const DATABASE: &str = "ee28032376ec2f39d9b34bb885f69e1f1f77da45d5625c074cb997818fe1ae89";
-const CHAIN: &str = "655c93c3bff8b2f25bd8cbf933e4deddea087c975d404463d086574d58d71d5e";
+const CHAIN: &str = "4f0930fffaedb06fcf6286271582ea053284f91d583ec6a52aaa4abc559f5f57";
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")

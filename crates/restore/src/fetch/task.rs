@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ebbtide_replica::store::Store;
-use ebbtide_replica::{Digest, Key, PageHash, page_hash};
+use ebbtide_replica::{Digest, Key, PageHash, hash_pages};
 use ebbtide_wal::{PageNumber, PageSize};
 use tokio::sync::Semaphore;
 
@@ -102,9 +102,10 @@ impl Task {
         let size = self.page_size.bytes();
         let start = run.slot as usize * size;
         let images = &raw[start..start + run.count as usize * size];
-        let pages = (run.first.get()..).filter_map(PageNumber::new);
-        let pages = pages.zip(images.chunks_exact(size));
-        let hashes: Vec<PageHash> = pages.map(|(page, image)| page_hash(page, image)).collect();
+        let numbers = (run.first.get()..).filter_map(PageNumber::new);
+        let numbers: Vec<PageNumber> = numbers.take(run.count as usize).collect();
+        let mut hashes = Vec::with_capacity(numbers.len());
+        hash_pages(&numbers, images, |_, hash| hashes.push(hash));
         self.sink.write(run.first, images, &hashes)?;
         Ok(hashes)
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ebbtide_replica::catalog::{CatalogError, Fetched, Hashes};
 use ebbtide_replica::container::{Block, Index};
 use ebbtide_replica::store::Object;
-use ebbtide_replica::{PageHash, page_hash};
+use ebbtide_replica::{PageHash, hash_pages};
 use ebbtide_wal::PageNumber;
 use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
@@ -120,8 +120,8 @@ fn decode(
         let begin = usize::try_from(block.offset - start).unwrap_or(usize::MAX);
         let stored = bytes.get(begin..begin.saturating_add(block.stored_len as usize));
         let raw = block.decode_into(stored.unwrap_or_default(), &mut scratch)?;
-        let images = raw.chunks_exact(page_size).zip(&mut numbers);
-        hashes.extend(images.map(|(image, page)| page_hash(page, image)));
+        let here: Vec<PageNumber> = numbers.by_ref().take(raw.len() / page_size).collect();
+        hash_pages(&here, &raw[..here.len() * page_size], |_, hash| hashes.push(hash));
     }
     Ok(hashes)
 }
