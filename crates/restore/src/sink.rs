@@ -18,6 +18,8 @@ pub(crate) struct Sink {
     path: PathBuf,
     page_size: PageSize,
     fill: Option<Arc<Fill>>,
+    /// The system lets one at a time write to a file, and has the others wait for it without sleeping.
+    turn: Mutex<()>,
     /// Memory for decoded blocks that nobody uses at the moment.
     scratch: Mutex<Vec<Vec<u8>>>,
 }
@@ -31,7 +33,7 @@ impl Sink {
         fill: Option<Arc<Fill>>,
     ) -> Sink {
         let (file, path) = (Arc::clone(file), path.to_path_buf());
-        Sink { file, path, page_size, fill, scratch: Mutex::new(Vec::new()) }
+        Sink { file, path, page_size, fill, turn: Mutex::default(), scratch: Mutex::default() }
     }
 
     /// Writes consecutive pages from `first` on.
@@ -42,7 +44,11 @@ impl Sink {
         hashes: &[PageHash],
     ) -> Result<()> {
         let offset = first.offset(self.page_size);
-        self.file.write_all_at(images, offset).map_err(Error::io("write", &self.path))?;
+        let written = {
+            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+            self.file.write_all_at(images, offset)
+        };
+        written.map_err(Error::io("write", &self.path))?;
         match &self.fill {
             Some(fill) => Ok(fill.set(first, hashes)?),
             None => Ok(()),
