@@ -328,7 +328,7 @@ impl Shipper {
     /// [`Error::Fenced`] when another process was faster.
     pub async fn claim(&mut self, owner: &Owner, time: i64) -> Result<(), Error> {
         let time = Timestamp::from_micros(time).unwrap_or(self.head().time).max(self.head().time);
-        let start = crate::shipper::Start {
+        let start = crate::append::Start {
             kind: EntryKind::Claim,
             flags: EntryFlags::NONE,
             time: time.as_micros(),

@@ -179,7 +179,7 @@ impl Shipper {
         difference: &Difference,
         pages: impl Pages<E>,
     ) -> Result<(), E> {
-        let start = crate::shipper::Start {
+        let start = crate::append::Start {
             kind: EntryKind::Rebase,
             flags: if rebase.is_fork { EntryFlags::FORK } else { EntryFlags::NONE },
             time: rebase.time,

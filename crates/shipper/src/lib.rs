@@ -14,6 +14,7 @@
 //!    streamed, and the log waits. When the store is away for longer than the log can wait, complete segments go into
 //!    a bounded spool on the local disk.
 
+mod append;
 mod attach;
 mod bucket;
 mod buffers;
@@ -34,6 +35,7 @@ mod shipper;
 mod spill;
 mod spool;
 mod traffic;
+mod waiting;
 
 pub use attach::{Attached, Local, Unconfirmed, attach};
 pub use bucket::{Bucket, Rate};

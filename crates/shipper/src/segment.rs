@@ -95,6 +95,16 @@ impl Segment {
         Ok(())
     }
 
+    /// Adds a page whose hash is known. The segment does not begin to be streamed.
+    pub(crate) fn hashed_page(
+        &mut self,
+        page: PageNumber,
+        image: &[u8],
+        hash: PageHash,
+    ) -> Result<(), Error> {
+        Ok(self.writer.hashed_page(page, image, hash)?)
+    }
+
     /// As [`Writer::hashed`].
     pub(crate) fn hashed(&mut self) -> impl Iterator<Item = (PageNumber, PageHash)> {
         self.writer.hashed()

@@ -4,12 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
-use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State, WalPosition};
 use ebbtide_replica::store::Store;
-use ebbtide_replica::{
-    Digest, EntryFlags, EntryKind, PageHash, PageHasher, ReplicaId, Timestamp, Txid,
-};
+use ebbtide_replica::{Digest, PageHash, PageHasher, ReplicaId, Timestamp, Txid};
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::bucket::{Bucket, Rate};
@@ -18,11 +15,12 @@ use crate::image::Pages;
 use crate::ledger::Ledger;
 use crate::outage::Outage;
 use crate::pack::Packer;
-use crate::part::{Route, STREAM_BYTES, Sealed};
+use crate::part::Sealed;
 use crate::queue::{Event, Queue};
 use crate::segment::{Head, Segment};
 use crate::spool::Spool;
 use crate::traffic::Traffic;
+use crate::waiting::Waiting;
 
 /// How a database is shipped.
 #[derive(Debug, Clone, Copy)]
@@ -42,22 +40,8 @@ pub struct Durable {
     pub time: Timestamp,
 }
 
-/// A transaction or a rebase, but for its pages.
-#[derive(Debug, Clone)]
-pub(crate) struct Start {
-    pub(crate) kind: EntryKind,
-    pub(crate) flags: EntryFlags,
-    /// In µs since the epoch.
-    pub(crate) time: i64,
-    pub(crate) database_pages: u32,
-    pub(crate) detail: Vec<u8>,
-    /// How many bytes of pages are to be expected.
-    pub(crate) expected: u64,
-    pub(crate) wal: Option<WalPosition>,
-}
-
 /// Up to this many entries that are not durable are few.
-const SETTLED_ENTRIES: u32 = 4;
+const SETTLED_ENTRIES: usize = 4;
 
 /// From more than this many commits in the last second on a database is busy.
 const BUSY_COMMITS: u32 = 10;
@@ -66,9 +50,9 @@ const BUSY_COMMITS: u32 = 10;
 pub struct Shipper {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) outage: Arc<Outage>,
-    replica: ReplicaId,
+    pub(crate) replica: ReplicaId,
     location: String,
-    page_size: PageSize,
+    pub(crate) page_size: PageSize,
     database: Option<FileIdentity>,
     pub(crate) ledger: Ledger,
     pub(crate) head: Head,
@@ -78,10 +62,12 @@ pub struct Shipper {
     /// The log cannot wait for the store: what is sealed goes into the spool.
     pub(crate) spilling: bool,
     bucket: Bucket,
-    traffic: Traffic,
+    pub(crate) traffic: Traffic,
     packer: Packer,
     pub(crate) last_put: Option<Instant>,
-    changed: Vec<(PageNumber, PageHash)>,
+    pub(crate) changed: Vec<(PageNumber, PageHash)>,
+    /// What was appended and is not encoded yet.
+    pub(crate) waiting: Waiting,
     /// Nothing may be waited for: the application's writers wait for us.
     pub(crate) at_once: bool,
 }
@@ -127,6 +113,7 @@ impl Shipper {
             packer: Packer::new(),
             last_put: None,
             changed: Vec::new(),
+            waiting: Waiting::default(),
             at_once: false,
         }
     }
@@ -144,22 +131,16 @@ impl Shipper {
         self.replica
     }
 
-    /// The last entry that was appended.
-    #[must_use]
-    pub fn last(&self) -> Durable {
-        Durable { txid: self.head.txid, time: self.head.time }
-    }
-
     /// Whether everything that was appended is durable.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.open.is_none() && self.queue.is_empty()
+        self.waiting.is_empty() && self.open.is_none() && self.queue.is_empty()
     }
 
     /// What needs the log to be kept.
     #[must_use]
     pub fn safety(&self) -> Safety {
-        let open = self.open.as_ref().map_or(0, Segment::entries);
+        let open = self.open.as_ref().map_or(0, Segment::entries) as usize + self.waiting.len();
         if self.queue.is_empty() && open <= SETTLED_ENTRIES {
             Safety::Settled
         } else if self.queue.has_streamed() {
@@ -214,75 +195,6 @@ impl Shipper {
         self.ledger.rest();
     }
 
-    /// Appends a commit, whose pages `each_page` hands over in ascending order. `time` is in µs since the epoch.
-    ///
-    /// # Errors
-    /// After an error the shipper is of no more use: attach again.
-    pub fn append<E: From<Error>>(
-        &mut self,
-        time: i64,
-        database_pages: u32,
-        page_count: usize,
-        wal: WalPosition,
-        each_page: impl Pages<E>,
-    ) -> Result<(), E> {
-        let start = Start {
-            kind: EntryKind::Commit,
-            flags: EntryFlags::NONE,
-            time,
-            database_pages,
-            detail: Vec::new(),
-            expected: page_count as u64 * self.page_size.offset(),
-            wal: Some(wal),
-        };
-        self.append_entry(start, each_page)
-    }
-
-    pub(crate) fn append_entry<E: From<Error>>(
-        &mut self,
-        start: Start,
-        each_page: impl Pages<E>,
-    ) -> Result<(), E> {
-        // A segment more or less does not matter, a transaction that is streamed does.
-        let streamed = start.expected > STREAM_BYTES as u64;
-        if self.spilling && streamed && !self.spool.has_room(start.expected) {
-            return Err(Error::SpoolFull.into());
-        }
-        let segment = self
-            .open
-            .get_or_insert_with(|| Segment::after(self.head, self.replica, self.page_size));
-        segment.begin(entry_start(&start, self.head))?;
-        let (store, before) = if self.spilling {
-            (self.spool.store(), None)
-        } else {
-            (&self.store, self.queue.take_landed())
-        };
-        let outage = if self.spilling { &self.spool.trouble } else { &self.outage };
-        let (expected, at_once) = (start.expected, self.at_once || !streamed);
-        let mut route = Route { store, outage, before, expected, at_once };
-        self.changed.clear();
-        each_page(&mut |page, image| {
-            segment.page(page, image, &mut route)?;
-            self.changed.extend(segment.hashed());
-            Ok(())
-        })?;
-        segment.hash_pages();
-        self.changed.extend(segment.hashed());
-        if let Some(before) = route.before {
-            self.queue.return_landed(before);
-        }
-        point("shipper.append.encoded");
-        let digest = self.ledger.record(&self.changed, start.database_pages)?;
-        segment.end(digest, start.wal)?;
-        self.head = segment.head().unwrap_or(self.head);
-        point("shipper.append.ended");
-        self.traffic.count(Instant::now());
-        if segment.is_streaming() {
-            self.seal().map_err(E::from)?;
-        }
-        Ok(())
-    }
-
     /// Takes a transaction that the replica has already, so that only the hashes of its pages are of interest.
     ///
     /// # Errors
@@ -308,6 +220,7 @@ impl Shipper {
     /// # Errors
     /// As [`Shipper::append`].
     pub fn pump(&mut self, now: Instant) -> Result<Option<Duration>, Error> {
+        self.encode()?;
         let Some(open) = &self.open else { return Ok(None) };
         if !self.queue.is_empty() {
             // One that is full makes room by going into the spool.
@@ -344,6 +257,7 @@ impl Shipper {
     /// # Errors
     /// As [`Shipper::append`].
     pub fn flush(&mut self) -> Result<(), Error> {
+        self.encode()?;
         let can_spool = self.spilling && !self.queue.is_spooling();
         if self.open.is_some() && (self.queue.is_empty() || can_spool) {
             self.bucket.overdraw(Instant::now());
@@ -353,6 +267,7 @@ impl Shipper {
     }
 
     pub(crate) fn seal(&mut self) -> Result<(), Error> {
+        debug_assert!(self.waiting.is_empty(), "what waits belongs into the segment");
         let Some(segment) = self.open.take() else { return Ok(()) };
         let position = self.position(self.head, segment.wal());
         let (key, streamed) = (segment.key(), segment.is_streaming());
@@ -460,18 +375,5 @@ impl std::fmt::Debug for Shipper {
             .field("head", &self.head)
             .field("on_their_way", &self.queue.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// The entry after `head`. A time before that of the entry before is taken to stand still.
-fn entry_start(start: &Start, head: Head) -> EntryStart {
-    let time = Timestamp::from_micros(start.time).unwrap_or(head.time).max(head.time);
-    EntryStart {
-        txid: head.txid.next(),
-        kind: start.kind,
-        flags: start.flags,
-        time,
-        database_pages: start.database_pages,
-        detail: start.detail.clone(),
     }
 }

@@ -62,6 +62,7 @@ impl Shipper {
     /// # Errors
     /// As [`Shipper::append`].
     pub async fn retire(mut self) -> Result<(), Error> {
+        self.encode()?;
         while self.queue.is_spooling() || self.open.is_some() {
             if !self.queue.is_spooling() {
                 self.seal()?;

@@ -175,6 +175,7 @@ impl Session<'_> {
             self.job.shared.with_scratch(|scratch| follower.capture(now_micros(), scratch, sink))
         };
         let captured = if frames > LONG_FRAMES { block_in_place(capture)? } else { capture()? };
+        self.started.shipper.encode()?;
         Ok(captured.more)
     }
 
@@ -204,6 +205,7 @@ impl Session<'_> {
                     follower.maintain(now_micros(), kept, has_room, scratch, sink)
                 })
             })?;
+            shipper.encode()?;
             tracing::debug!(
                 ?action,
                 ?kept,

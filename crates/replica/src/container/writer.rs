@@ -83,18 +83,35 @@ impl Writer {
 
     /// Adds a page to the entry that was begun. Pages come in ascending order.
     pub fn page(&mut self, number: PageNumber, image: &[u8]) -> Result<()> {
-        let page_size = self.header.page_size;
-        let open = self
-            .open
-            .as_mut()
-            .ok_or_else(|| Error::unwritable(format!("page {number}"), "no entry was begun"))?;
-        open.take_page(number, image, page_size)?;
-        self.raw.extend_from_slice(image);
+        self.add(number, image)?;
         self.unhashed.push(number);
         if self.unhashed.len() == PAGES_AT_ONCE {
             self.hash_pages();
         }
-        if self.raw.len() + page_size.bytes() > BLOCK_RAW_TARGET {
+        self.close_full_blocks()
+    }
+
+    /// The same for a page whose hash is known, which must be right: nothing else that is written would tell.
+    pub fn hashed_page(&mut self, number: PageNumber, image: &[u8], hash: PageHash) -> Result<()> {
+        self.hash_pages();
+        self.add(number, image)?.take_hash(hash);
+        self.hashes.extend_from_slice(hash.as_bytes());
+        self.close_full_blocks()
+    }
+
+    /// Adds a page, but for its hash.
+    fn add(&mut self, number: PageNumber, image: &[u8]) -> Result<&mut OpenEntry> {
+        let open = self
+            .open
+            .as_mut()
+            .ok_or_else(|| Error::unwritable(format!("page {number}"), "no entry was begun"))?;
+        open.take_page(number, image, self.header.page_size)?;
+        self.raw.extend_from_slice(image);
+        Ok(open)
+    }
+
+    fn close_full_blocks(&mut self) -> Result<()> {
+        if self.raw.len() + self.header.page_size.bytes() > BLOCK_RAW_TARGET {
             self.close_block()?;
         }
         if self.hashes.len() >= BLOCK_HASHES_MAX * PageHash::SIZE {

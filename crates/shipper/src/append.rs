@@ -1,0 +1,158 @@
+//! Appending: commits and rebases become entries of the open segment.
+
+use std::time::Instant;
+
+use ebbtide_fault::point;
+use ebbtide_replica::container::EntryStart;
+use ebbtide_replica::state::WalPosition;
+use ebbtide_replica::{EntryFlags, EntryKind, PageHash, ReplicaId, Timestamp};
+use ebbtide_wal::{PageNumber, PageSize};
+
+use crate::error::Error;
+use crate::image::Pages;
+use crate::part::{Route, STREAM_BYTES};
+use crate::segment::{Head, Segment};
+use crate::shipper::Shipper;
+use crate::waiting::Waiting;
+
+/// A transaction or a rebase, but for its pages.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub(crate) kind: EntryKind,
+    pub(crate) flags: EntryFlags,
+    /// In µs since the epoch.
+    pub(crate) time: i64,
+    pub(crate) database_pages: u32,
+    pub(crate) detail: Vec<u8>,
+    /// How many bytes of pages are to be expected.
+    pub(crate) expected: u64,
+    pub(crate) wal: Option<WalPosition>,
+}
+
+impl Shipper {
+    /// Appends a commit, whose pages `each_page` hands over in ascending order. `time` is in µs since the epoch. It may
+    /// wait for the next one until [`Shipper::encode`].
+    ///
+    /// # Errors
+    /// After an error the shipper is of no more use: attach again.
+    pub fn append<E: From<Error>>(
+        &mut self,
+        time: i64,
+        database_pages: u32,
+        page_count: usize,
+        wal: WalPosition,
+        each_page: impl Pages<E>,
+    ) -> Result<(), E> {
+        let start = Start {
+            kind: EntryKind::Commit,
+            flags: EntryFlags::NONE,
+            time,
+            database_pages,
+            detail: Vec::new(),
+            expected: page_count as u64 * self.page_size.offset(),
+            wal: Some(wal),
+        };
+        self.traffic.count(Instant::now());
+        if Waiting::takes(page_count) {
+            return self.append_small(start, each_page);
+        }
+        self.append_entry(start, each_page)
+    }
+
+    pub(crate) fn append_entry<E: From<Error>>(
+        &mut self,
+        start: Start,
+        each_page: impl Pages<E>,
+    ) -> Result<(), E> {
+        self.encode()?;
+        // A segment more or less does not matter, a transaction that is streamed does.
+        let streamed = start.expected > STREAM_BYTES as u64;
+        if self.spilling && streamed && !self.spool.has_room(start.expected) {
+            return Err(Error::SpoolFull.into());
+        }
+        self.begin_entry(&start)?;
+        let segment = open_segment(&mut self.open, self.head, self.replica, self.page_size);
+        let (store, before) = if self.spilling {
+            (self.spool.store(), None)
+        } else {
+            (&self.store, self.queue.take_landed())
+        };
+        let outage = if self.spilling { &self.spool.trouble } else { &self.outage };
+        let (expected, at_once) = (start.expected, self.at_once || !streamed);
+        let mut route = Route { store, outage, before, expected, at_once };
+        each_page(&mut |page, image| {
+            segment.page(page, image, &mut route)?;
+            self.changed.extend(segment.hashed());
+            Ok(())
+        })?;
+        segment.hash_pages();
+        self.changed.extend(segment.hashed());
+        if let Some(before) = route.before {
+            self.queue.return_landed(before);
+        }
+        Ok(self.end_entry(&start)?)
+    }
+
+    /// Appends a small commit whose pages are hashed already. Nothing of it is streamed.
+    pub(crate) fn append_hashed<'a>(
+        &mut self,
+        start: &Start,
+        pages: impl Iterator<Item = ((PageNumber, &'a [u8]), PageHash)>,
+    ) -> Result<(), Error> {
+        self.begin_entry(start)?;
+        let segment = open_segment(&mut self.open, self.head, self.replica, self.page_size);
+        for ((page, image), hash) in pages {
+            segment.hashed_page(page, image, hash)?;
+            self.changed.push((page, hash));
+        }
+        self.end_entry(start)
+    }
+
+    fn begin_entry(&mut self, start: &Start) -> Result<(), Error> {
+        let segment = open_segment(&mut self.open, self.head, self.replica, self.page_size);
+        segment.begin(entry_start(start, self.head))?;
+        self.changed.clear();
+        Ok(())
+    }
+
+    /// Ends the entry whose pages are encoded, and whose hashes are in `changed`.
+    fn end_entry(&mut self, start: &Start) -> Result<(), Error> {
+        point("shipper.append.encoded");
+        let digest = self.ledger.record(&self.changed, start.database_pages)?;
+        let segment = open_segment(&mut self.open, self.head, self.replica, self.page_size);
+        segment.end(digest, start.wal)?;
+        self.head = segment.head().unwrap_or(self.head);
+        point("shipper.append.ended");
+        if segment.is_streaming() {
+            self.seal()?;
+        }
+        Ok(())
+    }
+}
+
+/// The segment that is open, a new one if none is.
+fn open_segment(
+    open: &mut Option<Segment>,
+    head: Head,
+    replica: ReplicaId,
+    page_size: PageSize,
+) -> &mut Segment {
+    open.get_or_insert_with(|| Segment::after(head, replica, page_size))
+}
+
+/// The time of an entry that comes after one of `last`. A time before that is taken to stand still.
+pub(crate) fn time_after(last: Timestamp, start: &Start) -> Timestamp {
+    Timestamp::from_micros(start.time).unwrap_or(last).max(last)
+}
+
+/// The entry after `head`.
+fn entry_start(start: &Start, head: Head) -> EntryStart {
+    EntryStart {
+        txid: head.txid.next(),
+        kind: start.kind,
+        flags: start.flags,
+        time: time_after(head.time, start),
+        database_pages: start.database_pages,
+        detail: start.detail.clone(),
+    }
+}
