@@ -10,7 +10,7 @@ use std::io;
 use futures::future::join_all;
 
 use super::error::{ErrorKind, StoreError};
-use super::retry::{READS, retry};
+use super::retry::{LastServed, READS, retry};
 
 /// What becomes of a put whose name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,7 +47,7 @@ where
 {
     match verdict(join_all((0..RACERS).map(|_| put())).await)? {
         Conditional::Ignored => Ok(Conditional::Ignored),
-        Conditional::Enforced => match retry(&READS, None, &put).await {
+        Conditional::Enforced => match retry(&READS, &LastServed::default(), &put).await {
             Ok(()) => Ok(Conditional::Ignored),
             Err(error) if error.kind() == ErrorKind::Exists => Ok(Conditional::Enforced),
             Err(error) => Err(error),

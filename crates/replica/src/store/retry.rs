@@ -5,6 +5,7 @@
 //! and at least half of it is waited: a few quick attempts within one throttled second only prolong it.
 
 use std::future::Future;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,14 +19,24 @@ pub struct Policy {
     pub first: Duration,
     /// The bound never grows beyond this.
     pub longest: Duration,
-    /// After so many attempts the last error is final.
+    /// After so many attempts the last error is final, if the store serves nobody else either.
     pub attempts: u32,
 }
+
+/// When a store last served a request, whoever made it: what tells one that fails now and then from one that is away.
+#[derive(Debug, Default)]
+pub(super) struct LastServed(Mutex<Option<Instant>>);
 
 /// A request that can be made again at will is repeated a few times; how long to go on with a store that is away is the
 /// caller's to decide.
 pub(super) const READS: Policy =
     Policy { first: Duration::from_millis(100), longest: Duration::from_secs(2), attempts: 4 };
+
+/// A store that served somebody within this time is not away, and a request that fails is tried a few times more often:
+/// who reads a thousand objects from a store that refuses every third request must not begin again because of one that
+/// was unlucky four times.
+const SERVED_LATELY: Duration = Duration::from_secs(10);
+const TIMES_AS_OFTEN: u32 = 4;
 
 /// How many doublings ahead a throttled wait is.
 const THROTTLED_DOUBLINGS: u32 = 2;
@@ -54,12 +65,25 @@ fn scale(duration: Duration, random: u64) -> Duration {
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// Calls `operation` until it succeeds, fails for good, has been tried often enough, or could only be tried again after
-/// the deadline. An attempt under way at the deadline is not cut off: it has its own time-out, and a put that is cut
-/// off leaves more doubt than one that is waited for.
-pub async fn retry<T, F, Fut>(
+impl LastServed {
+    /// A request was made: notes whether it was served, be it with a refusal that stays the same.
+    pub(super) fn note<T>(&self, result: &Result<T, StoreError>) {
+        if result.as_ref().err().is_none_or(StoreError::is_permanent) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+
+    fn is_lately(&self) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|last| last.elapsed() < SERVED_LATELY)
+    }
+}
+
+/// Calls `operation` until it succeeds, fails for good, or has been tried often enough for how the store fares with
+/// others.
+pub(super) async fn retry<T, F, Fut>(
     policy: &Policy,
-    deadline: Option<Instant>,
+    served: &LastServed,
     mut operation: F,
 ) -> Result<T, StoreError>
 where
@@ -73,15 +97,13 @@ where
             Err(error) => error,
         };
         failures += 1;
-        if error.is_permanent() || failures >= policy.attempts {
+        let more = if served.is_lately() { TIMES_AS_OFTEN } else { 1 };
+        if error.is_permanent() || failures >= policy.attempts.saturating_mul(more) {
             return Err(error);
         }
         // Without a random number the wait is the longest allowed one.
         let random = getrandom::u64().unwrap_or(u64::MAX);
         let wait = policy.wait(failures, error.kind(), random);
-        if deadline.is_some_and(|deadline| Instant::now() + wait > deadline) {
-            return Err(error);
-        }
         tracing::debug!(%error, failures, ?wait, "trying again");
         tokio::time::sleep(wait).await;
     }
@@ -118,7 +140,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_passes_is_tried_again_and_what_stays_is_not() {
         let mut calls = 0;
-        let result = retry(&POLICY, None, || {
+        let result = retry(&POLICY, &LastServed::default(), || {
             calls += 1;
             let kind = if calls < 3 { ErrorKind::Unavailable } else { ErrorKind::Denied };
             async move { Err::<(), _>(error(kind)) }
@@ -131,7 +153,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn attempts_are_counted() {
         let mut calls = 0;
-        let result = retry(&POLICY, None, || {
+        let result = retry(&POLICY, &LastServed::default(), || {
             calls += 1;
             async { Err::<(), _>(error(ErrorKind::Throttled)) }
         })
@@ -141,14 +163,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_begins_after_the_deadline() {
-        let endless = Policy { attempts: u32::MAX, ..POLICY };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let result = retry(&endless, Some(deadline), || async {
-            Err::<(), _>(error(ErrorKind::Unavailable))
+    async fn a_store_that_serves_others_is_asked_more_often() {
+        let served = LastServed::default();
+        let mut calls = 0;
+        let result = retry(&POLICY, &served, || {
+            calls += 1;
+            // Somebody else's request; even one for an object that is not there.
+            served.note::<()>(&Err(error(ErrorKind::NotFound)));
+            async { Err::<(), _>(error(ErrorKind::Unavailable)) }
         })
         .await;
         assert!(result.is_err());
-        assert!(Instant::now() <= deadline);
+        assert_eq!(calls, POLICY.attempts * TIMES_AS_OFTEN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_that_served_long_ago_is_away() {
+        let served = LastServed::default();
+        served.note(&Ok(()));
+        tokio::time::advance(SERVED_LATELY).await;
+        let mut calls = 0;
+        let result = retry(&POLICY, &served, || {
+            calls += 1;
+            let failure = Err::<(), _>(error(ErrorKind::Unavailable));
+            served.note(&failure);
+            async { failure }
+        })
+        .await;
+        assert!(result.is_err());
+        assert_eq!(calls, POLICY.attempts);
     }
 }

@@ -67,8 +67,9 @@ async fn s02_silence_ends_with_a_time_out() {
 #[tokio::test]
 async fn s03_an_answer_that_is_cut_off_is_no_object() {
     let server = S3Server::start();
+    put(&s3_store(&server, "app").await).await.unwrap();
+    // One that was never served: it takes the store for away after four attempts.
     let store = s3_store(&server, "app").await;
-    put(&store).await.unwrap();
     for bytes in 0..4 {
         always(&server, "GetObject", Fault::CutOff(bytes));
         let error = store.get(&KEY, 100).await.unwrap_err();
@@ -78,6 +79,17 @@ async fn s03_an_answer_that_is_cut_off_is_no_object() {
     }
     let attempts = server.count("GetObject");
     assert_eq!(attempts, 4 * 4 + 3 * 4 + 1, "reads are tried four times");
+}
+
+/// A store that fails every other time loses nobody who reads much of it: one unlucky object is asked for more often.
+#[tokio::test]
+async fn s02_an_unlucky_object_is_read_as_long_as_others_are_served() {
+    let server = S3Server::start();
+    let store = s3_store(&server, "app").await;
+    put(&store).await.unwrap();
+    at_first(&server, "GetObject", 6, Fault::Refused(500, "InternalError"));
+    assert_eq!(store.get(&KEY, 100).await.unwrap().len(), 4);
+    assert_eq!(server.count("GetObject"), 7);
 }
 
 /// S4: an error in the body of an answer that begins with 200.

@@ -87,7 +87,7 @@ impl S3Store {
             let limit = timeout(length.unwrap_or(0));
             self.client.within(&what, limit, read(key, &wanted, answer)).await
         };
-        retry(&READS, None, || self.client.turn(attempt())).await
+        retry(&READS, &self.client.served, || self.client.turn(attempt())).await
     }
 
     pub(super) async fn remove(&self, what: &str, name: String) -> Result<(), StoreError> {
@@ -129,7 +129,7 @@ impl Store for S3Store {
                 request.send().map_err(|error| explain(&what, &self.client, &self.bucket, error));
             self.client.turn(self.client.within(&what, REQUEST_TIMEOUT, answer)).await
         };
-        match retry(&READS, None, attempt).await {
+        match retry(&READS, &self.client.served, attempt).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
             Ok(head) => match head.content_length().map(u64::try_from) {

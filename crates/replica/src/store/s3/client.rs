@@ -14,6 +14,7 @@ use super::credentials::Credentials;
 use super::limits::{FAILURE_STANDS, REQUESTS_MAX};
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::location::S3Location;
+use crate::store::retry::LastServed;
 
 /// One pool of connections, with the credentials that go with it.
 pub(super) struct Client {
@@ -23,6 +24,8 @@ pub(super) struct Client {
     /// Whether what is sent has to be signed, which costs a SHA-256 of all of it: somebody on the way could change it.
     /// Nobody can within TLS, or on the loopback interface.
     pub(super) is_exposed: bool,
+    /// When it last served any request.
+    pub(super) served: LastServed,
     turns: Semaphore,
 }
 
@@ -112,6 +115,7 @@ impl Client {
             sdk: aws_sdk_s3::Client::from_conf(config),
             server,
             is_exposed,
+            served: LastServed::default(),
             turns: Semaphore::new(REQUESTS_MAX),
         })
     }
@@ -123,7 +127,9 @@ impl Client {
     ) -> Result<T, StoreError> {
         // The semaphore is never closed; a closed one would only mean that nobody waits.
         let _turn = self.turns.acquire().await.ok();
-        request.await
+        let result = request.await;
+        self.served.note(&result);
+        result
     }
 
     /// Waits no longer than this.

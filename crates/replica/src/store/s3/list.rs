@@ -40,7 +40,9 @@ impl S3Store {
             None => Start::Beginning,
         };
         for _ in 0..LIST_PAGES_MAX {
-            let page = retry(&READS, None, || self.list_page(&what, &prefix, &start)).await?;
+            let page =
+                retry(&READS, &self.client.served, || self.list_page(&what, &prefix, &start))
+                    .await?;
             for (name, size) in page.objects {
                 if let Some(name) = name.strip_prefix(self.full("").as_str()) {
                     listing.add(name, size)?;

@@ -9,7 +9,7 @@ use super::bucket::S3Store;
 use super::error::explain;
 use super::limits::{PARTS, REQUEST_TIMEOUT, timeout};
 use crate::store::error::{ErrorKind, StoreError};
-use crate::store::retry::{READS, retry};
+use crate::store::retry::{LastServed, READS, retry};
 
 /// Metadata of an object that tells which upload it came from.
 const MARK: &str = "ebbtide-upload";
@@ -45,7 +45,7 @@ impl Multipart {
                 request.map_err(|error| explain(what, &store.client, &store.bucket, error));
             store.client.turn(store.client.within(what, REQUEST_TIMEOUT, answer)).await
         };
-        let id = retry(&PARTS, None, attempt).await?.upload_id;
+        let id = retry(&PARTS, &store.client.served, attempt).await?.upload_id;
         let id = id.ok_or_else(|| {
             StoreError::new(ErrorKind::Unavailable, what, "the store gave the upload no number")
         })?;
@@ -82,11 +82,12 @@ impl Multipart {
             let answer = request.send().map_err(|error| explain(&self.what, client, bucket, error));
             client.turn(client.within(&self.what, limit, answer)).await
         };
-        let answer = retry(&PARTS, None, attempt).await.map_err(|error| match error.kind() {
-            // Whoever ended it, the next upload has nothing to do with that.
-            ErrorKind::NotFound => gone(&self.what),
-            _ => error,
-        })?;
+        let answer =
+            retry(&PARTS, &client.served, attempt).await.map_err(|error| match error.kind() {
+                // Whoever ended it, the next upload has nothing to do with that.
+                ErrorKind::NotFound => gone(&self.what),
+                _ => error,
+            })?;
         Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag).build())
     }
 
@@ -100,6 +101,11 @@ impl Multipart {
         client.turn(client.within(&self.what, COMPLETION_TIMEOUT, answer)).await.map(|_| ())
     }
 
+    /// When the store last served a request.
+    pub(super) fn served(&self) -> &LastServed {
+        &self.store.client.served
+    }
+
     /// Whether there is an object of this name, and if so, whether this upload made it.
     pub(super) async fn made(&self) -> Result<Option<bool>, StoreError> {
         let (client, bucket) = (&self.store.client, &*self.store.bucket);
@@ -108,7 +114,7 @@ impl Multipart {
             let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
             client.turn(client.within(&self.what, REQUEST_TIMEOUT, answer)).await
         };
-        match retry(&READS, None, attempt).await {
+        match retry(&READS, &client.served, attempt).await {
             Ok(head) => {
                 let mark = head.metadata().and_then(|metadata| metadata.get(MARK));
                 Ok(Some(mark == Some(&self.mark)))

@@ -27,7 +27,7 @@ impl S3Store {
         };
         // Who may write but not delete leaves an empty object behind.
         let remove = || self.remove(PROBING, name.clone());
-        if let Err(error) = retry(&READS, None, remove).await {
+        if let Err(error) = retry(&READS, &self.client.served, remove).await {
             tracing::info!(error = ?error, "the probe's object stays");
         }
         outcome
@@ -37,7 +37,9 @@ impl S3Store {
         let multipart = Multipart::begin(self, PROBING, taken).await?;
         let part = multipart.part(1, Bytes::from_static(b"1")).await;
         let outcome = match part {
-            Ok(part) => retry(&READS, None, || multipart.complete(vec![part.clone()])).await,
+            Ok(part) => {
+                retry(&READS, &self.client.served, || multipart.complete(vec![part.clone()])).await
+            }
             Err(error) => Err(error),
         };
         let Err(error) = outcome else { return Ok(Conditional::Ignored) };
@@ -61,7 +63,7 @@ impl S3Store {
                     request.map_err(|error| explain(SWEEPING, &self.client, &self.bucket, error));
                 self.client.turn(self.client.within(SWEEPING, REQUEST_TIMEOUT, answer)).await
             };
-            let page = retry(&READS, None, attempt).await?;
+            let page = retry(&READS, &self.client.served, attempt).await?;
             for upload in page.uploads() {
                 let (Some(name), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
                 let own = name.strip_prefix(self.full("").as_str());

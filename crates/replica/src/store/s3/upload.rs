@@ -192,7 +192,7 @@ impl Sending {
             doubt.store(true, Ordering::Relaxed);
             Err(error)
         };
-        retry(&PARTS, None, attempt).await
+        retry(&PARTS, self.multipart.served(), attempt).await
     }
 }
 
