@@ -81,9 +81,9 @@ async fn s03_an_answer_that_is_cut_off_is_no_object() {
     assert_eq!(attempts, 4 * 4 + 3 * 4 + 1, "reads are tried four times");
 }
 
-/// A store that fails every other time loses nobody who reads much of it: one unlucky object is asked for more often.
+/// S1: a store that fails every other time loses nobody who reads much of it: one unlucky object is asked for more often.
 #[tokio::test]
-async fn s02_an_unlucky_object_is_read_as_long_as_others_are_served() {
+async fn s01_an_unlucky_object_is_read_as_long_as_others_are_served() {
     let server = S3Server::start();
     let store = s3_store(&server, "app").await;
     put(&store).await.unwrap();
