@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ebbtide_replica::catalog::{CatalogError, Fetched};
-use ebbtide_replica::store::{ErrorKind, Store, StoreError};
+use ebbtide_replica::store::{Chunks, ErrorKind, Store, StoreError};
 use ebbtide_replica::{Digest, Key};
 use ebbtide_wal::PageSize;
 use futures::{StreamExt as _, stream};
@@ -105,7 +105,7 @@ async fn submit_all(
         let body = fetched.body.as_ref();
         for request in requests(&fetched.index, part.first, part.last, wanted) {
             let at_hand = body.and_then(|body| slice(body, &request));
-            pool.submit(key, request, at_hand).await?;
+            pool.submit(key, request, at_hand.map(Chunks::from)).await?;
         }
         go_back(wanted, part, &fetched);
     }
@@ -209,7 +209,7 @@ impl Pool {
         &mut self,
         key: Key,
         request: Request,
-        at_hand: Option<Bytes>,
+        at_hand: Option<Chunks>,
     ) -> Result<(), Stopped> {
         while let Some(done) = self.tasks.try_join_next() {
             self.take(done)?;

@@ -20,8 +20,17 @@ pub(crate) struct Sink {
     fill: Option<Arc<Fill>>,
     /// The system lets one at a time write to a file, and has the others wait for it without sleeping.
     turn: Mutex<()>,
-    /// Memory for decoded blocks that nobody uses at the moment.
-    scratch: Mutex<Vec<Vec<u8>>>,
+    /// Memory that nobody uses at the moment.
+    scratch: Mutex<Vec<Scratch>>,
+}
+
+/// Memory for one block.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// As it is in the object, if it did not come in one piece.
+    pub(crate) stored: Vec<u8>,
+    /// Decoded.
+    pub(crate) raw: Vec<u8>,
 }
 
 impl Sink {
@@ -60,14 +69,14 @@ impl Sink {
         self.file.sync_data().map_err(Error::io("write back", &self.path))
     }
 
-    /// Memory to decode into; give it back with [`Sink::keep_scratch`].
-    pub(crate) fn scratch(&self) -> Vec<u8> {
+    /// Memory for a block; give it back with [`Sink::keep_scratch`].
+    pub(crate) fn scratch(&self) -> Scratch {
         let mut kept = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         kept.pop().unwrap_or_default()
     }
 
     /// Keeps memory for the next request.
-    pub(crate) fn keep_scratch(&self, scratch: Vec<u8>) {
+    pub(crate) fn keep_scratch(&self, scratch: Scratch) {
         self.scratch.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
     }
 }

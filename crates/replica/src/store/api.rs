@@ -6,6 +6,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::chunks::Chunks;
 use super::error::StoreError;
 use super::probe::Conditional;
 use crate::{Folder, Key};
@@ -41,6 +42,11 @@ pub trait Store: Send + Sync + Debug {
     /// Exactly these bytes of the object, or an error when it does not have them all. An empty range is empty, and
     /// nothing is asked of the store.
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// As [`get_range`](Store::get_range), in the pieces in which the bytes come in.
+    async fn get_chunks(&self, key: &Key, range: Range<u64>) -> Result<Chunks, StoreError> {
+        self.get_range(key, range).await.map(Chunks::from)
+    }
 
     /// The length of the object in bytes, or nothing when there is none. For a bucket that does not exist there is
     /// nothing either: a request without a body cannot tell the two apart.

@@ -13,6 +13,7 @@
 //! the caller can tell by reading it back. A store tries a *read* a few times.
 
 mod api;
+mod chunks;
 mod error;
 mod folder;
 mod listing;
@@ -24,6 +25,7 @@ pub mod retry;
 mod s3;
 
 pub use api::{LIST_MAX, Object, Store, Upload};
+pub use chunks::Chunks;
 pub use error::{ErrorKind, StoreError};
 pub use folder::FolderStore;
 pub use location::{Location, LocationError, S3Location};

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use ebbtide_replica::store::Store;
+use ebbtide_replica::store::{Chunks, Store};
 use ebbtide_replica::{Digest, Key, PageHash, hash_pages};
 use ebbtide_wal::{PageNumber, PageSize};
 use tokio::sync::Semaphore;
@@ -12,7 +11,7 @@ use super::{Outcome, Stopped, acquire, broken_off, store_stopped};
 use crate::error::Result;
 use crate::jobs::{Request, WantedBlock, WantedRun};
 use crate::progress::Progress;
-use crate::sink::Sink;
+use crate::sink::{Scratch, Sink};
 
 /// A request and what is done with its bytes.
 pub(super) struct Task {
@@ -31,7 +30,7 @@ impl Task {
     pub(super) async fn run(
         self,
         request: Request,
-        at_hand: Option<Bytes>,
+        at_hand: Option<Chunks>,
     ) -> Result<Outcome, Stopped> {
         let task = Arc::new(self);
         let request = Arc::new(request);
@@ -49,8 +48,8 @@ impl Task {
         }
     }
 
-    async fn get(&self, request: &Request) -> Result<Bytes, Stopped> {
-        let bytes = self.store.get_range(&self.key, request.start..request.end).await;
+    async fn get(&self, request: &Request) -> Result<Chunks, Stopped> {
+        let bytes = self.store.get_chunks(&self.key, request.start..request.end).await;
         let bytes = bytes.map_err(|error| store_stopped(self.key, error))?;
         self.progress.add_bytes(bytes.len() as u64);
         Ok(bytes)
@@ -59,7 +58,7 @@ impl Task {
     async fn write(
         task: &Arc<Task>,
         request: &Arc<Request>,
-        bytes: Bytes,
+        bytes: Chunks,
     ) -> Result<Outcome, Stopped> {
         let permit = acquire(&task.cores, 1).await?;
         let (task, request) = (Arc::clone(task), Arc::clone(request));
@@ -79,14 +78,15 @@ impl Task {
     fn write_blocks(
         &self,
         request: &Request,
-        bytes: &[u8],
-        scratch: &mut Vec<u8>,
+        bytes: &Chunks,
+        scratch: &mut Scratch,
     ) -> Result<Outcome, Stopped> {
         let mut digest = Digest::EMPTY;
         let mut written = 0;
         for wanted in &request.blocks {
-            let stored = stored(bytes, request.start, wanted);
-            let raw = wanted.block.decode_into(stored, scratch);
+            let Scratch { stored, raw } = &mut *scratch;
+            let stored = self::stored(bytes, request.start, wanted, stored);
+            let raw = wanted.block.decode_into(stored, raw);
             let raw = raw.map_err(|error| Stopped::Damaged(self.key, error.to_string()))?;
             for run in &wanted.runs {
                 let hashes = self.write_run(run, raw).map_err(Stopped::Failed)?;
@@ -112,8 +112,13 @@ impl Task {
 }
 
 /// The stored bytes of a block, out of a range that begins at `start`; too few if the range is too short.
-fn stored<'a>(bytes: &'a [u8], start: u64, wanted: &WantedBlock) -> &'a [u8] {
+fn stored<'a>(
+    bytes: &'a Chunks,
+    start: u64,
+    wanted: &WantedBlock,
+    scratch: &'a mut Vec<u8>,
+) -> &'a [u8] {
     let begin = usize::try_from(wanted.block.offset - start).unwrap_or(usize::MAX);
     let end = begin.saturating_add(wanted.block.stored_len as usize);
-    bytes.get(begin..end).unwrap_or_default()
+    bytes.slice(begin..end, scratch).unwrap_or_default()
 }

@@ -16,6 +16,7 @@ use super::error::explain;
 use super::limits::{REQUEST_TIMEOUT, timeout};
 use super::upload::S3Upload;
 use crate::store::api::{Object, Store, Upload};
+use crate::store::chunks::Chunks;
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::location::S3Location;
 use crate::store::probe::Conditional;
@@ -76,7 +77,7 @@ impl S3Store {
     }
 
     /// Reads an object or a part of it.
-    async fn fetch(&self, key: &Key, wanted: Wanted) -> Result<Bytes, StoreError> {
+    async fn fetch(&self, key: &Key, wanted: Wanted) -> Result<Chunks, StoreError> {
         let what = format!("get {key}");
         let attempt = async || {
             let request = self.client.sdk.get_object().bucket(&*self.bucket).key(self.full(key));
@@ -111,12 +112,16 @@ impl Store for S3Store {
     }
 
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, StoreError> {
-        self.fetch(key, Wanted::Whole { limit }).await
+        self.fetch(key, Wanted::Whole { limit }).await.map(Chunks::into_bytes)
     }
 
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.get_chunks(key, range).await.map(Chunks::into_bytes)
+    }
+
+    async fn get_chunks(&self, key: &Key, range: Range<u64>) -> Result<Chunks, StoreError> {
         if range.is_empty() {
-            return Ok(Bytes::new());
+            return Ok(Chunks::default());
         }
         self.fetch(key, Wanted::Part(range)).await
     }
