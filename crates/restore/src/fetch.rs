@@ -1,11 +1,12 @@
 //! Fetches what a plan names and writes each page once, with bounded memory, on all cores.
 //!
 //! Objects are gone through from the newest to the oldest. Ranges of them are requested from the store, many at a time
-//! because a store takes long to answer; what has arrived is decoded, hashed and written on as many threads as there are
-//! cores. Between the two stands a budget of bytes. Writing back to the disk begins long before the last page, so that the
+//! because a store takes long to answer; what has arrived of each is decoded, hashed and written on as many threads as
+//! there are cores. Between the two stands a budget of bytes. Writing back to the disk begins long before the last page, so that the
 //! final flush has little to do.
 
 mod task;
+mod window;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ebbtide_replica::catalog::{CatalogError, Fetched};
-use ebbtide_replica::store::{Chunks, ErrorKind, Store, StoreError};
+use ebbtide_replica::store::{ErrorKind, Store, StoreError};
 use ebbtide_replica::{Digest, Key};
 use ebbtide_wal::PageSize;
 use futures::{StreamExt as _, stream};
@@ -29,13 +30,16 @@ use crate::survey::Survey;
 use crate::wanted::Wanted;
 use task::Task;
 
-/// How many bytes are requested and not yet written: what arrives at this rate within the time that the store takes to
+/// How many bytes are fetched and not yet written: what arrives at this rate within the time that the store takes to
 /// answer. From a disk, more would only lie in memory; from afar, less would leave it waiting.
 const BYTES_PER_SECOND: u64 = 1536 * 1024 * 1024;
 /// …but not fewer than this,
-const BYTES_IN_FLIGHT_MIN: u64 = 16 * 1024 * 1024;
+const BYTES_IN_FLIGHT_MIN: u64 = 8 * 1024 * 1024;
 /// and not more.
 const BYTES_IN_FLIGHT_MAX: u64 = 32 * 1024 * 1024;
+
+/// A request, however long, has no more bytes than this in memory: those that are being decoded, and the next.
+const BYTES_OF_REQUEST_MAX: u32 = 2 * 1024 * 1024;
 
 /// How many requests are under way at most.
 const REQUESTS_IN_FLIGHT: usize = 96;
@@ -105,7 +109,7 @@ async fn submit_all(
         let body = fetched.body.as_ref();
         for request in requests(&fetched.index, part.first, part.last, wanted) {
             let at_hand = body.and_then(|body| slice(body, &request));
-            pool.submit(key, request, at_hand.map(Chunks::from)).await?;
+            pool.submit(key, request, at_hand).await?;
         }
         go_back(wanted, part, &fetched);
     }
@@ -167,7 +171,6 @@ struct Pool {
     tasks: JoinSet<Result<Outcome, Stopped>>,
     /// Bytes that may still be requested.
     bytes: Arc<Semaphore>,
-    bytes_total: u32,
     /// Requests that may still be begun.
     slots: Arc<Semaphore>,
     /// Cores that are free.
@@ -195,7 +198,6 @@ impl Pool {
             progress: Arc::clone(progress),
             tasks: JoinSet::new(),
             bytes: Arc::new(Semaphore::new(bytes_total as usize)),
-            bytes_total,
             slots: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT)),
             cores: Arc::new(Semaphore::new(cores)),
             cores_total,
@@ -209,13 +211,13 @@ impl Pool {
         &mut self,
         key: Key,
         request: Request,
-        at_hand: Option<Chunks>,
+        at_hand: Option<Bytes>,
     ) -> Result<(), Stopped> {
         while let Some(done) = self.tasks.try_join_next() {
             self.take(done)?;
         }
         let length = u32::try_from(request.end - request.start).unwrap_or(u32::MAX);
-        let length = length.min(self.bytes_total);
+        let length = length.min(BYTES_OF_REQUEST_MAX);
         let permits = [acquire(&self.slots, 1).await?, acquire(&self.bytes, length).await?];
         let task = Task {
             store: Arc::clone(&self.store),

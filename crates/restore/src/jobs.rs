@@ -8,8 +8,11 @@ use crate::wanted::Wanted;
 
 /// No request is for more bytes than this, unless a single block is larger. A request costs us a third of a millisecond of
 /// processor time, and the store more: MinIO reads and hashes whole mebibytes, so that one more than was asked for is read.
-/// Larger ones would leave too few for two cores in the bytes that may be in flight.
-pub(crate) const REQUEST_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// A smaller object is asked for in so many requests, because one connection to a store that is far away is slow…
+const REQUESTS_MIN: u64 = 16;
+/// …unless they became smaller than this.
+const REQUEST_BYTES_MIN: u64 = 4 * 1024 * 1024;
 
 /// Bytes between two wanted blocks that are rather read along than left to another request.
 const GAP_BYTES_MAX: u64 = 32 * 1024;
@@ -21,7 +24,7 @@ pub(crate) struct Request {
     pub(crate) start: u64,
     /// Where it ends.
     pub(crate) end: u64,
-    /// The blocks.
+    /// The blocks, in the order in which they lie in the object.
     pub(crate) blocks: Vec<WantedBlock>,
 }
 
@@ -58,6 +61,8 @@ pub(crate) fn requests<'a>(
     } else {
         Box::new(descending(index, first, last, wanted))
     };
+    let object_bytes = index.page_blocks().last().map_or(0, Block::end);
+    let bytes_max = (object_bytes / REQUESTS_MIN).clamp(REQUEST_BYTES_MIN, REQUEST_BYTES_MAX);
     let mut blocks = blocks.peekable();
     std::iter::from_fn(move || {
         let block = blocks.next()?;
@@ -67,12 +72,13 @@ pub(crate) fn requests<'a>(
             let (low, high) = (start.min(next.block.offset), end.max(next.block.end()));
             let gap =
                 next.block.offset.saturating_sub(end).max(start.saturating_sub(next.block.end()));
-            if high - low > REQUEST_BYTES_MAX || gap > GAP_BYTES_MAX {
+            if high - low > bytes_max || gap > GAP_BYTES_MAX {
                 break;
             }
             (start, end) = (low, high);
             request.extend(blocks.next());
         }
+        request.sort_unstable_by_key(|wanted| wanted.block.offset);
         Some(Request { start, end, blocks: request })
     })
 }

@@ -3,12 +3,14 @@
 //! A store is one replica's place, so each check gets an empty one from [`Subject::fresh`]. A check panics with its
 //! name in the message.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_replica::store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
 use ebbtide_replica::{Folder, Key, Txid};
+use futures::TryStreamExt as _;
 use futures::future::join_all;
 
 /// A kind of store.
@@ -122,6 +124,7 @@ async fn what_is_not_there_is_not_found(store: &dyn Store) {
     let not_found = Some(ErrorKind::NotFound);
     assert_eq!(kind(store.get(&log(1), 100).await), not_found, "get");
     assert_eq!(kind(store.get_range(&log(1), 0..1).await), not_found, "get a range");
+    assert_eq!(kind(streamed(store, 0..1).await), not_found, "get a stream");
     assert_eq!(store.size(&log(1)).await.expect("no error"), None, "size");
     for folder in Folder::ALL {
         assert_eq!(store.list(folder, None).await.expect("no error"), [], "list {folder}");
@@ -134,18 +137,30 @@ async fn ranges_are_exact(store: &dyn Store) {
     for (start, end) in [(0, 1), (0, 100_000), (99_999, 100_000), (4096, 70_000), (17, 18)] {
         let bytes = store.get_range(&log(1), start as u64..end as u64).await;
         assert_eq!(bytes.expect("a range"), body.slice(start..end), "{start}..{end}");
+        let streamed = streamed(store, start as u64..end as u64).await;
+        assert_eq!(streamed.expect("a stream"), body[start..end], "{start}..{end} as a stream");
     }
     for at in [0, 50_000, 100_000, 200_000] {
         let bytes = store.get_range(&log(1), at..at).await.expect("no bytes");
         assert!(bytes.is_empty(), "an empty range is empty");
+        let streamed = streamed(store, at..at).await.expect("no bytes");
+        assert!(streamed.is_empty(), "an empty stream is empty");
     }
     for (start, end) in [(0, 100_001), (99_999, 100_001), (100_000, 100_001), (1 << 40, 1 << 41)] {
         let result = store.get_range(&log(1), start..end).await;
         assert_eq!(kind(result), Some(ErrorKind::Damaged), "beyond the end: {start}..{end}");
+        let streamed = streamed(store, start..end).await;
+        assert_eq!(kind(streamed), Some(ErrorKind::Damaged), "a stream beyond the end");
     }
     store.put(&log(2), Bytes::new()).await.expect("a put of nothing");
     let result = store.get_range(&log(2), 0..1).await;
     assert_eq!(kind(result), Some(ErrorKind::Damaged), "beyond the end of nothing");
+}
+
+/// A range of the first segment, read as a stream.
+async fn streamed(store: &dyn Store, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
+    let pieces = store.get_stream(&log(1), range).await?.try_collect::<Vec<Bytes>>().await?;
+    Ok(pieces.concat())
 }
 
 async fn nothing_longer_than_the_limit_is_read(store: &dyn Store) {

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::ready;
+use futures::stream::{self, BoxStream, StreamExt as _};
 
-use super::chunks::Chunks;
 use super::error::StoreError;
 use super::probe::Conditional;
 use crate::{Folder, Key};
@@ -23,6 +24,9 @@ pub struct Object {
     /// Its length in bytes.
     pub size: u64,
 }
+
+/// Bytes of an object, piece by piece. Nothing comes after an error.
+pub type ByteStream = BoxStream<'static, Result<Bytes, StoreError>>;
 
 /// A place for the objects of one replica. What all of them promise stands in the [module's](super) description.
 #[async_trait]
@@ -43,9 +47,11 @@ pub trait Store: Send + Sync + Debug {
     /// nothing is asked of the store.
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError>;
 
-    /// As [`get_range`](Store::get_range), in the pieces in which the bytes come in.
-    async fn get_chunks(&self, key: &Key, range: Range<u64>) -> Result<Chunks, StoreError> {
-        self.get_range(key, range).await.map(Chunks::from)
+    /// As [`get_range`](Store::get_range), handed on as the bytes come in: who reads more slowly than the store sends
+    /// makes it wait, and memory is taken for little more than the piece that is handed over.
+    async fn get_stream(&self, key: &Key, range: Range<u64>) -> Result<ByteStream, StoreError> {
+        let bytes = self.get_range(key, range).await?;
+        Ok(stream::once(ready(Ok(bytes))).boxed())
     }
 
     /// The length of the object in bytes, or nothing when there is none. For a bucket that does not exist there is

@@ -18,10 +18,11 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_fault::point;
+use futures::stream::{self, StreamExt as _};
 use nix::libc;
 use tempfile::NamedTempFile;
 
-use super::api::{Object, Store, Upload};
+use super::api::{ByteStream, Object, Store, Upload};
 use super::error::{ErrorKind, StoreError};
 use super::listing::{Listing, beyond_end, check_length};
 use super::probe::{self, Conditional};
@@ -29,6 +30,9 @@ use crate::{Folder, Key};
 
 /// How the names of temporary files begin. No key begins so.
 const TEMPORARY: &str = ".tmp-";
+
+/// So many bytes are read at a time for those who take them as they come: they are still in the processor's cache then.
+const PIECE: u64 = 1024 * 1024;
 
 /// A store in a folder.
 #[derive(Debug, Clone)]
@@ -106,15 +110,26 @@ impl Store for FolderStore {
         let key = *key;
         self.blocking(format!("get {key}"), move |root, what| {
             let path = root.join(key.to_string());
-            let (mut file, size) = open(&path, what)?;
-            if range.end > size {
-                return Err(beyond_end(&key, &range, size));
-            }
-            file.seek(SeekFrom::Start(range.start))
-                .and_then(|_| read(&mut file, range.end - range.start))
+            let mut file = open_at(&key, &path, &range, what)?;
+            read(&mut file, range.end - range.start)
                 .map_err(|error| StoreError::io(what, &path, error))
         })
         .await
+    }
+
+    async fn get_stream(&self, key: &Key, range: Range<u64>) -> Result<ByteStream, StoreError> {
+        let left = range.end.saturating_sub(range.start);
+        if left == 0 {
+            return Ok(stream::empty().boxed());
+        }
+        let (key, what) = (*key, format!("get {key}"));
+        let path = self.root.join(key.to_string());
+        let opened = self.blocking(what.clone(), {
+            let path = path.clone();
+            move |_, what| open_at(&key, &path, &range, what)
+        });
+        let reading = Reading { file: opened.await?, left, path, what };
+        Ok(stream::try_unfold(reading, |reading| blocking(move || reading.next())).boxed())
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>, StoreError> {
@@ -165,6 +180,26 @@ impl Store for FolderStore {
 
     fn describe(&self) -> String {
         self.root.display().to_string()
+    }
+}
+
+/// A part of an object that is being read.
+struct Reading {
+    file: File,
+    left: u64,
+    path: PathBuf,
+    what: String,
+}
+
+impl Reading {
+    fn next(mut self) -> Result<Option<(Bytes, Reading)>, StoreError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let piece = read(&mut self.file, self.left.min(PIECE))
+            .map_err(|error| StoreError::io(&self.what, &self.path, error))?;
+        self.left -= piece.len() as u64;
+        Ok(Some((piece, self)))
     }
 }
 
@@ -271,6 +306,17 @@ fn open(path: &Path, what: &str) -> Result<(File, u64), StoreError> {
     } else {
         Err(StoreError::new(ErrorKind::Damaged, what, "there is something that is not a file"))
     }
+}
+
+/// Opens an object to read this range of it, which it has.
+fn open_at(key: &Key, path: &Path, range: &Range<u64>, what: &str) -> Result<File, StoreError> {
+    let (mut file, size) = open(path, what)?;
+    if range.end > size {
+        return Err(beyond_end(key, range, size));
+    }
+    let sought = file.seek(SeekFrom::Start(range.start));
+    sought.map_err(|error| StoreError::io(what, path, error))?;
+    Ok(file)
 }
 
 /// Exactly `length` bytes from here; the caller has checked that the file has them.

@@ -13,7 +13,6 @@
 //! the caller can tell by reading it back. A store tries a *read* a few times.
 
 mod api;
-mod chunks;
 mod error;
 mod folder;
 mod listing;
@@ -24,8 +23,7 @@ pub mod retry;
 #[cfg(feature = "s3")]
 mod s3;
 
-pub use api::{LIST_MAX, Object, Store, Upload};
-pub use chunks::Chunks;
+pub use api::{ByteStream, LIST_MAX, Object, Store, Upload};
 pub use error::{ErrorKind, StoreError};
 pub use folder::FolderStore;
 pub use location::{Location, LocationError, S3Location};

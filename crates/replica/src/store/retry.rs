@@ -97,16 +97,29 @@ where
             Err(error) => error,
         };
         failures += 1;
-        let more = if served.is_lately() { TIMES_AS_OFTEN } else { 1 };
-        if error.is_permanent() || failures >= policy.attempts.saturating_mul(more) {
+        if !is_worth_another(policy, served, failures, &error).await {
             return Err(error);
         }
-        // Without a random number the wait is the longest allowed one.
-        let random = getrandom::u64().unwrap_or(u64::MAX);
-        let wait = policy.wait(failures, error.kind(), random);
-        tracing::debug!(%error, failures, ?wait, "trying again");
-        tokio::time::sleep(wait).await;
     }
+}
+
+/// Whether to try again after `failures` failures in a row, the last of which was `error`; if so, after a while.
+pub(super) async fn is_worth_another(
+    policy: &Policy,
+    served: &LastServed,
+    failures: u32,
+    error: &StoreError,
+) -> bool {
+    let more = if served.is_lately() { TIMES_AS_OFTEN } else { 1 };
+    if error.is_permanent() || failures >= policy.attempts.saturating_mul(more) {
+        return false;
+    }
+    // Without a random number the wait is the longest allowed one.
+    let random = getrandom::u64().unwrap_or(u64::MAX);
+    let wait = policy.wait(failures, error.kind(), random);
+    tracing::debug!(%error, failures, ?wait, "trying again");
+    tokio::time::sleep(wait).await;
+    true
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use ebbtide_replica::store::{
 use ebbtide_replica::{Folder, Key, Txid};
 use ebbtide_testkit::s3_server::{ACCESS_KEY, Asked, Fault, S3Server, SECRET_KEY};
 
+use futures::TryStreamExt as _;
+
 use crate::kinds::{s3_store, s3_store_at};
 
 const KEY: Key = Key::Log(Txid::FIRST);
@@ -90,6 +92,36 @@ async fn s01_an_unlucky_object_is_read_as_long_as_others_are_served() {
     at_first(&server, "GetObject", 6, Fault::Refused(500, "InternalError"));
     assert_eq!(store.get(&KEY, 100).await.unwrap().len(), 4);
     assert_eq!(server.count("GetObject"), 7);
+}
+
+/// S3: a stream that breaks goes on with what is left of it, however often, as long as something comes.
+#[tokio::test]
+async fn s03_a_stream_that_breaks_goes_on_where_it_ended() {
+    let server = S3Server::start();
+    let store = s3_store(&server, "app").await;
+    let body: Bytes = (0..=250).cycle().take(3_000_000).collect::<Vec<u8>>().into();
+    store.put(&KEY, body.clone()).await.unwrap();
+    always(&server, "GetObject", Fault::CutOff(700_000));
+    let stream = store.get_stream(&KEY, 100..2_999_999).await.unwrap();
+    let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();
+    assert!(pieces.concat() == body[100..2_999_999]);
+    assert_eq!(server.count("GetObject"), 5);
+}
+
+/// S3: a stream that never gets anywhere ends with an error.
+#[tokio::test]
+async fn s03_a_stream_without_a_byte_is_given_up() {
+    let server = S3Server::start();
+    put(&s3_store(&server, "app").await).await.unwrap();
+    let store = s3_store(&server, "app").await;
+    always(&server, "GetObject", Fault::CutOff(0));
+    // Whether the head of the answer gets through is up to the system.
+    let error = match store.get_stream(&KEY, 0..4).await {
+        Ok(stream) => stream.try_collect::<Vec<Bytes>>().await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!((4..=16).contains(&server.count("GetObject")));
 }
 
 /// S4: an error in the body of an answer that begins with 200.

@@ -1,17 +1,25 @@
 //! One request: fetched, checked, decoded, hashed, written.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ebbtide_replica::store::{Chunks, Store};
+use bytes::Bytes;
+use ebbtide_replica::store::{ByteStream, Store};
 use ebbtide_replica::{Digest, Key, PageHash, hash_pages};
 use ebbtide_wal::{PageNumber, PageSize};
+use futures::future::ready;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Semaphore;
 
+use super::window::Window;
 use super::{Outcome, Stopped, acquire, broken_off, store_stopped};
 use crate::error::Result;
 use crate::jobs::{Request, WantedBlock, WantedRun};
 use crate::progress::Progress;
 use crate::sink::{Scratch, Sink};
+
+/// So many bytes are decoded at once: enough to be worth a thread's attention.
+const BYTES_AT_ONCE: u64 = 1024 * 1024;
 
 /// A request and what is done with its bytes.
 pub(super) struct Task {
@@ -24,78 +32,111 @@ pub(super) struct Task {
     pub(super) cores: Arc<Semaphore>,
 }
 
+/// How far a task is.
+struct Work {
+    window: Window,
+    blocks: VecDeque<WantedBlock>,
+    digest: Digest,
+    written: u64,
+}
+
 impl Task {
     /// Fetches what is not at hand. What looks damaged is requested a second time: the damage may have come about on the
     /// way.
     pub(super) async fn run(
         self,
         request: Request,
-        at_hand: Option<Chunks>,
+        at_hand: Option<Bytes>,
     ) -> Result<Outcome, Stopped> {
         let task = Arc::new(self);
-        let request = Arc::new(request);
         let bytes = match at_hand {
-            Some(bytes) => bytes,
-            None => task.get(&request).await?,
+            Some(bytes) => stream::once(ready(Ok(bytes))).boxed(),
+            None => task.open(&request).await?,
         };
         match Task::write(&task, &request, bytes).await {
             Err(Stopped::Damaged(key, why)) => {
                 tracing::warn!(object = %key, why, "requesting again what looks damaged");
-                let bytes = task.get(&request).await?;
+                let bytes = task.open(&request).await?;
                 Task::write(&task, &request, bytes).await
             }
             result => result,
         }
     }
 
-    async fn get(&self, request: &Request) -> Result<Chunks, Stopped> {
-        let bytes = self.store.get_chunks(&self.key, request.start..request.end).await;
+    async fn open(self: &Arc<Self>, request: &Request) -> Result<ByteStream, Stopped> {
+        let bytes = self.store.get_stream(&self.key, request.start..request.end).await;
         let bytes = bytes.map_err(|error| store_stopped(self.key, error))?;
-        self.progress.add_bytes(bytes.len() as u64);
-        Ok(bytes)
+        let progress = Arc::clone(&self.progress);
+        Ok(bytes.inspect_ok(move |piece| progress.add_bytes(piece.len() as u64)).boxed())
     }
 
+    /// Writes blocks as they come in, many at a time.
     async fn write(
         task: &Arc<Task>,
-        request: &Arc<Request>,
-        bytes: Chunks,
+        request: &Request,
+        mut bytes: ByteStream,
     ) -> Result<Outcome, Stopped> {
+        let mut work = Work {
+            window: Window::new(request.start),
+            blocks: request.blocks.iter().cloned().collect(),
+            digest: Digest::EMPTY,
+            written: 0,
+        };
+        loop {
+            let piece = bytes.try_next().await.map_err(|error| store_stopped(task.key, error))?;
+            let ended = piece.is_none();
+            if let Some(piece) = piece {
+                work.window.push(piece);
+            }
+            if ended || work.window.len() >= BYTES_AT_ONCE {
+                work = Task::advance(task, work, ended).await?;
+            }
+            if ended {
+                return Ok(Outcome::Wrote { digest: work.digest, bytes: work.written });
+            }
+        }
+    }
+
+    async fn advance(task: &Arc<Task>, mut work: Work, ended: bool) -> Result<Work, Stopped> {
         let permit = acquire(&task.cores, 1).await?;
-        let (task, request) = (Arc::clone(task), Arc::clone(request));
-        let written = tokio::task::spawn_blocking(move || {
+        let task = Arc::clone(task);
+        let advanced = tokio::task::spawn_blocking(move || {
             let mut scratch = task.sink.scratch();
-            let outcome = task.write_blocks(&request, &bytes, &mut scratch);
+            let written = task.write_blocks(&mut work, ended, &mut scratch);
             task.sink.keep_scratch(scratch);
             // Who has all cores knows that nobody has the sink in use any more.
             drop(task);
             drop(permit);
-            outcome
+            written.map(|()| work)
         });
-        written.await.map_err(|error| broken_off(&error))?
+        advanced.await.map_err(|error| broken_off(&error))?
     }
 
-    /// Block by block, so that a block is still in the processor's cache when it is hashed and written.
+    /// Those blocks that are there, and once everything has come, all: what is missing then is damage. Block by block, so
+    /// that a block is still in the processor's cache when it is hashed and written.
     fn write_blocks(
         &self,
-        request: &Request,
-        bytes: &Chunks,
+        work: &mut Work,
+        ended: bool,
         scratch: &mut Scratch,
-    ) -> Result<Outcome, Stopped> {
-        let mut digest = Digest::EMPTY;
-        let mut written = 0;
-        for wanted in &request.blocks {
+    ) -> Result<(), Stopped> {
+        let there = work.window.end();
+        let is_next = |wanted: &mut WantedBlock| ended || wanted.block.end() <= there;
+        while let Some(wanted) = work.blocks.pop_front_if(is_next) {
             let Scratch { stored, raw } = &mut *scratch;
-            let stored = self::stored(bytes, request.start, wanted, stored);
+            let range = wanted.block.offset..wanted.block.end();
+            let stored = work.window.slice(range, stored).unwrap_or_default();
             let raw = wanted.block.decode_into(stored, raw);
             let raw = raw.map_err(|error| Stopped::Damaged(self.key, error.to_string()))?;
             for run in &wanted.runs {
                 let hashes = self.write_run(run, raw).map_err(Stopped::Failed)?;
-                digest = hashes.into_iter().fold(digest, Digest::toggle);
-                written += u64::from(run.count) * self.page_size.offset();
+                work.digest = hashes.into_iter().fold(work.digest, Digest::toggle);
+                work.written += u64::from(run.count) * self.page_size.offset();
                 self.progress.add_pages(u64::from(run.count));
             }
+            work.window.leave(wanted.block.end());
         }
-        Ok(Outcome::Wrote { digest, bytes: written })
+        Ok(())
     }
 
     fn write_run(&self, run: &WantedRun, raw: &[u8]) -> Result<Vec<PageHash>> {
@@ -109,16 +150,4 @@ impl Task {
         self.sink.write(run.first, images, &hashes)?;
         Ok(hashes)
     }
-}
-
-/// The stored bytes of a block, out of a range that begins at `start`; too few if the range is too short.
-fn stored<'a>(
-    bytes: &'a Chunks,
-    start: u64,
-    wanted: &WantedBlock,
-    scratch: &'a mut Vec<u8>,
-) -> &'a [u8] {
-    let begin = usize::try_from(wanted.block.offset - start).unwrap_or(usize::MAX);
-    let end = begin.saturating_add(wanted.block.stored_len as usize);
-    bytes.slice(begin..end, scratch).unwrap_or_default()
 }

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use bytes::{Bytes, BytesMut};
 
 use super::error::root_cause;
 use crate::Key;
-use crate::store::chunks::{Chunks, Gathering};
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::listing::{beyond_end, check_length};
 
@@ -29,7 +29,7 @@ impl Wanted {
 
     /// What the answer promises against what is wanted: before a byte of it is read, and before memory is taken for it.
     /// Returns how many bytes are to come at most, and whether they must be exactly as many.
-    fn check(
+    pub(super) fn check(
         &self,
         key: &Key,
         length: Option<u64>,
@@ -66,28 +66,35 @@ pub(super) async fn read(
     key: &Key,
     wanted: &Wanted,
     mut answer: GetObjectOutput,
-) -> Result<Chunks, StoreError> {
+) -> Result<Bytes, StoreError> {
     let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
     let most = wanted.check(key, length, answer.content_range())?;
     let broken = |why: &str| StoreError::new(ErrorKind::Unavailable, format!("get {key}"), why);
-    let mut chunks = Gathering::default();
+    let mut bytes = BytesMut::new();
     while let Some(chunk) = answer.body.next().await {
         let chunk = chunk.map_err(|error| {
             broken("the connection broke halfway").caused_by(root_cause(&error))
         })?;
-        if (chunks.len() + chunk.len()) as u64 > most {
+        let so_far = (bytes.len() + chunk.len()) as u64;
+        if so_far > most {
             return Err(broken("more came than was promised"));
         }
-        chunks.push(chunk);
+        if bytes.is_empty() {
+            if so_far == most {
+                return Ok(chunk);
+            }
+            bytes.reserve(length.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
+        }
+        bytes.extend_from_slice(&chunk);
     }
     let expected = match wanted {
         Wanted::Whole { .. } => length,
         Wanted::Part(_) => Some(most),
     };
-    if expected.is_some_and(|expected| expected != chunks.len() as u64) {
+    if expected.is_some_and(|expected| expected != bytes.len() as u64) {
         return Err(broken("less came than was promised"));
     }
-    Ok(chunks.finish())
+    Ok(bytes.freeze())
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStream as SdkStream;
 use bytes::Bytes;
 use futures::TryFutureExt;
 
@@ -15,8 +16,7 @@ use super::credentials::Credentials;
 use super::error::explain;
 use super::limits::{REQUEST_TIMEOUT, timeout};
 use super::upload::S3Upload;
-use crate::store::api::{Object, Store, Upload};
-use crate::store::chunks::Chunks;
+use crate::store::api::{ByteStream, Object, Store, Upload};
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::location::S3Location;
 use crate::store::probe::Conditional;
@@ -68,7 +68,7 @@ impl S3Store {
     ) -> Result<(), StoreError> {
         let limit = timeout(body.len() as u64);
         let request = self.client.sdk.put_object().bucket(&*self.bucket).key(name);
-        let request = request.if_none_match("*").body(ByteStream::from(body)).customize();
+        let request = request.if_none_match("*").body(SdkStream::from(body)).customize();
         let request =
             if self.client.is_exposed { request } else { request.disable_payload_signing() };
         let answer =
@@ -77,18 +77,28 @@ impl S3Store {
     }
 
     /// Reads an object or a part of it.
-    async fn fetch(&self, key: &Key, wanted: Wanted) -> Result<Chunks, StoreError> {
+    async fn fetch(&self, key: &Key, wanted: Wanted) -> Result<Bytes, StoreError> {
         let what = format!("get {key}");
         let attempt = async || {
-            let request = self.client.sdk.get_object().bucket(&*self.bucket).key(self.full(key));
-            let request = request.set_range(wanted.range()).send();
-            let answer = request.map_err(|error| explain(&what, &self.client, &self.bucket, error));
-            let answer = self.client.within(&what, REQUEST_TIMEOUT, answer).await?;
+            let answer = self.ask(key, &wanted).await?;
             let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
             let limit = timeout(length.unwrap_or(0));
             self.client.within(&what, limit, read(key, &wanted, answer)).await
         };
         retry(&READS, &self.client.served, || self.client.turn(attempt())).await
+    }
+
+    /// Asks once for an object or a part of it: the beginning of the answer.
+    pub(super) async fn ask(
+        &self,
+        key: &Key,
+        wanted: &Wanted,
+    ) -> Result<GetObjectOutput, StoreError> {
+        let what = format!("get {key}");
+        let request = self.client.sdk.get_object().bucket(&*self.bucket).key(self.full(key));
+        let request = request.set_range(wanted.range()).send();
+        let answer = request.map_err(|error| explain(&what, &self.client, &self.bucket, error));
+        self.client.within(&what, REQUEST_TIMEOUT, answer).await
     }
 
     pub(super) async fn remove(&self, what: &str, name: String) -> Result<(), StoreError> {
@@ -112,18 +122,18 @@ impl Store for S3Store {
     }
 
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, StoreError> {
-        self.fetch(key, Wanted::Whole { limit }).await.map(Chunks::into_bytes)
+        self.fetch(key, Wanted::Whole { limit }).await
     }
 
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.get_chunks(key, range).await.map(Chunks::into_bytes)
-    }
-
-    async fn get_chunks(&self, key: &Key, range: Range<u64>) -> Result<Chunks, StoreError> {
         if range.is_empty() {
-            return Ok(Chunks::default());
+            return Ok(Bytes::new());
         }
         self.fetch(key, Wanted::Part(range)).await
+    }
+
+    async fn get_stream(&self, key: &Key, range: Range<u64>) -> Result<ByteStream, StoreError> {
+        self.stream(key, range).await
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>, StoreError> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, Id};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::config::{self, Settings};
 use super::credentials::Credentials;
@@ -26,7 +26,7 @@ pub(super) struct Client {
     pub(super) is_exposed: bool,
     /// When it last served any request.
     pub(super) served: LastServed,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 /// Everything in an address that makes a client another one, and the runtime whose tasks drive its connections.
@@ -116,7 +116,7 @@ impl Client {
             server,
             is_exposed,
             served: LastServed::default(),
-            turns: Semaphore::new(REQUESTS_MAX),
+            turns: Arc::new(Semaphore::new(REQUESTS_MAX)),
         })
     }
 
@@ -125,11 +125,16 @@ impl Client {
         &self,
         request: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        // The semaphore is never closed; a closed one would only mean that nobody waits.
-        let _turn = self.turns.acquire().await.ok();
+        let _turn = self.begin_turn().await;
         let result = request.await;
         self.served.note(&result);
         result
+    }
+
+    /// Waits until a request may be made, which goes on until what this returns is dropped.
+    pub(super) async fn begin_turn(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed; a closed one would only mean that nobody waits.
+        Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 
     /// Waits no longer than this.

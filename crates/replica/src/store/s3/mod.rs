@@ -18,6 +18,7 @@ mod limits;
 mod list;
 mod multipart;
 mod probe;
+mod stream;
 mod upload;
 
 pub use bucket::S3Store;
