@@ -3,14 +3,17 @@
 pub mod actor;
 pub mod contract;
 pub mod faulty;
+pub mod http_proxy;
 pub mod minio;
 pub mod oracle;
 pub mod process;
 pub mod proxy;
 mod random;
+pub mod raw_server;
 pub mod s3_server;
 mod seeds;
 pub mod sparse;
+pub mod tls;
 pub mod workload;
 pub mod writer;
 pub mod zeroed_frame;

@@ -7,12 +7,17 @@ use super::tree::{read, tracked};
 /// How many hazards of each kind there are.
 const HAZARDS: [(char, usize); 4] = [('A', 40), ('B', 17), ('S', 24), ('D', 18)];
 
+/// Kinds of which not each has its row.
+const REPORTED: [char; 2] = ['O', 'Z'];
+
 /// The rows of the table: the hazard, and what is said of it.
 fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| ")?.strip_suffix(" |")?.splitn(3, " | ");
         let (hazard, _, said) = (cells.next()?, cells.next()?, cells.next()?);
-        let is_hazard = hazard.starts_with(['A', 'B', 'S', 'D'])
+        let is_kind =
+            |kind| REPORTED.contains(&kind) || HAZARDS.iter().any(|known| known.0 == kind);
+        let is_hazard = hazard.starts_with(is_kind)
             && hazard.len() > 1
             && hazard[1..].bytes().all(|byte| byte.is_ascii_digit());
         is_hazard.then_some((hazard, said))
@@ -22,7 +27,8 @@ fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
 #[test]
 fn every_hazard_has_its_row() {
     let text = read("docs/testing.md");
-    let listed: Vec<&str> = rows(&text).map(|(hazard, _)| hazard).collect();
+    let listed = rows(&text).map(|(hazard, _)| hazard);
+    let listed: Vec<&str> = listed.filter(|hazard| !hazard.starts_with(REPORTED)).collect();
     let expected =
         HAZARDS.iter().flat_map(|(kind, count)| (1..=*count).map(move |n| format!("{kind}{n}")));
     assert_eq!(listed, expected.collect::<Vec<String>>());

@@ -256,7 +256,8 @@ pub(super) fn refuse_insecure(endpoint: &str) -> Result<(), LocationError> {
 
 fn is_loopback(host: Host<&str>) -> bool {
     match host {
-        Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+        // No name server is asked for it.
+        Host::Domain(name) => name == "localhost",
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
     }
@@ -488,12 +489,18 @@ mod tests {
 
     #[test]
     fn plain_http_goes_to_this_machine_only() {
-        for host in ["127.0.0.1", "127.9.9.9:80", "localhost:9000", "minio.localhost", "[::1]:9000"]
-        {
+        for host in ["127.0.0.1", "127.9.9.9:80", "localhost:9000", "[::1]:9000"] {
             assert_eq!(refuse_insecure(&format!("http://{host}")), Ok(()), "{host}");
         }
-        for host in ["10.0.0.1", "minio:9000", "localhost.example.com", "127.0.0.1.nip.io", "[::]"]
-        {
+        for host in [
+            "10.0.0.1",
+            "minio:9000",
+            "minio.localhost",
+            "localhost.",
+            "localhost.example.com",
+            "127.0.0.1.nip.io",
+            "[::]",
+        ] {
             assert!(refuse_insecure(&format!("http://{host}")).is_err(), "{host}");
             assert_eq!(refuse_insecure(&format!("https://{host}")), Ok(()), "{host}");
         }

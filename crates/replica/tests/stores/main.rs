@@ -9,6 +9,8 @@ mod faulty;
 #[cfg(test)]
 mod folder;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod kinds;
 #[cfg(test)]
 mod requests;

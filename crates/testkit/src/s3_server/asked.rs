@@ -14,6 +14,8 @@ pub struct Asked {
     pub query: String,
     /// Whether it says `If-None-Match`.
     pub conditional: bool,
+    /// The access key that it is signed with; empty if it is not signed.
+    pub key: String,
 }
 
 impl Asked {
@@ -22,6 +24,7 @@ impl Asked {
             method: parts.method.clone(),
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
+            key: key(parts).unwrap_or_default().to_owned(),
             conditional: parts.headers.contains_key(hyper::header::IF_NONE_MATCH),
         }
     }
@@ -44,4 +47,9 @@ impl Asked {
             _ => "other",
         }
     }
+}
+
+fn key(parts: &Parts) -> Option<&str> {
+    let signed = parts.headers.get(hyper::header::AUTHORIZATION)?.to_str().ok()?;
+    signed.split_once("Credential=")?.1.split('/').next()
 }

@@ -22,7 +22,9 @@ pub use fault::Fault;
 
 /// The access key that the server knows.
 pub const ACCESS_KEY: &str = "ebbtide-test";
-/// Its secret.
+/// Another one, which takes its place some day.
+pub const NEXT_ACCESS_KEY: &str = "ebbtide-test-next";
+/// The secret of both.
 pub const SECRET_KEY: &str = "ebbtide-test-secret";
 /// The bucket that is there from the start.
 pub const BUCKET: &str = "backups";
@@ -65,6 +67,12 @@ impl S3Server {
         let server = S3Server { address, folder, shared, stop: Some(stop), thread: Some(thread) };
         server.create_bucket(BUCKET);
         server
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> SocketAddr {
+        self.address
     }
 
     /// Where it is: `http://127.0.0.1:PORT`.

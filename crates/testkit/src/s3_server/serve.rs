@@ -19,14 +19,16 @@ use tokio::sync::oneshot;
 use super::asked::Asked;
 use super::backend::{Backend, Unconditional};
 use super::fault::Fault;
-use super::{ACCESS_KEY, SECRET_KEY, Shared};
+use super::{ACCESS_KEY, NEXT_ACCESS_KEY, SECRET_KEY, Shared};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) fn service(folder: &Path) -> S3Service {
     let files = s3s_fs::FileSystem::new(folder).expect("a folder for the server");
     let mut builder = S3ServiceBuilder::new(Backend::new(files));
-    builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    let mut keys = SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
+    keys.register(NEXT_ACCESS_KEY.to_owned(), SECRET_KEY.into());
+    builder.set_auth(keys);
     builder.build()
 }
 

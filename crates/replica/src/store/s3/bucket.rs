@@ -8,12 +8,10 @@ use async_trait::async_trait;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
 use bytes::Bytes;
-use futures::TryFutureExt;
 
 use super::body::{Wanted, read};
 use super::client::Client;
 use super::credentials::Credentials;
-use super::error::explain;
 use super::limits::{REQUEST_TIMEOUT, timeout};
 use super::upload::S3Upload;
 use crate::store::api::{ByteStream, Object, Store, Upload};
@@ -48,7 +46,7 @@ impl S3Store {
         Ok(S3Store::with(location, Arc::new(client)))
     }
 
-    fn with(location: &S3Location, client: Arc<Client>) -> S3Store {
+    pub(super) fn with(location: &S3Location, client: Arc<Client>) -> S3Store {
         let slash = if location.prefix.is_empty() { "" } else { "/" };
         let prefix = format!("{}{slash}", location.prefix);
         S3Store { client, bucket: location.bucket.as_str().into(), prefix: prefix.into() }
@@ -67,13 +65,14 @@ impl S3Store {
         body: Bytes,
     ) -> Result<(), StoreError> {
         let limit = timeout(body.len() as u64);
-        let request = self.client.sdk.put_object().bucket(&*self.bucket).key(name);
-        let request = request.if_none_match("*").body(SdkStream::from(body)).customize();
-        let request =
-            if self.client.is_exposed { request } else { request.disable_payload_signing() };
-        let answer =
-            request.send().map_err(|error| explain(what, &self.client, &self.bucket, error));
-        self.client.turn(self.client.within(what, limit, answer)).await.map(|_| ())
+        let request = |sdk: &aws_sdk_s3::Client| {
+            let request = sdk.put_object().bucket(&*self.bucket).key(&name).if_none_match("*");
+            let request = request.body(SdkStream::from(body.clone())).customize();
+            let signs = self.client.is_exposed;
+            if signs { request } else { request.disable_payload_signing() }.send()
+        };
+        let answer = self.client.ask(what, &self.bucket, limit, request);
+        self.client.turn(answer).await.map(|_| ())
     }
 
     /// Reads an object or a part of it.
@@ -94,17 +93,19 @@ impl S3Store {
         key: &Key,
         wanted: &Wanted,
     ) -> Result<GetObjectOutput, StoreError> {
-        let what = format!("get {key}");
-        let request = self.client.sdk.get_object().bucket(&*self.bucket).key(self.full(key));
-        let request = request.set_range(wanted.range()).send();
-        let answer = request.map_err(|error| explain(&what, &self.client, &self.bucket, error));
-        self.client.within(&what, REQUEST_TIMEOUT, answer).await
+        let (what, name, range) = (format!("get {key}"), self.full(key), wanted.range());
+        let request = |sdk: &aws_sdk_s3::Client| {
+            let request = sdk.get_object().bucket(&*self.bucket).key(&name);
+            request.set_range(range.clone()).send()
+        };
+        self.client.ask(&what, &self.bucket, REQUEST_TIMEOUT, request).await
     }
 
     pub(super) async fn remove(&self, what: &str, name: String) -> Result<(), StoreError> {
-        let request = self.client.sdk.delete_object().bucket(&*self.bucket).key(name).send();
-        let answer = request.map_err(|error| explain(what, &self.client, &self.bucket, error));
-        match self.client.turn(self.client.within(what, REQUEST_TIMEOUT, answer)).await {
+        let request =
+            |sdk: &aws_sdk_s3::Client| sdk.delete_object().bucket(&*self.bucket).key(&name).send();
+        let answer = self.client.ask(what, &self.bucket, REQUEST_TIMEOUT, request);
+        match self.client.turn(answer).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             answer => answer.map(|_| ()),
         }
@@ -137,12 +138,12 @@ impl Store for S3Store {
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>, StoreError> {
-        let what = format!("look for {key}");
+        let (what, name) = (format!("look for {key}"), self.full(key));
+        let request =
+            |sdk: &aws_sdk_s3::Client| sdk.head_object().bucket(&*self.bucket).key(&name).send();
         let attempt = async || {
-            let request = self.client.sdk.head_object().bucket(&*self.bucket).key(self.full(key));
-            let answer =
-                request.send().map_err(|error| explain(&what, &self.client, &self.bucket, error));
-            self.client.turn(self.client.within(&what, REQUEST_TIMEOUT, answer)).await
+            let answer = self.client.ask(&what, &self.bucket, REQUEST_TIMEOUT, request);
+            self.client.turn(answer).await
         };
         match retry(&READS, &self.client.served, attempt).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

@@ -6,19 +6,23 @@ use std::future::Future;
 use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use tokio::runtime::{Handle, Id};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 use super::config::{self, Settings};
 use super::credentials::Credentials;
+use super::error::{explain, refuses_us};
 use super::limits::{FAILURE_STANDS, REQUESTS_MAX};
+use super::renewal::Renewal;
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::location::S3Location;
 use crate::store::retry::LastServed;
 
 /// One pool of connections, with the credentials that go with it.
 pub(super) struct Client {
-    pub(super) sdk: aws_sdk_s3::Client,
+    renewal: Renewal,
     /// Who it talks to, for messages.
     pub(super) server: String,
     /// Whether what is sent has to be signed, which costs a SHA-256 of all of it: somebody on the way could change it.
@@ -110,14 +114,39 @@ impl Client {
         location: &S3Location,
         given: Option<&Credentials>,
     ) -> Result<Client, StoreError> {
-        let Settings { config, server, is_exposed } = config::load(location, given).await?;
+        let Settings { config, server, is_exposed, origin } = config::load(location, given).await?;
         Ok(Client {
-            sdk: aws_sdk_s3::Client::from_conf(config),
+            renewal: Renewal::new(config, origin),
             server,
             is_exposed,
             served: LastServed::default(),
             turns: Arc::new(Semaphore::new(REQUESTS_MAX)),
         })
+    }
+
+    /// Makes a request and waits no longer than `limit` for its answer. If the store refuses our key and there is
+    /// another one by now, it is made once more: what was refused was not done.
+    pub(super) async fn ask<T, E, F>(
+        &self,
+        what: &str,
+        bucket: &str,
+        limit: Duration,
+        request: impl Fn(&aws_sdk_s3::Client) -> F,
+    ) -> Result<T, StoreError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let attempt = async |sdk: &aws_sdk_s3::Client| {
+            let request = request(sdk);
+            self.within(what, limit, async { Ok(request.await) }).await
+        };
+        let (age, sdk) = self.renewal.current();
+        let mut answer = attempt(&sdk).await?;
+        if answer.as_ref().err().is_some_and(refuses_us) && self.renewal.renew(age).await {
+            answer = attempt(&self.renewal.current().1).await?;
+        }
+        answer.map_err(|error| explain(what, self, bucket, error))
     }
 
     /// Makes a request when it is its turn.
@@ -154,5 +183,15 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl Client {
+    /// The same over something else than connections.
+    pub(super) fn speaking_through(mut self, http: aws_sdk_s3::config::SharedHttpClient) -> Client {
+        let config = self.renewal.current().1.config().to_builder().http_client(http).build();
+        self.renewal = Renewal::new(config, None);
+        self
     }
 }

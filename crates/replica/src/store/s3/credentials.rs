@@ -52,14 +52,46 @@ const LOOKING: &str = "look for credentials";
 const NONE: &str = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE for a profile in \
                     ~/.aws/credentials, or give this machine a role";
 
-/// The usual places, in the usual order: variables, files, web identity, container, instance. They are looked through
-/// once now, so that a machine without credentials is told at once and in words.
-pub(super) async fn find(
-    profile: Option<&str>,
-    region: Option<Region>,
+/// The usual places, in the usual order: variables, files, web identity, container, instance.
+#[derive(Debug, Clone)]
+pub(super) struct Origin {
+    profile: Option<String>,
+    region: Region,
     http: SharedHttpClient,
-) -> Result<SharedCredentialsProvider, StoreError> {
-    let config = ProviderConfig::default().with_http_client(http).with_region(region.clone());
+    /// What was found there last.
+    found: aws_sdk_s3::config::Credentials,
+}
+
+impl Origin {
+    /// Looks through them once, so that a machine without credentials is told at once and in words.
+    pub(super) async fn find(
+        profile: Option<String>,
+        region: Region,
+        http: SharedHttpClient,
+    ) -> Result<(SharedCredentialsProvider, Origin), StoreError> {
+        let (provider, found) = look(profile.as_deref(), &region, &http).await?;
+        Ok((provider, Origin { profile, region, http, found }))
+    }
+
+    /// Looks again, from the beginning: what read a file keeps what it read. Nothing if what was found is the same as before.
+    pub(super) async fn look_again(
+        &mut self,
+    ) -> Result<Option<SharedCredentialsProvider>, StoreError> {
+        let (provider, found) = look(self.profile.as_deref(), &self.region, &self.http).await?;
+        let is_new = found != self.found;
+        self.found = found;
+        Ok(is_new.then_some(provider))
+    }
+}
+
+async fn look(
+    profile: Option<&str>,
+    region: &Region,
+    http: &SharedHttpClient,
+) -> Result<(SharedCredentialsProvider, aws_sdk_s3::config::Credentials), StoreError> {
+    let region = Some(region.clone());
+    let config =
+        ProviderConfig::default().with_http_client(http.clone()).with_region(region.clone());
     let metadata = imds::Client::builder()
         .configure(&config)
         .connect_timeout(METADATA_TIMEOUT)
@@ -73,7 +105,7 @@ pub(super) async fn find(
     }
     let provider = SharedCredentialsProvider::new(chain.build().await);
     match tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await {
-        Ok(Ok(_)) => Ok(provider),
+        Ok(Ok(found)) => Ok((provider, found)),
         Ok(Err(error)) => Err(explain(error)),
         Err(_) => {
             let seconds = CREDENTIALS_TIMEOUT.as_secs();

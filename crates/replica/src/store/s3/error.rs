@@ -55,6 +55,23 @@ where
     }
 }
 
+/// Whether the store does not accept who we are, or does not let us: other credentials may do.
+pub(super) fn refuses_us<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let SdkError::ServiceError(error) = error else { return false };
+    match error.err().code() {
+        Some("RequestTimeTooSkewed") => false,
+        Some(
+            "ExpiredToken"
+            | "TokenRefreshRequired"
+            | "InvalidToken"
+            | "InvalidAccessKeyId"
+            | "XAdminUserNotFound"
+            | "SignatureDoesNotMatch",
+        ) => true,
+        _ => matches!(error.raw().status().as_u16(), 401 | 403),
+    }
+}
+
 /// The error of this type among an error and what caused it.
 pub(super) fn source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);

@@ -23,12 +23,34 @@ pub(super) const IDLE_CONNECTIONS_MAX: usize = 16;
 /// So many requests of all databases that share a connection pool are under way at once; others wait their turn.
 pub(super) const REQUESTS_MAX: usize = 64;
 
+/// A refused key is looked for again at its origin, but not more often than this: some origins run a program.
+pub(super) const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest answer that is no object: a thousand names of a kilobyte, encoded, have three megabytes.
+pub(super) const ANSWER_BYTES_MAX: usize = 4 << 20;
+/// It has no more XML tags than this; a thousand objects have some fifty thousand.
+pub(super) const ANSWER_TAGS_MAX: usize = 100_000;
+/// The longest error.
+pub(super) const ERROR_BYTES_MAX: usize = 64 << 10;
+/// The longest name of a part, of which an upload keeps ten thousand; S3's have 34 bytes.
+pub(super) const TAG_BYTES_MAX: usize = 1024;
+/// The longest word of the server that goes into a later request: a name of a kilobyte, encoded, and more. What fits
+/// into no address at all makes the SDK panic.
+pub(super) const WORD_BYTES_MAX: usize = 8 * 1024;
+
 /// A part of an upload can be repeated at will: nothing of it is visible before the end.
 pub(super) const PARTS: Policy =
     Policy { first: Duration::from_millis(200), longest: Duration::from_secs(5), attempts: 6 };
 
-/// A listing that takes more requests than this goes round in circles.
-pub(super) const LIST_PAGES_MAX: usize = 10_000;
+/// A listing that takes more requests than this goes round in circles: it has twice the pages of the most names that
+/// are allowed.
+pub(super) const LIST_PAGES_MAX: usize = 2_000;
+/// A listing that takes longer than this, all its pages together, comes to no end. A million names take some minutes.
+pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(600);
+/// So many abandoned uploads are ended at a time; the rest is left to the next start.
+pub(super) const SWEEP_MAX: u64 = 1000;
+/// And for so long.
+pub(super) const SWEEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The smallest part that an upload sends, which is the smallest that S3 takes but for the last.
 pub(super) const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;

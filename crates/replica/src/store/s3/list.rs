@@ -1,11 +1,9 @@
 //! Listings: page after page, with every name checked.
 
 use aws_sdk_s3::types::{EncodingType, Object as Listed};
-use futures::TryFutureExt;
 
 use super::bucket::S3Store;
-use super::error::explain;
-use super::limits::{LIST_PAGES_MAX, REQUEST_TIMEOUT};
+use super::limits::{LIST_PAGES_MAX, LIST_TIMEOUT, REQUEST_TIMEOUT, WORD_BYTES_MAX};
 use crate::store::api::Object;
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::listing::Listing;
@@ -33,6 +31,19 @@ impl S3Store {
         after: Option<&Key>,
     ) -> Result<Vec<Object>, StoreError> {
         let what = format!("list {under}/");
+        let listed = tokio::time::timeout(LIST_TIMEOUT, self.list_pages(&what, under, after));
+        listed.await.unwrap_or_else(|_| {
+            let why = format!("the listing did not end within {} s", LIST_TIMEOUT.as_secs());
+            Err(StoreError::new(ErrorKind::Unavailable, what, why))
+        })
+    }
+
+    async fn list_pages(
+        &self,
+        what: &str,
+        under: Folder,
+        after: Option<&Key>,
+    ) -> Result<Vec<Object>, StoreError> {
         let prefix = self.full(format_args!("{under}/"));
         let mut listing = Listing::new(under, after);
         let mut start = match after {
@@ -40,9 +51,8 @@ impl S3Store {
             None => Start::Beginning,
         };
         for _ in 0..LIST_PAGES_MAX {
-            let page =
-                retry(&READS, &self.client.served, || self.list_page(&what, &prefix, &start))
-                    .await?;
+            let page = retry(&READS, &self.client.served, || self.list_page(what, &prefix, &start))
+                .await?;
             for (name, size) in page.objects {
                 if let Some(name) = name.strip_prefix(self.full("").as_str()) {
                     listing.add(name, size)?;
@@ -59,21 +69,28 @@ impl S3Store {
     }
 
     async fn list_page(&self, what: &str, prefix: &str, start: &Start) -> Result<Page, StoreError> {
-        let request = self.client.sdk.list_objects_v2().bucket(&*self.bucket).prefix(prefix);
-        // A name with a control character in it, which anybody may have put there, cannot be told in XML as it is.
-        let request = request.encoding_type(EncodingType::Url);
-        let request = match start {
-            Start::Beginning => request,
-            Start::After(name) => request.start_after(name),
-            Start::Token(token) => request.continuation_token(token),
+        let request = |sdk: &aws_sdk_s3::Client| {
+            let request = sdk.list_objects_v2().bucket(&*self.bucket).prefix(prefix);
+            // A name with a control character in it, which anybody may have put there, cannot be told in XML as it is.
+            let request = request.encoding_type(EncodingType::Url);
+            match start {
+                Start::Beginning => request,
+                Start::After(name) => request.start_after(name),
+                Start::Token(token) => request.continuation_token(token),
+            }
+            .send()
         };
-        let answer =
-            request.send().map_err(|error| explain(what, &self.client, &self.bucket, error));
-        let answer = self.client.turn(self.client.within(what, REQUEST_TIMEOUT, answer)).await?;
+        let answer = self.client.ask(what, &self.bucket, REQUEST_TIMEOUT, request);
+        let answer = self.client.turn(answer).await?;
         let encoded = answer.encoding_type() == Some(&EncodingType::Url);
         let next = match (answer.is_truncated(), answer.next_continuation_token()) {
             (Some(true), None) => {
                 let why = "the store gave a part of the listing and no way to go on";
+                return Err(StoreError::new(ErrorKind::Damaged, what, why));
+            }
+            (Some(true), Some(token)) if token.len() > WORD_BYTES_MAX => {
+                let why =
+                    "the store gave a part of the listing and no way to go on that can be told";
                 return Err(StoreError::new(ErrorKind::Damaged, what, why));
             }
             (Some(true), Some(token)) => Some(token.to_owned()),
@@ -111,7 +128,58 @@ fn decode(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use aws_sdk_s3::config::SharedHttpClient;
+    use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
+    use aws_sdk_s3::primitives::SdkBody;
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use tokio::time::{Instant, sleep};
+
+    use super::super::client::Client;
+    use super::super::credentials::Credentials;
     use super::*;
+    use crate::store::Location;
+
+    /// A server that is just quick enough each time, and never done.
+    #[derive(Debug, Clone, Default)]
+    struct Slow(Arc<AtomicUsize>);
+
+    impl HttpConnector for Slow {
+        fn call(&self, _request: HttpRequest) -> HttpConnectorFuture {
+            let number = self.0.fetch_add(1, Ordering::Relaxed);
+            HttpConnectorFuture::new(async move {
+                sleep(REQUEST_TIMEOUT - Duration::from_secs(1)).await;
+                let body = format!(
+                    "<ListBucketResult><IsTruncated>true</IsTruncated>\
+                     <NextContinuationToken>{number}</NextContinuationToken></ListBucketResult>"
+                );
+                let status = 200.try_into().expect("a status");
+                Ok(HttpResponse::new(status, SdkBody::from(body)))
+            })
+        }
+    }
+
+    /// Z15: ten thousand pages of almost fifteen seconds each took almost two days.
+    #[tokio::test(start_paused = true)]
+    async fn z15_a_listing_has_a_time_by_which_it_is_done() {
+        let address = "s3://backups/app?endpoint=http://127.0.0.1:1";
+        let Ok(Location::S3(location)) = address.parse() else { panic!("{address}") };
+        let client = Client::new(&location, Some(&Credentials::new("key", "secret"))).await;
+        let slow = Slow::default();
+        let http: SharedHttpClient =
+            http_client_fn(move |_, _| SharedHttpConnector::new(slow.clone()));
+        let store = S3Store::with(&location, Arc::new(client.unwrap().speaking_through(http)));
+        let begun = Instant::now();
+        let error = store.list_folder(Folder::Log, None).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.to_string(), "list log/: the listing did not end within 600 s");
+        assert!(begun.elapsed() <= LIST_TIMEOUT + Duration::from_secs(1));
+    }
 
     #[test]
     fn encoded_names_are_decoded() {

@@ -9,16 +9,22 @@
 //! carry their own). Redirects are never followed: they would carry a signed request to whoever is named.
 
 mod body;
+mod bounded;
 mod bucket;
 mod client;
 mod config;
 mod credentials;
 mod error;
+mod http;
 mod limits;
 mod list;
 mod multipart;
+mod names;
 mod probe;
+mod proxy;
+mod renewal;
 mod stream;
+mod trust;
 mod upload;
 
 pub use bucket::S3Store;

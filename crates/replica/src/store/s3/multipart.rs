@@ -3,11 +3,9 @@
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
-use futures::TryFutureExt;
 
 use super::bucket::S3Store;
-use super::error::explain;
-use super::limits::{PARTS, REQUEST_TIMEOUT, timeout};
+use super::limits::{PARTS, REQUEST_TIMEOUT, TAG_BYTES_MAX, WORD_BYTES_MAX, timeout};
 use crate::store::error::{ErrorKind, StoreError};
 use crate::store::retry::{LastServed, READS, retry};
 
@@ -38,15 +36,16 @@ impl Multipart {
                 .caused_by(error.to_string())
         })?;
         let mark = format!("{random:016x}");
+        let request = |sdk: &aws_sdk_s3::Client| {
+            let request = sdk.create_multipart_upload().bucket(&*store.bucket).key(name);
+            request.metadata(MARK, &mark).send()
+        };
         let attempt = async || {
-            let request = store.client.sdk.create_multipart_upload();
-            let request = request.bucket(&*store.bucket).key(name).metadata(MARK, &mark).send();
-            let answer =
-                request.map_err(|error| explain(what, &store.client, &store.bucket, error));
-            store.client.turn(store.client.within(what, REQUEST_TIMEOUT, answer)).await
+            let answer = store.client.ask(what, &store.bucket, REQUEST_TIMEOUT, request);
+            store.client.turn(answer).await
         };
         let id = retry(&PARTS, &store.client.served, attempt).await?.upload_id;
-        let id = id.ok_or_else(|| {
+        let id = id.filter(|id| id.len() <= WORD_BYTES_MAX).ok_or_else(|| {
             StoreError::new(ErrorKind::Unavailable, what, "the store gave the upload no number")
         })?;
         Ok(Multipart {
@@ -73,21 +72,24 @@ impl Multipart {
     pub(super) async fn part(&self, number: i32, body: Bytes) -> Result<CompletedPart, StoreError> {
         let (client, bucket) = (&self.store.client, &*self.store.bucket);
         let limit = timeout(body.len() as u64);
-        let attempt = async || {
-            let request = client.sdk.upload_part().bucket(bucket).key(&self.name);
+        let request = |sdk: &aws_sdk_s3::Client| {
+            let request = sdk.upload_part().bucket(bucket).key(&self.name);
             let request = request.upload_id(&self.id).part_number(number);
             let request = request.body(ByteStream::from(body.clone())).customize();
-            let request =
-                if client.is_exposed { request } else { request.disable_payload_signing() };
-            let answer = request.send().map_err(|error| explain(&self.what, client, bucket, error));
-            client.turn(client.within(&self.what, limit, answer)).await
+            if client.is_exposed { request } else { request.disable_payload_signing() }.send()
         };
+        let attempt = async || client.turn(client.ask(&self.what, bucket, limit, request)).await;
         let answer =
             retry(&PARTS, &client.served, attempt).await.map_err(|error| match error.kind() {
                 // Whoever ended it, the next upload has nothing to do with that.
                 ErrorKind::NotFound => gone(&self.what),
                 _ => error,
             })?;
+        // One is kept for each of ten thousand parts.
+        if answer.e_tag.as_ref().is_some_and(|tag| tag.len() > TAG_BYTES_MAX) {
+            let why = "the store gave a part a name that is far too long";
+            return Err(StoreError::new(ErrorKind::Unavailable, &self.what, why));
+        }
         Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag).build())
     }
 
@@ -95,10 +97,13 @@ impl Multipart {
     pub(super) async fn complete(&self, parts: Vec<CompletedPart>) -> Result<(), StoreError> {
         let (client, bucket) = (&self.store.client, &*self.store.bucket);
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        let request = client.sdk.complete_multipart_upload().bucket(bucket).key(&self.name);
-        let request = request.upload_id(&self.id).multipart_upload(parts).if_none_match("*").send();
-        let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
-        client.turn(client.within(&self.what, COMPLETION_TIMEOUT, answer)).await.map(|_| ())
+        let request = |sdk: &aws_sdk_s3::Client| {
+            let request = sdk.complete_multipart_upload().bucket(bucket).key(&self.name);
+            let request = request.upload_id(&self.id).multipart_upload(parts.clone());
+            request.if_none_match("*").send()
+        };
+        let answer = client.ask(&self.what, bucket, COMPLETION_TIMEOUT, request);
+        client.turn(answer).await.map(|_| ())
     }
 
     /// When the store last served a request.
@@ -109,11 +114,10 @@ impl Multipart {
     /// Whether there is an object of this name, and if so, whether this upload made it.
     pub(super) async fn made(&self) -> Result<Option<bool>, StoreError> {
         let (client, bucket) = (&self.store.client, &*self.store.bucket);
-        let attempt = async || {
-            let request = client.sdk.head_object().bucket(bucket).key(&self.name).send();
-            let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
-            client.turn(client.within(&self.what, REQUEST_TIMEOUT, answer)).await
-        };
+        let request =
+            |sdk: &aws_sdk_s3::Client| sdk.head_object().bucket(bucket).key(&self.name).send();
+        let attempt =
+            async || client.turn(client.ask(&self.what, bucket, REQUEST_TIMEOUT, request)).await;
         match retry(&READS, &client.served, attempt).await {
             Ok(head) => {
                 let mark = head.metadata().and_then(|metadata| metadata.get(MARK));
@@ -127,10 +131,11 @@ impl Multipart {
     /// Removes what was sent; it is well if there is nothing.
     pub(super) async fn abort(&self) -> Result<(), StoreError> {
         let (client, bucket) = (&self.store.client, &*self.store.bucket);
-        let request = client.sdk.abort_multipart_upload().bucket(bucket).key(&self.name);
-        let request = request.upload_id(&self.id).send();
-        let answer = request.map_err(|error| explain(&self.what, client, bucket, error));
-        match client.turn(client.within(&self.what, REQUEST_TIMEOUT, answer)).await {
+        let request = |sdk: &aws_sdk_s3::Client| {
+            let request = sdk.abort_multipart_upload().bucket(bucket).key(&self.name);
+            request.upload_id(&self.id).send()
+        };
+        match client.turn(client.ask(&self.what, bucket, REQUEST_TIMEOUT, request)).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             answer => answer.map(|_| ()),
         }

@@ -1,10 +1,7 @@
 //! What a bucket does with create-only puts, and what uploads left in it.
 
-use futures::TryFutureExt;
-
 use super::bucket::S3Store;
-use super::error::explain;
-use super::limits::{LIST_PAGES_MAX, REQUEST_TIMEOUT};
+use super::limits::{LIST_PAGES_MAX, REQUEST_TIMEOUT, SWEEP_MAX, SWEEP_TIMEOUT, WORD_BYTES_MAX};
 use super::multipart::Multipart;
 use crate::Key;
 use crate::store::error::{ErrorKind, StoreError};
@@ -49,35 +46,53 @@ impl S3Store {
         if error.kind() == ErrorKind::Exists { Ok(Conditional::Enforced) } else { Err(error) }
     }
 
-    /// Ends uploads of this replica's objects that were never finished.
+    /// Ends uploads of this replica's objects that were never finished, as many as can be ended in a while.
     pub(super) async fn abort_unfinished(&self) -> Result<u64, StoreError> {
         let mut aborted = 0;
+        match tokio::time::timeout(SWEEP_TIMEOUT, self.abort_listed(&mut aborted)).await {
+            Ok(ended) => ended?,
+            Err(_) => tracing::warn!(aborted, "the rest of the abandoned uploads is left for now"),
+        }
+        Ok(aborted)
+    }
+
+    async fn abort_listed(&self, aborted: &mut u64) -> Result<(), StoreError> {
         let mut markers = (None, None);
         for _ in 0..LIST_PAGES_MAX {
-            let attempt = async || {
-                let request = self.client.sdk.list_multipart_uploads().bucket(&*self.bucket);
-                let request = request.prefix(self.full(""));
+            let request = |sdk: &aws_sdk_s3::Client| {
+                let request = sdk.list_multipart_uploads().bucket(&*self.bucket);
                 let (key, id): (Option<String>, Option<String>) = markers.clone();
-                let request = request.set_key_marker(key).set_upload_id_marker(id).send();
-                let answer =
-                    request.map_err(|error| explain(SWEEPING, &self.client, &self.bucket, error));
-                self.client.turn(self.client.within(SWEEPING, REQUEST_TIMEOUT, answer)).await
+                let request = request.prefix(self.full("")).set_key_marker(key);
+                request.set_upload_id_marker(id).send()
+            };
+            let attempt = async || {
+                let answer = self.client.ask(SWEEPING, &self.bucket, REQUEST_TIMEOUT, request);
+                self.client.turn(answer).await
             };
             let page = retry(&READS, &self.client.served, attempt).await?;
+            let ids = page.uploads().iter().filter_map(|upload| upload.upload_id());
+            let next = [page.next_key_marker(), page.next_upload_id_marker()];
+            if ids.chain(next.into_iter().flatten()).any(|word| word.len() > WORD_BYTES_MAX) {
+                let why = "the store gave an upload a number that cannot be told";
+                return Err(StoreError::new(ErrorKind::Damaged, SWEEPING, why));
+            }
             for upload in page.uploads() {
                 let (Some(name), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
                 let own = name.strip_prefix(self.full("").as_str());
                 if own.is_some_and(|own| Key::parse(own).is_some() || own.starts_with("probe/")) {
                     Multipart::found(self, name, id).abort().await?;
-                    aborted += 1;
+                    *aborted += 1;
+                }
+                if *aborted == SWEEP_MAX {
+                    return Ok(());
                 }
             }
             let next = (page.next_key_marker, page.next_upload_id_marker);
             if page.is_truncated != Some(true) || next == markers {
-                return Ok(aborted);
+                break;
             }
             markers = next;
         }
-        Ok(aborted)
+        Ok(())
     }
 }
