@@ -17,6 +17,8 @@ unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
 for tool in minio sqlite3 curl "$ebbtide"; do
     command -v "$tool" >/dev/null || { echo "$tool is not to be found" >&2; exit 1; }
 done
+# What follows runs in another folder.
+ebbtide=$(realpath "$(command -v "$ebbtide")")
 
 folder=$(mktemp -d)
 pids=()

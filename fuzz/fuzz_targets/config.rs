@@ -46,12 +46,14 @@ fn write(config: &Config) -> Table {
 }
 
 fn entry(database: &Database) -> Table {
-    let text = |text: &std::path::Path| Value::from(text.to_str().expect("it was read as text"));
+    // A dollar sign would begin a variable.
+    let escaped = |text: &str| Value::from(text.replace('$', "$$"));
+    let text = |text: &std::path::Path| escaped(text.to_str().expect("it was read as text"));
     let size = |bytes: u64| Value::from(bytes.to_string());
     let mut entry = Table::new();
     let mut add = |key: &str, value| entry.insert(key.to_owned(), value);
     add("path", text(&database.path));
-    add("replica", Value::from(database.location.to_string()));
+    add("replica", escaped(&database.location.to_string()));
     add("puts-per-second", Value::from(database.puts.per_second));
     add("puts-burst", Value::from(database.puts.burst));
     add("snapshot-interval", span(database.snapshot_interval));

@@ -17,27 +17,27 @@ use tempfile::TempDir;
 use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
 
 /// A database, its replica, and a folder for the sockets, all of which vanish.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(crate) fn new() -> Place {
         let place = Place { folder: tempfile::tempdir().unwrap() };
         fs::create_dir(place.path("run")).unwrap();
         fs::set_permissions(place.path("run"), Permissions::from_mode(0o700)).unwrap();
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    fn database(&self, name: &str) -> Connection {
+    pub(crate) fn database(&self, name: &str) -> Connection {
         let database = Connection::open(self.path(name)).unwrap();
         database
             .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS t (a)")
@@ -45,17 +45,17 @@ impl Place {
         database
     }
 
-    fn follow(&self, name: &str, replica: &str) -> Sidecar {
+    pub(crate) fn follow(&self, name: &str, replica: &str) -> Sidecar {
         let args = ["replicate", "--log-format", "json", &self.text(name), &self.text(replica)];
         Sidecar::start_command(command(&args).env("EBBTIDE_RUNTIME_DIR", self.path("run")))
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         command(args).env("EBBTIDE_RUNTIME_DIR", self.path("run")).output().unwrap()
     }
 
     /// What `status --json` prints, and its exit code.
-    fn status(&self, args: &[&str]) -> (i32, Vec<Value>) {
+    pub(crate) fn status(&self, args: &[&str]) -> (i32, Vec<Value>) {
         let ended = self.run(&[&["status", "--json"], args].concat());
         let lines = String::from_utf8(ended.stdout.clone()).unwrap();
         let reports = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -67,15 +67,15 @@ impl Place {
     }
 }
 
-fn code(ended: &Output) -> i32 {
+pub(crate) fn code(ended: &Output) -> i32 {
     ended.status.code().unwrap()
 }
 
-fn said(ended: &Output) -> String {
+pub(crate) fn said(ended: &Output) -> String {
     String::from_utf8(ended.stderr.clone()).unwrap()
 }
 
-fn insert(database: &Connection) {
+pub(crate) fn insert(database: &Connection) {
     database.execute("INSERT INTO t VALUES (randomblob(100))", []).unwrap();
 }
 

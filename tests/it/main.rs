@@ -22,6 +22,7 @@ mod rot;
 mod s3;
 mod scene;
 mod support;
+mod surroundings;
 mod syscalls;
 mod tally;
 mod tidy;

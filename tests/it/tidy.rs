@@ -89,6 +89,30 @@ fn nothing_is_unwrapped_outside_tests() {
     none(&lines_of_code("unwrap", |line| line.contains(".unwrap()")));
 }
 
+/// SQLite reads a name that begins with `file:` as a URI: what it opens goes by one of these, who see to it that none does
+/// that should not.
+#[test]
+fn databases_are_opened_as_paths() {
+    let allowed = ["crates/watcher/src/connection.rs", "crates/cli/src/integrity.rs"];
+    let opens = |line: &str| {
+        [
+            "Sqlite::open",
+            "Connection::open_with_flags",
+            "rusqlite::Connection::open",
+            "SQLITE_OPEN_URI",
+        ]
+        .iter()
+        .any(|call| line.contains(call))
+    };
+    let findings = lines_of_code("a database is opened by its name", opens);
+    let examples =
+        |finding: &String| finding.starts_with("examples/") || finding.starts_with("tests/");
+    let elsewhere = |finding: &String| !allowed.iter().any(|path| finding.starts_with(path));
+    let findings: Vec<String> =
+        findings.into_iter().filter(|finding| elsewhere(finding) && !examples(finding)).collect();
+    none(&findings);
+}
+
 #[test]
 fn functions_fit_a_screen() {
     let mut findings = Vec::new();

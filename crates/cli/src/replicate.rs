@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ebbtide_replica::store::Location;
 use nix::sys::signal::Signal;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,7 +12,7 @@ use crate::args::Replicate;
 use crate::control::Control;
 use crate::exit::{Code, Failure, Outcome};
 use crate::follow::{FollowError, Job, Order, Shared, Status, Statuses, follow};
-use crate::{child, owner};
+use crate::{child, owner, source};
 use ebbtide_config::{Config, Database, defaults};
 
 /// Why everything ends.
@@ -83,8 +82,7 @@ fn configuration(args: &Replicate) -> Result<Config, Failure> {
         }
         return Ok(Config::read(&args.config)?);
     };
-    let location = replica.parse::<Location>().map_err(|error| Failure::new(Code::Usage, error))?;
-    let mut database = Database::new(path.clone(), location);
+    let mut database = Database::new(path.clone(), source::address(replica)?);
     database.enable_wal = args.enable_wal;
     let shutdown_timeout = defaults::SHUTDOWN_TIMEOUT;
     Ok(Config { databases: vec![database], shutdown_timeout })

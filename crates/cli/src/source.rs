@@ -21,9 +21,7 @@ impl Source {
         if let Some(found) = Source::in_configuration(text, config)? {
             return Ok(found);
         }
-        let location =
-            text.parse::<Location>().map_err(|error| Failure::new(Code::Usage, error))?;
-        Ok(Source { location, database: None })
+        Ok(Source { location: address(text)?, database: None })
     }
 
     fn in_configuration(text: &str, config: &Path) -> Result<Option<Source>, Failure> {
@@ -39,6 +37,19 @@ impl Source {
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
         self.location.open().await.map_err(|error| Failure::new(Code::Failed, error))
     }
+}
+
+/// The replica at this address, as it was given on the command line. What a shell would have expanded it has not, so it
+/// is not meant as it stands.
+pub(crate) fn address(text: &str) -> Result<Location, Failure> {
+    if text.starts_with('~') || text.contains("${") {
+        let why = format!(
+            "{text}: ~ and ${{…}} are the shell's to expand, and it has not: write \"$HOME/…\", or ./{text} for a \
+             folder of that name"
+        );
+        return Err(Failure::new(Code::Usage, why));
+    }
+    text.parse::<Location>().map_err(|error| Failure::new(Code::Usage, error))
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::file::{Entry, File, span};
+use crate::file::{File, span};
+use crate::variables::{Lookup, expand};
 use crate::{Database, defaults};
 
 /// What the file says, checked.
@@ -36,17 +37,24 @@ impl Config {
         Config::parse(&text).map_err(fail)
     }
 
-    /// Checks the text of a configuration file.
+    /// Checks the text of a configuration file, whose variables are those of this process.
     ///
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(text: &str) -> Result<Config, String> {
+        Config::parse_with(text, &|name| std::env::var(name).ok())
+    }
+
+    fn parse_with(text: &str, variable: Lookup<'_>) -> Result<Config, String> {
         let file = File::parse(text)?;
         if file.database.is_empty() {
             return Err("it names no database: add a [[database]] with path and replica".to_owned());
         }
-        let databases: Vec<Database> =
-            file.database.into_iter().map(Entry::check).collect::<Result<_, _>>()?;
+        let databases: Vec<Database> = file
+            .database
+            .into_iter()
+            .map(|entry| entry.check(variable))
+            .collect::<Result<_, _>>()?;
         for (at, database) in databases.iter().enumerate() {
             let earlier = &databases[..at];
             if earlier.iter().any(|other| other.path == database.path) {
@@ -60,7 +68,11 @@ impl Config {
                 ));
             }
         }
-        let timeout = file.shutdown_timeout.map(|text| span("shutdown-timeout", &text));
+        let timeout = file.shutdown_timeout.map(|text| {
+            let text =
+                expand(&text, variable).map_err(|why| format!("shutdown-timeout = {why}"))?;
+            span("shutdown-timeout", &text)
+        });
         let shutdown_timeout = timeout.transpose()?.unwrap_or(defaults::SHUTDOWN_TIMEOUT);
         Ok(Config { databases, shutdown_timeout })
     }
@@ -104,6 +116,25 @@ mod tests {
         assert!(with("checkpoint-frames = 1").contains("between 10 and"));
         assert!(with("spool-max = \"lots\"").contains("no size"));
         assert!(error("").contains("names no database"));
+    }
+
+    #[test]
+    fn o26_every_string_may_have_variables_in_it() {
+        let text = "shutdown-timeout = \"${N}s\"\n[[database]]\npath = \"/${N}/app.db\"\n\
+                    replica = \"s3://b-${N}/${N}\"\nstate = \"/${N}/state\"\n\
+                    snapshot-interval = \"${N}m\"\nlog-max = \"${N}GB\"\nspool-max = \"${N} MiB\"\n";
+        let config = Config::parse_with(text, &|name| (name == "N").then(|| "17".to_owned()));
+        let config = config.unwrap();
+        let [database] = config.databases.as_slice() else { panic!("one database") };
+        assert_eq!(config.shutdown_timeout, Duration::from_secs(17));
+        assert_eq!(database.path, Path::new("/17/app.db"));
+        assert_eq!(database.location.to_string(), "s3://b-17/17");
+        assert_eq!(database.state.as_deref(), Some(Path::new("/17/state")));
+        assert_eq!(database.snapshot_interval, Duration::from_secs(17 * 60));
+        assert_eq!(database.log_bytes_max, 17_000_000_000);
+        assert_eq!(database.spool_bytes_max, 17 << 20);
+        let error = Config::parse_with(text, &|_| None).unwrap_err();
+        assert!(error.contains("/${N}/app.db: the variable N is not set"), "{error}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use ebbtide_replica::store::Location;
 use serde::Deserialize;
 
 use crate::value::{bytes, duration};
+use crate::variables::{Lookup, expand};
 use crate::{Database, Puts, defaults};
 
 /// What the file says.
@@ -22,7 +23,7 @@ pub(crate) struct File {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Entry {
-    path: PathBuf,
+    path: String,
     replica: String,
     puts_per_second: Option<f64>,
     puts_burst: Option<f64>,
@@ -32,7 +33,7 @@ pub(crate) struct Entry {
     checkpoint_frames: Option<u32>,
     #[serde(default)]
     enable_wal: bool,
-    state: Option<PathBuf>,
+    state: Option<String>,
 }
 
 /// The keys that there are.
@@ -63,10 +64,33 @@ impl File {
 }
 
 impl Entry {
+    /// The same with its variables replaced.
+    fn expand(self, variable: Lookup<'_>) -> Result<Entry, String> {
+        let what = self.path.clone();
+        let text = |key: &str, text: &str| {
+            expand(text, variable).map_err(|why| format!("[[database]] {what}: {key} = {why}"))
+        };
+        let maybe = |key, value: Option<String>| value.map(|value| text(key, &value)).transpose();
+        Ok(Entry {
+            path: text("path", &self.path)?,
+            replica: text("replica", &self.replica)?,
+            snapshot_interval: maybe("snapshot-interval", self.snapshot_interval)?,
+            log_max: maybe("log-max", self.log_max)?,
+            spool_max: maybe("spool-max", self.spool_max)?,
+            state: maybe("state", self.state)?,
+            ..self
+        })
+    }
+
     /// The same, with everything in its range.
-    pub(crate) fn check(self) -> Result<Database, String> {
-        let what = self.path.display().to_string();
-        let fail = |why: &str| format!("[[database]] {what}: {why}");
+    pub(crate) fn check(self, variable: Lookup<'_>) -> Result<Database, String> {
+        let entry = self.expand(variable)?;
+        let what = entry.path.clone();
+        entry.in_range().map_err(|why| format!("[[database]] {what}: {why}"))
+    }
+
+    fn in_range(self) -> Result<Database, String> {
+        let fail = |why: &str| why.to_owned();
         let location =
             self.replica.parse::<Location>().map_err(|error| fail(&error.to_string()))?;
         let positive = |key: &str, value: Option<f64>, least: f64, default: f64| match value {
@@ -95,7 +119,7 @@ impl Entry {
         let log_bytes_max = size("log-max", self.log_max, 16 << 20, defaults::LOG_BYTES_MAX)?;
         let spool_bytes_max = size("spool-max", self.spool_max, 0, defaults::SPOOL_BYTES_MAX)?;
         Ok(Database {
-            path: self.path,
+            path: self.path.into(),
             location,
             puts,
             snapshot_interval,
@@ -104,7 +128,7 @@ impl Entry {
             checkpoint_frames: checkpoint_frames(self.checkpoint_frames)
                 .map_err(|why| fail(&why))?,
             enable_wal: self.enable_wal,
-            state: self.state,
+            state: self.state.map(PathBuf::from),
         })
     }
 }

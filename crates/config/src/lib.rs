@@ -8,6 +8,7 @@ mod database;
 pub mod defaults;
 mod file;
 mod value;
+mod variables;
 
 pub use config::{Config, Error};
 pub use database::{Database, Puts};

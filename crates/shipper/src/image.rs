@@ -142,33 +142,6 @@ impl Shipper {
         Snapshot { to: Destination { store, outage }, moment, chain, digest }
     }
 
-    /// Which pages of the database differ from those that the replica has, and the digest of all. The shipper must be
-    /// durable, so that the local table tells the replica's state.
-    ///
-    /// # Errors
-    /// Whatever `pages` returns.
-    pub fn compare<E: From<Error>>(&self, pages: impl Pages<E>) -> Result<Difference, E> {
-        debug_assert!(self.is_durable(), "the table is that of the durable position");
-        let mut difference =
-            Difference { pages: Vec::new(), count: 0, database_pages: 0, digest: Digest::EMPTY };
-        let mut known = Known { first: 1, hashes: Vec::new() };
-        let lock = lock_page(self.page_size());
-        let mut look = |page: PageNumber, hash| {
-            if known.of(page, self)? != hash || page.get() > self.ledger.database_pages() {
-                difference.add(page, lock);
-            }
-            difference.digest = difference.digest.toggle(hash);
-            difference.database_pages = page.get();
-            Ok::<_, Error>(())
-        };
-        let mut hasher = PageHasher::default();
-        pages(&mut |page, image| {
-            Ok(hasher.push(page, image).try_for_each(|(page, hash)| look(page, hash))?)
-        })?;
-        hasher.finish().try_for_each(|(page, hash)| look(page, hash))?;
-        Ok(difference)
-    }
-
     /// Appends what a comparison found as one entry, with only those pages.
     ///
     /// # Errors
@@ -196,6 +169,54 @@ impl Shipper {
             return Err(Error::Unproven { txid: self.head().txid, why }.into());
         }
         Ok(())
+    }
+}
+
+/// Which pages of the database differ from those that the replica has, and the digest of all: as far as it was looked
+/// at. The shipper must be durable, so that the local table tells the replica's state.
+#[derive(Debug)]
+pub struct Comparison {
+    difference: Difference,
+    known: Known,
+    hasher: PageHasher,
+}
+
+impl Default for Comparison {
+    fn default() -> Comparison {
+        let difference =
+            Difference { pages: Vec::new(), count: 0, database_pages: 0, digest: Digest::EMPTY };
+        let known = Known { first: 1, hashes: Vec::new() };
+        Comparison { difference, known, hasher: PageHasher::default() }
+    }
+}
+
+impl Comparison {
+    /// Looks at some more pages, which come after those before.
+    ///
+    /// # Errors
+    /// Whatever `pages` returns.
+    pub fn look<E: From<Error>>(
+        &mut self,
+        shipper: &Shipper,
+        pages: impl Pages<E>,
+    ) -> Result<(), E> {
+        debug_assert!(shipper.is_durable(), "the table is that of the durable position");
+        let Comparison { difference, known, hasher } = self;
+        pages(&mut |page, image| {
+            let mut hashed = hasher.push(page, image);
+            Ok(hashed.try_for_each(|(page, hash)| difference.note(page, hash, known, shipper))?)
+        })
+    }
+
+    /// That was all.
+    ///
+    /// # Errors
+    /// When the local table cannot be read.
+    pub fn finish(self, shipper: &Shipper) -> Result<Difference, Error> {
+        let Comparison { mut difference, mut known, hasher } = self;
+        let mut rest = hasher.finish();
+        rest.try_for_each(|(page, hash)| difference.note(page, hash, &mut known, shipper))?;
+        Ok(difference)
     }
 }
 
@@ -228,6 +249,21 @@ pub struct Difference {
 }
 
 impl Difference {
+    fn note(
+        &mut self,
+        page: PageNumber,
+        hash: PageHash,
+        known: &mut Known,
+        shipper: &Shipper,
+    ) -> Result<(), Error> {
+        if known.of(page, shipper)? != hash || page.get() > shipper.ledger.database_pages() {
+            self.add(page, lock_page(shipper.page_size()));
+        }
+        self.digest = self.digest.toggle(hash);
+        self.database_pages = page.get();
+        Ok(())
+    }
+
     fn add(&mut self, page: PageNumber, lock: PageNumber) {
         self.count += 1;
         let page = page.get();
@@ -239,6 +275,7 @@ impl Difference {
 }
 
 /// A stretch of the local table, read ahead.
+#[derive(Debug)]
 struct Known {
     first: u32,
     hashes: Vec<PageHash>,

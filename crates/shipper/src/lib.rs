@@ -42,7 +42,7 @@ pub use bucket::{Bucket, Rate};
 pub use claim::Owner;
 pub use error::{Error, Winner};
 pub use found::{Beginning, Founder};
-pub use image::{Difference, EachPage, Moment, Pages, Rebase, Snapshot, ship_snapshot};
+pub use image::{Comparison, Difference, EachPage, Moment, Pages, Rebase, Snapshot, ship_snapshot};
 pub use outage::{Outage, Spooled, Trouble};
 pub use shipper::{Durable, Options, Safety, Shipper};
 pub use spool::spooled_end;

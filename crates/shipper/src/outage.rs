@@ -24,7 +24,7 @@ struct Known {
 pub struct Trouble {
     /// Since when.
     pub since: Instant,
-    /// The newest reason.
+    /// The newest reason, with what it was caused by.
     pub error: String,
     /// Whether only a person can mend it.
     pub is_permanent: bool,
@@ -65,7 +65,7 @@ impl Outage {
                 tracing::warn!(%store, ?error, failing_seconds = failing, "the store is away; the log waits");
             }
         }
-        let (error, is_permanent) = (error.to_string(), error.is_permanent());
+        let (error, is_permanent) = (error.with_causes(), error.is_permanent());
         known.trouble = Some(Trouble { since, error, is_permanent });
     }
 

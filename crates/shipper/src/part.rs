@@ -250,7 +250,7 @@ async fn upload(
             let taken = ebbtide_replica::store::StoreError::new(
                 if open { ErrorKind::Exists } else { error.kind() },
                 format!("put {key}"),
-                error.to_string(),
+                error.with_causes(),
             );
             match is_there(store, key, &end, length, taken).await? {
                 Lookup::Ours => {}

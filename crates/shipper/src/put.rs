@@ -105,5 +105,5 @@ pub(crate) async fn is_there(
 
 /// An error while looking says nothing about the put: look again.
 fn passing(error: StoreError) -> StoreError {
-    StoreError::new(ErrorKind::Unavailable, "look whose object it is", error.to_string())
+    StoreError::new(ErrorKind::Unavailable, "look whose object it is", error.with_causes())
 }

@@ -1,5 +1,6 @@
 //! Our connections to the user's database: how they are opened, and the few statements that are ever run on them.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,17 +47,20 @@ impl Connection {
     pub(crate) fn open(path: &Path, query_only: bool) -> Result<Connection, Error> {
         let wrap = |doing| move |source| Error::Sqlite { doing, path: path.to_owned(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let name = as_path(path);
         let sqlite = match vfs::name() {
-            Some(name) => Sqlite::open_with_flags_and_vfs(path, flags, name),
-            None => Sqlite::open_with_flags(path, flags),
+            Some(vfs) => Sqlite::open_with_flags_and_vfs(name, flags, vfs),
+            None => Sqlite::open_with_flags(name, flags),
         };
         let sqlite = sqlite.map_err(wrap("open"))?;
         drop_lookaside(&sqlite);
         sqlite.busy_timeout(Duration::ZERO).map_err(wrap("configure"))?;
         // A checkpoint is as durable as the connection that runs it, so never less than the default. Nothing is mapped
         // (a truncated file would fault), and two pages of cache are plenty for reading the header. The first of these
-        // settings reads the schema, for which SQLite sets pages aside; the last one gives them back.
-        let settings = "PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; \
+        // settings reads the schema, for which SQLite sets pages aside; the last one gives them back. A schema that this
+        // SQLite cannot read, because another one wrote it, is none of our business: pages need none, and with
+        // `writable_schema` its errors are passed over.
+        let settings = "PRAGMA writable_schema = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; \
              PRAGMA cache_size = 2; PRAGMA trusted_schema = 0; PRAGMA shrink_memory;";
         sqlite.execute_batch(settings).map_err(wrap("configure"))?;
         sqlite.pragma_update(None, "query_only", query_only).map_err(wrap("configure"))?;
@@ -127,6 +131,12 @@ impl Connection {
     pub(crate) fn sqlite(&self) -> &Sqlite {
         &self.sqlite
     }
+}
+
+/// The name of a file that SQLite takes for nothing else. It is built to read `file:app.db` as a URI whatever the flags
+/// say, and `:memory:` and nothing at all are databases without a file; no path that begins with a slash or a dot is.
+fn as_path(path: &Path) -> Cow<'_, Path> {
+    if path.is_absolute() { path.into() } else { Path::new(".").join(path).into() }
 }
 
 /// Whether SQLite refused because of somebody's lock.

@@ -77,6 +77,13 @@ pub enum Refusal {
     Folder(PathBuf),
     /// Its wal-index has a form that this does not know.
     WalIndex(IndexError),
+    /// It claims to have more pages than there can be.
+    Claims {
+        /// How many it claims.
+        pages: u64,
+        /// How many its file and its log can have at most.
+        present: u64,
+    },
 }
 
 /// What became of a file that was being followed.
@@ -131,6 +138,11 @@ impl fmt::Display for Refusal {
                 "the folder {} cannot be written, and SQLite has to make -wal and -shm there, which are missing; run \
                  ebbtide as the application's user, or while the application has the database open",
                 folder.display()
+            ),
+            Refusal::Claims { pages, present } => write!(
+                f,
+                "it claims to have {pages} pages, and there are no more than {present} in its file and its log: it is \
+                 damaged; restore its last good state"
             ),
             Refusal::WalIndex(reason) => write!(f, "its wal-index cannot be read: {reason}"),
         }

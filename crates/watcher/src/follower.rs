@@ -8,6 +8,7 @@ use ebbtide_fault::point;
 use ebbtide_wal::{Index, IndexError, PageSize, Position, frame_bytes};
 
 use crate::checkpoint::{Checkpoint, Checkpointing};
+use crate::claimed;
 use crate::connection::{Connection, cannot_open, is_busy};
 use crate::damage::Damage;
 use crate::error::{Break, Error, Refusal};
@@ -143,6 +144,7 @@ impl Follower {
         }
         point("watcher.open.locked");
         let index = shm.read(&paths)?;
+        claimed::check(&paths, header.page_size, &index)?;
         let resume_at = |position| Tail::resume(&paths, &index, position);
         let resumed = resume.map_or(Ok(Resumed::Restarted), resume_at)?;
         let at_end = || Tail::at_end(&paths, &index, header.page_size);
@@ -340,6 +342,7 @@ impl Follower {
         // The present hold may ignore the log, which is needed again.
         self.shm.guard_log(&self.paths)?;
         let index = self.shm.read(&self.paths)?;
+        claimed::check(&self.paths, self.page_size(), &index)?;
         let has_it = self.tail.rewind(&self.paths, &index, position)?;
         // What is to be read again was captured before the present hold began, so the hold need not cover it.
         self.found = self.tail.mark(&index);

@@ -19,6 +19,7 @@
 
 mod barrier;
 mod checkpoint;
+mod claimed;
 mod connection;
 mod copying;
 mod damage;

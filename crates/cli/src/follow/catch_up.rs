@@ -1,8 +1,10 @@
 //! Bringing a replica in step with its database: by reading on, by reading again, or by comparing pages.
 
-use ebbtide_shipper::{Attached, Difference, Error, Rebase, Shipper, Unconfirmed, attach};
+use ebbtide_shipper::{
+    Attached, Comparison, Difference, Error, Rebase, Shipper, Unconfirmed, attach,
+};
 use ebbtide_watcher::{Follower, Image, Transaction};
-use tokio::task::block_in_place;
+use tokio::task::{block_in_place, yield_now};
 
 use super::error::FollowError;
 use super::held::Held;
@@ -14,6 +16,9 @@ use crate::clock::now_micros;
 /// was changed. Where local state says which database it is, it matters only for the record.
 const SEGMENTS_SEARCHED: usize = 4096;
 const SEGMENTS_SEARCHED_FOR_RECORD: usize = 64;
+
+/// So many pages are compared before whoever wants something else has a turn.
+const COMPARED_AT_ONCE: u32 = 16_384;
 
 /// What is known of the time since the replica's last entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +88,7 @@ async fn compare(
     let turn = job.shared.turn();
     let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
     let (image, time) = pin_end(&mut held.follower)?;
-    let difference =
-        block_in_place(|| shipper.compare(|each| image.for_each_page::<FollowError>(each)))?;
+    let (image, difference) = difference(&shipper, image).await?;
     let database = job.database.path.display();
     let pages = image.database_pages();
     let is_state = shipper.is_state(difference.digest, pages);
@@ -111,6 +115,24 @@ async fn compare(
         })
     })?;
     Ok(shipper)
+}
+
+/// Looks at all pages, some at a time: in between, a process that was told to end can.
+async fn difference(shipper: &Shipper, image: Image) -> Result<(Image, Difference), FollowError> {
+    let mut comparison = Comparison::default();
+    let end = image.database_pages().saturating_add(1);
+    let mut first = 1;
+    while first < end {
+        let pages = first..end.min(first.saturating_add(COMPARED_AT_ONCE));
+        first = pages.end;
+        block_in_place(|| {
+            comparison.look(shipper, |each| {
+                image.for_pages_in::<FollowError>(std::slice::from_ref(&pages), each)
+            })
+        })?;
+        yield_now().await;
+    }
+    Ok((image, comparison.finish(shipper)?))
 }
 
 /// Whether the replica has what the database has lost. A database of which nothing is known, and which is older than its

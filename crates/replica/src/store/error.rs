@@ -71,6 +71,19 @@ impl StoreError {
         self.kind
     }
 
+    /// It and what it was caused by, in one line: "put log/1: /backup/log: no storage space".
+    #[must_use]
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
     /// Whether trying again, without anybody having done something about it, must fail again.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
@@ -86,13 +99,7 @@ impl fmt::Display for StoreError {
 
 impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {self}", self.kind)?;
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        write!(f, "{:?}: {}", self.kind, self.with_causes())
     }
 }
 

@@ -1,0 +1,295 @@
+//! What is around ebbtide on an ordinary day: names, variables, files that change, disks that are full, and databases
+//! that another SQLite wrote or that are damaged.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use ebbtide_testkit::s3_server::{ACCESS_KEY, Fault, NEXT_ACCESS_KEY, S3Server, SECRET_KEY};
+use rusqlite::Connection;
+
+use crate::control::{Place, code, insert, said};
+use crate::support::{Replica, Sidecar, command, limited, wait_until};
+use crate::tidy::tree;
+
+/// Names that SQLite would take for something else than a file's.
+const STRANGE_NAMES: [&str; 6] =
+    ["file:app.db", "file:app.db?mode=memory", ":memory:", "-app.db", "a%20b#c?d.db", "~app.db"];
+
+/// O16: SQLite is built to read a name that begins with `file:` as a URI.
+#[test]
+fn o16_the_path_of_a_database_is_never_a_uri() {
+    for name in STRANGE_NAMES {
+        let folder = tempfile::tempdir().unwrap();
+        // With a slash before it a name is a path to everybody.
+        let database = Connection::open(folder.path().join(name)).unwrap();
+        database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
+        database.execute("INSERT INTO t VALUES (randomblob(5000))", []).unwrap();
+        drop(database);
+        let run = |args: &[&str]| {
+            let ended = command(args).current_dir(folder.path()).output().unwrap();
+            assert_eq!(code(&ended), 0, "{name}: {}", said(&ended));
+        };
+        run(&["replicate", "--once", "--", name, "backup"]);
+        let restore = ["restore", "--verify", "full", "-o", "./file:copy.db", "backup"];
+        run(&restore);
+        let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        assert!(read("file:copy.db") == read(name), "{name}");
+        let names = fs::read_dir(folder.path()).unwrap();
+        let names: Vec<String> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        // The database, its state, the replica, the copy, and what belongs to that.
+        let ours =
+            |found: &String| found.contains(name) || found == "backup" || found.contains("copy.db");
+        assert!(names.iter().all(ours), "{name}: {names:?}");
+    }
+}
+
+/// O26: a folder whose name is a variable is nothing that anybody wants.
+#[test]
+fn o26_variables_in_a_configuration_are_expanded_and_one_that_is_not_set_is_named() {
+    let place = Place::new();
+    drop(place.database("app.db"));
+    let config = "[[database]]\npath = \"${PLACE}/app.db\"\nreplica = \"${PLACE}/backup\"\n\
+                  state = \"${PLACE}/state\"\n";
+    fs::write(place.path("ebbtide.toml"), config).unwrap();
+    let file = place.text("ebbtide.toml");
+    let args = ["replicate", "--once", "--config", file.as_str()];
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = |variable: Option<&str>| {
+        let mut command = command(&args);
+        command.current_dir(elsewhere.path()).env_remove("PLACE");
+        variable.map(|value| command.env("PLACE", value));
+        command.output().unwrap()
+    };
+    let ended = run(None);
+    assert_eq!(code(&ended), 2);
+    assert!(said(&ended).contains("the variable PLACE is not set"), "{}", said(&ended));
+    let ended = run(Some(place.text("").trim_end_matches('/')));
+    assert_eq!(code(&ended), 0, "{}", said(&ended));
+    assert!(place.path("backup/ebbtide.json").exists() && place.path("state").is_dir());
+    fs::write(place.path("ebbtide.toml"), config.replace("${PLACE}/backup", "~/backup")).unwrap();
+    let ended = run(Some(&place.text("")));
+    assert_eq!(code(&ended), 2);
+    assert!(said(&ended).contains("write ${HOME}"), "{}", said(&ended));
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "nothing was made elsewhere");
+}
+
+/// O26: on the command line the shell expands; what it has not expanded was quoted by mistake.
+#[test]
+fn o26_what_a_shell_would_have_expanded_is_no_replica() {
+    let place = Place::new();
+    drop(place.database("app.db"));
+    let app = place.text("app.db");
+    for replica in ["~/backup", "~", "${HOME}/backup", "s3://bucket/${NAME}"] {
+        for args in [&["replicate", "--once", app.as_str(), replica][..], &["log", replica]] {
+            let ended = command(args).current_dir(place.path("run")).output().unwrap();
+            assert_eq!(code(&ended), 2, "{args:?}: {}", said(&ended));
+            assert!(said(&ended).contains("the shell's to expand"), "{}", said(&ended));
+        }
+    }
+    let ended =
+        command(&["replicate", "--once", &app, "./~"]).current_dir(place.path("run")).output();
+    assert_eq!(code(&ended.unwrap()), 0, "a folder of that name can be had");
+}
+
+/// O14: a limit of the size of our files stands for a full disk.
+#[test]
+fn o14_status_and_sync_say_why_a_put_failed() {
+    let place = Place::new();
+    let application = place.database("app.db");
+    let (app, replica) = (place.text("app.db"), place.text("backup"));
+    let args = ["replicate", "--log-format", "json", &app, &replica];
+    // In blocks of 512 bytes.
+    let mut limited = limited("-f 200", &args);
+    let sidecar = Sidecar::start_command(limited.env("EBBTIDE_RUNTIME_DIR", place.path("run")));
+    application.execute("INSERT INTO t VALUES (randomblob(300000))", []).unwrap();
+    let why = "File too large";
+    let ended = place.run(&["sync", "--wait", "--timeout", "500ms", &app]);
+    assert_eq!(code(&ended), 1);
+    wait_until("the status to say why", || {
+        let (_, reports) = place.status(&[]);
+        let trouble = &reports[0]["store_trouble"]["error"];
+        trouble.as_str().is_some_and(|error| error.contains(why) && error.contains("put log/"))
+    });
+    let ended = place.run(&["sync", "--wait", "--timeout", "100ms", &app]);
+    assert!(said(&ended).contains(why), "{}", said(&ended));
+    let table = String::from_utf8(place.run(&["status"]).stdout).unwrap();
+    assert!(table.contains(why), "{table}");
+    sidecar.kill();
+}
+
+/// O13: who replaces a key puts the new one into the file and then withdraws the old one.
+#[test]
+fn o13_a_key_that_is_replaced_while_it_runs_is_used_at_once() {
+    let server = S3Server::start();
+    let place = Place::new();
+    let application = place.database("app.db");
+    let file = place.path("credentials");
+    let write = |key: &str| {
+        let text =
+            format!("[default]\naws_access_key_id={key}\naws_secret_access_key={SECRET_KEY}\n");
+        fs::write(&file, text).unwrap();
+    };
+    write(ACCESS_KEY);
+    let app = place.text("app.db");
+    let mut command = command(&["replicate", "--log-format", "json", &app, &server.address("app")]);
+    command
+        .env("EBBTIDE_RUNTIME_DIR", place.path("run"))
+        .env("AWS_SHARED_CREDENTIALS_FILE", &file)
+        .env("AWS_CONFIG_FILE", place.path("none"))
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    let sidecar = Sidecar::start_command(&mut command);
+    write(NEXT_ACCESS_KEY);
+    server.script(|asked| {
+        (asked.key == ACCESS_KEY).then_some(Fault::Refused(403, "InvalidAccessKeyId"))
+    });
+    insert(&application);
+    let ended = place.run(&["sync", "--wait", &app]);
+    assert_eq!(code(&ended), 0, "{}", said(&ended));
+    let (code, reports) = place.status(&[]);
+    assert_eq!((code, &reports[0]["store_trouble"]), (0, &serde_json::Value::Null));
+    assert_eq!(sidecar.stop(), 0);
+    server.heal();
+    Replica::on(&server, "app").assert_ends_with(Path::new(&app), place.path("").as_path());
+}
+
+/// Makes the schema of a database one that this SQLite cannot read, as libSQL's is that has a table with `RANDOM ROWID`.
+fn make_foreign(database: &Connection) {
+    let change = "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = 'CREATE TABLE foreign_one (a) RANDOM ROWID' WHERE name = 'foreign_one';
+         PRAGMA writable_schema = RESET;";
+    database.execute_batch("CREATE TABLE foreign_one (a)").unwrap();
+    database.execute_batch(change).unwrap();
+}
+
+/// O9: pages need no schema.
+#[test]
+fn o09_a_schema_that_only_another_sqlite_can_read_is_followed() {
+    let place = Place::new();
+    let application = place.database("app.db");
+    make_foreign(&application);
+    drop(application);
+    let plain = Connection::open(place.path("app.db")).unwrap();
+    plain.query_row("SELECT count(*) FROM t", [], |_| Ok(())).unwrap_err();
+    plain.execute_batch("PRAGMA writable_schema = ON").unwrap();
+    let (app, replica, copy) = (place.text("app.db"), place.text("backup"), place.text("copy.db"));
+    let run = |args: &[&str]| {
+        let ended = place.run(args);
+        assert_eq!(code(&ended), 0, "{args:?}: {}", said(&ended));
+    };
+    let sidecar = place.follow("app.db", "backup");
+    for _ in 0..20 {
+        insert(&plain);
+    }
+    run(&["sync", "--wait", &app]);
+    // The log is kept short by checkpoints of ours, which need no schema either.
+    assert_eq!(sidecar.stop(), 0);
+    insert(&plain);
+    run(&["replicate", "--once", &app, &replica]);
+    // The last to close it leaves all in the file.
+    drop(plain);
+    run(&["restore", "-o", &copy, &replica]);
+    assert!(fs::read(&copy).unwrap() == fs::read(&app).unwrap());
+}
+
+/// Lets a row of an auto_vacuum database go on at a page far beyond its end.
+fn damage(path: &Path) {
+    let database = Connection::open(path).unwrap();
+    database
+        .execute_batch(
+            "PRAGMA page_size = 4096; PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL;
+             CREATE TABLE t (a); INSERT INTO t VALUES (zeroblob(9000));
+             PRAGMA wal_checkpoint(TRUNCATE);",
+        )
+        .unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 't'";
+    let root: u32 = database.query_row(sql, [], |row| row.get(0)).unwrap();
+    drop(database);
+    let mut bytes = fs::read(path).unwrap();
+    // The row is the first of its page, so it ends where the page does, with the number of the page where it goes on.
+    let end = root as usize * 4096;
+    let next = u32::from_be_bytes(bytes[end - 4..end].try_into().unwrap());
+    assert!((3..10).contains(&next), "{next}");
+    bytes[end - 4..end].copy_from_slice(&755_004_834_u32.to_be_bytes());
+    fs::write(path, bytes).unwrap();
+}
+
+/// What an application does to it that does not know: SQLite notes who owns that page, far beyond the end.
+fn grow(path: &Path) -> Connection {
+    let application = Connection::open(path).unwrap();
+    application.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+    for _ in 0..12 {
+        application.execute("INSERT INTO t VALUES (randomblob(600))", []).unwrap();
+    }
+    // The application sees nothing of it.
+    let pages: u32 = application.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    assert!(pages < 100, "{pages}");
+    application
+}
+
+/// O11: a database of three terabytes, by its own word.
+#[test]
+fn o11_a_database_that_claims_pages_that_are_nowhere_is_refused_at_once() {
+    let place = Place::new();
+    damage(&place.path("app.db"));
+    let _application = grow(&place.path("app.db"));
+    let ended = place.run(&["replicate", "--once", &place.text("app.db"), &place.text("backup")]);
+    assert_eq!(code(&ended), 1);
+    let said = said(&ended);
+    assert!(said.contains("claims") && said.contains("is damaged"), "{said}");
+}
+
+/// O40: it becomes so while it is followed. What was shipped before stays, and the process hears what it is told.
+#[test]
+fn o40_a_database_that_begins_to_claim_such_pages_is_told_and_the_process_ends_when_it_is_told_to()
+{
+    let place = Place::new();
+    damage(&place.path("app.db"));
+    let sidecar = place.follow("app.db", "backup");
+    let before = Replica::open(&place.text("backup")).entries();
+    let _application = grow(&place.path("app.db"));
+    wait_until("the damage to be told", || {
+        let (_, reports) = place.status(&[]);
+        reports[0]["error"].as_str().is_some_and(|error| error.contains("is damaged"))
+    });
+    let (code, told) = sidecar.stop_and_tell();
+    assert_eq!(code, 1, "{told}");
+    let after = Replica::open(&place.text("backup")).entries();
+    assert_eq!(after[..before.len()], before);
+    // Not an entry for each attempt.
+    assert!(after.len() <= before.len() + 12, "{} entries", after.len());
+}
+
+/// O27: the example with the binary of a build, as its documentation has it.
+#[test]
+fn o27_the_example_runs_with_a_relative_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let tool = |name: &str, script: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    // Everything but ebbtide is made up: no server, no database.
+    tool("minio", "exec sleep 60");
+    tool("curl", "exit 0");
+    tool("sqlite3", "touch \"$1\"; case \"$2\" in *count*) echo 5;; esac");
+    fs::create_dir(folder.path().join("build")).unwrap();
+    // A process that is told to end by a signal ends with another code than ebbtide, which confirms its last sync.
+    let script = "echo \"$1\" >> \"$CALLS\"; trap 'exit 0' TERM
+                  [ \"$1\" != replicate ] || while :; do sleep 0.05; done";
+    tool("build/ebbtide", script);
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let ended = Command::new("bash")
+        .arg(tree::root().join("examples/minio/run.sh"))
+        .current_dir(folder.path())
+        .env("PATH", path)
+        .env("EBBTIDE", "build/ebbtide")
+        .env("CALLS", folder.path().join("calls"))
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
+    assert_eq!(calls, "replicate\nlog\nrestore\n");
+}
