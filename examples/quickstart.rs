@@ -73,6 +73,7 @@ async fn demonstrate() -> Result<()> {
         shared: Shared::new(owner()?),
         order: orders,
         status: status.clone(),
+        is_successor: false,
     };
     let following = tokio::spawn(follow(job));
     while status.get().phase != Phase::Following {

@@ -18,6 +18,7 @@ mod model;
 mod network;
 mod outage;
 mod panic;
+mod reports;
 mod rot;
 mod s3;
 mod scene;

@@ -24,7 +24,7 @@ const COMMITS: &str = "EBBTIDE_TEST_SYSCALLS_COMMITS";
 const REQUIRED: &str = "EBBTIDE_TEST_STRACE";
 
 /// Whether there is an strace, and it may trace. Says so if not.
-fn may_run(test: &str) -> bool {
+pub(crate) fn may_run(test: &str) -> bool {
     static WORKS: OnceLock<bool> = OnceLock::new();
     let works = *WORKS.get_or_init(|| {
         let traced = Command::new("strace").args(["-D", "-o", "/dev/null", "true"]).status();
@@ -38,7 +38,13 @@ fn may_run(test: &str) -> bool {
 }
 
 /// `command` with these calls tampered with. The tracer is not its parent, so that its process is that of the command.
-fn tampered(command: &Command, calls: &str, how: &str, paths: &[PathBuf], log: &Path) -> Command {
+pub(crate) fn tampered(
+    command: &Command,
+    calls: &str,
+    how: &str,
+    paths: &[PathBuf],
+    log: &Path,
+) -> Command {
     let mut strace = Command::new("strace");
     strace.args(["-D", "-f", "-qq", "-o"]).arg(log);
     strace.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{how}")]);

@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_replica::Txid;
 
@@ -113,7 +114,7 @@ pub struct Restore {
     #[arg(value_name = "SOURCE")]
     pub source: String,
     /// The database file to write.
-    #[arg(short, long, value_name = "OUT")]
+    #[arg(short, long, value_name = "OUT", value_parser = PathBufValueParser::new().try_map(a_file))]
     pub output: Option<PathBuf>,
     /// The state after the last commit at or before this time: RFC 3339, "now", or "5m ago".
     #[arg(long, value_name = "T", conflicts_with = "txid")]
@@ -232,6 +233,14 @@ pub struct Sync {
     /// How long to wait for that, such as "500ms" or "2m".
     #[arg(long, requires = "wait", default_value = "30s", value_name = "DURATION", value_parser = ebbtide_config::duration)]
     pub timeout: Duration,
+}
+
+/// Other tools take `-` for standard output, where a database cannot be written: its pages come in no order.
+fn a_file(path: PathBuf) -> Result<PathBuf, &'static str> {
+    if path == Path::new("-") {
+        return Err("a database cannot be restored to standard output; a file of that name is ./-");
+    }
+    Ok(path)
 }
 
 #[cfg(test)]

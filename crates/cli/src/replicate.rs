@@ -36,7 +36,7 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let mut signals = Signals::new()?;
     let (order, orders) = watch::channel(if args.once { Order::Finish } else { Order::Run });
     let statuses: Statuses = config.databases.iter().map(status_of).collect();
-    let mut tasks = start(&config, &statuses, &orders);
+    let mut tasks = start(&config, &statuses, &orders, args.exec.is_some());
     // Until everything else has ended.
     let _control = Control::start(statuses);
     let mut child = args.exec.as_deref().map(child::spawn).transpose()?;
@@ -96,6 +96,7 @@ fn start(
     config: &Config,
     statuses: &[Status],
     order: &watch::Receiver<Order>,
+    is_successor: bool,
 ) -> JoinSet<(String, Result<(), FollowError>)> {
     let shared = Shared::new(owner::this_process());
     let mut tasks = JoinSet::new();
@@ -103,7 +104,7 @@ fn start(
         let name = database.path.display().to_string();
         let (database, shared, order) = (database.clone(), shared.clone(), order.clone());
         let over = status.until_over();
-        let job = Job { database, shared, order, status: status.clone() };
+        let job = Job { database, shared, order, status: status.clone(), is_successor };
         tasks.spawn(async move {
             let ended = follow(job).await;
             drop(over);

@@ -7,6 +7,9 @@
 //!
 //! It shows only until the log has that many frames. Whoever names a new generation passes through the same state for a
 //! moment, so only one that lasts is believed.
+//!
+//! The other way round a log may lack what the wal-index says is in it, because somebody cut the file while it was in use.
+//! That is damage at once: SQLite names the new generation in the wal-index before it shortens the file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,7 +45,12 @@ impl Damage {
             _ => now,
         };
         self.since = Some((index.salts, since));
-        now - since >= LASTS && !self.told.swap(true, Ordering::Relaxed)
+        now - since >= LASTS && self.tell()
+    }
+
+    /// The log was cut; whether that is the first that tells of damage.
+    pub(crate) fn tell(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
     }
 }
 

@@ -380,20 +380,42 @@ impl Follower {
     /// # Errors
     /// [`Error::Moved`] when one was deleted or replaced: what the application writes now goes elsewhere.
     pub fn check_files(&mut self) -> Result<(), Error> {
-        if let Ok(index) = self.shm.peek(&self.paths)?
-            && self.damage.look(&index, Instant::now())
-        {
+        self.look_for_damage()?;
+        self.database.check(&self.paths.database)?;
+        self.shm.identity().check(&self.paths.shm)?;
+        self.tail.identity().check(&self.paths.wal)
+    }
+}
+
+impl Follower {
+    /// Tells of what SQLite has lost or will lose, though the replica has it.
+    fn look_for_damage(&mut self) -> Result<(), Error> {
+        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(()) };
+        let database = self.paths.database.display();
+        if self.damage.look(&index, Instant::now()) {
             tracing::error!(
-                database = %self.paths.database.display(),
+                %database,
                 frames = index.frames,
                 backfilled = index.backfilled,
                 "the wal-index says that more frames were copied into the database than the log has, so the next ones \
                  will never be: SQLite loses them with the log; see \"A damaged wal-index\" in docs/operations.md"
             );
         }
-        self.database.check(&self.paths.database)?;
-        self.shm.identity().check(&self.paths.shm)?;
-        self.tail.identity().check(&self.paths.wal)
+        if !self.tail.is_cut(&self.paths, &index)? {
+            return Ok(());
+        }
+        // The log may have been restarted, and its file shortened, since the wal-index was read.
+        let is_same = self.shm.peek(&self.paths)?.is_ok_and(|again| again.salts == index.salts);
+        if is_same && self.damage.tell() {
+            tracing::error!(
+                %database,
+                frames = index.frames,
+                backfilled = index.backfilled,
+                "somebody cut the log while it was in use: commits that were not yet copied into the database are lost \
+                 to the application, though not to the replica; see \"A log that was cut\" in docs/operations.md"
+            );
+        }
+        Ok(())
     }
 }
 

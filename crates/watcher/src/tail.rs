@@ -182,6 +182,34 @@ impl Tail {
         Ok(Tail { file, identity, position, page_size, database_pages, generation: 0, cursor })
     }
 
+    /// Whether the file lacks what `index` says is committed: somebody has cut it (`truncate`, `: > app.db-wal`, the
+    /// copytruncate of a rotation). The next commit is written where it belongs, and leaves a hole before it, so the
+    /// size alone does not tell for long.
+    pub(crate) fn is_cut(&self, paths: &Paths, index: &Index) -> Result<bool, Error> {
+        if index.frames == 0 {
+            return Ok(false);
+        }
+        let size = match std::fs::metadata(&paths.wal) {
+            // Another look tells of that.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => {
+                return Err(Error::Io { doing: "look at", path: paths.wal.clone(), source });
+            }
+            Ok(metadata) => metadata.len(),
+        };
+        let next = index.frames.checked_add(1);
+        let end = next.and_then(|next| frame_offset(next, self.page_size));
+        if end.is_some_and(|end| size < end) {
+            return Ok(true);
+        }
+        let Some(file) = &self.file else { return Ok(false) };
+        match read_header(file, paths, index.salts, index.page_size) {
+            Ok(_) => Ok(false),
+            Err(Error::Broken { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Gives the descriptor back until the log is read again.
     pub(crate) fn rest(&mut self) {
         self.file = None;

@@ -143,7 +143,7 @@ fn explain(ailment: Ailment, report: &Report) -> Option<String> {
         }
         Ailment::Lag => Some("commits wait for longer than puts-per-second explains".to_owned()),
         Ailment::WalIndex => Some(
-            "the wal-index is damaged: the database will lack pages that its replica has"
+            "the wal-index is damaged or the log was cut: the database will lack pages that its replica has"
                 .to_owned(),
         ),
         Ailment::Snapshot => {

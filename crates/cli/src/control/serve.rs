@@ -2,9 +2,9 @@
 
 use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::unistd::Uid;
@@ -31,21 +31,33 @@ const PEERS_MAX: usize = 32;
 /// When no connection can be accepted: until the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How often to look whether the socket still has its name. Folders for temporary files are swept, and a session's
+/// folder goes with its user's last login.
+const NAME_CHECK: Duration = Duration::from_secs(2);
+
 /// Listens until it is dropped, and removes its socket then.
 #[derive(Debug)]
 pub(crate) struct Control {
-    path: PathBuf,
+    name: Arc<Mutex<Name>>,
     task: JoinHandle<()>,
+}
+
+/// The socket's name in the file system, and which file it leads to as long as nobody removes it.
+#[derive(Debug)]
+struct Name {
+    path: PathBuf,
+    file: (u64, u64),
 }
 
 impl Control {
     /// Begins to listen for questions about these databases. Without a socket everything else goes on.
     pub(crate) fn start(statuses: Statuses) -> Option<Control> {
         match listen() {
-            Ok((path, listener)) => {
-                tracing::debug!(socket = %path.display(), "listening for status and sync");
-                let task = tokio::spawn(accept(listener, Arc::new(statuses)));
-                Some(Control { path, task })
+            Ok((name, listener)) => {
+                tracing::debug!(socket = %name.path.display(), "listening for status and sync");
+                let name = Arc::new(Mutex::new(name));
+                let task = accept(listener, Arc::clone(&name), Arc::new(statuses));
+                Some(Control { name, task: tokio::spawn(task) })
             }
             Err(error) => {
                 tracing::warn!(%error, "no socket for `ebbtide status` and `ebbtide sync`; going on without");
@@ -58,20 +70,34 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         self.task.abort();
-        if let Err(error) = fs::remove_file(&self.path) {
-            tracing::debug!(%error, socket = %self.path.display(), "cannot remove the socket");
+        let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = fs::remove_file(&name.path) {
+            tracing::debug!(%error, socket = %name.path.display(), "cannot remove the socket");
         }
     }
 }
 
-fn listen() -> io::Result<(PathBuf, UnixListener)> {
+impl Name {
+    /// Whether it still leads to the socket.
+    fn is_there(&self) -> bool {
+        identity(&self.path).is_ok_and(|file| file == self.file)
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+fn listen() -> io::Result<(Name, UnixListener)> {
     let place = folder::make()?;
     let within =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", place.display()));
     folder::tidy(&place).map_err(within)?;
     let path = folder::socket(&place, std::process::id());
     let listener = bind(&path).map_err(within)?;
-    Ok((path, listener))
+    let file = identity(&path).map_err(within)?;
+    Ok((Name { path, file }, listener))
 }
 
 fn bind(path: &Path) -> io::Result<UnixListener> {
@@ -81,11 +107,15 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, statuses: Arc<Statuses>) {
+async fn accept(mut listener: UnixListener, name: Arc<Mutex<Name>>, statuses: Arc<Statuses>) {
     let room = Arc::new(Semaphore::new(PEERS_MAX));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        match listener.accept().await {
+        let Ok(accepted) = tokio::time::timeout(NAME_CHECK, listener.accept()).await else {
+            listener = again(&name).unwrap_or(listener);
+            continue;
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let statuses = Arc::clone(&statuses);
                 tokio::spawn(async move {
@@ -99,6 +129,26 @@ async fn accept(listener: UnixListener, statuses: Arc<Statuses>) {
                 tracing::warn!(%error, "cannot accept a connection on the control socket");
                 tokio::time::sleep(PAUSE).await;
             }
+        }
+    }
+}
+
+/// Listens again if the socket's name was removed. As long as that is not possible nobody can ask, and everything else
+/// goes on.
+fn again(name: &Mutex<Name>) -> Option<UnixListener> {
+    let mut name = name.lock().unwrap_or_else(PoisonError::into_inner);
+    if name.is_there() {
+        return None;
+    }
+    match listen() {
+        Ok((anew, listener)) => {
+            tracing::info!(socket = %anew.path.display(), "the socket was removed; listening again");
+            *name = anew;
+            Some(listener)
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the socket was removed, and cannot be made again yet");
+            None
         }
     }
 }

@@ -87,6 +87,12 @@ impl FollowError {
         }
     }
 
+    /// Whether another process on this machine follows the database.
+    #[must_use]
+    pub(crate) fn is_anothers_turn(&self) -> bool {
+        matches!(self, FollowError::State(StateError::Busy { .. }))
+    }
+
     /// What a session panicked with.
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> FollowError {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);

@@ -51,6 +51,9 @@ pub struct Job {
     pub order: watch::Receiver<Order>,
     /// Where progress is told.
     pub status: Status,
+    /// While another process follows the database, wait for it to end: an application of ours has it open by then, and
+    /// nobody else would follow that.
+    pub is_successor: bool,
 }
 
 /// How long to wait before the first, and at most before a later, attempt to follow again.
@@ -83,16 +86,19 @@ pub async fn follow(mut job: Job) -> Result<(), FollowError> {
             }
             Err(error) => error,
         };
-        if !error.keeps_hold() {
+        let waits = job.is_successor && error.is_anothers_turn();
+        // Two that hold the log would keep it from ending for as long as both are there.
+        if waits || !error.keeps_hold() {
             held = None;
         }
         let finishing = *job.order.borrow() == Order::Finish;
         let own = error.is_own_claim(&job.shared.owner.session);
-        if error.is_final(ran) && !own || (finishing && !error.is_worth_one_more()) {
+        let is_final = error.is_final(ran) && !own && !waits;
+        if is_final || (finishing && !error.is_worth_one_more()) {
             job.status.stop(&error);
             return Err(error);
         }
-        if began.elapsed() >= STEADY {
+        if began.elapsed() >= STEADY || waits {
             pause = PAUSE;
         }
         let database = job.database.path.display();

@@ -8,6 +8,7 @@ use aws_config::imds;
 use aws_config::imds::client::error::ImdsError;
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future;
 use aws_sdk_s3::config::{ProvideCredentials, Region, SharedCredentialsProvider, SharedHttpClient};
 
 use super::error::{root_cause, source};
@@ -103,7 +104,7 @@ async fn look(
     if let Some(profile) = profile {
         chain = chain.profile_name(profile);
     }
-    let provider = SharedCredentialsProvider::new(chain.build().await);
+    let provider = SharedCredentialsProvider::new(Trimmed(chain.build().await));
     match tokio::time::timeout(CREDENTIALS_TIMEOUT, provider.provide_credentials()).await {
         Ok(Ok(found)) => Ok((provider, found)),
         Ok(Err(error)) => Err(explain(error)),
@@ -113,6 +114,31 @@ async fn look(
             Err(StoreError::new(ErrorKind::Denied, LOOKING, NONE).caused_by(cause))
         }
     }
+}
+
+/// Keys without the white space around them. No key has any, and one that comes from a file or a secret often ends with
+/// a line break, with which it signs nothing that a store would accept.
+#[derive(Debug)]
+struct Trimmed(DefaultCredentialsChain);
+
+impl ProvideCredentials for Trimmed {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(async { Ok(trim(self.0.provide_credentials().await?)) })
+    }
+}
+
+fn trim(given: aws_sdk_s3::config::Credentials) -> aws_sdk_s3::config::Credentials {
+    let (key, secret) = (given.access_key_id().trim(), given.secret_access_key().trim());
+    let token = given.session_token().map(str::trim);
+    let is_clean = key == given.access_key_id() && secret == given.secret_access_key();
+    if is_clean && token == given.session_token() {
+        return given;
+    }
+    let (token, expiry) = (token.map(str::to_owned), given.expiry());
+    aws_sdk_s3::config::Credentials::new(key, secret, token, expiry, "trimmed")
 }
 
 /// The last place that is asked is the instance's metadata. Where there is none, anything may come from its address.

@@ -96,16 +96,23 @@ impl S3Store {
             (Some(true), Some(token)) => Some(token.to_owned()),
             _ => None,
         };
-        let objects =
-            answer.contents().iter().filter_map(|object| entry(object, encoded)).collect();
+        let place = self.full("");
+        let entry = |object| entry(object, encoded, &place);
+        let objects = answer.contents().iter().filter_map(entry).collect();
         Ok(Page { objects, next })
     }
 }
 
-fn entry(object: &Listed, encoded: bool) -> Option<(String, u64)> {
+fn entry(object: &Listed, encoded: bool, place: &str) -> Option<(String, u64)> {
     let size = u64::try_from(object.size()?).ok()?;
-    let name = object.key()?;
-    Some((if encoded { decode(name) } else { name.to_owned() }, size))
+    Some((plain(object.key()?, encoded, place), size))
+}
+
+/// A name in a listing as it was put. Some stores say that names are encoded and leave them as they are. Our own names
+/// are the same in both forms, so where the place in front of them stands in one of the two, that is the right one.
+fn plain(name: &str, encoded: bool, place: &str) -> String {
+    let decoded = if encoded { decode(name) } else { name.to_owned() };
+    if name.starts_with(place) && !decoded.starts_with(place) { name.to_owned() } else { decoded }
 }
 
 /// Undoes the encoding of names in listings: `%2B` is a plus, a plus is a space.
@@ -193,6 +200,22 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(decode(encoded), name, "{encoded}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_in_either_form() {
+        for (name, encoded, place, expected) in [
+            ("team%2Beu/log/1", true, "team+eu/", "team+eu/log/1"),
+            ("team+eu/log/1", true, "team+eu/", "team+eu/log/1"),
+            ("team+eu/log/1", true, "team eu/", "team eu/log/1"),
+            ("team+eu/log/1", false, "team+eu/", "team+eu/log/1"),
+            ("100%25/log/1", true, "100%/", "100%/log/1"),
+            ("100%25/log/1", true, "100%25/", "100%25/log/1"),
+            ("100%2525/log/1", true, "100%25/", "100%25/log/1"),
+            ("app/log/%01", true, "app/", "app/log/\u{1}"),
+        ] {
+            assert_eq!(plain(name, encoded, place), expected, "{name} under {place}");
         }
     }
 }

@@ -1,0 +1,278 @@
+//! What operators and file systems do to the files: of the database, and of a replica in a folder.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use ebbtide_replica::Folder;
+use rusqlite::Connection;
+
+use super::{Site, code, has, in_namespace, may_mount, said, shell, succeeds};
+use crate::support::{PATIENCE, Replica, Sidecar, command, ebbtide, status};
+use crate::syscalls::{may_run, tampered};
+
+fn same_inode_anew(database: &Path) -> bool {
+    let before = std::fs::metadata(database).unwrap().ino();
+    for name in ["app.db", "app.db-wal", "app.db-shm"] {
+        let file = database.with_file_name(name);
+        assert!(!file.exists() || std::fs::remove_file(file).is_ok());
+    }
+    let sql = "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, b)";
+    Connection::open(database).unwrap().execute_batch(sql).unwrap();
+    std::fs::metadata(database).unwrap().ino() == before
+}
+
+/// A shipper that knows files by their inodes takes a new file for the old one, and reads on where that ended.
+#[test]
+fn r13_a_new_database_that_got_the_inode_of_the_old_one_is_not_taken_for_it() {
+    let Site { folder, database, replica, application } = Site::new();
+    assert_eq!(Sidecar::start(&database, &replica).stop(), 0);
+    drop(application);
+    if !(0..50).any(|_| same_inode_anew(&database)) {
+        eprintln!("NOT RUN: r13: this file system gives no inode a second time");
+        return;
+    }
+    let application = Connection::open(&database).unwrap();
+    let site = Site { folder, database, replica, application };
+    site.insert(3);
+    let sidecar = site.follow();
+    site.insert(1);
+    site.assert_exact_after(sidecar);
+    assert_eq!((site.rows_restored(), site.commits_and_gaps().1), (4, 1));
+}
+
+/// Releases lie in folders of their own, and a link says which is current: the file at the path is another one from one
+/// moment to the next. That is told, and what is there now is followed.
+#[test]
+fn r15_a_link_that_is_moved_to_another_release_is_told_and_the_new_database_followed() {
+    let Site { folder, database, replica, application } = Site::new();
+    drop(application);
+    for release in ["1", "2"] {
+        std::fs::create_dir(folder.path().join(release)).unwrap();
+        std::fs::copy(&database, folder.path().join(release).join("app.db")).unwrap();
+    }
+    let (current, next) = (folder.path().join("current"), folder.path().join("next"));
+    symlink("1", &current).unwrap();
+    let database = current.join("app.db");
+    let sidecar = Sidecar::start(&database, &replica);
+    drop(Connection::open(&database).unwrap());
+    symlink("2", &next).unwrap();
+    std::fs::rename(&next, &current).unwrap();
+    let application = Connection::open(&database).unwrap();
+    let line = sidecar.process().line_with("following again", PATIENCE);
+    assert!(line.contains("replaced by another file"), "{line}");
+    sidecar.wait_until_it_follows();
+    let site = Site { folder, database, replica, application };
+    site.insert(5);
+    site.assert_exact_after(sidecar);
+    assert_eq!(site.rows_restored(), 25);
+}
+
+/// A rotation with copytruncate, or somebody who wants room, cuts the log that is in use. What was committed is in the
+/// replica, SQLite has lost it, and that must not look healthy.
+#[test]
+fn r14_a_log_that_is_cut_is_told_and_everything_committed_can_be_restored() {
+    let site = Site::new();
+    let sidecar = site.follow();
+    site.insert(20);
+    site.sync();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(site.path("app.db-wal"))
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    sidecar.process().line_with("somebody cut the log", PATIENCE);
+    let config = site.path("ebbtide.toml");
+    let (database, replica) = (site.database.to_str().unwrap(), &site.replica);
+    let text = format!("[[database]]\npath = \"{database}\"\nreplica = \"{replica}\"\n");
+    std::fs::write(&config, text).unwrap();
+    let shown = status(&config);
+    assert_eq!(shown["attention"], serde_json::json!(["wal-index"]), "{shown}");
+    let (code, said) = sidecar.stop_and_tell();
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(site.rows_restored(), 40);
+}
+
+/// A backup disk is mounted for reading, or belongs to somebody else: that is enough for all that only reads.
+#[test]
+fn r16_a_replica_that_may_only_be_read_is_listed_proved_and_restored() {
+    if !may_mount("r16") {
+        return;
+    }
+    let site = Site::new();
+    succeeds(&site.once());
+    let copy = site.text("copy.db");
+    for args in [
+        &["log", &site.replica][..],
+        &["verify", "--restore", &site.replica],
+        &["restore", "-o", &copy, &site.replica],
+    ] {
+        // Root may write wherever the file system does not say no.
+        let script = r#"
+            mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit
+            ! touch "$1/file" 2>/dev/null || exit
+            shift
+            exec "$0" "$@"
+        "#;
+        let replica = [site.replica.as_str()];
+        let args: Vec<&OsStr> = replica.iter().chain(args).map(OsStr::new).collect();
+        succeeds(&in_namespace(script, &args).output().unwrap());
+    }
+    site.assert_exact();
+}
+
+/// Rights that are taken away are told, and once they are given back everything arrives.
+#[test]
+fn r18_a_replica_that_cannot_be_written_for_a_while_gets_everything_later() {
+    let site = Site::new();
+    let sidecar = site.follow();
+    let (folder, aside) = (Path::new(&site.replica).join(Folder::Log.name()), site.path("aside"));
+    std::fs::rename(&folder, &aside).unwrap();
+    std::fs::write(&folder, "somebody's file").unwrap();
+    site.insert(5);
+    sidecar.process().line_with("the log waits", PATIENCE);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::rename(&aside, &folder).unwrap();
+    site.sync();
+    site.assert_exact_after(sidecar);
+    assert_eq!(site.commits_and_gaps(), (5, 0));
+}
+
+/// Another tool copies the replica, file by file, while it grows. Each copy can be restored, to a state that was.
+#[test]
+fn r21_a_copy_of_a_replica_that_is_being_written_can_be_restored() {
+    let site = Site::new();
+    let sidecar = site.follow();
+    for copy in ["copy1", "copy2", "copy3", "copy4"] {
+        site.insert(40);
+        let mut cp = Command::new("cp");
+        cp.arg("-r").arg(&site.replica).arg(site.path(copy));
+        let copying = cp.stderr(Stdio::piped()).spawn().unwrap();
+        site.insert(40);
+        let copied = copying.wait_with_output().unwrap();
+        // A temporary file may go while it is copied.
+        assert!(copied.status.success() || said(&copied).contains(".tmp-"), "{}", said(&copied));
+        succeeds(&ebbtide(&["verify", &site.text(copy)]));
+        let states = Replica::open(&site.text(copy)).states(site.folder.path());
+        assert!(!states.is_empty(), "{copy}");
+    }
+    site.assert_exact_after(sidecar);
+}
+
+/// Copy-on-write and network file systems cannot reserve room.
+#[test]
+fn r26_a_restore_goes_without_reserved_room_where_there_is_none_to_be_had() {
+    if !may_run("r26") {
+        return;
+    }
+    let site = Site::new();
+    succeeds(&site.once());
+    for error in ["EOPNOTSUPP", "ENOSYS"] {
+        let (copy, log) = (site.text("copy.db"), site.path("strace"));
+        let plain = command(&["restore", "--force", "-o", &copy, &site.replica]);
+        let how = format!("error={error}");
+        let ended = tampered(&plain, "fallocate", &how, &[], &log).output().unwrap();
+        succeeds(&ended);
+        let strace = std::fs::read_to_string(&log).unwrap();
+        assert!(strace.contains("INJECTED"), "{strace}");
+    }
+    site.assert_exact();
+}
+
+/// The name of a file is no place for a stream. Somebody who has learnt that of other tools gets a file called `-`.
+#[test]
+fn r24_a_restore_does_not_make_a_file_called_minus() {
+    let site = Site::new();
+    succeeds(&site.once());
+    let mut restore = command(&["restore", "-o", "-", &site.replica]);
+    let ended = restore.current_dir(site.folder.path()).output().unwrap();
+    assert_eq!(code(&ended), 2, "{}", said(&ended));
+    assert!(said(&ended).contains("./-"), "{}", said(&ended));
+    assert!(!site.path("-").exists());
+}
+
+/// A umask that keeps nothing from anybody does not make a backup readable.
+#[test]
+fn r25_whatever_the_umask_only_the_owner_may_read_a_replica_and_what_is_restored() {
+    let site = Site::new();
+    let copy = site.text("copy.db");
+    let restore = ["restore", "-o", &copy, &site.replica];
+    for args in [&site.once_args()[..], &restore] {
+        let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
+        succeeds(&shell("umask 0; exec \"$0\" \"$@\"", &args).output().unwrap());
+    }
+    let mut found = 0;
+    let mut folders = vec![PathBuf::from(&site.replica), site.path(".app.db-ebbtide"), copy.into()];
+    while let Some(path) = folders.pop() {
+        let metadata = std::fs::metadata(&path).unwrap();
+        assert_eq!(metadata.mode() & 0o077, 0, "{}", path.display());
+        found += 1;
+        if metadata.is_dir() {
+            folders.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(found > 10, "{found}");
+}
+
+/// One disk for everything runs full. What was committed is in the log, and is shipped once there is room.
+#[test]
+fn r22_a_disk_that_runs_full_and_is_enlarged_costs_nothing_that_was_committed() {
+    if !may_mount("r22") || !has("sqlite3", "r22") {
+        return;
+    }
+    let script = r#"
+        set -eu
+        mount -t tmpfs -o size=3m tmpfs "$1"
+        cd "$1"
+        sqlite3 app.db 'PRAGMA journal_mode = WAL; CREATE TABLE t (b)' >/dev/null
+        "$0" replicate app.db backup 2>log & sidecar=$!
+        until grep -q following log; do kill -0 $sidecar; sleep 0.02; done
+        while sqlite3 app.db 'INSERT INTO t VALUES (randomblob(30000))' 2>&1; do :; done
+        mount -o remount,size=30m "$1"
+        sqlite3 app.db 'INSERT INTO t VALUES (randomblob(30000))'
+        "$0" sync --wait app.db
+        kill $sidecar
+        wait $sidecar
+        "$0" restore -o copy.db backup
+        sqlite3 app.db .dump >here
+        sqlite3 copy.db .dump >there
+        cmp here there
+        grep -c INSERT here
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    let ended = in_namespace(script, &[folder.path().as_os_str()]).output().unwrap();
+    succeeds(&ended);
+    let told = String::from_utf8(ended.stdout).unwrap();
+    assert!(told.contains("disk is full"), "{told}");
+}
+
+#[test]
+fn r32_a_database_in_an_image_layer_is_followed_through_its_copy() {
+    if !may_mount("r32") || !has("sqlite3", "r32") {
+        return;
+    }
+    // Who opens a file of a lower layer for reading alone has another file than who writes it later.
+    let script = r#"
+        set -eu
+        cd "$1"
+        mkdir low up
+        sqlite3 low/app.db 'PRAGMA journal_mode = WAL; CREATE TABLE t (b); INSERT INTO t VALUES (1)' >/dev/null
+        mount -t tmpfs tmpfs up
+        mkdir up/up up/work merged
+        mount -t overlay overlay -o lowerdir=low,upperdir=up/up,workdir=up/work merged
+        "$0" replicate merged/app.db backup 2>log & sidecar=$!
+        until grep -q following log; do kill -0 $sidecar; sleep 0.02; done
+        for row in 1 2 3 4 5; do sqlite3 merged/app.db "INSERT INTO t VALUES ($row)"; done
+        "$0" sync --wait merged/app.db
+        kill $sidecar
+        wait $sidecar
+        "$0" restore -o copy.db backup
+        sqlite3 copy.db 'SELECT count(*), sum(b) FROM t'
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    let ended = in_namespace(script, &[folder.path().as_os_str()]).output().unwrap();
+    succeeds(&ended);
+    assert_eq!(String::from_utf8(ended.stdout).unwrap().lines().last(), Some("6|16"));
+}
