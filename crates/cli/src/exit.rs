@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::escape;
+
 /// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -82,7 +84,7 @@ pub fn report(result: Result<Outcome, Failure>) -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Child(code)) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("ebbtide: {failure}");
+            eprintln!("ebbtide: {}", escape::message(&failure.to_string()));
             ExitCode::from(failure.code as u8)
         }
     }

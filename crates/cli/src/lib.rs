@@ -14,6 +14,7 @@ mod child;
 mod clock;
 mod commands;
 mod control;
+mod escape;
 mod integrity;
 mod memory;
 mod owner;

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{LogFormat, Logging};
+use crate::escape::{Form, LogLine};
 
 /// Begins to log. A filter that cannot be read is reported and replaced by the default.
 pub fn init(logging: &Logging) {
@@ -15,11 +16,17 @@ pub fn init(logging: &Logging) {
         Ok(filter) => (filter, None),
         Err(error) => (EnvFilter::new(format!("{quiet},info")), Some(error)),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let coloured = io::stderr().is_terminal();
+    let form = match logging.log_format {
+        LogFormat::Text if coloured => Form::Coloured,
+        LogFormat::Text => Form::Text,
+        LogFormat::Json => Form::Json,
+    };
+    // An event is written by one call.
+    let writer = move || LogLine::new(io::stderr(), form);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match logging.log_format {
-        LogFormat::Text => {
-            builder.with_target(false).with_ansi(io::stderr().is_terminal()).init();
-        }
+        LogFormat::Text => builder.with_target(false).with_ansi(coloured).init(),
         LogFormat::Json => builder.json().init(),
     }
     if let Some(error) = bad {

@@ -12,7 +12,7 @@ use crate::args::Replicate;
 use crate::control::Control;
 use crate::exit::{Code, Failure, Outcome};
 use crate::follow::{FollowError, Job, Order, Shared, Status, Statuses, follow};
-use crate::{child, owner, source};
+use crate::{child, escape, owner, source};
 use ebbtide_config::{Config, Database, defaults};
 
 /// Why everything ends.
@@ -62,7 +62,7 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
         (None, Some(code)) => Ok(Outcome::Child(code)),
         // The child's own failure is what its supervisor wants to know; ours is printed besides.
         (Some(failure), Some(code)) if code != 0 => {
-            eprintln!("ebbtide: {failure}");
+            eprintln!("ebbtide: {}", escape::message(&failure.to_string()));
             Ok(Outcome::Child(code))
         }
         (Some(failure), _) => Err(failure),

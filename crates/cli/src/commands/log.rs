@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::tally::Tally;
 use crate::args::Log;
+use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
 use crate::{clock, terminal};
@@ -103,6 +104,10 @@ impl Print {
     }
 
     fn line(&mut self, line: &str) -> Result<(), Failure> {
+        let line = match self.json {
+            true => escape::json(line),
+            false => OneLine(line).to_string().into(),
+        };
         written(writeln!(self.out, "{line}"))
     }
 

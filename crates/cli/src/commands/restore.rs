@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::failure;
 use crate::args::{Integrity, Restore};
+use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
 use crate::{clock, integrity, terminal};
@@ -108,11 +109,11 @@ fn tell(args: &Restore, output: &Path, done: &Done) {
         Done::Wet(report) => (&report.outline, Some(report)),
     };
     for notice in &outline.notices {
-        eprintln!("note: {notice}");
+        eprintln!("note: {}", OneLine(notice));
     }
     let moved: &[PathBuf] = report.map_or(&[], |report| &report.moved_aside);
     for moved in moved {
-        eprintln!("note: what was in its place is now {}", moved.display());
+        eprintln!("note: what was in its place is now {}", OneLine(moved.display()));
     }
     let (txid, time) = (outline.point.txid, outline.point.time);
     let as_json = || {
@@ -151,5 +152,9 @@ fn tell(args: &Restore, output: &Path, done: &Done) {
 }
 
 fn say(args: &Restore, json: impl FnOnce() -> serde_json::Value, text: impl FnOnce() -> String) {
-    if args.json { println!("{}", json()) } else { println!("{}", text()) }
+    if args.json {
+        println!("{}", escape::json(&json().to_string()));
+    } else {
+        println!("{}", OneLine(text()));
+    }
 }

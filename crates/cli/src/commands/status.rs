@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::args::Status;
 use crate::control::{Ailment, Answer, Report, Request, ask, peers, places};
+use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::terminal;
 use ebbtide_config::Config;
@@ -21,7 +22,8 @@ pub(crate) fn run(args: Status) -> Result<Outcome, Failure> {
     if args.json {
         for report in &reports {
             let line = serde_json::to_string(report);
-            println!("{}", line.map_err(|error| Failure::new(Code::Failed, error))?);
+            let line = line.map_err(|error| Failure::new(Code::Failed, error))?;
+            println!("{}", escape::json(&line));
         }
     } else if !reports.is_empty() {
         print!("{}", table(&reports));
@@ -83,26 +85,26 @@ fn of_configuration(config: &Config, mut reports: Vec<Report>) -> Vec<Report> {
 
 /// A line for each database, and one below it for each thing that is wrong.
 fn table(reports: &[Report]) -> String {
-    let width = reports.iter().map(|report| report.database.chars().count()).max().unwrap_or(0);
+    let names: Vec<String> =
+        reports.iter().map(|report| OneLine(&report.database).to_string()).collect();
+    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
     let width = width.max("DATABASE".len());
     let mut text = format!(
         "{:<width$}  PHASE        DURABLE           LAG       LOG        SNAPSHOT\n",
         "DATABASE"
     );
-    for report in reports {
-        text += format!(
-            "{:<width$}  {:<11}  {:<16}  {:<8}  {:<9}  {}",
-            report.database,
+    for (report, name) in reports.iter().zip(names) {
+        let row = format!(
+            "{name:<width$}  {:<11}  {:<16}  {:<8}  {:<9}  {}",
             report.phase.map_or("not running", |phase| phase.name()),
             report.durable_txid.as_deref().unwrap_or("-"),
             seconds(report.lag_seconds),
             report.log_bytes.map_or("-".to_owned(), terminal::bytes),
             report.snapshot_time.as_deref().unwrap_or("-")
-        )
-        .trim_end();
-        text += "\n";
+        );
+        text += &format!("{}\n", OneLine(row.trim_end()));
         for remark in remarks(report) {
-            text += &format!("  {remark}\n");
+            text += &format!("  {}\n", OneLine(remark));
         }
     }
     text

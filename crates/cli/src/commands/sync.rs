@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::args::Sync;
 use crate::control::{Answer, Peer, Report, Request, Synced, ask, peers};
+use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};
 
 use super::status::{gather, nobody};
@@ -63,8 +64,10 @@ fn tell(synced: Synced, done: &mut usize, failed: &mut Vec<String>) {
     *done += 1;
     match (synced.error, synced.txid) {
         (Some(why), _) => failed.push(format!("{}: {why}", synced.database)),
-        (None, Some(txid)) => println!("{}: durable up to txid {txid}", synced.database),
-        (None, None) => println!("{}: on its way", synced.database),
+        (None, Some(txid)) => {
+            println!("{}: durable up to txid {}", OneLine(synced.database), OneLine(txid))
+        }
+        (None, None) => println!("{}: on its way", OneLine(synced.database)),
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::failure;
 use crate::args::{Integrity, Verify};
+use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
 use crate::{clock, integrity, terminal};
@@ -64,14 +65,12 @@ async fn try_restore(
 
 fn print(args: &Verify, verification: &Verification, restored: Option<&str>) {
     if args.json {
-        println!(
-            "{}",
-            json!({
-                "sound": verification.is_sound(),
-                "verification": verification,
-                "restored": restored,
-            })
-        );
+        let document = json!({
+            "sound": verification.is_sound(),
+            "verification": verification,
+            "restored": restored,
+        });
+        println!("{}", escape::json(&document.to_string()));
         return;
     }
     for finding in &verification.findings {
@@ -79,13 +78,13 @@ fn print(args: &Verify, verification: &Verification, restored: Option<&str>) {
             Severity::Note => "note",
             Severity::Damage => "DAMAGE",
         };
-        println!("{severity}: {finding}");
+        println!("{severity}: {}", OneLine(finding));
     }
     let counts = &verification.counts;
     println!(
         "replica {} in {}: {} segments, {} packs, {} deltas, {} snapshots, {}",
         verification.replica,
-        verification.place,
+        OneLine(&verification.place),
         counts.segments,
         counts.packs,
         counts.deltas,
