@@ -365,3 +365,18 @@ fn what_is_no_request_is_refused_and_changes_nothing() {
     assert_eq!(place.status(&[]).0, 0);
     assert_eq!(sidecar.stop(), 0);
 }
+
+/// Would catch a process whose answers wait for peers that say nothing.
+#[test]
+fn z16_peers_that_say_nothing_keep_nobody_waiting() {
+    let place = Place::new();
+    let database = place.database("app.db");
+    let sidecar = place.follow("app.db", "backup");
+    let socket = fs::read_dir(place.path("run")).unwrap().next().unwrap().unwrap().path();
+    let silent: Vec<UnixStream> = (0..100).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    database.execute("INSERT INTO t VALUES (1)", []).unwrap();
+    assert_eq!(code(&place.run(&["sync", "--wait"])), 0);
+    assert_eq!(place.status(&[]).0, 0);
+    drop(silent);
+    assert_eq!(sidecar.stop(), 0);
+}

@@ -11,6 +11,7 @@ mod health;
 mod message;
 mod report;
 mod serve;
+mod silent;
 
 pub(crate) use ask::{Peer, ask, peers};
 pub(crate) use folder::places;

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::folder;
 use super::message::{Answer, REQUEST_BYTES_MAX, Request, Synced};
 use super::report::Report;
+use super::silent::Silent;
 use crate::clock;
 use crate::follow::{Status, Statuses};
 
@@ -25,8 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// No sync is waited for longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// So many peers are answered at once; the others wait until one is done.
-const PEERS_MAX: usize = 32;
+/// So many peers are told how all is at once; the others wait until one is done, which takes a moment.
+const LOOKS_MAX: usize = 8;
+
+/// So many peers wait for a sync at once; whoever comes besides is refused.
+const SYNCS_MAX: usize = 256;
 
 /// When no connection can be accepted: until the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -34,6 +38,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How often to look whether the socket still has its name. Folders for temporary files are swept, and a session's
 /// folder goes with its user's last login.
 const NAME_CHECK: Duration = Duration::from_secs(2);
+
+/// What all peers share.
+#[derive(Debug)]
+struct Desk {
+    statuses: Statuses,
+    silent: Silent,
+    looks: Semaphore,
+    syncs: Semaphore,
+}
 
 /// Listens until it is dropped, and removes its socket then.
 #[derive(Debug)]
@@ -56,7 +69,7 @@ impl Control {
             Ok((name, listener)) => {
                 tracing::debug!(socket = %name.path.display(), "listening for status and sync");
                 let name = Arc::new(Mutex::new(name));
-                let task = accept(listener, Arc::clone(&name), Arc::new(statuses));
+                let task = accept(listener, Arc::clone(&name), Desk::new(statuses));
                 Some(Control { name, task: tokio::spawn(task) })
             }
             Err(error) => {
@@ -107,22 +120,26 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(mut listener: UnixListener, name: Arc<Mutex<Name>>, statuses: Arc<Statuses>) {
-    let room = Arc::new(Semaphore::new(PEERS_MAX));
+impl Desk {
+    fn new(statuses: Statuses) -> Arc<Desk> {
+        let (looks, syncs) = (Semaphore::new(LOOKS_MAX), Semaphore::new(SYNCS_MAX));
+        Arc::new(Desk { statuses, silent: Silent::default(), looks, syncs })
+    }
+}
+
+async fn accept(mut listener: UnixListener, name: Arc<Mutex<Name>>, desk: Arc<Desk>) {
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
         let Ok(accepted) = tokio::time::timeout(NAME_CHECK, listener.accept()).await else {
             listener = again(&name).unwrap_or(listener);
             continue;
         };
         match accepted {
             Ok((stream, _)) => {
-                let statuses = Arc::clone(&statuses);
+                let desk = Arc::clone(&desk);
                 tokio::spawn(async move {
-                    if let Err(error) = serve(stream, &statuses).await {
+                    if let Err(error) = serve(stream, &desk).await {
                         tracing::debug!(%error, "a peer of the control socket went away");
                     }
-                    drop(permit);
                 });
             }
             Err(error) => {
@@ -154,7 +171,7 @@ fn again(name: &Mutex<Name>) -> Option<UnixListener> {
 }
 
 /// One request, one answer.
-async fn serve(mut stream: UnixStream, statuses: &[Status]) -> io::Result<()> {
+async fn serve(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     if peer != Uid::effective().as_raw() && peer != 0 {
         tracing::warn!(
@@ -166,11 +183,16 @@ async fn serve(mut stream: UnixStream, statuses: &[Status]) -> io::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = String::new();
     let mut reader = BufReader::new(read.take(REQUEST_BYTES_MAX));
-    tokio::time::timeout(PATIENCE, reader.read_line(&mut line)).await??;
+    let mut seat = desk.silent.sit();
+    tokio::select! {
+        read = tokio::time::timeout(PATIENCE, reader.read_line(&mut line)) => read??,
+        () = seat.needed() => return Ok(()),
+    };
+    drop(seat);
     let answer = match serde_json::from_str(&line) {
         // Whoever hangs up does not wait any more.
         Ok(request) => tokio::select! {
-            answer = answer(request, statuses) => answer,
+            answer = answer(request, desk) => answer,
             () = hung_up(&mut reader) => return Ok(()),
         },
         Err(error) => Answer::Refused(format!("not a request: {error}")),
@@ -186,14 +208,19 @@ async fn hung_up(reader: &mut (impl tokio::io::AsyncRead + Unpin)) {
     while matches!(reader.read(&mut rest).await, Ok(1..)) {}
 }
 
-async fn answer(request: Request, statuses: &[Status]) -> Answer {
+async fn answer(request: Request, desk: &Desk) -> Answer {
+    let statuses = &desk.statuses;
     match request {
         Request::Status => {
+            let _turn = desk.looks.acquire().await;
             // Looking means a few system calls for each database.
             let look = || statuses.iter().map(|status| Report::of(status, clock::now())).collect();
             Answer::Status(tokio::task::block_in_place(look))
         }
         Request::Sync { database, wait_millis } => {
+            let Ok(_place) = desk.syncs.try_acquire() else {
+                return Answer::Refused(format!("{SYNCS_MAX} others wait for a sync"));
+            };
             let chosen: Vec<(String, &Status)> = statuses
                 .iter()
                 .map(|status| (status.get().database.to_string_lossy().into_owned(), status))
