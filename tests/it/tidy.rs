@@ -16,6 +16,22 @@ const UNSAFE_ALLOWED: &[&str] = &[
     "crates/watcher/src/vfs.rs",
     "tests/wal-reset/src/stall.rs",
 ];
+/// Where directories are made: a disk that is not mounted must not get new ones in its place.
+const DIRECTORIES_MADE: &[&str] = &[
+    "crates/cli/src/control/folder.rs",
+    "crates/replica/src/directory/open.rs",
+    "crates/replica/src/directory/private.rs",
+    "crates/replica/src/store/folder/root.rs",
+    "examples/quickstart.rs",
+];
+/// Where files are opened by their path: nowhere else is thought of links, pipes and who may have put them there.
+const FILES_OPENED: &[&str] = &[
+    "crates/replica/src/directory/open.rs",
+    "crates/restore/src/occupied.rs",
+    "crates/watcher/src/files.rs",
+    "crates/watcher/src/shm.rs",
+    "examples/quickstart.rs",
+];
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 500;
 
@@ -73,6 +89,43 @@ fn unsafe_code_stays_where_it_is_allowed() {
         for (number, line) in source.lines() {
             if rust::words(line).any(|word| word == "unsafe") {
                 findings.push(format!("{}:{number}: unsafe", source.path));
+            }
+        }
+    }
+    none(&findings);
+}
+
+/// The lines with one of these words in code that ships, but for the files in which it may be.
+fn lines_with(words: &[&str], allowed: &[&str]) -> Vec<String> {
+    let mut findings = Vec::new();
+    for source in sources().filter(|source| !source.only_for_tests()) {
+        if allowed.contains(&source.path.as_str()) || source.path.starts_with("tests/") {
+            continue;
+        }
+        for (number, line) in source.shipped_lines() {
+            if let Some(word) = rust::words(line).find(|word| words.contains(word)) {
+                findings.push(format!("{}:{number}: {word}", source.path));
+            }
+        }
+    }
+    findings
+}
+
+#[test]
+fn directories_are_made_only_where_something_begins() {
+    let words = ["create_dir", "create_dir_all", "DirBuilder", "mkdir", "mkdirat"];
+    none(&lines_with(&words, DIRECTORIES_MADE));
+}
+
+#[test]
+fn files_are_opened_only_where_nobody_is_waited_for() {
+    none(&lines_with(&["OpenOptions"], FILES_OPENED));
+    let mut findings = Vec::new();
+    for source in sources().filter(|source| !source.only_for_tests()) {
+        let allowed = FILES_OPENED.contains(&source.path.as_str());
+        for (number, line) in source.shipped_lines().filter(|_| !allowed) {
+            if line.contains("File::open(") || line.contains("fs::read(") {
+                findings.push(format!("{}:{number}: use ebbtide_replica::directory", source.path));
             }
         }
     }

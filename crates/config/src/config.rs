@@ -1,11 +1,17 @@
 //! What a configuration file says, checked.
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use ebbtide_replica::directory::{Refused, open_regular};
 
 use crate::file::{File, span};
 use crate::variables::{Lookup, expand};
 use crate::{Database, defaults};
+
+/// A longer file is no configuration: this is room for a hundred thousand databases.
+const BYTES_MAX: u64 = 32 << 20;
 
 /// What the file says, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +39,10 @@ impl Config {
     /// With what is wrong, where, and what was probably meant.
     pub fn read(path: &Path) -> Result<Config, Error> {
         let fail = |why: String| Error { path: path.to_owned(), why };
-        let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+        let text = read(path).map_err(|error| match Refused::of(&error) {
+            Some(refused) => fail(refused.why.clone()),
+            None => fail(error.to_string()),
+        })?;
         Config::parse(&text).map_err(fail)
     }
 
@@ -76,6 +85,17 @@ impl Config {
         let shutdown_timeout = timeout.transpose()?.unwrap_or(defaults::SHUTDOWN_TIMEOUT);
         Ok(Config { databases, shutdown_timeout })
     }
+}
+
+/// What a file says that is no longer than a configuration can be.
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open_regular(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > BYTES_MAX {
+        let why = format!("it is longer than {BYTES_MAX} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(text)
 }
 
 #[cfg(test)]

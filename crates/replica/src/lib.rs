@@ -14,6 +14,7 @@
 
 pub mod catalog;
 pub mod container;
+pub mod directory;
 pub mod state;
 pub mod store;
 

@@ -16,6 +16,7 @@ mod seek;
 mod sink;
 mod survey;
 mod target;
+mod temporary;
 mod verify;
 mod walk;
 mod wanted;

@@ -9,17 +9,16 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ebbtide_fault::point;
 use ebbtide_replica::Timestamp;
 use nix::errno::Errno;
-use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
 use crate::occupied::{COMPANIONS, Existing, check, companion};
+use crate::temporary::{Temporary, remove_abandoned};
 
 /// Free space that is left to others.
 const SPACE_LEFT_OVER: u64 = 1024 * 1024;
@@ -31,9 +30,8 @@ const NAME_BYTES_MAX: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Output {
     target: PathBuf,
-    folder: PathBuf,
     force: bool,
-    temporary: NamedTempFile,
+    temporary: Temporary,
     file: Arc<File>,
 }
 
@@ -45,11 +43,11 @@ impl Output {
         let prefix = temporary_prefix(target);
         remove_abandoned(&folder, &prefix)?;
         check_space(&folder, size, more)?;
-        let temporary = create_temporary(&folder, &prefix)?;
+        let temporary = Temporary::create(&folder, &prefix)?;
         let file = temporary.as_file();
         allocate(file, size).map_err(Error::io("make room for", temporary.path()))?;
         let file = Arc::new(file.try_clone().map_err(Error::io("open", temporary.path()))?);
-        Ok(Output { target: target.to_path_buf(), folder, force, temporary, file })
+        Ok(Output { target: target.to_path_buf(), force, temporary, file })
     }
 
     /// The file, of which any part may be written at any time.
@@ -65,26 +63,16 @@ impl Output {
     /// Makes the file durable and gives it its name. What is in its place is moved aside first, if that was asked for;
     /// answers the new names of that. `now` makes those names differ from each other.
     pub(crate) fn publish(self, now: Timestamp) -> Result<Vec<PathBuf>> {
-        let Output { target, folder, force, temporary, file } = self;
+        let Output { target, force, temporary, file } = self;
         point("restore.publish.proved");
         file.sync_all().map_err(Error::io("make durable", temporary.path()))?;
         let existing = check(&target, force)?;
         point("restore.publish.synced");
         let moved = move_aside(&target, &existing, now)?;
         point("restore.publish.aside");
-        if let Err(error) = temporary.persist_noclobber(&target) {
-            move_back(&moved);
-            return Err(match error.error.kind() {
-                io::ErrorKind::AlreadyExists => Error::refused(
-                    &target,
-                    "something was created there during the restore: look what it is",
-                ),
-                _ => Error::io("create", &target)(error.error),
-            });
-        }
+        let folder = temporary.publish(&target).inspect_err(|_| move_back(&moved))?;
         point("restore.publish.named");
-        let synced = File::open(&folder).and_then(|folder| folder.sync_all());
-        synced.map_err(Error::io("make durable", &folder))?;
+        folder.sync().map_err(Error::io("make durable", folder.path()))?;
         Ok(moved.into_iter().map(|(_, to)| to).collect())
     }
 }
@@ -106,40 +94,6 @@ fn temporary_prefix(target: &Path) -> String {
         end -= 1;
     }
     format!(".{}.ebbtide-restore-", &name[..end])
-}
-
-/// A temporary file that only its owner can read, locked as long as it is open.
-fn create_temporary(folder: &Path, prefix: &str) -> Result<NamedTempFile> {
-    let attempt = || {
-        let temporary = Builder::new().prefix(prefix).rand_bytes(8).tempfile_in(folder)?;
-        temporary.as_file().lock()?;
-        // Another restore may have taken it for abandoned before it was locked.
-        let linked = temporary.as_file().metadata()?.nlink() > 0;
-        Ok(linked.then_some(temporary))
-    };
-    for _ in 0..8 {
-        if let Some(temporary) = attempt().map_err(Error::io("create a file in", folder))? {
-            return Ok(temporary);
-        }
-    }
-    Err(Error::io("create a file in", folder)(io::ErrorKind::Interrupted.into()))
-}
-
-/// Removes the temporary files of earlier restores to the same target that were killed.
-fn remove_abandoned(folder: &Path, prefix: &str) -> Result<()> {
-    let entries = fs::read_dir(folder).map_err(Error::io("list", folder))?;
-    for entry in entries {
-        let entry = entry.map_err(Error::io("list", folder))?;
-        if !entry.file_name().to_string_lossy().starts_with(prefix) {
-            continue;
-        }
-        let path = entry.path();
-        let abandoned = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
-        if abandoned && fs::remove_file(&path).is_ok() {
-            tracing::info!(path = %path.display(), "removed what an earlier restore left behind");
-        }
-    }
-    Ok(())
 }
 
 /// Gives the file its size and, where the file system can, its place on the disk: what is written then cannot fail for

@@ -162,14 +162,11 @@ async fn unproven(survey: &Survey, plan: &Plan) -> Stopped {
 /// A local state in the making.
 struct NewState {
     fill: Arc<Fill>,
-    folder: PathBuf,
     location: String,
-    existed: bool,
 }
 
 impl NewState {
     fn begin(local: &LocalState) -> Result<NewState> {
-        let existed = local.folder.exists();
         let fill = match State::create(&local.folder) {
             Err(StateError::Busy { folder, process }) => {
                 let process =
@@ -179,8 +176,8 @@ impl NewState {
             }
             fill => fill?,
         };
-        let (folder, location) = (local.folder.clone(), local.location.clone());
-        Ok(NewState { fill: Arc::new(fill), folder, location, existed })
+        let location = local.location.clone();
+        Ok(NewState { fill: Arc::new(fill), location })
     }
 
     fn publish(self, manifest: &Manifest, plan: &Plan, head: Txid, output: &Path) -> Result<()> {
@@ -209,11 +206,10 @@ impl NewState {
 
 /// Leaves the state as it was, or no state where there was none.
 fn discard(state: Option<NewState>) {
-    let Some(NewState { fill, folder, existed, .. }) = state else { return };
-    if !existed && let Err(error) = std::fs::remove_dir_all(&folder) {
-        tracing::warn!(folder = %folder.display(), %error, "could not remove an unfinished state");
+    let Some(NewState { fill, .. }) = state else { return };
+    if let Err(error) = fill.discard() {
+        tracing::warn!(%error, "could not remove an unfinished state");
     }
-    drop(fill);
 }
 
 /// Runs what may wait for the disk.

@@ -87,6 +87,7 @@ impl Founder {
         let Founder { to, mut local, manifest, head } = self;
         // That of another replica, which holds the folder's lock.
         drop(local.state.take());
+        insist(&to, || to.store.begin()).await.map_err(Error::from)?;
         probe(&to).await?;
         let time = Timestamp::from_micros(beginning.time).unwrap_or(Timestamp::EPOCH);
         let page_size = local.page_size;

@@ -8,13 +8,14 @@
 //!
 //! What does not continue the replica's history is of no use to anybody and is removed.
 
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ebbtide_replica::container::Index;
-use ebbtide_replica::state::{Position, WalPosition};
+use ebbtide_replica::directory::Directory;
+use ebbtide_replica::state::{Position, WalPosition, state_directory};
 use ebbtide_replica::store::{FolderStore, Object, Store, StoreError};
 use ebbtide_replica::{Folder, Key, Manifest, PageHash, Txid, catalog};
 use ebbtide_wal::PageNumber;
@@ -29,13 +30,14 @@ use crate::put::{pause, put};
 const PAGES_MAX: u64 = 1_000_000;
 
 const END: &str = "end.json";
+const NEW_END: &str = "end.json.new";
 const END_BYTES_MAX: u64 = 1024;
 
 /// Where the spooled segments of one database lie, and how much of them there is.
 #[derive(Debug)]
 pub(crate) struct Spool {
     store: Arc<dyn Store>,
-    folder: PathBuf,
+    state_folder: PathBuf,
     bytes_max: u64,
     spooled: Spooled,
     pages: u64,
@@ -75,33 +77,55 @@ struct End {
     checksum: (u32, u32),
 }
 
-/// The folder of the spool beside the local state in `state_folder`.
-fn folder(state_folder: &Path) -> PathBuf {
-    state_folder.join("spool")
+/// The name of the spool's folder, which lies in that of the local state.
+const FOLDER: &str = "spool";
+
+/// The folder of the spool beside the local state in `state_folder`, if both are there, and whose they are.
+fn folder(state_folder: &Path) -> io::Result<Option<(Directory, u32)>> {
+    let Some(private) = state_directory(state_folder).map_err(io::Error::other)? else {
+        return Ok(None);
+    };
+    Ok(private.within(FOLDER)?.map(|(private, directory)| (directory, private.owner())))
 }
 
 /// Where in the database's log what is spooled ends, if anything is: the place to read on from, should the spool turn
 /// out to continue the replica.
 #[must_use]
 pub fn spooled_end(state_folder: &Path) -> Option<(Txid, WalPosition)> {
-    let end = read_end(&folder(state_folder))?;
+    let end = read_end(state_folder)?;
     Some((end.txid, WalPosition { salts: end.salts, frame: end.frame, checksum: end.checksum }))
 }
 
-fn read_end(folder: &Path) -> Option<End> {
-    let path = folder.join(END);
-    if std::fs::metadata(&path).ok()?.len() > END_BYTES_MAX {
-        return None;
+fn read_end(state_folder: &Path) -> Option<End> {
+    let read = || -> io::Result<Option<Vec<u8>>> {
+        let Some((folder, owner)) = folder(state_folder)? else { return Ok(None) };
+        let file = match folder.read_ours(END, owner) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.take(END_BYTES_MAX).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    };
+    match read() {
+        Ok(bytes) => serde_json::from_slice(&bytes?).ok(),
+        Err(error) => {
+            tracing::warn!(%error, "cannot read where the spool ends; comparing instead");
+            None
+        }
     }
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-fn write_end(folder: &Path, end: &End) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut file, end)?;
-    // Not flushed: after a loss of power an older one or none is as good as the comparison that follows from it.
-    file.persist(folder.join(END))?;
-    Ok(())
+/// Not flushed: after a loss of power an older one, a torn one or none is as good as the comparison that follows from it.
+fn write_end(state_folder: &Path, end: &End) -> io::Result<()> {
+    let Some((folder, owner)) = folder(state_folder)? else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    folder.remove(NEW_END)?;
+    let mut file = folder.write(NEW_END, owner)?;
+    file.write_all(&serde_json::to_vec(end)?)?;
+    folder.replace(&file, NEW_END, END)
 }
 
 impl Spool {
@@ -112,11 +136,10 @@ impl Spool {
         bytes_max: u64,
         outage: &Arc<Outage>,
     ) -> Result<Spool, StoreError> {
-        let folder = folder(state_folder);
-        let store = Arc::new(FolderStore::new(&folder)?);
+        let store = Arc::new(FolderStore::within(state_folder, FOLDER)?);
         Ok(Spool {
             store,
-            folder,
+            state_folder: state_folder.to_path_buf(),
             bytes_max,
             spooled: Spooled::default(),
             pages: 0,
@@ -164,7 +187,13 @@ impl Spool {
         self.outage.note_spooled(self.spooled);
         self.pages = self.pages.saturating_sub(pages);
         // One file on the local disk: not worth another thread, and what stays is removed by the next start.
-        if let Err(error) = std::fs::remove_file(self.folder.join(key.to_string())) {
+        let key = key.to_string();
+        let name = key.rsplit('/').next().unwrap_or_default();
+        let removed = folder(&self.state_folder).and_then(|folder| match folder {
+            Some((folder, _)) => folder.within(Folder::Log.name())?.remove(name),
+            None => Ok(false),
+        });
+        if let Err(error) = removed {
             tracing::warn!(%error, %key, "cannot remove a segment from the spool");
         }
     }
@@ -177,7 +206,7 @@ impl Spool {
         last: Txid,
         wal: Option<WalPosition>,
     ) -> impl Future<Output = Result<Waiting, Error>> + Send + 'static {
-        let (store, folder) = (Arc::clone(&self.store), self.folder.clone());
+        let (store, folder) = (Arc::clone(&self.store), self.state_folder.clone());
         async move {
             let waiting = match sealed {
                 Sealed::Whole(body) => match store.put(&key, body.clone()).await {
@@ -210,7 +239,7 @@ impl Spool {
     ) -> Result<Vec<Found>, Error> {
         self.store.sweep().await?;
         let objects = self.store.list(Folder::Log, None).await?;
-        let end = read_end(&self.folder);
+        let end = read_end(&self.state_folder);
         let (mut found, mut last) = (Vec::new(), position.clone());
         for object in objects {
             match read(&*self.store, manifest, object, &last).await {

@@ -134,6 +134,10 @@ impl fmt::Debug for Faulty {
 
 #[async_trait]
 impl Store for Faulty {
+    async fn begin(&self) -> Result<(), StoreError> {
+        self.inner.begin().await
+    }
+
     async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
         let outcome = self.before(Call::Put(*key)).await?;
         after(outcome, self.inner.put(key, body).await)

@@ -65,6 +65,8 @@ pub enum Refusal {
     Missing,
     /// The file is no database that can be followed. An empty one may become one.
     Unfollowable(Unfollowable),
+    /// What stands at this path of the database, its log or its wal-index is no regular file.
+    Kind(PathBuf, &'static str),
     /// It keeps a rollback journal instead of a write-ahead log.
     RollbackJournal,
     /// Another process has it to itself.
@@ -117,6 +119,11 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Missing => f.write_str("there is no such file"),
             Refusal::Unfollowable(reason) => reason.fmt(f),
+            Refusal::Kind(path, kind) => write!(
+                f,
+                "{} is {kind} and no regular file: look who has put it there, and remove it",
+                path.display()
+            ),
             Refusal::RollbackJournal => f.write_str(
                 "it is in rollback-journal mode; switch it with `PRAGMA journal_mode=WAL` in the application, \
                  or let ebbtide do it with --enable-wal",

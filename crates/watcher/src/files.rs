@@ -2,10 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, FileTypeExt as _, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ebbtide_wal::DatabaseHeader;
+use nix::fcntl::OFlag;
 use nix::sys::statfs;
 use nix::unistd::{AccessFlags, access};
 
@@ -90,7 +91,10 @@ impl Identity {
 /// afterwards would drop that connection's locks.
 pub(crate) fn read_header(paths: &Paths) -> Result<DatabaseHeader, Error> {
     let path = &paths.database;
-    let file = match OpenOptions::new().read(true).open(path) {
+    check_kinds(paths)?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+    let file = match options.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(paths.refuse(Refusal::Missing));
@@ -102,6 +106,25 @@ pub(crate) fn read_header(paths: &Paths) -> Result<DatabaseHeader, Error> {
     let read = read_up_to(&file, &mut bytes, 0).map_err(io)?;
     DatabaseHeader::parse(&bytes[..read])
         .map_err(|reason| paths.refuse(Refusal::Unfollowable(reason)))
+}
+
+/// Refuses what is no regular file before SQLite opens it, which would wait for whoever writes into a pipe, for ever.
+fn check_kinds(paths: &Paths) -> Result<(), Error> {
+    let others = [&paths.wal, &paths.shm].map(|path| (path, path.symlink_metadata()));
+    let all = others.into_iter().chain([(&paths.database, paths.database.metadata())]);
+    for (path, metadata) in all {
+        let Some(kind) = metadata.ok().map(|metadata| metadata.file_type()) else { continue };
+        let kind = match () {
+            () if kind.is_file() => continue,
+            () if kind.is_dir() => "a directory",
+            () if kind.is_symlink() => "a symbolic link",
+            () if kind.is_fifo() => "a pipe",
+            () if kind.is_socket() => "a socket",
+            () => "a device",
+        };
+        return Err(paths.refuse(Refusal::Kind(path.clone(), kind)));
+    }
+    Ok(())
 }
 
 /// Refuses file systems on which shared memory or byte-range locks do not work between all who use the file.
@@ -137,7 +160,7 @@ pub(crate) fn check_file_system(paths: &Paths) -> Result<(), Error> {
 pub(crate) fn open_wal(paths: &Paths) -> Result<File, Error> {
     OpenOptions::new()
         .read(true)
-        .custom_flags(nix::libc::O_NOFOLLOW)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
         .open(&paths.wal)
         .map_err(|source| Error::Io { doing: "open", path: paths.wal.clone(), source })
 }

@@ -48,7 +48,7 @@ impl Shm {
         let opened = OpenOptions::new()
             .read(true)
             .write(true)
-            .custom_flags(libc::O_NOFOLLOW)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&paths.shm)
             .and_then(|file| Ok((Identity::of(&file)?, file)));
         let (identity, file) =

@@ -74,11 +74,13 @@ impl FollowError {
                 | shipper::Error::Behind { .. }
                 | shipper::Error::Older { .. }
                 | shipper::Error::Mismatch(_) => true,
+                shipper::Error::State(StateError::Refused(_)) => !ran,
                 shipper::Error::Store(error) => !ran && error.is_permanent(),
                 shipper::Error::Catalog(error) => !ran && is_permanent(error),
                 _ => false,
             },
             FollowError::State(StateError::Newer { .. } | StateError::Busy { .. }) => true,
+            FollowError::State(StateError::Refused(_)) => !ran,
             FollowError::State(_)
             | FollowError::LetGo
             | FollowError::Panicked(_)

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::directory::Refused;
+
 /// An error of the local state. None of them says anything about the replica.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,6 +40,9 @@ pub enum StateError {
     /// A value that no position can hold.
     #[error("{0}")]
     Invalid(&'static str),
+    /// Somebody else may have put it there, or could change it.
+    #[error("the local state is not used: {0}")]
+    Refused(Refused),
     /// The file system.
     #[error("{what} {}", .path.display())]
     Io {
@@ -55,7 +60,10 @@ pub(super) fn io_error<'a>(
     what: &'static str,
     path: &'a Path,
 ) -> impl FnOnce(io::Error) -> StateError + 'a {
-    move |source| StateError::Io { what, path: path.to_path_buf(), source }
+    move |source| match Refused::of(&source) {
+        Some(refused) => StateError::Refused(refused.clone()),
+        None => StateError::Io { what, path: path.to_path_buf(), source },
+    }
 }
 
 fn holder(process: Option<u32>) -> String {

@@ -1,14 +1,14 @@
 //! The folder of the local state: opened by one process at a time, moved forward by commits.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use ebbtide_fault::point;
 use ebbtide_wal::{PageNumber, lock_page};
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{Flock, FlockArg};
 
 use super::error::{StateError, io_error};
 use super::fill::Fill;
@@ -16,7 +16,11 @@ use super::handle::Handle;
 use super::position::Position;
 use super::record::{self, Record, Slot};
 use super::table::Table;
+use crate::directory::{Directory, Private};
 use crate::{Digest, PageHash};
+
+/// The file that is locked.
+const LOCK: &str = "lock";
 
 /// A slot that is longer than this is cut off when a shorter record is written into it.
 const SLOT_BYTES_KEPT: usize = 1024 * 1024;
@@ -28,6 +32,22 @@ pub fn state_folder(database: &Path) -> PathBuf {
     name.push(database.file_name().unwrap_or_default());
     name.push("-ebbtide");
     database.with_file_name(name)
+}
+
+/// Whose database the local state in `folder` serves, where its name tells.
+fn database_owner(folder: &Path) -> Option<u32> {
+    let name = folder.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix("-ebbtide")?;
+    let metadata = folder.with_file_name(name).symlink_metadata().ok()?;
+    metadata.is_file().then(|| metadata.uid())
+}
+
+/// The private directory of the local state, if there is one.
+///
+/// # Errors
+/// [`StateError::Refused`] when others may have put it there, or could change it.
+pub fn state_directory(folder: &Path) -> Result<Option<Private>, StateError> {
+    let found = Private::open(folder, database_owner(folder));
+    Ok(found.map_err(io_error("open", folder))?.map(|(private, _)| private))
 }
 
 /// The local state of one database, held open and locked.
@@ -47,10 +67,11 @@ impl State {
     /// Opens the state in `folder`, or finds that there is none that could be used. Call [`State::verify`] before relying
     /// on the page hashes.
     pub fn open(folder: &Path) -> Result<Option<State>, StateError> {
-        if !folder.is_dir() {
+        let found = Private::open(folder, database_owner(folder));
+        let Some((place, directory)) = found.map_err(io_error("open", folder))? else {
             return Ok(None);
-        }
-        let folder = Locked::new(folder)?;
+        };
+        let folder = Locked::new(place, &directory)?;
         let (slots, newest) = Slots::open(&folder)?;
         let Some(Record { table, position, redo, .. }) = newest else { return Ok(None) };
         folder.remove_table(1 - table)?;
@@ -65,20 +86,17 @@ impl State {
     /// Begins a state in `folder`, whatever was there before: fill in the page hashes and then publish the position.
     /// Until then an older state stays valid.
     pub fn create(folder: &Path) -> Result<Fill, StateError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(io_error("create the folder", folder))?;
-        let folder = Locked::new(folder)?;
+        let made = Private::create(folder, database_owner(folder));
+        let (place, directory, made) = made.map_err(io_error("create the directory", folder))?;
+        let folder = Locked::new(place, &directory)?;
         let (slots, newest) = Slots::open(&folder)?;
-        Fill::begin(folder, slots, newest.map_or(0, |record| 1 - record.table))
+        Fill::begin(folder, slots, newest.map_or(0, |record| 1 - record.table), made)
     }
 
     /// Fills the table of page hashes anew. Until the result is published, the old state stays valid.
     pub fn refill(self) -> Result<Fill, StateError> {
         let table = 1 - self.slots.table;
-        Fill::begin(self.folder, self.slots, table)
+        Fill::begin(self.folder, self.slots, table, false)
     }
 
     /// Publishes a filled table.
@@ -91,7 +109,7 @@ impl State {
     ) -> Result<State, StateError> {
         table.resize(position.database_pages)?;
         if table.sum()? != *position.digest.as_bytes() {
-            return Err(StateError::Unproven { folder: folder.path });
+            return Err(StateError::Unproven { folder: folder.path().to_path_buf() });
         }
         point("state.publish.filled");
         slots.table = number;
@@ -110,7 +128,7 @@ impl State {
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.folder.path
+        self.folder.path()
     }
 
     /// The hash of one page; zeros for the lock page and for one that the database does not have.
@@ -194,13 +212,13 @@ impl State {
             let path = self.folder.slot(number);
             file.file()?.sync_data().map_err(io_error("make durable", &path))?;
         }
-        let folder = File::open(&self.folder.path).and_then(|folder| folder.sync_all());
-        folder.map_err(io_error("make durable", &self.folder.path))
+        let synced = self.folder.place.directory().and_then(|directory| directory.sync());
+        synced.map_err(io_error("make durable", self.folder.path()))
     }
 
     fn check(&self) -> Result<(), StateError> {
         if self.broken {
-            return Err(StateError::Broken { folder: self.folder.path.clone() });
+            return Err(StateError::Broken { folder: self.folder.path().to_path_buf() });
         }
         Ok(())
     }
@@ -224,7 +242,7 @@ impl Slots {
         let mut lengths = [0; 2];
         let mut open = |number: usize| {
             let path = folder.slot(number);
-            let file = Handle::open(&path)?;
+            let file = folder.handle(slot_name(number))?;
             let mut bytes = Vec::new();
             file.file()?.read_to_end(&mut bytes).map_err(io_error("read", &path))?;
             lengths[number] = bytes.len() as u64;
@@ -279,68 +297,79 @@ fn is_newer(record: &Record, than: &Record) -> bool {
     (1..1 << 63).contains(&record.sequence.wrapping_sub(than.sequence))
 }
 
+fn slot_name(number: usize) -> &'static str {
+    if number == 0 { "position.0" } else { "position.1" }
+}
+
+fn table_name(number: u8) -> &'static str {
+    if number == 0 { "pages.0" } else { "pages.1" }
+}
+
 /// The folder, locked as long as this lives.
 #[derive(Debug)]
 pub(super) struct Locked {
-    path: PathBuf,
+    place: Private,
     _lock: Flock<File>,
 }
 
 impl Locked {
-    fn new(path: &Path) -> Result<Locked, StateError> {
-        let lock_path = path.join("lock");
-        let file = open_file(&lock_path)?;
+    fn new(place: Private, directory: &Directory) -> Result<Locked, StateError> {
+        let lock_path = place.path().join(LOCK);
+        let file = directory.write(LOCK, place.owner()).map_err(io_error("open", &lock_path))?;
         let lock =
             Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(mut file, errno)| {
                 if errno == Errno::EWOULDBLOCK {
                     let mut process = String::new();
                     let read = file.by_ref().take(16).read_to_string(&mut process);
                     let process = read.ok().and_then(|_| process.trim().parse().ok());
-                    return StateError::Busy { folder: path.to_path_buf(), process };
+                    return StateError::Busy { folder: place.path().to_path_buf(), process };
                 }
                 io_error("lock", &lock_path)(errno.into())
             })?;
         lock.set_len(0).map_err(io_error("write", &lock_path))?;
         lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
             .map_err(io_error("write", &lock_path))?;
-        Ok(Locked { path: path.to_path_buf(), _lock: lock })
+        Ok(Locked { place, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.place.path()
     }
 
     fn slot(&self, number: usize) -> PathBuf {
-        self.path.join(if number == 0 { "position.0" } else { "position.1" })
+        self.path().join(slot_name(number))
     }
 
-    fn table_path(&self, number: u8) -> PathBuf {
-        self.path.join(if number == 0 { "pages.0" } else { "pages.1" })
+    fn directory(&self) -> Result<Directory, StateError> {
+        self.place.directory().map_err(io_error("open", self.path()))
+    }
+
+    fn handle(&self, name: &'static str) -> Result<Handle, StateError> {
+        Handle::open(&self.place, &self.directory()?, name)
     }
 
     pub(super) fn table(&self, number: u8) -> Result<Table, StateError> {
-        Table::open(&self.table_path(number))
+        Table::open(self.handle(table_name(number))?)
     }
 
     /// Removes a table that no position names any more.
     pub(super) fn remove_table(&self, number: u8) -> Result<(), StateError> {
-        let path = self.table_path(number);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(io_error("remove", &path)(error))
-            }
-            _ => Ok(()),
+        let name = table_name(number);
+        match self.directory()?.remove(name) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(io_error("remove", &self.path().join(name))(error)),
         }
     }
-}
 
-/// Opens a file of the folder for reading and writing; creates it for this user alone if it is missing.
-pub(super) fn open_file(path: &Path) -> Result<File, StateError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits())
-        .open(path)
-        .map_err(io_error("open", path))
+    /// Removes all files of the folder, and the folder if nothing else is in it.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        let directory = self.place.directory()?;
+        for name in [slot_name(0), slot_name(1), table_name(0), table_name(1), LOCK] {
+            directory.remove(name)?;
+        }
+        // By its path: what has that name now must be empty, and so is nobody's loss.
+        std::fs::remove_dir(self.path())
+    }
 }
 
 /// The one way in which bytes get into a slot or a table.

@@ -5,22 +5,29 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::error::StateError;
-use super::folder::open_file;
+use super::error::{StateError, io_error};
+use crate::directory::{Directory, Private};
 
 /// A file that is opened when it is first needed, and again after it was [closed](Handle::close). Its name is ours alone
 /// as long as the folder is locked, so it is the same file each time.
 #[derive(Debug)]
 pub(super) struct Handle {
+    place: Private,
+    name: &'static str,
     path: PathBuf,
     file: OnceLock<File>,
 }
 
 impl Handle {
-    /// The file at `path`, which is created if it is missing.
-    pub(super) fn open(path: &Path) -> Result<Handle, StateError> {
-        let file = OnceLock::from(open_file(path)?);
-        Ok(Handle { path: path.to_path_buf(), file })
+    /// The file of this name in `place`, which is created if it is missing.
+    pub(super) fn open(
+        place: &Private,
+        directory: &Directory,
+        name: &'static str,
+    ) -> Result<Handle, StateError> {
+        let path = place.path().join(name);
+        let file = directory.write(name, place.owner()).map_err(io_error("open", &path))?;
+        Ok(Handle { place: place.clone(), name, path, file: OnceLock::from(file) })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -32,7 +39,8 @@ impl Handle {
         if let Some(file) = self.file.get() {
             return Ok(file);
         }
-        let file = open_file(&self.path)?;
+        let open = || self.place.directory()?.write(self.name, self.place.owner());
+        let file = open().map_err(io_error("open", &self.path))?;
         // Another thread may have been faster; both are the same file.
         Ok(self.file.get_or_init(|| file))
     }

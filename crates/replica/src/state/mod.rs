@@ -36,5 +36,5 @@ mod tests;
 
 pub use error::StateError;
 pub use fill::Fill;
-pub use folder::{State, state_folder};
+pub use folder::{State, state_directory, state_folder};
 pub use position::{FileIdentity, Origin, Position, WalPosition};

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
 use ebbtide_wal::PageNumber;
 
@@ -30,10 +29,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Opens the table at `path`, creating an empty one if need be.
-    pub(super) fn open(path: &Path) -> Result<Table, StateError> {
-        let file = Handle::open(path)?;
-        let length = file.file()?.metadata().map_err(io_error("read the size of", path))?.len();
+    /// The table in this file.
+    pub(super) fn open(file: Handle) -> Result<Table, StateError> {
+        let metadata = file.file()?.metadata();
+        let length = metadata.map_err(io_error("read the size of", file.path()))?.len();
         let rows = u32::try_from(length / ROW as u64).unwrap_or(u32::MAX);
         Ok(Table { file, rows })
     }

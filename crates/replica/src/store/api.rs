@@ -31,6 +31,12 @@ pub type ByteStream = BoxStream<'static, Result<Bytes, StoreError>>;
 /// A place for the objects of one replica. What all of them promise stands in the [module's](super) description.
 #[async_trait]
 pub trait Store: Send + Sync + Debug {
+    /// Makes the place ready for a new replica, before anything is put there. Nothing else makes a directory: one that
+    /// vanishes later, because its disk is not mounted, is not made again.
+    async fn begin(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Puts an object under a name that is not taken; [`ErrorKind::Exists`](super::ErrorKind::Exists) when it is.
     /// After an error that is not permanent the object may be there nevertheless.
     async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError>;

@@ -20,6 +20,7 @@ async fn only_the_owner_can_read_a_replica() {
     let root = parent.path().join("deep").join("replica");
     let store = FolderStore::new(&root).unwrap();
     assert!(!root.exists(), "opening creates nothing");
+    store.begin().await.unwrap();
     store.put(&KEY, Bytes::from_static(b"body")).await.unwrap();
     assert_eq!(mode(&root), 0o700);
     assert_eq!(mode(&root.join("log")), 0o700);
@@ -31,6 +32,7 @@ async fn only_the_owner_can_read_a_replica() {
 async fn s05_abandoned_files_are_swept() {
     let root = tempfile::tempdir().unwrap();
     let store = FolderStore::new(root.path()).unwrap();
+    store.begin().await.unwrap();
     let mut upload = store.upload(&KEY, 0).await.unwrap();
     upload.write(Bytes::from_static(b"under way")).await.unwrap();
     fs::write(root.path().join("log/.tmp-abandoned"), b"half").unwrap();
@@ -73,10 +75,12 @@ async fn a_file_in_the_place_of_the_folder_is_said() {
     let path = root.path().join("replica");
     fs::write(&path, b"").unwrap();
     let store = FolderStore::new(&path).unwrap();
-    let error = store.put(&KEY, Bytes::new()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
-    let text = format!("{error:?}");
-    assert!(text.contains("put log/0000000000000001.seg") && text.contains("replica"), "{text}");
+    let errors =
+        [store.begin().await.unwrap_err(), store.put(&KEY, Bytes::new()).await.unwrap_err()];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
+        assert!(format!("{error:?}").contains("replica"), "{error:?}");
+    }
 }
 
 /// Permissions do not stop the superuser, as whom tests may run.
@@ -88,6 +92,6 @@ async fn a_folder_that_cannot_be_written_is_denied() {
         eprintln!("skipped: the superuser can write everywhere");
         return;
     }
-    let error = FolderStore::new(root.path()).unwrap().put(&KEY, Bytes::new()).await.unwrap_err();
+    let error = FolderStore::new(root.path().join("replica")).unwrap().begin().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
 }

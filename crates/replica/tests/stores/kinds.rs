@@ -71,7 +71,9 @@ struct Folders(TempDir, Count);
 #[async_trait]
 impl Subject for Folders {
     async fn fresh(&self) -> Arc<dyn Store> {
-        Arc::new(FolderStore::new(self.0.path().join(self.1.next())).unwrap())
+        let store = FolderStore::new(self.0.path().join(self.1.next())).unwrap();
+        store.begin().await.unwrap();
+        Arc::new(store)
     }
 
     async fn plant(&self, store: &dyn Store, name: &str, body: Bytes) -> bool {

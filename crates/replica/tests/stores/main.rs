@@ -13,6 +13,8 @@ mod hostile;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]
+mod planted;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod uploads;

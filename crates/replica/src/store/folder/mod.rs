@@ -9,27 +9,28 @@
 //!
 //! A temporary file is locked while it is written, so that a sweep can tell what is abandoned from what is not.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+mod root;
+mod temporary;
+
+use std::ffi::OsStr;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_fault::point;
 use futures::stream::{self, StreamExt as _};
-use nix::libc;
-use tempfile::NamedTempFile;
 
+use self::root::{Root, fail};
+use self::temporary::{TEMPORARY, Temporary};
 use super::api::{ByteStream, Object, Store, Upload};
 use super::error::{ErrorKind, StoreError};
 use super::listing::{Listing, beyond_end, check_length};
 use super::probe::{self, Conditional};
+use crate::directory::{Directory, Refused};
 use crate::{Folder, Key};
-
-/// How the names of temporary files begin. No key begins so.
-const TEMPORARY: &str = ".tmp-";
 
 /// So many bytes are read at a time for those who take them as they come: they are still in the processor's cache then.
 const PIECE: u64 = 1024 * 1024;
@@ -37,24 +38,35 @@ const PIECE: u64 = 1024 * 1024;
 /// A store in a folder.
 #[derive(Debug, Clone)]
 pub struct FolderStore {
-    /// Absolute; need not exist before the first put.
-    root: PathBuf,
+    root: Root,
 }
 
 impl FolderStore {
-    /// The store in this folder. Nothing is created before the first put.
+    /// The store in this folder. Nothing is created before [`Store::begin`].
     pub fn new(root: impl AsRef<Path>) -> Result<FolderStore, StoreError> {
         let root = root.as_ref();
         let absolute = std::path::absolute(root)
             .map_err(|error| StoreError::io("open the replica's folder", root, error))?;
-        Ok(FolderStore { root: absolute })
+        Ok(FolderStore { root: Root::Chosen(absolute, Arc::default()) })
+    }
+
+    /// The store in the folder of this name within `private`, which is a directory of the local state: all of it is ours
+    /// and nobody else's to write, or it is refused. It is made by the first put.
+    pub fn within(
+        private: impl AsRef<Path>,
+        name: &'static str,
+    ) -> Result<FolderStore, StoreError> {
+        let private = private.as_ref();
+        let absolute = std::path::absolute(private)
+            .map_err(|error| StoreError::io("open the directory", private, error))?;
+        Ok(FolderStore { root: Root::Private(absolute, name) })
     }
 
     /// Runs `work` where it may block.
     async fn blocking<T: Send + 'static>(
         &self,
         what: String,
-        work: impl FnOnce(&Path, &str) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&Root, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let root = self.root.clone();
         blocking(move || work(&root, &what)).await
@@ -77,6 +89,10 @@ async fn blocking<T: Send + 'static>(
 
 #[async_trait]
 impl Store for FolderStore {
+    async fn begin(&self) -> Result<(), StoreError> {
+        self.blocking("begin a replica".to_owned(), |root, what| root.begin(what)).await
+    }
+
     async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
         let name = key.to_string();
         self.blocking(format!("put {key}"), move |root, what| create(root, &name, what, &body))
@@ -84,19 +100,20 @@ impl Store for FolderStore {
     }
 
     async fn upload(&self, key: &Key, _expected: u64) -> Result<Box<dyn Upload>, StoreError> {
-        let (what, path) = (format!("put {key}"), self.root.join(key.to_string()));
+        let (what, name) = (format!("put {key}"), key.to_string());
         let file = self.blocking(what.clone(), {
-            let path = path.clone();
-            move |_, what| temporary(&path, what)
+            let name = name.clone();
+            move |root, what| Temporary::new(root, split(&name).0, what)
         });
-        Ok(Box::new(FolderUpload { file: Some(file.await?), path, what }))
+        let root = self.root.clone();
+        Ok(Box::new(FolderUpload { file: Some(file.await?), root, name, what }))
     }
 
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, StoreError> {
         let key = *key;
         self.blocking(format!("get {key}"), move |root, what| {
-            let path = root.join(key.to_string());
-            let (mut file, size) = open(&path, what)?;
+            let path = root.path().join(key.to_string());
+            let (mut file, size) = open(root, &key.to_string(), what)?;
             check_length(&key, size, limit)?;
             read(&mut file, size).map_err(|error| StoreError::io(what, &path, error))
         })
@@ -109,8 +126,8 @@ impl Store for FolderStore {
         }
         let key = *key;
         self.blocking(format!("get {key}"), move |root, what| {
-            let path = root.join(key.to_string());
-            let mut file = open_at(&key, &path, &range, what)?;
+            let path = root.path().join(key.to_string());
+            let mut file = open_at(root, &key, &range, what)?;
             read(&mut file, range.end - range.start)
                 .map_err(|error| StoreError::io(what, &path, error))
         })
@@ -123,39 +140,32 @@ impl Store for FolderStore {
             return Ok(stream::empty().boxed());
         }
         let (key, what) = (*key, format!("get {key}"));
-        let path = self.root.join(key.to_string());
-        let opened = self.blocking(what.clone(), {
-            let path = path.clone();
-            move |_, what| open_at(&key, &path, &range, what)
-        });
+        let path = self.root.path().join(key.to_string());
+        let opened =
+            self.blocking(what.clone(), move |root, what| open_at(root, &key, &range, what));
         let reading = Reading { file: opened.await?, left, path, what };
         Ok(stream::try_unfold(reading, |reading| blocking(move || reading.next())).boxed())
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>, StoreError> {
         let name = key.to_string();
-        self.blocking(format!("look for {key}"), move |root, what| {
-            match open(&root.join(name), what) {
-                Ok((_, size)) => Ok(Some(size)),
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
-            }
+        self.blocking(format!("look for {key}"), move |root, what| match open(root, &name, what) {
+            Ok((_, size)) => Ok(Some(size)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         })
         .await
     }
 
     async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
         let listing = Listing::new(under, after);
-        self.blocking(format!("list {under}/"), move |root, what| {
-            list(&root.join(under.name()), under, listing, what)
-        })
-        .await
+        self.blocking(format!("list {under}/"), move |root, what| list(root, under, listing, what))
+            .await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         let name = key.to_string();
-        self.blocking(format!("delete {key}"), move |root, what| remove(&root.join(name), what))
-            .await
+        self.blocking(format!("delete {key}"), move |root, what| remove(root, &name, what)).await
     }
 
     async fn probe(&self) -> Result<Conditional, StoreError> {
@@ -167,10 +177,8 @@ impl Store for FolderStore {
             })
         })
         .await;
-        self.blocking("probe the store".to_owned(), move |root, what| {
-            remove(&root.join(name), what)
-        })
-        .await?;
+        self.blocking("probe the store".to_owned(), move |root, what| remove(root, &name, what))
+            .await?;
         outcome
     }
 
@@ -179,7 +187,7 @@ impl Store for FolderStore {
     }
 
     fn describe(&self) -> String {
-        self.root.display().to_string()
+        self.root.path().display().to_string()
     }
 }
 
@@ -206,13 +214,14 @@ impl Reading {
 /// An object on its way into a folder.
 struct FolderUpload {
     /// Gone while a piece is being written and after a piece failed.
-    file: Option<NamedTempFile>,
-    path: PathBuf,
+    file: Option<Temporary>,
+    root: Root,
+    name: String,
     what: String,
 }
 
 impl FolderUpload {
-    fn file(&mut self) -> Result<NamedTempFile, StoreError> {
+    fn file(&mut self) -> Result<Temporary, StoreError> {
         self.file.take().ok_or_else(|| {
             StoreError::new(ErrorKind::Invalid, &self.what, "an earlier piece was not written")
         })
@@ -223,99 +232,60 @@ impl FolderUpload {
 impl Upload for FolderUpload {
     async fn write(&mut self, part: Bytes) -> Result<(), StoreError> {
         let (mut file, what) = (self.file()?, self.what.clone());
-        let file = blocking(move || match file.write_all(&part) {
-            Ok(()) => Ok(file),
-            Err(error) => Err(StoreError::io(&what, file.path(), error)),
-        });
-        self.file = Some(file.await?);
+        self.file = Some(blocking(move || file.write(&part, &what).map(|()| file)).await?);
         Ok(())
     }
 
     async fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
         let file = self.file()?;
-        blocking(move || publish(file, &self.path, &self.what)).await
+        blocking(move || {
+            let size = file.publish(split(&self.name).1, &self.what)?;
+            self.root.note(&self.name, size, None);
+            Ok(())
+        })
+        .await
     }
 
     async fn abort(self: Box<Self>) {}
 }
 
-fn create(root: &Path, name: &str, what: &str, body: &[u8]) -> Result<(), StoreError> {
-    let path = root.join(name);
-    let mut file = temporary(&path, what)?;
-    file.write_all(body).map_err(|error| StoreError::io(what, file.path(), error))?;
-    publish(file, &path, what)
+/// The folder of an object, which is empty for the root, and its name in it.
+fn split(name: &str) -> (&str, &str) {
+    name.split_once('/').unwrap_or(("", name))
 }
 
-/// A new locked file beside `path`, which only its owner can read.
-fn temporary(path: &Path, what: &str) -> Result<NamedTempFile, StoreError> {
-    let folder = path.parent().unwrap_or(path);
-    let attempt = || {
-        make_folder(folder)?;
-        let file = NamedTempFile::with_prefix_in(TEMPORARY, folder)?;
-        file.as_file().lock()?;
-        Ok(file)
-    };
-    attempt().map_err(|error| StoreError::io(what, folder, error))
-}
-
-/// Creates a folder and those above it, each durably.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Ok(()) => folder.parent().map_or(Ok(()), sync_folder),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            folder.parent().map_or(Err(error), make_folder)?;
-            make_folder(folder)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-/// Gives the file its name, unless it is taken.
-fn publish(file: NamedTempFile, path: &Path, what: &str) -> Result<(), StoreError> {
-    let fail = |error| StoreError::io(what, path, error);
-    point("folder.put.written");
-    file.as_file().sync_all().map_err(fail)?;
-    point("folder.put.synced");
-    file.persist_noclobber(path).map_err(|error| match error.error.kind() {
-        io::ErrorKind::AlreadyExists => {
-            StoreError::new(ErrorKind::Exists, what, "the name is taken")
-        }
-        _ => fail(error.error),
-    })?;
-    point("folder.put.named");
-    path.parent().map_or(Ok(()), sync_folder).map_err(fail)
-}
-
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+fn create(root: &Root, name: &str, what: &str, body: &[u8]) -> Result<(), StoreError> {
+    let (folder, own) = split(name);
+    let mut file = Temporary::new(root, folder, what)?;
+    file.write(body, what)?;
+    let size = file.publish(own, what)?;
+    root.note(name, size, Some(body));
+    Ok(())
 }
 
 /// Opens an object; a link, a folder or a pipe in its place is none.
-fn open(path: &Path, what: &str) -> Result<(File, u64), StoreError> {
-    let fail = |error| StoreError::io(what, path, error);
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC);
-    let file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => StoreError::new(ErrorKind::NotFound, what, "no such object"),
-        _ => fail(error),
-    })?;
-    let metadata = file.metadata().map_err(fail)?;
-    if metadata.is_file() {
-        Ok((file, metadata.len()))
-    } else {
-        Err(StoreError::new(ErrorKind::Damaged, what, "there is something that is not a file"))
+fn open(root: &Root, name: &str, what: &str) -> Result<(File, u64), StoreError> {
+    let none = || StoreError::new(ErrorKind::NotFound, what, "no such object");
+    let (folder, own) = split(name);
+    let folder = root.folder(folder, what)?.ok_or_else(none)?;
+    match folder.read(own) {
+        Ok((file, metadata)) => Ok((file, metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(none()),
+        Err(error) => Err(match Refused::of(&error) {
+            Some(refused) => StoreError::new(ErrorKind::Damaged, what, refused.to_string()),
+            None => StoreError::io(what, &folder.at(&own), error),
+        }),
     }
 }
 
 /// Opens an object to read this range of it, which it has.
-fn open_at(key: &Key, path: &Path, range: &Range<u64>, what: &str) -> Result<File, StoreError> {
-    let (mut file, size) = open(path, what)?;
+fn open_at(root: &Root, key: &Key, range: &Range<u64>, what: &str) -> Result<File, StoreError> {
+    let (mut file, size) = open(root, &key.to_string(), what)?;
     if range.end > size {
         return Err(beyond_end(key, range, size));
     }
     let sought = file.seek(SeekFrom::Start(range.start));
-    sought.map_err(|error| StoreError::io(what, path, error))?;
+    sought.map_err(|error| StoreError::io(what, &root.path(), error))?;
     Ok(file)
 }
 
@@ -332,67 +302,66 @@ fn read(file: &mut File, length: u64) -> io::Result<Bytes> {
 }
 
 fn list(
-    folder: &Path,
+    root: &Root,
     under: Folder,
     mut listing: Listing,
     what: &str,
 ) -> Result<Vec<Object>, StoreError> {
-    let fail = |error| StoreError::io(what, folder, error);
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(listing.finish()),
-        entries => entries.map_err(fail)?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(TEMPORARY) {
+    let Some(folder) = root.folder(under.name(), what)? else { return Ok(listing.finish()) };
+    let failed = |error| fail(what, folder.path(), error);
+    for name in folder.entries().map_err(failed)? {
+        let name = name.map_err(failed)?;
+        let text = name.to_string_lossy();
+        if text.starts_with(TEMPORARY) {
             continue;
         }
-        match entry.metadata() {
-            // What is removed while we list was not there.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            metadata => listing.add(&format!("{under}/{name}"), metadata.map_err(fail)?.len())?,
+        // What is removed while we list was not there.
+        if let Some(size) = folder.size(&name).map_err(failed)? {
+            listing.add(&format!("{under}/{text}"), size)?;
         }
     }
     Ok(listing.finish())
 }
 
-fn remove(path: &Path, what: &str) -> Result<(), StoreError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(|error| StoreError::io(what, path, error)),
-    }
+fn remove(root: &Root, name: &str, what: &str) -> Result<(), StoreError> {
+    let (folder, own) = split(name);
+    let Some(folder) = root.folder(folder, what)? else { return Ok(()) };
+    folder.remove(own).map_err(|error| fail(what, &folder.at(&own), error))?;
+    root.forget(name);
+    Ok(())
 }
 
 /// Removes temporary files that nobody holds.
-fn sweep(root: &Path, what: &str) -> Result<u64, StoreError> {
+fn sweep(root: &Root, what: &str) -> Result<u64, StoreError> {
     let mut removed = 0;
-    let folders = Folder::ALL.into_iter().map(|folder| root.join(folder.name()));
-    for folder in folders.chain([root.join(probe::FOLDER), root.to_owned()]) {
-        let fail = |error| StoreError::io(what, &folder, error);
-        let entries = match fs::read_dir(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            entries => entries.map_err(fail)?,
-        };
-        for entry in entries {
-            let entry = entry.map_err(fail)?;
-            if entry.file_name().to_string_lossy().starts_with(TEMPORARY)
-                && is_abandoned(&entry.path()).map_err(fail)?
+    let folders = Folder::ALL.into_iter().map(Folder::name);
+    for name in folders.chain([probe::FOLDER, ""]) {
+        let Some(folder) = root.folder(name, what)? else { continue };
+        let failed = |error| fail(what, folder.path(), error);
+        for name in folder.entries().map_err(failed)? {
+            let name = name.map_err(failed)?;
+            if name.to_string_lossy().starts_with(TEMPORARY)
+                && is_abandoned(&folder, &name).map_err(failed)?
             {
-                remove(&entry.path(), what)?;
-                removed += 1;
+                removed += u64::from(folder.remove(&name).map_err(failed)?);
             }
         }
     }
     Ok(removed)
 }
 
-/// A file that is gone by now is nobody's business any more.
-fn is_abandoned(path: &Path) -> io::Result<bool> {
-    let file = match File::open(path) {
+/// A file that is gone by now is nobody's business any more, and neither is what no upload of ours has made.
+fn is_abandoned(folder: &Directory, name: &OsStr) -> io::Result<bool> {
+    let file = match folder.read(name) {
+        Ok((file, _)) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        file => file?,
+        Err(error) => match Refused::of(&error) {
+            Some(refused) => {
+                tracing::warn!(%refused, "not swept");
+                return Ok(false);
+            }
+            None => return Err(error),
+        },
     };
     match file.try_lock() {
         Ok(()) => Ok(true),

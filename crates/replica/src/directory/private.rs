@@ -1,0 +1,138 @@
+//! A directory of our own: nobody else can change what is in it.
+
+use std::fs::{DirBuilder, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+
+use super::identity::Identity;
+use super::open::Directory;
+use super::refused::Refused;
+
+/// Those who may write besides the owner.
+const OTHERS_WRITE: u32 = 0o022;
+/// The group may write, and what is made belongs to it: what Kubernetes makes of a volume with an `fsGroup`.
+const GROUP_VOLUME: u32 = 0o2020;
+
+/// A private directory, which is found again without being kept open.
+#[derive(Debug, Clone)]
+pub struct Private {
+    path: PathBuf,
+    identity: Identity,
+    owner: u32,
+}
+
+impl Private {
+    /// Opens the directory at `path`, if there is one. It belongs to the effective user; that of root may belong to
+    /// `other` instead, whose database it serves.
+    ///
+    /// # Errors
+    /// A [`Refused`] when it is a link, another user's, or others may write it.
+    pub fn open(path: &Path, other: Option<u32>) -> io::Result<Option<(Private, Directory)>> {
+        match Directory::open_real(path) {
+            Ok(directory) => Private::of(directory, other).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same for a directory within a private one.
+    ///
+    /// # Errors
+    /// As [`Private::open`].
+    pub fn within(&self, name: &str) -> io::Result<Option<(Private, Directory)>> {
+        match self.directory()?.within(name) {
+            Ok(directory) => Private::of(directory, Some(self.owner)).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn of(directory: Directory, other: Option<u32>) -> io::Result<(Private, Directory)> {
+        let metadata = directory.file().metadata()?;
+        let owner = metadata.uid();
+        let effective = Uid::effective();
+        let served = effective.is_root() && other == Some(owner);
+        if owner != effective.as_raw() && !served {
+            let why = format!(
+                "belongs to user {owner}, and this process runs as user {effective}: run ebbtide as that user, or remove it"
+            );
+            return Err(Refused::error(directory.path(), why));
+        }
+        close_to_others(&directory, &metadata)?;
+        let identity = Identity::of(&metadata);
+        Ok((Private { path: directory.path().to_path_buf(), identity, owner }, directory))
+    }
+
+    /// Opens the directory at `path`, or makes it; what is made above it belongs to this process's user, too. Whether
+    /// it was made.
+    ///
+    /// # Errors
+    /// As [`Private::open`].
+    pub fn create(path: &Path, other: Option<u32>) -> io::Result<(Private, Directory, bool)> {
+        let path: PathBuf = path.components().collect();
+        if let Some((private, directory)) = Private::open(&path, other)? {
+            return Ok((private, directory, false));
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let Some(name) = path.file_name() else {
+            return Err(Refused::error(&path, "is no name for a directory of ebbtide's own"));
+        };
+        if !parent.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        }
+        let parent = Directory::open(parent)?;
+        let made = parent.make(name)?;
+        let directory = Directory::open_real(&path)?;
+        if made && let Some(other) = other.filter(|_| Uid::effective().is_root()) {
+            std::os::unix::fs::fchown(directory.file(), Some(other), None)?;
+        }
+        let (private, directory) = Private::of(directory, other)?;
+        Ok((private, directory, made))
+    }
+
+    /// Opens it again.
+    ///
+    /// # Errors
+    /// A [`Refused`] when another directory has its name by now.
+    pub fn directory(&self) -> io::Result<Directory> {
+        let directory = Directory::open_real(&self.path)?;
+        if directory.identity()? != self.identity {
+            let why = "is not the directory that it was when this process began: look who has exchanged it";
+            return Err(Refused::error(&self.path, why));
+        }
+        Ok(directory)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// To whom it belongs, and what is made in it.
+    #[must_use]
+    pub fn owner(&self) -> u32 {
+        self.owner
+    }
+}
+
+/// Refuses what others may write. A group that was let in by a rule for a whole volume is shut out again instead, at
+/// every start: whatever it may have put there has another owner, and is refused by itself.
+fn close_to_others(directory: &Directory, metadata: &Metadata) -> io::Result<()> {
+    let mode = metadata.mode() & 0o7777;
+    if mode & OTHERS_WRITE == 0 {
+        return Ok(());
+    }
+    if mode & 0o002 == 0 && mode & GROUP_VOLUME == GROUP_VOLUME {
+        tracing::warn!(directory = %directory.path().display(), "the group could write it; closed to the group");
+        return directory.file().set_permissions(Permissions::from_mode(mode & !OTHERS_WRITE));
+    }
+    let why = format!(
+        "can be written by other users (mode {mode:o}): look at what is in it, then chmod 700 makes it private, or name another place with `state` in the configuration"
+    );
+    Err(Refused::error(directory.path(), why))
+}
