@@ -1,10 +1,12 @@
 //! What a configuration file says, checked.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ebbtide_replica::directory::{Refused, open_regular};
+use ebbtide_replica::state::state_folder;
 
 use crate::file::{File, span};
 use crate::variables::{Lookup, expand};
@@ -77,6 +79,7 @@ impl Config {
                 ));
             }
         }
+        check_states(&databases)?;
         let timeout = file.shutdown_timeout.map(|text| {
             let text =
                 expand(&text, variable).map_err(|why| format!("shutdown-timeout = {why}"))?;
@@ -85,6 +88,25 @@ impl Config {
         let shutdown_timeout = timeout.transpose()?.unwrap_or(defaults::SHUTDOWN_TIMEOUT);
         Ok(Config { databases, shutdown_timeout })
     }
+}
+
+/// Each database has a local state of its own.
+fn check_states(databases: &[Database]) -> Result<(), String> {
+    let mut states = BTreeMap::new();
+    for database in databases {
+        let state = database.state.clone().unwrap_or_else(|| state_folder(&database.path));
+        // Without dots and slashes that mean nothing; what links lead to one place is found out when it is locked.
+        let state = std::path::absolute(&state).unwrap_or(state);
+        if let Some(other) = states.insert(state.clone(), &database.path) {
+            return Err(format!(
+                "{} and {} have the same local state, {}; each needs one of its own (`state`)",
+                other.display(),
+                database.path.display(),
+                state.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What a file says that is no longer than a configuration can be.
@@ -155,6 +177,20 @@ mod tests {
         assert_eq!(database.spool_bytes_max, 17 << 20);
         let error = Config::parse_with(text, &|_| None).unwrap_err();
         assert!(error.contains("/${N}/app.db: the variable N is not set"), "{error}");
+    }
+
+    #[test]
+    fn o18_two_databases_never_share_a_local_state() {
+        let with = |one: &str, other: &str| {
+            format!(
+                "[[database]]\npath=\"a\"\nreplica=\"r\"\n{one}\n[[database]]\npath=\"b\"\nreplica=\"s\"\n{other}\n"
+            )
+        };
+        let said = error(&with("state = \"/var/x\"", "state = \"/var/./x/\""));
+        assert!(said.contains("a and b have the same local state, /var/x"), "{said}");
+        let said = error(&with("", "state = \".a-ebbtide\""));
+        assert!(said.contains("the same local state"), "{said}");
+        Config::parse(&with("state = \"/var/x\"", "state = \"/var/y\"")).unwrap();
     }
 
     #[test]

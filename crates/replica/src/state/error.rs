@@ -10,7 +10,7 @@ use crate::directory::Refused;
 #[non_exhaustive]
 pub enum StateError {
     /// Another process uses the folder.
-    #[error("{} is in use by another process{}", .folder.display(), holder(*.process))]
+    #[error("{} is in use by {}", .folder.display(), holder(*.process))]
     Busy {
         /// The folder.
         folder: PathBuf,
@@ -67,5 +67,15 @@ pub(super) fn io_error<'a>(
 }
 
 fn holder(process: Option<u32>) -> String {
-    process.map_or_else(String::new, |process| format!(" ({process})"))
+    match process {
+        Some(process) if process == std::process::id() => {
+            // Or the same number in another container.
+            format!(
+                "another process ({process}), or by this one for another database: each database needs a local state \
+                 of its own"
+            )
+        }
+        Some(process) => format!("another process ({process})"),
+        None => "another process".to_owned(),
+    }
 }

@@ -4,14 +4,15 @@
 //! tools; `SSL_CERT_FILE` says where the system's are, as it does for OpenSSL. A file that is named and of no use is an
 //! error: whoever names one would otherwise be told only that no server can be believed.
 
-use std::fs::File;
 use std::io::Read as _;
+use std::path::Path;
 
 use aws_smithy_http_client::tls::TrustStore;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use crate::directory::open_regular;
 use crate::store::error::{ErrorKind, StoreError};
 
 /// A bundle of all authorities in the world has a few hundred kilobytes.
@@ -44,9 +45,11 @@ pub(super) fn nobody() -> TrustStore {
 fn certificates(named: &str, path: &str, what: &str) -> Result<String, StoreError> {
     let wrong = |why: String| StoreError::new(ErrorKind::Invalid, what, why);
     let mut text = Vec::new();
-    File::open(path).and_then(|file| file.take(BUNDLE_BYTES_MAX).read_to_end(&mut text)).map_err(
-        |error| wrong(format!("cannot read {path}, which {named} names")).caused_by(error),
-    )?;
+    open_regular(Path::new(path))
+        .and_then(|file| file.take(BUNDLE_BYTES_MAX).read_to_end(&mut text))
+        .map_err(|error| {
+            wrong(format!("cannot read {path}, which {named} names")).caused_by(error)
+        })?;
     let usable = usable(&String::from_utf8_lossy(&text));
     if usable.is_empty() {
         let why = format!("{path}, which {named} names, has no certificate that can be used");
