@@ -6,12 +6,13 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ebbtide_testkit::process::{Output, Process};
 use nix::sys::stat::Mode;
 use nix::unistd::{Uid, mkfifo};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::{Replica, Sidecar, command, wait_until};
+use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
 
 /// Another user, who owns nothing here but what a test gives to it.
 const NOBODY: u32 = 65534;
@@ -181,6 +182,30 @@ fn z05_pipes_beside_unfinished_files_stop_nothing() {
     assert_eq!(place.run(&args), (0, String::new()));
     assert!(place.path("backup/log/.tmp-x").exists());
     assert!(place.path(".copy.db.ebbtide-restore-x").exists());
+}
+
+/// By a neighbour who may write the directory, in the moment before the restored file gets its name.
+#[test]
+fn z11_a_restore_whose_file_is_exchanged_is_refused_and_leaves_what_was_there() {
+    let place = Place::new();
+    let copy = place.path("copy.db");
+    fs::write(&copy, "old").unwrap();
+    let mut restore =
+        command(&["restore", "--force", "-o", &place.text("copy.db"), &place.text("backup")]);
+    restore.env("FAILPOINTS", "restore.publish.aside=1:wait");
+    let mut process = Process::start(&mut restore, Output::Stderr).unwrap();
+    process.line_with("restore.publish.aside", PATIENCE);
+    let names = fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let is_unfinished = |path: &PathBuf| path.to_str().unwrap().contains(".ebbtide-restore-");
+    let unfinished = names.into_iter().find(is_unfinished).unwrap();
+    fs::remove_file(&unfinished).unwrap();
+    fs::write(&unfinished, "another").unwrap();
+    process.tell("").unwrap();
+    assert_eq!(process.wait(PATIENCE).unwrap().code(), Some(1));
+    let said = process.reap().unwrap().join("\n");
+    assert!(said.contains("exchanged"), "{said}");
+    assert_eq!(fs::read(&copy).unwrap(), b"old");
+    assert_eq!(fs::read(&unfinished).unwrap(), b"another");
 }
 
 #[test]
