@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
+use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::s3_server::{ACCESS_KEY, Fault, NEXT_ACCESS_KEY, S3Server, SECRET_KEY};
 use rusqlite::Connection;
 
@@ -196,14 +197,20 @@ fn o09_a_schema_that_only_another_sqlite_can_read_is_followed() {
 
 /// Lets a row of an auto_vacuum database go on at a page far beyond its end.
 fn damage(path: &Path) {
+    damage_at(path, 755_004_834, 9000);
+}
+
+/// The same with a row of so many bytes, which goes on at this page.
+fn damage_at(path: &Path, page: u32, bytes: u32) {
     let database = Connection::open(path).unwrap();
     database
         .execute_batch(
             "PRAGMA page_size = 4096; PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL;
-             CREATE TABLE t (a); INSERT INTO t VALUES (zeroblob(9000));
-             PRAGMA wal_checkpoint(TRUNCATE);",
+             CREATE TABLE t (a);",
         )
         .unwrap();
+    database.execute("INSERT INTO t VALUES (zeroblob(?))", [bytes]).unwrap();
+    database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 't'";
     let root: u32 = database.query_row(sql, [], |row| row.get(0)).unwrap();
     drop(database);
@@ -212,8 +219,42 @@ fn damage(path: &Path) {
     let end = root as usize * 4096;
     let next = u32::from_be_bytes(bytes[end - 4..end].try_into().unwrap());
     assert!((3..10).contains(&next), "{next}");
-    bytes[end - 4..end].copy_from_slice(&755_004_834_u32.to_be_bytes());
+    bytes[end - 4..end].copy_from_slice(&page.to_be_bytes());
     fs::write(path, bytes).unwrap();
+}
+
+/// O40: where the pages could be, the database is taken as it is: once, as a step of history.
+#[test]
+fn o40_a_database_that_grows_by_pages_that_nobody_wrote_is_taken_as_it_is() {
+    let place = Place::new();
+    damage_at(&place.path("app.db"), 1000, 3_250_000);
+    let sidecar = place.follow("app.db", "backup");
+    let before = Replica::open(&place.text("backup")).entries().len();
+    let application = Connection::open(place.path("app.db")).unwrap();
+    application.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
+    for _ in 0..60 {
+        application.execute("INSERT INTO t VALUES (randomblob(600))", []).unwrap();
+    }
+    // The owner of page 1000 is noted on page 822.
+    let pages = fs::metadata(place.path("app.db")).unwrap().len() / 4096;
+    assert!((750..822).contains(&pages), "{pages}");
+    wait_until("it to be followed again", || {
+        let (_, reports) = place.status(&[]);
+        reports[0]["phase"] == "following" && !reports[0]["last_failure"].is_null()
+    });
+    application.execute("INSERT INTO t VALUES (randomblob(600))", []).unwrap();
+    let (app, replica, copy) = (place.text("app.db"), place.text("backup"), place.text("copy.db"));
+    let ended = place.run(&["sync", "--wait", &app]);
+    assert_eq!(code(&ended), 0, "{}", said(&ended));
+    let told = Replica::open(&replica).entries();
+    assert!(told.len() < before + 100, "{} entries", told.len());
+    let expected = Image::of(&oracle::committed(Path::new(&app)).unwrap());
+    assert_eq!(sidecar.stop(), 0);
+    let ended = place.run(&["restore", "-o", &copy, &replica]);
+    assert_eq!(code(&ended), 0, "{}", said(&ended));
+    // The log counts the pages in between, and SQLite does not.
+    assert_eq!(Image::of(&oracle::committed(Path::new(&copy)).unwrap()), expected);
+    drop(application);
 }
 
 /// What an application does to it that does not know: SQLite notes who owns that page, far beyond the end.

@@ -333,6 +333,14 @@ impl Follower {
         }
     }
 
+    /// That the database does not claim to have more pages than there can be.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it does.
+    pub fn check_size(&self) -> Result<(), Error> {
+        claimed::check(&self.paths, self.page_size(), &self.shm.read(&self.paths)?)
+    }
+
     /// Goes back to `position`, up to which everything is safe elsewhere, so that what came after it is handed out
     /// again; whether the log still has it.
     ///
@@ -342,7 +350,6 @@ impl Follower {
         // The present hold may ignore the log, which is needed again.
         self.shm.guard_log(&self.paths)?;
         let index = self.shm.read(&self.paths)?;
-        claimed::check(&self.paths, self.page_size(), &index)?;
         let has_it = self.tail.rewind(&self.paths, &index, position)?;
         // What is to be read again was captured before the present hold began, so the hold need not cover it.
         self.found = self.tail.mark(&index);

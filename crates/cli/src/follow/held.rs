@@ -33,6 +33,8 @@ pub(crate) struct Held {
     pub(crate) woken: Arc<Notify>,
     /// Whether it ever does.
     pub(crate) sighted: bool,
+    /// What is in the log cannot be shipped commit by commit, so the next start compares instead of reading on.
+    pub(crate) is_given_up: bool,
     wake: Option<Arc<Wake>>,
     wal: PathBuf,
     calls: Arc<Calls>,
@@ -82,7 +84,7 @@ impl Held {
             }
             None => false,
         };
-        Held { follower, woken, sighted, wake, wal, calls }
+        Held { follower, woken, sighted, is_given_up: false, wake, wal, calls }
     }
 
     /// Whether commits are only dated as they come, and not a reason to wake up: somebody will look soon anyway.

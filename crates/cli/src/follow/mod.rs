@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use ebbtide_config::Database;
 use ebbtide_replica::Key;
+use ebbtide_shipper::Error;
 use futures::FutureExt as _;
 use tokio::sync::watch;
 
@@ -90,6 +91,9 @@ pub async fn follow(mut job: Job) -> Result<(), FollowError> {
         // Two that hold the log would keep it from ending for as long as both are there.
         if waits || !error.keeps_hold() {
             held = None;
+        }
+        if let (Some(held), FollowError::Ship(Error::Hole { .. })) = (&mut held, &error) {
+            held.is_given_up = true;
         }
         let finishing = *job.order.borrow() == Order::Finish;
         let own = error.is_own_claim(&job.shared.owner.session);

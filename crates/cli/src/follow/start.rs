@@ -52,10 +52,13 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Option<State>, Start), Fo
     let resume = state.as_ref().and_then(|state| resume_at(state.position(), &folder));
     let latest = state.as_ref().map_or(0, |state| state.position().time.as_micros());
     let began = match held.as_mut() {
-        Some(held) => match resume {
-            Some(position) if held.follower.rewind(position)? => Start::Resumed,
-            _ => Start::Anew,
-        },
+        Some(held) => {
+            held.follower.check_size()?;
+            match resume {
+                Some(at) if !held.is_given_up && held.follower.rewind(at)? => Start::Resumed,
+                _ => Start::Anew,
+            }
+        }
         None => {
             let options = parts::following(&job.database);
             let path = &job.database.path;
@@ -143,6 +146,9 @@ pub(crate) fn wal_position(position: Position) -> WalPosition {
 
 /// Whether the log is read on where the shipper stands; it goes back to there if it can.
 fn stands(held: &mut Held, shipper: &Shipper, began: Start) -> Result<Past, FollowError> {
+    if std::mem::take(&mut held.is_given_up) {
+        return Ok(Past::Missed);
+    }
     let stands_at = shipper.stands_at().and_then(log_position);
     let resumed = match (began, stands_at) {
         (Start::Resumed, Some(at)) if at == held.follower.position() => true,

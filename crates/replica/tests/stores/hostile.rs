@@ -27,8 +27,8 @@ async fn store_on(server: &RawServer) -> S3Store {
 }
 
 /// Everything that a store is ever asked for.
-const OPERATIONS: [&str; 9] =
-    ["put", "get", "get_range", "get_stream", "size", "list", "delete", "upload", "sweep"];
+const OPERATIONS: [&str; 10] =
+    ["put", "get", "get_range", "get_stream", "size", "list", "delete", "upload", "sweep", "probe"];
 
 async fn perform(store: &S3Store, operation: &str) -> Result<(), StoreError> {
     match operation {
@@ -44,6 +44,7 @@ async fn perform(store: &S3Store, operation: &str) -> Result<(), StoreError> {
         "list" => store.list(Folder::Log, None).await.map(|_| ()),
         "delete" => store.delete(&KEY).await,
         "sweep" => store.sweep().await.map(|_| ()),
+        "probe" => store.probe().await.map(|_| ()),
         _ => {
             let mut upload = store.upload(&KEY, 0).await?;
             upload.write(Bytes::from(vec![7; 6 << 20])).await?;
