@@ -158,7 +158,8 @@ async fn watch_lag(
 async fn restore_to(location: &Location, target: Target, output: &Path) -> Result<()> {
     let now = Timestamp::from_micros(now_micros()).ok_or("the clock is out of range")?;
     let output = output.to_path_buf();
-    let options = Options { target, output, force: false, state: None, check: None, now };
+    let options =
+        Options { target, output, force: false, state: None, expect: None, check: None, now };
     let report = restore(location.open().await?, &options, &Arc::new(Progress::default())).await?;
     let point = report.outline.point;
     println!("   {} is txid {} of {}", options.output.display(), point.txid, point.time);

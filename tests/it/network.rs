@@ -186,6 +186,7 @@ fn s03_d16_a_restore_gets_through_links_that_are_cut_at_any_byte() {
         output: output.clone(),
         force: false,
         state: None,
+        expect: None,
         check: None,
         now: Timestamp::MAX,
     };

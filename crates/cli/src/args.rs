@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_replica::Txid;
+use ebbtide_restore::Anchor;
 
 use crate::when::When;
 
@@ -131,6 +132,10 @@ pub struct Restore {
     /// Do nothing, successfully, if there is no replica.
     #[arg(long)]
     pub if_replica_exists: bool,
+    /// The chain that the history must have, as `ebbtide status --json` shows it (durable_chain), with @TXID the one after
+    /// that entry. Finds a history that was rewritten as a whole.
+    #[arg(long, value_name = "HEX[@TXID]")]
+    pub expect_chain: Option<Anchor>,
     /// Check the restored database with SQLite besides, before it appears at OUT. Its bytes are proved in any case.
     #[arg(long, value_enum, default_value_t = Integrity::None, value_name = "CHECK")]
     pub verify: Integrity,

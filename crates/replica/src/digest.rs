@@ -1,6 +1,8 @@
 //! The hashes of a whole database and of a history.
 
-use crate::text::shown_as_hex;
+use std::str::FromStr;
+
+use crate::text::{ParseError, parse_hex, shown_as_hex};
 use crate::{PageHash, ReplicaId};
 
 /// What the root of a chain is derived under.
@@ -79,6 +81,16 @@ impl Chain {
 }
 
 shown_as_hex!(Digest, Chain);
+
+impl FromStr for Chain {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Chain, ParseError> {
+        let bytes = parse_hex(text)
+            .ok_or_else(|| ParseError::new("a chain: 64 hexadecimal digits", text))?;
+        Ok(Chain(bytes))
+    }
+}
 
 #[cfg(test)]
 mod tests {

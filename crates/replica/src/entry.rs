@@ -2,6 +2,8 @@
 
 use std::ops::BitOr;
 
+use ebbtide_wal::{PageSize, lock_page};
+
 use crate::{Digest, Run, Timestamp, Txid};
 
 /// One step of a replica's history, or, in a snapshot or delta, one state. An entry out of an
@@ -23,7 +25,8 @@ pub struct Entry {
     pub page_count: u32,
     /// The whole database after it. For a claim, as it was before.
     pub digest: Digest,
-    /// BLAKE3 of the hashes of the pages that it carries, one after the other.
+    /// BLAKE3 of the hashes of the pages that it carries, one after the other. If its pages lie in a snapshot: of those
+    /// that the snapshot's entry carries.
     pub content: [u8; 32],
     /// More about it, as JSON: at most [`Entry::DETAIL_MAX`] bytes, mostly none.
     pub detail: Vec<u8>,
@@ -39,6 +42,28 @@ impl Entry {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.flags.contains(EntryFlags::COMPLETE)
+    }
+
+    /// The first page from which on it carries every page of the database after it, but for the lock page; one beyond the
+    /// last page if it does not carry that one. The database before it must have had all pages before this one: else it
+    /// would have pages now whose content is nowhere, and its size would be a mere claim.
+    #[must_use]
+    pub fn carries_from(&self, page_size: PageSize) -> u32 {
+        if self.flags.contains(EntryFlags::IN_SNAPSHOT) {
+            return 1;
+        }
+        let lock = lock_page(page_size).get();
+        let mut from = self.database_pages.saturating_add(1);
+        let mut runs = self.runs.iter().rev().peekable();
+        loop {
+            if from == lock + 1 {
+                from = lock;
+            }
+            match runs.next_if(|run| run.last().get() + 1 == from) {
+                Some(run) => from = run.first().get(),
+                None => return from,
+            }
+        }
     }
 }
 

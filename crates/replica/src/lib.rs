@@ -19,6 +19,7 @@ pub mod state;
 pub mod store;
 
 mod claim;
+mod content;
 mod digest;
 mod entry;
 mod error;
@@ -30,8 +31,10 @@ mod run;
 mod text;
 mod time;
 mod txid;
+mod vouch;
 
 pub use claim::Claim;
+pub use content::{ContentHasher, content_of};
 pub use digest::{Chain, Digest};
 pub use entry::{Entry, EntryFlags, EntryKind};
 pub use error::{Error, Result};
@@ -43,3 +46,4 @@ pub use run::{DATABASE_PAGES_MAX, Run, data_pages};
 pub use text::ParseError;
 pub use time::Timestamp;
 pub use txid::Txid;
+pub use vouch::Vouch;

@@ -41,6 +41,13 @@ pub enum Error {
         why: String,
     },
 
+    /// The replica does not have the history that the caller knows: exit code 4.
+    #[error("the replica is not the one that was expected: {why}")]
+    Unexpected {
+        /// In what it differs.
+        why: String,
+    },
+
     /// A part of the replica was written by a later version.
     #[error("{key} was written by a newer ebbtide ({why}): restore it with that version")]
     Newer {

@@ -5,6 +5,7 @@
 //! there are cores. Between the two stands a budget of bytes. Writing back to the disk begins long before the last page, so that the
 //! final flush has little to do.
 
+mod proof;
 mod task;
 mod window;
 
@@ -26,8 +27,9 @@ use crate::jobs::{Request, requests};
 use crate::plan::{Part, Plan};
 use crate::progress::Progress;
 use crate::sink::Sink;
-use crate::survey::Survey;
+use crate::survey::{Ahead, Survey};
 use crate::wanted::Wanted;
+use proof::{Expected, HashList, read_ahead};
 use task::Task;
 
 /// How many bytes are fetched and not yet written: what arrives at this rate within the time that the store takes to
@@ -98,22 +100,51 @@ async fn submit_all(
     wanted: &mut Wanted,
     pool: &mut Pool,
 ) -> Result<(), Stopped> {
-    let mut parts = stream::iter(parts(plan))
-        .map(|part| async move { (part, survey.index(part.object).await) })
-        .buffered(INDEXES_AHEAD);
+    let mut parts =
+        stream::iter(parts(plan)).map(|part| read_part(survey, part)).buffered(INDEXES_AHEAD);
     while wanted.left() > 0
-        && let Some((part, fetched)) = parts.next().await
+        && let Some((part, index, hashes)) = parts.next().await
     {
-        let key = part.object.key;
-        let fetched = fetched.map_err(|error| index_stopped(key, error))?;
-        let body = fetched.body.as_ref();
-        for request in requests(&fetched.index, part.first, part.last, wanted) {
-            let at_hand = body.and_then(|body| slice(body, &request));
-            pool.submit(key, request, at_hand).await?;
-        }
+        let fetched = survey.index_of(index).await;
+        let fetched = fetched.map_err(|error| index_stopped(part.object.key, error))?;
+        submit_part(survey, part, (&fetched, hashes), wanted, pool).await?;
         go_back(wanted, part, &fetched);
     }
     Ok(())
+}
+
+async fn submit_part(
+    survey: &Survey,
+    part: Part,
+    (fetched, ahead): (&Fetched, Vec<Bytes>),
+    wanted: &mut Wanted,
+    pool: &mut Pool,
+) -> Result<(), Stopped> {
+    let key = part.object.key;
+    let mut list = HashList::new(&**survey.store(), key, fetched, ahead);
+    let mut used = false;
+    for request in requests(&fetched.index, part.first, part.last, wanted) {
+        used = true;
+        let blocks = request.blocks.iter().map(|wanted| &wanted.block);
+        let expected = list.expected(blocks).await;
+        let expected = expected.map_err(|error| index_stopped(key, error))?;
+        let at_hand = fetched.at_hand(request.start..request.end);
+        pool.submit(key, request, expected, at_hand).await?;
+    }
+    match used {
+        true => list.finish().await.map_err(|error| index_stopped(key, error)),
+        false => Ok(()),
+    }
+}
+
+/// Reads the index of a part and the list of its hashes ahead, if they are short.
+async fn read_part(survey: &Survey, part: Part) -> (Part, Ahead, Vec<Bytes>) {
+    let index = survey.index_ahead(part.object).await;
+    let hashes = match &index.fetched {
+        Some(fetched) => read_ahead(&**survey.store(), part.object.key, fetched).await,
+        None => Vec::new(),
+    };
+    (part, index, hashes)
 }
 
 /// How many bytes are requested and not yet written, of a store that answers after `latency`.
@@ -139,11 +170,6 @@ fn go_back(wanted: &mut Wanted, part: Part, fetched: &Fetched) {
     if let Some(least) = applied.map(|entry| entry.database_pages).min() {
         wanted.go_back_to(least);
     }
-}
-
-fn slice(body: &Bytes, request: &Request) -> Option<Bytes> {
-    let (start, end) = (usize::try_from(request.start).ok()?, usize::try_from(request.end).ok()?);
-    (start <= end && end <= body.len()).then(|| body.slice(start..end))
 }
 
 fn index_stopped(key: Key, error: CatalogError) -> Stopped {
@@ -206,11 +232,13 @@ impl Pool {
         }
     }
 
-    /// Begins a request as soon as there is room for it. `at_hand` are its bytes, if they were read before.
+    /// Begins a request as soon as there is room for it: its pages must be those that are `expected`. `at_hand` are its
+    /// bytes, if they were read before.
     async fn submit(
         &mut self,
         key: Key,
         request: Request,
+        expected: Expected,
         at_hand: Option<Bytes>,
     ) -> Result<(), Stopped> {
         while let Some(done) = self.tasks.try_join_next() {
@@ -222,6 +250,7 @@ impl Pool {
         let task = Task {
             store: Arc::clone(&self.store),
             key,
+            expected,
             page_size: self.page_size,
             sink: Arc::clone(&self.sink),
             progress: Arc::clone(&self.progress),

@@ -1,5 +1,6 @@
 //! Plans, fetches, applies, proves and publishes a database file.
 
+mod anchor;
 mod check;
 mod error;
 mod fetch;
@@ -21,6 +22,7 @@ mod verify;
 mod walk;
 mod wanted;
 
+pub use anchor::Anchor;
 pub use check::Check;
 pub use error::{Error, Nearest, Nothing, Result};
 pub use known::Known;

@@ -6,6 +6,7 @@ use ebbtide_replica::store::Store;
 use ebbtide_replica::{Key, ReplicaId, Timestamp, Txid};
 use ebbtide_wal::PageSize;
 
+use crate::anchor::{Anchor, hold_to};
 use crate::error::Result;
 use crate::piece::Point;
 use crate::plan::Plan;
@@ -58,9 +59,17 @@ impl Outline {
 }
 
 /// What a restore would give, without doing it.
-pub async fn outline(store: Arc<dyn Store>, target: Target, now: Timestamp) -> Result<Outline> {
+pub async fn outline(
+    store: Arc<dyn Store>,
+    target: Target,
+    expect: Option<Anchor>,
+    now: Timestamp,
+) -> Result<Outline> {
     let mut survey = Survey::recent(store, Arc::new(Progress::default())).await?;
     let plan = survey.plan(target, now).await?;
+    if let Some(anchor) = &expect {
+        hold_to(&mut survey, &plan, anchor).await?;
+    }
     let head = survey.head().await?.unwrap_or(plan.stop.txid).max(plan.stop.txid);
     Ok(Outline::of(&survey, &plan, head))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ebbtide_replica::catalog::missed_since;
 use ebbtide_replica::container::Index;
-use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, EntryKind, Timestamp, Txid};
+use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, EntryKind, Timestamp, Txid, Vouch};
 
 /// The gist of the index of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub struct Piece {
     pub first_time: Timestamp,
     /// Those states that were of [`Interest`], and always the last one. Ascending.
     pub points: Vec<Point>,
+    /// The first page from which on the first entry carries all: see [`Entry::carries_from`].
+    pub carries_from: u32,
+    /// What it vouches for, and by which entry. Ascending.
+    pub vouches: Vec<(Txid, Vouch)>,
+    /// By which the same index is known again: the root in its footer.
+    pub root: [u8; 32],
     /// The entries that need nothing before them. Ascending.
     pub bases: Vec<(Txid, Carrier)>,
     /// The first entry that is not a claim.
@@ -44,6 +50,8 @@ pub struct Point {
     pub digest: Digest,
     /// The history up to it.
     pub chain: Chain,
+    /// The content of the entry.
+    pub content: [u8; 32],
 }
 
 /// Where an entry that needs nothing before it has its pages.
@@ -100,6 +108,9 @@ impl Piece {
             last: last.txid,
             before: header.chain(),
             first_time: first.time,
+            carries_from: first.carries_from(header.page_size),
+            vouches: entries.iter().filter_map(vouch).collect(),
+            root: footer.root,
             points,
             bases: entries.iter().filter_map(base).collect(),
             first_change: entries.iter().find_map(change),
@@ -138,8 +149,13 @@ impl Point {
             database_pages: entry.database_pages,
             digest: entry.digest,
             chain,
+            content: entry.content,
         }
     }
+}
+
+fn vouch(entry: &Entry) -> Option<(Txid, Vouch)> {
+    Vouch::of(entry).map(|vouch| (entry.txid, vouch))
 }
 
 fn base(entry: &Entry) -> Option<(Txid, Carrier)> {

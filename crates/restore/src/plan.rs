@@ -105,8 +105,12 @@ pub fn plan(known: &Known, goal: Goal) -> Step {
             Err(step) => return *step,
         },
     };
-    let mut search = Search { known, stop, walk: Walk::new(known, stop), passed: Vec::new() };
-    search.run()
+    let (walk, passed) = (Walk::new(known, stop), Vec::new());
+    let mut search = Search { known, stop, walk, passed, unvouched: None };
+    match search.run() {
+        Step::Refuse(refusal) => search.with_unvouched().unwrap_or(Step::Refuse(refusal)),
+        step => step,
+    }
 }
 
 /// The newest entry, once the object with it is read.
@@ -167,6 +171,9 @@ struct Search<'a> {
     walk: Walk<'a>,
     /// Snapshots that were passed over, and why.
     passed: Vec<Culprit>,
+    /// The newest snapshot to which the log leads without vouching for its pages, with the state that is wanted if that is
+    /// known: it serves if nothing else does.
+    unvouched: Option<(Object, Option<Point>)>,
 }
 
 /// What became of one snapshot.
@@ -220,11 +227,28 @@ impl Search<'_> {
             return done(step);
         }
         let point = self.known.piece(snapshot.key).and_then(|piece| piece.end());
-        match (witness, point) {
-            (Some(witness), Some(point)) if witness.vouches_for(point) => {
-                done(self.ready(Some(snapshot), txid.next(), None))
+        let (Some(witness), Some(&point)) = (witness, point) else {
+            return self.pass_over(snapshot);
+        };
+        if !witness.leads_to(&point) {
+            return self.pass_over(snapshot);
+        }
+        let unborne = self.walk.unborne_after(txid, point.database_pages);
+        let mut vouched = self.walk.vouched(txid, self.stop);
+        if vouched.is_none() {
+            // The entry itself may do it; if the log does not reach as far back any more, nothing does.
+            let reached = self.walk.extend(txid).is_ok();
+            if let Some(step) = self.must_read(None) {
+                return done(step);
             }
-            _ => self.pass_over(snapshot),
+            vouched = self.walk.vouched(txid, self.stop).filter(|_| reached);
+        }
+        match (vouched, unborne) {
+            (Some(content), _) if content != point.content => self.pass_over_forged(snapshot),
+            (Some(_), Some(hole)) => done(self.refuse_hole(&hole)),
+            (Some(_), None) => done(self.ready(Some(snapshot), txid.next(), None)),
+            (None, Some(_)) => self.pass_over(snapshot),
+            (None, None) => self.pass_over_unvouched(snapshot, None),
         }
     }
 
@@ -249,9 +273,15 @@ impl Search<'_> {
         };
         match witness {
             None if !kept => done(self.ready_alone(snapshot, point)),
-            Some(witness) if witness.vouches_for(&point) => {
+            Some(witness) if witness.leads_to(&point) => {
                 let stop = if let Witness::State(state) = witness { state } else { point };
-                done(self.ready(Some(snapshot), txid.next(), Some(stop)))
+                match walk.vouched(txid, txid) {
+                    Some(content) if content == point.content => {
+                        done(self.ready(Some(snapshot), txid.next(), Some(stop)))
+                    }
+                    Some(_) => self.pass_over_forged(snapshot),
+                    None => self.pass_over_unvouched(snapshot, Some(stop)),
+                }
             }
             _ => self.pass_over(snapshot),
         }
@@ -343,6 +373,30 @@ impl Search<'_> {
         let why = "the log does not lead to it";
         self.passed.push(Culprit::new(snapshot.key, why));
         Outcome::Next
+    }
+
+    fn pass_over_forged(&mut self, snapshot: Object) -> Outcome {
+        let why = "its pages are not those that the log vouches for";
+        self.passed.push(Culprit::new(snapshot.key, why));
+        Outcome::Next
+    }
+
+    fn pass_over_unvouched(&mut self, snapshot: Object, stop: Option<Point>) -> Outcome {
+        self.unvouched.get_or_insert((snapshot, stop));
+        Outcome::Next
+    }
+
+    /// The plan with a snapshot for whose pages nothing vouches but the digest, if there is one.
+    fn with_unvouched(&mut self) -> Option<Step> {
+        let (snapshot, stop) = self.unvouched?;
+        let first = first_of(snapshot.key)?.next();
+        Some(match self.ready(Some(snapshot), first, stop) {
+            Step::Ready(mut plan) => {
+                plan.notices.push(Notice::DigestOnly { key: snapshot.key });
+                Step::Ready(plan)
+            }
+            step => step,
+        })
     }
 
     fn refuse_hole(&self, hole: &Hole) -> Step {

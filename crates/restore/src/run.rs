@@ -8,6 +8,7 @@ use ebbtide_replica::state::{FileIdentity, Fill, Origin, Position, State, StateE
 use ebbtide_replica::store::Store;
 use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
 
+use crate::anchor::{Anchor, hold_to};
 use crate::check::Check;
 use crate::error::{Error, Result};
 use crate::fetch::{Stopped, fetch};
@@ -32,6 +33,8 @@ pub struct Options {
     pub force: bool,
     /// The local state to leave, so that replicating goes on without uploading the database again.
     pub state: Option<LocalState>,
+    /// What the history must be, as somebody knows it from elsewhere.
+    pub expect: Option<Anchor>,
     /// What else must be true of the file before it appears.
     pub check: Option<Check>,
     /// The time, by which the future is told from the past, and which is in the names of what is moved aside.
@@ -72,6 +75,9 @@ pub async fn restore(
     let mut survey = Survey::recent(store, Arc::clone(progress)).await?;
     loop {
         let plan = survey.plan(options.target, options.now).await?;
+        if let Some(anchor) = &options.expect {
+            hold_to(&mut survey, &plan, anchor).await?;
+        }
         let head = survey.head().await?.unwrap_or(plan.stop.txid).max(plan.stop.txid);
         match attempt(&survey, &plan, head, options, progress).await {
             Ok(report) => return Ok(report),

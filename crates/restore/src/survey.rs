@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::catalog::{
-    CatalogError, Fetched, Listing, list, list_recent, read_index, read_manifest,
+    CatalogError, Fetched, Listing, list, list_recent, read_index, read_manifest, read_short_index,
 };
 use ebbtide_replica::store::{ErrorKind, Object, Store, StoreError};
-use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
+use ebbtide_replica::{Chain, Key, Manifest, Timestamp, Txid};
 use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
@@ -29,6 +29,9 @@ const INDEXES_AT_ONCE: usize = 128;
 
 /// How many kibibytes of indexes are read at once at most.
 const INDEX_KIB_AT_ONCE: u32 = 32 * 1024;
+
+/// How many indexes are read ahead while a chain is looked for.
+const CHAINS_AHEAD: usize = 16;
 
 /// How often the objects are listed again because some went away, as they do when segments are merged or retired.
 const RELISTED_MAX: u32 = 3;
@@ -238,7 +241,7 @@ impl Survey {
     }
 
     /// Reads the indexes of `objects`, for the states after `points` too.
-    async fn read(&mut self, objects: Vec<Object>, points: Vec<Txid>) -> Result<()> {
+    pub(crate) async fn read(&mut self, objects: Vec<Object>, points: Vec<Txid>) -> Result<()> {
         let unknown = |piece: &Piece| {
             points.iter().any(|&txid| piece.contains(txid) && piece.point(txid).is_none())
         };
@@ -286,7 +289,43 @@ impl Survey {
             }
             result => result?,
         };
+        self.check_again(object.key, &fetched)?;
         Ok(self.cache.put(object.key, fetched))
+    }
+
+    /// The same, but for a long index and for whatever is wrong: those are left to [`Survey::index`], so that who reads
+    /// many ahead has few bytes of them.
+    async fn short_index(&self, object: Object) -> Option<Arc<Fetched>> {
+        if let Some(fetched) = self.cache.get(object.key) {
+            return Some(fetched);
+        }
+        let fetched = read_short_index(&*self.store, &self.manifest, object).await.ok()??;
+        self.check_again(object.key, &fetched).ok()?;
+        Some(self.cache.put(object.key, fetched))
+    }
+
+    /// Reads the index of an object ahead, if it is a short one.
+    pub(crate) async fn index_ahead(&self, object: Object) -> Ahead {
+        Ahead { object, fetched: self.short_index(object).await }
+    }
+
+    /// The index that was read ahead, or read now.
+    pub(crate) async fn index_of(&self, ahead: Ahead) -> Result<Arc<Fetched>, CatalogError> {
+        match ahead.fetched {
+            Some(fetched) => Ok(fetched),
+            None => self.index(ahead.object).await,
+        }
+    }
+
+    /// A store that means harm may answer otherwise the second time; what was planned with is what is used.
+    fn check_again(&self, key: Key, fetched: &Fetched) -> Result<(), CatalogError> {
+        let Some(piece) = self.known.piece(key) else { return Ok(()) };
+        let footer = fetched.index.footer();
+        if piece.root == footer.root && piece.end().is_some_and(|end| end.chain == footer.chain) {
+            return Ok(());
+        }
+        let source = ebbtide_replica::Error::damaged("the object", "it is another one than before");
+        Err(CatalogError::Object { key, source })
     }
 
     /// The newest entry. When its object cannot be read, the newest that the names speak of.
@@ -319,6 +358,40 @@ impl Survey {
         self.list_all().await
     }
 
+    /// The newest entry after which the chain is this one. Reads objects from the end of the history on until it is found.
+    pub(crate) async fn find_chain(&mut self, chain: Chain) -> Result<Txid> {
+        self.list_the_rest().await?;
+        let listing = self.known.listing();
+        let mut objects: Vec<Object> = listing.log.iter().chain(&listing.packs).copied().collect();
+        objects.retain(|object| self.known.is_usable(object.key));
+        objects.sort_by_key(|object| std::cmp::Reverse((first_of(object.key), object.key)));
+        let indexes = objects.into_iter().map(|object| self.index_ahead(object));
+        let mut indexes = std::pin::pin!(stream::iter(indexes).buffered(CHAINS_AHEAD));
+        while let Some(ahead) = indexes.next().await {
+            let fetched = match self.index_of(ahead).await {
+                Err(error) if error.is_about_object() => continue,
+                fetched => fetched?,
+            };
+            let entries = fetched.index.entries().iter().zip(fetched.index.chains());
+            if let Some((entry, _)) = entries.into_iter().find(|(_, after)| *after == chain) {
+                return Ok(entry.txid);
+            }
+        }
+        let why = format!(
+            "no entry of the replica has the chain {chain}: its history was rewritten, or is another one"
+        );
+        Err(Error::Unexpected { why })
+    }
+
+    /// Lists the names that were left out, if some were.
+    pub(crate) async fn list_the_rest(&mut self) -> Result<bool> {
+        let some = self.complete_from.is_some();
+        if some {
+            self.list_all().await?;
+        }
+        Ok(some)
+    }
+
     /// Lists the names that were left out.
     async fn list_all(&mut self) -> Result<()> {
         self.known.relist(list(&*self.store).await?);
@@ -336,6 +409,13 @@ impl Survey {
         self.relisted += 1;
         Ok(())
     }
+}
+
+/// An object, and its index if that was read ahead.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    pub(crate) object: Object,
+    pub(crate) fetched: Option<Arc<Fetched>>,
 }
 
 /// What a survey begins with.

@@ -53,6 +53,12 @@ pub enum Notice {
         /// Why it could not be used.
         why: String,
     },
+    /// No entry states what the pages of this snapshot are, so they are proved by the digest alone: that holds against
+    /// accidents, and not against somebody who may write to the store.
+    DigestOnly {
+        /// The snapshot.
+        key: Key,
+    },
     /// The log around this snapshot is no longer kept. The snapshot proves itself, but not its place in the history.
     Unvouched {
         /// The snapshot.
@@ -78,6 +84,11 @@ impl std::fmt::Display for Notice {
             Notice::PlannedAround { key, why } => {
                 write!(f, "{key} could not be used ({why}): other objects served in its place")
             }
+            Notice::DigestOnly { key } => write!(
+                f,
+                "no entry vouches for the pages of {key}, and nothing else served: they are proved by their digest alone, \
+                 which holds against accidents and not against somebody who may write to the store"
+            ),
             Notice::Unvouched { key } => write!(
                 f,
                 "the log around {key} is no longer kept: it proves itself, but not its place in the history"

@@ -17,9 +17,11 @@ use ebbtide_replica::{Key, ReplicaId, Timestamp, Txid};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::plan::Culprit;
 use crate::progress::Progress;
 use crate::survey::Survey;
+use crate::target::{Notice, Target};
 use history::Prover;
 pub(crate) use object::Checker;
 
@@ -110,6 +112,33 @@ impl Verification {
     }
 }
 
+/// What a restore of the newest state would say that is not found yet: it goes by the same plan.
+async fn restorable(survey: &mut Survey, found: &[Finding]) -> Result<Vec<Finding>> {
+    let finding = |key: Key, severity, what| Finding { key, severity, what };
+    match survey.plan(Target::Latest, Timestamp::EPOCH).await {
+        Ok(plan) => {
+            let notices = plan.notices.into_iter().filter_map(|notice| match notice {
+                Notice::DigestOnly { key } => Some((key, notice)),
+                _ => None,
+            });
+            Ok(notices
+                .map(|(key, notice)| finding(key, Severity::Note, notice.to_string()))
+                .collect())
+        }
+        Err(Error::Damaged { culprits, .. }) => {
+            let news = |culprit: &Culprit| {
+                found.iter().all(|one| one.key != culprit.key || one.severity < Severity::Damage)
+            };
+            let culprits = culprits.into_iter().filter(news);
+            let what = |why| format!("the newest state cannot be restored: {why}");
+            let finding = |Culprit { key, why }| finding(key, Severity::Damage, what(why));
+            Ok(culprits.map(finding).collect())
+        }
+        Err(Error::Nothing(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Proves the replica in `store`. Fails only if it cannot be read at all; damage is in the result.
 pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<Verification> {
     let mut survey = Survey::new(store, Arc::clone(progress)).await?;
@@ -125,14 +154,20 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
         ..Totals::default()
     };
     let mut findings = Vec::new();
-    let checked: Vec<_> = {
+    let checked = {
         let checker = &Checker::new(&survey, progress);
-        let check = |&object: &Object| async move {
-            let checked = checker.check(object).await;
+        let check = |&object: &Object| async move { (object, checker.check_short(object).await) };
+        let checked = stream::iter(&objects).map(check).buffer_unordered(OBJECTS_AT_ONCE);
+        // What has a long index is checked by itself.
+        let checked = checked.then(|(object, checked)| async move {
+            let checked = match checked {
+                Some(checked) => checked,
+                None => checker.check(object).await,
+            };
             progress.add_objects(1);
             (object.key, checked)
-        };
-        stream::iter(&objects).map(check).buffer_unordered(OBJECTS_AT_ONCE).collect().await
+        });
+        checked.collect::<Vec<_>>().await
     };
     for (key, checked) in checked {
         match checked? {
@@ -145,6 +180,7 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
     }
     let proved = Prover::new(&survey).run().await?;
     findings.extend(proved.findings);
+    findings.extend(restorable(&mut survey, &findings).await?);
     findings.sort_by_key(|finding| (crate::known::first_of(finding.key), finding.key));
     counts.entries = proved.entries;
     counts.digests = proved.digests;

@@ -58,6 +58,7 @@ impl<'a> Walk<'a> {
                         self.rejected.push((object.key, why));
                         continue;
                     }
+                    Link::Unborne(hole) => return Err(hole),
                 },
             }
             self.objects.push(object);
@@ -118,13 +119,56 @@ impl<'a> Walk<'a> {
             return Link::Sound;
         };
         match piece.point(next) {
-            Some(point) if point.chain == expected => Link::Sound,
+            Some(point) if point.chain == expected => {
+                self.unborne(after, point.database_pages).map_or(Link::Sound, Link::Unborne)
+            }
             Some(_) => Link::Broken(format!(
                 "its entry {next} is not the one that entry {} was written after",
                 after.first
             )),
             None => Link::Unknown,
         }
+    }
+
+    /// What is wrong if the database had `database_pages` pages after entry `txid`, which comes right before the oldest
+    /// object that is covered, or is in it.
+    pub(crate) fn unborne_after(&self, txid: Txid, database_pages: u32) -> Option<Hole> {
+        let piece = self.known.piece(self.objects.last()?.key)?;
+        txid.precedes(piece.first).then(|| self.unborne(piece, database_pages)).flatten()
+    }
+
+    /// What is wrong with `piece` if the database had `database_pages` pages before it: no page of a state is without
+    /// content, so that a size costs whoever states it the pages.
+    fn unborne(&self, piece: &Piece, database_pages: u32) -> Option<Hole> {
+        if piece.carries_from <= database_pages.saturating_add(1) {
+            return None;
+        }
+        let object = self.objects.iter().find(|object| {
+            self.known.piece(object.key).is_some_and(|other| other.first == piece.first)
+        })?;
+        let why = format!(
+            "its entry {} makes the database larger than {database_pages} pages and does not carry all of the new ones",
+            piece.first
+        );
+        Some(Hole { first: piece.first, last: piece.first, culprit: Some((object.key, why)) })
+    }
+
+    /// The chain after `txid`, which the newest object that is covered has. If it is not known, that is noted.
+    pub(crate) fn newest(&mut self, txid: Txid) -> Option<Chain> {
+        let object = *self.objects.first()?;
+        let point = self.known.piece(object.key)?.point(txid).copied();
+        if point.is_none() {
+            self.must_know(txid, object);
+        }
+        point.map(|point| point.chain)
+    }
+
+    /// The content of the snapshot of the state after `txid`, if an entry up to `stop` that is covered states it.
+    pub(crate) fn vouched(&self, txid: Txid, stop: Txid) -> Option<[u8; 32]> {
+        let pieces = self.objects.iter().filter_map(|object| self.known.piece(object.key));
+        let mut vouches = pieces.flat_map(|piece| &piece.vouches);
+        let found = vouches.find(|(by, vouch)| *by <= stop && vouch.snapshot == txid);
+        found.map(|(_, vouch)| vouch.content)
     }
 
     fn must_know(&mut self, txid: Txid, object: Object) {
@@ -164,6 +208,8 @@ enum Link {
     Unknown,
     /// Not at all.
     Broken(String),
+    /// They do, but the later one has no pages for its size.
+    Unborne(Hole),
 }
 
 /// What the history says about a state.
@@ -176,8 +222,16 @@ pub(crate) enum Witness {
 }
 
 impl Witness {
-    /// Whether the state of a snapshot is this one.
-    pub(crate) fn vouches_for(&self, snapshot: &Point) -> bool {
+    /// The history up to the state.
+    pub(crate) fn chain(&self) -> Chain {
+        match self {
+            Witness::State(point) => point.chain,
+            Witness::Chain(chain) => *chain,
+        }
+    }
+
+    /// Whether the state of a snapshot is this one, as far as chain and digest tell.
+    pub(crate) fn leads_to(&self, snapshot: &Point) -> bool {
         match self {
             Witness::Chain(chain) => *chain == snapshot.chain,
             Witness::State(point) => {

@@ -7,8 +7,10 @@ use ebbtide_fault::point;
 use ebbtide_replica::catalog::{self, Head};
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State};
 use ebbtide_replica::store::{Object, Store};
-use ebbtide_replica::{Claim, Digest, EntryKind, Key, Manifest, Txid};
-use ebbtide_wal::PageSize;
+use ebbtide_replica::{
+    Chain, Claim, Digest, EntryKind, Folder, Key, Manifest, PageHash, content_of,
+};
+use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::claim::last_claim;
 use crate::error::{Error, Winner};
@@ -41,7 +43,7 @@ pub enum Attached {
     /// The local state is that of the replica's last entry: the log can be resumed at its position.
     InStep(Shipper),
     /// The replica has commits of ours whose confirmation never reached us: they come next in the log.
-    Ahead(Shipper, Unconfirmed),
+    Ahead(Shipper, Box<Unconfirmed>),
     /// There was no local state: the page hashes were read from the replica, and whether the database is in that state,
     /// or was ever followed, is not known.
     Rebuilt(Shipper),
@@ -55,6 +57,8 @@ pub struct Unconfirmed {
     /// How many transactions.
     pub commits: u64,
     position: Position,
+    /// What they carry.
+    carried: Chain,
 }
 
 /// Finds out how the replica in `store` and the database go together. Only reads.
@@ -124,7 +128,9 @@ pub async fn attach(
             Attached::InStep(shipper)
         }
         Relation::SameState => Attached::InStep(shipper),
-        Relation::Ours { commits } => Attached::Ahead(shipper, Unconfirmed { commits, position }),
+        Relation::Ours { commits, carried } => {
+            Attached::Ahead(shipper, Box::new(Unconfirmed { commits, position, carried }))
+        }
         Relation::TakenBack => Attached::TakenBack(shipper),
     })
 }
@@ -164,7 +170,7 @@ enum Relation {
     /// It is a later one, with nothing but claims between.
     SameState,
     /// It is a later one of our own: between are commits whose confirmation was lost.
-    Ours { commits: u64 },
+    Ours { commits: u64, carried: Chain },
     /// It is a later one, and the database was restored to the earlier one on purpose.
     TakenBack,
 }
@@ -192,17 +198,25 @@ async fn relate(
             known.txid
         )));
     }
-    let same_state =
-        known.digest == head.entry.digest && known.database_pages == head.entry.database_pages;
-    if same_state {
-        return Ok(Relation::SameState);
-    }
-    if matches!(known.origin, Origin::Restored { head: then } if then == head.entry.txid) {
+    let taken_back =
+        matches!(known.origin, Origin::Restored { head: then } if then == head.entry.txid);
+    if taken_back && known.digest != head.entry.digest {
         return Ok(Relation::TakenBack);
     }
-    let since = read_since(store, manifest, known.txid).await?;
-    if since.claim.is_none() && since.continues_at == Some(known.chain) {
-        return Ok(Relation::Ours { commits: since.commits });
+    let since = read_since(store, manifest, known).await?;
+    // By what lies between, not by the digest of the end: whoever may write to the store can make up pages that lead
+    // back to any digest.
+    if since.chain == Some(head.chain)
+        && since.claims_only
+        && (known.digest, known.database_pages) == (head.entry.digest, head.entry.database_pages)
+    {
+        return Ok(Relation::SameState);
+    }
+    if taken_back {
+        return Ok(Relation::TakenBack);
+    }
+    if since.chain == Some(head.chain) && since.claim.is_none() {
+        return Ok(Relation::Ours { commits: since.commits, carried: since.carried });
     }
     Err(Error::Behind { head: head.entry.txid, known: known.txid, winner: Winner(since.claim) })
 }
@@ -211,31 +225,52 @@ async fn relate(
 struct Since {
     commits: u64,
     claim: Option<Claim>,
-    /// The history before the first of it.
-    continues_at: Option<ebbtide_replica::Chain>,
+    /// Whether there are claims and nothing else.
+    claims_only: bool,
+    /// What all that is no claim carries.
+    carried: Chain,
+    /// The history up to the last of it, if it continues the entry without a gap.
+    chain: Option<Chain>,
 }
 
-async fn read_since(store: &dyn Store, manifest: &Manifest, known: Txid) -> Result<Since, Error> {
-    let mut since = Since { commits: 0, claim: None, continues_at: None };
-    let objects = store.list(ebbtide_replica::Folder::Log, Some(&Key::Log(known))).await?;
+async fn read_since(
+    store: &dyn Store,
+    manifest: &Manifest,
+    known: &Position,
+) -> Result<Since, Error> {
+    let (carried, chain) = (known.chain, Some(known.chain));
+    let mut since = Since { commits: 0, claim: None, claims_only: true, carried, chain };
+    let mut next = known.txid.next();
+    let objects = store.list(Folder::Log, Some(&Key::Log(known.txid))).await?;
     for (at, object) in objects.into_iter().enumerate() {
         let Object { key, .. } = object;
         let index = catalog::read_index(store, manifest, object).await?.index;
-        if at == 0 && key == Key::Log(known.next()) {
-            since.continues_at = index.header().chain();
+        let continues = key == Key::Log(next) && index.header().chain() == since.chain;
+        since.chain = Some(index.footer().chain).filter(|_| continues && at < CATCH_UP_MAX);
+        next = index.footer().last.next();
+        for entry in index.entries().iter().filter(|entry| entry.kind != EntryKind::Claim) {
+            since.claims_only = false;
+            since.commits += u64::from(entry.kind == EntryKind::Commit);
+            since.carried = carried_after(since.carried, entry.database_pages, &entry.content);
         }
-        let commits = index.entries().iter().filter(|entry| entry.kind == EntryKind::Commit);
-        since.commits += commits.count() as u64;
         since.claim = last_claim(&index).or(since.claim);
-        if at >= CATCH_UP_MAX {
-            since.continues_at = None;
-        }
     }
     Ok(since)
 }
 
+/// What was carried up to one more entry with this content, if `before` is what was carried before it.
+fn carried_after(before: Chain, database_pages: u32, content: &[u8; 32]) -> Chain {
+    before.next(content, &database_pages.to_le_bytes(), b"")
+}
+
 impl Shipper {
-    /// Ends a replay of unconfirmed commits: whether the state is now that of the replica's last entry, so that the log
+    /// One more transaction was read again, which changed these pages.
+    pub(crate) fn replayed(&mut self, database_pages: u32, changed: &[(PageNumber, PageHash)]) {
+        let content = content_of(changed.iter().map(|&(_, hash)| hash));
+        self.carried = carried_after(self.carried, database_pages, &content);
+    }
+
+    /// Ends a replay of unconfirmed commits: whether they were those that the replica has, page by page, so that the log
     /// can be followed from `wal` on. If not, attach again without the local state.
     ///
     /// # Errors
@@ -246,7 +281,8 @@ impl Shipper {
         wal: ebbtide_replica::state::WalPosition,
     ) -> Result<bool, Error> {
         let there = &unconfirmed.position;
-        let same = self.ledger.digest() == there.digest
+        let same = self.carried == unconfirmed.carried
+            && self.ledger.digest() == there.digest
             && self.ledger.database_pages() == there.database_pages;
         if same {
             self.adopt(Position { wal: Some(wal), ..there.clone() })?;

@@ -3,7 +3,7 @@
 
 use ebbtide_replica::container::Index;
 use ebbtide_replica::store::{Object, Store};
-use ebbtide_replica::{Claim, EntryKind, Key, Timestamp, catalog};
+use ebbtide_replica::{Claim, Entry, EntryKind, Key, Timestamp, Vouch, catalog};
 
 use crate::error::{Error, Winner};
 
@@ -32,9 +32,10 @@ impl Owner {
     }
 }
 
-/// The last claim in an object.
+/// The last claim in an object by which a process took the replica over, and not only vouched for a snapshot.
 pub(crate) fn last_claim(index: &Index) -> Option<Claim> {
-    let claims = index.entries().iter().rev().filter(|entry| entry.kind == EntryKind::Claim);
+    let taken = |entry: &&Entry| entry.kind == EntryKind::Claim && Vouch::of(entry).is_none();
+    let claims = index.entries().iter().rev().filter(taken);
     claims.map(|entry| Claim::from_detail(&entry.detail)).find_map(Result::ok)
 }
 

@@ -9,8 +9,8 @@ use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::state::{Fill, Origin, Position, State, WalPosition};
 use ebbtide_replica::store::{Conditional, ErrorKind, Store, StoreError};
 use ebbtide_replica::{
-    Chain, Digest, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp, Txid,
-    catalog,
+    Chain, Digest, Entry, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp,
+    Txid, Vouch, catalog,
 };
 use ebbtide_wal::{PageNumber, PageSize};
 
@@ -113,9 +113,9 @@ impl Founder {
         let fill = State::create(&local.folder).map_err(Error::from)?;
         let table = Table { fill, first: PageNumber::ONE, hashes: Vec::new() };
         let table = Arc::new(Mutex::new(table));
-        let vouch = move |digest: Digest| {
-            let (segment, chain) = vouching(replica, page_size, tip, moment, digest)?;
-            Ok((chain, (segment, chain, digest)))
+        let vouch = move |image: &Entry| {
+            let (segment, chain) = vouching(replica, page_size, tip, image)?;
+            Ok((chain, (segment, chain, image.digest)))
         };
         let filled = Arc::clone(&table);
         let add =
@@ -274,14 +274,14 @@ fn vouching(
     replica: ReplicaId,
     page_size: PageSize,
     tip: Tip,
-    moment: Moment,
-    digest: Digest,
+    image: &Entry,
 ) -> Result<(Segment, Chain), Error> {
     let flags = EntryFlags::IN_SNAPSHOT;
-    let start = entry(tip, EntryKind::Rebase, flags, moment.database_pages, Vec::new());
+    let start = entry(tip, EntryKind::Rebase, flags, image.database_pages, Vec::new());
     let mut segment = Segment::new(tip.next, tip.chain, replica, page_size);
     segment.begin(start)?;
-    segment.end(digest, None)?;
+    segment.vouch(image.content)?;
+    segment.end(image.digest, None)?;
     let chain = segment.head().map_or(tip.chain, |last| last.chain);
     Ok((segment, chain))
 }
@@ -329,16 +329,7 @@ impl Shipper {
     /// [`Error::Fenced`] when another process was faster.
     pub async fn claim(&mut self, owner: &Owner, time: i64) -> Result<(), Error> {
         let time = Timestamp::from_micros(time).unwrap_or(self.head().time).max(self.head().time);
-        let start = crate::append::Start {
-            kind: EntryKind::Claim,
-            flags: EntryFlags::NONE,
-            time: time.as_micros(),
-            database_pages: self.ledger.database_pages(),
-            detail: owner.claim(time).to_detail()?,
-            expected: 0,
-            wal: None,
-        };
-        self.append_entry(start, |_: &mut EachPage<'_, Error>| Ok(()))?;
+        self.append_claim(time, owner.claim(time).to_detail()?)?;
         self.flush()?;
         point("shipper.claim.sent");
         // What an earlier run has spooled goes first: if somebody else has taken over meanwhile, it finds out.
@@ -347,5 +338,28 @@ impl Shipper {
         self.ledger.sync()?;
         sweep(&*self.store).await;
         Ok(())
+    }
+
+    /// Vouches for a snapshot that is durable: a claim of ours states its content, so that the history covers its pages.
+    /// It goes with the next segment.
+    ///
+    /// # Errors
+    /// As [`Shipper::append`].
+    pub fn vouch(&mut self, owner: &Owner, vouch: Vouch) -> Result<(), Error> {
+        let time = self.head().time;
+        self.append_claim(time, vouch.to_detail(Some(&owner.claim(time)))?)
+    }
+
+    fn append_claim(&mut self, time: Timestamp, detail: Vec<u8>) -> Result<(), Error> {
+        let start = crate::append::Start {
+            kind: EntryKind::Claim,
+            flags: EntryFlags::NONE,
+            time: time.as_micros(),
+            database_pages: self.ledger.database_pages(),
+            detail,
+            expected: 0,
+            wal: None,
+        };
+        self.append_entry(start, |_: &mut EachPage<'_, Error>| Ok(()))
     }
 }

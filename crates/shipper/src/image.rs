@@ -7,7 +7,8 @@ use ebbtide_fault::point;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::store::Store;
 use ebbtide_replica::{
-    Chain, Digest, EntryFlags, EntryKind, Key, PageHash, PageHasher, ReplicaId, Timestamp, Txid,
+    Chain, Digest, Entry, EntryFlags, EntryKind, Key, PageHash, PageHasher, ReplicaId, Timestamp,
+    Txid, Vouch,
 };
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
@@ -46,14 +47,14 @@ pub(crate) struct Destination {
     pub(crate) outage: Arc<Outage>,
 }
 
-/// Encodes and sends the snapshot of `moment`; returns once it is durable. `vouch` gets the digest of all pages and
-/// answers with the chain up to the entry. Runs on a thread of its own.
+/// Encodes and sends the snapshot of `moment`; returns once it is durable. `vouch` gets the snapshot's entry, with the
+/// digest and the content of all pages, and answers with the chain up to the moment. Runs on a thread of its own.
 pub(crate) async fn send_snapshot<E, R>(
     to: Destination,
     moment: Moment,
     pages: impl Pages<E> + Send + 'static,
     mut each_hash: impl FnMut(PageNumber, PageHash) -> Result<(), Error> + Send + 'static,
-    vouch: impl FnOnce(Digest) -> Result<(Chain, R), Error> + Send + 'static,
+    vouch: impl FnOnce(&Entry) -> Result<(Chain, R), Error> + Send + 'static,
 ) -> Result<R, E>
 where
     E: From<Error> + Send + 'static,
@@ -85,8 +86,8 @@ where
             sent?;
             writer.hash_pages();
             writer.hashed().try_for_each(|(page, hash)| take(&mut digest, page, hash))?;
-            let (chain, vouched) = vouch(digest)?;
-            writer.end_entry(digest).map_err(Error::from)?;
+            let entry = writer.end_entry(digest).map_err(Error::from)?;
+            let (chain, vouched) = vouch(&entry)?;
             Ok((writer.finish_at(chain).map_err(Error::from)?, vouched))
         };
         match finish() {
@@ -295,7 +296,8 @@ impl Known {
     }
 }
 
-/// Sends a periodic snapshot and returns once it is durable. `pages` are those of the image.
+/// Sends a periodic snapshot and returns once it is durable: what to vouch for, see [`Shipper::vouch`]. `pages` are those
+/// of the image.
 ///
 /// # Errors
 /// [`Error::Unproven`] when the pages do not add up to the digest that was kept from commit to commit. Then nothing was
@@ -303,12 +305,12 @@ impl Known {
 pub async fn ship_snapshot<E: From<Error> + Send + 'static>(
     snapshot: Snapshot,
     pages: impl Pages<E> + Send + 'static,
-) -> Result<Txid, E> {
+) -> Result<Vouch, E> {
     let Snapshot { to, moment, chain, digest } = snapshot;
     let txid = moment.txid;
-    let vouch = move |found| {
-        if found == digest {
-            return Ok((chain, txid));
+    let vouch = move |found: &Entry| {
+        if found.digest == digest {
+            return Ok((chain, Vouch { snapshot: txid, content: found.content }));
         }
         let why = "the file was changed without SQLite, or its disk is failing";
         Err(Error::Unproven { txid, why })

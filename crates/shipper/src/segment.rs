@@ -83,6 +83,11 @@ impl Segment {
         Ok(self.writer.begin_entry(start)?)
     }
 
+    /// As [`Writer::vouch`].
+    pub(crate) fn vouch(&mut self, content: [u8; 32]) -> Result<(), Error> {
+        Ok(self.writer.vouch(content)?)
+    }
+
     /// Adds a page. A segment that grows beyond a part begins to be streamed.
     pub(crate) fn page(
         &mut self,

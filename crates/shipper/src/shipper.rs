@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use ebbtide_fault::point;
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State, WalPosition};
 use ebbtide_replica::store::Store;
-use ebbtide_replica::{Digest, PageHash, PageHasher, ReplicaId, Timestamp, Txid};
+use ebbtide_replica::{Chain, PageHash, PageHasher, ReplicaId, Timestamp, Txid};
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::bucket::{Bucket, Rate};
 use crate::error::Error;
-use crate::image::Pages;
+use crate::image::{Difference, Pages};
 use crate::ledger::Ledger;
 use crate::outage::Outage;
 use crate::pack::Packer;
@@ -66,6 +66,8 @@ pub struct Shipper {
     packer: Packer,
     pub(crate) last_put: Option<Instant>,
     pub(crate) changed: Vec<(PageNumber, PageHash)>,
+    /// What the transactions carry that were read again since the durable position.
+    pub(crate) carried: Chain,
     /// What was appended and is not encoded yet.
     pub(crate) waiting: Waiting,
     /// Nothing may be waited for: the application's writers wait for us.
@@ -113,6 +115,7 @@ impl Shipper {
             packer: Packer::new(),
             last_put: None,
             changed: Vec::new(),
+            carried: head.chain,
             waiting: Waiting::default(),
             at_once: false,
         }
@@ -123,6 +126,12 @@ impl Shipper {
     pub fn durable(&self) -> Durable {
         let position = self.ledger.durable();
         Durable { txid: position.txid, time: position.time }
+    }
+
+    /// The chain after the last entry that the store has confirmed.
+    #[must_use]
+    pub fn durable_chain(&self) -> Chain {
+        self.ledger.durable().chain
     }
 
     /// The replica that this ships into.
@@ -156,10 +165,13 @@ impl Shipper {
         self.queue.last().map_or(self.ledger.durable().wal, |last| last.position.wal)
     }
 
-    /// Whether the database is in the state with this digest and size, as far as the last entry tells.
+    /// Whether the database is in the state of the last entry: page by page, because pages can be made up that add up to
+    /// any digest.
     #[must_use]
-    pub fn is_state(&self, digest: Digest, database_pages: u32) -> bool {
-        self.ledger.digest() == digest && self.ledger.database_pages() == database_pages
+    pub fn is_state(&self, difference: &Difference, database_pages: u32) -> bool {
+        difference.count == 0
+            && self.ledger.digest() == difference.digest
+            && self.ledger.database_pages() == database_pages
     }
 
     /// The size of the database after the last entry, in bytes.
@@ -210,8 +222,11 @@ impl Shipper {
             self.changed.extend(hasher.push(page, image));
             Ok(())
         })?;
-        self.changed.extend(hasher.finish());
-        self.ledger.record(&self.changed, database_pages)?;
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.extend(hasher.finish());
+        self.ledger.record(&changed, database_pages)?;
+        self.replayed(database_pages, &changed);
+        self.changed = changed;
         Ok(())
     }
 

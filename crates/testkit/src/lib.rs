@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod contract;
 pub mod faulty;
+pub mod forger;
 pub mod http_proxy;
 pub mod minio;
 pub mod oracle;

@@ -16,7 +16,10 @@ use crate::exit::{Code, Failure};
 pub(crate) fn failure(error: Error) -> Failure {
     let code = match &error {
         Error::Nothing(_) => Code::Nothing,
-        Error::Damaged { .. } | Error::Newer { .. } | Error::Unsound { .. } => Code::Damaged,
+        Error::Damaged { .. }
+        | Error::Newer { .. }
+        | Error::Unsound { .. }
+        | Error::Unexpected { .. } => Code::Damaged,
         _ => Code::Failed,
     };
     Failure::new(code, error)

@@ -37,7 +37,7 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     }
     let store = source.open().await?;
     let done = if args.dry_run {
-        outline(Arc::clone(&store), target, now).await.map(Done::Dry)
+        outline(Arc::clone(&store), target, args.expect_chain, now).await.map(Done::Dry)
     } else {
         write(&args, Arc::clone(&store), &output, target, now).await.map(Done::Wet)
     };
@@ -92,8 +92,8 @@ async fn write(
     let location = store.describe();
     let check = integrity::check_of(args.verify);
     let state = Some(LocalState { folder: state_folder(output), location });
-    let options =
-        Options { target, output: output.to_owned(), force: args.force, state, check, now };
+    let (output, force, expect) = (output.to_owned(), args.force, args.expect_chain);
+    let options = Options { target, output, force, state, expect, check, now };
     let progress = Arc::new(Progress::default());
     let bar = terminal::bar("restore", 0, args.json);
     let counts = || {
@@ -123,6 +123,7 @@ fn tell(args: &Restore, output: &Path, done: &Done) {
             "replica": outline.replica.to_string(),
             "txid": txid.to_string(),
             "time": time.to_string(),
+            "chain": outline.point.chain.to_string(),
             "head": outline.head.to_string(),
             "database_bytes": outline.database_bytes(),
             "snapshot": outline.snapshot.map(|key| key.to_string()),

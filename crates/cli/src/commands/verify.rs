@@ -51,7 +51,8 @@ async fn try_restore(
     let folder = tempfile::tempdir().map_err(|error| Failure::new(Code::Failed, error))?;
     let output = folder.path().join("verify.db");
     let check = integrity::check_of(Integrity::Full);
-    let options = Options { target: Target::Latest, output, force: false, state: None, check, now };
+    let (target, force, state, expect) = (Target::Latest, false, None, None);
+    let options = Options { target, output, force, state, expect, check, now };
     let progress = Arc::new(Progress::default());
     let bar = terminal::bar("restore", 0, args.json);
     let counts = || {

@@ -35,6 +35,9 @@ pub(crate) struct Report {
     /// The last transaction that is durable, and when it was committed.
     pub(crate) durable_txid: Option<String>,
     pub(crate) durable_time: Option<String>,
+    /// The chain after it, by which a restore knows the history again.
+    #[serde(default)]
+    pub(crate) durable_chain: Option<String>,
     /// The age of the oldest commit that is not durable; 0 when there is none.
     pub(crate) lag_seconds: f64,
     /// The log. Nothing while it is not held.
@@ -97,6 +100,7 @@ impl Report {
             captured_txid: progress.captured.map(txid),
             durable_txid: progress.durable.map(txid),
             durable_time: progress.durable.map(time),
+            durable_chain: progress.durable_chain.map(|chain| chain.to_string()),
             lag_seconds: lag(&sight, now).as_secs_f64(),
             log_frames: sight.log.as_ref().and_then(|log| log.frames),
             log_bytes: sight.log.as_ref().map(|log| log.file_bytes),
@@ -126,6 +130,7 @@ impl Report {
             captured_txid: None,
             durable_txid: None,
             durable_time: None,
+            durable_chain: None,
             lag_seconds: 0.0,
             log_frames: None,
             log_bytes: None,

@@ -91,7 +91,7 @@ async fn compare(
     let (image, difference) = difference(&shipper, image).await?;
     let database = job.database.path.display();
     let pages = image.database_pages();
-    let is_state = shipper.is_state(difference.digest, pages);
+    let is_state = shipper.is_state(&difference, pages);
     let is_fork = !is_state && is_fork(&shipper, &difference, past).await?;
     // Our own claim says nothing about the time before it.
     let since = shipper.last().time;

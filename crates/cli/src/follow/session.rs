@@ -40,7 +40,7 @@ pub(crate) async fn run(
     *ran = true;
     job.status.set(Phase::Following);
     let shipper = &started.shipper;
-    job.status.stand(shipper.last(), shipper.durable());
+    job.status.stand(shipper.last(), shipper.durable(), shipper.durable_chain());
     tracing::info!(
         database = %job.database.path.display(),
         replica = job.status.get().replica,
@@ -84,6 +84,7 @@ impl Session<'_> {
             let finishing = *self.job.order.borrow_and_update() == Order::Finish;
             let asked = self.job.status.asked();
             let more = self.step()?;
+            self.vouch()?;
             let pressing = self.owes(asked, more) || finishing;
             let put_in = self.put(pressing)?;
             self.relieve_log()?;
@@ -102,7 +103,10 @@ impl Session<'_> {
             self.held.only_note_commits(held_back);
             tokio::select! {
                 biased;
-                landed = shipper.landed() => self.job.status.durable(landed?),
+                landed = shipper.landed() => {
+                    let landed = landed?;
+                    self.job.status.durable(landed, shipper.durable_chain());
+                }
                 () = snapshots.landed() => {}
                 () = self.held.woken.notified() => self.pace.woken(Instant::now()),
                 ended = ended(&mut self.checkpoint) => {
@@ -114,6 +118,12 @@ impl Session<'_> {
                 ordered = self.job.order.changed() => if ordered.is_err() { return Ok(()); },
             }
         }
+    }
+
+    /// A snapshot that is done becomes part of the history.
+    fn vouch(&mut self) -> Result<(), FollowError> {
+        let Started { shipper, snapshots } = &mut self.started;
+        snapshots.vouch(shipper, &self.job.shared.owner)
     }
 
     /// Tells those who asked for a sync once they have it; whether somebody still waits. `asked` is the newest request

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::store::Store;
-use ebbtide_replica::{Key, Txid, catalog};
-use ebbtide_shipper::{Durable, EachPage, Shipper, ship_snapshot};
+use ebbtide_replica::{Key, Txid, Vouch, catalog};
+use ebbtide_shipper::{Durable, EachPage, Owner, Shipper, ship_snapshot};
 use ebbtide_watcher::{Follower, ImagePin};
 use tokio::task::JoinHandle;
 
@@ -28,9 +28,11 @@ pub(crate) struct Snapshots {
     last_txid: Option<Txid>,
     log_bytes: u64,
     pin: Option<ImagePin>,
-    task: Option<JoinHandle<Result<Txid, FollowError>>>,
+    task: Option<JoinHandle<Result<Vouch, FollowError>>>,
     /// The one that the task makes.
     making: Option<Durable>,
+    /// The one that is done, and that the history does not vouch for yet.
+    done: Option<Vouch>,
     /// Tells the thread that makes it to stop.
     unwanted: Arc<AtomicBool>,
     status: Status,
@@ -62,6 +64,7 @@ impl Snapshots {
             pin: None,
             task: None,
             making: None,
+            done: None,
             unwanted: Arc::default(),
             status,
         }
@@ -131,8 +134,10 @@ impl Snapshots {
         let ended = task.await;
         self.task = None;
         match ended {
-            Ok(Ok(txid)) => {
+            Ok(Ok(vouch)) => {
+                let txid = vouch.snapshot;
                 tracing::info!(%txid, "snapshot done");
+                self.done = Some(vouch);
                 if let Some(made) = self.making.take() {
                     self.status.snapshot(made);
                 }
@@ -154,6 +159,22 @@ impl Snapshots {
                 self.put_off();
             }
         }
+    }
+
+    /// Has the history vouch for a snapshot that is done. Cheap when none is.
+    pub(crate) fn vouch(
+        &mut self,
+        shipper: &mut Shipper,
+        owner: &Owner,
+    ) -> Result<(), FollowError> {
+        let Some(vouch) = self.done.take() else { return Ok(()) };
+        let is_last = shipper.last().txid == vouch.snapshot;
+        shipper.vouch(owner, vouch)?;
+        if is_last {
+            // There is nothing new to make a snapshot of.
+            self.last_txid = Some(shipper.last().txid);
+        }
+        Ok(())
     }
 
     fn put_off(&mut self) {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ebbtide_replica::{Timestamp, Txid};
+use ebbtide_replica::{Chain, Timestamp, Txid};
 use ebbtide_shipper::{Durable, Outage, Spooled, Trouble};
 use ebbtide_watcher::{Gauge, Reading};
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,8 @@ pub struct Progress {
     pub captured: Option<Durable>,
     /// The last transaction that the store has confirmed.
     pub durable: Option<Durable>,
+    /// The chain after it.
+    pub durable_chain: Option<Chain>,
     /// The newest snapshot.
     pub snapshot: Option<Durable>,
     /// Since when snapshots fail, and why the last one did.
@@ -140,6 +142,7 @@ impl Status {
             error: None,
             failure: None,
             captured: None,
+            durable_chain: None,
             durable: None,
             snapshot: None,
             snapshot_trouble: None,
@@ -245,17 +248,18 @@ impl Status {
     }
 
     /// A session begins with this captured and that durable.
-    pub(crate) fn stand(&self, captured: Durable, durable: Durable) {
+    pub(crate) fn stand(&self, captured: Durable, durable: Durable, chain: Chain) {
         self.change(|progress| {
             (progress.captured, progress.durable) = (Some(captured), Some(durable));
+            progress.durable_chain = Some(chain);
         });
     }
 
     /// The store has confirmed a segment that ends with this.
-    pub(crate) fn durable(&self, durable: Durable) {
+    pub(crate) fn durable(&self, durable: Durable, chain: Chain) {
         let mut known = self.known();
         known.undurable.durable(durable.txid);
-        known.progress.durable = Some(durable);
+        (known.progress.durable, known.progress.durable_chain) = (Some(durable), Some(chain));
         known.progress.segments += 1;
     }
 

@@ -20,5 +20,5 @@ pub use gap::missed_since;
 pub use hashes::{HashRun, Hashes};
 pub use head::{Head, head};
 pub use listing::{Listing, list, list_recent};
-pub use read::{Fetched, read_index, read_indexes, read_manifest};
+pub use read::{Fetched, read_index, read_indexes, read_manifest, read_short_index};
 pub use rebuild::rebuild_table;

@@ -4,14 +4,17 @@ use std::pin::pin;
 
 use futures::TryStreamExt as _;
 
-use super::{CatalogError, HashRun, Hashes, Head, Listing, list, read_indexes};
+use super::{
+    CatalogError, Fetched, HashRun, Hashes, Head, Listing, list, read_index, read_indexes,
+};
 use crate::state::Fill;
 use crate::store::{Object, Store};
-use crate::{EntryFlags, Key, Manifest, Txid};
+use crate::{Chain, EntryFlags, Error, Key, Manifest, Txid, Vouch};
 
 /// Fills a table with the hashes of all pages as they were after `upto`, mostly an entry at or near the head. What it
-/// reads are indexes and hashes, no pages: from the newest snapshot at or before the entry on, so that the length of the
-/// history does not matter. [`Fill::publish`] proves the result by its digest.
+/// reads are indexes and hashes, no pages: from the newest snapshot at or before the entry on for which the history
+/// vouches, so that the length of the history does not matter. What it fills in is proved by the chain, and not by the
+/// digest alone: the table decides which pages the replica lacks.
 pub async fn rebuild_table(
     store: &dyn Store,
     manifest: &Manifest,
@@ -19,34 +22,154 @@ pub async fn rebuild_table(
     fill: &Fill,
 ) -> Result<(), CatalogError> {
     let listing = list(store).await?;
-    let upto = upto.entry.txid;
-    let base = listing.snapshot_before(upto);
-    let mut objects: Vec<Object> = base.into_iter().collect();
-    let base = base.and_then(|object| match object.key {
-        Key::Snapshot(txid) => Some(txid),
-        _ => None,
-    });
-    objects.extend(history(&listing, base, upto)?);
-    let mut indexes = pin!(read_indexes(store, manifest, objects));
-    while let Some((object, fetched)) = indexes.try_next().await? {
-        let is_base = matches!(object.key, Key::Snapshot(_));
-        let entries = fetched.index.entries();
-        let wanted = |txid: Txid| txid <= upto && (is_base || base.is_none_or(|base| txid > base));
-        let elsewhere = entries
-            .iter()
-            .find(|entry| wanted(entry.txid) && entry.flags.contains(EntryFlags::IN_SNAPSHOT));
-        if let Some(entry) = elsewhere {
-            let why = format!("entry {} has its pages there", entry.txid);
-            return Err(CatalogError::Missing { key: Key::Snapshot(entry.txid), why });
-        }
-        let mut hashes = Hashes::new(store, object.key, &fetched);
-        while let Some(HashRun { entry, first, hashes }) = hashes.next().await? {
-            if wanted(entries[entry].txid) {
-                fill.set(first, hashes)?;
-            }
+    let rebuild = Rebuild { store, manifest, upto, fill, listing: &listing };
+    let end =
+        listing.snapshots.partition_point(|object| object.key <= Key::Snapshot(upto.entry.txid));
+    let (mut unvouched, mut failed) = (None, None);
+    for base in listing.snapshots[..end].iter().rev().map(|&object| Some(object)).chain([None]) {
+        match rebuild.fill_from(base).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => unvouched = unvouched.or(base),
+            Err(error) if error.is_about_object() => failed = failed.or(Some(error)),
+            Err(error) => return Err(error),
         }
     }
-    Ok(())
+    match (unvouched, failed) {
+        (Some(base), _) => {
+            tracing::warn!(snapshot = %base.key, "no entry vouches for this snapshot; going by its digest");
+            rebuild.fill_from(Some(base)).await.map(drop)
+        }
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(()),
+    }
+}
+
+struct Rebuild<'a> {
+    store: &'a dyn Store,
+    manifest: &'a Manifest,
+    upto: &'a Head,
+    fill: &'a Fill,
+    listing: &'a Listing,
+}
+
+/// A state on the way.
+#[derive(Debug, Clone, Copy)]
+struct Reached {
+    txid: Option<Txid>,
+    chain: Chain,
+    database_pages: u32,
+}
+
+impl Rebuild<'_> {
+    /// Fills the table from this snapshot on, or from the first entry. Says whether the history vouches for the snapshot.
+    async fn fill_from(&self, base: Option<Object>) -> Result<bool, CatalogError> {
+        let upto = self.upto.entry.txid;
+        let chain = Chain::genesis(self.manifest.replica);
+        let mut reached = Reached { txid: None, chain, database_pages: 0 };
+        let mut content = None;
+        if let Some(object) = base {
+            let fetched = read_index(self.store, self.manifest, object).await?;
+            let every = vec![true; fetched.index.entries().len()];
+            self.fill_in(object.key, &fetched, &every).await?;
+            let footer = fetched.index.footer();
+            let entry = fetched.index.entries().last();
+            let database_pages = entry.map_or(0, |entry| entry.database_pages);
+            reached = Reached { txid: Some(footer.last), chain: footer.chain, database_pages };
+            content = entry.map(|entry| entry.content);
+        }
+        let mut vouched = base.is_none();
+        let objects = self.history(reached.txid, upto)?;
+        let mut indexes = pin!(read_indexes(self.store, self.manifest, objects));
+        while let Some((object, fetched)) = indexes.try_next().await? {
+            let vouches = fetched.index.entries().iter().filter(|entry| entry.txid <= upto);
+            for vouch in vouches.filter_map(Vouch::of) {
+                if base.is_some_and(|base| base.key == Key::Snapshot(vouch.snapshot)) {
+                    if content != Some(vouch.content) {
+                        let key = Key::Snapshot(vouch.snapshot);
+                        return Err(damaged(
+                            key,
+                            "its pages are not those that the log vouches for",
+                        ));
+                    }
+                    vouched = true;
+                }
+            }
+            let applied = self.follow(object.key, &fetched, &mut reached)?;
+            self.fill_in(object.key, &fetched, &applied).await?;
+        }
+        let head = &self.upto;
+        let end = (Some(upto), head.chain, head.entry.database_pages);
+        if (reached.txid, reached.chain, reached.database_pages) != end {
+            return Err(damaged(head.object.key, "the history does not lead to it"));
+        }
+        Ok(vouched)
+    }
+
+    /// Which entries of an object come after what is reached. Nothing of them is believed before it is known that they are
+    /// the next, and that the size they state is borne out by pages.
+    fn follow(
+        &self,
+        key: Key,
+        fetched: &Fetched,
+        reached: &mut Reached,
+    ) -> Result<Vec<bool>, CatalogError> {
+        let index = &fetched.index;
+        let begin = index.header().chain().ok_or_else(|| damaged(key, "it has no history"))?;
+        let mut before = begin;
+        let mut applied = Vec::with_capacity(index.entries().len());
+        for (entry, chain) in index.entries().iter().zip(index.chains()) {
+            let next = reached.txid.map_or(Txid::FIRST, Txid::next);
+            let applies = entry.txid == next && entry.txid <= self.upto.entry.txid;
+            applied.push(applies);
+            if applies {
+                if before != reached.chain {
+                    return Err(damaged(key, "the history does not lead to it"));
+                }
+                if entry.flags.contains(EntryFlags::IN_SNAPSHOT) {
+                    let why = format!("entry {} has its pages there", entry.txid);
+                    return Err(CatalogError::Missing { key: Key::Snapshot(entry.txid), why });
+                }
+                let from = entry.carries_from(self.manifest.page_size);
+                if from > reached.database_pages.saturating_add(1) {
+                    return Err(damaged(key, "it states a size for which there are no pages"));
+                }
+                let (txid, database_pages) = (Some(entry.txid), entry.database_pages);
+                *reached = Reached { txid, chain, database_pages };
+            }
+            before = chain;
+        }
+        Ok(applied)
+    }
+
+    /// Fills in the hashes of the entries that apply.
+    async fn fill_in(
+        &self,
+        key: Key,
+        fetched: &Fetched,
+        applied: &[bool],
+    ) -> Result<(), CatalogError> {
+        let mut hashes = Hashes::new(self.store, key, fetched);
+        while let Some(HashRun { entry, first, hashes }) = hashes.next().await? {
+            if applied.get(entry) == Some(&true) {
+                self.fill.set(first, hashes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The objects with the entries from that of the base on, which may vouch for it; only those after it if the log does
+    /// not reach as far back any more.
+    fn history(&self, base: Option<Txid>, upto: Txid) -> Result<Vec<Object>, CatalogError> {
+        let before = base.and_then(Txid::previous);
+        match history(self.listing, before, upto) {
+            Err(_) if base.is_some() => history(self.listing, base, upto),
+            objects => objects,
+        }
+    }
+}
+
+fn damaged(key: Key, why: &str) -> CatalogError {
+    CatalogError::Object { key, source: Error::damaged("the object", why) }
 }
 
 /// The objects with the entries after `base` up to `upto`, in order.

@@ -1,7 +1,7 @@
 //! Proves page hashes against the entries that carry the pages.
 
 use super::Index;
-use crate::{Digest, Entry, Error, PageHash, Result};
+use crate::{ContentHasher, Digest, Entry, Error, PageHash, Result};
 
 /// The hashes in the raw bytes of a block of hashes.
 pub fn page_hashes(raw: &[u8]) -> impl ExactSizeIterator<Item = PageHash> {
@@ -19,7 +19,7 @@ pub struct ContentCheck<'a> {
 struct Open<'a> {
     entry: &'a Entry,
     missing: u32,
-    content: blake3::Hasher,
+    content: ContentHasher,
     digest: Digest,
 }
 
@@ -36,7 +36,7 @@ impl<'a> ContentCheck<'a> {
         let Some(open) = &mut self.open else {
             return Err(Error::damaged("the pages", "there are more than the entries carry"));
         };
-        open.content.update(hash.as_bytes());
+        open.content.push(hash);
         open.digest = open.digest.toggle(hash);
         open.missing -= 1;
         if open.missing == 0 {
@@ -49,7 +49,7 @@ impl<'a> ContentCheck<'a> {
     /// The next entry that carries any pages.
     fn open_next(&mut self) -> Option<Open<'a>> {
         let entry = self.entries.find(|entry| entry.page_count > 0)?;
-        let (content, digest) = (blake3::Hasher::new(), Digest::EMPTY);
+        let (content, digest) = (ContentHasher::default(), Digest::EMPTY);
         Some(Open { entry, missing: entry.page_count, content, digest })
     }
 
@@ -69,7 +69,7 @@ impl Open<'_> {
     /// Checks what arrived, once all of it has.
     fn close(&self) -> Result<()> {
         let damaged = |why: &str| Error::damaged(format!("entry {}", self.entry.txid), why);
-        if *self.content.finalize().as_bytes() != self.entry.content {
+        if self.content.finish() != self.entry.content {
             return Err(damaged("its pages are not those that were written"));
         }
         if self.entry.is_complete() && self.digest != self.entry.digest {

@@ -87,5 +87,26 @@ impl Footer {
 
 /// What [`Footer::root`] is for these bytes.
 pub(super) fn root(header: &[u8; Header::SIZE], index: &[u8]) -> [u8; 32] {
-    *blake3::Hasher::new().update(header).update(index).finalize().as_bytes()
+    let mut root = RootHasher::new(header);
+    root.update(index);
+    root.finish()
+}
+
+/// The same for an index that comes in pieces.
+pub(super) struct RootHasher(blake3::Hasher);
+
+impl RootHasher {
+    pub(super) fn new(header: &[u8; Header::SIZE]) -> RootHasher {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(header);
+        RootHasher(hasher)
+    }
+
+    pub(super) fn update(&mut self, index: &[u8]) {
+        self.0.update(index);
+    }
+
+    pub(super) fn finish(&self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
 }

@@ -17,5 +17,8 @@ pub const BLOCK_HASHES_MAX: usize = BLOCK_RAW_MAX / crate::PageHash::SIZE;
 /// No object has more entries than this.
 pub const ENTRIES_MAX: u32 = 1 << 20;
 
-/// No index is longer than this: enough for eight tebibytes of blocks at the writer's target.
-pub const INDEX_SIZE_MAX: u64 = 1 << 30;
+/// No index is longer than this: enough for two tebibytes of blocks at the writer's target.
+pub const INDEX_SIZE_MAX: u64 = 1 << 28;
+
+/// The details of all entries of an object together have no more bytes than this.
+pub const DETAILS_SIZE_MAX: u32 = 1 << 24;

@@ -3,7 +3,7 @@
 //! what comes out is checked against what the entries say, so that damage does not get from a segment into a pack.
 
 use super::{Contents, Footer, Header, Index, Writer};
-use crate::{Chain, Error, Key, Result, Txid};
+use crate::{Chain, EntryFlags, Error, Key, Result, Txid};
 
 /// A pack in the making. After an error it is of no more use.
 pub struct Merge {
@@ -45,6 +45,9 @@ impl Merge {
         let mut images = Images { segment, body, block: 0, taken: 0 };
         for (number, entry) in segment.entries().iter().enumerate() {
             self.writer.begin_entry(entry.start())?;
+            if entry.flags.contains(EntryFlags::IN_SNAPSHOT) {
+                self.writer.vouch(entry.content)?;
+            }
             for page in segment.pages(number) {
                 let image = images.next(&mut self.decoded)?;
                 self.writer.page(page.number, image)?;

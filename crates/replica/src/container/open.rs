@@ -43,6 +43,8 @@ pub(super) struct OpenEntry {
     last_page: u32,
     page_count: u32,
     content: blake3::Hasher,
+    /// The content of the snapshot in which its pages lie.
+    vouched: Option<[u8; 32]>,
     /// How many bytes of the writer's pending hashes belong to entries before this one or are already in `content`.
     hashed: usize,
     /// Of the pages that have arrived.
@@ -58,9 +60,19 @@ impl OpenEntry {
             last_page: 0,
             page_count: 0,
             content: blake3::Hasher::new(),
+            vouched: None,
             hashed: pending,
             digest: Digest::EMPTY,
         }
+    }
+
+    /// Its pages lie in a snapshot whose entry has this content.
+    pub(super) fn vouch(&mut self, content: [u8; 32]) -> Result<()> {
+        if !self.start.flags.contains(EntryFlags::IN_SNAPSHOT) {
+            return Err(self.unwritable("its pages are in no snapshot"));
+        }
+        self.vouched = Some(content);
+        Ok(())
     }
 
     /// Takes the next page in, but for its hash.
@@ -106,7 +118,7 @@ impl OpenEntry {
             database_pages: self.start.database_pages,
             page_count: self.page_count,
             digest,
-            content: *self.content.finalize().as_bytes(),
+            content: self.vouched.unwrap_or_else(|| *self.content.finalize().as_bytes()),
             detail: self.start.detail,
             runs: self.runs,
         }

@@ -1,7 +1,7 @@
 //! The index of an object that is being written: rows are encoded as they come, so that nothing is kept twice.
 
 use super::layout::{block_row, counts, entry_row, run_row};
-use super::limits::{BLOCK_RAW_MAX, ENTRIES_MAX, INDEX_SIZE_MAX};
+use super::limits::{BLOCK_RAW_MAX, DETAILS_SIZE_MAX, ENTRIES_MAX, INDEX_SIZE_MAX};
 use super::rows::{BlockKind, encode_block, encode_entry, encode_run};
 use super::{Block, Codec};
 use crate::{Chain, Entry, Error, Result};
@@ -85,7 +85,7 @@ impl Table {
     }
 
     fn check_size(&self) -> Result<()> {
-        if self.size() <= INDEX_SIZE_MAX {
+        if self.size() <= INDEX_SIZE_MAX && self.details.len() <= DETAILS_SIZE_MAX as usize {
             return Ok(());
         }
         Err(Error::unwritable("the index", format!("it would have {} bytes", self.size())))

@@ -81,6 +81,12 @@ impl Writer {
         Ok(())
     }
 
+    /// States the content of the snapshot in which the pages of the entry lie that was begun.
+    pub fn vouch(&mut self, content: [u8; 32]) -> Result<()> {
+        let open = self.open.as_mut();
+        open.ok_or_else(|| Error::unwritable("an entry", "none was begun"))?.vouch(content)
+    }
+
     /// Adds a page to the entry that was begun. Pages come in ascending order.
     pub fn page(&mut self, number: PageNumber, image: &[u8]) -> Result<()> {
         self.add(number, image)?;

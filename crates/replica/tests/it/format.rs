@@ -114,6 +114,7 @@ fn limits_are_those_of_the_table() {
     let limits = [
         ("bytes of a manifest", Manifest::SIZE_MAX as u64),
         ("bytes of a detail", Entry::DETAIL_MAX as u64),
+        ("bytes of the details of an object", limits::DETAILS_SIZE_MAX.into()),
         ("raw bytes of a block", limits::BLOCK_RAW_MAX as u64),
         ("entries of an object", limits::ENTRIES_MAX.into()),
         ("bytes of an index", limits::INDEX_SIZE_MAX),

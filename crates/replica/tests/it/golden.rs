@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ebbtide_replica::container::{Codec, Header, Index};
-use ebbtide_replica::{Chain, Digest, EntryFlags, Folder, Key, Manifest, Txid};
+use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, Folder, Key, Manifest, Txid, Vouch};
 
 use crate::objects::{Pages, Step, digest_of, read, txid, write};
 
 /// BLAKE3 of the database after the last entry.
 const DATABASE: &str = "ee28032376ec2f39d9b34bb885f69e1f1f77da45d5625c074cb997818fe1ae89";
-const CHAIN: &str = "4f0930fffaedb06fcf6286271582ea053284f91d583ec6a52aaa4abc559f5f57";
+const CHAIN: &str = "24cab742751466d2169d9144cb7ae8b7b75f20b20797a10795486fc8bd1b9c4e";
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
@@ -39,7 +39,12 @@ fn objects() -> BTreeMap<Key, Vec<u8>> {
 
 fn steps(index: &Index, entries: Vec<Pages>) -> Vec<Step> {
     let steps = index.entries().iter().zip(entries);
-    steps.map(|(entry, pages)| Step { start: entry.start(), pages, digest: entry.digest }).collect()
+    let vouched = |entry: &Entry| Vouch::of(entry).map(|vouch| vouch.content);
+    let step = |(entry, pages): (&Entry, _)| {
+        let (start, digest, vouched) = (entry.start(), entry.digest, vouched(entry));
+        Step { start, pages, digest, vouched }
+    };
+    steps.map(step).collect()
 }
 
 #[test]
@@ -79,6 +84,7 @@ fn the_log_leads_from_the_claim_to_the_last_commit() {
             if entry.flags.contains(EntryFlags::IN_SNAPSHOT) {
                 let (snapshot, mut state) = read(&objects[&Key::Snapshot(entry.txid)]).unwrap();
                 assert_eq!(snapshot.footer().chain, chain);
+                assert_eq!(Vouch::of(entry).unwrap().content, snapshot.entries()[0].content);
                 pages = state.remove(0);
             }
             database.extend(pages);

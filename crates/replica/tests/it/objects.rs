@@ -20,6 +20,8 @@ pub(crate) struct Step {
     pub(crate) start: EntryStart,
     pub(crate) pages: Pages,
     pub(crate) digest: Digest,
+    /// The content of the snapshot in which its pages lie.
+    pub(crate) vouched: Option<[u8; 32]>,
 }
 
 /// What a commit does to the database, before it is one.
@@ -97,7 +99,7 @@ pub(crate) fn play(page_size: PageSize, changes: &[Change]) -> Vec<Step> {
             database_pages,
             detail: vec![b'x'; change.detail],
         };
-        steps.push(Step { start, pages, digest: digest_of(&database) });
+        steps.push(Step { start, pages, digest: digest_of(&database), vouched: None });
     }
     steps
 }
@@ -140,7 +142,7 @@ pub(crate) fn merge(page_size: PageSize, steps: &[Step]) -> Step {
         merged.len() as u64 == u64::from(data_pages(last.start.database_pages, page_size));
     let flags = if complete { EntryFlags::COMPLETE } else { EntryFlags::NONE };
     let start = EntryStart { kind: EntryKind::Image, flags, detail: vec![], ..last.start.clone() };
-    Step { start, pages: merged, digest: last.digest }
+    Step { start, pages: merged, digest: last.digest, vouched: None }
 }
 
 /// Writes `steps`, taking pieces of what is encoded whenever there are `take_at` bytes of it.
@@ -154,6 +156,9 @@ pub(crate) fn write(
     let mut writer = Writer::new(header);
     for step in steps {
         writer.begin_entry(step.start.clone())?;
+        if let Some(content) = step.vouched {
+            writer.vouch(content)?;
+        }
         for (&page, image) in &step.pages {
             writer.page(number(page), image)?;
             while writer.buffered() >= take_at {

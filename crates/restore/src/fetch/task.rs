@@ -11,9 +11,9 @@ use futures::future::ready;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Semaphore;
 
+use super::proof::Expected;
 use super::window::Window;
 use super::{Outcome, Stopped, acquire, broken_off, store_stopped};
-use crate::error::Result;
 use crate::jobs::{Request, WantedBlock, WantedRun};
 use crate::progress::Progress;
 use crate::sink::{Scratch, Sink};
@@ -25,6 +25,8 @@ const BYTES_AT_ONCE: u64 = 1024 * 1024;
 pub(super) struct Task {
     pub(super) store: Arc<dyn Store>,
     pub(super) key: Key,
+    /// What its pages must hash to.
+    pub(super) expected: Expected,
     pub(super) page_size: PageSize,
     pub(super) sink: Arc<Sink>,
     pub(super) progress: Arc<Progress>,
@@ -129,7 +131,8 @@ impl Task {
             let raw = wanted.block.decode_into(stored, raw);
             let raw = raw.map_err(|error| Stopped::Damaged(self.key, error.to_string()))?;
             for run in &wanted.runs {
-                let hashes = self.write_run(run, raw).map_err(Stopped::Failed)?;
+                let ordinal = wanted.block.first + u64::from(run.slot);
+                let hashes = self.write_run(run, ordinal, raw)?;
                 work.digest = hashes.into_iter().fold(work.digest, Digest::toggle);
                 work.written += u64::from(run.count) * self.page_size.offset();
                 self.progress.add_pages(u64::from(run.count));
@@ -139,7 +142,14 @@ impl Task {
         Ok(())
     }
 
-    fn write_run(&self, run: &WantedRun, raw: &[u8]) -> Result<Vec<PageHash>> {
+    /// Writes consecutive pages, before the first of which there are `ordinal` others in the object. What is not what the
+    /// entries carry is not written.
+    fn write_run(
+        &self,
+        run: &WantedRun,
+        ordinal: u64,
+        raw: &[u8],
+    ) -> Result<Vec<PageHash>, Stopped> {
         let size = self.page_size.bytes();
         let start = run.slot as usize * size;
         let images = &raw[start..start + run.count as usize * size];
@@ -147,7 +157,11 @@ impl Task {
         let numbers: Vec<PageNumber> = numbers.take(run.count as usize).collect();
         let mut hashes = Vec::with_capacity(numbers.len());
         hash_pages(&numbers, images, |_, hash| hashes.push(hash));
-        self.sink.write(run.first, images, &hashes)?;
+        if !self.expected.are(ordinal, &hashes) {
+            let why = format!("page {} or one after it is not the one that was written", run.first);
+            return Err(Stopped::Damaged(self.key, why));
+        }
+        self.sink.write(run.first, images, &hashes).map_err(Stopped::Failed)?;
         Ok(hashes)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ebbtide_replica::catalog::{Fetched, HashRun, Hashes, missed_since};
 use ebbtide_replica::store::Object;
-use ebbtide_replica::{Chain, Entry, EntryFlags, EntryKind, Key, Txid};
+use ebbtide_replica::{Chain, Entry, EntryFlags, EntryKind, Key, Txid, Vouch};
 use futures::{StreamExt as _, stream};
 
 use super::rows::Rows;
@@ -44,6 +44,10 @@ pub(super) struct Prover<'a> {
     /// The states with which something else is to be compared.
     interest: BTreeSet<Txid>,
     points: BTreeMap<Txid, Point>,
+    /// What the history says of the content of snapshots: by its pages…
+    contents: BTreeMap<Txid, [u8; 32]>,
+    /// …and in so many words.
+    vouches: BTreeMap<Txid, [u8; 32]>,
     proved: Proved,
 }
 
@@ -66,17 +70,27 @@ impl<'a> Prover<'a> {
         };
         let segments = listing.log.iter().filter_map(|object| first_of(object.key));
         interest.extend(segments.filter_map(Txid::previous).filter(|&txid| in_pack(txid)));
-        let (points, proved) = (BTreeMap::new(), Proved::default());
-        Prover { survey, rows: None, based: false, before: None, interest, points, proved }
+        Prover {
+            survey,
+            rows: None,
+            based: false,
+            before: None,
+            interest,
+            points: BTreeMap::new(),
+            contents: BTreeMap::new(),
+            vouches: BTreeMap::new(),
+            proved: Proved::default(),
+        }
     }
 
     pub(super) async fn run(mut self) -> Result<Proved> {
         let survey = self.survey;
         let mut objects = stream::iter(self.spine())
-            .map(|object| async move { (object.key, survey.index(object).await) })
+            .map(|object| survey.index_ahead(object))
             .buffered(INDEXES_AHEAD);
-        while let Some((key, fetched)) = objects.next().await {
-            self.object(key, &fetched?).await?;
+        while let Some(ahead) = objects.next().await {
+            let key = ahead.object.key;
+            self.object(key, &survey.index_of(ahead).await?).await?;
         }
         drop(objects);
         self.compare_others().await?;
@@ -110,6 +124,7 @@ impl<'a> Prover<'a> {
             if entry.is_complete() {
                 (self.rows, self.based) = (Some(Rows::new()?), true);
             }
+            self.check_growth(key, entry);
             while let Some(HashRun { first, hashes: new, .. }) =
                 run.filter(|run| run.entry == number)
             {
@@ -161,6 +176,20 @@ impl<'a> Prover<'a> {
         Ok(true)
     }
 
+    /// A size that no pages bear out costs nothing to state, so nothing is done with it.
+    fn check_growth(&mut self, key: Key, entry: &Entry) {
+        let Some(before) = self.before else { return };
+        let page_size = self.survey.manifest().page_size;
+        if entry.carries_from(page_size) > before.database_pages.saturating_add(1) {
+            let what = format!(
+                "entry {} makes the database larger and does not carry all of the new pages",
+                entry.txid
+            );
+            self.damage(key, what);
+            self.rows = None;
+        }
+    }
+
     async fn entry(&mut self, key: Key, entry: &Entry, chain: Chain) -> Result<()> {
         let point = Point::after(entry, chain);
         let moved = entry.flags.contains(EntryFlags::IN_SNAPSHOT);
@@ -196,6 +225,7 @@ impl<'a> Prover<'a> {
         if self.interest.contains(&entry.txid) {
             self.points.insert(entry.txid, point);
         }
+        self.note_content(entry)?;
         let moment = Moment { txid: entry.txid, time: entry.time };
         self.proved.first.get_or_insert(moment);
         self.proved.last = Some(moment);
@@ -205,23 +235,37 @@ impl<'a> Prover<'a> {
         Ok(())
     }
 
+    /// Notes what the history says of the content of snapshots.
+    fn note_content(&mut self, entry: &Entry) -> Result<()> {
+        if let Some(Vouch { snapshot, content }) = Vouch::of(entry) {
+            self.vouches.insert(snapshot, content);
+        }
+        if let Some(rows) = &self.rows
+            && self.snapshot(entry.txid).is_some()
+        {
+            let content = rows.content(self.survey.manifest().page_size)?;
+            self.contents.insert(entry.txid, content);
+        }
+        Ok(())
+    }
+
+    /// The snapshot of the state after `txid`, if there is one that can be used.
+    fn snapshot(&self, txid: Txid) -> Option<Object> {
+        let known = self.survey.known();
+        let (key, snapshots) = (Key::Snapshot(txid), &known.listing().snapshots);
+        let at = snapshots.binary_search_by_key(&key, |object| object.key).ok()?;
+        known.is_usable(key).then(|| snapshots[at])
+    }
+
     /// The page hashes of the snapshot of this state, if there is one that can be used.
     async fn load(&self, point: &Point) -> Result<Option<Rows>> {
-        let known = self.survey.known();
-        let key = Key::Snapshot(point.txid);
-        let snapshots = &known.listing().snapshots;
-        let Ok(at) = snapshots.binary_search_by_key(&key, |object| object.key) else {
-            return Ok(None);
-        };
-        if !known.is_usable(key) {
-            return Ok(None);
-        }
-        let fetched = self.survey.index(snapshots[at]).await?;
+        let Some(object) = self.snapshot(point.txid) else { return Ok(None) };
+        let fetched = self.survey.index(object).await?;
         if fetched.index.footer().chain != point.chain {
             return Ok(None);
         }
         let mut rows = Rows::new()?;
-        let mut hashes = Hashes::new(&**self.survey.store(), key, &fetched);
+        let mut hashes = Hashes::new(&**self.survey.store(), object.key, &fetched);
         while let Some(HashRun { first, hashes, .. }) = hashes.next().await? {
             rows.set(first, hashes)?;
         }
@@ -246,6 +290,9 @@ impl<'a> Prover<'a> {
     fn compare(&mut self, key: Key, fetched: &Fetched) {
         let (header, footer) = (fetched.index.header(), fetched.index.footer());
         let database_pages = fetched.index.entries().last().map(|entry| entry.database_pages);
+        if self.differs(key, fetched) {
+            return;
+        }
         let begin = header.first().previous().and_then(|txid| self.points.get(&txid));
         if let (Some(begin), Some(chain)) = (begin, header.chain())
             && begin.chain != chain
@@ -276,6 +323,23 @@ impl<'a> Prover<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a snapshot has other pages than the log says, which is noted.
+    fn differs(&mut self, key: Key, fetched: &Fetched) -> bool {
+        let (Key::Snapshot(txid), Some(entry)) = (key, fetched.index.entries().first()) else {
+            return false;
+        };
+        let differs = |content: Option<&[u8; 32]>| content.is_some_and(|it| *it != entry.content);
+        if differs(self.vouches.get(&txid)) {
+            self.damage(key, "its pages are not those that the log vouches for");
+            return true;
+        }
+        if differs(self.contents.get(&txid)) {
+            self.damage(key, "its pages are not those that the log leads to");
+            return true;
+        }
+        false
     }
 
     fn missing(&mut self, first: Txid, end: Txid) {

@@ -41,16 +41,20 @@ impl<'a> Checker<'a> {
 
     /// How many pages a sound object has, or what is wrong with it.
     pub(crate) async fn check(&self, object: Object) -> Result<Result<u64, String>> {
-        match self.check_all(object).await {
-            Ok(pages) => Ok(Ok(pages)),
-            Err(CatalogError::Object { source, .. }) => Ok(Err(source.to_string())),
-            Err(error) if error.is_about_object() => Ok(Err(error.to_string())),
-            Err(error) => Err(error.into()),
-        }
+        let pages = match self.survey.index(object).await {
+            Ok(fetched) => self.check_all(object, fetched).await,
+            Err(error) => Err(error),
+        };
+        verdict(pages)
     }
 
-    async fn check_all(&self, object: Object) -> Result<u64, CatalogError> {
-        let fetched = self.survey.index(object).await?;
+    /// The same for an object with a short index; nothing if its index is long, or cannot be read.
+    pub(crate) async fn check_short(&self, object: Object) -> Option<Result<Result<u64, String>>> {
+        let fetched = self.survey.index_ahead(object).await.fetched?;
+        Some(verdict(self.check_all(object, fetched).await))
+    }
+
+    async fn check_all(&self, object: Object, fetched: Arc<Fetched>) -> Result<u64, CatalogError> {
         let index = &fetched.index;
         self.progress.add_pages_total(index.page_count());
         let mut hashes = Hashes::new(&**self.survey.store(), object.key, &fetched);
@@ -84,11 +88,7 @@ impl<'a> Checker<'a> {
         let (start, end) = (first.offset, last.end());
         let kib = u32::try_from((end - start) / 1024 + 1).unwrap_or(u32::MAX);
         let permit = self.memory.acquire_many(kib.min(RANGE_KIB_AT_ONCE)).await;
-        let at_hand = fetched.body.as_ref().and_then(|body| {
-            let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
-            (end <= body.len()).then(|| body.slice(start..end))
-        });
-        let bytes = match at_hand {
+        let bytes = match fetched.at_hand(start..end) {
             Some(bytes) => bytes,
             None => self.survey.store().get_range(&object.key, start..end).await?,
         };
@@ -101,6 +101,15 @@ impl<'a> Checker<'a> {
         let hashes = hashes.map_err(|source| CatalogError::Object { key: object.key, source })?;
         self.progress.add_pages(hashes.len() as u64);
         Ok(hashes)
+    }
+}
+
+fn verdict(checked: Result<u64, CatalogError>) -> Result<Result<u64, String>> {
+    match checked {
+        Ok(pages) => Ok(Ok(pages)),
+        Err(CatalogError::Object { source, .. }) => Ok(Err(source.to_string())),
+        Err(error) if error.is_about_object() => Ok(Err(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 

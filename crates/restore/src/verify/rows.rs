@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use ebbtide_replica::{Digest, PageHash};
-use ebbtide_wal::PageNumber;
+use ebbtide_replica::{ContentHasher, Digest, PageHash};
+use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
 use crate::error::{Error, Result};
 
@@ -31,6 +31,26 @@ impl Rows {
     /// What all rows add up to.
     pub(super) fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The content of an entry that carries all pages.
+    pub(super) fn content(&self, page_size: PageSize) -> Result<[u8; 32]> {
+        let lock = lock_page(page_size).get() - 1;
+        let mut content = ContentHasher::default();
+        let mut bytes = vec![0; CHUNK_ROWS.min(self.rows as usize) * PageHash::SIZE];
+        let mut row = 0;
+        while row < self.rows {
+            let count = (self.rows - row).min(u32::try_from(CHUNK_ROWS).unwrap_or(u32::MAX));
+            let bytes = &mut bytes[..count as usize * PageHash::SIZE];
+            self.file.read_exact_at(bytes, offset(row)).map_err(fail)?;
+            for (row, &bytes) in (row..).zip(bytes.as_chunks().0) {
+                if row != lock {
+                    content.push(PageHash::from_bytes(bytes));
+                }
+            }
+            row += count;
+        }
+        Ok(content.finish())
     }
 
     /// Gives consecutive pages new hashes.

@@ -8,7 +8,7 @@ use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::store::{MemoryStore, Store};
 use ebbtide_replica::{
     Chain, Claim, Digest, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp,
-    Txid, page_hash,
+    Txid, Vouch, content_of, page_hash,
 };
 use ebbtide_restore::{LocalState, Options, Progress, Report, Result, Target, restore};
 use ebbtide_wal::{PageNumber, PageSize};
@@ -24,6 +24,7 @@ pub(crate) struct State {
     pub(crate) txid: Txid,
     pub(crate) time: Timestamp,
     pub(crate) kind: EntryKind,
+    pub(crate) detail: Vec<u8>,
     /// Page 1 is the first.
     pub(crate) pages: Vec<Vec<u8>>,
     pub(crate) chain: Chain,
@@ -45,6 +46,8 @@ pub(crate) struct Builder {
     pub(crate) states: Vec<State>,
     pub(crate) micros: i64,
     segment: Option<Segment>,
+    /// A snapshot that no claim has vouched for yet.
+    unvouched: Option<Vouch>,
 }
 
 struct Segment {
@@ -70,6 +73,10 @@ fn page(index: usize) -> PageNumber {
     PageNumber::new(u32::try_from(index).unwrap() + 1).unwrap()
 }
 
+fn hashes_of(pages: &[Vec<u8>]) -> Vec<PageHash> {
+    pages.iter().enumerate().map(|(index, image)| page_hash(page(index), image)).collect()
+}
+
 /// How an entry carries the pages that it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Carry {
@@ -89,7 +96,14 @@ impl Builder {
         };
         let store = MemoryStore::default();
         store.put(&Key::Manifest, manifest.to_json().into()).await.unwrap();
-        Builder { store, manifest, states: Vec::new(), micros: START, segment: None }
+        Builder {
+            store,
+            manifest,
+            states: Vec::new(),
+            micros: START,
+            segment: None,
+            unvouched: None,
+        }
     }
 
     /// A replica as `replicate` begins it: a claim, a snapshot, a rebase that points to it.
@@ -135,13 +149,7 @@ impl Builder {
     }
 
     fn digest_of(pages: &[Vec<u8>]) -> Digest {
-        pages
-            .iter()
-            .enumerate()
-            .map(|(index, image)| page_hash(page(index), image))
-            .collect::<Vec<PageHash>>()
-            .into_iter()
-            .collect()
+        hashes_of(pages).into_iter().collect()
     }
 
     /// Adds an entry after which the database has these pages.
@@ -165,9 +173,13 @@ impl Builder {
         };
         let time = micros(self.micros);
         let database_pages = u32::try_from(pages.len()).unwrap();
+        let detail = detail.to_vec();
         let start =
-            EntryStart { txid: entry, kind, flags, time, database_pages, detail: detail.to_vec() };
+            EntryStart { txid: entry, kind, flags, time, database_pages, detail: detail.clone() };
         segment.writer.begin_entry(start).unwrap();
+        if carry == Carry::InSnapshot {
+            segment.writer.vouch(content_of(hashes_of(&pages))).unwrap();
+        }
         for (index, image) in pages.iter().enumerate() {
             let changed = before.get(index) != Some(image);
             if carry == Carry::All || (carry == Carry::Changes && changed) {
@@ -177,7 +189,7 @@ impl Builder {
         let digest = Builder::digest_of(&pages);
         segment.writer.end_entry(digest).unwrap();
         let chain = segment.writer.chain().unwrap();
-        self.states.push(State { txid: entry, time, kind, pages, chain, digest });
+        self.states.push(State { txid: entry, time, kind, detail, pages, chain, digest });
     }
 
     /// Adds a commit that sets pages, counted from 0, and then the size of the database.
@@ -193,7 +205,11 @@ impl Builder {
                 *page = self.page_of(seed(index, value));
             }
         }
-        self.enter(EntryKind::Commit, pages, Carry::Changes, b"");
+        let detail = match self.unvouched.take() {
+            Some(vouch) => vouch.to_detail(None).unwrap(),
+            None => Vec::new(),
+        };
+        self.enter(EntryKind::Commit, pages, Carry::Changes, &detail);
     }
 
     pub(crate) fn claim(&mut self) {
@@ -204,7 +220,12 @@ impl Builder {
             version: "0".to_owned(),
             time: micros(self.micros),
         };
-        let (pages, detail) = (self.pages(), claim.to_detail().unwrap());
+        // As `replicate` does once a snapshot is done.
+        let detail = match self.unvouched.take() {
+            Some(vouch) => vouch.to_detail(Some(&claim)).unwrap(),
+            None => claim.to_detail().unwrap(),
+        };
+        let pages = self.pages();
         self.enter(EntryKind::Claim, pages, Carry::Changes, &detail);
     }
 
@@ -225,6 +246,8 @@ impl Builder {
     pub(crate) async fn snapshot(&mut self) {
         let state = self.last().clone();
         let body = self.snapshot_of(&state);
+        let content = content_of(hashes_of(&state.pages));
+        self.unvouched = Some(Vouch { snapshot: state.txid, content });
         // The same state may have been put before.
         if self.store.size(&Key::Snapshot(state.txid)).await.unwrap().is_none() {
             self.store.put(&Key::Snapshot(state.txid), body).await.unwrap();
@@ -265,7 +288,7 @@ impl Builder {
                 flags: EntryFlags::NONE,
                 time: state.time,
                 database_pages: u32::try_from(state.pages.len()).unwrap(),
-                detail: Vec::new(),
+                detail: state.detail.clone(),
             };
             writer.begin_entry(start).unwrap();
             for (index, image) in state.pages.iter().enumerate() {
@@ -317,6 +340,7 @@ pub(crate) fn options(target: Target, output: &Path) -> Options {
         output: output.to_path_buf(),
         force: false,
         state: None,
+        expect: None,
         check: None,
         now: micros(START + 1_000_000 * SECOND),
     }

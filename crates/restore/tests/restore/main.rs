@@ -7,6 +7,8 @@ mod damage;
 #[cfg(test)]
 mod exact;
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod leave;
 #[cfg(test)]
 mod packs;

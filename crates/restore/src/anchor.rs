@@ -1,0 +1,106 @@
+//! An entry that somebody knows from elsewhere, by the chain after it: the one proof that a history was not rewritten as a
+//! whole, because whoever may write to the store can make one of their own from the beginning.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ebbtide_replica::store::Object;
+use ebbtide_replica::{Chain, Txid};
+
+use crate::error::{Error, Result};
+use crate::known::Known;
+use crate::piece::Point;
+use crate::plan::Plan;
+use crate::survey::Survey;
+use crate::target::Notice;
+use crate::walk::Walk;
+
+/// A chain, and the entry after which it must be the history's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    /// The chain.
+    pub chain: Chain,
+    /// The entry. If it is not known, any entry may have the chain.
+    pub txid: Option<Txid>,
+}
+
+impl FromStr for Anchor {
+    type Err = String;
+
+    /// `HEX`, or `HEX@TXID`.
+    fn from_str(text: &str) -> Result<Anchor, String> {
+        let (chain, txid) = match text.split_once('@') {
+            Some((chain, txid)) => (chain, Some(txid)),
+            None => (text, None),
+        };
+        let chain = chain.parse().map_err(|error| format!("{error}"))?;
+        let txid = txid.map(str::parse).transpose().map_err(|error| format!("{error}"))?;
+        Ok(Anchor { chain, txid })
+    }
+}
+
+impl fmt::Display for Anchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.txid {
+            Some(txid) => write!(f, "{}@{txid}", self.chain),
+            None => self.chain.fmt(f),
+        }
+    }
+}
+
+/// What to do next.
+#[derive(Debug)]
+enum Step {
+    /// Read the indexes of these objects, for these states.
+    Read(Vec<Object>, Vec<Txid>),
+    /// The one history has both.
+    Sound,
+    /// It has not.
+    Refuse(String),
+}
+
+/// Proves that the state that `plan` leads to and the anchor are of one history.
+pub(crate) async fn hold_to(survey: &mut Survey, plan: &Plan, anchor: &Anchor) -> Result<()> {
+    let weak =
+        |notice: &&Notice| matches!(notice, Notice::DigestOnly { .. } | Notice::Unvouched { .. });
+    if let Some(notice) = plan.notices.iter().find(weak) {
+        return Err(Error::Unexpected { why: notice.to_string() });
+    }
+    let txid = match anchor.txid {
+        Some(txid) => txid,
+        None => survey.find_chain(anchor.chain).await?,
+    };
+    loop {
+        match step(survey.known(), &plan.stop, txid, anchor.chain) {
+            Step::Sound => return Ok(()),
+            Step::Read(objects, points) => survey.read(objects, points).await?,
+            Step::Refuse(_) if survey.list_the_rest().await? => {}
+            Step::Refuse(why) => return Err(Error::Unexpected { why }),
+        }
+    }
+}
+
+fn step(known: &Known, stop: &Point, txid: Txid, chain: Chain) -> Step {
+    let (oldest, newest) = (stop.txid.min(txid), stop.txid.max(txid));
+    let mut walk = Walk::new(known, newest);
+    let walked = walk.extend(oldest);
+    let found = walked.is_ok().then(|| (walk.witness(oldest), walk.newest(newest)));
+    if !walk.unread.is_empty() {
+        return Step::Read(walk.unread, walk.unknown);
+    }
+    let chain_at = |wanted: Txid| {
+        let (low, high) = found.as_ref()?;
+        if wanted == newest { *high } else { low.as_ref().map(|low| low.chain()) }
+    };
+    let ends_before = || format!("the replica does not have the history up to txid {txid}");
+    match (chain_at(stop.txid), chain_at(txid)) {
+        (Some(at_stop), Some(there)) if at_stop == stop.chain && there == chain => Step::Sound,
+        (Some(at_stop), Some(there)) if at_stop == stop.chain => Step::Refuse(format!(
+            "the chain after txid {txid} is {there}: its history was rewritten, or is another one"
+        )),
+        (Some(_), Some(_)) => {
+            Step::Refuse("the state that was planned is of another history".to_owned())
+        }
+        _ => Step::Refuse(ends_before()),
+    }
+}
