@@ -20,6 +20,7 @@ mod outage;
 mod panic;
 mod planted;
 mod reports;
+mod rest;
 mod rot;
 mod s3;
 mod scene;

@@ -24,6 +24,13 @@ impl Shipper {
         }
     }
 
+    /// Whether everything that was appended is durable, or in the spool if this process dies.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        let is_sealed = self.waiting.is_empty() && self.open.is_none();
+        self.is_durable() || self.spilling && is_sealed && !self.queue.is_spooling()
+    }
+
     /// Whether the spool is in use, and takes no more.
     #[must_use]
     pub fn spool_is_full(&self) -> bool {

@@ -139,12 +139,12 @@ impl Follower {
         }
         point("watcher.barrier.captured");
         let before = self.shm.read(&self.paths)?;
-        self.held.end().map_err(self.sqlite("end reading"))?;
+        self.held().end().map_err(self.sqlite("end reading"))?;
         point("watcher.barrier.released");
         // The barrier's own transaction holds the log until the next hold has begun, whatever happens here.
         let ran = self.run_checkpoint(Mode::Passive);
         point("watcher.barrier.copied");
-        self.held.begin_read().map_err(self.sqlite("begin to read"))?;
+        self.held().begin_read().map_err(self.sqlite("begin to read"))?;
         point("watcher.barrier.held");
         let after = self.shm.read(&self.paths)?;
         debug_assert_eq!((before.salts, before.frames), (after.salts, after.frames));

@@ -95,6 +95,8 @@ pub enum Moved {
     Replaced,
     /// Nothing stands at its path.
     Deleted,
+    /// Its content was changed while nothing of ours held its log, by something else than commits that are in the log.
+    Overwritten,
 }
 
 /// In what way a log contradicts its wal-index.
@@ -161,6 +163,9 @@ impl fmt::Display for Moved {
         match self {
             Moved::Replaced => f.write_str("was replaced by another file"),
             Moved::Deleted => f.write_str("was deleted"),
+            Moved::Overwritten => f.write_str(
+                "was overwritten, or checkpointed by an application that was faster, while it was at rest",
+            ),
         }
     }
 }

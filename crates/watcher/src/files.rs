@@ -15,19 +15,25 @@ use crate::error::{Error, Moved, Refusal};
 /// The paths of a database, its log and its wal-index.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
+    /// As the user named it. It may come to name another file.
+    pub(crate) given: PathBuf,
     pub(crate) database: PathBuf,
     pub(crate) wal: PathBuf,
     pub(crate) shm: PathBuf,
 }
 
 impl Paths {
-    pub(crate) fn of(database: &Path) -> Paths {
+    /// Links are resolved as SQLite resolves them (`unixFullPathname`): the log lies beside the file, not beside a link.
+    pub(crate) fn of(given: &Path) -> Paths {
+        let resolved = std::fs::canonicalize(given).ok();
+        let database = resolved.as_deref().unwrap_or(given);
         let beside = |suffix: &str| {
             let mut name = database.as_os_str().to_owned();
             name.push(suffix);
             PathBuf::from(name)
         };
-        Paths { database: database.to_owned(), wal: beside("-wal"), shm: beside("-shm") }
+        let (wal, shm) = (beside("-wal"), beside("-shm"));
+        Paths { given: given.to_owned(), database: database.to_owned(), wal, shm }
     }
 
     /// The folder that they lie in.
@@ -44,7 +50,7 @@ impl Paths {
     }
 
     pub(crate) fn refuse(&self, refusal: Refusal) -> Error {
-        Error::Refused { path: self.database.clone(), refusal }
+        Error::Refused { path: self.given.clone(), refusal }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, Checkpointing};
 use crate::claimed;
 use crate::connection::{Connection, cannot_open, is_busy};
 use crate::damage::Damage;
+use crate::database_lock::{DatabaseLock, Stamp};
 use crate::error::{Break, Error, Refusal};
 use crate::files::{Identity, Paths, check_file_system, read_header};
 use crate::gauge::{Gauge, Gauged};
@@ -79,7 +80,8 @@ impl<E> From<Error> for CaptureError<E> {
 #[derive(Debug)]
 pub struct Follower {
     gauge: Gauged,
-    pub(crate) held: Connection,
+    /// Nothing at rest.
+    pub(crate) held: Option<Connection>,
     pub(crate) spare: Option<Connection>,
     pub(crate) barrier: Option<Connection>,
     /// One that nobody has taken yet to run it.
@@ -105,6 +107,10 @@ pub struct Follower {
     pub(crate) last_checkpoint: Instant,
     pub(crate) setbacks: Setbacks,
     damage: Damage,
+    /// While no connection of ours is open: the database's file as it was left.
+    pub(crate) resting: Option<Stamp>,
+    /// Nothing before the first rest. Closed after the connections.
+    pub(crate) lock: Option<DatabaseLock>,
 }
 
 impl Follower {
@@ -159,7 +165,7 @@ impl Follower {
         let damage = Damage::default();
         let mut follower = Follower {
             gauge: Gauged::new(shm.file(), paths.wal.clone(), Arc::clone(&observed), damage.told()),
-            held,
+            held: Some(held),
             spare: None,
             barrier: None,
             checkpoint: None,
@@ -179,9 +185,16 @@ impl Follower {
             last_checkpoint: now,
             setbacks: Setbacks::default(),
             damage,
+            resting: None,
+            lock: None,
         };
         follower.release_guard();
         Ok((follower, start))
+    }
+
+    /// The connection whose read transaction holds the log.
+    pub(crate) fn held(&self) -> &Connection {
+        self.held.as_ref().expect("a database at rest is roused before its hold is moved")
     }
 
     /// The path of the log, whose writes are worth waking for.
@@ -388,9 +401,7 @@ impl Follower {
     /// [`Error::Moved`] when one was deleted or replaced: what the application writes now goes elsewhere.
     pub fn check_files(&mut self) -> Result<(), Error> {
         self.look_for_damage()?;
-        self.database.check(&self.paths.database)?;
-        self.shm.identity().check(&self.paths.shm)?;
-        self.tail.identity().check(&self.paths.wal)
+        self.check_identities()
     }
 }
 
@@ -424,6 +435,23 @@ impl Follower {
         }
         Ok(())
     }
+
+    /// That the files are still those which were opened.
+    pub(crate) fn check_identities(&self) -> Result<(), Error> {
+        self.database.check(&self.paths.given)?;
+        self.shm.identity().check(&self.paths.shm)?;
+        self.tail.identity().check(&self.paths.wal)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        // The last close of all, which may be ours, empties the log and removes it.
+        if let Some(lock) = &mut self.lock {
+            lock.unlock();
+        }
+        self.leave();
+    }
 }
 
 /// Switches a database to a write-ahead log, if that was asked for.
@@ -447,7 +475,7 @@ fn enable_wal(paths: &Paths, options: &Options) -> Result<(), Error> {
 }
 
 /// Opens the database and begins the first read transaction, waiting out a recovery or a schema change.
-fn begin_patiently(paths: &Paths) -> Result<Connection, Error> {
+pub(crate) fn begin_patiently(paths: &Paths) -> Result<Connection, Error> {
     let deadline = Instant::now() + EXCLUSIVE_PATIENCE;
     let attempt = || {
         let connection = Connection::open(&paths.database, true)?;

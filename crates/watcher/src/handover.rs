@@ -92,7 +92,7 @@ impl Follower {
             grown_bytes: self.grown_bytes(index),
             since_brake: self.setbacks.since_brake(),
             has_room,
-            imaging: Arc::strong_count(&self.images) > 1,
+            imaging: self.is_imaging(),
             quiet: self.last_commit.elapsed(),
             since_checkpoint: self.last_checkpoint.elapsed(),
             since_failed_barrier: self.setbacks.since_failed_barrier(),
@@ -103,18 +103,23 @@ impl Follower {
         }
     }
 
+    /// Whether somebody reads an image of the database, or is about to.
+    pub(crate) fn is_imaging(&self) -> bool {
+        Arc::strong_count(&self.images) > 1
+    }
+
     /// Whether the next hold waits for frames to be captured, and with it whatever the log needs.
     #[must_use]
     pub fn waits_for_capture(&self) -> bool {
         self.handover.as_ref().is_some_and(|next| !self.tail.covers(next.until))
     }
 
-    /// Gives back descriptors and memory that nothing needs just now. They are taken again when something does.
-    pub fn rest(&mut self) {
+    /// Gives back file descriptors and memory that nothing needs just now. They are taken again when something does.
+    pub fn trim(&mut self) {
         if self.handover.is_none() && self.checkpointing.is_none() {
             (self.spare, self.barrier) = (None, None);
         }
-        self.tail.rest();
+        self.tail.close();
     }
 
     /// The connection that holds nothing just now.
@@ -131,7 +136,7 @@ impl Follower {
     }
 
     /// Step 1: the next hold begins. From here on both hold the log.
-    fn begin_handover(&mut self) -> Result<(), Error> {
+    pub(crate) fn begin_handover(&mut self) -> Result<(), Error> {
         let before = self.shm.read(&self.paths)?;
         match self.spare()?.begin_read() {
             Ok(()) => {}
@@ -153,12 +158,13 @@ impl Follower {
             return Ok(());
         }
         point("watcher.handover.captured");
-        self.held.end().map_err(self.sqlite("end reading"))?;
+        let hold = next.hold;
+        self.held().end().map_err(self.sqlite("end reading"))?;
         point("watcher.handover.ended");
-        self.hold = next.hold;
+        self.hold = hold;
         self.handover = None;
-        if let Some(spare) = &mut self.spare {
-            std::mem::swap(&mut self.held, spare);
+        if self.spare.is_some() {
+            std::mem::swap(&mut self.held, &mut self.spare);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ebbtide_wal::{Index, Position, Salts};
 
-use crate::shm::{is_write_locked, peek};
+use crate::shm::{is_open_elsewhere, is_write_locked, peek};
 
 /// How many sightings are kept: more than that and the oldest commits that still wait share a later time.
 const SIGHTINGS_MAX: usize = 65_536;
@@ -39,6 +39,12 @@ impl Observer {
         let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(Ok(index)) = peek(&self.shm) else { return Seen::default() };
         observed.see(&index, time)
+    }
+
+    /// Whether another process has the database open.
+    #[must_use]
+    pub fn is_open_elsewhere(&self) -> bool {
+        is_open_elsewhere(&self.shm)
     }
 
     /// The same after a write into the log; nothing as long as its transaction is under way.

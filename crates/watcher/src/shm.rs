@@ -166,6 +166,24 @@ impl Shm {
         }
     }
 
+    /// Whether another process has the database open.
+    pub(crate) fn is_open_elsewhere(&self) -> bool {
+        is_open_elsewhere(&self.file)
+    }
+
+    /// Keeps the wal-index as it is until [`Shm::release_index`]: whoever opens the database next does not build it
+    /// anew, also if everybody who has it open now is gone by then. Only where it is known to be right.
+    pub(crate) fn keep_index(&self) -> bool {
+        lock_byte(&self.file, libc::F_RDLCK, lock::CONNECTED).unwrap_or(false)
+    }
+
+    /// Lets the wal-index go with the last who has the database open.
+    pub(crate) fn release_index(&self) {
+        if let Err(error) = lock_byte(&self.file, libc::F_UNLCK, lock::CONNECTED) {
+            tracing::warn!(%error, "cannot unlock the wal-index; it is kept until this process ends");
+        }
+    }
+
     /// Whether nobody can begin the log anew because of the guard.
     pub(crate) fn guards_log(&self) -> bool {
         self.guard
@@ -179,21 +197,38 @@ impl Drop for Shm {
     }
 }
 
-/// Changes the lock that the descriptor, not the process, has on the last read mark; whether nobody was in the way.
+/// Changes the lock that the open file description, not the process, has on some bytes; whether nobody was in the way.
 #[cfg(target_os = "linux")]
-fn lock_mark(file: &File, kind: i32) -> io::Result<bool> {
-    let lock = byte(kind, lock::read(READ_MARKS - 1));
+pub(crate) fn lock_description(file: &File, kind: i32, at: i64, bytes: i64) -> io::Result<bool> {
+    let lock = libc::flock { l_start: at, l_len: bytes, ..byte(kind, 0) };
     match fcntl(file, FcntlArg::F_OFD_SETLK(&lock)) {
         Ok(_) => Ok(true),
-        // Some sandboxes have no locks of a descriptor.
+        // Some sandboxes have no locks of an open file description.
         Err(Errno::EACCES | Errno::EAGAIN | Errno::EINVAL) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }
 
+/// Changes the lock that the open file description has on one byte of the wal-index.
+#[cfg(target_os = "linux")]
+fn lock_byte(file: &File, kind: i32, at: u64) -> io::Result<bool> {
+    lock_description(file, kind, byte(kind, at).l_start, 1)
+}
+
 #[cfg(not(target_os = "linux"))]
-fn lock_mark(_: &File, _: i32) -> io::Result<bool> {
+fn lock_byte(_: &File, _: i32, _: u64) -> io::Result<bool> {
     Ok(false)
+}
+
+/// The last read mark.
+fn lock_mark(file: &File, kind: i32) -> io::Result<bool> {
+    lock_byte(file, kind, lock::read(READ_MARKS - 1))
+}
+
+/// Whether another process has the database open: every connection that has read from it holds a shared lock on this
+/// byte, SQLite's dead man's switch. What cannot be learned counts as open.
+pub(crate) fn is_open_elsewhere(file: &File) -> bool {
+    holder(file, lock::CONNECTED) != Ok(None)
 }
 
 /// The processes other than this one that keep the log of the wal-index in `file` from being restarted by reading from

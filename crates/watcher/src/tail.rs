@@ -4,8 +4,8 @@ use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
 use ebbtide_wal::{
-    Cursor, FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, Header, Index, PageSize, Position,
-    Salts, Stop, frame_offset, lock_page,
+    Checksum, Cursor, FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, Header, Index, PageSize,
+    Position, Salts, Stop, frame_offset, lock_page,
 };
 
 use crate::error::{Break, Error};
@@ -210,8 +210,17 @@ impl Tail {
         }
     }
 
-    /// Gives the descriptor back until the log is read again.
-    pub(crate) fn rest(&mut self) {
+    /// At the start of a log that was empty when `before` was last read: whatever `index` names is still to be read.
+    pub(crate) fn from_start(before: &Tail, paths: &Paths, index: &Index) -> Result<Tail, Error> {
+        let position = Position { salts: index.salts, frame: 0, checksum: Checksum::default() };
+        let file = open_wal(paths)?;
+        before.identity.check_is(&file, &paths.wal)?;
+        let tail = Tail::new(paths, file, position, index, before.page_size, None)?;
+        Ok(Tail { generation: before.generation + 1, database_pages: 0, ..tail })
+    }
+
+    /// Closes the file until the log is read again.
+    pub(crate) fn close(&mut self) {
         self.file = None;
     }
 

@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::rounds::Rounds;
 
@@ -21,6 +22,10 @@ type Callbacks = Arc<Mutex<HashMap<PathBuf, Callback>>>;
 pub enum Cause {
     /// The log was written, or may have been.
     Written,
+    /// It was opened.
+    Opened,
+    /// Somebody who could have written it has closed it.
+    Closed,
     /// It is looked at every few milliseconds, and this is such a moment.
     Round,
 }
@@ -48,11 +53,10 @@ impl Wake {
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let table = table.lock().unwrap_or_else(PoisonError::into_inner);
             match event {
-                // Nothing is written by opening or closing.
-                Ok(event) if event.kind.is_access() && !event.need_rescan() => {}
                 Ok(event) if !event.need_rescan() => {
+                    let Some(cause) = cause_of(event.kind) else { return };
                     for callback in event.paths.iter().filter_map(|path| table.get(path)) {
-                        callback(Cause::Written);
+                        callback(cause);
                     }
                 }
                 // Events were lost, so it may have been any of them.
@@ -117,6 +121,16 @@ impl Wake {
         if let Err(error) = watcher.unwatch(path) {
             tracing::debug!(path = %path.display(), %error, "was not watched");
         }
+    }
+}
+
+/// What an event says of a log; nothing if that is of no interest.
+fn cause_of(kind: EventKind) -> Option<Cause> {
+    match kind {
+        EventKind::Access(AccessKind::Open(_)) => Some(Cause::Opened),
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Cause::Closed),
+        EventKind::Access(_) => None,
+        _ => Some(Cause::Written),
     }
 }
 

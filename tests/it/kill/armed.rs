@@ -73,6 +73,16 @@ impl Armed {
         self.process.ended().unwrap().is_some()
     }
 
+    /// Whether it has the database's log open.
+    pub(crate) fn has_log_open(&self, scene: &Scene) -> bool {
+        let log = scene.database.with_extension("db-wal");
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.process.id()));
+        files.is_ok_and(|files| {
+            let links = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+            links.into_iter().any(|link| link == log)
+        })
+    }
+
     /// Asks it to end, unless it is dead already.
     pub(crate) fn end(mut self) -> (End, BTreeMap<String, u64>) {
         if !self.is_dead() {

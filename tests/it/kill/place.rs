@@ -28,6 +28,8 @@ enum Course {
     Replay,
     /// A transaction that is streamed.
     Large,
+    /// An application that goes and comes back.
+    Rest,
     /// A log that outgrows the copying, because a reader is in its way, so that writers are stopped for it.
     Pressed,
 }
@@ -38,6 +40,9 @@ fn course(place: &str) -> Course {
         "shipper.replay.adopted" => Course::Replay,
         _ if place.starts_with("shipper.part.") => Course::Large,
         _ if place.starts_with("watcher.barrier.") => Course::Pressed,
+        _ if place.starts_with("watcher.rest.") || place.starts_with("watcher.rouse.") => {
+            Course::Rest
+        }
         // Aside of those that run beside, this is the one within a barrier.
         "watcher.checkpoint.begin" | "watcher.checkpoint.unlocked" | "watcher.checkpoint.done" => {
             Course::Pressed
@@ -85,6 +90,11 @@ fn b02_killed_while_the_writers_are_stopped() {
 }
 
 #[test]
+fn b01_killed_while_it_goes_to_rest_or_is_roused() {
+    kill_everywhere(Course::Rest);
+}
+
+#[test]
 fn b01_killed_while_a_transaction_is_streamed() {
     kill_everywhere(Course::Large);
 }
@@ -103,7 +113,7 @@ fn kill_everywhere(course_: Course) {
     let wanted = |place: &str| match course(place) {
         of if of == course_ => true,
         Course::Pressed => false,
-        _ => !matches!(course_, Course::Large | Course::Pressed),
+        _ => !matches!(course_, Course::Large | Course::Pressed | Course::Rest),
     };
     let passed = passed.iter().filter(|(place, _)| wanted(place));
     let orders: Vec<_> = passed.flat_map(|(place, passages)| orders(place, *passages)).collect();
@@ -140,7 +150,13 @@ fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u6
     prepare(course, &mut scene, &mut actor);
     let mut armed = Armed::start(&scene, order);
     if let Some(last) = armed.follows() {
-        go(course, &mut scene, &mut actor, &mut armed, last);
+        actor = match course {
+            Course::Rest => go_and_come_back(&mut scene, actor, &mut armed, last),
+            _ => {
+                go(course, &mut scene, &mut actor, &mut armed, last);
+                actor
+            }
+        };
     }
     let (end, passed) = armed.end();
     let what = format!("{course:?} with {order}");
@@ -163,7 +179,7 @@ fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u6
 /// What comes before the start that may die.
 fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
     match course {
-        Course::First | Course::Large | Course::Pressed => {}
+        Course::First | Course::Large | Course::Pressed | Course::Rest => {}
         Course::Return => {
             let sidecar = Sidecar::start(&scene.database, &scene.replica);
             scene.act(actor, Ask::InsertEach(5, 200));
@@ -219,6 +235,20 @@ fn go(course: Course, scene: &mut Scene, actor: &mut Actor, armed: &mut Armed, l
         expected += scene.act(actor, *ask);
         settle(course, scene, armed, expected);
     }
+}
+
+/// The application closes the database, until nothing of the sidecar's is open either, and opens it again.
+fn go_and_come_back(scene: &mut Scene, mut actor: Actor, armed: &mut Armed, last: Txid) -> Actor {
+    let mut expected = last.get();
+    for _ in 0..2 {
+        expected += scene.act(&mut actor, Ask::InsertEach(3, 200));
+        actor.finish().unwrap();
+        wait_until("the sidecar to rest", || armed.is_dead() || !armed.has_log_open(scene));
+        actor = scene.start_actor(1, &Options::plain(PAGES));
+        expected += scene.act(&mut actor, Ask::InsertEach(3, 200));
+        settle(Course::Rest, scene, armed, expected);
+    }
+    actor
 }
 
 /// Waits until everything is durable and a long log is copied back, as far as a reader lets it, or the sidecar has died.

@@ -6,6 +6,7 @@ use crate::args::Status;
 use crate::control::{Ailment, Answer, Report, Request, ask, peers, places};
 use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
+use crate::follow::Phase;
 use crate::terminal;
 use ebbtide_config::Config;
 
@@ -96,7 +97,7 @@ fn table(reports: &[Report]) -> String {
     for (report, name) in reports.iter().zip(names) {
         let row = format!(
             "{name:<width$}  {:<11}  {:<16}  {:<8}  {:<9}  {}",
-            report.phase.map_or("not running", |phase| phase.name()),
+            phase(report),
             report.durable_txid.as_deref().unwrap_or("-"),
             seconds(report.lag_seconds),
             report.log_bytes.map_or("-".to_owned(), terminal::bytes),
@@ -108,6 +109,14 @@ fn table(reports: &[Report]) -> String {
         }
     }
     text
+}
+
+fn phase(report: &Report) -> &'static str {
+    match report.phase {
+        Some(Phase::Following) if report.resting => "at rest",
+        Some(phase) => phase.name(),
+        None => "not running",
+    }
 }
 
 fn remarks(report: &Report) -> Vec<String> {

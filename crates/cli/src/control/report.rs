@@ -40,6 +40,9 @@ pub(crate) struct Report {
     pub(crate) durable_chain: Option<String>,
     /// The age of the oldest commit that is not durable; 0 when there is none.
     pub(crate) lag_seconds: f64,
+    /// Whether nobody has the database open, so that its file alone is the database.
+    #[serde(default)]
+    pub(crate) resting: bool,
     /// The log. Nothing while it is not held.
     pub(crate) log_frames: Option<u32>,
     pub(crate) log_bytes: Option<u64>,
@@ -102,6 +105,7 @@ impl Report {
             durable_time: progress.durable.map(time),
             durable_chain: progress.durable_chain.map(|chain| chain.to_string()),
             lag_seconds: lag(&sight, now).as_secs_f64(),
+            resting: progress.resting,
             log_frames: sight.log.as_ref().and_then(|log| log.frames),
             log_bytes: sight.log.as_ref().map(|log| log.file_bytes),
             spool_segments: sight.spooled.segments,
@@ -132,6 +136,7 @@ impl Report {
             durable_time: None,
             durable_chain: None,
             lag_seconds: 0.0,
+            resting: false,
             log_frames: None,
             log_bytes: None,
             spool_segments: 0,

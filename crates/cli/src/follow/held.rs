@@ -47,6 +47,27 @@ struct Calls {
     commits: AtomicU32,
     are_only_noted: AtomicBool,
     are_dated_closely: AtomicBool,
+    /// Somebody has opened or closed the log since this was asked last.
+    touched: AtomicBool,
+    /// No connection of ours has the database open, so that everything is a reason to wake up.
+    at_rest: AtomicBool,
+    /// The last round found that nobody else has the database open, and said so.
+    told_alone: AtomicBool,
+}
+
+impl Calls {
+    /// Somebody has opened or closed the log; whether that is a reason to wake up. An opening is not while the log is
+    /// held, and a closing may be the last.
+    fn touch(&self, cause: Cause) -> bool {
+        self.touched.store(true, Ordering::Relaxed);
+        cause == Cause::Closed || self.at_rest.load(Ordering::Relaxed)
+    }
+
+    /// A round found nothing, or something; whether it is the first to find that the application has gone.
+    fn rounded(&self, found: bool, is_open_elsewhere: impl Fn() -> bool) -> bool {
+        let alone = !found && !is_open_elsewhere();
+        alone && !self.told_alone.swap(alone, Ordering::Relaxed)
+    }
 }
 
 impl Held {
@@ -59,10 +80,18 @@ impl Held {
         let noted = Arc::clone(&calls);
         let called = move |cause| {
             let seen = match cause {
+                Cause::Opened | Cause::Closed => {
+                    if noted.touch(cause) {
+                        notify.notify_one();
+                    }
+                    return 0;
+                }
                 Cause::Written => observer.see_written(now_micros()),
                 Cause::Round => Some(observer.see(now_micros())),
             };
             let found = seen.unwrap_or_default();
+            let left = cause == Cause::Round
+                && noted.rounded(found.frames > 0, || observer.is_open_elsewhere());
             let writes = if cause == Cause::Written { 1 } else { found.frames };
             noted.writes.fetch_add(writes, Ordering::Relaxed);
             noted.commits.fetch_add(found.commits, Ordering::Relaxed);
@@ -70,7 +99,7 @@ impl Held {
             let is_urgent = found.frames > 0
                 && !(found.uncaptured <= FRAMES_MAX
                     && noted.are_only_noted.load(Ordering::Relaxed));
-            if seen.is_none() || is_urgent {
+            if seen.is_none() || is_urgent || left || noted.at_rest.load(Ordering::Relaxed) {
                 notify.notify_one();
             }
             if noted.are_dated_closely.load(Ordering::Relaxed) { u32::MAX } else { found.commits }
@@ -90,6 +119,17 @@ impl Held {
     /// Whether commits are only dated as they come, and not a reason to wake up: somebody will look soon anyway.
     pub(crate) fn only_note_commits(&self, only: bool) {
         self.calls.are_only_noted.store(only, Ordering::Relaxed);
+    }
+
+    /// Whether no connection of ours has the database open from now on.
+    pub(crate) fn rests(&self, at_rest: bool) {
+        self.calls.at_rest.store(at_rest, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has opened or closed the log since this was asked last.
+    pub(crate) fn take_touched(&self) -> bool {
+        self.calls.told_alone.store(false, Ordering::Relaxed);
+        self.calls.touched.swap(false, Ordering::Relaxed)
     }
 
     /// What was counted since this was asked last.

@@ -10,6 +10,7 @@ use super::error::FollowError;
 use super::held::Held;
 use super::owed::Owed;
 use super::pace::{HELD_BACK_MIN, Mode, Pace, together};
+use super::solitude::Solitude;
 use super::start::{Started, start, wal_position};
 use super::{Job, Order, Phase, Status};
 use crate::clock::now_micros;
@@ -51,8 +52,19 @@ pub(crate) async fn run(
     let now = Instant::now();
     // A session before this one may have left the log to the rounds.
     let pace = Pace::new(held.sighted && held.change(Mode::Events), now);
-    let owed = Owed::default();
-    let mut session = Session { job, held, started, pace, checked: now, checkpoint: None, owed };
+    let mut session = Session {
+        job,
+        held,
+        started,
+        pace,
+        checked: now,
+        answered: 0,
+        checkpoint: None,
+        owed: Owed::default(),
+        met: None,
+        solitude: Solitude::default(),
+    };
+    session.job.status.rests(false);
     let result = match session.follow().await {
         Err(FollowError::Ship(shipper::Error::SpoolFull)) => Err(FollowError::LetGo),
         result => result,
@@ -67,15 +79,20 @@ pub(crate) async fn run(
     result
 }
 
-struct Session<'a> {
-    job: &'a mut Job,
-    held: &'a mut Held,
-    started: Started,
+pub(super) struct Session<'a> {
+    pub(super) job: &'a mut Job,
+    pub(super) held: &'a mut Held,
+    pub(super) started: Started,
     pace: Pace,
     checked: Instant,
+    /// The newest request for a sync that the files were looked at for.
+    answered: u64,
     /// The checkpoint that runs beside.
-    checkpoint: Option<JoinHandle<Checkpointed>>,
+    pub(super) checkpoint: Option<JoinHandle<Checkpointed>>,
     owed: Owed,
+    /// A request for a sync that is met but for the rest that it waits for.
+    met: Option<u64>,
+    pub(super) solitude: Solitude,
 }
 
 impl Session<'_> {
@@ -83,21 +100,22 @@ impl Session<'_> {
         loop {
             let finishing = *self.job.order.borrow_and_update() == Order::Finish;
             let asked = self.job.status.asked();
-            let more = self.step()?;
+            let more = self.step(asked)?;
             self.vouch()?;
             let pressing = self.owes(asked, more) || finishing;
             let put_in = self.put(pressing)?;
             self.relieve_log()?;
+            let now = Instant::now();
+            let rest_in = self.rest_in(now);
             let Started { shipper, snapshots } = &mut self.started;
             if finishing && !more && shipper.is_durable() {
                 return Ok(());
             }
-            let now = Instant::now();
             let mut interval = together(self.pace.interval(now), self.job.shared.began, now);
             if (more || self.held.follower.waits_for_capture()) && shipper.has_room() {
                 interval = Duration::ZERO;
             }
-            let wait = put_in.map_or(interval, |put_in| put_in.min(interval));
+            let wait = [put_in, rest_in].into_iter().flatten().fold(interval, Duration::min);
             // What comes until the next put may go needs no look of its own.
             let held_back = put_in.is_some_and(|put_in| put_in > HELD_BACK_MIN);
             self.held.only_note_commits(held_back);
@@ -132,29 +150,42 @@ impl Session<'_> {
         let shipper = &self.started.shipper;
         let (last, durable) = (shipper.last().txid, shipper.durable().txid);
         if let Some(met) = self.owed.looked(asked, more, last, durable) {
+            self.met = Some(met);
+            self.solitude.press();
+        }
+        // Whoever has waited may move the file next, and it should be the whole database then.
+        if !self.solitude.is_pressing()
+            && let Some(met) = self.met.take()
+        {
             self.job.status.met(met);
         }
         self.owed.presses(asked)
     }
 
-    /// Captures what is committed and does what the log needs; whether there is more to capture.
-    fn step(&mut self) -> Result<bool, FollowError> {
+    /// Captures what is committed and does what the log needs; whether there is more to capture. `asked` is the newest
+    /// request for a sync.
+    fn step(&mut self, asked: u64) -> Result<bool, FollowError> {
         let now = Instant::now();
-        if now - self.checked >= CHECK_INTERVAL {
-            self.checked = now;
+        if self.held.follower.is_resting() && !self.rouse()? {
+            return Ok(false);
+        }
+        // Who asks for a sync asks for the file that has the name now.
+        if now - self.checked >= CHECK_INTERVAL || asked > self.answered {
+            (self.checked, self.answered) = (now, asked);
             self.held.follower.check_files()?;
         }
         let frames = self.look()?;
         self.change_pace(frames > 0, now);
         if self.pace.idle(now) >= REST_AFTER {
             self.started.shipper.rest();
-            self.held.follower.rest();
+            self.held.follower.trim();
         }
         let more = frames > 0 && self.capture(frames)?;
         self.maintain(more)?;
         let database_bytes = self.database_bytes();
         let Started { shipper, snapshots } = &mut self.started;
         snapshots.step(&mut self.held.follower, shipper, database_bytes)?;
+        self.rest(frames > 0, more, now)?;
         Ok(more)
     }
 
@@ -243,7 +274,10 @@ impl Session<'_> {
     fn relieve_log(&mut self) -> Result<(), FollowError> {
         let Started { shipper, snapshots } = &mut self.started;
         let waits = !shipper.has_room() || snapshots.hold_the_log();
-        if !waits || self.held.follower.log_bytes()? <= self.job.database.log_bytes_max {
+        if self.held.follower.is_resting()
+            || !waits
+            || self.held.follower.log_bytes()? <= self.job.database.log_bytes_max
+        {
             return Ok(());
         }
         snapshots.give_up();

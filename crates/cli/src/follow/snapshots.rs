@@ -75,7 +75,7 @@ impl Snapshots {
         self.log_bytes += bytes;
     }
 
-    fn is_due(&self, database_bytes: u64, last: Txid) -> bool {
+    pub(crate) fn is_due(&self, database_bytes: u64, last: Txid) -> bool {
         let age = self.last.elapsed();
         let long = self.log_bytes >= LOG_BYTES_MIN.max(database_bytes.saturating_mul(LOG_RATIO));
         self.last_txid != Some(last) && (age >= self.interval || long && age >= INTERVAL_MIN)

@@ -53,6 +53,8 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Option<State>, Start), Fo
     let latest = state.as_ref().map_or(0, |state| state.position().time.as_micros());
     let began = match held.as_mut() {
         Some(held) => {
+            held.follower.rouse()?;
+            held.rests(false);
             held.follower.check_size()?;
             match resume {
                 Some(at) if !held.is_given_up && held.follower.rewind(at)? => Start::Resumed,

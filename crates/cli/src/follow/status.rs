@@ -84,6 +84,8 @@ pub struct Progress {
     pub snapshot_trouble: Option<(Timestamp, String)>,
     /// How many segments the store has confirmed since this process began.
     pub segments: u64,
+    /// Whether nobody has the database open, so that its file alone is the database.
+    pub resting: bool,
 }
 
 /// What a look at a database and its store shows besides.
@@ -147,6 +149,7 @@ impl Status {
             snapshot: None,
             snapshot_trouble: None,
             segments: 0,
+            resting: false,
         };
         let undurable = Undurable::new();
         let (gauge, outage, put_interval) = (None, None, Duration::ZERO);
@@ -227,6 +230,7 @@ impl Status {
             // Trouble that goes on is as old as its beginning.
             if progress.phase != phase {
                 (progress.phase, progress.since) = (phase, clock::now());
+                progress.resting &= phase == Phase::Following;
             }
             progress.error = error;
         });
@@ -268,6 +272,11 @@ impl Status {
         let mut known = self.known();
         known.progress.snapshot = Some(snapshot);
         known.progress.snapshot_trouble = None;
+    }
+
+    /// The database went to rest, or was roused.
+    pub(crate) fn rests(&self, resting: bool) {
+        self.known().progress.resting = resting;
     }
 
     /// A snapshot was not made.

@@ -134,6 +134,7 @@ impl Checkpointer {
                 ("walCheckpoint asks for READ(0)", false)
             }
             Step::Copying => {
+                world.file_changed = true;
                 world.database |= self.copies(world);
                 world.file.synced = world.file.synced.max(self.safe);
                 world.index.backfilled = self.safe;
@@ -164,7 +165,8 @@ const CHECKPOINTERS: [&str; 2] = ["checkpointer 1", "checkpointer 2"];
 
 /// Every step that the application can take.
 pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
-    for (number, &name) in WRITERS.iter().enumerate().take(rules.writers) {
+    let writers = if world.open { rules.writers } else { 0 };
+    for (number, &name) in WRITERS.iter().enumerate().take(writers) {
         let mut after = world.clone();
         if let Some(what) = write(&mut after, number, rules) {
             next.push((name, what, after));
@@ -173,7 +175,8 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
             kill_writer(world, number, next);
         }
     }
-    for (number, &cuts) in rules.checkpointers.iter().enumerate() {
+    let checkpointers = if world.open { rules.checkpointers } else { &[] };
+    for (number, &cuts) in checkpointers.iter().enumerate() {
         let mut after = world.clone();
         let mut one = after.checkpointers[number];
         let owner = Owner::Checkpointer(u8::try_from(number).expect("two of them"));
@@ -197,7 +200,7 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
     }
     // Whoever opens the wal-index and finds it torn.
     let free = world.write == Owner::Nobody && world.checkpoint == Owner::Nobody;
-    if !world.index_whole && free {
+    if !world.index_whole && free && world.open {
         let mut after = world.clone();
         after.recover();
         next.push(("anybody", "walIndexRecover", after));
@@ -320,7 +323,12 @@ pub(crate) fn ends(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
             next.push(("the machine", "loses its power", after));
         }
     }
-    if rules.sidecar.kills && !world.sidecar.is_there() && world.index_whole && *world == idle {
+    if rules.sidecar.kills
+        && !rules.sidecar.rests
+        && !world.sidecar.is_there()
+        && world.index_whole
+        && *world == idle
+    {
         let mut after = idle;
         after.database |= after.readable();
         after.file.salts = 0;

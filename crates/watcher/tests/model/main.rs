@@ -12,7 +12,9 @@
 //! - an image of the database has the pages of its position, wherever each is read from, and so has a transaction whose
 //!   pages are read again after they were proved;
 //! - a start resumes only where the history behind it is that of the replica;
-//! - the database has not lost a committed transaction.
+//! - the database has not lost a committed transaction;
+//! - what an operator moves or copies into the database's place while nobody has it open gets neither a log nor a
+//!   wal-index that was the other file's, and its commits are not taken for that file's.
 //!
 //! The last is what the WAL-reset bug of SQLite before 3.51.3 breaks: a checkpointer that has read the wal-index before
 //! a restart of the log marks frames as copied that it has never seen. The model finds it in an application alone, and
@@ -44,6 +46,11 @@ const ALONE: Follows = Follows {
     policy: true,
     images: false,
     reads_twice: false,
+    rests: false,
+    empties: true,
+    closes: true,
+    looks_at_file: true,
+    pins_first: true,
     looks_again: true,
 };
 
@@ -51,6 +58,7 @@ const FOLLOWED: Follows = Follows { runs: true, ..ALONE };
 
 const PASSIVE: &[bool] = &[false];
 const BOTH: &[bool] = &[false, true];
+const CUTS: &[bool] = &[true];
 
 const RULES: Rules = Rules {
     tries: 3,
@@ -70,6 +78,7 @@ fn check(what: &str, rules: &Rules) -> Searched {
         application::steps(world, rules, next);
         application::ends(world, rules, next);
         sidecar::steps(world, rules, next);
+        sidecar::surroundings(world, rules, next);
         // Two writers are alike.
         next.iter_mut().for_each(|(.., world)| alike(world));
     };
@@ -267,4 +276,50 @@ fn a_large_transaction_that_is_read_again_without_a_look_at_the_log_has_pages_of
     let trusting = Follows { looks_again: false, ..READS_TWICE };
     let rules = Rules { kills: false, power_loss: false, sidecar: trusting, ..DIES };
     finds("large transactions, trusting", &rules, "pages of another");
+}
+
+/// The application comes and goes, its file is replaced while it is away, and the sidecar rests meanwhile.
+const RESTS: Follows = Follows { rests: true, ..FOLLOWED };
+
+const COMES_AND_GOES: Rules = Rules {
+    tries: 3,
+    writers: 1,
+    checkpointers: PASSIVE,
+    kills: false,
+    power_loss: false,
+    sidecar: RESTS,
+    ..RULES
+};
+
+#[test]
+fn an_application_that_comes_and_goes_is_followed_and_another_file_is_noticed() {
+    holds("rest, a writer, a passive checkpointer", &Rules { tries: 2, ..COMES_AND_GOES });
+    let hands_over = Follows { checkpoints: false, ..RESTS };
+    let cuts = Rules { tries: 2, checkpointers: CUTS, sidecar: hands_over, ..COMES_AND_GOES };
+    holds("rest, a writer, a truncating checkpointer", &cuts);
+    let dies = Follows { kills: true, ..RESTS };
+    holds("rest, the sidecar may die", &Rules { tries: 1, sidecar: dies, ..COMES_AND_GOES });
+}
+
+/// What every sidecar does that keeps the log for itself: SQLite plays it over the file that is moved there.
+#[test]
+fn a_rest_with_a_log_that_is_not_empty_has_it_played_over_another_file() {
+    let hoards = Follows { empties: false, ..RESTS };
+    finds("a hoarder", &Rules { sidecar: hoards, ..COMES_AND_GOES }, "played over another file");
+}
+
+#[test]
+fn a_rest_with_an_open_connection_keeps_the_wal_index_of_another_file() {
+    let stays = Follows { closes: false, ..RESTS };
+    finds("one that stays", &Rules { sidecar: stays, ..COMES_AND_GOES }, "was alive");
+}
+
+#[test]
+fn a_rest_after_which_nobody_looks_at_the_file_misses_commits_or_takes_those_of_another_file() {
+    let careless = Follows { looks_at_file: false, ..RESTS };
+    let rules = Rules { sidecar: careless, ..COMES_AND_GOES };
+    finds("careless at the end of a rest", &rules, "another file was captured");
+    let unread = Follows { pins_first: false, ..RESTS };
+    let rules = Rules { sidecar: unread, ..COMES_AND_GOES };
+    finds("looks before it begins to read", &rules, "neither captured nor in the log");
 }

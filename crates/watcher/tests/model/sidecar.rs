@@ -1,12 +1,14 @@
 //! The sidecar: what `Follower` knows and holds.
 
 mod image;
+mod rest;
 mod steps;
 
 use crate::application::Checkpointer;
 use crate::world::{Follows, Index, Lock, Set};
 
 use image::Image;
+pub(crate) use rest::surroundings;
 pub(crate) use steps::steps;
 
 const NAME: &str = "sidecar";
@@ -99,6 +101,16 @@ enum Task {
     BarrierCopying,
     /// The next hold has begun.
     BarrierHeld,
+    /// `Follower::rest` has its lock on the database and has looked at the file…
+    Leaving,
+    /// …and has closed the connections.
+    Resting,
+    /// `Follower::rouse` has begun to read.
+    Rousing,
+    /// One that looks at the file first has looked…
+    Trusting,
+    /// …and begun to read.
+    Trusted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,6 +171,17 @@ impl Sidecar {
 
     pub(crate) fn is_there(&self) -> bool {
         self.task != Task::Gone
+    }
+
+    /// Whether a connection of its keeps the wal-index alive.
+    pub(crate) fn is_attached(&self, follows: &Follows) -> bool {
+        !matches!(self.task, Task::Gone | Task::Resting | Task::Trusting)
+            || self.is_there() && !follows.closes
+    }
+
+    /// Whether it has nothing but its lock on the database.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.task, Task::Resting | Task::Trusting | Task::Rousing)
     }
 
     /// From here on every commit is promised.

@@ -56,6 +56,17 @@ pub(crate) struct Follows {
     pub(crate) images: bool,
     /// Whether its transactions are so large that their pages are read again once they are proved.
     pub(crate) reads_twice: bool,
+    /// Whether it goes to rest while the application is away. Then the application comes and goes, and once its file is
+    /// replaced.
+    pub(crate) rests: bool,
+    /// Whether it rests only with an empty log.
+    pub(crate) empties: bool,
+    /// Whether it closes its connections.
+    pub(crate) closes: bool,
+    /// Whether it looks if the file is as it was left.
+    pub(crate) looks_at_file: bool,
+    /// Whether it does so once the log is pinned.
+    pub(crate) pins_first: bool,
     /// Whether it looks, after it has read pages from the log unproved, if the log is still the same.
     pub(crate) looks_again: bool,
 }
@@ -127,6 +138,17 @@ pub(crate) struct World {
     /// A checkpointer was left with a view from before a restart while no sidecar was there: what comes of that is not
     /// the sidecar's.
     pub(crate) tainted: bool,
+    /// Whether the application has the database open.
+    pub(crate) open: bool,
+    /// What could be read from the log when the rest began.
+    pub(crate) logged_at_rest: Set,
+    /// The database's file was written since the rest began.
+    pub(crate) file_changed: bool,
+    /// Another file has its name…
+    pub(crate) foreign: bool,
+    /// …or its content, and the sidecar has not noticed yet.
+    pub(crate) other_file: bool,
+    pub(crate) replaced: bool,
     pub(crate) wrong: Option<&'static str>,
 }
 
@@ -154,6 +176,12 @@ impl World {
             sidecar_kills: false,
             power_losses: false,
             tainted: false,
+            open: true,
+            logged_at_rest: 0,
+            file_changed: false,
+            foreign: false,
+            other_file: false,
+            replaced: false,
             wrong: None,
         }
     }
@@ -248,6 +276,12 @@ impl World {
         self.committed |= self.logged(frames);
     }
 
+    /// Whether a database at rest shows that an application has come.
+    pub(crate) fn has_stirred(&self) -> bool {
+        let logged = self.logged(u8::try_from(TRIES_MAX).expect("few frames"));
+        self.open || logged != self.logged_at_rest
+    }
+
     /// What is wrong with this state, if anything is.
     pub(crate) fn wrong(&self, rules: &Rules) -> Option<&'static str> {
         if self.wrong.is_some() || !self.index_whole || self.is_beyond(rules) {
@@ -256,8 +290,11 @@ impl World {
         if self.committed & !(self.database | self.readable()) != 0 {
             return Some("the database has lost a committed transaction");
         }
-        let promised =
-            self.sidecar.follows() && !self.sidecar.will_notice(self.index, &rules.sidecar);
+        let changed = self.sidecar.is_at_rest() && self.file_changed && rules.sidecar.looks_at_file;
+        let promised = self.sidecar.follows()
+            && !self.sidecar.will_notice(self.index, &rules.sidecar)
+            && !changed
+            && !self.other_file;
         if promised && self.committed & !self.emitted & !self.readable() != 0 {
             return Some("a committed transaction is neither captured nor in the log");
         }

@@ -1,6 +1,7 @@
 //! What the sidecar does, step by step; each step is named by its function in the watcher.
 
 use super::image::{self, Image};
+use super::rest;
 use super::{Hold, NAME, Position, Reads, Task};
 use crate::application::Checkpointer;
 use crate::check::Next;
@@ -31,6 +32,10 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
     }
     match sidecar.task {
         Task::Gone => add("Follower::open holds the log", &|after| {
+            // Whoever opens what nobody has open builds the wal-index anew.
+            if !after.open && !after.index_whole {
+                after.recover();
+            }
             after.begin_read().is_some_and(|lock| {
                 after.sidecar.held = lock;
                 after.sidecar.task = Task::Opening;
@@ -104,6 +109,9 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
             after.sidecar.task = Task::Waiting;
             true
         }),
+        Task::Leaving | Task::Resting | Task::Rousing | Task::Trusting | Task::Trusted => {
+            rest::steps(world, follows, &mut add);
+        }
     }
 }
 
@@ -130,6 +138,10 @@ pub(super) fn kill(world: &mut World) {
     }
     if world.checkpoint == Owner::Sidecar {
         world.checkpoint = Owner::Nobody;
+    }
+    (world.foreign, world.other_file) = (false, false);
+    if !world.open {
+        world.index_whole = false;
     }
 }
 
@@ -177,6 +189,7 @@ fn wait(
         (before, stale) != (after.sidecar.has_lock, after.sidecar.stale_checkpointer)
     });
     image::wait(world, follows, add);
+    rest::wait(world, follows, add);
     if sidecar.handover.is_none() {
         add("begin_handover looks", &|after| {
             after.sidecar.task = Task::HandingOver(index);
@@ -190,7 +203,8 @@ fn wait(
         add("truncate", &|after| begin_checkpoint(after, true, false));
     }
     let stale = sidecar.stale_checkpointer && follows.rule_0;
-    if follows.checkpoints && sidecar.handover.is_none() && !stale {
+    // Barriers beside a rest would be many more states, and are none of its business: nobody writes.
+    if follows.checkpoints && !follows.rests && sidecar.handover.is_none() && !stale {
         add("barrier 1: stop_writers", &|after| {
             let lock = after.begin_read();
             let free = after.write == Owner::Nobody;
@@ -309,6 +323,7 @@ fn broke(world: &mut World) {
 fn emit(world: &mut World, transaction: u8) {
     let due = world.committed & !world.emitted;
     world.wrong = match bit(transaction) {
+        _ if world.other_file => Some("a commit of another file was captured as a successor"),
         set if set & world.committed == 0 => {
             Some("a transaction was captured that was never committed")
         }
@@ -331,7 +346,7 @@ fn finish_handover(world: &mut World, follows: &Follows) {
 }
 
 /// `Shm::try_checkpoint_lock`, and what follows from having it. Without keeping it, having had it is as good.
-fn maintain_lock(world: &mut World, follows: &Follows) {
+pub(super) fn maintain_lock(world: &mut World, follows: &Follows) {
     let free = matches!(world.checkpoint, Owner::Nobody | Owner::Sidecar);
     if free && follows.keeps_lock {
         world.checkpoint = Owner::Sidecar;
