@@ -295,9 +295,9 @@ const COMES_AND_GOES: Rules = Rules {
 fn an_application_that_comes_and_goes_is_followed_and_another_file_is_noticed() {
     holds("rest, a writer, a passive checkpointer", &Rules { tries: 2, ..COMES_AND_GOES });
     let hands_over = Follows { checkpoints: false, ..RESTS };
-    let cuts = Rules { tries: 2, checkpointers: CUTS, sidecar: hands_over, ..COMES_AND_GOES };
+    let cuts = Rules { tries: 1, checkpointers: CUTS, sidecar: hands_over, ..COMES_AND_GOES };
     holds("rest, a writer, a truncating checkpointer", &cuts);
-    let dies = Follows { kills: true, ..RESTS };
+    let dies = Follows { kills: true, ..hands_over };
     holds("rest, the sidecar may die", &Rules { tries: 1, sidecar: dies, ..COMES_AND_GOES });
 }
 
