@@ -40,9 +40,7 @@ impl Session<'_> {
 
     fn try_rest(&mut self) -> Result<bool, FollowError> {
         let follower = &mut self.held.follower;
-        Ok(block_in_place(|| {
-            Ok::<_, FollowError>(follower.empty_log()? && follower.rest(now_micros())?)
-        })?)
+        block_in_place(|| Ok(follower.empty_log()? && follower.rest(now_micros())?))
     }
 
     /// How long until the database may go to rest; nothing while it may not, or rests.
