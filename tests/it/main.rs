@@ -21,6 +21,7 @@ mod panic;
 mod planted;
 mod reports;
 mod rest;
+mod recover;
 mod rot;
 mod s3;
 mod scene;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
-use ebbtide_replica::Txid;
 use ebbtide_restore::Anchor;
 
+use crate::number::Number;
 use crate::when::When;
 
 /// Continuous backup and time travel for SQLite.
@@ -108,6 +108,7 @@ Examples:
   ebbtide restore -o copy.db ./backup                      the newest state
   ebbtide restore -o copy.db --timestamp '2026-11-21T09:30:00Z' s3://bucket/app
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup the last commit at or before that time
+  ebbtide restore -o copy.db --timestamp 'yesterday 14:00' ./backup
   ebbtide restore -o copy.db --txid 2a ./backup            the state after one transaction
   ebbtide restore app.db                                   a database of ebbtide.toml, at its own place")]
 pub struct Restore {
@@ -117,12 +118,13 @@ pub struct Restore {
     /// The database file to write.
     #[arg(short, long, value_name = "OUT", value_parser = PathBufValueParser::new().try_map(a_file))]
     pub output: Option<PathBuf>,
-    /// The state after the last commit at or before this time: RFC 3339, "now", or "5m ago".
-    #[arg(long, value_name = "T", conflicts_with = "txid")]
+    /// The state after the last commit at or before this time: RFC 3339, "2026-11-21 09:30" or "yesterday 14:00" in the
+    /// local zone, "now", "5m ago"; also txid:N, or before:N for the state right before an entry.
+    #[arg(long, value_name = "WHEN", conflicts_with = "txid")]
     pub timestamp: Option<When>,
-    /// The state after this transaction.
+    /// The state after this transaction, by the hexadecimal number that `ebbtide log` prints.
     #[arg(long, value_name = "N")]
-    pub txid: Option<Txid>,
+    pub txid: Option<Number>,
     /// Move an existing database at OUT aside.
     #[arg(long)]
     pub force: bool,
@@ -174,11 +176,11 @@ pub struct Log {
     /// Print an object a line.
     #[arg(long)]
     pub json: bool,
-    /// Only entries at or after this time.
-    #[arg(long, value_name = "T")]
+    /// Only entries at or after this time, or this entry (txid:N).
+    #[arg(long, value_name = "WHEN")]
     pub from: Option<When>,
-    /// Only entries at or before this time.
-    #[arg(long, value_name = "T")]
+    /// Only entries at or before this time, or this entry.
+    #[arg(long, value_name = "WHEN")]
     pub to: Option<When>,
     /// The configuration in which SOURCE is looked up.
     #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]

@@ -20,3 +20,8 @@ pub(crate) fn at(moment: std::time::Instant) -> Timestamp {
     let ago = i64::try_from(moment.elapsed().as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(now_micros().saturating_sub(ago)).unwrap_or(Timestamp::MIN)
 }
+
+/// A time of day in the zone that this host is in.
+pub(crate) fn in_local_zone(time: Timestamp) -> jiff::Zoned {
+    jiff::Timestamp::from(time).to_zoned(jiff::tz::TimeZone::system())
+}

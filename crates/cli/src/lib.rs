@@ -7,6 +7,7 @@ pub mod args;
 pub mod exit;
 pub mod follow;
 pub mod logging;
+pub mod number;
 pub mod replicate;
 pub mod when;
 

@@ -47,6 +47,11 @@ impl Known {
         self.pieces.insert(key, piece);
     }
 
+    /// Forgets what was learned of objects, which was for another time; names and faults stay.
+    pub(crate) fn forget_pieces(&mut self) {
+        self.pieces.clear();
+    }
+
     /// Marks an object as unusable.
     pub fn condemn(&mut self, key: Key, why: String) {
         self.pieces.remove(&key);

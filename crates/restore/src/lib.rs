@@ -32,6 +32,6 @@ pub use plan::{Culprit, Goal, Part, Plan, Refusal, Step, plan};
 pub use progress::{Counts, Progress};
 pub use run::{LocalState, Options, Report, restore};
 pub use seek::{Seek, seek};
-pub use survey::Survey;
+pub use survey::{CLOCKS_APART_MICROS_MAX, Survey};
 pub use target::{Notice, Target};
 pub use verify::{Finding, Moment, Severity, Totals, Verification, verify};

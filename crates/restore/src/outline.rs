@@ -23,8 +23,10 @@ pub struct Outline {
     pub page_size: PageSize,
     /// The state.
     pub point: Point,
-    /// The newest entry of the replica.
+    /// The newest entry of the replica, which may be a claim.
     pub head: Txid,
+    /// Whether the database is in this state after the newest entry, too.
+    pub is_newest: bool,
     /// The snapshot that it is built on, if it is built on one.
     pub snapshot: Option<Key>,
     /// How many objects it is built from.
@@ -44,6 +46,10 @@ impl Outline {
             page_size: survey.manifest().page_size,
             point: plan.stop,
             head,
+            is_newest: survey.newest().is_some_and(|newest| {
+                (newest.digest, newest.database_pages)
+                    == (plan.stop.digest, plan.stop.database_pages)
+            }),
             snapshot: plan.snapshot.map(|object| object.key),
             objects: objects().count(),
             object_bytes: objects().map(|object| object.size).sum(),

@@ -19,7 +19,7 @@ pub struct Counts {
     pub pages_total: u64,
     /// How many of them are written, or proved.
     pub pages_done: u64,
-    /// How many bytes of blocks came from the store.
+    /// How many bytes of objects came from the store.
     pub bytes_fetched: u64,
     /// How many objects have to be looked at, as far as is known.
     pub objects_total: u64,

@@ -55,7 +55,7 @@ pub struct LocalState {
 pub struct Report {
     /// The state and where it came from.
     pub outline: Outline,
-    /// How many bytes of blocks were fetched, beside indexes and small objects.
+    /// How many bytes of objects were fetched.
     pub bytes_fetched: u64,
     /// What was in the place of the database, under its new names.
     pub moved_aside: Vec<PathBuf>,
@@ -106,7 +106,6 @@ async fn attempt(
     point("restore.begin");
     let sink = Sink::new(output.file(), output.path(), manifest.page_size, fill);
     let sink = Arc::new(sink);
-    let fetched_before = progress.counts().bytes_fetched;
     let written = match fetch(survey, plan, &sink, progress).await {
         Ok(written) => written,
         Err(stopped) => {
@@ -142,7 +141,7 @@ async fn attempt(
     if let Some(state) = state {
         state.publish(manifest, plan, head, &options.output).map_err(Stopped::Failed)?;
     }
-    let bytes_fetched = progress.counts().bytes_fetched - fetched_before;
+    let bytes_fetched = progress.counts().bytes_fetched;
     Ok(Report { outline: Outline::of(survey, plan, head), bytes_fetched, moved_aside })
 }
 

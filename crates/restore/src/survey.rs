@@ -1,5 +1,6 @@
 //! Looks at a replica: reads what planning asks for, until there is a plan or a reason why there is none.
 
+mod ahead;
 mod cache;
 mod nearest;
 
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use ebbtide_replica::catalog::{
     CatalogError, Fetched, Listing, list, list_recent, read_index, read_manifest, read_short_index,
 };
+use ebbtide_replica::container::{Footer, Header};
 use ebbtide_replica::store::{ErrorKind, Object, Store, StoreError};
 use ebbtide_replica::{Chain, Key, Manifest, Timestamp, Txid};
 use futures::{StreamExt as _, stream};
@@ -21,6 +23,7 @@ use crate::plan::{Goal, Plan, Refusal, Step, plan};
 use crate::progress::Progress;
 use crate::seek::{Seek, seek};
 use crate::target::{Notice, Target};
+pub use ahead::CLOCKS_APART_MICROS_MAX;
 use cache::Cache;
 
 /// How many indexes are read at once. Most are one small object each, so that this many of them cost as much time as
@@ -131,7 +134,11 @@ impl Survey {
     /// which the future is told from the past.
     pub async fn plan(&mut self, target: Target, now: Timestamp) -> Result<Plan> {
         loop {
-            match self.try_plan(target, now).await {
+            let planned = match self.try_plan(target, now).await {
+                Ok(plan) => self.with_ahead(plan, target, now).await,
+                refused => refused,
+            };
+            match planned {
                 Err(Error::Damaged { .. } | Error::Nothing(_))
                     if self.stale && self.relisted < RELISTED_MAX =>
                 {
@@ -157,14 +164,9 @@ impl Survey {
     }
 
     async fn plan_time(&mut self, wanted: Timestamp, now: Timestamp) -> Result<Plan> {
-        self.interest.time = Some(wanted);
-        self.reach_time(wanted).await?;
-        let (txid, mut notices) = loop {
-            match seek(&self.known, wanted) {
-                Seek::Read(objects) => self.read(objects, Vec::new()).await?,
-                Seek::Found { txid, notices } => break (txid, notices),
-                Seek::Refuse(refusal) => return Err(self.explain(None, refusal).await?),
-            }
+        let (txid, mut notices) = match self.seek(wanted).await? {
+            Ok(found) => found,
+            Err(refusal) => return Err(self.explain(None, refusal).await?),
         };
         let mut plan = match self.drive(Goal::Txid(txid)).await? {
             Ok(plan) => plan,
@@ -184,11 +186,29 @@ impl Survey {
             }
             Err(refusal) => return Err(self.explain(Some(txid), refusal).await?),
         };
-        if wanted > now {
+        let is_newest = self.head().await?.is_none_or(|head| head <= plan.stop.txid);
+        if wanted > now && is_newest {
             notices.push(Notice::Future { wanted, newest: plan.stop.time });
         }
         notices.append(&mut plan.notices);
         Ok(Plan { notices, ..plan })
+    }
+
+    /// The last entry at or before `wanted`, and what ought to be known of it.
+    async fn seek(&mut self, wanted: Timestamp) -> Result<Result<(Txid, Vec<Notice>), Refusal>> {
+        if self.interest.time != Some(wanted) {
+            // Pieces say which of their entries was the last at another time, or at none.
+            self.known.forget_pieces();
+        }
+        self.interest.time = Some(wanted);
+        self.reach_time(wanted).await?;
+        loop {
+            match seek(&self.known, wanted) {
+                Seek::Read(objects) => self.read(objects, Vec::new()).await?,
+                Seek::Found { txid, notices } => return Ok(Ok((txid, notices))),
+                Seek::Refuse(refusal) => return Ok(Err(refusal)),
+            }
+        }
     }
 
     /// Plans and reads in turn.
@@ -290,6 +310,11 @@ impl Survey {
             result => result?,
         };
         self.check_again(object.key, &fetched)?;
+        let footer = fetched.index.footer();
+        let ends = (Header::SIZE + Footer::SIZE) as u64;
+        let bytes =
+            fetched.body.as_ref().map_or(ends + footer.index_length, |body| body.len() as u64);
+        self.progress.add_bytes(bytes);
         Ok(self.cache.put(object.key, fetched))
     }
 

@@ -24,6 +24,18 @@ pub enum Notice {
         /// The time of the newest entry.
         newest: Timestamp,
     },
+    /// The newest entries are dated later than now, because a clock was ahead when they were made. Times do not tell
+    /// them apart from what comes after them.
+    Ahead {
+        /// The first of them.
+        first: Txid,
+        /// The newest of them, which is the newest of all.
+        newest: Txid,
+        /// Its time.
+        until: Timestamp,
+        /// The restored state comes before them, because it was chosen by its time.
+        is_without: bool,
+    },
     /// The wanted time lies where history was missed: the database may have had other states then, which nobody saw.
     Gap {
         /// The wanted time.
@@ -71,6 +83,17 @@ impl std::fmt::Display for Notice {
         match self {
             Notice::Future { wanted, newest } => {
                 write!(f, "{wanted} is yet to come: this is the newest state, of {newest}")
+            }
+            Notice::Ahead { first, newest, until, is_without } => {
+                write!(
+                    f,
+                    "txid {first} to {newest} are dated after now, up to {until}, because a clock was ahead when they \
+                     were made: choose among them by txid"
+                )?;
+                if *is_without {
+                    f.write_str("; this state is without them, and \"now\" is the newest state")?;
+                }
+                Ok(())
             }
             Notice::Gap { wanted, since, before, after, until } => write!(
                 f,

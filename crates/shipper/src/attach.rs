@@ -47,8 +47,19 @@ pub enum Attached {
     /// There was no local state: the page hashes were read from the replica, and whether the database is in that state,
     /// or was ever followed, is not known.
     Rebuilt(Shipper),
-    /// The same, and the database was taken back in time on purpose.
-    TakenBack(Shipper),
+    /// The same, and the database was taken back in time on purpose, to this state.
+    TakenBack(Shipper, Restored),
+}
+
+/// The state that a database was restored to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// The entry that led to it.
+    pub txid: Txid,
+    /// The digest of the database.
+    pub digest: Digest,
+    /// The size of the database, in pages.
+    pub database_pages: u32,
 }
 
 /// Commits that the replica has and the local state does not.
@@ -109,6 +120,9 @@ pub async fn attach(
         tracing::warn!("what was spooled does not continue the replica; comparing instead");
         spool.clear().await?;
     }
+    let known = state.position();
+    let (txid, digest, database_pages) = (known.txid, known.digest, known.database_pages);
+    let restored = Restored { txid, digest, database_pages };
     match relation {
         Relation::Same | Relation::Ours { .. } => {}
         Relation::SameState => {
@@ -131,7 +145,7 @@ pub async fn attach(
         Relation::Ours { commits, carried } => {
             Attached::Ahead(shipper, Box::new(Unconfirmed { commits, position, carried }))
         }
-        Relation::TakenBack => Attached::TakenBack(shipper),
+        Relation::TakenBack => Attached::TakenBack(shipper, restored),
     })
 }
 

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ebbtide_fault::point;
+use ebbtide_replica::catalog::RebaseDetail;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::store::Store;
 use ebbtide_replica::{
@@ -158,7 +159,7 @@ impl Shipper {
             flags: if rebase.is_fork { EntryFlags::FORK } else { EntryFlags::NONE },
             time: rebase.time,
             database_pages: rebase.database_pages,
-            detail: format!("{{\"since\":\"{}\"}}", rebase.since).into_bytes(),
+            detail: rebase.detail.to_json(),
             expected: difference.count * self.page_size().offset(),
             wal: Some(rebase.wal),
         };
@@ -222,12 +223,12 @@ impl Comparison {
 }
 
 /// A rebase, but for its pages.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Rebase {
     /// When the state was found, in µs since the epoch.
     pub time: i64,
-    /// The last time at which the replica was up to date, as far as its history tells.
-    pub since: Timestamp,
+    /// What is known of the time before it.
+    pub detail: RebaseDetail,
     /// The size of the database, in pages.
     pub database_pages: u32,
     /// Whether the replica had more than the database has.

@@ -37,7 +37,7 @@ mod spool;
 mod traffic;
 mod waiting;
 
-pub use attach::{Attached, Local, Unconfirmed, attach};
+pub use attach::{Attached, Local, Restored, Unconfirmed, attach};
 pub use bucket::{Bucket, Rate};
 pub use claim::Owner;
 pub use error::{Error, Winner};

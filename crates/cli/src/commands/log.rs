@@ -4,17 +4,20 @@ use std::cmp::Reverse;
 use std::io::{self, BufWriter, Write};
 use std::pin::pin;
 
-use ebbtide_replica::catalog::{self, Listing};
+use ebbtide_replica::catalog::{self, Listing, RebaseDetail};
 use ebbtide_replica::store::{Object, Store, StoreError};
-use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp};
+use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
+use ebbtide_restore::{CLOCKS_APART_MICROS_MAX, Notice};
 use futures::TryStreamExt as _;
 use serde_json::json;
 
+use super::remark::remark;
 use super::tally::Tally;
 use crate::args::Log;
 use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
+use crate::when::{Point, When};
 use crate::{clock, terminal};
 
 /// Runs the command.
@@ -24,11 +27,7 @@ use crate::{clock, terminal};
 pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.config)?;
     let now = clock::now();
-    let bound = |when: &Option<crate::when::When>| {
-        let resolved = when.as_ref().map(|when| when.resolve(now.into())).transpose();
-        resolved.map_err(|error| Failure::new(Code::Usage, error))
-    };
-    let (from, to) = (bound(&args.from)?, bound(&args.to)?);
+    let (from, to) = (bound(args.from.as_ref(), now)?, bound(args.to.as_ref(), now)?);
     let store = source.open().await?;
     let manifest = catalog::read_manifest(&*store).await.map_err(unreadable)?;
     let Some(manifest) = manifest else {
@@ -36,7 +35,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
         return Err(Failure::new(Code::Nothing, why));
     };
     let listing = list(&*store).await.map_err(|error| Failure::new(Code::Failed, error))?;
-    let mut print = Print::new(args.json, from, to);
+    let mut print = Print::new(args.json, from, to, now);
     print.head(&store.describe(), &manifest)?;
     let history = history(&listing);
     let mut indexes = pin!(catalog::read_indexes(&*store, &manifest, history));
@@ -51,6 +50,17 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     }
     print.end(&listing)?;
     Ok(Outcome::Done)
+}
+
+/// One end of what is to be shown. How it was read is printed.
+fn bound(when: Option<&When>, now: Timestamp) -> Result<Option<Point>, Failure> {
+    let Some(when) = when else { return Ok(None) };
+    let reading = when.resolve(&clock::in_local_zone(now));
+    let reading = reading.map_err(|error| Failure::new(Code::Usage, error))?;
+    if let Some(said) = reading.said {
+        eprintln!("note: {said}");
+    }
+    Ok(Some(reading.point))
 }
 
 /// The names, without those of segments that are in packs, if all others are known then.
@@ -90,17 +100,21 @@ fn unreadable(error: catalog::CatalogError) -> Failure {
 struct Print {
     out: BufWriter<io::StdoutLock<'static>>,
     json: bool,
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    from: Option<Point>,
+    to: Option<Point>,
     tally: Tally,
     first: Option<Entry>,
     last: Option<Entry>,
+    now: Timestamp,
+    /// The first entry that is dated after now.
+    ahead: Option<Txid>,
 }
 
 impl Print {
-    fn new(json: bool, from: Option<Timestamp>, to: Option<Timestamp>) -> Print {
+    fn new(json: bool, from: Option<Point>, to: Option<Point>, now: Timestamp) -> Print {
         let out = BufWriter::new(io::stdout().lock());
-        Print { out, json, from, to, tally: Tally::default(), first: None, last: None }
+        let (tally, first, last, ahead) = (Tally::default(), None, None, None);
+        Print { out, json, from, to, tally, first, last, now, ahead }
     }
 
     fn line(&mut self, line: &str) -> Result<(), Failure> {
@@ -123,17 +137,22 @@ impl Print {
     }
 
     fn entry(&mut self, entry: &Entry, page_bytes: u64) -> Result<(), Failure> {
+        let before = self.last.as_ref().map(|last| last.txid);
         if entry.kind != EntryKind::Claim {
             self.first.get_or_insert_with(|| entry.clone());
             self.last = Some(entry.clone());
         }
-        let early = self.from.is_some_and(|from| entry.time < from);
-        let late = self.to.is_some_and(|to| entry.time > to);
+        if entry.time > self.now {
+            self.ahead.get_or_insert(entry.txid);
+        }
+        let early = self.from.is_some_and(|from| from.is_after(entry));
+        let late = self.to.is_some_and(|to| to.is_before(entry));
         if early || late {
             return Ok(());
         }
         self.tally.add(entry);
-        let line = if self.json { as_json(entry, page_bytes) } else { as_text(entry, page_bytes) };
+        let line =
+            if self.json { as_json(entry, page_bytes) } else { as_text(entry, before, page_bytes) };
         self.line(&line)
     }
 
@@ -146,6 +165,7 @@ impl Print {
                 }
             }
             let mut summary = self.tally.json();
+            summary["first_txid_ahead"] = self.ahead().map(|txid| txid.to_string()).into();
             summary["first_txid"] = self.first.as_ref().map(|first| first.txid.to_string()).into();
             summary["last_txid"] = self.last.as_ref().map(|last| last.txid.to_string()).into();
             summary["last_time"] = self.last.as_ref().map(|last| last.time.to_string()).into();
@@ -154,6 +174,13 @@ impl Print {
             self.summary(listing)?;
         }
         written(self.out.flush())
+    }
+
+    /// The first entry that is dated after now, if a clock was wrong and not only another one.
+    fn ahead(&self) -> Option<Txid> {
+        let newest = self.last.as_ref()?.time.as_micros();
+        let ahead = newest.saturating_sub(self.now.as_micros());
+        self.ahead.filter(|_| ahead > CLOCKS_APART_MICROS_MAX)
     }
 
     fn summary(&mut self, listing: &Listing) -> Result<(), Failure> {
@@ -175,6 +202,12 @@ impl Print {
             if snapshots.is_empty() { "none".to_owned() } else { snapshots.join(", ") }
         ))?;
         self.line(&self.tally.text())?;
+        let ahead = self.ahead().zip(self.last.as_ref());
+        if let Some((first, last)) = ahead {
+            let (newest, until) = (last.txid, last.time);
+            let notice = Notice::Ahead { first, newest, until, is_without: false };
+            self.line(&format!("note: {notice}"))?;
+        }
         let range = self.first.take().zip(self.last.take());
         match range {
             Some((first, last)) => self.line(&format!(
@@ -196,37 +229,17 @@ fn written(result: io::Result<()>) -> Result<(), Failure> {
     }
 }
 
-fn as_text(entry: &Entry, page_bytes: u64) -> String {
+fn as_text(entry: &Entry, before: Option<Txid>, page_bytes: u64) -> String {
     let size = terminal::bytes(u64::from(entry.database_pages) * page_bytes);
     let (txid, time, what) = (entry.txid, entry.time, entry.kind.name());
     let line = format!("{txid}  {time}  {what:<8}  {:<8}  {size:<10}", entry.page_count);
-    let remark = remark(entry);
+    let remark = remark(entry, before);
     if remark.is_empty() { line.trim_end().to_owned() } else { format!("{line}  {remark}") }
-}
-
-/// What is special about an entry, in words.
-fn remark(entry: &Entry) -> String {
-    match entry.kind {
-        EntryKind::Claim => match Claim::from_detail(&entry.detail) {
-            Ok(claim) => format!("by process {} on {}", claim.pid, claim.host),
-            Err(_) => "by a process that cannot be read".to_owned(),
-        },
-        EntryKind::Rebase => {
-            let has = |flag, what: &str| entry.flags.contains(flag).then(|| what.to_owned());
-            let missed = catalog::missed_since(entry);
-            let remarks = [
-                has(EntryFlags::FORK, "fork: the replica had more than the database"),
-                has(EntryFlags::IN_SNAPSHOT, "the whole database, in a snapshot"),
-                missed.map(|since| format!("gap: history since {since} was missed")),
-            ];
-            remarks.into_iter().flatten().collect::<Vec<_>>().join("; ")
-        }
-        EntryKind::Commit | EntryKind::Image => String::new(),
-    }
 }
 
 fn as_json(entry: &Entry, page_bytes: u64) -> String {
     let claim = (entry.kind == EntryKind::Claim).then(|| Claim::from_detail(&entry.detail).ok());
+    let detail = RebaseDetail::of(entry).unwrap_or_default();
     json!({
         "what": entry.kind.name(),
         "txid": entry.txid.to_string(),
@@ -235,7 +248,9 @@ fn as_json(entry: &Entry, page_bytes: u64) -> String {
         "database_bytes": u64::from(entry.database_pages) * page_bytes,
         "digest": entry.digest.to_string(),
         "fork": entry.flags.contains(EntryFlags::FORK),
-        "gap_since": catalog::missed_since(entry).map(|since| since.to_string()),
+        "gap_since": detail.since.map(|since| since.to_string()),
+        "set_back_to": detail.set_back_to.map(|txid| txid.to_string()),
+        "set_back_by": detail.by,
         "claim": claim.flatten(),
     })
     .to_string()
@@ -243,8 +258,6 @@ fn as_json(entry: &Entry, page_bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ebbtide_replica::Txid;
-
     use super::*;
 
     #[test]

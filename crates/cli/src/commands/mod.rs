@@ -6,6 +6,7 @@ pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod verify;
 
+mod remark;
 mod tally;
 
 use ebbtide_restore::Error;

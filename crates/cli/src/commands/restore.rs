@@ -16,6 +16,7 @@ use crate::args::{Integrity, Restore};
 use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
+use crate::when::Point;
 use crate::{clock, integrity, terminal};
 
 /// Runs the command.
@@ -26,7 +27,10 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.config)?;
     let output = output(&args, &source)?;
     let now = clock::now();
-    let target = target(&args, now)?;
+    let (target, read_as) = target(&args, now)?;
+    if let Some(read_as) = &read_as {
+        eprintln!("note: {read_as}");
+    }
     if args.if_not_exists && output.symlink_metadata().is_ok() {
         say(
             &args,
@@ -43,7 +47,7 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     };
     match done {
         Ok(done) => {
-            tell(&args, &output, &done);
+            tell(&args, &output, &done, read_as.as_deref());
             Ok(Outcome::Done)
         }
         Err(ebbtide_restore::Error::Nothing(Nothing::Replica { place }))
@@ -72,14 +76,21 @@ fn output(args: &Restore, source: &Source) -> Result<PathBuf, Failure> {
     })
 }
 
-fn target(args: &Restore, now: Timestamp) -> Result<Target, Failure> {
-    Ok(match (&args.timestamp, args.txid) {
-        (Some(when), _) => Target::Time(
-            when.resolve(now.into()).map_err(|error| Failure::new(Code::Usage, error))?,
-        ),
-        (None, Some(txid)) => Target::Txid(txid),
-        (None, None) => Target::Latest,
-    })
+/// The state that is wanted, and how that was read from the arguments, if they do not say it themselves.
+fn target(args: &Restore, now: Timestamp) -> Result<(Target, Option<String>), Failure> {
+    let Some(when) = &args.timestamp else {
+        let Some(number) = args.txid else { return Ok((Target::Latest, None)) };
+        return Ok((Target::Txid(number.txid()), number.said()));
+    };
+    let reading = when.resolve(&clock::in_local_zone(now));
+    let reading = reading.map_err(|error| Failure::new(Code::Usage, error))?;
+    let target = match reading.point {
+        // Whatever an entry is dated by a clock that was ahead, it was made before now.
+        Point::Now => Target::Latest,
+        Point::Time(time) => Target::Time(time),
+        Point::Txid(txid) => Target::Txid(txid),
+    };
+    Ok((target, reading.said))
 }
 
 async fn write(
@@ -103,7 +114,7 @@ async fn write(
     terminal::watch(&bar, counts, restore(store, &options, &progress)).await
 }
 
-fn tell(args: &Restore, output: &Path, done: &Done) {
+fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>) {
     let (outline, report) = match done {
         Done::Dry(outline) => (outline, None),
         Done::Wet(report) => (&report.outline, Some(report)),
@@ -125,11 +136,13 @@ fn tell(args: &Restore, output: &Path, done: &Done) {
             "time": time.to_string(),
             "chain": outline.point.chain.to_string(),
             "head": outline.head.to_string(),
+            "is_newest": outline.is_newest,
             "database_bytes": outline.database_bytes(),
             "snapshot": outline.snapshot.map(|key| key.to_string()),
             "objects": outline.objects,
             "object_bytes": outline.object_bytes,
             "bytes_fetched": report.map(|report| report.bytes_fetched),
+            "read_as": read_as,
             "verified": args.verify != Integrity::None,
             "notices": outline.notices.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "moved_aside": moved,
@@ -137,7 +150,7 @@ fn tell(args: &Restore, output: &Path, done: &Done) {
     };
     say(args, as_json, || {
         let size = terminal::bytes(outline.database_bytes());
-        let newest = if outline.head == txid { ", the newest" } else { "" };
+        let newest = if outline.is_newest { ", the newest" } else { "" };
         match report {
             Some(_) => {
                 format!("restored {} ({size}) to txid {txid} of {time}{newest}", output.display())

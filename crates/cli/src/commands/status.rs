@@ -157,6 +157,11 @@ fn explain(ailment: Ailment, report: &Report) -> Option<String> {
             "the wal-index is damaged or the log was cut: the database will lack pages that its replica has"
                 .to_owned(),
         ),
+        Ailment::Clock => Some(format!(
+            "commits are dated up to {}, which is yet to come, because a clock was ahead: choose among them by txid, a \
+             restore by time does without them",
+            report.durable_time.as_deref().unwrap_or("a later time")
+        )),
         Ailment::Snapshot => {
             let trouble = report.snapshot_trouble.as_ref()?;
             Some(format!("no snapshot since {}: {}", trouble.since, trouble.error))

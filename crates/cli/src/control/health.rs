@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ebbtide_restore::CLOCKS_APART_MICROS_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::follow::Phase;
@@ -15,6 +16,9 @@ const START_MAX: Duration = Duration::from_secs(30);
 
 /// Beyond twice the time between two puts, a commit is durable within this.
 const LAG_MAX: Duration = Duration::from_secs(60);
+
+/// The clocks of two hosts that are both right are less far apart, and one that is put right by less is no fault.
+const CLOCKS_APART_MAX: Duration = Duration::from_micros(CLOCKS_APART_MICROS_MAX.unsigned_abs());
 
 /// For so long a session that failed is remembered, so that whoever looks once a minute sees it.
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(90);
@@ -37,6 +41,8 @@ pub(crate) enum Ailment {
     Lag,
     /// The wal-index is damaged: the database will lack pages.
     WalIndex,
+    /// Commits are dated later than now, because a clock was ahead.
+    Clock,
     /// A snapshot could not be made: most likely the database's file is not what SQLite has written.
     Snapshot,
 }
@@ -56,6 +62,8 @@ pub(crate) struct Vitals {
     /// How long a put may have to wait for the one before.
     pub(crate) put_interval: Duration,
     pub(crate) is_wal_index_damaged: bool,
+    /// How far ahead of now the newest commit is dated.
+    pub(crate) ahead: Duration,
     /// Whether the last snapshot failed.
     pub(crate) lacks_snapshot: bool,
 }
@@ -76,6 +84,7 @@ pub(crate) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
         (vitals.trouble.is_some_and(is_away), Ailment::Store),
         (lags, Ailment::Lag),
         (vitals.is_wal_index_damaged, Ailment::WalIndex),
+        (vitals.ahead > CLOCKS_APART_MAX, Ailment::Clock),
         (vitals.lacks_snapshot, Ailment::Snapshot),
     ];
     all.into_iter().filter_map(|(has, ailment)| has.then_some(ailment)).collect()
@@ -93,6 +102,7 @@ mod tests {
         lag: Duration::ZERO,
         put_interval: Duration::from_secs(1),
         is_wal_index_damaged: false,
+        ahead: Duration::ZERO,
         lacks_snapshot: false,
     };
 
@@ -136,6 +146,8 @@ mod tests {
         assert_eq!(ailments(&starting(seconds(31))), [Ailment::Starting]);
         let damaged = Vitals { is_wal_index_damaged: true, ..WELL };
         assert_eq!(ailments(&damaged), [Ailment::WalIndex]);
+        let ahead = |ahead| ailments(&Vitals { ahead, ..WELL });
+        assert_eq!((ahead(seconds(5)), ahead(seconds(6))), (vec![], vec![Ailment::Clock]));
         let lacking = Vitals { lacks_snapshot: true, ..WELL };
         assert_eq!(ailments(&lacking), [Ailment::Snapshot]);
     }

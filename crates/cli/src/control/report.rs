@@ -162,8 +162,14 @@ fn vitals(progress: &Progress, sight: &Sight, now: Timestamp) -> Vitals {
         lag: lag(sight, now),
         put_interval: sight.put_interval,
         is_wal_index_damaged: sight.log.as_ref().is_some_and(|log| log.is_damaged),
+        ahead: newest(progress).map_or(Duration::ZERO, |newest| between(now, newest)),
         lacks_snapshot: progress.snapshot_trouble.is_some(),
     }
+}
+
+/// The time of the newest commit that is known.
+fn newest(progress: &Progress) -> Option<Timestamp> {
+    progress.captured.into_iter().chain(progress.durable).map(|known| known.time).max()
 }
 
 fn lag(sight: &Sight, now: Timestamp) -> Duration {

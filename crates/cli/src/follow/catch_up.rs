@@ -1,7 +1,9 @@
 //! Bringing a replica in step with its database: by reading on, by reading again, or by comparing pages.
 
+use ebbtide_replica::catalog::RebaseDetail;
+use ebbtide_replica::{Timestamp, Txid};
 use ebbtide_shipper::{
-    Attached, Comparison, Difference, Error, Rebase, Shipper, Unconfirmed, attach,
+    Attached, Comparison, Difference, Error, Rebase, Restored, Shipper, Unconfirmed, attach,
 };
 use ebbtide_watcher::{Follower, Image, Transaction};
 use tokio::task::{block_in_place, yield_now};
@@ -29,8 +31,8 @@ pub(crate) enum Past {
     Missed,
     /// The log has lost something that the replica has.
     Cut,
-    /// The database was restored to an earlier state on purpose.
-    TakenBack,
+    /// The database was restored to this earlier state on purpose.
+    TakenBack(Restored),
     /// Not even whether it was this database.
     Unknown,
 }
@@ -92,9 +94,12 @@ async fn compare(
     let database = job.database.path.display();
     let pages = image.database_pages();
     let is_state = shipper.is_state(&difference, pages);
-    let is_fork = !is_state && is_fork(&shipper, &difference, past).await?;
     // Our own claim says nothing about the time before it.
     let since = shipper.last().time;
+    let before = match is_state {
+        true => Before::default(),
+        false => before(&shipper, &difference, past).await?,
+    };
     claim(job, held, &mut shipper, time).await?;
     let wal = wal_position(image.position());
     if is_state {
@@ -103,12 +108,14 @@ async fn compare(
         return Ok(shipper);
     }
     let pages_differ = difference.count;
+    let is_fork = before.is_fork;
     if is_fork {
-        tracing::warn!(%database, pages = pages_differ, "the replica has more than the database, which was set back; a fork is recorded");
+        tracing::warn!(%database, pages = pages_differ, set_back_to = before.set_back_to.map(|txid| txid.to_string()), "the replica has more than the database, which was set back; a fork is recorded");
     } else {
         tracing::info!(%database, pages = pages_differ, "the database changed while nobody looked; sending the pages that differ");
     }
-    let rebase = Rebase { time, since, database_pages: pages, is_fork, wal };
+    let detail = before.detail(since);
+    let rebase = Rebase { time, detail, database_pages: pages, is_fork, wal };
     block_in_place(|| {
         shipper.rebase(rebase, &difference, |each| {
             image.for_pages_in::<FollowError>(&difference.pages, each)
@@ -135,17 +142,47 @@ async fn difference(shipper: &Shipper, image: Image) -> Result<(Image, Differenc
     Ok((image, comparison.finish(shipper)?))
 }
 
-/// Whether the replica has what the database has lost. A database of which nothing is known, and which is older than its
-/// replica, is refused: its replica is more likely right than it is.
-async fn is_fork(shipper: &Shipper, found: &Difference, past: Past) -> Result<bool, FollowError> {
-    if matches!(past, Past::Cut | Past::TakenBack) {
-        return Ok(true);
+/// How a database that is not in the state of its replica came to be in its own.
+#[derive(Debug, Default)]
+struct Before {
+    /// The replica has what the database has lost.
+    is_fork: bool,
+    /// It was set back to the state after this entry…
+    set_back_to: Option<Txid>,
+    /// …by a restore…
+    by_restore: bool,
+    /// …and is as that left it, so that nothing was missed.
+    is_untouched: bool,
+}
+
+impl Before {
+    /// As the entry has it, if the replica was up to date at `since`.
+    fn detail(&self, since: Timestamp) -> RebaseDetail {
+        RebaseDetail {
+            since: (!self.is_untouched).then_some(since),
+            set_back_to: self.set_back_to,
+            by: self.by_restore.then(|| RebaseDetail::RESTORE.to_owned()),
+        }
+    }
+}
+
+/// What became of the database since the replica's last entry. A database of which nothing is known, and which is older
+/// than its replica, is refused: its replica is more likely right than it is.
+async fn before(shipper: &Shipper, found: &Difference, past: Past) -> Result<Before, FollowError> {
+    if past == Past::Cut {
+        return Ok(Before { is_fork: true, ..Before::default() });
+    }
+    if let Past::TakenBack(to) = past {
+        let is_untouched = (to.digest, to.database_pages) == (found.digest, found.database_pages);
+        let set_back_to = Some(to.txid);
+        return Ok(Before { is_fork: true, set_back_to, by_restore: true, is_untouched });
     }
     let known = past != Past::Unknown;
     let segments = if known { SEGMENTS_SEARCHED_FOR_RECORD } else { SEGMENTS_SEARCHED };
     match shipper.find_older(found, segments).await? {
         Some(found) if !known => Err(Error::Older { head: shipper.last().txid, found }.into()),
-        older => Ok(older.is_some()),
+        None => Ok(Before::default()),
+        set_back_to => Ok(Before { is_fork: true, set_back_to, ..Before::default() }),
     }
 }
 

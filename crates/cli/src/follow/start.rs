@@ -96,7 +96,9 @@ async fn bring_in_step(
             ahead(job, held, shipper, past, &unconfirmed).await?
         }
         Attached::Rebuilt(shipper) => in_step(job, held, shipper, Past::Unknown).await?,
-        Attached::TakenBack(shipper) => in_step(job, held, shipper, Past::TakenBack).await?,
+        Attached::TakenBack(shipper, to) => {
+            in_step(job, held, shipper, Past::TakenBack(to)).await?
+        }
     };
     point("follow.start.in-step");
     shipper.flush()?;

@@ -16,7 +16,7 @@ mod rebuild;
 mod tests;
 
 pub use error::CatalogError;
-pub use gap::missed_since;
+pub use gap::{RebaseDetail, missed_since};
 pub use hashes::{HashRun, Hashes};
 pub use head::{Head, head};
 pub use listing::{Listing, list, list_recent};

@@ -2,7 +2,7 @@
 
 use ebbtide_replica::EntryKind;
 use ebbtide_replica::store::Store as _;
-use ebbtide_restore::{Error, Nothing, Notice, Options, Target};
+use ebbtide_restore::{CLOCKS_APART_MICROS_MAX, Error, Nothing, Notice, Options, Target};
 use proptest::prelude::*;
 
 use crate::builder::{
@@ -145,4 +145,56 @@ async fn where_only_snapshots_are_kept_the_last_one_before_is_given() {
     let Error::Nothing(Nothing::Kept { nearest, .. }) = error else { panic!("{error}") };
     assert_eq!(nearest.before.map(|(txid, _)| txid), Some(txid(6)));
     assert_eq!(nearest.after.map(|(txid, _)| txid), Some(txid(9)));
+}
+
+/// A clock was a year ahead once, and was put right. Whatever was committed since has that later time, and a time of today
+/// chooses a state from before, which has to be said.
+#[tokio::test]
+async fn o08_commits_that_are_dated_after_now_are_named() {
+    let mut builder = Builder::started(512, 2).await;
+    for number in 0..3 {
+        builder.wait(SECOND);
+        builder.commit(&[(0, number)], 2);
+        builder.cut().await;
+    }
+    let now = micros(builder.micros + SECOND);
+    builder.wait(365 * 86400 * SECOND);
+    for number in 3..6 {
+        builder.commit(&[(0, number)], 2);
+        builder.cut().await;
+    }
+    let (first, newest, until) = (txid(6), txid(8), micros(builder.micros));
+    let folder = tempfile::tempdir().unwrap();
+    let mut output = 0;
+    let mut check = async |target, expected, is_without: Option<bool>| {
+        output += 1;
+        let output = folder.path().join(output.to_string());
+        let options = Options { now, ..options(target, &output) };
+        let report = restore_with(&builder.store, &options).await.unwrap();
+        assert_eq!(report.outline.point.txid, txid(expected), "{target:?}");
+        let notice = |is_without| Notice::Ahead { first, newest, until, is_without };
+        let expected: Vec<Notice> = is_without.map(notice).into_iter().collect();
+        assert_eq!(report.outline.notices, expected, "{target:?}");
+        assert!(report.bytes_fetched >= 512, "{}", report.bytes_fetched);
+    };
+    check(Target::Time(now), 5, Some(true)).await;
+    check(Target::Time(micros(now.as_micros() - 2 * SECOND)), 4, Some(true)).await;
+    check(Target::Latest, 8, Some(false)).await;
+    check(Target::Txid(txid(7)), 7, Some(false)).await;
+    check(Target::Txid(txid(4)), 4, Some(false)).await;
+    check(Target::Time(until), 8, Some(false)).await;
+}
+
+/// Clocks of two hosts differ a little.
+#[tokio::test]
+async fn o08_a_clock_that_is_a_little_ahead_is_no_fault() {
+    let mut builder = Builder::started(512, 2).await;
+    builder.wait(SECOND);
+    builder.commit(&[(0, 5)], 2);
+    builder.cut().await;
+    let folder = tempfile::tempdir().unwrap();
+    let now = micros(builder.micros - CLOCKS_APART_MICROS_MAX);
+    let options = Options { now, ..options(Target::Latest, &folder.path().join("out")) };
+    let report = restore_with(&builder.store, &options).await.unwrap();
+    assert_eq!((report.outline.point.txid, report.outline.notices), (txid(3), vec![]));
 }
