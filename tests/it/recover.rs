@@ -1,7 +1,9 @@
 //! The worst minute of the year: somebody restores by hand, and every word they read has to be right.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::store::Location;
@@ -10,7 +12,7 @@ use ebbtide_testkit::writer::micros_now;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::{command, ebbtide};
+use crate::support::{Sidecar, command, ebbtide};
 
 /// A database with rows, one a commit, and its replica in a folder.
 struct Shop {
@@ -129,7 +131,7 @@ fn o08_a_clock_that_was_ahead_is_told_and_now_is_the_newest_state() {
     assert!(said(&restored).contains("this state is without them"), "{}", said(&restored));
     assert_eq!(json(&restored)["is_newest"], false);
     assert!(log(&shop.replica).contains("note: txid 0000000000000003 to 0000000000000005"));
-    let sidecar = crate::support::Sidecar::start(&shop.database, text(&shop.replica));
+    let sidecar = Sidecar::start(&shop.database, text(&shop.replica));
     shop.insert(1);
     succeed(&["sync", "--wait", text(&shop.database)]);
     let status = ebbtide(&["status", "--json"]);
@@ -202,4 +204,158 @@ fn o25_a_set_back_by_a_restore_is_told_as_that() {
     shop.ship(&[1]);
     let entries = log(&shop.replica);
     assert!(entries.contains("set back to 2 by a restore, 3 to a set aside; gap: "), "{entries}");
+}
+
+/// What the application may do with its database it may do afterwards. Owner and group only where the test is root.
+#[test]
+fn o25_owner_mode_and_attributes_of_the_replaced_file_are_kept() {
+    let shop = Shop::new();
+    shop.ship(&[3]);
+    let fresh = shop.path("fresh.db");
+    shop.restore(&["-o", text(&fresh)]);
+    assert_eq!(fresh.metadata().unwrap().mode() & 0o777, 0o600, "nothing was there");
+    fs::set_permissions(&shop.database, Permissions::from_mode(0o640)).unwrap();
+    let is_root = nix::unistd::geteuid().is_root();
+    if is_root {
+        chown(&shop.database, Some(12_345), Some(23_456)).unwrap();
+    }
+    let attribute = ["-n", "user.ours", "-v", "kept"];
+    let set = Command::new("setfattr").args(attribute).arg(&shop.database).status();
+    let has_attributes = set.is_ok_and(|set| set.success());
+    let restored = shop.restore(&["--force", "-o", text(&shop.database)]);
+    assert_eq!(json(&restored)["not_kept"], serde_json::json!([]));
+    let metadata = shop.database.metadata().unwrap();
+    assert_eq!(metadata.mode() & 0o777, 0o640);
+    if is_root {
+        assert_eq!((metadata.uid(), metadata.gid()), (12_345, 23_456));
+    }
+    if has_attributes {
+        let get = ["--only-values", "-n", "user.ours"];
+        let got = Command::new("getfattr").args(get).arg(&shop.database).output().unwrap();
+        assert_eq!(got.stdout, b"kept");
+    }
+    assert_eq!(rows(&shop.database), 3);
+}
+
+/// An application that waits for its database behind a link finds it there, and not an empty one.
+#[test]
+fn o05_a_restore_onto_a_link_that_leads_nowhere_writes_where_it_points() {
+    let shop = Shop::new();
+    shop.ship(&[3]);
+    let (link, mounted) = (shop.path("link.db"), shop.path("mounted"));
+    fs::create_dir(&mounted).unwrap();
+    symlink("mounted/app.db", &link).unwrap();
+    let restored = shop.restore(&["--if-not-exists", "-o", text(&link)]);
+    assert_eq!(json(&restored)["restored"], true);
+    assert!(said(&restored).contains("is a link and leads to"), "{}", said(&restored));
+    assert_eq!(rows(&mounted.join("app.db")), 3);
+    assert!(link.symlink_metadata().unwrap().is_symlink());
+    let again = shop.restore(&["--if-not-exists", "-o", text(&link)]);
+    assert_eq!(json(&again)["restored"], false);
+    let (round, about) = (shop.path("round.db"), shop.path("about.db"));
+    symlink(&about, &round).unwrap();
+    symlink(&round, &about).unwrap();
+    let ended = ebbtide(&["restore", "-o", text(&round), text(&shop.replica)]);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(said(&ended).contains("too many symbolic links"), "{}", said(&ended));
+}
+
+/// A database with a collation that only its application has is exact and cannot be checked.
+#[test]
+fn o10_a_database_that_only_its_application_can_check_is_restored_and_said_to_be_unchecked() {
+    let shop = Shop::new();
+    shop.insert(3);
+    let swap = "CREATE TABLE names (name TEXT COLLATE nocase); CREATE INDEX by_name ON names (name); \
+                INSERT INTO names VALUES ('b'), ('A'); PRAGMA writable_schema = 1; \
+                UPDATE sqlite_schema SET sql = replace(sql, 'nocase', 'german')";
+    Connection::open(&shop.database).unwrap().execute_batch(swap).unwrap();
+    shop.once();
+    let copy = shop.path("copy.db");
+    let restored = shop.restore(&["--verify", "full", "-o", text(&copy)]);
+    assert_eq!(fs::read(&copy).unwrap(), fs::read(&shop.database).unwrap());
+    let why = "table names: no such collation sequence: german";
+    assert!(said(&restored).contains(why), "{}", said(&restored));
+    assert_eq!(json(&restored)["verified"], false);
+    let verified = succeed(&["verify", "--restore", text(&shop.replica)]);
+    let out = String::from_utf8(verified.stdout).unwrap();
+    assert!(out.contains(why) && out.ends_with("sound\n"), "{out}");
+}
+
+/// A copy is a copy: nothing is left beside it.
+#[test]
+fn o17_a_copy_leaves_no_state_and_what_will_be_followed_does() {
+    let shop = Shop::new();
+    shop.ship(&[3, 2]);
+    let state = |name: &str| shop.path(&format!(".{name}-ebbtide")).exists();
+    let restored = shop.restore(&["-o", text(&shop.path("copy.db")), "--txid", "2"]);
+    assert!(!state("copy.db"));
+    let next = json(&restored)["next"].as_str().unwrap().to_owned();
+    assert!(next.contains("restore --force --txid 2 -o DATABASE "), "{next}");
+    let restored = shop.restore(&["-o", text(&shop.path("other.db")), "--txid", "2", "--follow"]);
+    assert!(state("other.db"));
+    let next = json(&restored)["next"].as_str().unwrap().to_owned();
+    assert!(next.contains("ebbtide replicate "), "{next}");
+    // As it says: it carries on, although the replica has more.
+    succeed(&["replicate", "--once", text(&shop.path("other.db")), text(&shop.replica)]);
+    assert!(log(&shop.replica).contains("set back to 2 by a restore, 3 to 4 set aside"));
+    // The database's own place.
+    fs::remove_file(&shop.database).unwrap();
+    shop.restore(&["-o", text(&shop.database), "--txid", "4"]);
+    shop.once();
+    assert!(log(&shop.replica).contains("set back to 4 by a restore, 5 to 6 set aside"));
+}
+
+/// The state beside a database knows its replica, also when the database is lost.
+#[test]
+fn o30_a_database_stands_for_its_replica_without_a_configuration() {
+    let shop = Shop::new();
+    shop.ship(&[3]);
+    let told = String::from_utf8(succeed(&["log", text(&shop.database)]).stdout).unwrap();
+    assert_eq!(told, log(&shop.replica));
+    succeed(&["verify", text(&shop.database)]);
+    fs::remove_file(&shop.database).unwrap();
+    succeed(&["restore", text(&shop.database)]);
+    assert_eq!(rows(&shop.database), 3);
+    let other = shop.path("other.db");
+    fs::copy(&shop.database, &other).unwrap();
+    let ended = ebbtide(&["log", text(&other)]);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(said(&ended).contains("is a file and no replica"), "{}", said(&ended));
+}
+
+/// A claim that came last takes nothing from the newest state.
+#[test]
+fn o31_the_newest_state_is_the_newest_whatever_was_claimed_since() {
+    let shop = Shop::new();
+    shop.ship(&[3]);
+    shop.once();
+    let copy = shop.path("copy.db");
+    let ended = succeed(&["restore", "--txid", "2", "-o", text(&copy), text(&shop.replica)]);
+    let out = String::from_utf8(ended.stdout).unwrap();
+    assert!(out.contains("to txid 0000000000000002") && out.ends_with(", the newest\n"), "{out}");
+    let restored = shop.restore(&["--force", "-o", text(&copy)]);
+    assert!(json(&restored)["bytes_fetched"].as_u64().unwrap() > 0);
+}
+
+/// What the log says can be restored is what a verification says, or it says nothing.
+#[test]
+fn o25_a_log_with_a_hole_does_not_say_that_all_of_it_can_be_restored() {
+    let shop = Shop::new();
+    shop.ship(&[3, 1, 1]);
+    assert!(log(&shop.replica).contains("can be restored: any txid from "));
+    fs::remove_file(shop.replica.join("log/0000000000000004.seg")).unwrap();
+    let told = log(&shop.replica);
+    assert!(
+        told.contains("because entries 0000000000000004 to 0000000000000004 are in no"),
+        "{told}"
+    );
+    let verified = ebbtide(&["verify", text(&shop.replica)]);
+    let out = String::from_utf8(verified.stdout).unwrap();
+    assert!(
+        out.contains("can be restored: txid 0000000000000002 to 0000000000000003 of "),
+        "{out}"
+    );
+    let ended = ebbtide(&["restore", "-o", text(&shop.path("copy.db")), text(&shop.replica)]);
+    assert_eq!(ended.status.code(), Some(4));
+    assert!(said(&ended).contains("nearest is txid 0000000000000003"), "{}", said(&ended));
 }

@@ -128,6 +128,10 @@ pub struct Restore {
     /// Move an existing database at OUT aside.
     #[arg(long)]
     pub force: bool,
+    /// Leave the local state beside OUT with which `ebbtide replicate OUT` carries on from here. Where OUT is followed
+    /// already, or is the database of SOURCE, it is left in any case.
+    #[arg(long)]
+    pub follow: bool,
     /// Do nothing, successfully, if OUT exists.
     #[arg(long)]
     pub if_not_exists: bool,

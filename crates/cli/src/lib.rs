@@ -15,6 +15,7 @@ mod child;
 mod clock;
 mod commands;
 mod control;
+mod destination;
 mod escape;
 mod integrity;
 mod memory;
@@ -22,6 +23,7 @@ mod owner;
 mod runtime;
 mod source;
 mod terminal;
+mod time_limit;
 
 use std::process::ExitCode;
 

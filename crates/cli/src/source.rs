@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ebbtide_replica::state::{Position, peek, state_folder};
 use ebbtide_replica::store::{Location, Store};
 
 use crate::exit::{Code, Failure};
@@ -13,15 +14,23 @@ use ebbtide_config::Config;
 pub(crate) struct Source {
     pub(crate) location: Location,
     pub(crate) database: Option<PathBuf>,
+    /// Where the configuration has the database's local state.
+    pub(crate) state: Option<PathBuf>,
 }
 
 impl Source {
-    /// Finds out what `text` names. A path that the configuration has as a database stands for that database's replica.
+    /// Finds out what `text` names. The path of a database stands for its replica, which the configuration knows, or else
+    /// the local state beside the database.
     pub(crate) fn find(text: &str, config: &Path) -> Result<Source, Failure> {
         if let Some(found) = Source::in_configuration(text, config)? {
             return Ok(found);
         }
-        Ok(Source { location: address(text)?, database: None })
+        if !text.contains("://")
+            && let Some(found) = Source::beside(Path::new(text), config)?
+        {
+            return Ok(found);
+        }
+        Ok(Source { location: address(text)?, database: None, state: None })
     }
 
     fn in_configuration(text: &str, config: &Path) -> Result<Option<Source>, Failure> {
@@ -31,7 +40,43 @@ impl Source {
         let config = Config::read(config)?;
         let same = |path: &Path| path == Path::new(text) || same_file(path, Path::new(text));
         let known = config.databases.into_iter().find(|database| same(&database.path));
-        Ok(known.map(|known| Source { location: known.location, database: Some(known.path) }))
+        Ok(known.map(|known| Source {
+            location: known.location,
+            database: Some(known.path),
+            state: known.state,
+        }))
+    }
+
+    /// The replica that the local state beside a database knows. The database itself may be lost.
+    fn beside(path: &Path, config: &Path) -> Result<Option<Source>, Failure> {
+        if path.is_dir() {
+            return Ok(None);
+        }
+        let folder = state_folder(path);
+        let known = peek(&folder).map_err(|error| Failure::new(Code::Failed, error))?;
+        if let Some(Position { location, .. }) = known {
+            let failed = |error| {
+                let why = format!(
+                    "{} has \"{location}\" as the address of its replica, which is none: {error}",
+                    folder.display()
+                );
+                Failure::new(Code::Failed, why)
+            };
+            tracing::debug!(location, "the local state knows the replica");
+            let location = location.parse::<Location>().map_err(failed)?;
+            let database = Some(path.to_path_buf());
+            return Ok(Some(Source { location, database, state: None }));
+        }
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let why = format!(
+            "{} is a file and no replica, and no local state beside it says where its replica lies: name the replica, or \
+             a configuration that has this database (--config FILE; {} has not)",
+            path.display(),
+            config.display()
+        );
+        Err(Failure::new(Code::Usage, why))
     }
 
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
@@ -52,7 +97,8 @@ pub(crate) fn address(text: &str) -> Result<Location, Failure> {
     text.parse::<Location>().map_err(|error| Failure::new(Code::Usage, error))
 }
 
-fn same_file(a: &Path, b: &Path) -> bool {
+/// Whether two paths are the same, but for the folder that they are relative to.
+pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     match (std::path::absolute(a), std::path::absolute(b)) {
         (Ok(a), Ok(b)) => a == b,
         _ => false,

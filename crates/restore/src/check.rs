@@ -8,15 +8,24 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Check(Arc<Look>);
 
-type Look = dyn Fn(&Path) -> Result<(), String> + Send + Sync;
+type Look = dyn Fn(&Path) -> Result<Checked, String> + Send + Sync;
+
+/// What a check found that found nothing wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checked {
+    /// All is well.
+    Sound,
+    /// All of it, or some, could not be checked, for this reason. The file is exact nevertheless.
+    Unchecked(String),
+}
 
 impl Check {
     /// Any function will do. It must leave nothing beside the file.
-    pub fn new(check: impl Fn(&Path) -> Result<(), String> + Send + Sync + 'static) -> Check {
+    pub fn new(check: impl Fn(&Path) -> Result<Checked, String> + Send + Sync + 'static) -> Check {
         Check(Arc::new(check))
     }
 
-    pub(crate) fn run(&self, path: &Path) -> Result<(), String> {
+    pub(crate) fn run(&self, path: &Path) -> Result<Checked, String> {
         (self.0)(path)
     }
 }

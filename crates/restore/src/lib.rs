@@ -6,6 +6,7 @@ mod error;
 mod fetch;
 mod jobs;
 mod known;
+mod likeness;
 mod occupied;
 mod outline;
 mod output;
@@ -23,7 +24,7 @@ mod walk;
 mod wanted;
 
 pub use anchor::Anchor;
-pub use check::Check;
+pub use check::{Check, Checked};
 pub use error::{Error, Nearest, Nothing, Result};
 pub use known::Known;
 pub use outline::{Outline, outline};

@@ -17,6 +17,7 @@ use ebbtide_replica::Timestamp;
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
+use crate::likeness::Likeness;
 use crate::occupied::{COMPANIONS, Existing, check, companion};
 use crate::temporary::{Temporary, remove_abandoned};
 
@@ -60,11 +61,12 @@ impl Output {
         self.temporary.path()
     }
 
-    /// Makes the file durable and gives it its name. What is in its place is moved aside first, if that was asked for;
-    /// answers the new names of that. `now` makes those names differ from each other.
-    pub(crate) fn publish(self, now: Timestamp) -> Result<Vec<PathBuf>> {
+    /// Makes the file like the one in its place, if there is one, and durable, and gives it its name. What is in its place
+    /// is moved aside first, if that was asked for. `now` makes the new names of that differ from each other.
+    pub(crate) fn publish(self, now: Timestamp) -> Result<Published> {
         let Output { target, force, temporary, file } = self;
         point("restore.publish.proved");
+        let lost = keep_likeness(&target, &file)?;
         file.sync_all().map_err(Error::io("make durable", temporary.path()))?;
         let existing = check(&target, force)?;
         point("restore.publish.synced");
@@ -73,7 +75,28 @@ impl Output {
         let folder = temporary.publish(&target).inspect_err(|_| move_back(&moved))?;
         point("restore.publish.named");
         folder.sync().map_err(Error::io("make durable", folder.path()))?;
-        Ok(moved.into_iter().map(|(_, to)| to).collect())
+        Ok(Published { moved_aside: moved.into_iter().map(|(_, to)| to).collect(), lost })
+    }
+}
+
+/// What became of what was in the place of the file.
+#[derive(Debug)]
+pub(crate) struct Published {
+    /// Its new names.
+    pub(crate) moved_aside: Vec<PathBuf>,
+    /// What of its owner, mode and attributes could not be kept.
+    pub(crate) lost: Vec<String>,
+}
+
+/// The new file belongs to whom the old one belongs to, before it can be opened under its name.
+fn keep_likeness(target: &Path, file: &File) -> Result<Vec<String>> {
+    match target.symlink_metadata() {
+        Ok(metadata) if metadata.is_file() => {
+            let likeness = Likeness::of(target, &metadata);
+            likeness.give(file).map_err(Error::io("look at the new file for", target))
+        }
+        // What is no file is refused, and of nothing there is nothing to keep.
+        _ => Ok(Vec::new()),
     }
 }
 

@@ -9,12 +9,12 @@ use ebbtide_replica::store::Store;
 use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
 
 use crate::anchor::{Anchor, hold_to};
-use crate::check::Check;
+use crate::check::{Check, Checked};
 use crate::error::{Error, Result};
 use crate::fetch::{Stopped, fetch};
 use crate::occupied::check;
 use crate::outline::Outline;
-use crate::output::Output;
+use crate::output::{Output, Published};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::sink::Sink;
@@ -59,6 +59,10 @@ pub struct Report {
     pub bytes_fetched: u64,
     /// What was in the place of the database, under its new names.
     pub moved_aside: Vec<PathBuf>,
+    /// What of the replaced file's owner, mode and extended attributes could not be kept, in words.
+    pub lost: Vec<String>,
+    /// Why the check that was asked for could not be made, or not of all.
+    pub unchecked: Option<String>,
 }
 
 /// Restores a database. It appears under its name only when it is whole, proved and durable; after an error, and after a
@@ -120,19 +124,17 @@ async fn attempt(
         discard(state);
         return Err(unproven(survey, plan).await);
     }
-    if let Some(check) = options.check.clone() {
-        let path = output.path().to_path_buf();
-        let checked =
-            blocking(move || check.run(&path).map_err(|why| Error::Unsound { why })).await;
-        if let Err(error) = checked {
+    let unchecked = match checked(options.check.clone(), output.path()).await {
+        Ok(unchecked) => unchecked,
+        Err(error) => {
             discard(state);
             return Err(Stopped::Failed(error));
         }
-    }
+    };
     let now = options.now;
     let published = blocking(move || output.publish(now)).await;
-    let moved_aside = match published {
-        Ok(moved_aside) => moved_aside,
+    let Published { moved_aside, lost } = match published {
+        Ok(published) => published,
         Err(error) => {
             discard(state);
             return Err(Stopped::Failed(error));
@@ -142,7 +144,20 @@ async fn attempt(
         state.publish(manifest, plan, head, &options.output).map_err(Stopped::Failed)?;
     }
     let bytes_fetched = progress.counts().bytes_fetched;
-    Ok(Report { outline: Outline::of(survey, plan, head), bytes_fetched, moved_aside })
+    let outline = Outline::of(survey, plan, head);
+    Ok(Report { outline, bytes_fetched, moved_aside, lost, unchecked })
+}
+
+/// Makes the check, if there is one; why it could not be made, if it could not.
+async fn checked(check: Option<Check>, path: &Path) -> Result<Option<String>> {
+    let Some(check) = check else { return Ok(None) };
+    let path = path.to_path_buf();
+    blocking(move || match check.run(&path) {
+        Ok(Checked::Sound) => Ok(None),
+        Ok(Checked::Unchecked(why)) => Ok(Some(why)),
+        Err(why) => Err(Error::Unsound { why }),
+    })
+    .await
 }
 
 /// The object to blame when the pages do not add up: the first that is not sound, else the base.

@@ -3,6 +3,7 @@
 mod ahead;
 mod cache;
 mod nearest;
+mod ranges;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

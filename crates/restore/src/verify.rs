@@ -41,6 +41,9 @@ pub struct Verification {
     pub history: Option<[Moment; 2]>,
     /// The first entry whose state can be restored.
     pub first_restorable: Option<Txid>,
+    /// The first and the last entry of each range of entries of which each can be restored, as the planner says that
+    /// restores. Of more than 64 ranges the newest.
+    pub restorable: Vec<[Moment; 2]>,
     /// All that is wrong, and what ought to be known, in the order of the history.
     pub findings: Vec<Finding>,
 }
@@ -179,9 +182,16 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
         }
     }
     let proved = Prover::new(&survey).run().await?;
+    for finding in proved.findings.iter().filter(|found| found.severity == Severity::Damage) {
+        survey.condemn(finding.key, finding.what.clone());
+    }
     findings.extend(proved.findings);
     findings.extend(restorable(&mut survey, &findings).await?);
     findings.sort_by_key(|finding| (crate::known::first_of(finding.key), finding.key));
+    let moment = |point: crate::piece::Point| Moment { txid: point.txid, time: point.time };
+    let ranges = survey.ranges().await?.into_iter();
+    let restorable: Vec<[Moment; 2]> =
+        ranges.map(|range| [moment(range.first), moment(range.last)]).collect();
     counts.entries = proved.entries;
     counts.digests = proved.digests;
     counts.gaps = proved.gaps;
@@ -190,7 +200,8 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
         place: survey.store().describe(),
         counts,
         history: proved.first.zip(proved.last).map(|(first, last)| [first, last]),
-        first_restorable: proved.first_restorable,
+        first_restorable: restorable.first().map(|[first, _]| first.txid),
+        restorable,
         findings,
     })
 }

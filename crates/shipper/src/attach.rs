@@ -8,7 +8,7 @@ use ebbtide_replica::catalog::{self, Head};
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State};
 use ebbtide_replica::store::{Object, Store};
 use ebbtide_replica::{
-    Chain, Claim, Digest, EntryKind, Folder, Key, Manifest, PageHash, content_of,
+    Chain, Claim, Digest, EntryKind, Folder, Key, Manifest, PageHash, Txid, content_of,
 };
 use ebbtide_wal::{PageNumber, PageSize};
 

@@ -58,7 +58,7 @@ fn bound(when: Option<&When>, now: Timestamp) -> Result<Option<Point>, Failure> 
     let reading = when.resolve(&clock::in_local_zone(now));
     let reading = reading.map_err(|error| Failure::new(Code::Usage, error))?;
     if let Some(said) = reading.said {
-        eprintln!("note: {said}");
+        eprintln!("note: {}", OneLine(said));
     }
     Ok(Some(reading.point))
 }
@@ -108,13 +108,17 @@ struct Print {
     now: Timestamp,
     /// The first entry that is dated after now.
     ahead: Option<Txid>,
+    /// The last entry that was read.
+    read: Option<Txid>,
+    /// The first entries that are in no object, though some after them are.
+    hole: Option<(Txid, Txid)>,
 }
 
 impl Print {
     fn new(json: bool, from: Option<Point>, to: Option<Point>, now: Timestamp) -> Print {
         let out = BufWriter::new(io::stdout().lock());
         let (tally, first, last, ahead) = (Tally::default(), None, None, None);
-        Print { out, json, from, to, tally, first, last, now, ahead }
+        Print { out, json, from, to, tally, first, last, now, ahead, read: None, hole: None }
     }
 
     fn line(&mut self, line: &str) -> Result<(), Failure> {
@@ -137,6 +141,10 @@ impl Print {
     }
 
     fn entry(&mut self, entry: &Entry, page_bytes: u64) -> Result<(), Failure> {
+        if let Some(read) = self.read.filter(|read| !read.precedes(entry.txid)) {
+            self.hole.get_or_insert((read.next(), entry.txid.previous().unwrap_or(read)));
+        }
+        self.read = Some(entry.txid);
         let before = self.last.as_ref().map(|last| last.txid);
         if entry.kind != EntryKind::Claim {
             self.first.get_or_insert_with(|| entry.clone());
@@ -166,6 +174,7 @@ impl Print {
             }
             let mut summary = self.tally.json();
             summary["first_txid_ahead"] = self.ahead().map(|txid| txid.to_string()).into();
+            summary["first_txid_missing"] = self.hole.map(|(first, _)| first.to_string()).into();
             summary["first_txid"] = self.first.as_ref().map(|first| first.txid.to_string()).into();
             summary["last_txid"] = self.last.as_ref().map(|last| last.txid.to_string()).into();
             summary["last_time"] = self.last.as_ref().map(|last| last.time.to_string()).into();
@@ -207,6 +216,12 @@ impl Print {
             let (newest, until) = (last.txid, last.time);
             let notice = Notice::Ahead { first, newest, until, is_without: false };
             self.line(&format!("note: {notice}"))?;
+        }
+        if let Some((first, last)) = self.hole {
+            return self.line(&format!(
+                "can be restored: not all of this, because entries {first} to {last} are in no object; `ebbtide verify` \
+                 says what can be"
+            ));
         }
         let range = self.first.take().zip(self.last.take());
         match range {

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ebbtide_replica::Timestamp;
-use ebbtide_replica::state::state_folder;
 use ebbtide_replica::store::Store;
 use ebbtide_restore::{
     LocalState, Nothing, Options, Outline, Progress, Report, Target, outline, restore,
@@ -13,6 +12,7 @@ use serde_json::json;
 
 use super::failure;
 use crate::args::{Integrity, Restore};
+use crate::destination::Destination;
 use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
@@ -25,11 +25,16 @@ use crate::{clock, integrity, terminal};
 /// When the state cannot be restored exactly, or the target must not be touched.
 pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.config)?;
-    let output = output(&args, &source)?;
+    let destination = Destination::find(&args, &source)?;
+    let output = &destination.path;
+    if let Some(link) = &destination.link {
+        let (link, output) = (OneLine(link.display()), OneLine(output.display()));
+        eprintln!("note: {link} is a link and leads to {output}");
+    }
     let now = clock::now();
     let (target, read_as) = target(&args, now)?;
     if let Some(read_as) = &read_as {
-        eprintln!("note: {read_as}");
+        eprintln!("note: {}", OneLine(read_as));
     }
     if args.if_not_exists && output.symlink_metadata().is_ok() {
         say(
@@ -43,11 +48,12 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     let done = if args.dry_run {
         outline(Arc::clone(&store), target, args.expect_chain, now).await.map(Done::Dry)
     } else {
-        write(&args, Arc::clone(&store), &output, target, now).await.map(Done::Wet)
+        write(&args, Arc::clone(&store), &destination, target, now).await.map(Done::Wet)
     };
     match done {
         Ok(done) => {
-            tell(&args, &output, &done, read_as.as_deref());
+            let next = next(&args, &source, &destination, &done);
+            tell(&args, output, &done, read_as.as_deref(), next.as_deref());
             Ok(Outcome::Done)
         }
         Err(ebbtide_restore::Error::Nothing(Nothing::Replica { place }))
@@ -67,13 +73,6 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
 enum Done {
     Dry(Outline),
     Wet(Report),
-}
-
-fn output(args: &Restore, source: &Source) -> Result<PathBuf, Failure> {
-    let named = args.output.clone().or_else(|| source.database.clone());
-    named.ok_or_else(|| {
-        Failure::new(Code::Usage, "name the database file to write with -o OUT".to_owned())
-    })
 }
 
 /// The state that is wanted, and how that was read from the arguments, if they do not say it themselves.
@@ -96,14 +95,15 @@ fn target(args: &Restore, now: Timestamp) -> Result<(Target, Option<String>), Fa
 async fn write(
     args: &Restore,
     store: Arc<dyn Store>,
-    output: &Path,
+    destination: &Destination,
     target: Target,
     now: Timestamp,
 ) -> Result<Report, ebbtide_restore::Error> {
     let location = store.describe();
     let check = integrity::check_of(args.verify);
-    let state = Some(LocalState { folder: state_folder(output), location });
-    let (output, force, expect) = (output.to_owned(), args.force, args.expect_chain);
+    let state = destination.state.clone().map(|folder| LocalState { folder, location });
+    let output = destination.path.clone();
+    let (force, expect) = (args.force, args.expect_chain);
     let options = Options { target, output, force, state, expect, check, now };
     let progress = Arc::new(Progress::default());
     let bar = terminal::bar("restore", 0, args.json);
@@ -114,7 +114,38 @@ async fn write(
     terminal::watch(&bar, counts, restore(store, &options, &progress)).await
 }
 
-fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>) {
+/// What to do next, as a command.
+fn next(args: &Restore, source: &Source, to: &Destination, done: &Done) -> Option<String> {
+    let Done::Wet(report) = done else { return None };
+    let replica = quoted(&args.source);
+    let output = quoted(&to.path.to_string_lossy());
+    if to.state.is_none() {
+        let txid = report.outline.point.txid.get();
+        return Some(format!(
+            "look at this copy; to go on with it, stop the application and run `ebbtide restore --force --txid {txid:x} \
+             -o DATABASE {replica}`"
+        ));
+    }
+    let follow = match &source.database {
+        Some(_) if args.config.exists() => {
+            format!("ebbtide replicate --config {}", quoted(&args.config.to_string_lossy()))
+        }
+        Some(_) => format!("ebbtide replicate {output} {}", quoted(&source.location.to_string())),
+        None => format!("ebbtide replicate {output} {replica}"),
+    };
+    Some(format!("start `{follow}`, which carries on from here, and the application"))
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>, next: Option<&str>) {
     let (outline, report) = match done {
         Done::Dry(outline) => (outline, None),
         Done::Wet(report) => (&report.outline, Some(report)),
@@ -125,6 +156,13 @@ fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>) {
     let moved: &[PathBuf] = report.map_or(&[], |report| &report.moved_aside);
     for moved in moved {
         eprintln!("note: what was in its place is now {}", OneLine(moved.display()));
+    }
+    for lost in report.map_or(&[][..], |report| &report.lost) {
+        eprintln!("note: of the file that was there, this could not be kept: {}", OneLine(lost));
+    }
+    let unchecked = report.and_then(|report| report.unchecked.as_deref());
+    if let Some(why) = unchecked {
+        eprintln!("note: the file is exact, and could not be checked: {}", OneLine(why));
     }
     let (txid, time) = (outline.point.txid, outline.point.time);
     let as_json = || {
@@ -143,7 +181,10 @@ fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>) {
             "object_bytes": outline.object_bytes,
             "bytes_fetched": report.map(|report| report.bytes_fetched),
             "read_as": read_as,
-            "verified": args.verify != Integrity::None,
+            "verified": args.verify != Integrity::None && report.is_some() && unchecked.is_none(),
+            "unchecked": unchecked,
+            "not_kept": report.map(|report| &report.lost),
+            "next": next,
             "notices": outline.notices.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "moved_aside": moved,
         })
@@ -163,6 +204,9 @@ fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>) {
             ),
         }
     });
+    if let Some(next) = next.filter(|_| !args.json) {
+        eprintln!("next: {}", OneLine(next));
+    }
 }
 
 fn say(args: &Restore, json: impl FnOnce() -> serde_json::Value, text: impl FnOnce() -> String) {

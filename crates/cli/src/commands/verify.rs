@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ebbtide_replica::Timestamp;
 use ebbtide_replica::store::Store;
-use ebbtide_restore::{Options, Progress, Severity, Target, Verification, restore, verify};
+use ebbtide_restore::{Moment, Options, Progress, Severity, Target, Verification, restore, verify};
 use serde_json::json;
 
 use super::failure;
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
         true => Some(try_restore(store, &args, clock::now()).await?),
         false => None,
     };
-    print(&args, &verification, restored.as_deref());
+    print(&args, &verification, restored.as_ref());
     if verification.is_sound() {
         return Ok(Outcome::Done);
     }
@@ -47,7 +47,7 @@ async fn try_restore(
     store: Arc<dyn Store>,
     args: &Verify,
     now: Timestamp,
-) -> Result<String, Failure> {
+) -> Result<Restored, Failure> {
     let folder = tempfile::tempdir().map_err(|error| Failure::new(Code::Failed, error))?;
     let output = folder.path().join("verify.db");
     let check = integrity::check_of(Integrity::Full);
@@ -61,15 +61,36 @@ async fn try_restore(
     };
     let restoring = restore(store, &options, &progress);
     let report = terminal::watch(&bar, counts, restoring).await.map_err(failure)?;
-    Ok(report.outline.point.txid.to_string())
+    let (txid, unchecked) = (report.outline.point.txid.to_string(), report.unchecked);
+    Ok(Restored { txid, unchecked })
 }
 
-fn print(args: &Verify, verification: &Verification, restored: Option<&str>) {
+/// What was restored, and why SQLite could not check it, or not all of it.
+struct Restored {
+    txid: String,
+    unchecked: Option<String>,
+}
+
+/// What can be restored, in words.
+fn restorable(verification: &Verification) -> String {
+    let range = |[first, last]: &[Moment; 2]| match first.txid == last.txid {
+        true => format!("txid {} of {}", last.txid, last.time),
+        false => format!("txid {} to {} of {}", first.txid, last.txid, last.time),
+    };
+    let ranges: Vec<String> = verification.restorable.iter().map(range).collect();
+    match ranges.is_empty() {
+        true => "nothing can be restored".to_owned(),
+        false => format!("can be restored: {}", ranges.join("; ")),
+    }
+}
+
+fn print(args: &Verify, verification: &Verification, restored: Option<&Restored>) {
     if args.json {
         let document = json!({
             "sound": verification.is_sound(),
             "verification": verification,
-            "restored": restored,
+            "restored": restored.map(|restored| &restored.txid),
+            "unchecked": restored.and_then(|restored| restored.unchecked.as_ref()),
         });
         println!("{}", escape::json(&document.to_string()));
         return;
@@ -96,11 +117,15 @@ fn print(args: &Verify, verification: &Verification, restored: Option<&str>) {
         "proved {} pages and {} of {} entries; {} gaps",
         counts.pages, counts.digests, counts.entries, counts.gaps
     );
-    if let (Some([_, last]), Some(first)) = (&verification.history, verification.first_restorable) {
-        println!("can be restored: txid {first} to {} of {}", last.txid, last.time);
-    }
-    if let Some(txid) = restored {
-        println!("restored txid {txid} to a temporary file; SQLite's integrity_check says ok");
+    println!("{}", restorable(verification));
+    match restored {
+        Some(Restored { txid, unchecked: None }) => {
+            println!("restored txid {txid} to a temporary file; SQLite's integrity_check says ok");
+        }
+        Some(Restored { txid, unchecked: Some(why) }) => {
+            println!("restored txid {txid} to a temporary file; {}", OneLine(why));
+        }
+        None => {}
     }
     if verification.is_sound() {
         println!("sound");

@@ -293,7 +293,7 @@ fn slot_of(sequence: u64) -> usize {
 }
 
 /// Numbers go round, so that whatever a slot says, the next record is newer.
-fn is_newer(record: &Record, than: &Record) -> bool {
+pub(super) fn is_newer(record: &Record, than: &Record) -> bool {
     (1..1 << 63).contains(&record.sequence.wrapping_sub(than.sequence))
 }
 

@@ -27,6 +27,7 @@ mod error;
 mod fill;
 mod folder;
 mod handle;
+mod peek;
 mod position;
 mod record;
 mod table;
@@ -36,5 +37,7 @@ mod tests;
 
 pub use error::StateError;
 pub use fill::Fill;
+use folder::is_newer as newer;
 pub use folder::{State, state_directory, state_folder};
+pub use peek::peek;
 pub use position::{FileIdentity, Origin, Position, WalPosition};

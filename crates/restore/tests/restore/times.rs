@@ -174,7 +174,9 @@ async fn o08_commits_that_are_dated_after_now_are_named() {
         assert_eq!(report.outline.point.txid, txid(expected), "{target:?}");
         let notice = |is_without| Notice::Ahead { first, newest, until, is_without };
         let expected: Vec<Notice> = is_without.map(notice).into_iter().collect();
-        assert_eq!(report.outline.notices, expected, "{target:?}");
+        let mut notices = report.outline.notices;
+        notices.retain(|notice| !matches!(notice, Notice::Future { .. }));
+        assert_eq!(notices, expected, "{target:?}");
         assert!(report.bytes_fetched >= 512, "{}", report.bytes_fetched);
     };
     check(Target::Time(now), 5, Some(true)).await;

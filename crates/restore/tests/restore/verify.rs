@@ -141,3 +141,29 @@ async fn packs_stand_in_for_segments_that_are_gone() {
     assert_eq!(verification.findings, []);
     assert_eq!(verification.counts.digests, 14);
 }
+
+/// Whatever object is missing: an entry lies in one of the ranges that a verification names if and only if it restores.
+/// Catches one that judges by the history, which needs no base.
+#[tokio::test]
+async fn o25_what_verify_says_can_be_restored_is_what_restores() {
+    let builder = sample().await;
+    let mut gone: Vec<Vec<Key>> =
+        builder.objects().await.into_iter().map(|key| vec![key]).collect();
+    gone.push(gone[1..3].concat());
+    gone.push(Vec::new());
+    for gone in gone {
+        let store = copy(&builder.store).await;
+        for key in &gone {
+            store.delete(key).await.unwrap();
+        }
+        let verification = verified(&store).await;
+        for state in &builder.states {
+            let named = verification.restorable.iter();
+            let named =
+                named.filter(|[first, last]| (first.txid..=last.txid).contains(&state.txid));
+            let restores = restored(&store, Target::Txid(state.txid)).await.is_ok();
+            let ranges = &verification.restorable;
+            assert_eq!(named.count() == 1, restores, "{} without {gone:?}: {ranges:?}", state.txid);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which states can be had: asked of the planner that restores, so that both say the same.
+
+use super::Survey;
+use crate::error::Result;
+use crate::known::first_of;
+use crate::piece::Point;
+use crate::plan::{Goal, Refusal};
+
+/// So many ranges are looked for at most, the newest first. Each costs as much as the plan of a restore.
+const RANGES_MAX: usize = 64;
+
+/// So many plans are tried at most. A replica that needs more is damaged all over.
+const PLANS_MAX: usize = 512;
+
+/// Entries of which each can be restored: the first and the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) first: Point,
+    pub(crate) last: Point,
+}
+
+impl Survey {
+    /// All ranges of entries that can be restored, the oldest first, as far as the objects that were condemned tell.
+    pub(crate) async fn ranges(&mut self) -> Result<Vec<Range>> {
+        let mut ranges: Vec<Range> = Vec::new();
+        let mut goal = Goal::Head;
+        for _ in 0..PLANS_MAX {
+            if ranges.len() >= RANGES_MAX {
+                break;
+            }
+            let next = match self.drive(goal).await? {
+                Ok(plan) => {
+                    // What comes after the base is in the same objects, each entry of it a plan of its own.
+                    let base = match plan.snapshot {
+                        Some(object) => first_of(object.key),
+                        None => plan.history.first().map(|part| part.first),
+                    };
+                    let base = base.unwrap_or(plan.stop.txid);
+                    let first = match self.drive(Goal::Txid(base)).await? {
+                        Ok(plan) => plan.stop,
+                        // The base itself is not kept as a state, but the ones after it are.
+                        Err(_) => plan.stop,
+                    };
+                    match ranges.last_mut() {
+                        Some(newer) if plan.stop.txid.precedes(newer.first.txid) => {
+                            newer.first = first;
+                        }
+                        _ => ranges.push(Range { first, last: plan.stop }),
+                    }
+                    first.txid.previous()
+                }
+                Err(Refusal::Damaged { first, .. }) => match goal {
+                    Goal::Txid(txid) => first.min(txid).previous(),
+                    Goal::Head => first.previous(),
+                },
+                Err(Refusal::Beyond { head }) => match goal {
+                    Goal::Txid(txid) if head >= txid => None,
+                    _ => Some(head),
+                },
+                Err(Refusal::NotKept) => match goal {
+                    Goal::Txid(txid) => {
+                        let snapshot = self.known.listing().snapshot_before(txid);
+                        snapshot.and_then(|object| first_of(object.key)).filter(|&kept| kept < txid)
+                    }
+                    Goal::Head => None,
+                },
+                Err(Refusal::Empty | Refusal::Before) => None,
+            };
+            let Some(next) = next else { break };
+            goal = Goal::Txid(next);
+        }
+        ranges.reverse();
+        Ok(ranges)
+    }
+}

@@ -1,0 +1,255 @@
+//! The commands of the README and of the guides, word for word and in order, beside an application that writes. Catches
+//! a document that says what does not work, or not any more.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use ebbtide_testkit::process::{Output as Heard, Process};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::tidy::tree::{read, tracked};
+use crate::support::wait_until;
+
+const EBBTIDE: &str = env!("CARGO_BIN_EXE_ebbtide");
+
+/// Commands that cannot run here, and why.
+const SKIPPED: &[(&str, &str)] = &[
+    ("cargo run --release --example quickstart", "it is built and run by .ci/run"),
+    ("cargo test --workspace", "it is what runs this test"),
+    ("cargo install --path crates/cli", "it installs what this test was built with"),
+    ("export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…", "the values are left out"),
+    ("ebbtide replicate app.db 's3://bucket/app?region=eu-central-1'", "it needs Amazon's S3"),
+    (
+        "ebbtide replicate app.db 's3://backups/app?endpoint=http://127.0.0.1:9000&path-style=true'",
+        "it needs MinIO at that port; `.ci/run minio` tries the same at another",
+    ),
+];
+
+/// Commands that succeed once the history is long enough.
+const IN_A_MOMENT: &[&str] =
+    &["ebbtide log ./backup", "ebbtide restore -o copy.db --timestamp '1s ago' ./backup"];
+
+/// The commands of a document: the lines of its shell fences, without comments.
+fn commands(document: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut commands = Vec::new();
+    for line in read(document).lines() {
+        match line.trim() {
+            "```sh" => inside = true,
+            "```" => inside = false,
+            line if inside => {
+                let command = line.split(" # ").next().unwrap().trim_end();
+                if !command.is_empty() && !command.starts_with('#') {
+                    commands.push(command.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    commands
+}
+
+/// A folder with a database, its application, and the programs that the documents name.
+struct Machine {
+    folder: TempDir,
+    application: Application,
+    sidecars: Vec<Process>,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let folder = tempfile::tempdir().unwrap();
+        let programs = folder.path().join("bin");
+        fs::create_dir(&programs).unwrap();
+        symlink(EBBTIDE, programs.join("ebbtide")).unwrap();
+        // Asks the test, which is the service manager, and waits for it.
+        let ask = "#!/bin/sh\necho \"$1 $2\" >request.new && mv request.new request\n\
+                   while [ -e request ]; do sleep 0.01; done\n";
+        let systemctl = programs.join("systemctl");
+        fs::write(&systemctl, ask).unwrap();
+        fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::DirBuilder::new().mode(0o700).create(folder.path().join("run")).unwrap();
+        let application = Application::start(&folder.path().join("app.db"));
+        Machine { folder, application, sidecars: Vec::new() }
+    }
+
+    fn shell(&self, command: &str) -> Command {
+        let mut shell = Command::new("sh");
+        let programs = self.folder.path().join("bin");
+        let path = std::env::var("PATH").unwrap_or_default();
+        shell.args(["-c", command]).current_dir(self.folder.path());
+        shell.env("PATH", format!("{}:{path}", programs.display()));
+        shell.env("EBBTIDE_RUNTIME_DIR", self.folder.path().join("run")).env_remove("EBBTIDE_LOG");
+        shell
+    }
+
+    /// Runs a command to its end, and does meanwhile what it asks the service manager for.
+    fn run(&mut self, command: &str) -> Output {
+        let mut shell = self.shell(command);
+        let running = thread::spawn(move || shell.output().unwrap());
+        while !running.is_finished() {
+            self.serve();
+            thread::sleep(Duration::from_millis(5));
+        }
+        running.join().unwrap()
+    }
+
+    fn serve(&mut self) {
+        let request = self.folder.path().join("request");
+        let Ok(asked) = fs::read_to_string(&request) else { return };
+        match asked.trim() {
+            "stop app" => self.application.stop(),
+            "start app" => self.application = Application::start(&self.path("app.db")),
+            "stop ebbtide" => self.stop_sidecars(),
+            "start ebbtide" => self.start_sidecar("ebbtide replicate app.db ./backup"),
+            asked => panic!("no such request: {asked}"),
+        }
+        fs::remove_file(&request).unwrap();
+    }
+
+    fn start_sidecar(&mut self, command: &str) {
+        let mut shell = self.shell(&format!("exec {command}"));
+        self.sidecars.push(Process::start(&mut shell, Heard::Stderr).unwrap());
+        let asks = || self.shell("ebbtide status --json").output().unwrap().stdout;
+        wait_until("the sidecar to follow", || {
+            String::from_utf8_lossy(&asks()).contains("\"following\"")
+        });
+    }
+
+    fn stop_sidecars(&mut self) {
+        for mut sidecar in self.sidecars.drain(..) {
+            sidecar.signal(nix::sys::signal::Signal::SIGTERM).unwrap();
+            let ended = sidecar.wait(crate::support::PATIENCE).unwrap();
+            assert!(ended.success(), "{ended}");
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs the commands of a document; how many were run.
+    fn follow(&mut self, document: &str) -> usize {
+        let mut ran = 0;
+        for command in commands(document) {
+            if SKIPPED.iter().any(|(skipped, _)| *skipped == command) {
+                continue;
+            }
+            if command.starts_with("sqlite3 ")
+                && self.run("sqlite3 --version").status.code() != Some(0)
+            {
+                eprintln!("skipped, because there is no sqlite3: {command}");
+                continue;
+            }
+            ran += 1;
+            if command.starts_with("ebbtide replicate ") && !command.contains("--once") {
+                self.start_sidecar(&command);
+                continue;
+            }
+            let mut ended = self.run(&command);
+            if IN_A_MOMENT.contains(&command.as_str()) {
+                wait_until(&command, || {
+                    ended.status.success() || {
+                        ended = self.run(&command);
+                        ended.status.success()
+                    }
+                });
+            }
+            let said = String::from_utf8_lossy(&ended.stderr);
+            assert!(ended.status.success(), "{document}: {command}: {said}");
+        }
+        ran
+    }
+}
+
+/// Notes a row every few milliseconds.
+struct Application {
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Application {
+    fn start(database: &Path) -> Application {
+        let connection = Connection::open(database).unwrap();
+        connection.busy_timeout(crate::support::PATIENCE).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS notes (text);
+                 INSERT INTO notes VALUES ('the first')",
+            )
+            .unwrap();
+        let ends = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ends);
+        let thread = thread::spawn(move || {
+            while !end.load(Ordering::Acquire) {
+                connection.execute("INSERT INTO notes VALUES ('a note')", []).unwrap();
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        Application { ends, thread: Some(thread) }
+    }
+
+    fn stop(&mut self) {
+        self.ends.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[test]
+fn o25_the_commands_of_the_readme_work_as_they_stand_there() {
+    let mut machine = Machine::new();
+    assert!(machine.follow("README.md") >= 5);
+    machine.stop_sidecars();
+}
+
+/// The worst minute of the year, by the book.
+#[test]
+fn o25_the_runbook_works_as_it_stands_there() {
+    let mut machine = Machine::new();
+    machine.start_sidecar("ebbtide replicate app.db ./backup");
+    let entries = || {
+        let log = machine.shell("ebbtide log --json ./backup").output().unwrap();
+        String::from_utf8(log.stdout).unwrap().lines().count()
+    };
+    wait_until("some history", || entries() > 8);
+    assert!(machine.follow("docs/guides/recover.md") >= 10);
+    let log = machine.run("ebbtide log ./backup");
+    let log = String::from_utf8(log.stdout).unwrap();
+    assert!(log.contains("set back to 4 by a restore, 5 to "), "{log}");
+    machine.application.stop();
+    machine.stop_sidecars();
+    let newest = machine.run("ebbtide restore -o newest.db ./backup");
+    assert!(newest.status.success());
+    let rows = |name: &str| -> u32 {
+        let database = Connection::open(machine.path(name)).unwrap();
+        database.query_row("SELECT count(*) FROM notes", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(rows("newest.db"), rows("app.db"), "it is followed again");
+}
+
+/// A skipped command that no document has any more is a reason that nobody needs.
+#[test]
+fn o25_what_is_skipped_is_there() {
+    let guides = tracked(".md").filter(|(path, _)| path.starts_with("docs/guides/"));
+    let documents = guides.map(|(path, _)| path).chain(["README.md".to_owned()]);
+    let all: Vec<String> = documents.flat_map(|document| commands(&document)).collect();
+    for (skipped, why) in SKIPPED {
+        assert!(all.iter().any(|command| command == skipped), "{skipped} ({why})");
+    }
+    assert!(IN_A_MOMENT.iter().all(|command| all.iter().any(|known| known == command)));
+}
