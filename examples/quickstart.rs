@@ -58,13 +58,13 @@ fn say(line: &str) -> Result<()> {
 async fn demonstrate() -> Result<()> {
     let folder = fresh_folder()?;
     let (database, replica) = (folder.join("app.db"), folder.join("replica"));
-    println!("everything is in {}\n", folder.display());
+    say(&format!("everything is in {}\n", folder.display()))?;
 
-    println!("1. an application creates {}", database.display());
+    say(&format!("1. an application creates {}", database.display()))?;
     let (mut application, mut lines) = start_application(&database)?;
     lines.recv().await.ok_or("the application ended early")?;
 
-    println!("2. ebbtide follows it into {}", replica.display());
+    say(&format!("2. ebbtide follows it into {}", replica.display()))?;
     let location: Location = replica.to_str().ok_or("the path is not text")?.parse()?;
     let status = Status::new(database.clone(), location.to_string());
     let (order, orders) = watch::channel(Order::Run);
@@ -74,6 +74,7 @@ async fn demonstrate() -> Result<()> {
         order: orders,
         status: status.clone(),
         is_successor: false,
+        may_come: false,
     };
     let following = tokio::spawn(follow(job));
     while status.get().phase != Phase::Following {
@@ -84,7 +85,7 @@ async fn demonstrate() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
-    println!("3. the application commits {COMMITS} rows");
+    say(&format!("3. the application commits {COMMITS} rows"))?;
     writeln!(application.stdin.take().ok_or("no standard input")?, "go")?;
     let commits = watch_lag(&status, &mut lines).await?;
     application.wait()?;
@@ -95,26 +96,26 @@ async fn demonstrate() -> Result<()> {
     let (before, after) = (commits[at as usize - 1], commits[at as usize]);
     let moment = before + (after - before) / 2;
     let moment = Timestamp::from_micros(moment).ok_or("the clock is out of range")?;
-    println!("\n4. restoring to {moment}, between commits {at} and {}", at + 1);
+    say(&format!("\n4. restoring to {moment}, between commits {at} and {}", at + 1))?;
     let restored = folder.join("restored.db");
     restore_to(&location, Target::Time(moment), &restored).await?;
     check_rows(&restored, at)?;
-    println!("   the rows are exactly those of that moment: 1 to {at}");
+    say(&format!("   the rows are exactly those of that moment: 1 to {at}"))?;
 
     let newest = folder.join("newest.db");
     restore_to(&location, Target::Latest, &newest).await?;
     if std::fs::read(&newest)? != std::fs::read(&database)? {
         return Err("the newest state differs from the database".into());
     }
-    println!("   and the newest state is the database, byte for byte");
+    say("   and the newest state is the database, byte for byte")?;
 
-    println!("\nlook around:");
-    println!("  cargo run --release -p ebbtide-cli -- log {}", replica.display());
-    println!("  cargo run --release -p ebbtide-cli -- verify {}", replica.display());
-    println!(
+    say("\nlook around:")?;
+    say(&format!("  cargo run --release -p ebbtide-cli -- log {}", replica.display()))?;
+    say(&format!("  cargo run --release -p ebbtide-cli -- verify {}", replica.display()))?;
+    say(&format!(
         "  cargo run --release -p ebbtide-cli -- restore -o /tmp/copy.db {}",
         replica.display()
-    );
+    ))?;
     Ok(())
 }
 
@@ -140,18 +141,18 @@ async fn watch_lag(
             lags.push(now - commits[lags.len()]);
             if lags.len().is_multiple_of(10) {
                 let (last, written) = (lags[lags.len() - 1], commits.len());
-                println!(
+                say(&format!(
                     "   {written} written, {} durable, the last after {:.1} ms",
                     lags.len(),
                     millis(last)
-                );
+                ))?;
             }
         }
     }
     let mut sorted = lags;
     sorted.sort_unstable();
     let (median, most) = (millis(sorted[all / 2]), millis(sorted[all - 1]));
-    println!("   from commit to durable: median {median:.1} ms, at most {most:.1} ms");
+    say(&format!("   from commit to durable: median {median:.1} ms, at most {most:.1} ms"))?;
     Ok(commits)
 }
 
@@ -162,7 +163,7 @@ async fn restore_to(location: &Location, target: Target, output: &Path) -> Resul
         Options { target, output, force: false, state: None, expect: None, check: None, now };
     let report = restore(location.open().await?, &options, &Arc::new(Progress::default())).await?;
     let point = report.outline.point;
-    println!("   {} is txid {} of {}", options.output.display(), point.txid, point.time);
+    say(&format!("   {} is txid {} of {}", options.output.display(), point.txid, point.time))?;
     Ok(())
 }
 

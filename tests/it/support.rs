@@ -1,10 +1,12 @@
 //! The `ebbtide` binary as the tests use it, and restores to compare.
 
 use std::fs::DirBuilder;
+use std::io::{BufRead as _, BufReader, PipeReader};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output as Ended};
-use std::sync::Arc;
+use std::process::{Child, Command, ExitStatus, Output as Ended};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::catalog;
@@ -16,7 +18,8 @@ use ebbtide_testkit::minio::MinIO;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
 use ebbtide_testkit::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// More than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,10 +43,15 @@ pub(crate) fn limited(limit: &str, args: &[&str]) -> Command {
 
 /// Without what a developer has set, and with sockets outside the folders of this machine's own processes.
 fn by_itself(mut command: Command) -> Command {
+    by_itself_in(&mut command);
+    command
+}
+
+/// The same for a command that runs `ebbtide` in its turn.
+pub(crate) fn by_itself_in(command: &mut Command) {
     command.env_remove("EBBTIDE_LOG").env("EBBTIDE_RUNTIME_DIR", runtime_folder());
     // Where there is no memory left for a backtrace, the standard library waits for its own lock, for ever.
     command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
-    command
 }
 
 /// A private folder for the sockets of all tests that have no folder of their own for them.
@@ -142,6 +150,70 @@ impl Sidecar {
 
     pub(crate) fn process(&self) -> &Process {
         &self.0
+    }
+}
+
+/// A process whose outputs go where the test says. It is killed when this is dropped.
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Running {
+        Running(command.spawn().unwrap())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the process to end", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// The same; its exit code.
+    pub(crate) fn wait(&mut self) -> i32 {
+        self.ended().code().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.0.kill().and_then(|()| self.0.wait()).ok();
+    }
+}
+
+/// What comes out of a pipe, read as it comes.
+pub(crate) struct Lines(Arc<Mutex<String>>, JoinHandle<()>);
+
+impl Lines {
+    pub(crate) fn of(reader: PipeReader) -> Lines {
+        let said = Arc::new(Mutex::new(String::new()));
+        let all = Arc::clone(&said);
+        let thread = std::thread::spawn(move || {
+            for line in BufReader::new(reader).lines() {
+                let line = line.unwrap() + "\n";
+                all.lock().unwrap().push_str(&line);
+            }
+        });
+        Lines(said, thread)
+    }
+
+    /// Waits until this was said.
+    pub(crate) fn wait_for(&self, text: &str) {
+        wait_until(text, || self.0.lock().unwrap().contains(text));
+    }
+
+    /// Everything, once nobody can say any more.
+    pub(crate) fn all(self) -> String {
+        self.1.join().unwrap();
+        let said = self.0.lock().unwrap();
+        said.clone()
     }
 }
 

@@ -79,7 +79,8 @@ Examples:
   ebbtide replicate --exec './server' app.db s3://bucket/app
   ebbtide replicate --once app.db ./backup                 bring the replica up to date and end
 
-SIGTERM or SIGINT ends with a last sync; the exit code is 0 only if it was confirmed.")]
+SIGTERM, SIGINT and SIGQUIT end with a last sync, and so does the end of the terminal; the exit code is 0 only if it was \
+confirmed. SIGHUP, SIGUSR1 and SIGUSR2 are passed on to an application that handles them.")]
 pub struct Replicate {
     /// The database to follow. Without it, those of the configuration.
     #[arg(requires = "replica", value_name = "DB")]
@@ -90,12 +91,19 @@ pub struct Replicate {
     /// The configuration.
     #[arg(long, value_name = "FILE", conflicts_with = "database", default_value = "ebbtide.toml")]
     pub config: PathBuf,
-    /// Run the application as a child (by the shell), pass signals on to it, and end when it ends, with its exit code.
+    /// Run the application as a child (by the shell), pass signals on to it, and end when the last of its processes
+    /// has ended, with the exit code of the first.
     #[arg(long, value_name = "CMD")]
     pub exec: Option<String>,
+    /// Withhold the environment variables that lead to the store's credentials from the application.
+    #[arg(long, requires = "exec")]
+    pub exec_without_credentials: bool,
     /// End as soon as everything that is committed now is durable.
     #[arg(long, conflicts_with = "exec")]
     pub once: bool,
+    /// Wait for a database that is not there yet, as is done with --exec and for those of a configuration.
+    #[arg(long, conflicts_with = "once")]
+    pub wait: bool,
     /// Switch a database in rollback-journal mode to a write-ahead log.
     #[arg(long)]
     pub enable_wal: bool,

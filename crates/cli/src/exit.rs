@@ -1,9 +1,10 @@
 //! What ends a command, and the exit code that says so.
 
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-use crate::escape;
+use crate::{logging, output};
 
 /// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,12 +35,19 @@ pub enum Code {
 pub struct Failure {
     code: Code,
     source: Box<dyn std::error::Error + Send + Sync>,
+    is_told: bool,
 }
 
 impl Failure {
     /// `error` ends the command with `code`.
     pub fn new(code: Code, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
-        Failure { code, source: error.into() }
+        Failure { code, source: error.into(), is_told: false }
+    }
+
+    /// The same, after it was logged: it is not said again at the end.
+    #[must_use]
+    pub fn told(self) -> Failure {
+        Failure { is_told: true, ..self }
     }
 
     /// The exit code.
@@ -77,14 +85,42 @@ impl From<ebbtide_config::Error> for Failure {
     }
 }
 
-/// Ends the process's work: an error is printed, and either way there is a code.
+/// Says what went wrong, unless it was said before.
+pub(crate) fn say(failure: &Failure) {
+    if !failure.is_told {
+        logging::fail(failure);
+    }
+}
+
+/// Ends a process that was asked for help or its version, or was used wrongly.
+#[must_use]
+pub fn answer(answer: &clap::Error) -> ExitCode {
+    let is_refusal = answer.use_stderr();
+    match answer.print() {
+        _ if is_refusal => ExitCode::from(Code::Usage as u8),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => report(Err(unwritten(&error))),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+/// A result could not be written.
+fn unwritten(error: &io::Error) -> Failure {
+    Failure::new(Code::Failed, format!("write to standard output: {error}"))
+}
+
+/// Ends the process's work: an error is said, once, and either way there is a code.
 #[must_use]
 pub fn report(result: Result<Outcome, Failure>) -> ExitCode {
+    // Whatever else went wrong is graver than a result that could not be written.
+    let result = match (result, output::finish()) {
+        (Ok(_), Some(error)) => Err(unwritten(&error)),
+        (result, _) => result,
+    };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Child(code)) => ExitCode::from(code),
         Err(failure) => {
-            eprintln!("ebbtide: {}", escape::message(&failure.to_string()));
+            say(&failure);
             ExitCode::from(failure.code as u8)
         }
     }

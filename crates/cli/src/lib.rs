@@ -11,41 +11,60 @@ pub mod number;
 pub mod replicate;
 pub mod when;
 
-mod child;
+mod application;
 mod clock;
 mod commands;
 mod control;
+mod cores;
 mod destination;
 mod escape;
 mod integrity;
+mod log_writer;
 mod memory;
+mod output;
 mod owner;
+mod redact;
 mod runtime;
 mod source;
 mod terminal;
 mod time_limit;
 
+use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 
 use args::{Args, Command};
+use exit::{Code, Failure, Outcome};
 use runtime::Workers;
 
 /// Runs one command to its end.
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
-    logging::init(&args.log);
+    // Nobody waits for what `replicate` logs, and it waits for nobody.
+    logging::init(&args.log, !matches!(args.command, Command::Replicate(_)));
     match args.command {
         // It runs for months and is mostly idle; the others use the same buffers again and again, and end.
         Command::Replicate(_) => memory::give_back_large_buffers(),
         _ => memory::keep_large_buffers(),
     }
-    let result = match args.command {
+    cores::forbid();
+    if matches!(&args.command, Command::Replicate(replicate) if replicate.exec.is_some()) {
+        application::prepare();
+    } else {
+        cores::limit();
+    }
+    let result = panic::catch_unwind(AssertUnwindSafe(|| dispatch(args.command)));
+    // The panic itself was told where it happened.
+    let fault = |_| Err(Failure::new(Code::Failed, "a fault in ebbtide itself ended the command"));
+    exit::report(result.unwrap_or_else(fault))
+}
+
+fn dispatch(command: Command) -> Result<Outcome, Failure> {
+    match command {
         Command::Replicate(replicate) => runtime::run(Workers::One, replicate::run(replicate)),
         Command::Restore(restore) => runtime::run(Workers::Cores, commands::restore::run(restore)),
         Command::Log(log) => runtime::run(Workers::Cores, commands::log::run(log)),
         Command::Verify(verify) => runtime::run(Workers::Cores, commands::verify::run(verify)),
         Command::Status(status) => commands::status::run(status),
         Command::Sync(sync) => commands::sync::run(sync),
-    };
-    exit::report(result)
+    }
 }

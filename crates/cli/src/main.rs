@@ -7,5 +7,8 @@ use clap::Parser;
 use ebbtide_cli::args::Args;
 
 fn main() -> ExitCode {
-    ebbtide_cli::run(Args::parse())
+    match Args::try_parse() {
+        Ok(args) => ebbtide_cli::run(args),
+        Err(answer) => ebbtide_cli::exit::answer(&answer),
+    }
 }

@@ -1,27 +1,31 @@
 //! `ebbtide replicate`: a task for each database, until told to end.
 
+mod failures;
+mod hangup;
+mod signals;
+
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::process::Child;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
+use crate::application::{Application, Environment, reap_orphans};
 use crate::args::Replicate;
 use crate::control::Control;
 use crate::exit::{Code, Failure, Outcome};
-use crate::follow::{FollowError, Job, Order, Shared, Status, Statuses, follow};
-use crate::{child, escape, owner, source};
+use crate::follow::{FollowError, Job, Order, Shared, Status, follow};
+use crate::{cores, exit, owner, source};
 use ebbtide_config::{Config, Database, defaults};
+use failures::{Failures, Tasks, statuses};
+use signals::{Heard, Signals};
 
 /// Why everything ends.
 #[derive(Debug, Clone, Copy)]
 enum End {
     /// Asked to by a signal.
     Signal(Signal),
-    /// The child ended with this code.
-    Child(u8),
+    /// The application is gone.
+    Application,
     /// All tasks have ended by themselves.
     Tasks,
 }
@@ -33,40 +37,60 @@ enum End {
 pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let config = configuration(&args)?;
     // Before anything is followed, so that no signal finds a session that it would cut off.
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(args.exec.is_some())?;
     let (order, orders) = watch::channel(if args.once { Order::Finish } else { Order::Run });
-    let statuses: Statuses = config.databases.iter().map(status_of).collect();
-    let mut tasks = start(&config, &statuses, &orders, args.exec.is_some());
+    let statuses = statuses(&config.databases);
+    let mut tasks = start(&args, &config, &statuses, &orders);
     // Until everything else has ended.
     let _control = Control::start(statuses);
-    let mut child = args.exec.as_deref().map(child::spawn).transpose()?;
+    let mut application = launch(&args)?;
     let mut failures = Failures::default();
-    let end = until_end(&mut tasks, &mut signals, &mut child, &mut failures).await?;
-    if let (End::Signal(signal), Some(child)) = (end, &mut child) {
-        child::signal(child, signal);
-        // The application's last commits are part of the last sync.
-        let ended = tokio::time::timeout(config.shutdown_timeout, child.wait()).await;
-        if ended.is_err() {
-            tracing::warn!("the application has not ended yet; the last sync goes on without it");
+    let end = until_end(&mut tasks, &mut signals, &mut application, &mut failures).await;
+    if let End::Signal(signal) = end {
+        tracing::info!(%signal, "ending with a last sync");
+        if let Some(application) = &mut application {
+            // Its last commits are part of the last sync.
+            let ended = end_application(application, &mut signals, signal, config.shutdown_timeout);
+            failures.keep_if_any(ended.await);
         }
+    }
+    if let End::Application = end {
+        tracing::info!("the application has ended; ending with a last sync");
     }
     order.send_replace(Order::Finish);
     finish(&mut tasks, &mut signals, config.shutdown_timeout, &mut failures).await;
-    let child_code = match (end, child) {
-        (End::Child(code), _) => Some(code),
-        (End::Signal(_), Some(mut child)) => child.try_wait().ok().flatten().map(child::code),
-        _ => None,
-    };
-    match (failures.first, child_code) {
+    outcome(failures.gravest(), application.and_then(|application| application.code()))
+}
+
+/// The application's own failure is what its supervisor wants to know; ours is said besides.
+fn outcome(failure: Option<Failure>, code: Option<u8>) -> Result<Outcome, Failure> {
+    match (failure, code) {
         (None, None) => Ok(Outcome::Done),
         (None, Some(code)) => Ok(Outcome::Child(code)),
-        // The child's own failure is what its supervisor wants to know; ours is printed besides.
         (Some(failure), Some(code)) if code != 0 => {
-            eprintln!("ebbtide: {}", escape::message(&failure.to_string()));
+            exit::say(&failure);
             Ok(Outcome::Child(code))
         }
         (Some(failure), _) => Err(failure),
     }
+}
+
+/// Starts the application, if there is one to start.
+fn launch(args: &Replicate) -> Result<Option<Application>, Failure> {
+    let environment = if args.exec_without_credentials {
+        Environment::WithoutCredentials
+    } else {
+        Environment::Whole
+    };
+    let Some(command) = &args.exec else {
+        if std::process::id() == 1 {
+            reap_orphans()?;
+        }
+        return Ok(None);
+    };
+    let application = Application::start(command, environment)?;
+    cores::limit();
+    Ok(Some(application))
 }
 
 fn configuration(args: &Replicate) -> Result<Config, Failure> {
@@ -88,124 +112,134 @@ fn configuration(args: &Replicate) -> Result<Config, Failure> {
     Ok(Config { databases: vec![database], shutdown_timeout })
 }
 
-fn status_of(database: &Database) -> Status {
-    Status::new(database.path.clone(), database.location.to_string())
-}
-
 fn start(
+    args: &Replicate,
     config: &Config,
     statuses: &[Status],
     order: &watch::Receiver<Order>,
-    is_successor: bool,
-) -> JoinSet<(String, Result<(), FollowError>)> {
+) -> Tasks {
+    // Without any of these a name that leads nowhere is a mistake.
+    let may_come = args.wait || args.exec.is_some() || args.database.is_none();
+    let is_successor = args.exec.is_some();
     let shared = Shared::new(owner::this_process());
-    let mut tasks = JoinSet::new();
+    let mut tasks = Tasks::new();
     for (database, status) in config.databases.iter().zip(statuses) {
-        let name = database.path.display().to_string();
         let (database, shared, order) = (database.clone(), shared.clone(), order.clone());
-        let over = status.until_over();
-        let job = Job { database, shared, order, status: status.clone(), is_successor };
+        let (status, over) = (status.clone(), status.until_over());
+        let job = Job { database, shared, order, status: status.clone(), is_successor, may_come };
         tasks.spawn(async move {
             let ended = follow(job).await;
             drop(over);
-            (name, ended)
+            (status, ended)
         });
     }
     tasks
 }
 
-/// The first failure decides the exit code, a fencing one before all others; each is logged.
-#[derive(Debug, Default)]
-struct Failures {
-    first: Option<Failure>,
-}
-
-impl Failures {
-    fn add(&mut self, name: &str, error: FollowError) {
-        let code = error.code();
-        tracing::error!(database = name, error = crate::follow::chain(&error), "stopped");
-        let graver = self.first.as_ref().is_none_or(|first| first.code() < code);
-        if graver {
-            self.first =
-                Some(Failure::new(code, format!("{name}: {}", crate::follow::chain(&error))));
-        }
-    }
-
-    fn take(&mut self, ended: Result<(String, Result<(), FollowError>), tokio::task::JoinError>) {
-        match ended {
-            Ok((_, Ok(()))) => {}
-            Ok((name, Err(error))) => self.add(&name, error),
-            Err(error) => {
-                tracing::error!(%error, "the task of a database ended unexpectedly");
-                self.first.get_or_insert(Failure::new(Code::Failed, error));
-            }
-        }
-    }
-}
-
 async fn until_end(
-    tasks: &mut JoinSet<(String, Result<(), FollowError>)>,
+    tasks: &mut Tasks,
     signals: &mut Signals,
-    child: &mut Option<Child>,
+    application: &mut Option<Application>,
     failures: &mut Failures,
-) -> Result<End, Failure> {
+) -> End {
+    loop {
+        // With an application there is something to wait for besides; nobody follows it any more, though.
+        if tasks.is_empty() && application.is_none() {
+            return End::Tasks;
+        }
+        tokio::select! {
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                failures.take(ended, !tasks.is_empty() || application.is_some());
+            }
+            heard = signals.next() => match heard {
+                Heard::End(signal) => return End::Signal(signal),
+                heard => pass_on(heard, application.as_mut()),
+            },
+            () = gone(application) => return End::Application,
+        }
+    }
+}
+
+async fn gone(application: &mut Option<Application>) {
+    match application {
+        Some(application) => application.gone().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A signal that asks nothing of us.
+fn pass_on(heard: Heard, application: Option<&mut Application>) {
+    match (heard, application) {
+        (Heard::Message(signal), Some(application)) => application.tell(signal),
+        (Heard::Message(signal), None) => tracing::info!(%signal, "means nothing here; going on"),
+        (Heard::Stop, Some(application)) => application.stop(),
+        (Heard::GoOn, Some(application)) => application.go_on(),
+        _ => {}
+    }
+}
+
+/// Has the application end, by force if it does not within `timeout`; what is to be said of that.
+async fn end_application(
+    application: &mut Application,
+    signals: &mut Signals,
+    signal: Signal,
+    timeout: Duration,
+) -> Option<Failure> {
+    // The group that has a terminal hears by itself that it was closed.
+    if signal != Signal::SIGHUP || !application.has_terminal() {
+        application.signal(signal);
+    }
+    let deadline = tokio::time::sleep(timeout);
+    tokio::pin!(deadline);
     loop {
         tokio::select! {
-            ended = tasks.join_next() => match ended {
-                Some(ended) => failures.take(ended),
-                // With a child there is something to wait for besides; nobody follows it any more, though.
-                None if child.is_none() => return Ok(End::Tasks),
-                None => {
-                    let status = wait(child).await?;
-                    return Ok(End::Child(status));
-                }
+            () = application.gone() => return None,
+            () = &mut deadline => break,
+            heard = signals.next() => match heard {
+                Heard::End(signal) => application.signal(signal),
+                heard => pass_on(heard, Some(application)),
             },
-            signal = signals.next() => return Ok(End::Signal(signal)),
-            status = wait(child) => return Ok(End::Child(status?)),
         }
     }
-}
-
-async fn wait(child: &mut Option<Child>) -> Result<u8, Failure> {
-    let Some(child) = child else { return std::future::pending().await };
-    let status = child.wait().await.map_err(|error| Failure::new(Code::Failed, error))?;
-    Ok(child::code(status))
+    let processes = application.processes();
+    tracing::error!(
+        processes,
+        "the application has not ended within {timeout:?} after {signal}; killing it"
+    );
+    let gone = application.kill().await;
+    let how = if gone { "it was killed" } else { "it could not be killed, and goes on" };
+    let why = format!("the application did not end within {timeout:?} after {signal}: {how}");
+    Some(Failure::new(Code::Failed, why))
 }
 
 /// Waits for the last sync, but not longer than `timeout`, and not beyond a second signal.
 async fn finish(
-    tasks: &mut JoinSet<(String, Result<(), FollowError>)>,
+    tasks: &mut Tasks,
     signals: &mut Signals,
     timeout: Duration,
     failures: &mut Failures,
 ) {
-    let why = tokio::select! {
-        () = async { while let Some(ended) = tasks.join_next().await { failures.take(ended); } } => return,
-        () = tokio::time::sleep(timeout) => format!("the last sync was not confirmed within {timeout:?}"),
-        signal = signals.next() => format!("a second signal ({signal}) ended the last sync"),
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            failures.take(ended, !tasks.is_empty());
+        }
     };
-    failures.add("at the end", FollowError::Undurable(why));
+    let why = tokio::select! {
+        () = all => return,
+        () = tokio::time::sleep(timeout) => format!("the last sync was not confirmed within {timeout:?}"),
+        signal = until_told_to_end(signals) => format!("a second signal ({signal}) ended the last sync"),
+    };
+    failures.keep(Failure::new(Code::Failed, FollowError::Undurable(why)));
     tasks.shutdown().await;
 }
 
-/// The signals that end us.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Signals, Failure> {
-        let fail = |error| Failure::new(Code::Failed, error);
-        let terminate = signal(SignalKind::terminate()).map_err(fail)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
-        Ok(Signals { terminate, interrupt })
-    }
-
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::SIGTERM,
-            _ = self.interrupt.recv() => Signal::SIGINT,
+async fn until_told_to_end(signals: &mut Signals) -> Signal {
+    loop {
+        match signals.next().await {
+            // The end of the terminal asks for this very sync.
+            Heard::End(Signal::SIGHUP) => {}
+            Heard::End(signal) => return signal,
+            heard => pass_on(heard, None),
         }
     }
 }

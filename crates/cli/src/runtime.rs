@@ -6,6 +6,7 @@ use std::{io, panic, thread};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{Code, Failure, Outcome};
+use crate::logging;
 
 /// How many threads serve a command's tasks.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +39,7 @@ pub(crate) fn run(
 fn build(threads: usize) -> io::Result<Runtime> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|panic| {
-        eprintln!("ebbtide: not enough memory or threads to start: {panic}");
+        logging::fail(format_args!("not enough memory or threads to start: {panic}"));
         std::process::exit(Code::Failed as i32);
     }));
     let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();

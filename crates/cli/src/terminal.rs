@@ -2,29 +2,45 @@
 
 use std::future::Future;
 use std::time::Duration;
+use std::{env, io};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use terminal_size::{Width, terminal_size_of};
 
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// A bar over `total` pages, on standard error if that is a terminal, and if not `quiet`.
-pub(crate) fn bar(what: &'static str, total: u64, quiet: bool) -> ProgressBar {
-    // indicatif itself draws nothing where standard error is no terminal.
-    let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(Some(total), target);
-    let style = ProgressStyle::with_template(
-        "{prefix} [{bar:30}] {percent:>3}% of {len} pages, {per_sec}, {eta} left",
-    );
-    // The template is a constant; without it the library's own look serves.
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-    bar.set_prefix(what);
-    bar
+/// What a bar counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counted {
+    Pages,
+    Objects,
 }
 
-/// The look of a bar that counts objects.
-pub(crate) fn objects() -> ProgressStyle {
-    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} objects, {eta} left");
-    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+/// A bar over what is not known yet, on standard error if that is a terminal, and if not `quiet`.
+pub(crate) fn bar(what: &'static str, counted: Counted, quiet: bool) -> ProgressBar {
+    // indicatif itself draws nothing where standard error is no terminal, but on one that cannot go back in a line.
+    let is_hidden = quiet || is_dumb();
+    let target =
+        if is_hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    bar.set_style(style("{prefix} …"));
+    bar.set_prefix(what);
+    bar.with_message(match counted {
+        Counted::Pages => "pages",
+        Counted::Objects => "objects",
+    })
+}
+
+/// Moves a bar. It has no length before the total is known.
+pub(crate) fn show(bar: &ProgressBar, done: u64, total: u64) {
+    if total == 0 {
+        return;
+    }
+    if bar.length().is_none() {
+        bar.set_style(style(template(columns())));
+    }
+    bar.set_length(total);
+    bar.set_position(done);
 }
 
 /// Waits for `work` while `counts` (done, total) moves the bar.
@@ -42,14 +58,70 @@ pub(crate) async fn watch<T>(
             }
             () = tokio::time::sleep(REDRAW) => {
                 let (done, total) = counts();
-                bar.set_length(total);
-                bar.set_position(done);
+                show(bar, done, total);
             }
         }
     }
 }
 
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants; without one the library's own look serves.
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
+}
+
+/// As much as fits into a line, so that a terminal never breaks it.
+fn template(columns: u16) -> &'static str {
+    match columns {
+        80.. => "{prefix} [{bar:20}] {percent:>3}% of {len} {msg}, {per_sec}, {eta} left",
+        60.. => "{prefix} [{bar:10}] {percent:>3}% of {len} {msg}, {eta} left",
+        30.. => "{prefix} {percent:>3}%, {eta} left",
+        _ => "{percent:>3}%",
+    }
+}
+
+/// How wide the terminal is: as COLUMNS says, else as it says itself.
+fn columns() -> u16 {
+    let said = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let said = said.filter(|&columns| columns > 0);
+    said.or_else(|| terminal_size_of(io::stderr()).map(|(Width(columns), _)| columns)).unwrap_or(80)
+}
+
+/// Whether the terminal, if there is one, can only append.
+pub(crate) fn is_dumb() -> bool {
+    env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
 /// A size as people read it.
 pub(crate) fn bytes(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The widest that a bar gets, over a database of 16 TB.
+    #[test]
+    fn o32_a_bar_fits_into_its_line() {
+        for columns in [20, 30, 40, 60, 80, 200] {
+            let text = template(columns);
+            let widest = [
+                ("{prefix}", "snapshot"),
+                ("{bar:20}", "12345678901234567890"),
+                ("{bar:10}", "1234567890"),
+                ("{percent:>3}", "100"),
+                ("{len}", "4294967295"),
+                ("{msg}", "pages"),
+                ("{per_sec}", "123456.7890/s"),
+                ("{eta}", "59m"),
+            ];
+            let text = widest.iter().fold(text.to_owned(), |text, (name, value)| {
+                assert!(!value.is_empty());
+                text.replace(name, value)
+            });
+            assert!(!text.contains('{'), "{text}");
+            assert!(text.len() <= usize::from(columns), "{columns}: {text}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! `ebbtide log`: the history of a replica.
 
 use std::cmp::Reverse;
-use std::io::{self, BufWriter, Write};
 use std::pin::pin;
 
 use ebbtide_replica::catalog::{self, Listing, RebaseDetail};
@@ -14,11 +13,10 @@ use serde_json::json;
 use super::remark::remark;
 use super::tally::Tally;
 use crate::args::Log;
-use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
 use crate::when::{Point, When};
-use crate::{clock, terminal};
+use crate::{clock, logging, output, terminal};
 
 /// Runs the command.
 ///
@@ -36,7 +34,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     };
     let listing = list(&*store).await.map_err(|error| Failure::new(Code::Failed, error))?;
     let mut print = Print::new(args.json, from, to, now);
-    print.head(&store.describe(), &manifest)?;
+    print.head(&store.describe(), &manifest);
     let history = history(&listing);
     let mut indexes = pin!(catalog::read_indexes(&*store, &manifest, history));
     let mut shown = None;
@@ -44,11 +42,14 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
         let entries = fetched.index.entries().iter();
         // Packs that two processes have made may overlap.
         for entry in entries.filter(|entry| Some(entry.txid) > shown) {
-            print.entry(entry, manifest.page_size.offset())?;
+            print.entry(entry, manifest.page_size.offset());
         }
         shown = shown.max(Some(fetched.index.footer().last));
+        if output::is_gone() {
+            return Ok(Outcome::Done);
+        }
     }
-    print.end(&listing)?;
+    print.end(&listing);
     Ok(Outcome::Done)
 }
 
@@ -58,7 +59,7 @@ fn bound(when: Option<&When>, now: Timestamp) -> Result<Option<Point>, Failure> 
     let reading = when.resolve(&clock::in_local_zone(now));
     let reading = reading.map_err(|error| Failure::new(Code::Usage, error))?;
     if let Some(said) = reading.said {
-        eprintln!("note: {}", OneLine(said));
+        logging::note(said);
     }
     Ok(Some(reading.point))
 }
@@ -98,7 +99,6 @@ fn unreadable(error: catalog::CatalogError) -> Failure {
 
 /// Prints entries as they come.
 struct Print {
-    out: BufWriter<io::StdoutLock<'static>>,
     json: bool,
     from: Option<Point>,
     to: Option<Point>,
@@ -116,31 +116,22 @@ struct Print {
 
 impl Print {
     fn new(json: bool, from: Option<Point>, to: Option<Point>, now: Timestamp) -> Print {
-        let out = BufWriter::new(io::stdout().lock());
         let (tally, first, last, ahead) = (Tally::default(), None, None, None);
-        Print { out, json, from, to, tally, first, last, now, ahead, read: None, hole: None }
+        Print { json, from, to, tally, first, last, now, ahead, read: None, hole: None }
     }
 
-    fn line(&mut self, line: &str) -> Result<(), Failure> {
-        let line = match self.json {
-            true => escape::json(line),
-            false => OneLine(line).to_string().into(),
-        };
-        written(writeln!(self.out, "{line}"))
-    }
-
-    fn head(&mut self, place: &str, manifest: &Manifest) -> Result<(), Failure> {
+    fn head(&mut self, place: &str, manifest: &Manifest) {
         if self.json {
-            return Ok(());
+            return;
         }
-        self.line(&format!(
+        output::line(format_args!(
             "replica {} in {place}, pages of {} bytes, since {}",
             manifest.replica, manifest.page_size, manifest.created
-        ))?;
-        self.line("TXID              TIME                         WHAT      PAGES     DATABASE")
+        ));
+        output::line("TXID              TIME                         WHAT      PAGES     DATABASE");
     }
 
-    fn entry(&mut self, entry: &Entry, page_bytes: u64) -> Result<(), Failure> {
+    fn entry(&mut self, entry: &Entry, page_bytes: u64) {
         if let Some(read) = self.read.filter(|read| !read.precedes(entry.txid)) {
             self.hole.get_or_insert((read.next(), entry.txid.previous().unwrap_or(read)));
         }
@@ -156,20 +147,22 @@ impl Print {
         let early = self.from.is_some_and(|from| from.is_after(entry));
         let late = self.to.is_some_and(|to| to.is_before(entry));
         if early || late {
-            return Ok(());
+            return;
         }
         self.tally.add(entry);
-        let line =
-            if self.json { as_json(entry, page_bytes) } else { as_text(entry, before, page_bytes) };
-        self.line(&line)
+        if self.json {
+            output::json(as_json(entry, page_bytes));
+        } else {
+            output::line(as_text(entry, before, page_bytes));
+        }
     }
 
-    fn end(&mut self, listing: &Listing) -> Result<(), Failure> {
+    fn end(&mut self, listing: &Listing) {
         if self.json {
             for snapshot in &listing.snapshots {
                 if let Key::Snapshot(txid) = snapshot.key {
                     let line = json!({"what": "snapshot", "txid": txid.to_string(), "bytes": snapshot.size});
-                    self.line(&line.to_string())?;
+                    output::json(line);
                 }
             }
             let mut summary = self.tally.json();
@@ -178,11 +171,10 @@ impl Print {
             summary["first_txid"] = self.first.as_ref().map(|first| first.txid.to_string()).into();
             summary["last_txid"] = self.last.as_ref().map(|last| last.txid.to_string()).into();
             summary["last_time"] = self.last.as_ref().map(|last| last.time.to_string()).into();
-            self.line(&summary.to_string())?;
+            output::json(summary);
         } else {
-            self.summary(listing)?;
+            self.summary(listing);
         }
-        written(self.out.flush())
     }
 
     /// The first entry that is dated after now, if a clock was wrong and not only another one.
@@ -192,7 +184,7 @@ impl Print {
         self.ahead.filter(|_| ahead > CLOCKS_APART_MICROS_MAX)
     }
 
-    fn summary(&mut self, listing: &Listing) -> Result<(), Failure> {
+    fn summary(&mut self, listing: &Listing) {
         let snapshots: Vec<String> = listing
             .snapshots
             .iter()
@@ -202,45 +194,37 @@ impl Print {
             })
             .collect();
         let bytes = listing.objects().map(|object| object.size).sum();
-        self.line(&format!(
+        output::line(format_args!(
             "{} entries shown; {} segments, {} packs; {} in all; snapshots at {}",
             self.tally.entries(),
             listing.log.len(),
             listing.packs.len(),
             terminal::bytes(bytes),
             if snapshots.is_empty() { "none".to_owned() } else { snapshots.join(", ") }
-        ))?;
-        self.line(&self.tally.text())?;
+        ));
+        output::line(self.tally.text());
         let ahead = self.ahead().zip(self.last.as_ref());
         if let Some((first, last)) = ahead {
             let (newest, until) = (last.txid, last.time);
             let notice = Notice::Ahead { first, newest, until, is_without: false };
-            self.line(&format!("note: {notice}"))?;
+            output::line(format_args!("note: {notice}"));
         }
         if let Some((first, last)) = self.hole {
-            return self.line(&format!(
+            return output::line(format_args!(
                 "can be restored: not all of this, because entries {first} to {last} are in no object; `ebbtide verify` \
                  says what can be"
             ));
         }
         let range = self.first.take().zip(self.last.take());
         match range {
-            Some((first, last)) => self.line(&format!(
+            Some((first, last)) => output::line(format_args!(
                 "can be restored: any txid from {} of {} to {} of {}",
                 first.txid, first.time, last.txid, last.time
             )),
-            None => {
-                self.line("nothing can be restored yet: the replica holds no state of the database")
-            }
+            None => output::line(
+                "nothing can be restored yet: the replica holds no state of the database",
+            ),
         }
-    }
-}
-
-fn written(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        // Whoever read it has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        result => result.map_err(|error| Failure::new(Code::Failed, error)),
     }
 }
 

@@ -13,11 +13,11 @@ use serde_json::json;
 use super::failure;
 use crate::args::{Integrity, Restore};
 use crate::destination::Destination;
-use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
+use crate::terminal::Counted;
 use crate::when::Point;
-use crate::{clock, integrity, terminal};
+use crate::{clock, integrity, logging, output, terminal};
 
 /// Runs the command.
 ///
@@ -28,13 +28,13 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     let destination = Destination::find(&args, &source)?;
     let output = &destination.path;
     if let Some(link) = &destination.link {
-        let (link, output) = (OneLine(link.display()), OneLine(output.display()));
-        eprintln!("note: {link} is a link and leads to {output}");
+        let (link, output) = (link.display(), output.display());
+        logging::note(format_args!("{link} is a link and leads to {output}"));
     }
     let now = clock::now();
     let (target, read_as) = target(&args, now)?;
     if let Some(read_as) = &read_as {
-        eprintln!("note: {}", OneLine(read_as));
+        logging::note(read_as);
     }
     if args.if_not_exists && output.symlink_metadata().is_ok() {
         say(
@@ -106,7 +106,7 @@ async fn write(
     let (force, expect) = (args.force, args.expect_chain);
     let options = Options { target, output, force, state, expect, check, now };
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("restore", 0, args.json);
+    let bar = terminal::bar("restore", Counted::Pages, args.json);
     let counts = || {
         let counts = progress.counts();
         (counts.pages_done, counts.pages_total)
@@ -151,18 +151,18 @@ fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>, next:
         Done::Wet(report) => (&report.outline, Some(report)),
     };
     for notice in &outline.notices {
-        eprintln!("note: {}", OneLine(notice));
+        logging::note(notice);
     }
     let moved: &[PathBuf] = report.map_or(&[], |report| &report.moved_aside);
     for moved in moved {
-        eprintln!("note: what was in its place is now {}", OneLine(moved.display()));
+        logging::note(format_args!("what was in its place is now {}", moved.display()));
     }
     for lost in report.map_or(&[][..], |report| &report.lost) {
-        eprintln!("note: of the file that was there, this could not be kept: {}", OneLine(lost));
+        logging::note(format_args!("of the file that was there, this could not be kept: {lost}"));
     }
     let unchecked = report.and_then(|report| report.unchecked.as_deref());
     if let Some(why) = unchecked {
-        eprintln!("note: the file is exact, and could not be checked: {}", OneLine(why));
+        logging::note(format_args!("the file is exact, and could not be checked: {why}"));
     }
     let (txid, time) = (outline.point.txid, outline.point.time);
     let as_json = || {
@@ -205,14 +205,10 @@ fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>, next:
         }
     });
     if let Some(next) = next.filter(|_| !args.json) {
-        eprintln!("next: {}", OneLine(next));
+        logging::next(next);
     }
 }
 
 fn say(args: &Restore, json: impl FnOnce() -> serde_json::Value, text: impl FnOnce() -> String) {
-    if args.json {
-        println!("{}", escape::json(&json().to_string()));
-    } else {
-        println!("{}", OneLine(text()));
-    }
+    if args.json { output::json(json()) } else { output::line(text()) }
 }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::args::Status;
-use crate::control::{Ailment, Answer, Report, Request, ask, peers, places};
-use crate::escape::{self, OneLine};
+use crate::control::{Ailment, Answer, Report, Request, ask, peers, places_to_ask};
+use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};
 use crate::follow::Phase;
-use crate::terminal;
+use crate::{output, terminal};
 use ebbtide_config::Config;
 
 /// Runs the command.
@@ -23,11 +23,10 @@ pub(crate) fn run(args: Status) -> Result<Outcome, Failure> {
     if args.json {
         for report in &reports {
             let line = serde_json::to_string(report);
-            let line = line.map_err(|error| Failure::new(Code::Failed, error))?;
-            println!("{}", escape::json(&line));
+            output::json(line.map_err(|error| Failure::new(Code::Failed, error))?);
         }
     } else if !reports.is_empty() {
-        print!("{}", table(&reports));
+        output::lines(&table(&reports));
     }
     let unhealthy = reports.iter().filter(|report| !report.healthy).count();
     match (silent.first(), reports.len(), unhealthy) {
@@ -62,7 +61,8 @@ pub(super) fn gather() -> (Vec<Report>, Vec<String>) {
 
 /// Nothing is running where we looked.
 pub(super) fn nobody() -> Failure {
-    let places: Vec<String> = places().iter().map(|place| place.display().to_string()).collect();
+    let places: Vec<String> =
+        places_to_ask().iter().map(|place| place.display().to_string()).collect();
     let why = format!("no running `ebbtide replicate` was found in {}", places.join(", "));
     Failure::new(Code::Failed, why)
 }
@@ -134,6 +134,9 @@ fn remarks(report: &Report) -> Vec<String> {
         remarks.push(format!("{segments} segments ({bytes}) wait on the local disk"));
     }
     remarks.extend(report.attention.iter().filter_map(|&ailment| explain(ailment, report)));
+    if let Some(error) = &report.log_error {
+        remarks.push(format!("{} lines could not be logged: {error}", report.log_lines_lost));
+    }
     for reader in &report.readers {
         let name = reader.name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
         remarks.push(format!("read by process {}{name}, which keeps the log", reader.pid));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::args::Sync;
 use crate::control::{Answer, Peer, Report, Request, Synced, ask, peers};
-use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};
+use crate::output;
 
 use super::status::{gather, nobody};
 
@@ -65,9 +65,9 @@ fn tell(synced: Synced, done: &mut usize, failed: &mut Vec<String>) {
     match (synced.error, synced.txid) {
         (Some(why), _) => failed.push(format!("{}: {why}", synced.database)),
         (None, Some(txid)) => {
-            println!("{}: durable up to txid {}", OneLine(synced.database), OneLine(txid))
+            output::line(format_args!("{}: durable up to txid {txid}", synced.database))
         }
-        (None, None) => println!("{}: on its way", OneLine(synced.database)),
+        (None, None) => output::line(format_args!("{}: on its way", synced.database)),
     }
 }
 

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::failure;
 use crate::args::{Integrity, Verify};
-use crate::escape::{self, OneLine};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
-use crate::{clock, integrity, terminal};
+use crate::terminal::Counted;
+use crate::{clock, integrity, output, terminal};
 
 /// Runs the command.
 ///
@@ -22,7 +22,7 @@ pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.config)?;
     let store = source.open().await?;
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("verify", 0, args.json).with_style(terminal::objects());
+    let bar = terminal::bar("verify", Counted::Objects, args.json);
     let counts = || {
         let counts = progress.counts();
         (counts.objects_done, counts.objects_total)
@@ -54,7 +54,7 @@ async fn try_restore(
     let (target, force, state, expect) = (Target::Latest, false, None, None);
     let options = Options { target, output, force, state, expect, check, now };
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("restore", 0, args.json);
+    let bar = terminal::bar("restore", Counted::Pages, args.json);
     let counts = || {
         let counts = progress.counts();
         (counts.pages_done, counts.pages_total)
@@ -86,13 +86,12 @@ fn restorable(verification: &Verification) -> String {
 
 fn print(args: &Verify, verification: &Verification, restored: Option<&Restored>) {
     if args.json {
-        let document = json!({
+        output::json(json!({
             "sound": verification.is_sound(),
             "verification": verification,
             "restored": restored.map(|restored| &restored.txid),
             "unchecked": restored.and_then(|restored| restored.unchecked.as_ref()),
-        });
-        println!("{}", escape::json(&document.to_string()));
+        }));
         return;
     }
     for finding in &verification.findings {
@@ -100,34 +99,34 @@ fn print(args: &Verify, verification: &Verification, restored: Option<&Restored>
             Severity::Note => "note",
             Severity::Damage => "DAMAGE",
         };
-        println!("{severity}: {}", OneLine(finding));
+        output::line(format_args!("{severity}: {finding}"));
     }
     let counts = &verification.counts;
-    println!(
+    output::line(format_args!(
         "replica {} in {}: {} segments, {} packs, {} deltas, {} snapshots, {}",
         verification.replica,
-        OneLine(&verification.place),
+        verification.place,
         counts.segments,
         counts.packs,
         counts.deltas,
         counts.snapshots,
         terminal::bytes(counts.bytes)
-    );
-    println!(
+    ));
+    output::line(format_args!(
         "proved {} pages and {} of {} entries; {} gaps",
         counts.pages, counts.digests, counts.entries, counts.gaps
-    );
-    println!("{}", restorable(verification));
+    ));
+    output::line(restorable(verification));
     match restored {
-        Some(Restored { txid, unchecked: None }) => {
-            println!("restored txid {txid} to a temporary file; SQLite's integrity_check says ok");
-        }
+        Some(Restored { txid, unchecked: None }) => output::line(format_args!(
+            "restored txid {txid} to a temporary file; SQLite's integrity_check says ok"
+        )),
         Some(Restored { txid, unchecked: Some(why) }) => {
-            println!("restored txid {txid} to a temporary file; {}", OneLine(why));
+            output::line(format_args!("restored txid {txid} to a temporary file; {why}"));
         }
         None => {}
     }
     if verification.is_sound() {
-        println!("sound");
+        output::line("sound");
     }
 }

@@ -5,6 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::Uid;
+
 use super::folder;
 use super::message::{ANSWER_BYTES_MAX, Answer, Request};
 
@@ -16,16 +20,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Peer {
     pub(crate) process: u32,
     path: PathBuf,
+    /// Whose folder it listens in.
+    owner: Uid,
 }
 
-/// All that listen, in every folder in which ours may. A folder that is not ours alone is not looked into.
+/// All that listen, in every folder in which they may. A folder that is not its user's alone is not looked into.
 pub(crate) fn peers() -> Vec<Peer> {
     let mut peers = Vec::new();
-    for place in folder::places() {
-        let found = folder::check(&place).and_then(|()| folder::sockets(&place));
+    for place in folder::places_to_ask() {
+        let found = folder::check_to_ask(&place)
+            .and_then(|owner| folder::sockets(&place).map(|sockets| (owner, sockets)));
         match found {
-            Ok(found) => {
-                peers.extend(found.into_iter().map(|(process, path)| Peer { process, path }));
+            Ok((owner, found)) => {
+                let peer = |(process, path)| Peer { process, path, owner };
+                peers.extend(found.into_iter().map(peer));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(%error, folder = %place.display(), "not looked into"),
@@ -50,6 +58,7 @@ pub(crate) fn ask(
         }
         Err(error) => return Err(error),
     };
+    check_owner(&stream, peer.owner)?;
     stream.set_read_timeout(Some(PATIENCE + patience))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut text = serde_json::to_vec(request)?;
@@ -67,4 +76,14 @@ pub(crate) fn ask(
         return Err(io::Error::new(ErrorKind::ConnectionReset, "it hung up"));
     }
     Ok(Some(serde_json::from_str(&line)?))
+}
+
+/// That the folder's owner listens. By a link in a folder of his, somebody could have root talk to another process.
+fn check_owner(stream: &UnixStream, owner: Uid) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    if getsockopt(stream, PeerCredentials)?.uid() != owner.as_raw() {
+        let why = "a process of another user listens there";
+        return Err(io::Error::new(ErrorKind::PermissionDenied, why));
+    }
+    Ok(())
 }

@@ -29,6 +29,30 @@ pub(crate) fn places() -> Vec<PathBuf> {
     session.into_iter().chain(system).chain([temporary]).collect()
 }
 
+/// Where the folders may be of those whom we may ask: our own, and with root those of every user.
+pub(crate) fn places_to_ask() -> Vec<PathBuf> {
+    let mut places = places();
+    if Uid::effective().is_root() && std::env::var_os(VARIABLE).is_none_or(|named| named.is_empty())
+    {
+        let sessions = folders_in(Path::new("/run/user")).map(|user| user.join("ebbtide"));
+        let is_ours = |place: &PathBuf| {
+            let name = place.file_name().and_then(|name| name.to_str());
+            let user = name.and_then(|name| name.strip_prefix("ebbtide-"));
+            user.is_some_and(|user| user.parse::<u32>().is_ok())
+        };
+        let temporary = folders_in(&std::env::temp_dir()).filter(is_ours);
+        let others: Vec<PathBuf> = sessions.chain(temporary).collect();
+        places.extend(others.into_iter().filter(|place| check_to_ask(place).is_ok()));
+        places.sort();
+        places.dedup();
+    }
+    places
+}
+
+fn folders_in(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
 /// The first place at which there is a private folder of ours, or at which one can be made.
 pub(super) fn make() -> io::Result<PathBuf> {
     let mut reason = io::Error::other("there is no place for it");
@@ -52,18 +76,35 @@ fn make_at(place: &Path) -> io::Result<()> {
 
 /// That a folder is ours alone. In a folder for temporary files anybody could have made it before us.
 pub(super) fn check(place: &Path) -> io::Result<()> {
-    let refuse = |why: &str| Err(io::Error::new(ErrorKind::PermissionDenied, why.to_owned()));
+    let owner = check_private(place)?;
+    if owner != Uid::effective() {
+        return refuse("it is another user's");
+    }
+    Ok(())
+}
+
+/// That a folder is private to a user whose processes we may ask: ourselves, or with root anybody. That user.
+pub(super) fn check_to_ask(place: &Path) -> io::Result<Uid> {
+    let owner = check_private(place)?;
+    if owner != Uid::effective() && !Uid::effective().is_root() {
+        return refuse("it is another user's");
+    }
+    Ok(owner)
+}
+
+fn check_private(place: &Path) -> io::Result<Uid> {
     let metadata = fs::symlink_metadata(place)?;
     if !metadata.is_dir() {
         return refuse("it is no folder");
     }
-    if metadata.uid() != Uid::effective().as_raw() {
-        return refuse("it is another user's");
-    }
     if metadata.mode() & 0o077 != 0 {
         return refuse("others may enter it; chmod 700 makes it private");
     }
-    Ok(())
+    Ok(Uid::from_raw(metadata.uid()))
+}
+
+fn refuse<T>(why: &str) -> io::Result<T> {
+    Err(io::Error::new(ErrorKind::PermissionDenied, why.to_owned()))
 }
 
 /// The socket of a process.

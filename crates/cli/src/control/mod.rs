@@ -14,7 +14,7 @@ mod serve;
 mod silent;
 
 pub(crate) use ask::{Peer, ask, peers};
-pub(crate) use folder::places;
+pub(crate) use folder::places_to_ask;
 pub(crate) use health::Ailment;
 pub(crate) use message::{Answer, Request, Synced};
 pub(crate) use report::Report;

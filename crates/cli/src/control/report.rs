@@ -6,8 +6,8 @@ use ebbtide_replica::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::health::{Ailment, Vitals, ailments};
-use crate::clock;
 use crate::follow::{Phase, Progress, Sight, Status};
+use crate::{clock, log_writer};
 
 /// One database.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,11 @@ pub(crate) struct Report {
     pub(crate) snapshot_trouble: Option<Trouble>,
     /// How many segments the store has confirmed since the process began.
     pub(crate) segments: u64,
+    /// How many lines its process could not log, and why not the newest of them.
+    #[serde(default)]
+    pub(crate) log_lines_lost: u64,
+    #[serde(default)]
+    pub(crate) log_error: Option<String>,
 }
 
 /// A process that reads the database.
@@ -88,6 +93,7 @@ impl Report {
         let txid = |durable: ebbtide_shipper::Durable| durable.txid.to_string();
         let time = |durable: ebbtide_shipper::Durable| durable.time.to_string();
         let attention = ailments(&vitals(&progress, &sight, now));
+        let unlogged = log_writer::lost();
         let trouble = |since: Timestamp, error| Trouble { since: since.to_string(), error };
         let readers = sight.log.as_ref().map(|log| log.readers.as_slice()).unwrap_or_default();
         Report {
@@ -116,6 +122,8 @@ impl Report {
             snapshot_time: progress.snapshot.map(time),
             snapshot_trouble: progress.snapshot_trouble.map(|(since, why)| trouble(since, why)),
             segments: progress.segments,
+            log_lines_lost: unlogged.as_ref().map_or(0, |lost| lost.lines),
+            log_error: unlogged.map(|lost| lost.error),
         }
     }
 
@@ -147,6 +155,8 @@ impl Report {
             snapshot_time: None,
             snapshot_trouble: None,
             segments: 0,
+            log_lines_lost: 0,
+            log_error: None,
         }
     }
 }

@@ -15,6 +15,9 @@ pub enum FollowError {
     /// The database.
     #[error(transparent)]
     Watch(#[from] watcher::Error),
+    /// The database is not there, and nobody said that it will be.
+    #[error("{0}; check its name, or wait for it with --wait")]
+    Absent(watcher::Error),
     /// The replica.
     #[error(transparent)]
     Ship(#[from] shipper::Error),
@@ -85,7 +88,18 @@ impl FollowError {
             | FollowError::LetGo
             | FollowError::Panicked(_)
             | FollowError::SnapshotGivenUp => false,
-            FollowError::Undurable(_) => true,
+            FollowError::Absent(_) | FollowError::Undurable(_) => true,
+        }
+    }
+
+    /// The same where nobody said that the database will come: then a file that is not there has another name.
+    #[must_use]
+    pub(crate) fn of_absent(self) -> FollowError {
+        match self {
+            FollowError::Watch(
+                missing @ watcher::Error::Refused { refusal: watcher::Refusal::Missing, .. },
+            ) => FollowError::Absent(missing),
+            error => error,
         }
     }
 

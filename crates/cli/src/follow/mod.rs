@@ -57,6 +57,8 @@ pub struct Job {
     /// While another process follows the database, wait for it to end: an application of ours has it open by then, and
     /// nobody else would follow that.
     pub is_successor: bool,
+    /// Whether a database that is not there yet is waited for.
+    pub may_come: bool,
 }
 
 /// How long to wait before the first, and at most before a later, attempt to follow again.
@@ -87,7 +89,8 @@ pub async fn follow(mut job: Job) -> Result<(), FollowError> {
                 job.status.set(Phase::Ended);
                 return Ok(());
             }
-            Err(error) => error,
+            Err(error) if ran || job.may_come => error,
+            Err(error) => error.of_absent(),
         };
         let waits = job.is_successor && error.is_anothers_turn();
         // Two that hold the log would keep it from ending for as long as both are there.

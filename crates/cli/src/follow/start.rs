@@ -18,7 +18,7 @@ use super::held::Held;
 use super::snapshots::{Snapshots, newest};
 use super::{Job, Order, Phase, parts};
 use crate::clock::now_micros;
-use crate::terminal;
+use crate::terminal::{self, Counted};
 
 /// A first snapshot of fewer bytes is done before a bar could be read.
 const BAR_BYTES_MIN: u64 = 64 << 20;
@@ -238,7 +238,8 @@ async fn found(job: &Job, held: &mut Held, founder: Founder) -> Result<Shipper, 
     };
     let done = Arc::new(AtomicU64::new(0));
     let bytes = u64::from(image.database_pages()) * image.page_size().offset();
-    let bar = terminal::bar("snapshot", image.database_pages().into(), bytes < BAR_BYTES_MIN);
+    let (total, is_short) = (image.database_pages().into(), bytes < BAR_BYTES_MIN);
+    let bar = terminal::bar("snapshot", Counted::Pages, is_short);
     let counted = Arc::clone(&done);
     let pages = move |each: &mut ebbtide_shipper::EachPage<'_, FollowError>| {
         image.for_each_page(|page, image| {
@@ -249,7 +250,7 @@ async fn found(job: &Job, held: &mut Held, founder: Founder) -> Result<Shipper, 
     let options = parts::shipping(&job.database);
     let outage = founder.outage();
     let founding = founder.found(&job.shared.owner, beginning, &options, pages);
-    let show = |_| bar.set_position(done.load(Ordering::Relaxed));
+    let show = |_| terminal::show(&bar, done.load(Ordering::Relaxed), total);
     // While the store takes it, the log is kept however long it gets: without a first snapshot there is no replica.
     let waiting_bytes_max = job.database.waiting_bytes_max();
     let log_bytes_max = || outage.current().map_or(u64::MAX, |_| waiting_bytes_max);
