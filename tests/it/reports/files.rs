@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ebbtide_replica::Folder;
+use ebbtide_replica::store::Location;
 use rusqlite::Connection;
 
 use super::{Site, code, has, in_namespace, may_mount, said, shell, succeeds};
@@ -275,4 +276,79 @@ fn r32_a_database_in_an_image_layer_is_followed_through_its_copy() {
     let ended = in_namespace(script, &[folder.path().as_os_str()]).output().unwrap();
     succeeds(&ended);
     assert_eq!(String::from_utf8(ended.stdout).unwrap().lines().last(), Some("6|16"));
+}
+
+/// SMB has no answer but "invalid argument" when a folder is to be made durable by itself.
+#[test]
+fn r19_a_file_system_that_cannot_sync_a_folder_holds_replicas_and_restored_files() {
+    if !may_run("r19") {
+        return;
+    }
+    let site = Site::new();
+    succeeds(&site.once());
+    site.insert(3);
+    let replica = Path::new(&site.replica);
+    let folders = ["", "log", "snap", "probe"].map(|name| replica.join(name));
+    let (copy, log) = (site.text("copies/copy.db"), site.path("strace"));
+    std::fs::create_dir(site.path("copies")).unwrap();
+    let once = site.once_args();
+    let restore = ["restore", "-o", &copy, &site.replica];
+    for (args, folders) in [(&once, &folders[..]), (&restore, &[site.path("copies")])] {
+        let mut run = tampered(&command(args), "fsync", "error=EINVAL", folders, &log);
+        succeeds(&run.output().unwrap());
+        let strace = std::fs::read_to_string(&log).unwrap();
+        assert!(strace.contains("INJECTED"), "{args:?}: {strace}");
+    }
+    site.assert_exact();
+}
+
+const PUTTING: &str = "EBBTIDE_TEST_REPORTS_PUTTING";
+
+/// Not a test: puts an object into a replica and sweeps it, when this binary is started to do that.
+#[test]
+fn putting() {
+    let Ok(replica) = std::env::var(PUTTING) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = replica.parse::<Location>().unwrap().open().await.unwrap();
+        let key = "snap/00000000000000ff.seg".parse().unwrap();
+        store.put(&key, "an object".into()).await.unwrap();
+        assert_eq!(store.sweep().await.unwrap(), 0, "what cannot be locked may be in use");
+    });
+}
+
+/// NFS without its lock daemon says that there are no locks to be had. Nobody else can be told from an abandoned file
+/// then, so nothing is swept.
+#[test]
+fn r20_a_file_system_without_locks_holds_replicas() {
+    if !may_run("r20") {
+        return;
+    }
+    let site = Site::new();
+    succeeds(&site.once());
+    let somebodys = Path::new(&site.replica).join("log").join(".tmp-0000000000000000");
+    std::fs::write(&somebodys, "half an object").unwrap();
+    for error in ["ENOLCK", "EOPNOTSUPP"] {
+        let mut plain = Command::new(std::env::current_exe().unwrap());
+        plain.args(["reports::files::putting", "--exact", "--test-threads=1"]);
+        plain.env(PUTTING, &site.replica);
+        let log = site.path("strace");
+        let mut put = tampered(&plain, "flock", &format!("error={error}"), &[], &log);
+        let ended = put.output().unwrap();
+        assert!(ended.status.success(), "{error}: {}", String::from_utf8_lossy(&ended.stdout));
+        assert!(std::fs::read_to_string(&log).unwrap().contains("INJECTED"), "{error}");
+        let put = Path::new(&site.replica).join("snap/00000000000000ff.seg");
+        assert_eq!(std::fs::read(&put).unwrap(), b"an object");
+        std::fs::remove_file(put).unwrap();
+        assert!(somebodys.exists(), "{error}");
+    }
+}
+
+/// A directory of an automounter, as of /proc, is there and takes no other: "no such file", however often one asks.
+#[test]
+fn r47_a_folder_that_takes_no_folder_is_told() {
+    let site = Site::new();
+    let sidecar = Sidecar::spawn(&site.database, "/proc/self/backup");
+    sidecar.process().line_with("No such file or directory", PATIENCE);
+    sidecar.kill();
 }

@@ -12,12 +12,14 @@ mod identity;
 mod open;
 mod private;
 mod refused;
+mod unsupported;
 
 pub use entries::Entries;
 pub use identity::Identity;
 pub use open::{Directory, open_regular};
 pub use private::Private;
 pub use refused::{Refused, kind_of};
+pub(crate) use unsupported::is_unsupported;
 
 #[cfg(test)]
 mod tests;

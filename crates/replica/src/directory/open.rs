@@ -15,6 +15,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use super::entries::Entries;
 use super::identity::Identity;
 use super::refused::{Refused, kind_of};
+use super::unsupported::is_unsupported;
 
 const MODE_FILE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 const MODE_DIRECTORY: Mode = Mode::S_IRWXU;
@@ -253,12 +254,16 @@ impl Directory {
         Ok(Entries::new(Dir::openat(&self.file, ".", flags, Mode::empty())?))
     }
 
-    /// Makes the names in it durable.
+    /// Makes the names in it durable. Where the file system cannot do that by itself, they are as durable as it makes
+    /// them.
     ///
     /// # Errors
     /// Of the file system.
     pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_all()
+        match self.file.sync_all() {
+            Err(error) if is_unsupported(&error) => Ok(()),
+            synced => synced,
+        }
     }
 
     /// Which directory it is.

@@ -7,7 +7,8 @@
 //! 2. after the name is given, before the folder is durable: the object is there whole or not at all, and the put was
 //!    never confirmed.
 //!
-//! A temporary file is locked while it is written, so that a sweep can tell what is abandoned from what is not.
+//! A temporary file is locked while it is written, so that a sweep can tell what is abandoned from what is not. Where the
+//! file system has no locks, nothing is swept.
 
 mod root;
 mod temporary;
@@ -29,7 +30,7 @@ use super::api::{ByteStream, Object, Store, Upload};
 use super::error::{ErrorKind, StoreError};
 use super::listing::{Listing, beyond_end, check_length};
 use super::probe::{self, Conditional};
-use crate::directory::{Directory, Refused};
+use crate::directory::{Directory, Refused, is_unsupported};
 use crate::{Folder, Key};
 
 /// So many bytes are read at a time for those who take them as they come: they are still in the processor's cache then.
@@ -366,6 +367,7 @@ fn is_abandoned(folder: &Directory, name: &OsStr) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(true),
         Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) if is_unsupported(&error) => Ok(false),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }

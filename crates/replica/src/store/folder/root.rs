@@ -258,7 +258,11 @@ fn make(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => path.parent().map_or(Ok(()), |parent| Directory::open(parent)?.sync()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            path.parent().map_or(Err(error), make)?;
+            // Those of an automounter and of /proc take no directory although they are there.
+            let Some(parent) = path.parent().filter(|parent| !parent.is_dir()) else {
+                return Err(error);
+            };
+            make(parent)?;
             make(path)
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),

@@ -7,12 +7,12 @@ use ebbtide_fault::point;
 
 use super::super::error::{ErrorKind, StoreError};
 use super::root::{Root, fail};
-use crate::directory::Directory;
+use crate::directory::{Directory, is_unsupported};
 
 /// How the names of temporary files begin. No key begins so.
 pub(super) const TEMPORARY: &str = ".tmp-";
 
-/// A new locked file in a folder, which only its owner can read. It is removed unless it gets its name.
+/// A new file in a folder, locked where there are locks, which only its owner can read. It is removed unless it gets its name.
 #[derive(Debug)]
 pub(super) struct Temporary {
     directory: Directory,
@@ -33,6 +33,8 @@ impl Temporary {
         let temporary = Temporary { directory, file, name: Some(name), bytes: 0 };
         match locked {
             Ok(()) => Ok(temporary),
+            // Without locks it is never taken for abandoned.
+            Err(error) if is_unsupported(&error) => Ok(temporary),
             Err(error) => Err(fail(what, temporary.directory.path(), error)),
         }
     }
