@@ -116,7 +116,7 @@ fn r38_configurations_from_elsewhere_are_read_or_refused_in_words() {
     fs::create_dir(site.path("folder.toml")).unwrap();
     let ended = in_folder(&site, &["replicate", "--once", "--config", "folder.toml"]);
     assert_eq!(code(&ended), 2);
-    assert!(said(&ended).contains("folder.toml: Is a directory"), "{}", said(&ended));
+    assert!(said(&ended).contains("folder.toml: is a directory"), "{}", said(&ended));
 }
 
 fn in_folder(site: &Site, args: &[&str]) -> std::process::Output {
