@@ -13,6 +13,7 @@ mod exact;
 mod exec;
 mod foreground;
 mod guides;
+mod forged;
 mod hazards;
 mod images;
 mod kill;

@@ -1,12 +1,15 @@
 //! Objects of a forger: every checksum is right, and the pages or the sizes are not. What is proved must be under the chain,
 //! and what is under the chain is all that can be proved without knowing the chain from elsewhere.
 
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use ebbtide_replica::store::{MemoryStore, Store as _};
+use ebbtide_replica::catalog::read_index;
+use ebbtide_replica::container::{Contents, Footer, Header};
+use ebbtide_replica::store::{FolderStore, MemoryStore, Object, Store as _};
 use ebbtide_replica::{Chain, EntryKind, Key, Run, Txid, content_of};
 use ebbtide_restore::{Anchor, Error, Notice, Progress, Severity, Target, Verification, verify};
-use ebbtide_testkit::forger::{Forged, with_same_digest};
+use ebbtide_testkit::forger::{Forged, Metered, with_same_digest};
 use ebbtide_wal::PageNumber;
 
 use crate::builder::{Builder, Carry, copy, options, restore_with, restored, txid};
@@ -305,4 +308,37 @@ async fn z01_pages_of_a_complete_entry_that_add_up_to_its_digest_are_not_restore
     put(&builder.store, key, &forged).await;
     exact_or_refused(&builder, &builder.store, 2).await;
     blames(&builder.store, key).await;
+}
+
+/// A file of a few blocks can claim to be as long as it likes. Its index is asked for in pieces, of which the first is
+/// refused.
+#[tokio::test]
+async fn z04_an_index_that_is_merely_claimed_is_neither_read_nor_allocated() {
+    let builder = sample().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (key, size) = (Key::Log(txid(9)), 250 * 1024 * 1024_u64);
+    let forged = take_apart(&builder.store, Key::Log(txid(8))).await;
+    let mut header = forged.header;
+    header.contents = Contents::Segment { first: txid(9), chain: builder.last().chain };
+    let footer = Footer {
+        kind: header.kind(),
+        entries: 1,
+        index_offset: Header::SIZE as u64,
+        index_length: size - (Header::SIZE + Footer::SIZE) as u64,
+        root: [0; 32],
+        chain: builder.last().chain,
+        last: txid(9),
+        digest: builder.last().digest,
+    };
+    let path = folder.path().join(key.to_string());
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(size).unwrap();
+    file.write_all_at(&header.encode(), 0).unwrap();
+    file.write_all_at(&footer.encode(), size - Footer::SIZE as u64).unwrap();
+    let metered = Metered::new(Arc::new(FolderStore::new(folder.path()).unwrap()));
+    let object = Object { key, size };
+    let error = read_index(&metered, &builder.manifest, object).await.unwrap_err();
+    assert!(error.is_about_object(), "{error}");
+    assert!(metered.bytes() < 1024 * 1024, "{} bytes were read", metered.bytes());
 }

@@ -13,6 +13,8 @@ mod leave;
 #[cfg(test)]
 mod packs;
 #[cfg(test)]
+mod rampage;
+#[cfg(test)]
 mod sweep;
 #[cfg(test)]
 mod targets;
