@@ -14,6 +14,7 @@ mod exec;
 mod foreground;
 mod guides;
 mod forged;
+mod guides;
 mod hazards;
 mod images;
 mod kill;
