@@ -2,9 +2,10 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use ebbtide_replica::directory::kind_of;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 
@@ -49,7 +50,7 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
     let mut existing = Existing::default();
     if let Some(metadata) = look_at(target)? {
         if !metadata.is_file() {
-            let kind = kind_of(&metadata);
+            let kind = kind_of(metadata.file_type());
             return Err(Error::refused(
                 target,
                 format!("there is {kind} there: choose another path"),
@@ -93,21 +94,6 @@ fn look_at(path: &Path) -> Result<Option<Metadata>> {
             }
         }
         Err(error) => Err(Error::io("look at", path)(error)),
-    }
-}
-
-fn kind_of(metadata: &Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        "a folder"
-    } else if kind.is_symlink() {
-        "a symbolic link"
-    } else if kind.is_fifo() {
-        "a pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
     }
 }
 

@@ -25,6 +25,8 @@ const MODE_DIRECTORY: Mode = Mode::S_IRWXU;
 pub struct Directory {
     file: File,
     path: PathBuf,
+    /// To whom root gives what it makes here.
+    heir: Option<u32>,
 }
 
 impl Directory {
@@ -50,7 +52,7 @@ impl Directory {
     fn open_with(path: &Path, more: OFlag) -> io::Result<Directory> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | more;
         let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-        Ok(Directory { file, path: path.to_path_buf() })
+        Ok(Directory { file, path: path.to_path_buf(), heir: None })
     }
 
     /// Opens a directory in this one, which must be no link.
@@ -61,7 +63,7 @@ impl Directory {
         let (name, path) = (name.as_ref(), self.at(&name));
         let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(&self.file, name, flags, Mode::empty()) {
-            Ok(descriptor) => Ok(Directory { file: File::from(descriptor), path }),
+            Ok(descriptor) => Ok(Directory { file: File::from(descriptor), path, heir: self.heir }),
             Err(errno) => Err(explain_directory(errno.into(), &path, path.symlink_metadata())),
         }
     }
@@ -72,7 +74,10 @@ impl Directory {
     /// Of the file system.
     pub fn make(&self, name: impl AsRef<OsStr>) -> io::Result<bool> {
         match mkdirat(&self.file, name.as_ref(), MODE_DIRECTORY) {
-            Ok(()) => self.sync().map(|()| true),
+            Ok(()) => {
+                self.give(&self.within(name.as_ref())?.file)?;
+                self.sync().map(|()| true)
+            }
             Err(Errno::EEXIST) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
@@ -136,7 +141,9 @@ impl Directory {
     /// Of the kind [`io::ErrorKind::AlreadyExists`] when the name is taken.
     pub fn create(&self, name: impl AsRef<OsStr>) -> io::Result<File> {
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        Ok(File::from(openat(&self.file, name.as_ref(), flags, MODE_FILE)?))
+        let file = File::from(openat(&self.file, name.as_ref(), flags, MODE_FILE)?);
+        self.give(&file)?;
+        Ok(file)
     }
 
     fn open_file(&self, name: &OsStr, how: OFlag) -> io::Result<(File, Metadata)> {
@@ -283,6 +290,18 @@ impl Directory {
     /// The path of a name in it, for messages.
     pub(crate) fn at(&self, name: &impl AsRef<OsStr>) -> PathBuf {
         self.path.join(name.as_ref())
+    }
+
+    /// What is made in it from now on belongs to `owner`.
+    pub(super) fn made_for(self, owner: u32) -> Directory {
+        Directory { heir: Some(owner), ..self }
+    }
+
+    fn give(&self, made: &File) -> io::Result<()> {
+        match self.heir {
+            Some(heir) => std::os::unix::fs::fchown(made, Some(heir), None),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn file(&self) -> &File {

@@ -63,6 +63,7 @@ impl Private {
         }
         close_to_others(&directory, &metadata)?;
         let identity = Identity::of(&metadata);
+        let directory = if served { directory.made_for(owner) } else { directory };
         Ok((Private { path: directory.path().to_path_buf(), identity, owner }, directory))
     }
 
@@ -104,7 +105,8 @@ impl Private {
             let why = "is not the directory that it was when this process began: look who has exchanged it";
             return Err(Refused::error(&self.path, why));
         }
-        Ok(directory)
+        let served = Uid::effective().as_raw() != self.owner;
+        Ok(if served { directory.made_for(self.owner) } else { directory })
     }
 
     /// Where it is.

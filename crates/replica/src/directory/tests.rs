@@ -104,6 +104,13 @@ fn z02_root_uses_the_directory_of_the_user_whose_database_it_serves_and_no_other
     let (private, directory) = Private::open(&path, Some(65534)).unwrap().unwrap();
     let file = directory.write("position", private.owner()).unwrap();
     assert_eq!(file.metadata().unwrap().uid(), 65534);
+    private.directory().unwrap().make("spool").unwrap();
+    let spool = private.within("spool").unwrap().unwrap().1;
+    spool.make("log").unwrap();
+    let segment = spool.within("log").unwrap().create("segment").unwrap();
+    assert_eq!(segment.metadata().unwrap().uid(), 65534);
+    assert_eq!(fs::metadata(path.join("spool")).unwrap().uid(), 65534);
+    assert_eq!(fs::metadata(path.join("spool/log")).unwrap().uid(), 65534);
     std::os::unix::fs::chown(path.join("position"), Some(1), None).unwrap();
     refused(directory.write("position", 65534), &path.join("position"), "another user");
     let (_, made, _) = Private::create(&folder.path().join("new"), Some(65534)).unwrap();
