@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, renameat, renameat2};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -210,11 +210,10 @@ impl Directory {
         to: impl AsRef<OsStr>,
     ) -> io::Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
-        let here = &self.file;
-        match renameat2(here, from, here, to, RenameFlags::RENAME_NOREPLACE) {
-            // The file system cannot, or the kernel is older.
+        match rename_to_free(&self.file, from, to) {
+            // The file system cannot, or the system.
             Err(Errno::EINVAL | Errno::ENOSYS) => {
-                nix::unistd::linkat(here, from, here, to, AtFlags::empty())?;
+                nix::unistd::linkat(&self.file, from, &self.file, to, AtFlags::empty())?;
                 self.remove(from)?;
             }
             renamed => renamed?,
@@ -329,6 +328,19 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
         metadata if metadata.is_file() => Ok(file),
         metadata => Err(no_file(&metadata)),
     }
+}
+
+/// Renames in one step, unless the name is taken.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn rename_to_free(directory: &File, from: &OsStr, to: &OsStr) -> nix::Result<()> {
+    use nix::fcntl::{RenameFlags, renameat2};
+    renameat2(directory, from, directory, to, RenameFlags::RENAME_NOREPLACE)
+}
+
+/// Where nix has no call for that: a kill between two leaves both names, of which the next sweep removes one.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn rename_to_free(_: &File, _: &OsStr, _: &OsStr) -> nix::Result<()> {
+    Err(Errno::ENOSYS)
 }
 
 fn explain_directory(error: io::Error, path: &Path, there: io::Result<Metadata>) -> io::Error {
