@@ -28,6 +28,7 @@ const DIRECTORIES_MADE: &[&str] = &[
 const FILES_OPENED: &[&str] = &[
     "crates/replica/src/directory/open.rs",
     "crates/restore/src/occupied.rs",
+    "crates/watcher/src/database_lock.rs",
     "crates/watcher/src/files.rs",
     "crates/watcher/src/shm.rs",
     "examples/quickstart.rs",

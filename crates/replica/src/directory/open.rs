@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
+use rustix::fs::RenameFlags;
 
 use super::entries::Entries;
 use super::identity::Identity;
@@ -210,9 +211,10 @@ impl Directory {
         to: impl AsRef<OsStr>,
     ) -> io::Result<()> {
         let (from, to) = (from.as_ref(), to.as_ref());
-        match rename_to_free(&self.file, from, to) {
-            // The file system cannot, or the system.
-            Err(Errno::EINVAL | Errno::ENOSYS) => {
+        let here = &self.file;
+        match rustix::fs::renameat_with(here, from, here, to, RenameFlags::NOREPLACE) {
+            // The file system cannot, or the kernel is older.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
                 nix::unistd::linkat(&self.file, from, &self.file, to, AtFlags::empty())?;
                 self.remove(from)?;
             }
@@ -328,19 +330,6 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
         metadata if metadata.is_file() => Ok(file),
         metadata => Err(no_file(&metadata)),
     }
-}
-
-/// Renames in one step, unless the name is taken.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn rename_to_free(directory: &File, from: &OsStr, to: &OsStr) -> nix::Result<()> {
-    use nix::fcntl::{RenameFlags, renameat2};
-    renameat2(directory, from, directory, to, RenameFlags::RENAME_NOREPLACE)
-}
-
-/// Where nix has no call for that: a kill between two leaves both names, of which the next sweep removes one.
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn rename_to_free(_: &File, _: &OsStr, _: &OsStr) -> nix::Result<()> {
-    Err(Errno::ENOSYS)
 }
 
 fn explain_directory(error: io::Error, path: &Path, there: io::Result<Metadata>) -> io::Error {

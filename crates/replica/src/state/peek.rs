@@ -1,15 +1,12 @@
 //! A look at what a local state says, without its lock: for who only wants to know which replica it is about.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-
-use nix::fcntl::OFlag;
 
 use super::error::{StateError, io_error};
 use super::record::{self, Record, Slot};
 use super::{Position, newer, state_directory};
+use crate::directory::Private;
 
 /// A longer slot is not read to its end. What a position says comes first, and few commits change so many pages.
 const SLOT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -21,13 +18,11 @@ const SLOT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// When there is a state that cannot be read.
 pub fn peek(folder: &Path) -> Result<Option<Position>, StateError> {
     // One that others may have planted is refused.
-    if state_directory(folder)?.is_none() {
-        return Ok(None);
-    }
+    let Some(private) = state_directory(folder)? else { return Ok(None) };
     let mut newest: Option<Record> = None;
     for name in ["position.0", "position.1"] {
         let path = folder.join(name);
-        let bytes = match read(&path) {
+        let bytes = match read(&private, name) {
             Ok(bytes) => bytes,
             Err(error) if is_absent(&error) => continue,
             Err(error) => return Err(io_error("read", &path)(error)),
@@ -45,9 +40,8 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).bits();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+fn read(private: &Private, name: &str) -> io::Result<Vec<u8>> {
+    let file = private.directory()?.read_ours(name, private.owner())?;
     let mut bytes = Vec::new();
     file.take(SLOT_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
