@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ebbtide_cli::follow::{Job, Order, Phase, Shared, Status, follow};
+use ebbtide_cli::follow::{Consent, Job, Order, Phase, Shared, Status, follow};
 use ebbtide_config::Database;
 use ebbtide_replica::Timestamp;
 use ebbtide_replica::store::Location;
@@ -75,6 +75,8 @@ async fn demonstrate() -> Result<()> {
         status: status.clone(),
         is_successor: false,
         may_come: false,
+        consent: Consent::default(),
+        is_once: false,
     };
     let following = tokio::spawn(follow(job));
     while status.get().phase != Phase::Following {

@@ -18,7 +18,7 @@ use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
 
 /// A database, its replica, and a folder for the sockets, all of which vanish.
 pub(crate) struct Place {
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 impl Place {

@@ -107,6 +107,15 @@ pub struct Replicate {
     /// Switch a database in rollback-journal mode to a write-ahead log.
     #[arg(long)]
     pub enable_wal: bool,
+    /// Follow a database into a replica although it is not shown to be its own.
+    #[arg(long)]
+    pub adopt: bool,
+    /// Take a replica back that another process has continued; what it wrote stays there as a fork.
+    #[arg(long)]
+    pub take_back: bool,
+    /// Begin a new replica where the one that is known to have been there is gone.
+    #[arg(long)]
+    pub begin_anew: bool,
 }
 
 /// `ebbtide restore`.

@@ -6,6 +6,7 @@ mod signals;
 
 use std::time::Duration;
 
+use ebbtide_shipper::Consent;
 use nix::sys::signal::Signal;
 use tokio::sync::watch;
 
@@ -122,11 +123,14 @@ fn start(
     let may_come = args.wait || args.exec.is_some() || args.database.is_none();
     let is_successor = args.exec.is_some();
     let shared = Shared::new(owner::this_process());
+    let consent =
+        Consent { adopt: args.adopt, take_back: args.take_back, begin_anew: args.begin_anew };
     let mut tasks = Tasks::new();
     for (database, status) in config.databases.iter().zip(statuses) {
         let (database, shared, order) = (database.clone(), shared.clone(), order.clone());
         let (status, over) = (status.clone(), status.until_over());
-        let job = Job { database, shared, order, status: status.clone(), is_successor, may_come };
+        let is_once = args.once;
+        let job = Job { database, shared, consent, is_once, order, status, is_successor, may_come };
         tasks.spawn(async move {
             let ended = follow(job).await;
             drop(over);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ebbtide_replica::directory::{Refused, open_regular};
 use ebbtide_replica::state::state_folder;
+use ebbtide_replica::store::real_path;
 
 use crate::file::{File, span};
 use crate::variables::{Lookup, expand};
@@ -66,19 +67,7 @@ impl Config {
             .into_iter()
             .map(|entry| entry.check(variable))
             .collect::<Result<_, _>>()?;
-        for (at, database) in databases.iter().enumerate() {
-            let earlier = &databases[..at];
-            if earlier.iter().any(|other| other.path == database.path) {
-                return Err(format!("{} is there twice", database.path.display()));
-            }
-            if let Some(other) = earlier.iter().find(|other| other.location == database.location) {
-                return Err(format!(
-                    "{} and {} have the same replica; each needs one of its own",
-                    other.path.display(),
-                    database.path.display()
-                ));
-            }
-        }
+        check_places(&databases)?;
         check_states(&databases)?;
         let timeout = file.shutdown_timeout.map(|text| {
             let text =
@@ -90,13 +79,39 @@ impl Config {
     }
 }
 
+/// Each database has a file and a replica of its own, however they are written.
+fn check_places(databases: &[Database]) -> Result<(), String> {
+    let (mut files, mut replicas) = (BTreeMap::new(), BTreeMap::new());
+    for database in databases {
+        let path = database.path.display();
+        if let Some(other) = files.insert(real_path(&database.path), &database.path) {
+            return Err(match *other == database.path {
+                true => format!("{path} is there twice"),
+                false => format!("{} and {path} are the same database", other.display()),
+            });
+        }
+        let replica = database.location.place();
+        if let Some(other) = replicas.insert(replica, database) {
+            let (one, two) = (&other.location, &database.location);
+            let place = match one == two {
+                true => one.to_string(),
+                false => format!("{one} and {two} are one place"),
+            };
+            return Err(format!(
+                "{} and {path} have the same replica ({place}); each needs one of its own",
+                other.path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Each database has a local state of its own.
 fn check_states(databases: &[Database]) -> Result<(), String> {
     let mut states = BTreeMap::new();
     for database in databases {
         let state = database.state.clone().unwrap_or_else(|| state_folder(&database.path));
-        // Without dots and slashes that mean nothing; what links lead to one place is found out when it is locked.
-        let state = std::path::absolute(&state).unwrap_or(state);
+        let state = real_path(&state);
         if let Some(other) = states.insert(state.clone(), &database.path) {
             return Err(format!(
                 "{} and {} have the same local state, {}; each needs one of its own (`state`)",

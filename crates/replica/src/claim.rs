@@ -18,6 +18,20 @@ pub struct Claim {
     pub version: String,
     /// By the host's clock.
     pub time: Timestamp,
+    /// The database that was followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<Box<ClaimedFile>>,
+}
+
+/// The file of a database, as the host of its process knows it: how a database without local state is known again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimedFile {
+    /// Its absolute path.
+    pub path: String,
+    /// The device that it is on.
+    pub device: u64,
+    /// Its number on that device.
+    pub inode: u64,
 }
 
 impl Claim {
@@ -52,7 +66,11 @@ mod tests {
             session: "5eed".to_owned(),
             version: "0.1.0".to_owned(),
             time: Timestamp::from_micros(1_795_253_400_000_000).unwrap(),
+            database: None,
         };
+        let database = ClaimedFile { path: "/data/app.db".to_owned(), device: 1, inode: 2 };
+        let of_file = Claim { database: Some(Box::new(database)), ..claim.clone() };
+        assert_eq!(Claim::from_detail(&of_file.to_detail().unwrap()).unwrap(), of_file);
         let detail = claim.to_detail().unwrap();
         assert_eq!(Claim::from_detail(&detail).unwrap(), claim);
         let more = String::from_utf8(detail).unwrap().replacen('{', "{\"colour\":7,", 1);
@@ -67,6 +85,7 @@ mod tests {
             session: String::new(),
             version: String::new(),
             time: Timestamp::EPOCH,
+            database: None,
         };
         assert!(long.to_detail().is_err());
         for detail in [&b""[..], b"{}", b"\xff", &[b' '; Entry::DETAIL_MAX + 1]] {

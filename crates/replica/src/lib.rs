@@ -33,7 +33,7 @@ mod time;
 mod txid;
 mod vouch;
 
-pub use claim::Claim;
+pub use claim::{Claim, ClaimedFile};
 pub use content::{ContentHasher, content_of};
 pub use digest::{Chain, Digest};
 pub use entry::{Entry, EntryFlags, EntryKind};

@@ -40,6 +40,12 @@ impl Manifest {
     /// A manifest with more bytes than this is refused unread.
     pub const SIZE_MAX: usize = 64 * 1024;
 
+    /// What stands as the creator.
+    #[must_use]
+    pub fn creator(version: &str, host: &str) -> String {
+        format!("ebbtide {version} on {host}")
+    }
+
     /// As the bytes of `ebbtide.json`.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {

@@ -89,6 +89,7 @@ mod tests {
             session: "5eed".to_owned(),
             version: "0".to_owned(),
             time: Timestamp::EPOCH,
+            database: None,
         };
         let vouch = Vouch { snapshot: Txid::new(8).unwrap(), content: [0xab; 32] };
         let entry = claim(vouch.to_detail(Some(&who)).unwrap());

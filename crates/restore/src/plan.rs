@@ -119,23 +119,49 @@ fn head(known: &Known) -> Result<Txid, Box<Step>> {
     let listing = known.listing();
     let pack = listing.packs.iter().filter(|object| known.is_usable(object.key));
     let pack = pack.max_by_key(|object| last_of(object.key));
-    let Some(segment) = listing.log.last() else {
-        return match pack.and_then(|pack| last_of(pack.key)) {
-            Some(last) => Ok(last),
-            None => refuse(Refusal::Empty),
-        };
-    };
     let pack_last = pack.and_then(|pack| last_of(pack.key));
-    match (known.piece(segment.key), known.fault(segment.key)) {
-        (Some(piece), _) => Ok(pack_last.map_or(piece.last, |last| last.max(piece.last))),
-        (None, Some(why)) => match pack_last.filter(|&last| Some(last) >= first_of(segment.key)) {
-            Some(last) => Ok(last),
-            None => refuse(Refusal::Damaged {
-                culprits: vec![Culprit::new(segment.key, why)],
-                first: first_of(segment.key).unwrap_or(Txid::FIRST),
-            }),
-        },
-        (None, None) => Err(Box::new(Step::Read { objects: likely(known), points: Vec::new() })),
+    // Those that cannot be used, the newest first.
+    let mut faulty = Vec::new();
+    for segment in listing.log.iter().rev() {
+        match (known.piece(segment.key), known.fault(segment.key)) {
+            (Some(piece), _) => {
+                let last = pack_last.map_or(piece.last, |last| last.max(piece.last));
+                return end(last, &faulty);
+            }
+            (None, Some(why)) => faulty.push(Culprit::new(segment.key, why)),
+            (None, None) if faulty.is_empty() => {
+                return Err(Box::new(Step::Read { objects: likely(known), points: Vec::new() }));
+            }
+            (None, None) => {
+                let (objects, points) = (vec![*segment], Vec::new());
+                return Err(Box::new(Step::Read { objects, points }));
+            }
+        }
+    }
+    match (pack_last, faulty.pop()) {
+        (Some(last), None) => Ok(last),
+        (Some(last), Some(oldest)) => {
+            faulty.push(oldest);
+            end(last, &faulty)
+        }
+        (None, None) => refuse(Refusal::Empty),
+        (None, Some(oldest)) => {
+            let first = first_of(oldest.key).unwrap_or(Txid::FIRST);
+            refuse(Refusal::Damaged { culprits: vec![oldest], first })
+        }
+    }
+}
+
+/// The history ends with `last`, unless a segment that would continue it cannot be used. What lies behind a gap is none of
+/// its own.
+fn end(last: Txid, faulty: &[Culprit]) -> Result<Txid, Box<Step>> {
+    let next = last.next();
+    match faulty.iter().find(|culprit| culprit.key == Key::Log(next)) {
+        Some(culprit) => {
+            let culprits = vec![culprit.clone()];
+            Err(Box::new(Step::Refuse(Refusal::Damaged { culprits, first: next })))
+        }
+        None => Ok(last),
     }
 }
 

@@ -141,7 +141,9 @@ fn hidden(known: &Known, piece: &Piece, next: Option<&Piece>) -> Option<Refusal>
     let end = next.map(|next| next.first);
     let faulty = known.listing().log.iter().chain(&known.listing().packs).find_map(|object| {
         let (culprit, begin) = culprit(known, object.key)?;
-        (begin >= first && end.is_none_or(|end| begin < end)).then_some(culprit)
+        // Behind the end of the history only what would continue it is missed.
+        let is_between = end.map_or(begin == first, |end| begin >= first && begin < end);
+        is_between.then_some(culprit)
     });
     let missing = || {
         let last = end?.previous()?;

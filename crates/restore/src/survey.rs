@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::catalog::{
-    CatalogError, Fetched, Listing, list, list_recent, read_index, read_manifest, read_short_index,
+    CatalogError, Fetched, Identity, Listing, identify, list, list_recent, read_index,
+    read_short_index,
 };
 use ebbtide_replica::container::{Footer, Header};
 use ebbtide_replica::store::{ErrorKind, Object, Store, StoreError};
@@ -44,7 +45,7 @@ const RELISTED_MAX: u32 = 3;
 #[derive(Debug)]
 pub struct Survey {
     store: Arc<dyn Store>,
-    manifest: Manifest,
+    identity: Identity,
     known: Known,
     /// The names of segments are complete from this entry on; before it, some may be missing whose entries are in no
     /// pack. Nothing: they are complete.
@@ -75,7 +76,7 @@ impl Survey {
     }
 
     fn of(store: Arc<dyn Store>, progress: Arc<Progress>, read: Read) -> Survey {
-        let Read { manifest, latency, listing, complete_from } = read;
+        let Read { identity, latency, listing, complete_from } = read;
         let known = Known::new(listing);
         let txids = known.listing().snapshots.iter().filter_map(|object| first_of(object.key));
         let interest = Interest { txids: txids.collect(), time: None };
@@ -83,7 +84,7 @@ impl Survey {
         let (stale, relisted) = (false, 0);
         Survey {
             store,
-            manifest,
+            identity,
             known,
             complete_from,
             interest,
@@ -98,7 +99,12 @@ impl Survey {
     /// What the replica is.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
-        &self.manifest
+        &self.identity.manifest
+    }
+
+    /// Whether `ebbtide.json` says so itself, and not the objects in its place.
+    pub(crate) fn has_manifest(&self) -> bool {
+        self.identity.is_stored
     }
 
     /// What is known of it by now.
@@ -304,9 +310,9 @@ impl Survey {
         if let Some(fetched) = self.cache.get(object.key) {
             return Ok(fetched);
         }
-        let fetched = match read_index(&*self.store, &self.manifest, object).await {
+        let fetched = match read_index(&*self.store, self.manifest(), object).await {
             Err(error) if error.is_about_object() && !is_gone(&error) => {
-                read_index(&*self.store, &self.manifest, object).await?
+                read_index(&*self.store, self.manifest(), object).await?
             }
             result => result?,
         };
@@ -325,7 +331,7 @@ impl Survey {
         if let Some(fetched) = self.cache.get(object.key) {
             return Some(fetched);
         }
-        let fetched = read_short_index(&*self.store, &self.manifest, object).await.ok()??;
+        let fetched = read_short_index(&*self.store, self.manifest(), object).await.ok()??;
         self.check_again(object.key, &fetched).ok()?;
         Some(self.cache.put(object.key, fetched))
     }
@@ -358,10 +364,11 @@ impl Survey {
     pub(crate) async fn head(&mut self) -> Result<Option<Txid>> {
         let packs = self.known.listing().packs.iter();
         let packed = packs.filter_map(|object| last_of(object.key)).max();
-        let Some(&last) = self.known.listing().log.last() else {
+        let usable = |object: &&Object| self.known.is_usable(object.key);
+        let Some(&last) = self.known.listing().log.iter().rev().find(usable) else {
             return Ok(packed);
         };
-        if self.known.piece(last.key).is_none() && self.known.is_usable(last.key) {
+        if self.known.piece(last.key).is_none() {
             self.read(vec![last], Vec::new()).await?;
         }
         let piece = self.known.piece(last.key);
@@ -446,28 +453,28 @@ pub(crate) struct Ahead {
 
 /// What a survey begins with.
 struct Read {
-    manifest: Manifest,
+    identity: Identity,
     latency: Duration,
     listing: Listing,
     complete_from: Option<Txid>,
 }
 
-/// Reads the manifest beside the names.
+/// Reads what the replica is beside the names.
 async fn read(
     store: &Arc<dyn Store>,
     listing: impl Future<Output = Result<(Listing, Option<Txid>), StoreError>>,
 ) -> Result<Read> {
     let begun = Instant::now();
-    let manifest = async {
-        let manifest = read_manifest(&**store).await;
-        (manifest, begun.elapsed())
+    let identity = async {
+        let identity = identify(&**store, None).await;
+        (identity, begun.elapsed())
     };
-    let ((manifest, latency), listing) = futures::join!(manifest, listing);
-    let Some(manifest) = manifest? else {
+    let ((identity, latency), listing) = futures::join!(identity, listing);
+    let Some(identity) = identity? else {
         return Err(Error::Nothing(Nothing::Replica { place: store.describe() }));
     };
     let (listing, complete_from) = listing?;
-    Ok(Read { manifest, latency, listing, complete_from })
+    Ok(Read { identity, latency, listing, complete_from })
 }
 
 /// How much memory the index of an object of `size` bytes takes while it is read, roughly.

@@ -157,6 +157,14 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
         ..Totals::default()
     };
     let mut findings = Vec::new();
+    if !survey.has_manifest() {
+        let what = "it is missing; what it says was taken from the objects".to_owned();
+        findings.push(Finding { key: Key::Manifest, severity: Severity::Note, what });
+    }
+    for junk in &listing.junk {
+        let what = "it lies far beyond the history and was passed over".to_owned();
+        findings.push(Finding { key: junk.key, severity: Severity::Note, what });
+    }
     let checked = {
         let checker = &Checker::new(&survey, progress);
         let check = |&object: &Object| async move { (object, checker.check_short(object).await) };

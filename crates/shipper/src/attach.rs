@@ -4,35 +4,47 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ebbtide_fault::point;
-use ebbtide_replica::catalog::{self, Head};
+use ebbtide_replica::catalog::{self, Head, Identity};
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State};
-use ebbtide_replica::store::{Object, Store};
-use ebbtide_replica::{
-    Chain, Claim, Digest, EntryKind, Folder, Key, Manifest, PageHash, Txid, content_of,
-};
+use ebbtide_replica::store::{Object, Store, StoreError, same_place};
+use ebbtide_replica::{Chain, ClaimedFile, Digest, Folder, Manifest, PageHash, Txid, content_of};
 use ebbtide_wal::{PageNumber, PageSize};
 
-use crate::claim::last_claim;
-use crate::error::{Error, Winner};
+use crate::error::Error;
 use crate::found::Founder;
 use crate::outage::Outage;
+use crate::presence::Presence;
+use crate::relation::{Relation, holds, relate};
 use crate::shipper::{Options, Shipper};
 use crate::spool::{Found, Spool};
-
-/// More segments than this behind, the page hashes come from the replica rather than from the log.
-const CATCH_UP_MAX: usize = 4096;
+use crate::stranger::Stranger;
 
 /// What is known on this side.
 #[derive(Debug)]
 pub struct Local {
     /// The local state of an earlier run, if its page hashes add up.
     pub state: Option<State>,
-    /// Where it is kept.
+    /// What an earlier run knew to be durable, also where its page hashes do not add up.
+    pub remembered: Option<Position>,
+    /// Where the state is kept.
     pub folder: PathBuf,
     /// The database's file.
     pub database: Option<FileIdentity>,
+    /// The same, as a claim tells others of it.
+    pub file: Option<ClaimedFile>,
     /// The size of its pages.
     pub page_size: PageSize,
+}
+
+/// What is refused unless a person has said that it is meant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Consent {
+    /// To follow a database into a replica that is not shown to be its own.
+    pub adopt: bool,
+    /// To take a replica back that another process has continued, or that has gone on from the database's state.
+    pub take_back: bool,
+    /// To begin a replica where the one is gone that is known to have been there.
+    pub begin_anew: bool,
 }
 
 /// How a replica and a database go together.
@@ -44,11 +56,12 @@ pub enum Attached {
     InStep(Shipper),
     /// The replica has commits of ours whose confirmation never reached us: they come next in the log.
     Ahead(Shipper, Box<Unconfirmed>),
-    /// There was no local state: the page hashes were read from the replica, and whether the database is in that state,
-    /// or was ever followed, is not known.
+    /// The page hashes had to be read from the replica, which is this database's.
     Rebuilt(Shipper),
-    /// The same, and the database was taken back in time on purpose, to this state.
-    TakenBack(Shipper, Restored),
+    /// There is no local state of this replica: whether it is this database's is still to be shown.
+    Stranger(Stranger),
+    /// As [`Attached::Rebuilt`], and the database was taken back in time on purpose, to this state if it was restored.
+    TakenBack(Shipper, Option<Restored>),
 }
 
 /// The state that a database was restored to.
@@ -72,70 +85,175 @@ pub struct Unconfirmed {
     carried: Chain,
 }
 
+/// What a shipper stands on.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) outage: Arc<Outage>,
+    pub(crate) options: Options,
+    pub(crate) folder: PathBuf,
+    pub(crate) database: Option<FileIdentity>,
+    pub(crate) file: Option<ClaimedFile>,
+    pub(crate) manifest: Manifest,
+    /// Whether the manifest is in the store.
+    pub(crate) is_stored: bool,
+}
+
+impl Ground {
+    pub(crate) fn spool(&self) -> Result<Spool, StoreError> {
+        Spool::new(&self.folder, self.options.spool_bytes_max, &self.outage)
+    }
+
+    pub(crate) fn shipper(self, state: State, spool: Spool) -> Shipper {
+        let presence = Presence::new(self.manifest.clone(), self.is_stored, &self.outage);
+        Shipper::new(self, state, spool, Arc::new(presence))
+    }
+}
+
 /// Finds out how the replica in `store` and the database go together. Only reads.
 ///
 /// # Errors
-/// [`Error::Behind`] when another process has written history that this database does not have.
+/// [`Error::Behind`] when another process has written history that this database does not have; [`Error::Gone`] when the
+/// replica that is known here is not there any more.
 pub async fn attach(
     store: Arc<dyn Store>,
     outage: Arc<Outage>,
     local: Local,
     options: &Options,
+    consent: Consent,
 ) -> Result<Attached, Error> {
-    let manifest = catalog::read_manifest(&*store).await?;
-    let head = match &manifest {
-        Some(manifest) => catalog::head(&*store, manifest).await?,
+    let known = local.state.as_ref().map(State::position).or(local.remembered.as_ref()).cloned();
+    let identity = catalog::identify(&*store, known.as_ref().map(|known| known.replica)).await?;
+    let head = match &identity {
+        Some(Identity { manifest, .. }) => catalog::head(&*store, manifest).await?,
         None => None,
     };
-    let (Some(manifest), Some(head)) = (&manifest, &head) else {
-        return Ok(Attached::New(Founder::new(store, outage, local, manifest, None)));
+    let has_state =
+        |head: &Head| head.entry.database_pages != 0 || head.entry.digest != Digest::EMPTY;
+    let (identity, head) = match (identity, head) {
+        (Some(identity), Some(head)) if has_state(&head) => (identity, head),
+        (identity, head) => {
+            return begin(store, outage, local, known.as_ref(), identity, head, consent).await;
+        }
     };
-    check_page_size(manifest, local.page_size)?;
-    if head.entry.database_pages == 0 && head.entry.digest == Digest::EMPTY {
-        let (manifest, head) = (Some(manifest.clone()), Some(head.clone()));
-        return Ok(Attached::New(Founder::new(store, outage, local, manifest, head)));
+    let Identity { manifest, is_stored } = identity;
+    let known = known.filter(|known| known.replica == manifest.replica);
+    if let Some(known) = known.as_ref().filter(|_| !is_stored && !consent.begin_anew) {
+        // A last put into what was emptied before leaves just that.
+        let snapshots = store.list_some(Folder::Snapshot, None, 1).await?;
+        if snapshots.is_empty() {
+            return Err(gone(&store.describe(), known));
+        }
     }
+    check_page_size(&manifest, local.page_size)?;
     point("shipper.attach.read");
-    let position = position_at(manifest, head, &*store, &local);
-    let Local { state, folder, database, .. } = local;
-    let mut spool = Spool::new(&folder, options.spool_bytes_max, &outage)?;
-    let ours = state.filter(|state| state.position().replica == manifest.replica);
-    let Some(mut state) = ours else {
-        spool.clear().await?;
-        let fill = State::create(&folder)?;
-        catalog::rebuild_table(&*store, manifest, head, &fill).await?;
-        let state = fill.publish(position)?;
-        let shipper = Shipper::new(store, outage, state, options, database, spool);
-        return Ok(Attached::Rebuilt(shipper));
+    let position = position_at(&manifest, &head, &*store, &local);
+    let Local { state, folder, database, file, .. } = local;
+    let options = *options;
+    let ground = Ground { store, outage, options, folder, database, file, manifest, is_stored };
+    let ours = state.filter(|state| state.position().replica == ground.manifest.replica);
+    match ours {
+        Some(state) => resume(ground, state, &head, position, consent).await,
+        None if known.is_some() => {
+            let mut spool = ground.spool()?;
+            spool.clear().await?;
+            let fill = State::create(&ground.folder)?;
+            catalog::rebuild_table(&*ground.store, &ground.manifest, &head, &fill).await?;
+            Ok(Attached::Rebuilt(ground.shipper(fill.publish(position)?, spool)))
+        }
+        None => Ok(Attached::Stranger(Stranger::read(ground, &head, position).await?)),
+    }
+}
+
+/// A place without a state of any database: a replica begins there, unless the one that is known has been lost there.
+async fn begin(
+    store: Arc<dyn Store>,
+    outage: Arc<Outage>,
+    local: Local,
+    known: Option<&Position>,
+    identity: Option<Identity>,
+    head: Option<Head>,
+    consent: Consent,
+) -> Result<Attached, Error> {
+    let place = store.describe();
+    let was_here = |known: &&Position| {
+        let same = identity.as_ref().is_some_and(|there| there.manifest.replica == known.replica);
+        same || same_place(&known.location, &place)
     };
-    let spooled = spool.found(manifest, state.position()).await?;
+    if let Some(known) = known.filter(was_here) {
+        if !consent.begin_anew {
+            return Err(gone(&place, known));
+        }
+        tracing::warn!(store = place, replica = %known.replica, txid = %known.txid, "the replica that was here is gone; beginning another");
+    }
+    if head.is_none() && identity.is_some() {
+        let left: Vec<Object> = store.list_some(Folder::Snapshot, None, 1).await?;
+        let deltas = store.list_some(Folder::Delta, None, 1).await?;
+        if let Some(object) = left.first().or(deltas.first()) {
+            return Err(Error::Mismatch(format!(
+                "{place} has objects of a replica whose log is gone ({} among them): give the database another place, \
+                 or remove what is left there",
+                object.key
+            )));
+        }
+    }
+    let manifest = identity.map(|identity| identity.manifest);
+    Ok(Attached::New(Founder::new(store, outage, local, manifest, head)))
+}
+
+fn gone(place: &str, known: &Position) -> Error {
+    Error::Gone {
+        why: format!(
+            "the replica {} is not in {place} any more, where it had reached txid {} of {}: is a disk not mounted, or \
+             was the bucket emptied? Mount it or bring the objects back, and start again; give the database another \
+             place; or begin another replica there with --begin-anew",
+            known.replica, known.txid, known.time
+        ),
+    }
+}
+
+/// Carries on with the local state of this very replica.
+async fn resume(
+    ground: Ground,
+    mut state: State,
+    head: &Head,
+    position: Position,
+    consent: Consent,
+) -> Result<Attached, Error> {
+    let mut spool = ground.spool()?;
+    let (store, manifest) = (Arc::clone(&ground.store), ground.manifest.clone());
+    let known = state.position().clone();
+    let spooled = spool.found(&manifest, &known).await?;
     let is_head = |found: &Found| {
         found.position.txid == head.entry.txid && found.position.chain == head.chain
     };
     let relation = match spooled.iter().any(is_head) {
         true => Relation::Same,
-        false => relate(&*store, manifest, state.position(), head).await?,
+        false => relate(&*store, &manifest, &known, head, consent.take_back).await?,
     };
+    if !consent.begin_anew && !holds(&*store, &manifest, &known, head).await? {
+        return Err(gone(&store.describe(), &known));
+    }
     if !matches!(relation, Relation::Same) && !spooled.is_empty() {
         tracing::warn!("what was spooled does not continue the replica; comparing instead");
         spool.clear().await?;
     }
-    let known = state.position();
     let (txid, digest, database_pages) = (known.txid, known.digest, known.database_pages);
-    let restored = Restored { txid, digest, database_pages };
+    let restored = matches!(known.origin, Origin::Restored { .. });
+    let restored = restored.then_some(Restored { txid, digest, database_pages });
     match relation {
         Relation::Same | Relation::Ours { .. } => {}
         Relation::SameState => {
-            let position = Position { wal: state.position().wal, ..position.clone() };
+            let position = Position { wal: known.wal, ..position.clone() };
             state.commit(position, &[])?;
         }
         Relation::TakenBack => {
             let fill = state.refill()?;
-            catalog::rebuild_table(&*store, manifest, head, &fill).await?;
+            catalog::rebuild_table(&*store, &manifest, head, &fill).await?;
             state = fill.publish(position.clone())?;
         }
     }
-    let mut shipper = Shipper::new(store, outage, state, options, database, spool);
+    let mut shipper = ground.shipper(state, spool);
     Ok(match relation {
         Relation::Same => {
             shipper.take_up(spooled, head.entry.txid)?;
@@ -177,103 +295,8 @@ fn position_at(manifest: &Manifest, head: &Head, store: &dyn Store, local: &Loca
     }
 }
 
-/// How the replica's last entry relates to the one that we know.
-enum Relation {
-    /// It is the same.
-    Same,
-    /// It is a later one, with nothing but claims between.
-    SameState,
-    /// It is a later one of our own: between are commits whose confirmation was lost.
-    Ours { commits: u64, carried: Chain },
-    /// It is a later one, and the database was restored to the earlier one on purpose.
-    TakenBack,
-}
-
-async fn relate(
-    store: &dyn Store,
-    manifest: &Manifest,
-    known: &Position,
-    head: &Head,
-) -> Result<Relation, Error> {
-    if known.txid > head.entry.txid {
-        return Err(Error::Mismatch(format!(
-            "the replica ends at txid {}, before txid {} that it had confirmed: it was rolled back or is another \
-             copy. Give the database a replica of its own, and keep this one for what it holds",
-            head.entry.txid, known.txid
-        )));
-    }
-    if known.txid == head.entry.txid {
-        if known.chain == head.chain {
-            return Ok(Relation::Same);
-        }
-        return Err(Error::Mismatch(format!(
-            "the replica's txid {} is not the one that was confirmed: it was overwritten or is another copy. Give \
-             the database a replica of its own, and keep this one for what it holds",
-            known.txid
-        )));
-    }
-    let taken_back =
-        matches!(known.origin, Origin::Restored { head: then } if then == head.entry.txid);
-    if taken_back && known.digest != head.entry.digest {
-        return Ok(Relation::TakenBack);
-    }
-    let since = read_since(store, manifest, known).await?;
-    // By what lies between, not by the digest of the end: whoever may write to the store can make up pages that lead
-    // back to any digest.
-    if since.chain == Some(head.chain)
-        && since.claims_only
-        && (known.digest, known.database_pages) == (head.entry.digest, head.entry.database_pages)
-    {
-        return Ok(Relation::SameState);
-    }
-    if taken_back {
-        return Ok(Relation::TakenBack);
-    }
-    if since.chain == Some(head.chain) && since.claim.is_none() {
-        return Ok(Relation::Ours { commits: since.commits, carried: since.carried });
-    }
-    Err(Error::Behind { head: head.entry.txid, known: known.txid, winner: Winner(since.claim) })
-}
-
-/// What the log holds after an entry.
-struct Since {
-    commits: u64,
-    claim: Option<Claim>,
-    /// Whether there are claims and nothing else.
-    claims_only: bool,
-    /// What all that is no claim carries.
-    carried: Chain,
-    /// The history up to the last of it, if it continues the entry without a gap.
-    chain: Option<Chain>,
-}
-
-async fn read_since(
-    store: &dyn Store,
-    manifest: &Manifest,
-    known: &Position,
-) -> Result<Since, Error> {
-    let (carried, chain) = (known.chain, Some(known.chain));
-    let mut since = Since { commits: 0, claim: None, claims_only: true, carried, chain };
-    let mut next = known.txid.next();
-    let objects = store.list(Folder::Log, Some(&Key::Log(known.txid))).await?;
-    for (at, object) in objects.into_iter().enumerate() {
-        let Object { key, .. } = object;
-        let index = catalog::read_index(store, manifest, object).await?.index;
-        let continues = key == Key::Log(next) && index.header().chain() == since.chain;
-        since.chain = Some(index.footer().chain).filter(|_| continues && at < CATCH_UP_MAX);
-        next = index.footer().last.next();
-        for entry in index.entries().iter().filter(|entry| entry.kind != EntryKind::Claim) {
-            since.claims_only = false;
-            since.commits += u64::from(entry.kind == EntryKind::Commit);
-            since.carried = carried_after(since.carried, entry.database_pages, &entry.content);
-        }
-        since.claim = last_claim(&index).or(since.claim);
-    }
-    Ok(since)
-}
-
 /// What was carried up to one more entry with this content, if `before` is what was carried before it.
-fn carried_after(before: Chain, database_pages: u32, content: &[u8; 32]) -> Chain {
+pub(crate) fn carried_after(before: Chain, database_pages: u32, content: &[u8; 32]) -> Chain {
     before.next(content, &database_pages.to_le_bytes(), b"")
 }
 

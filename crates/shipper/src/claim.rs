@@ -1,9 +1,10 @@
 //! Taking a replica over: a claim is put under the next name of the log, which stops whoever wrote before at its next
 //! put.
 
-use ebbtide_replica::container::Index;
+use ebbtide_replica::catalog::Identity;
+use ebbtide_replica::container::{Header, Index};
 use ebbtide_replica::store::{Object, Store};
-use ebbtide_replica::{Claim, Entry, EntryKind, Key, Timestamp, Vouch, catalog};
+use ebbtide_replica::{Claim, ClaimedFile, Entry, EntryKind, Key, Timestamp, Vouch, catalog};
 
 use crate::error::{Error, Winner};
 
@@ -21,13 +22,14 @@ pub struct Owner {
 }
 
 impl Owner {
-    pub(crate) fn claim(&self, time: Timestamp) -> Claim {
+    pub(crate) fn claim(&self, time: Timestamp, database: Option<ClaimedFile>) -> Claim {
         Claim {
             host: self.host.clone(),
             pid: self.pid,
             session: self.session.clone(),
             version: self.version.clone(),
             time,
+            database: database.map(Box::new),
         }
     }
 }
@@ -39,21 +41,44 @@ pub(crate) fn last_claim(index: &Index) -> Option<Claim> {
     claims.map(|entry| Claim::from_detail(&entry.detail)).find_map(Result::ok)
 }
 
-/// Why the name that we wanted is taken. Whoever takes a replica over begins with a claim, so it stands there; an object
-/// without one comes from a put of our own that was given up and landed after all.
-pub(crate) async fn read_winner(store: &dyn Store, key: &Key) -> Error {
-    let read = async {
-        let size = store.size(key).await?.unwrap_or_default();
-        let Some(manifest) = catalog::read_manifest(store).await? else { return Ok(None) };
-        let fetched = catalog::read_index(store, &manifest, Object { key: *key, size }).await?;
-        Ok::<_, Error>(last_claim(&fetched.index))
-    };
-    match read.await {
-        Ok(None) => Error::Overtaken { key: *key },
-        Ok(claim) => Error::Fenced { winner: Winner(claim) },
+/// What stands under the name that we wanted.
+pub(crate) enum Winning {
+    /// An object of this replica: another process has taken it over, or an attempt of our own has landed after all.
+    Error(Error),
+    /// Something that has nothing to do with this replica.
+    Foreign(String),
+}
+
+/// Why the name that we wanted is taken. Whoever takes a replica over begins with a claim, so it stands there; an object of
+/// this replica without one comes from a put of our own that was given up and landed after all.
+pub(crate) async fn read_winner(store: &dyn Store, key: &Key) -> Winning {
+    match read(store, *key).await {
+        Ok(Ok(Some(claim))) => Winning::Error(Error::Fenced { winner: Winner(Some(claim)) }),
+        Ok(Ok(None)) => Winning::Error(Error::Overtaken { key: *key }),
+        Ok(Err(why)) => Winning::Foreign(why),
         Err(error) => {
             tracing::warn!(%key, %error, "cannot read whose object it is");
-            Error::Fenced { winner: Winner(None) }
+            Winning::Error(Error::Fenced { winner: Winner(None) })
         }
     }
+}
+
+/// The last claim in an object, or why it is none of the replica's.
+async fn read(store: &dyn Store, key: Key) -> Result<Result<Option<Claim>, String>, Error> {
+    let size = store.size(&key).await?.unwrap_or_default();
+    let Some(Identity { manifest, .. }) = catalog::identify(store, None).await? else {
+        return Ok(Ok(None));
+    };
+    if size < Header::SIZE as u64 {
+        return Ok(Err(format!("it has {size} bytes")));
+    }
+    match Header::parse(&store.get_range(&key, 0..Header::SIZE as u64).await?) {
+        Err(error) => return Ok(Err(error.to_string())),
+        Ok(header) if header.replica != manifest.replica => {
+            return Ok(Err(format!("it belongs to the replica {}", header.replica)));
+        }
+        Ok(_) => {}
+    }
+    let fetched = catalog::read_index(store, &manifest, Object { key, size }).await?;
+    Ok(Ok(last_claim(&fetched.index)))
 }

@@ -25,7 +25,8 @@ pub enum Error {
     #[error(
         "the replica is ahead of this database: it ends at txid {head}, the database was last known at {known} \
          ({winner} wrote since). To keep the replica's history, restore it and start from the restored database; \
-         to keep this database, give it a replica of its own"
+         to keep this database, give it a replica of its own, or take this one back with --take-back: what was written since \
+         stays there as a fork"
     )]
     Behind {
         /// Where the replica ends.
@@ -39,7 +40,7 @@ pub enum Error {
     #[error(
         "this database is in the state of txid {found}, and the replica goes on to txid {head}: it is an older copy, or was set back. \
          To keep the replica's history, restore it and start from the restored database; to keep this database, give it \
-         a replica of its own"
+         a replica of its own, or take this one back with --take-back: what it has beyond stays there as a fork"
     )]
     Older {
         /// Where the replica ends.
@@ -47,6 +48,15 @@ pub enum Error {
         /// The entry whose state the database is in.
         found: Txid,
     },
+    /// The replica that is known here is not where it was.
+    #[error("{why}")]
+    Gone {
+        /// What is missing, and the ways out.
+        why: String,
+    },
+    /// The replica is not shown to be this database's.
+    #[error("{0}")]
+    Unrelated(String),
     /// The replica is of another database or was tampered with.
     #[error("{0}")]
     Mismatch(String),

@@ -14,7 +14,7 @@ use ebbtide_replica::{
 };
 use ebbtide_wal::{PageNumber, PageSize};
 
-use crate::attach::Local;
+use crate::attach::{Ground, Local};
 use crate::claim::Owner;
 use crate::error::{Error, Winner};
 use crate::image::{Destination, EachPage, Moment, Pages, send_snapshot};
@@ -22,7 +22,6 @@ use crate::outage::Outage;
 use crate::put::pause;
 use crate::segment::{Head as Last, Segment};
 use crate::shipper::{Options, Shipper};
-use crate::spool::Spool;
 
 /// Hashes are written to the local table so many at once.
 const HASHES_AT_ONCE: usize = 4096;
@@ -98,7 +97,7 @@ impl Founder {
         let replica = manifest.replica;
         let tip = Tip::after(head, replica, time);
         point("shipper.found.named");
-        let detail = owner.claim(tip.time).to_detail().map_err(Error::from)?;
+        let detail = owner.claim(tip.time, local.file.clone()).to_detail().map_err(Error::from)?;
         let claim = entry(tip, EntryKind::Claim, EntryFlags::NONE, 0, detail);
         let tip = put_entry(&to, replica, page_size, tip, claim, Digest::EMPTY).await?;
         point("shipper.found.claimed");
@@ -141,11 +140,21 @@ impl Founder {
             })
             .map_err(Error::from)?;
         point("shipper.found.published");
-        let mut spool =
-            Spool::new(&local.folder, options.spool_bytes_max, &to.outage).map_err(Error::from)?;
-        spool.clear().await?;
-        Ok(Shipper::new(to.store, to.outage, state, options, local.database, spool))
+        let Local { folder, database, file, .. } = local;
+        let (store, outage, options) = (to.store, to.outage, *options);
+        let ground =
+            Ground { store, outage, options, folder, database, file, manifest, is_stored: true };
+        Ok(founded(ground, state, moment.txid).await?)
     }
+}
+
+/// The shipper of a replica that has its first snapshot.
+async fn founded(ground: Ground, state: State, snapshot: Txid) -> Result<Shipper, Error> {
+    let mut spool = ground.spool()?;
+    spool.clear().await?;
+    let shipper = ground.shipper(state, spool);
+    shipper.presence().set_base(Some(Key::Snapshot(snapshot)));
+    Ok(shipper)
 }
 
 impl Tip {
@@ -212,7 +221,7 @@ async fn put_manifest(
 ) -> Result<Manifest, Error> {
     let replica = ReplicaId::random()
         .map_err(|error| Error::Mismatch(format!("the system has no random numbers: {error}")))?;
-    let created_by = format!("ebbtide {} on {}", owner.version, owner.host);
+    let created_by = Manifest::creator(&owner.version, &owner.host);
     let manifest = Manifest { replica, page_size, created, created_by };
     let body = Bytes::from(manifest.to_json());
     match insist(to, || put_or_read(&*to.store, body.clone())).await?? {
@@ -329,7 +338,7 @@ impl Shipper {
     /// [`Error::Fenced`] when another process was faster.
     pub async fn claim(&mut self, owner: &Owner, time: i64) -> Result<(), Error> {
         let time = Timestamp::from_micros(time).unwrap_or(self.head().time).max(self.head().time);
-        self.append_claim(time, owner.claim(time).to_detail()?)?;
+        self.append_claim(time, owner.claim(time, self.file.clone()).to_detail()?)?;
         self.flush()?;
         point("shipper.claim.sent");
         // What an earlier run has spooled goes first: if somebody else has taken over meanwhile, it finds out.
@@ -347,7 +356,7 @@ impl Shipper {
     /// As [`Shipper::append`].
     pub fn vouch(&mut self, owner: &Owner, vouch: Vouch) -> Result<(), Error> {
         let time = self.head().time;
-        self.append_claim(time, vouch.to_detail(Some(&owner.claim(time)))?)
+        self.append_claim(time, vouch.to_detail(Some(&owner.claim(time, self.file.clone())))?)
     }
 
     fn append_claim(&mut self, time: Timestamp, detail: Vec<u8>) -> Result<(), Error> {

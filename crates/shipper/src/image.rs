@@ -174,8 +174,39 @@ impl Shipper {
     }
 }
 
+/// The hashes of the pages that a replica has at its end.
+pub trait KnownPages {
+    /// The size of its pages.
+    fn page_size(&self) -> PageSize;
+
+    /// How many there are.
+    fn database_pages(&self) -> u32;
+
+    /// The hashes of so many pages from `first` on; zeros for those that it does not have.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn hashes(&self, first: PageNumber, count: u32) -> Result<Vec<PageHash>, Error>;
+}
+
+/// The shipper must be durable, so that the local table tells the replica's state.
+impl KnownPages for Shipper {
+    fn page_size(&self) -> PageSize {
+        Shipper::page_size(self)
+    }
+
+    fn database_pages(&self) -> u32 {
+        self.ledger.database_pages()
+    }
+
+    fn hashes(&self, first: PageNumber, count: u32) -> Result<Vec<PageHash>, Error> {
+        debug_assert!(self.is_durable(), "the table is that of the durable position");
+        self.ledger.durable_pages(first, count)
+    }
+}
+
 /// Which pages of the database differ from those that the replica has, and the digest of all: as far as it was looked
-/// at. The shipper must be durable, so that the local table tells the replica's state.
+/// at.
 #[derive(Debug)]
 pub struct Comparison {
     difference: Difference,
@@ -199,14 +230,13 @@ impl Comparison {
     /// Whatever `pages` returns.
     pub fn look<E: From<Error>>(
         &mut self,
-        shipper: &Shipper,
+        there: &impl KnownPages,
         pages: impl Pages<E>,
     ) -> Result<(), E> {
-        debug_assert!(shipper.is_durable(), "the table is that of the durable position");
         let Comparison { difference, known, hasher } = self;
         pages(&mut |page, image| {
             let mut hashed = hasher.push(page, image);
-            Ok(hashed.try_for_each(|(page, hash)| difference.note(page, hash, known, shipper))?)
+            Ok(hashed.try_for_each(|(page, hash)| difference.note(page, hash, known, there))?)
         })
     }
 
@@ -214,10 +244,10 @@ impl Comparison {
     ///
     /// # Errors
     /// When the local table cannot be read.
-    pub fn finish(self, shipper: &Shipper) -> Result<Difference, Error> {
+    pub fn finish(self, there: &impl KnownPages) -> Result<Difference, Error> {
         let Comparison { mut difference, mut known, hasher } = self;
         let mut rest = hasher.finish();
-        rest.try_for_each(|(page, hash)| difference.note(page, hash, &mut known, shipper))?;
+        rest.try_for_each(|(page, hash)| difference.note(page, hash, &mut known, there))?;
         Ok(difference)
     }
 }
@@ -256,10 +286,10 @@ impl Difference {
         page: PageNumber,
         hash: PageHash,
         known: &mut Known,
-        shipper: &Shipper,
+        there: &impl KnownPages,
     ) -> Result<(), Error> {
-        if known.of(page, shipper)? != hash || page.get() > shipper.ledger.database_pages() {
-            self.add(page, lock_page(shipper.page_size()));
+        if known.of(page, there)? != hash || page.get() > there.database_pages() {
+            self.add(page, lock_page(there.page_size()));
         }
         self.digest = self.digest.toggle(hash);
         self.database_pages = page.get();
@@ -286,11 +316,11 @@ struct Known {
 impl Known {
     const PAGES_AT_ONCE: u32 = 65_536;
 
-    fn of(&mut self, page: PageNumber, shipper: &Shipper) -> Result<PageHash, Error> {
+    fn of(&mut self, page: PageNumber, there: &impl KnownPages) -> Result<PageHash, Error> {
         let at = |first: u32| page.get().checked_sub(first).map(|at| at as usize);
         if at(self.first).is_none_or(|at| at >= self.hashes.len()) {
             self.first = page.get();
-            self.hashes = shipper.ledger.durable_pages(page, Known::PAGES_AT_ONCE)?;
+            self.hashes = there.hashes(page, Known::PAGES_AT_ONCE)?;
         }
         let found = at(self.first).and_then(|at| self.hashes.get(at)).copied();
         Ok(found.unwrap_or(PageHash::from_bytes([0; 16])))

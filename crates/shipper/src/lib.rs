@@ -27,22 +27,29 @@ mod older;
 mod outage;
 mod pack;
 mod part;
+mod presence;
 mod put;
 mod queue;
+mod relation;
 mod room;
 mod segment;
 mod shipper;
 mod spill;
 mod spool;
+mod stranger;
 mod traffic;
 mod waiting;
 
-pub use attach::{Attached, Local, Restored, Unconfirmed, attach};
+pub use attach::{Attached, Consent, Local, Restored, Unconfirmed, attach};
 pub use bucket::{Bucket, Rate};
 pub use claim::Owner;
 pub use error::{Error, Winner};
 pub use found::{Beginning, Founder};
-pub use image::{Comparison, Difference, EachPage, Moment, Pages, Rebase, Snapshot, ship_snapshot};
+pub use image::{
+    Comparison, Difference, EachPage, KnownPages, Moment, Pages, Rebase, Snapshot, ship_snapshot,
+};
 pub use outage::{Outage, Spooled, Trouble};
+pub use presence::Presence;
 pub use shipper::{Durable, Options, Safety, Shipper};
 pub use spool::spooled_end;
+pub use stranger::Stranger;

@@ -3,8 +3,8 @@
 
 use std::pin::pin;
 
-use ebbtide_replica::store::Object;
-use ebbtide_replica::{EntryKind, Folder, Txid, catalog};
+use ebbtide_replica::store::{Object, Store};
+use ebbtide_replica::{EntryKind, Key, Manifest, Txid, catalog};
 use futures::TryStreamExt as _;
 
 use crate::error::Error;
@@ -22,21 +22,49 @@ impl Shipper {
         found: &Difference,
         segments_max: usize,
     ) -> Result<Option<Txid>, Error> {
-        let store = &*self.store;
-        let Some(manifest) = catalog::read_manifest(store).await? else { return Ok(None) };
-        let log: Vec<Object> = store.list(Folder::Log, None).await?;
-        let newest_first = log.into_iter().rev().take(segments_max).collect();
-        let mut indexes = pin!(catalog::read_indexes(store, &manifest, newest_first));
-        while let Some((_, fetched)) = indexes.try_next().await? {
-            let same = fetched.index.entries().iter().rev().find(|entry| {
-                entry.kind != EntryKind::Claim
-                    && entry.digest == found.digest
-                    && entry.database_pages == found.database_pages
-            });
-            if let Some(entry) = same {
-                return Ok(Some(entry.txid));
-            }
-        }
-        Ok(None)
+        find_older(&*self.store, self.presence.manifest(), found, segments_max).await
     }
+}
+
+/// The same for a database and a replica that need not go together, among the newest `objects_max`.
+pub(crate) async fn find_older(
+    store: &dyn Store,
+    manifest: &Manifest,
+    found: &Difference,
+    objects_max: usize,
+) -> Result<Option<Txid>, Error> {
+    let newest_first = newest_objects(store, objects_max).await?;
+    let mut indexes = pin!(catalog::read_indexes(store, manifest, newest_first));
+    loop {
+        let fetched = match indexes.try_next().await {
+            Ok(Some((_, fetched))) => fetched,
+            Ok(None) => return Ok(None),
+            // What cannot be read has no state that could be restored.
+            Err(error) if error.is_about_object() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let same = fetched.index.entries().iter().rev().find(|entry| {
+            entry.kind != EntryKind::Claim
+                && entry.digest == found.digest
+                && entry.database_pages == found.database_pages
+        });
+        if let Some(entry) = same {
+            return Ok(Some(entry.txid));
+        }
+    }
+}
+
+/// The newest objects of the history, the newest first: segments, and before them the packs that they are in.
+pub(crate) async fn newest_objects(
+    store: &dyn Store,
+    objects_max: usize,
+) -> Result<Vec<Object>, Error> {
+    let (listing, _) = catalog::list_recent(store).await?;
+    let mut objects: Vec<Object> = listing.packs.iter().chain(&listing.log).copied().collect();
+    objects.sort_by_key(|object| match object.key {
+        Key::Log(first) => Some(first),
+        Key::Pack { last, .. } => Some(last),
+        _ => None,
+    });
+    Ok(objects.into_iter().rev().take(objects_max).collect())
 }

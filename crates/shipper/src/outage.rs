@@ -16,6 +16,8 @@ pub struct Outage(Mutex<Known>);
 struct Known {
     trouble: Option<Trouble>,
     reminded: Option<Instant>,
+    /// How many outages have ended.
+    ended: u64,
     spooled: Spooled,
 }
 
@@ -73,9 +75,15 @@ impl Outage {
         let mut known = self.known();
         known.reminded = None;
         if let Some(trouble) = known.trouble.take() {
+            known.ended += 1;
             let (store, seconds) = (store.describe(), trouble.since.elapsed().as_secs());
             tracing::info!(%store, seconds, "the store is back");
         }
+    }
+
+    /// How many outages have ended.
+    pub(crate) fn ended(&self) -> u64 {
+        self.known().ended
     }
 
     pub(crate) fn note_spooled(&self, spooled: Spooled) {

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use ebbtide_replica::catalog::{self, CatalogError};
 use ebbtide_replica::container::Merge;
 use ebbtide_replica::store::{ErrorKind, Object, Store};
-use ebbtide_replica::{Folder, Key, Manifest, Txid};
+use ebbtide_replica::{Key, Manifest, Txid};
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
+use crate::presence::Presence;
 
 /// So many segments become one pack.
 const SEGMENTS: usize = 512;
@@ -52,16 +53,16 @@ impl Packer {
     }
 
     /// One more segment is durable.
-    pub(crate) fn landed(&mut self, store: &Arc<dyn Store>) {
+    pub(crate) fn landed(&mut self, store: &Arc<dyn Store>, presence: &Arc<Presence>) {
         self.left = self.left.saturating_sub(1);
         let is_busy = self.task.as_ref().is_some_and(|task| !task.is_finished());
         if self.left > 0 || is_busy {
             return;
         }
         self.left = SEGMENTS;
-        let store = Arc::clone(store);
+        let (store, presence) = (Arc::clone(store), Arc::clone(presence));
         self.task = Some(tokio::spawn(async move {
-            if let Err(error) = pack(&*store).await {
+            if let Err(error) = pack(&*store, presence.manifest()).await {
                 // Nothing is lost without a pack, and the next look comes.
                 tracing::warn!(store = %store.describe(), ?error, "cannot merge segments into a pack");
             }
@@ -70,17 +71,21 @@ impl Packer {
 }
 
 /// Makes all packs that are due.
-pub(crate) async fn pack(store: &dyn Store) -> Result<(), Error> {
-    let Some(manifest) = catalog::read_manifest(store).await? else { return Ok(()) };
-    let packs = store.list(Folder::Pack, None).await?;
-    let packed = packs.iter().filter_map(|object| match object.key {
-        Key::Pack { last, .. } => Some(Key::Log(last)),
+pub(crate) async fn pack(store: &dyn Store, manifest: &Manifest) -> Result<(), Error> {
+    let (listing, _) = catalog::list_recent(store).await?;
+    let packed = listing.packs.iter().filter_map(|object| match object.key {
+        Key::Pack { last, .. } => Some(last),
         _ => None,
     });
-    let log = store.list(Folder::Log, packed.max().as_ref()).await?;
+    let packed = packed.max();
+    let is_left = |object: &Object| match object.key {
+        Key::Log(first) => Some(first) > packed,
+        _ => false,
+    };
+    let log: Vec<Object> = listing.log.into_iter().filter(is_left).collect();
     let mut rest = &log[..];
     while let Some(due) = due(rest) {
-        merge(store, &manifest, &rest[due.clone()]).await?;
+        merge(store, manifest, &rest[due.clone()]).await?;
         rest = &rest[due.end..];
     }
     Ok(())
@@ -189,9 +194,10 @@ mod tests {
         let store = MemoryStore::default();
         let count = 2 * SEGMENTS as u64;
         let chain = replica(&store, count + 1).await;
+        let manifest = catalog::read_manifest(&store).await.unwrap().unwrap();
         // The second time there is nothing left to do.
         for _ in 0..2 {
-            pack(&store).await.unwrap();
+            pack(&store, &manifest).await.unwrap();
         }
         let (listing, complete_from) = catalog::list_recent(&store).await.unwrap();
         let range = |first: u64, last: u64| Key::Pack {
@@ -201,7 +207,6 @@ mod tests {
         let keys: Vec<Key> = listing.packs.iter().map(|object| object.key).collect();
         assert_eq!(keys, [range(1, count / 2), range(count / 2 + 1, count)]);
         assert_eq!((listing.log.len(), complete_from), (1, None));
-        let manifest = catalog::read_manifest(&store).await.unwrap().unwrap();
         let last = catalog::read_index(&store, &manifest, listing.packs[1]).await.unwrap();
         let head = catalog::head(&store, &manifest).await.unwrap().unwrap();
         let begin = catalog::read_index(&store, &manifest, head.object).await.unwrap();

@@ -9,7 +9,7 @@ use ebbtide_replica::container::Footer;
 use ebbtide_replica::store::retry::Policy;
 use ebbtide_replica::store::{ErrorKind, Store, StoreError};
 
-use crate::claim::read_winner;
+use crate::claim::{Winning, read_winner};
 use crate::error::Error;
 use crate::outage::Outage;
 
@@ -100,7 +100,15 @@ pub(crate) async fn is_there(
     if same {
         return Ok(Lookup::Ours);
     }
-    Err(read_winner(store, key).await)
+    match read_winner(store, key).await {
+        Winning::Error(error) => Err(error),
+        Winning::Foreign(why) => {
+            let why = format!(
+                "its name is taken by an object that is none of the replica's ({why}): remove it"
+            );
+            Ok(Lookup::Failed(StoreError::new(ErrorKind::Invalid, format!("put {key}"), why)))
+        }
+    }
 }
 
 /// An error while looking says nothing about the put: look again.

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::Error;
 use crate::outage::Outage;
+use crate::presence::Presence;
 use crate::put::put;
 use crate::spool::{Spool, Waiting, send};
 
@@ -185,9 +186,10 @@ impl Queue {
         spool: &mut Spool,
         store: &Arc<dyn Store>,
         outage: &Arc<Outage>,
+        presence: &Arc<Presence>,
     ) -> Result<Event, Error> {
         let Some(front) = self.segments.front_mut() else { return std::future::pending().await };
-        front.start(spool, store, outage);
+        front.start(spool, store, outage, presence);
         let sending = match &mut front.work {
             Work::Sending { task, .. } => Some(&mut task.0),
             Work::Spooling | Work::Waiting(_) => None,
@@ -237,18 +239,31 @@ impl Queue {
 
 impl OnItsWay {
     /// Sends the oldest segment, if it waited for its turn.
-    fn start(&mut self, spool: &Spool, store: &Arc<dyn Store>, outage: &Arc<Outage>) {
+    fn start(
+        &mut self,
+        spool: &Spool,
+        store: &Arc<dyn Store>,
+        outage: &Arc<Outage>,
+        presence: &Arc<Presence>,
+    ) {
         let Work::Waiting(waiting) = &self.work else { return };
         let (key, store, outage) = (self.key, Arc::clone(store), Arc::clone(outage));
+        let presence = Arc::clone(presence);
         let (source, (task, landed)) = match waiting {
             Waiting::Memory(body) => {
                 let sent = body.clone();
-                let land = async move { put(&*store, &key, sent, &outage).await };
+                let land = async move {
+                    put(&*store, &key, sent, &outage).await?;
+                    presence.confirm(&*store, &outage).await
+                };
                 (Source::Memory(body.clone()), start(key, land))
             }
             &Waiting::Spooled(bytes) => {
                 let spool = Arc::clone(spool.store());
-                let land = async move { send(&spool, &store, key, bytes, &outage).await };
+                let land = async move {
+                    send(&spool, &store, key, bytes, &outage).await?;
+                    presence.confirm(&*store, &outage).await
+                };
                 (Source::Spool, start(key, land))
             }
         };

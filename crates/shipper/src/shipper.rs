@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use ebbtide_fault::point;
 use ebbtide_replica::state::{FileIdentity, Origin, Position, State, WalPosition};
 use ebbtide_replica::store::Store;
-use ebbtide_replica::{Chain, PageHash, PageHasher, ReplicaId, Timestamp, Txid};
+use ebbtide_replica::{Chain, ClaimedFile, PageHash, PageHasher, ReplicaId, Timestamp, Txid};
 use ebbtide_wal::{PageNumber, PageSize};
 
+use crate::attach::Ground;
 use crate::bucket::{Bucket, Rate};
 use crate::error::Error;
 use crate::image::{Difference, Pages};
@@ -16,6 +17,7 @@ use crate::ledger::Ledger;
 use crate::outage::Outage;
 use crate::pack::Packer;
 use crate::part::Sealed;
+use crate::presence::Presence;
 use crate::queue::{Event, Queue};
 use crate::segment::{Head, Segment};
 use crate::spool::Spool;
@@ -54,6 +56,9 @@ pub struct Shipper {
     location: String,
     pub(crate) page_size: PageSize,
     database: Option<FileIdentity>,
+    /// The same, for claims.
+    pub(crate) file: Option<ClaimedFile>,
+    pub(crate) presence: Arc<Presence>,
     pub(crate) ledger: Ledger,
     pub(crate) head: Head,
     pub(crate) open: Option<Segment>,
@@ -88,13 +93,12 @@ pub enum Safety {
 
 impl Shipper {
     pub(crate) fn new(
-        store: Arc<dyn Store>,
-        outage: Arc<Outage>,
+        ground: Ground,
         state: State,
-        options: &Options,
-        database: Option<FileIdentity>,
         spool: Spool,
+        presence: Arc<Presence>,
     ) -> Shipper {
+        let Ground { store, outage, options, database, file, .. } = ground;
         let position = state.position();
         let head = Head { txid: position.txid, chain: position.chain, time: position.time };
         Shipper {
@@ -104,6 +108,8 @@ impl Shipper {
             location: position.location.clone(),
             page_size: position.page_size,
             database,
+            file,
+            presence,
             head,
             ledger: Ledger::new(state),
             open: None,
@@ -132,6 +138,12 @@ impl Shipper {
     #[must_use]
     pub fn durable_chain(&self) -> Chain {
         self.ledger.durable().chain
+    }
+
+    /// Where the replica is known to stand.
+    #[must_use]
+    pub fn durable_at(&self) -> Position {
+        self.ledger.durable().clone()
     }
 
     /// The replica that this ships into.
@@ -194,6 +206,12 @@ impl Shipper {
         let position = Position { wal: Some(wal), ..self.ledger.durable().clone() };
         self.ledger.seal();
         self.ledger.confirm(position)
+    }
+
+    /// Whether the replica is still there.
+    #[must_use]
+    pub fn presence(&self) -> &Arc<Presence> {
+        &self.presence
     }
 
     /// The outage that the puts see.
@@ -301,7 +319,11 @@ impl Shipper {
             Sealed::Whole(body) => Some(body.clone()),
             Sealed::Streamed(_) => None,
         };
-        let land = async move { sealed.land(&*store, &key, &outage).await };
+        let presence = Arc::clone(&self.presence);
+        let land = async move {
+            sealed.land(&*store, &key, &outage).await?;
+            presence.confirm(&*store, &outage).await
+        };
         self.queue.send(key, position, pages, body, land);
         Ok(())
     }
@@ -329,13 +351,13 @@ impl Shipper {
     /// # Errors
     /// [`Error::Fenced`] when another process has taken over; [`Error::Lost`] when a streamed upload was lost.
     pub async fn landed(&mut self) -> Result<Durable, Error> {
-        match self.queue.next(&mut self.spool, &self.store, &self.outage).await? {
+        match self.queue.next(&mut self.spool, &self.store, &self.outage, &self.presence).await? {
             Event::Spooled => {}
             Event::Landed(landed) => {
                 point("shipper.segment.landed");
                 self.ledger.confirm(landed.position.clone())?;
                 point("shipper.segment.confirmed");
-                self.packer.landed(&self.store);
+                self.packer.landed(&self.store, &self.presence);
                 if self.spilling && self.queue.is_empty() {
                     tracing::info!("the spool is empty again");
                     self.spilling = false;

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::pin::pin;
 
-use ebbtide_replica::catalog::{self, Listing, RebaseDetail};
+use ebbtide_replica::catalog::{self, Identity, Listing, RebaseDetail};
 use ebbtide_replica::store::{Object, Store, StoreError};
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
 use ebbtide_restore::{CLOCKS_APART_MICROS_MAX, Notice};
@@ -27,8 +27,8 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let now = clock::now();
     let (from, to) = (bound(args.from.as_ref(), now)?, bound(args.to.as_ref(), now)?);
     let store = source.open().await?;
-    let manifest = catalog::read_manifest(&*store).await.map_err(unreadable)?;
-    let Some(manifest) = manifest else {
+    let identity = catalog::identify(&*store, None).await.map_err(unreadable)?;
+    let Some(Identity { manifest, .. }) = identity else {
         let why = format!("there is no replica in {}: check the address", store.describe());
         return Err(Failure::new(Code::Nothing, why));
     };

@@ -169,6 +169,10 @@ fn explain(ailment: Ailment, report: &Report) -> Option<String> {
             let trouble = report.snapshot_trouble.as_ref()?;
             Some(format!("no snapshot since {}: {}", trouble.since, trouble.error))
         }
+        Ailment::Manifest => {
+            let trouble = report.manifest_trouble.as_ref()?;
+            Some(format!("at {}: {}", trouble.since, trouble.error))
+        }
     }
 }
 

@@ -23,6 +23,9 @@ const CLOCKS_APART_MAX: Duration = Duration::from_micros(CLOCKS_APART_MICROS_MAX
 /// For so long a session that failed is remembered, so that whoever looks once a minute sees it.
 const FAILURE_REMEMBERED: Duration = Duration::from_secs(90);
 
+/// For so long a manifest that was put back is remembered, so that somebody finds out why it was gone.
+const MANIFEST_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
 /// Why somebody should look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -43,8 +46,11 @@ pub(crate) enum Ailment {
     WalIndex,
     /// Commits are dated later than now, because a clock was ahead.
     Clock,
-    /// A snapshot could not be made: most likely the database's file is not what SQLite has written.
+    /// A snapshot could not be made: most likely the database's file is not what SQLite has written. Or the newest one is
+    /// missing in the replica.
     Snapshot,
+    /// The manifest was missing in the replica, or is damaged: something deletes or changes objects there.
+    Manifest,
 }
 
 /// What is known of a database.
@@ -64,8 +70,10 @@ pub(crate) struct Vitals {
     pub(crate) is_wal_index_damaged: bool,
     /// How far ahead of now the newest commit is dated.
     pub(crate) ahead: Duration,
-    /// Whether the last snapshot failed.
+    /// Whether the last snapshot failed, or is missing.
     pub(crate) lacks_snapshot: bool,
+    /// How long ago the manifest was found to be missing or damaged.
+    pub(crate) manifest_trouble: Option<Duration>,
 }
 
 /// Why somebody should look; nothing when all is well.
@@ -77,6 +85,7 @@ pub(crate) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
     // A first snapshot takes as long as it takes.
     let lag_max = LAG_MAX.saturating_add(vitals.put_interval.saturating_mul(2));
     let lags = vitals.phase == Phase::Following && vitals.lag > lag_max;
+    let manifest = vitals.manifest_trouble.is_some_and(|ago| ago <= MANIFEST_REMEMBERED);
     let all = [
         (failing, Ailment::Failing),
         (failed && !failing, Ailment::Failed),
@@ -86,6 +95,7 @@ pub(crate) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
         (vitals.is_wal_index_damaged, Ailment::WalIndex),
         (vitals.ahead > CLOCKS_APART_MAX, Ailment::Clock),
         (vitals.lacks_snapshot, Ailment::Snapshot),
+        (manifest, Ailment::Manifest),
     ];
     all.into_iter().filter_map(|(has, ailment)| has.then_some(ailment)).collect()
 }
@@ -104,6 +114,7 @@ mod tests {
         is_wal_index_damaged: false,
         ahead: Duration::ZERO,
         lacks_snapshot: false,
+        manifest_trouble: None,
     };
 
     fn seconds(seconds: u64) -> Duration {
@@ -150,5 +161,8 @@ mod tests {
         assert_eq!((ahead(seconds(5)), ahead(seconds(6))), (vec![], vec![Ailment::Clock]));
         let lacking = Vitals { lacks_snapshot: true, ..WELL };
         assert_eq!(ailments(&lacking), [Ailment::Snapshot]);
+        let put_back = |ago| ailments(&Vitals { manifest_trouble: Some(ago), ..WELL });
+        assert_eq!(put_back(seconds(86_400)), [Ailment::Manifest]);
+        assert_eq!(put_back(seconds(86_401)), []);
     }
 }

@@ -9,6 +9,9 @@ use super::health::{Ailment, Vitals, ailments};
 use crate::follow::{Phase, Progress, Sight, Status};
 use crate::{clock, log_writer};
 
+/// What is wrong while there is no snapshot.
+const LACKS_BASE: &str = "the replica has no snapshot; making one";
+
 /// One database.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Report {
@@ -58,6 +61,8 @@ pub(crate) struct Report {
     pub(crate) snapshot_time: Option<String>,
     /// Snapshots, while they fail.
     pub(crate) snapshot_trouble: Option<Trouble>,
+    /// The manifest, when it was missing or damaged.
+    pub(crate) manifest_trouble: Option<Trouble>,
     /// How many segments the store has confirmed since the process began.
     pub(crate) segments: u64,
     /// How many lines its process could not log, and why not the newest of them.
@@ -120,7 +125,13 @@ impl Report {
             store_trouble: sight.trouble.map(|store| trouble(clock::at(store.since), store.error)),
             snapshot_txid: progress.snapshot.map(txid),
             snapshot_time: progress.snapshot.map(time),
-            snapshot_trouble: progress.snapshot_trouble.map(|(since, why)| trouble(since, why)),
+            snapshot_trouble: progress
+                .snapshot_trouble
+                .map(|(since, why)| trouble(since, why))
+                .or_else(|| sight.lacks_base.then(|| trouble(now, LACKS_BASE.to_owned()))),
+            manifest_trouble: sight
+                .manifest_trouble
+                .map(|(when, why)| trouble(clock::at(when), why)),
             segments: progress.segments,
             log_lines_lost: unlogged.as_ref().map_or(0, |lost| lost.lines),
             log_error: unlogged.map(|lost| lost.error),
@@ -154,6 +165,7 @@ impl Report {
             snapshot_txid: None,
             snapshot_time: None,
             snapshot_trouble: None,
+            manifest_trouble: None,
             segments: 0,
             log_lines_lost: 0,
             log_error: None,
@@ -173,7 +185,8 @@ fn vitals(progress: &Progress, sight: &Sight, now: Timestamp) -> Vitals {
         put_interval: sight.put_interval,
         is_wal_index_damaged: sight.log.as_ref().is_some_and(|log| log.is_damaged),
         ahead: newest(progress).map_or(Duration::ZERO, |newest| between(now, newest)),
-        lacks_snapshot: progress.snapshot_trouble.is_some(),
+        lacks_snapshot: progress.snapshot_trouble.is_some() || sight.lacks_base,
+        manifest_trouble: sight.manifest_trouble.as_ref().map(|(when, _)| when.elapsed()),
     }
 }
 

@@ -3,7 +3,8 @@
 use ebbtide_replica::catalog::RebaseDetail;
 use ebbtide_replica::{Timestamp, Txid};
 use ebbtide_shipper::{
-    Attached, Comparison, Difference, Error, Rebase, Restored, Shipper, Unconfirmed, attach,
+    Attached, Comparison, Consent, Difference, Error, KnownPages, Local, Rebase, Restored, Shipper,
+    Stranger, Unconfirmed, attach,
 };
 use ebbtide_watcher::{Follower, Image, Transaction};
 use tokio::task::{block_in_place, yield_now};
@@ -14,10 +15,10 @@ use super::start::{local, wal_position};
 use super::{Job, parts};
 use crate::clock::now_micros;
 
-/// So many of the newest segments are searched for the state that a database is in, which tells an older one from one that
-/// was changed. Where local state says which database it is, it matters only for the record.
-const SEGMENTS_SEARCHED: usize = 4096;
-const SEGMENTS_SEARCHED_FOR_RECORD: usize = 64;
+/// So many of the newest objects are searched for the state that a database is in, which tells an older one from one that
+/// was changed. Where it is known which database it is, it matters only for the record.
+const OBJECTS_SEARCHED: usize = 4096;
+const OBJECTS_SEARCHED_FOR_RECORD: usize = 64;
 
 /// So many pages are compared before whoever wants something else has a turn.
 const COMPARED_AT_ONCE: u32 = 16_384;
@@ -33,8 +34,6 @@ pub(crate) enum Past {
     Cut,
     /// The database was restored to this earlier state on purpose.
     TakenBack(Restored),
-    /// Not even whether it was this database.
-    Unknown,
 }
 
 /// The page hashes are those of the replica's last entry. If the log proves that nothing is missing, that is all; else
@@ -91,6 +90,61 @@ async fn compare(
     let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
     let (image, time) = pin_end(&mut held.follower)?;
     let (image, difference) = difference(&shipper, image).await?;
+    reconcile(job, held, shipper, past, Compared { image, time, difference }).await
+}
+
+/// A database and a replica that is not known to be its own: whether it is, is found out before anything is claimed.
+pub(crate) async fn strange(
+    job: &Job,
+    held: &mut Held,
+    stranger: Stranger,
+) -> Result<Shipper, FollowError> {
+    let turn = job.shared.turn();
+    let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
+    let (image, time) = pin_end(&mut held.follower)?;
+    let (image, difference) = difference(&stranger, image).await?;
+    let past = recognize(job, &stranger, &difference).await?;
+    let shipper = stranger.accept().await?;
+    reconcile(job, held, shipper, past, Compared { image, time, difference }).await
+}
+
+/// Whether a database that nothing is known of may go on in the replica, and as what.
+async fn recognize(
+    job: &Job,
+    stranger: &Stranger,
+    found: &Difference,
+) -> Result<Past, FollowError> {
+    let Consent { adopt, take_back, .. } = job.consent;
+    if stranger.is_state(found) {
+        return Ok(Past::Missed);
+    }
+    if let Some(older) = stranger.find_older(found, OBJECTS_SEARCHED).await? {
+        if !take_back {
+            return Err(Error::Older { head: stranger.head(), found: older }.into());
+        }
+    } else if !(adopt || take_back || stranger.is_own(&job.shared.owner.host, found)) {
+        return Err(stranger.refuse(found).into());
+    }
+    // What came in between is recorded as a fork.
+    Ok(if take_back { Past::Cut } else { Past::Missed })
+}
+
+/// A database as it was found, and in what it differs from its replica.
+struct Compared {
+    image: Image,
+    time: i64,
+    difference: Difference,
+}
+
+/// Claims the replica, and sends what differs.
+async fn reconcile(
+    job: &Job,
+    held: &mut Held,
+    mut shipper: Shipper,
+    past: Past,
+    found: Compared,
+) -> Result<Shipper, FollowError> {
+    let Compared { image, time, difference } = found;
     let database = job.database.path.display();
     let pages = image.database_pages();
     let is_state = shipper.is_state(&difference, pages);
@@ -125,7 +179,10 @@ async fn compare(
 }
 
 /// Looks at all pages, some at a time: in between, a process that was told to end can.
-async fn difference(shipper: &Shipper, image: Image) -> Result<(Image, Difference), FollowError> {
+async fn difference(
+    there: &impl KnownPages,
+    image: Image,
+) -> Result<(Image, Difference), FollowError> {
     let mut comparison = Comparison::default();
     let end = image.database_pages().saturating_add(1);
     let mut first = 1;
@@ -133,13 +190,13 @@ async fn difference(shipper: &Shipper, image: Image) -> Result<(Image, Differenc
         let pages = first..end.min(first.saturating_add(COMPARED_AT_ONCE));
         first = pages.end;
         block_in_place(|| {
-            comparison.look(shipper, |each| {
+            comparison.look(there, |each| {
                 image.for_pages_in::<FollowError>(std::slice::from_ref(&pages), each)
             })
         })?;
         yield_now().await;
     }
-    Ok((image, comparison.finish(shipper)?))
+    Ok((image, comparison.finish(there)?))
 }
 
 /// How a database that is not in the state of its replica came to be in its own.
@@ -166,8 +223,7 @@ impl Before {
     }
 }
 
-/// What became of the database since the replica's last entry. A database of which nothing is known, and which is older
-/// than its replica, is refused: its replica is more likely right than it is.
+/// What became of the database since the replica's last entry.
 async fn before(shipper: &Shipper, found: &Difference, past: Past) -> Result<Before, FollowError> {
     if past == Past::Cut {
         return Ok(Before { is_fork: true, ..Before::default() });
@@ -177,10 +233,7 @@ async fn before(shipper: &Shipper, found: &Difference, past: Past) -> Result<Bef
         let set_back_to = Some(to.txid);
         return Ok(Before { is_fork: true, set_back_to, by_restore: true, is_untouched });
     }
-    let known = past != Past::Unknown;
-    let segments = if known { SEGMENTS_SEARCHED_FOR_RECORD } else { SEGMENTS_SEARCHED };
-    match shipper.find_older(found, segments).await? {
-        Some(found) if !known => Err(Error::Older { head: shipper.last().txid, found }.into()),
+    match shipper.find_older(found, OBJECTS_SEARCHED_FOR_RECORD).await? {
         None => Ok(Before::default()),
         set_back_to => Ok(Before { is_fork: true, set_back_to, ..Before::default() }),
     }
@@ -213,10 +266,14 @@ pub(crate) async fn ahead(
         return in_step(job, held, shipper, Past::Resumed).await;
     }
     // The log does not have them any more, so the replica tells the hashes, and the pages are compared.
-    let (store, outage) = (shipper.store(), shipper.outage());
+    let (store, outage, remembered) = (shipper.store(), shipper.outage(), shipper.durable_at());
     shipper.abandon();
-    let local = local(job, None, held.follower.page_size());
-    match attach(store, outage, local, &parts::shipping(&job.database)).await? {
+    let local = Local {
+        remembered: Some(remembered),
+        ..local(job, (None, None), held.follower.page_size())
+    };
+    let options = parts::shipping(&job.database);
+    match attach(store, outage, local, &options, job.consent).await? {
         Attached::Rebuilt(shipper) => {
             let past = if past == Past::Cut { Past::Cut } else { Past::Missed };
             in_step(job, held, shipper, past).await

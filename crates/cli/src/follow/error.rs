@@ -36,6 +36,9 @@ pub enum FollowError {
     /// Following it panicked: a fault of ours. What is known after that is read again from the start.
     #[error("a fault in ebbtide itself ended this database's session: {0}")]
     Panicked(String),
+    /// Everything is in the replica, and yet its newest state could not be restored from it.
+    #[error("the replica was brought up to date, and its newest state cannot be restored: {0}")]
+    Unrestorable(String),
     /// Not everything could be confirmed in the time that was given.
     #[error("not everything is durable: {0}")]
     Undurable(String),
@@ -76,8 +79,11 @@ impl FollowError {
                 shipper::Error::Fenced { .. }
                 | shipper::Error::Behind { .. }
                 | shipper::Error::Older { .. }
+                | shipper::Error::Unrelated(_)
                 | shipper::Error::Mismatch(_) => true,
                 shipper::Error::State(StateError::Refused(_)) => !ran,
+                // What was there while it was followed may come back.
+                shipper::Error::Gone { .. } => !ran,
                 shipper::Error::Store(error) => !ran && error.is_permanent(),
                 shipper::Error::Catalog(error) => !ran && is_permanent(error),
                 _ => false,
@@ -88,7 +94,9 @@ impl FollowError {
             | FollowError::LetGo
             | FollowError::Panicked(_)
             | FollowError::SnapshotGivenUp => false,
-            FollowError::Absent(_) | FollowError::Undurable(_) => true,
+            FollowError::Absent(_) | FollowError::Undurable(_) | FollowError::Unrestorable(_) => {
+                true
+            }
         }
     }
 
@@ -150,11 +158,15 @@ impl FollowError {
             FollowError::Ship(
                 shipper::Error::Fenced { .. }
                 | shipper::Error::Behind { .. }
-                | shipper::Error::Older { .. },
+                | shipper::Error::Older { .. }
+                | shipper::Error::Unrelated(_),
             ) => Code::Fenced,
-            FollowError::Ship(shipper::Error::Mismatch(_) | shipper::Error::Unproven { .. }) => {
-                Code::Damaged
-            }
+            FollowError::Ship(
+                shipper::Error::Mismatch(_)
+                | shipper::Error::Unproven { .. }
+                | shipper::Error::Gone { .. },
+            )
+            | FollowError::Unrestorable(_) => Code::Damaged,
             _ => Code::Failed,
         }
     }

@@ -5,9 +5,11 @@
 //! which begins where the store's last confirmation stands; what does not pass ends the database's task.
 
 mod catch_up;
+mod end;
 mod error;
 mod held;
 mod lag;
+mod look;
 mod owed;
 mod pace;
 mod parts;
@@ -29,6 +31,7 @@ use ebbtide_shipper::Error;
 use futures::FutureExt as _;
 use tokio::sync::watch;
 
+pub use ebbtide_shipper::Consent;
 pub use error::FollowError;
 pub(crate) use error::chain;
 pub use shared::Shared;
@@ -50,6 +53,10 @@ pub struct Job {
     pub database: Database,
     /// What the tasks of a process share.
     pub shared: Shared,
+    /// What else than its own replica the database may be followed into, at the first start.
+    pub consent: Consent,
+    /// Whether it is asked to end from the beginning.
+    pub is_once: bool,
     /// What is asked.
     pub order: watch::Receiver<Order>,
     /// Where progress is told.

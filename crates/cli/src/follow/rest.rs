@@ -72,7 +72,8 @@ impl Session<'_> {
         // What the store did not take before the log was emptied goes into the spool now.
         self.can_do_without_log()?;
         let Started { shipper, snapshots } = &self.started;
-        let is_due = snapshots.is_due(shipper.database_bytes(), shipper.last().txid);
+        let (last, lacks_base) = (shipper.last().txid, shipper.presence().lacks_base());
+        let is_due = snapshots.is_due(shipper.database_bytes(), last, lacks_base);
         let follower = &mut self.held.follower;
         if !follower.stirs()? && !is_due {
             return Ok(false);

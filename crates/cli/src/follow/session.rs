@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use ebbtide_shipper::{self as shipper, Safety};
+use ebbtide_shipper::{self as shipper, Consent, Safety};
 use ebbtide_watcher::{Action, Checkpointed, Kept, Transaction};
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
+use super::end::End;
 use super::error::FollowError;
 use super::held::Held;
+use super::look::Seen;
 use super::owed::Owed;
 use super::pace::{HELD_BACK_MIN, Mode, Pace, together};
 use super::solitude::Solitude;
@@ -39,6 +41,8 @@ pub(crate) async fn run(
 ) -> Result<(), FollowError> {
     let started = start(job, held).await?;
     *ran = true;
+    // It was given for what was found then, and not for what may become of it.
+    job.consent = Consent::default();
     job.status.set(Phase::Following);
     let shipper = &started.shipper;
     job.status.stand(shipper.last(), shipper.durable(), shipper.durable_chain());
@@ -52,6 +56,7 @@ pub(crate) async fn run(
     let now = Instant::now();
     // A session before this one may have left the log to the rounds.
     let pace = Pace::new(held.sighted && held.change(Mode::Events), now);
+    let is_once = *job.order.borrow() == Order::Finish && job.is_once;
     let mut session = Session {
         job,
         held,
@@ -63,6 +68,7 @@ pub(crate) async fn run(
         owed: Owed::default(),
         met: None,
         solitude: Solitude::default(),
+        end: End::new(is_once),
     };
     session.job.status.rests(false);
     let result = match session.follow().await {
@@ -93,6 +99,7 @@ pub(super) struct Session<'a> {
     /// A request for a sync that is met but for the rest that it waits for.
     met: Option<u64>,
     pub(super) solitude: Solitude,
+    end: End,
 }
 
 impl Session<'_> {
@@ -108,7 +115,11 @@ impl Session<'_> {
             let now = Instant::now();
             let rest_in = self.rest_in(now);
             let Started { shipper, snapshots } = &mut self.started;
-            if finishing && !more && shipper.is_durable() {
+            if finishing
+                && !more
+                && shipper.is_durable()
+                && self.end.is_reached(shipper, snapshots)?
+            {
                 return Ok(());
             }
             let mut interval = together(self.pace.interval(now), self.job.shared.began, now);
@@ -126,6 +137,7 @@ impl Session<'_> {
                     self.job.status.durable(landed, shipper.durable_chain());
                 }
                 () = snapshots.landed() => {}
+                seen = self.end.look.ended() => self.seen(seen?, finishing)?,
                 () = self.held.woken.notified() => self.pace.woken(Instant::now()),
                 ended = ended(&mut self.checkpoint) => {
                     self.checkpoint = None;
@@ -157,9 +169,19 @@ impl Session<'_> {
         if !self.solitude.is_pressing()
             && let Some(met) = self.met.take()
         {
+            self.end.owes(met);
+        }
+        self.end.answer(&self.started.shipper);
+        self.owed.presses(asked)
+    }
+
+    /// A look at the replica has ended: tells those who waited for it.
+    fn seen(&mut self, seen: Seen, finishing: bool) -> Result<(), FollowError> {
+        let Started { shipper, snapshots } = &mut self.started;
+        if let Some(met) = self.end.seen(seen, finishing, shipper, snapshots)? {
             self.job.status.met(met);
         }
-        self.owed.presses(asked)
+        Ok(())
     }
 
     /// Captures what is committed and does what the log needs; whether there is more to capture. `asked` is the newest
@@ -183,8 +205,11 @@ impl Session<'_> {
         let more = frames > 0 && self.capture(frames)?;
         self.maintain(more)?;
         let database_bytes = self.database_bytes();
+        let finishing = *self.job.order.borrow() == Order::Finish;
         let Started { shipper, snapshots } = &mut self.started;
-        snapshots.step(&mut self.held.follower, shipper, database_bytes)?;
+        // Who is about to end begins none that it would not finish.
+        let may_begin = !finishing || self.end.is_once || shipper.presence().lacks_base();
+        snapshots.step(&mut self.held.follower, shipper, database_bytes, may_begin)?;
         self.rest(frames > 0, more, now)?;
         Ok(more)
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::store::Store;
-use ebbtide_replica::{Key, Txid, Vouch, catalog};
+use ebbtide_replica::{Key, Manifest, Txid, Vouch, catalog};
 use ebbtide_shipper::{Durable, EachPage, Owner, Shipper, ship_snapshot};
 use ebbtide_watcher::{Follower, ImagePin};
 use tokio::task::JoinHandle;
@@ -35,6 +35,10 @@ pub(crate) struct Snapshots {
     done: Option<Vouch>,
     /// Tells the thread that makes it to stop.
     unwanted: Arc<AtomicBool>,
+    /// One is needed whatever the time.
+    is_wanted: bool,
+    /// When the last one failed, and why; nothing once one was made.
+    failed: Option<(Instant, String)>,
     status: Status,
 }
 
@@ -66,6 +70,8 @@ impl Snapshots {
             making: None,
             done: None,
             unwanted: Arc::default(),
+            is_wanted: false,
+            failed: None,
             status,
         }
     }
@@ -75,7 +81,20 @@ impl Snapshots {
         self.log_bytes += bytes;
     }
 
-    pub(crate) fn is_due(&self, database_bytes: u64, last: Txid) -> bool {
+    /// Makes one as soon as can be.
+    pub(crate) fn demand(&mut self) {
+        self.is_wanted = true;
+    }
+
+    /// Why the last one was not made.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.failed.as_ref().map(|(_, why)| why.clone())
+    }
+
+    pub(crate) fn is_due(&self, database_bytes: u64, last: Txid, lacks_base: bool) -> bool {
+        if self.is_wanted || lacks_base {
+            return self.failed.as_ref().is_none_or(|(when, _)| when.elapsed() >= INTERVAL_MIN);
+        }
         let age = self.last.elapsed();
         let long = self.log_bytes >= LOG_BYTES_MIN.max(database_bytes.saturating_mul(LOG_RATIO));
         self.last_txid != Some(last) && (age >= self.interval || long && age >= INTERVAL_MIN)
@@ -87,11 +106,14 @@ impl Snapshots {
         follower: &mut Follower,
         shipper: &Shipper,
         database_bytes: u64,
+        may_begin: bool,
     ) -> Result<(), FollowError> {
         if self.task.is_some() {
             return Ok(());
         }
-        if self.pin.is_none() && self.is_due(database_bytes, shipper.last().txid) {
+        let presence = shipper.presence();
+        let (last, lacks_base) = (shipper.last().txid, presence.lacks_base());
+        if self.pin.is_none() && may_begin && self.is_due(database_bytes, last, lacks_base) {
             self.pin = Some(follower.pin_image()?);
         }
         let Some(pin) = self.pin.take() else { return Ok(()) };
@@ -111,7 +133,15 @@ impl Snapshots {
                         each(page, bytes)
                     })
                 };
-                self.task = Some(tokio::spawn(ship_snapshot(snapshot, pages)));
+                let (presence, store) = (Arc::clone(presence), shipper.store());
+                let outage = shipper.outage();
+                self.task = Some(tokio::spawn(async move {
+                    let vouch = ship_snapshot(snapshot, pages).await?;
+                    // A new one does not hide that the one before is gone with all else.
+                    presence.look(&*store, &outage).await?;
+                    presence.set_base(Some(Key::Snapshot(vouch.snapshot)));
+                    Ok(vouch)
+                }));
             }
         }
         Ok(())
@@ -142,6 +172,7 @@ impl Snapshots {
                     self.status.snapshot(made);
                 }
                 (self.last, self.last_txid, self.log_bytes) = (Instant::now(), Some(txid), 0);
+                (self.is_wanted, self.failed) = (false, None);
             }
             Ok(Err(error)) => {
                 tracing::error!(
@@ -152,11 +183,11 @@ impl Snapshots {
                 if !matches!(error, FollowError::SnapshotGivenUp) {
                     self.status.snapshot_failed(&error);
                 }
-                self.put_off();
+                self.put_off(chain(&error));
             }
             Err(error) => {
                 tracing::error!(%error, "the snapshot failed; the next one is due later");
-                self.put_off();
+                self.put_off(error.to_string());
             }
         }
     }
@@ -177,8 +208,9 @@ impl Snapshots {
         Ok(())
     }
 
-    fn put_off(&mut self) {
+    fn put_off(&mut self, why: String) {
         let now = Instant::now();
+        self.failed = Some((now, why));
         let delay = INTERVAL_MIN.min(self.interval);
         self.last = now.checked_sub(self.interval.saturating_sub(delay)).unwrap_or(now);
         self.log_bytes = 0;
@@ -195,15 +227,22 @@ impl Drop for Snapshots {
 }
 
 /// The newest snapshot of the replica, if it has one that can be read.
-pub(crate) async fn newest(store: &Arc<dyn Store>) -> Option<Durable> {
+pub(crate) async fn newest(store: &Arc<dyn Store>, manifest: &Manifest) -> Option<Durable> {
     let read = async {
         let listing = store.list(ebbtide_replica::Folder::Snapshot, None).await?;
-        let Some(&object) = listing.last() else { return Ok(None) };
-        let Some(manifest) = catalog::read_manifest(&**store).await? else { return Ok(None) };
-        let fetched = catalog::read_index(&**store, &manifest, object).await?;
-        let time = fetched.index.entries().first().map(|entry| entry.time);
-        let Key::Snapshot(txid) = object.key else { return Ok(None) };
-        Ok::<_, catalog::CatalogError>(time.map(|time| Durable { txid, time }))
+        for object in listing.into_iter().rev() {
+            let Key::Snapshot(txid) = object.key else { continue };
+            let fetched = match catalog::read_index(&**store, manifest, object).await {
+                Err(error) if error.is_about_object() => {
+                    tracing::warn!(%error, "a snapshot cannot be used");
+                    continue;
+                }
+                fetched => fetched?,
+            };
+            let time = fetched.index.entries().first().map(|entry| entry.time);
+            return Ok(time.map(|time| Durable { txid, time }));
+        }
+        Ok::<_, catalog::CatalogError>(None)
     };
     match read.await {
         Ok(newest) => newest,

@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ebbtide_fault::point;
-use ebbtide_replica::state::{FileIdentity, Position as Known, State, WalPosition, state_folder};
+use ebbtide_replica::state::{
+    FileIdentity, Position as Remembered, State, WalPosition, state_folder,
+};
 use ebbtide_replica::store::Store;
+use ebbtide_replica::{ClaimedFile, Key};
 use ebbtide_shipper::{Attached, Beginning, Founder, Local, Outage, Shipper, attach, spooled_end};
 use ebbtide_wal::{Checksum, PageSize, Position, Salts};
 use ebbtide_watcher::{Follower, Start};
 
-use super::catch_up::{Past, ahead, in_step, pin_end};
+use super::catch_up::{Past, ahead, in_step, pin_end, strange};
 use super::error::FollowError;
 use super::held::Held;
 use super::snapshots::{Snapshots, newest};
@@ -38,17 +41,17 @@ pub(crate) struct Started {
 
 /// Takes hold of the database, unless `held` has it already, then of the replica, and brings them in step.
 pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Started, FollowError> {
-    let (state, began) = job.shared.starts.open(|| hold(job, held)).await?;
+    let (known, began) = job.shared.starts.open(|| hold(job, held)).await?;
     let held = held.as_mut().expect("it was just filled");
     let starts = Arc::clone(&job.shared.starts);
     // In memory of its own, which it gives back: a start has far more to remember than what follows.
-    starts.in_turn(|| Box::pin(bring_in_step(job, held, state, began))).await
+    starts.in_turn(|| Box::pin(bring_in_step(job, held, known, began))).await
 }
 
 /// Opens the local state, and takes hold of the database.
-fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Option<State>, Start), FollowError> {
+fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Known, Start), FollowError> {
     let folder = folder(job);
-    let state = open_state(&folder)?;
+    let (state, remembered) = open_state(&folder)?;
     let resume = state.as_ref().and_then(|state| resume_at(state.position(), &folder));
     let latest = state.as_ref().map_or(0, |state| state.position().time.as_micros());
     let began = match held.as_mut() {
@@ -69,17 +72,17 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Option<State>, Start), Fo
             began
         }
     };
-    Ok((state, began))
+    Ok(((state, remembered), began))
 }
 
 /// Takes hold of the replica, and brings it in step with the database.
 async fn bring_in_step(
     job: &mut Job,
     held: &mut Held,
-    state: Option<State>,
+    known: Known,
     began: Start,
 ) -> Result<Started, FollowError> {
-    let local = local(job, state, held.follower.page_size());
+    let local = local(job, known, held.follower.page_size());
     let outage = Arc::new(Outage::default());
     let put_interval = parts::shipping(&job.database).puts.interval();
     job.status.begin(held.follower.gauge(), Arc::clone(&outage), put_interval);
@@ -95,14 +98,21 @@ async fn bring_in_step(
             let past = stands(held, &shipper, began)?;
             ahead(job, held, shipper, past, &unconfirmed).await?
         }
-        Attached::Rebuilt(shipper) => in_step(job, held, shipper, Past::Unknown).await?,
+        Attached::Rebuilt(shipper) => in_step(job, held, shipper, Past::Missed).await?,
+        Attached::Stranger(stranger) => strange(job, held, stranger).await?,
         Attached::TakenBack(shipper, to) => {
-            in_step(job, held, shipper, Past::TakenBack(to)).await?
+            let past = to.map_or(Past::Cut, Past::TakenBack);
+            in_step(job, held, shipper, past).await?
         }
     };
     point("follow.start.in-step");
     shipper.flush()?;
-    let newest = newest(&store).await;
+    let presence = Arc::clone(shipper.presence());
+    let newest = newest(&store, presence.manifest()).await;
+    if let Some(newest) = newest {
+        presence.set_base(Some(Key::Snapshot(newest.txid)));
+    }
+    job.status.presence(presence);
     let interval = job.database.snapshot_interval;
     let snapshots = Snapshots::new(interval, newest, now_micros(), job.status.clone());
     Ok(Started { shipper, snapshots })
@@ -114,24 +124,35 @@ pub(crate) fn folder(job: &Job) -> PathBuf {
 }
 
 /// What is known on this side.
-pub(crate) fn local(job: &Job, state: Option<State>, page_size: PageSize) -> Local {
+pub(crate) fn local(job: &Job, known: Known, page_size: PageSize) -> Local {
     let path = &job.database.path;
     let database = std::fs::metadata(path).ok().map(|metadata| FileIdentity::of(&metadata));
-    Local { state, folder: folder(job), database, page_size }
+    let real = path.canonicalize().or_else(|_| std::path::absolute(path));
+    let file = database.zip(real.ok()).map(|(FileIdentity { device, inode }, path)| ClaimedFile {
+        path: path.to_string_lossy().into_owned(),
+        device,
+        inode,
+    });
+    let (state, remembered) = known;
+    Local { state, remembered, folder: folder(job), database, file, page_size }
 }
 
+/// The local state, if it is whole, and what it says of the replica in any case.
+type Known = (Option<State>, Option<Remembered>);
+
 /// The local state of an earlier run, if it proves itself.
-fn open_state(folder: &Path) -> Result<Option<State>, FollowError> {
-    let Some(state) = State::open(folder)? else { return Ok(None) };
+fn open_state(folder: &Path) -> Result<Known, FollowError> {
+    let Some(state) = State::open(folder)? else { return Ok((None, None)) };
+    let remembered = state.position().clone();
     if state.verify()? {
-        return Ok(Some(state));
+        return Ok((Some(state), Some(remembered)));
     }
     tracing::warn!(folder = %folder.display(), "the local state is not whole; taking it from the replica");
-    Ok(None)
+    Ok((None, Some(remembered)))
 }
 
 /// Where in the log to read on: behind what is durable, or behind what is spooled for the replica.
-fn resume_at(known: &Known, folder: &Path) -> Option<Position> {
+fn resume_at(known: &Remembered, folder: &Path) -> Option<Position> {
     let spooled = spooled_end(folder).filter(|&(txid, _)| txid > known.txid);
     spooled.map(|(_, wal)| wal).or(known.wal).and_then(log_position)
 }
@@ -201,6 +222,11 @@ async fn reach(
             Err(error @ FollowError::LetGo) => return Err(error),
             Err(error) => error,
         };
+        // A replica that is gone may come back, and the log does not wait for that any longer than for a store.
+        let is_gone = matches!(error, FollowError::Ship(ebbtide_shipper::Error::Gone { .. }));
+        if is_gone && held.follower.log_bytes()? > waiting_bytes_max {
+            return Err(FollowError::LetGo);
+        }
         if error.is_final(false) || *job.order.borrow() == Order::Finish {
             return Err(error);
         }
@@ -221,8 +247,8 @@ async fn ask(
     outage: Arc<Outage>,
 ) -> Result<(Arc<dyn Store>, Attached), FollowError> {
     let store = job.database.location.open().await.map_err(ebbtide_shipper::Error::from)?;
-    let attached =
-        attach(Arc::clone(&store), outage, local, &parts::shipping(&job.database)).await?;
+    let options = parts::shipping(&job.database);
+    let attached = attach(Arc::clone(&store), outage, local, &options, job.consent).await?;
     Ok((store, attached))
 }
 

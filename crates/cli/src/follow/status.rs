@@ -5,10 +5,10 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ebbtide_replica::{Chain, Timestamp, Txid};
-use ebbtide_shipper::{Durable, Outage, Spooled, Trouble};
+use ebbtide_shipper::{Durable, Outage, Presence, Spooled, Trouble};
 use ebbtide_watcher::{Gauge, Reading};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -101,6 +101,10 @@ pub struct Sight {
     pub put_interval: Duration,
     /// When the oldest commit was made that is not durable.
     pub oldest: Option<Timestamp>,
+    /// When the replica's manifest was missing or damaged, and what became of it.
+    pub manifest_trouble: Option<(Instant, String)>,
+    /// Whether the replica has no snapshot.
+    pub lacks_base: bool,
 }
 
 #[derive(Debug)]
@@ -109,6 +113,7 @@ struct Known {
     undurable: Undurable,
     gauge: Option<Gauge>,
     outage: Option<Arc<Outage>>,
+    presence: Option<Arc<Presence>>,
     put_interval: Duration,
     /// Requests to ship what is committed, numbered…
     asked: u64,
@@ -152,8 +157,16 @@ impl Status {
             resting: false,
         };
         let undurable = Undurable::new();
-        let (gauge, outage, put_interval) = (None, None, Duration::ZERO);
-        let known = Known { progress, undurable, gauge, outage, put_interval, asked: 0, met: 0 };
+        let known = Known {
+            progress,
+            undurable,
+            gauge: None,
+            outage: None,
+            presence: None,
+            put_interval: Duration::ZERO,
+            asked: 0,
+            met: 0,
+        };
         let (asked, told) = (Notify::new(), Notify::new());
         Status(Arc::new(Shared { known: Mutex::new(known), asked, told }))
     }
@@ -175,7 +188,16 @@ impl Status {
         let outage = known.outage.as_ref();
         let trouble = outage.and_then(|outage| outage.current());
         let spooled = outage.map_or_else(Spooled::default, |outage| outage.spooled());
-        Sight { log, trouble, spooled, put_interval: known.put_interval, oldest }
+        let presence = known.presence.as_ref();
+        Sight {
+            log,
+            trouble,
+            spooled,
+            put_interval: known.put_interval,
+            oldest,
+            manifest_trouble: presence.and_then(|presence| presence.manifest_trouble()),
+            lacks_base: presence.is_some_and(|presence| presence.lacks_base()),
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -242,6 +264,11 @@ impl Status {
         known.put_interval = put_interval;
         (known.gauge, known.outage) = (Some(gauge), Some(outage));
         known.undurable.forget();
+    }
+
+    /// From now on this tells whether the replica is there.
+    pub(crate) fn presence(&self, presence: Arc<Presence>) {
+        self.known().presence = Some(presence);
     }
 
     /// A commit was captured.

@@ -14,6 +14,8 @@ pub struct Listing {
     pub deltas: Vec<Object>,
     /// Snapshots, by their entry.
     pub snapshots: Vec<Object>,
+    /// What was passed over because it lies far beyond the history.
+    pub junk: Vec<Object>,
 }
 
 /// Lists all objects.
@@ -24,7 +26,9 @@ pub async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
         store.list(Folder::Delta, None),
         store.list(Folder::Snapshot, None),
     )?;
-    Ok(Listing { log, packs, deltas, snapshots })
+    let mut listing = Listing { log, packs, deltas, snapshots, junk: Vec::new() };
+    listing.dismiss_junk();
+    Ok(listing)
 }
 
 /// Lists all objects but those segments whose entries are in packs, which may be a hundred times as many. The names of
@@ -35,11 +39,14 @@ pub async fn list_recent(store: &dyn Store) -> Result<(Listing, Option<Txid>), S
         store.list(Folder::Delta, None),
         store.list(Folder::Snapshot, None),
     )?;
-    let row = newest_row(&packs);
+    let mut listing = Listing { packs, deltas, snapshots, ..Listing::default() };
+    // Which of them is junk, if any is, the log tells.
+    let row = newest_row(&listing.packs).filter(|_| listing.is_in_one_piece());
     let after = row.map(|(_, last)| Key::Log(last));
-    let log = store.list(Folder::Log, after.as_ref()).await?;
+    listing.log = store.list(Folder::Log, after.as_ref()).await?;
+    listing.dismiss_junk();
     let complete_from = row.map(|(first, _)| first).filter(|&first| first != Txid::FIRST);
-    Ok((Listing { log, packs, deltas, snapshots }, complete_from))
+    Ok((listing, complete_from))
 }
 
 /// The first and the last entry of the packs that follow each other without a gap up to the newest of all.

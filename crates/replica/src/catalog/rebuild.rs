@@ -5,24 +5,29 @@ use std::pin::pin;
 use futures::TryStreamExt as _;
 
 use super::{
-    CatalogError, Fetched, HashRun, Hashes, Head, Listing, list, read_index, read_indexes,
+    CatalogError, Fetched, HashRun, Hashes, Head, Listing, list_recent, read_index, read_indexes,
 };
+use crate::container::limits::ENTRIES_MAX;
 use crate::state::Fill;
 use crate::store::{Object, Store};
-use crate::{Chain, EntryFlags, Error, Key, Manifest, Txid, Vouch};
+use crate::{Chain, EntryFlags, Error, Folder, Key, Manifest, Txid, Vouch};
+
+/// Segments that begin so many entries before an entry are looked at first when it is in no pack.
+const NEAR: u64 = 4096;
 
 /// Fills a table with the hashes of all pages as they were after `upto`, mostly an entry at or near the head. What it
 /// reads are indexes and hashes, no pages: from the newest snapshot at or before the entry on for which the history
 /// vouches, so that the length of the history does not matter. What it fills in is proved by the chain, and not by the
-/// digest alone: the table decides which pages the replica lacks.
+/// digest alone: the table decides which pages the replica lacks. The names of segments that are in packs are not listed:
+/// there may be millions.
 pub async fn rebuild_table(
     store: &dyn Store,
     manifest: &Manifest,
     upto: &Head,
     fill: &Fill,
 ) -> Result<(), CatalogError> {
-    let listing = list(store).await?;
-    let rebuild = Rebuild { store, manifest, upto, fill, listing: &listing };
+    let (listing, complete_from) = list_recent(store).await?;
+    let rebuild = Rebuild { store, manifest, upto, fill, listing: &listing, complete_from };
     let end =
         listing.snapshots.partition_point(|object| object.key <= Key::Snapshot(upto.entry.txid));
     let (mut unvouched, mut failed) = (None, None);
@@ -50,6 +55,8 @@ struct Rebuild<'a> {
     upto: &'a Head,
     fill: &'a Fill,
     listing: &'a Listing,
+    /// From which entry on the names of segments are complete.
+    complete_from: Option<Txid>,
 }
 
 /// A state on the way.
@@ -78,7 +85,7 @@ impl Rebuild<'_> {
             content = entry.map(|entry| entry.content);
         }
         let mut vouched = base.is_none();
-        let objects = self.history(reached.txid, upto)?;
+        let objects = self.history(reached.txid, upto).await?;
         let mut indexes = pin!(read_indexes(self.store, self.manifest, objects));
         while let Some((object, fetched)) = indexes.try_next().await? {
             let vouches = fetched.index.entries().iter().filter(|entry| entry.txid <= upto);
@@ -159,10 +166,13 @@ impl Rebuild<'_> {
 
     /// The objects with the entries from that of the base on, which may vouch for it; only those after it if the log does
     /// not reach as far back any more.
-    fn history(&self, base: Option<Txid>, upto: Txid) -> Result<Vec<Object>, CatalogError> {
+    async fn history(&self, base: Option<Txid>, upto: Txid) -> Result<Vec<Object>, CatalogError> {
+        let Rebuild { store, listing, complete_from, .. } = *self;
         let before = base.and_then(Txid::previous);
-        match history(self.listing, before, upto) {
-            Err(_) if base.is_some() => history(self.listing, base, upto),
+        match history(store, listing, complete_from, before, upto).await {
+            Err(error) if base.is_some() && error.is_about_object() => {
+                history(store, listing, complete_from, base, upto).await
+            }
             objects => objects,
         }
     }
@@ -172,21 +182,32 @@ fn damaged(key: Key, why: &str) -> CatalogError {
     CatalogError::Object { key, source: Error::damaged("the object", why) }
 }
 
-/// The objects with the entries after `base` up to `upto`, in order.
-fn history(listing: &Listing, base: Option<Txid>, upto: Txid) -> Result<Vec<Object>, CatalogError> {
+/// The objects with the entries after `base` up to `upto`, in order. The names of segments in `listing` are complete from
+/// `complete_from` on.
+async fn history(
+    store: &dyn Store,
+    listing: &Listing,
+    complete_from: Option<Txid>,
+    base: Option<Txid>,
+    upto: Txid,
+) -> Result<Vec<Object>, CatalogError> {
     let mut objects = Vec::new();
     let mut wanted = upto;
     while base.is_none_or(|base| wanted > base) {
-        let segment = listing.segment_of(wanted);
         let packs = listing.packs.iter().filter_map(|&object| match object.key {
             Key::Pack { first, last } if first <= wanted && wanted <= last => Some((first, object)),
             _ => None,
         });
+        let packed = packs.min();
+        let segment = match packed {
+            None if complete_from.is_some_and(|from| wanted < from) => near(store, wanted).await?,
+            _ => listing.segment_of(wanted),
+        };
         let segment = segment.and_then(|object| match object.key {
             Key::Log(first) => Some((first, object)),
             _ => None,
         });
-        let Some((first, object)) = packs.chain(segment).min() else {
+        let Some((first, object)) = packed.into_iter().chain(segment).min() else {
             let why = format!("entry {wanted} is needed");
             return Err(CatalogError::Missing { key: Key::Log(wanted), why });
         };
@@ -198,4 +219,18 @@ fn history(listing: &Listing, base: Option<Txid>, upto: Txid) -> Result<Vec<Obje
     }
     objects.reverse();
     Ok(objects)
+}
+
+/// The segment in which `wanted` lies, without the names of all others.
+async fn near(store: &dyn Store, wanted: Txid) -> Result<Option<Object>, CatalogError> {
+    for entries in [NEAR, ENTRIES_MAX.into()] {
+        let from = Txid::new(wanted.get().saturating_sub(entries)).map(Key::Log);
+        let most = usize::try_from(entries).unwrap_or(usize::MAX);
+        let log = store.list_some(Folder::Log, from.as_ref(), most).await?;
+        let found = log.into_iter().rev().find(|object| object.key <= Key::Log(wanted));
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }

@@ -68,6 +68,19 @@ pub trait Store: Send + Sync + Debug {
     /// counted in a warning and passed over. More than [`LIST_MAX`] names are an error.
     async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError>;
 
+    /// The first of what [`list`](Store::list) gives, `most` of them at most: in memory and requests for little more than
+    /// these, however many there are.
+    async fn list_some(
+        &self,
+        under: Folder,
+        after: Option<&Key>,
+        most: usize,
+    ) -> Result<Vec<Object>, StoreError> {
+        let mut objects = self.list(under, after).await?;
+        objects.truncate(most);
+        Ok(objects)
+    }
+
     /// Removes the object; it is well if there is none.
     async fn delete(&self, key: &Key) -> Result<(), StoreError>;
 

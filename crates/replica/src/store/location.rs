@@ -14,6 +14,7 @@ use url::{Host, Url, form_urlencoded};
 use super::api::Store;
 use super::error::StoreError;
 use super::folder::FolderStore;
+use super::place::real_path;
 #[cfg(feature = "s3")]
 use super::s3::S3Store;
 
@@ -57,6 +58,19 @@ const FORMS: &str = "s3://BUCKET/PREFIX, file:///PATH or a path";
 const PREFIX_BYTES_MAX: usize = 900;
 
 impl Location {
+    /// The place without the way to it: equal for the same folder, however it is written, and for the same prefix of a
+    /// bucket on the same server.
+    #[must_use]
+    pub fn place(&self) -> PathBuf {
+        match self {
+            Location::Folder(path) => real_path(path),
+            Location::S3(S3Location { bucket, prefix, endpoint, .. }) => {
+                let endpoint = endpoint.as_deref().unwrap_or_default();
+                PathBuf::from(format!("s3://{bucket}/{prefix}?{endpoint}"))
+            }
+        }
+    }
+
     /// Opens the store at this place. For a bucket this looks for credentials, which takes at most a few seconds, and
     /// does not ask the bucket anything; for a folder nothing is created.
     pub async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {

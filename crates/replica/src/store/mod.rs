@@ -18,6 +18,7 @@ mod folder;
 mod listing;
 mod location;
 mod memory;
+mod place;
 mod probe;
 pub mod retry;
 #[cfg(feature = "s3")]
@@ -28,6 +29,7 @@ pub use error::{ErrorKind, StoreError};
 pub use folder::FolderStore;
 pub use location::{Location, LocationError, S3Location};
 pub use memory::MemoryStore;
+pub use place::{real_path, same_place};
 pub use probe::Conditional;
 #[cfg(feature = "s3")]
 pub use s3::{Credentials, S3Store};

@@ -106,7 +106,7 @@ fn examples_are_read_and_written_as_they_stand() {
     let claim = Claim::from_detail(example("```json claim").as_bytes()).unwrap();
     assert_eq!(Claim::from_detail(&claim.to_detail().unwrap()).unwrap(), claim);
     assert_eq!(table("## The manifest").len(), 5);
-    assert_eq!(table("### The detail of a claim").len(), 5);
+    assert_eq!(table("### The detail of a claim").len(), 6);
 }
 
 #[test]

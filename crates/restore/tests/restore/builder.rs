@@ -219,6 +219,7 @@ impl Builder {
             session: self.states.len().to_string(),
             version: "0".to_owned(),
             time: micros(self.micros),
+            database: None,
         };
         // As `replicate` does once a snapshot is done.
         let detail = match self.unvouched.take() {

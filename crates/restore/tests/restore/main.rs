@@ -11,6 +11,8 @@ mod forged;
 #[cfg(test)]
 mod leave;
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod packs;
 #[cfg(test)]
 mod rampage;

@@ -164,6 +164,17 @@ impl Store for FolderStore {
             .await
     }
 
+    async fn list_some(
+        &self,
+        under: Folder,
+        after: Option<&Key>,
+        most: usize,
+    ) -> Result<Vec<Object>, StoreError> {
+        let listing = Listing::new(under, after).first(most);
+        self.blocking(format!("list {under}/"), move |root, what| list(root, under, listing, what))
+            .await
+    }
+
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         let name = key.to_string();
         self.blocking(format!("delete {key}"), move |root, what| remove(root, &name, what)).await

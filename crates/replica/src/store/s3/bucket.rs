@@ -156,7 +156,16 @@ impl Store for S3Store {
     }
 
     async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
-        self.list_folder(under, after).await
+        self.list_folder(under, after, usize::MAX).await
+    }
+
+    async fn list_some(
+        &self,
+        under: Folder,
+        after: Option<&Key>,
+        most: usize,
+    ) -> Result<Vec<Object>, StoreError> {
+        self.list_folder(under, after, most).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {

@@ -29,9 +29,12 @@ impl S3Store {
         &self,
         under: Folder,
         after: Option<&Key>,
+        most: usize,
     ) -> Result<Vec<Object>, StoreError> {
         let what = format!("list {under}/");
-        let listed = tokio::time::timeout(LIST_TIMEOUT, self.list_pages(&what, under, after));
+        let listing = Listing::new(under, after).first(most);
+        let pages = self.list_pages(&what, under, after, listing);
+        let listed = tokio::time::timeout(LIST_TIMEOUT, pages);
         listed.await.unwrap_or_else(|_| {
             let why = format!("the listing did not end within {} s", LIST_TIMEOUT.as_secs());
             Err(StoreError::new(ErrorKind::Unavailable, what, why))
@@ -43,9 +46,9 @@ impl S3Store {
         what: &str,
         under: Folder,
         after: Option<&Key>,
+        mut listing: Listing,
     ) -> Result<Vec<Object>, StoreError> {
         let prefix = self.full(format_args!("{under}/"));
-        let mut listing = Listing::new(under, after);
         let mut start = match after {
             Some(after) => Start::After(self.full(after)),
             None => Start::Beginning,
@@ -58,7 +61,9 @@ impl S3Store {
                     listing.add(name, size)?;
                 }
             }
-            let Some(token) = page.next else { return Ok(listing.finish()) };
+            let Some(token) = page.next.filter(|_| !listing.is_full()) else {
+                return Ok(listing.finish());
+            };
             let next = Start::Token(token);
             if next == start {
                 break;
@@ -182,7 +187,7 @@ mod tests {
             http_client_fn(move |_, _| SharedHttpConnector::new(slow.clone()));
         let store = S3Store::with(&location, Arc::new(client.unwrap().speaking_through(http)));
         let begun = Instant::now();
-        let error = store.list_folder(Folder::Log, None).await.unwrap_err();
+        let error = store.list_folder(Folder::Log, None, usize::MAX).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert_eq!(error.to_string(), "list log/: the listing did not end within 600 s");
         assert!(begun.elapsed() <= LIST_TIMEOUT + Duration::from_secs(1));

@@ -1,0 +1,161 @@
+//! Whose replica it is. Would catch a database that goes into another's history because of a wrong address, and an owner
+//! that cannot come back.
+
+use std::fs;
+
+use ebbtide_replica::EntryFlags;
+use ebbtide_restore::Target;
+use ebbtide_testkit::oracle::{self, Image};
+use rusqlite::Connection;
+
+use crate::control::{Place, code, said};
+use crate::support::Replica;
+
+/// An application with its own schema and so many rows.
+fn application(place: &Place, name: &str, rows: u32) -> Connection {
+    let database = Connection::open(place.path(name)).unwrap();
+    let table = name.trim_end_matches(".db");
+    let schema = format!("PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS {table} (a)");
+    database.execute_batch(&schema).unwrap();
+    for _ in 0..rows {
+        database.execute(&format!("INSERT INTO {table} VALUES (randomblob(900))"), []).unwrap();
+    }
+    database
+}
+
+fn once(place: &Place, database: &str, replica: &str, more: &[&str]) -> (i32, String) {
+    let args = ["replicate", "--once", &place.text(database), &place.text(replica)];
+    let ended = place.run(&[&args[..], more].concat());
+    (code(&ended), said(&ended))
+}
+
+#[track_caller]
+fn assert_done((code, said): (i32, String)) {
+    assert_eq!(code, 0, "{said}");
+}
+
+fn image(place: &Place, name: &str) -> Image {
+    Image::of(&oracle::committed(&place.path(name)).unwrap())
+}
+
+#[test]
+fn o24_another_database_is_refused_and_the_owner_that_was_pushed_out_comes_back() {
+    let place = Place::new();
+    let _shop = application(&place, "shop.db", 40);
+    let _blog = application(&place, "blog.db", 1);
+    assert_done(once(&place, "shop.db", "backup", &[]));
+    let entries = Replica::open(&place.text("backup")).entries().len();
+    for _ in 0..2 {
+        let (code, said) = once(&place, "blog.db", "backup", &[]);
+        assert_eq!(code, 5, "{said}");
+        for part in [&place.text("shop.db"), &place.text("blog.db"), "--adopt", "last written"] {
+            assert!(said.contains(part), "{part} is not in {said}");
+        }
+        assert_eq!(
+            Replica::open(&place.text("backup")).entries().len(),
+            entries,
+            "it claims nothing"
+        );
+    }
+    assert_done(once(&place, "shop.db", "backup", &[]));
+    // Its own replica is not lost to a database by such a mistake.
+    assert_done(once(&place, "blog.db", "blog", &[]));
+    assert_eq!(once(&place, "blog.db", "backup", &[]).0, 5);
+    assert_done(once(&place, "blog.db", "blog", &[]));
+    assert_done(once(&place, "blog.db", "backup", &["--adopt"]));
+    let adopted = Replica::open(&place.text("backup")).restore(Target::Latest, place.folder.path());
+    assert_eq!(adopted.1, image(&place, "blog.db"));
+    let _more = application(&place, "shop.db", 3);
+    let (code, said) = once(&place, "shop.db", "backup", &[]);
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("--take-back"), "{said}");
+    assert_done(once(&place, "shop.db", "backup", &["--take-back"]));
+    let replica = Replica::open(&place.text("backup"));
+    assert!(replica.entries().last().unwrap().flags.contains(EntryFlags::FORK));
+    replica.assert_ends_with(&place.path("shop.db"), place.folder.path());
+    assert_eq!(replica.restore(Target::Txid(adopted.0), place.folder.path()).1, adopted.1);
+    assert_done(once(&place, "shop.db", "backup", &[]));
+}
+
+#[test]
+fn o24_a_database_whose_local_state_is_lost_is_known_by_its_file_or_by_its_pages() {
+    let place = Place::new();
+    let shop = application(&place, "shop.db", 40);
+    assert_done(once(&place, "shop.db", "backup", &[]));
+    // Of its pages none is what it was, and it is the same file.
+    shop.execute_batch("UPDATE shop SET a = randomblob(900)").unwrap();
+    fs::remove_dir_all(place.path(".shop.db-ebbtide")).unwrap();
+    assert_done(once(&place, "shop.db", "backup", &[]));
+    drop(shop);
+    // Another file elsewhere, of which most pages are the replica's.
+    fs::copy(place.path("shop.db"), place.path("moved.db")).unwrap();
+    let moved = Connection::open(place.path("moved.db")).unwrap();
+    moved.execute("INSERT INTO shop VALUES (1)", []).unwrap();
+    assert_done(once(&place, "moved.db", "backup", &[]));
+    // The same with none of them is anybody's.
+    moved.execute_batch("UPDATE shop SET a = randomblob(901)").unwrap();
+    drop(moved);
+    fs::copy(place.path("moved.db"), place.path("again.db")).unwrap();
+    let (code, said) = once(&place, "again.db", "backup", &[]);
+    assert_eq!(code, 5, "{said}");
+    Replica::open(&place.text("backup")).restore(Target::Latest, place.folder.path());
+}
+
+/// An older copy without local state is refused each time, and may take the replica back.
+#[test]
+fn o24_an_older_copy_stays_refused_until_it_is_to_take_the_replica_back() {
+    let place = Place::new();
+    let shop = application(&place, "shop.db", 40);
+    assert_done(once(&place, "shop.db", "backup", &[]));
+    shop.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    fs::copy(place.path("shop.db"), place.path("older.db")).unwrap();
+    shop.execute("INSERT INTO shop VALUES (1)", []).unwrap();
+    assert_done(once(&place, "shop.db", "backup", &[]));
+    for _ in 0..2 {
+        let (code, said) = once(&place, "older.db", "backup", &[]);
+        assert_eq!(code, 5, "{said}");
+        assert!(said.contains("older copy") && said.contains("--take-back"), "{said}");
+    }
+    assert_done(once(&place, "older.db", "backup", &["--take-back"]));
+    let replica = Replica::open(&place.text("backup"));
+    assert!(replica.entries().last().unwrap().flags.contains(EntryFlags::FORK));
+    replica.assert_ends_with(&place.path("older.db"), place.folder.path());
+}
+
+#[test]
+fn o18_two_databases_at_one_place_however_it_is_written_are_refused_by_name() {
+    let place = Place::new();
+    for name in ["one.db", "two.db"] {
+        application(&place, name, 1);
+    }
+    std::os::unix::fs::symlink(place.folder.path(), place.path("link")).unwrap();
+    let backup = place.text("backup");
+    let config = |replica: &str, more: &str| {
+        let text = format!(
+            "[[database]]\npath = {:?}\nreplica = {backup:?}\n{more}\n\
+             [[database]]\npath = {:?}\nreplica = {replica:?}\n{more}",
+            place.path("one.db"),
+            place.path("two.db"),
+        );
+        fs::write(place.path("ebbtide.toml"), text).unwrap();
+        let ended = place.run(&["replicate", "--once", "--config", &place.text("ebbtide.toml")]);
+        (code(&ended), said(&ended))
+    };
+    for other in [
+        backup.clone(),
+        format!("{backup}/"),
+        format!("file://{backup}"),
+        place.text("x/../backup"),
+        place.text("./backup"),
+        place.text("link/backup"),
+    ] {
+        let (code, said) = config(&other, "");
+        assert_eq!(code, 2, "{other}: {said}");
+        assert!(said.contains("one.db") && said.contains("two.db"), "{said}");
+    }
+    let state = format!("state = {:?}\n", place.path("state"));
+    let (code, said) = config(&place.text("other"), &state);
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("state") && said.contains("two.db"), "{said}");
+    assert_done(config(&place.text("other"), ""));
+}
