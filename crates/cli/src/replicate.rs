@@ -130,7 +130,17 @@ fn start(
         let (database, shared, order) = (database.clone(), shared.clone(), order.clone());
         let (status, over) = (status.clone(), status.until_over());
         let is_once = args.once;
-        let job = Job { database, shared, consent, is_once, order, status, is_successor, may_come };
+        let followed = status.clone();
+        let job = Job {
+            database,
+            shared,
+            consent,
+            is_once,
+            order,
+            status: followed,
+            is_successor,
+            may_come,
+        };
         tasks.spawn(async move {
             let ended = follow(job).await;
             drop(over);
