@@ -10,6 +10,7 @@ use ebbtide_wal::{Index, PageSize};
 
 use crate::error::{Error, Refusal};
 use crate::files::Paths;
+use crate::follower::Follower;
 
 /// From here on a file is looked at for how much of it is a hole…
 const HOLLOW_BYTES_MIN: u64 = 16 << 30;
@@ -25,6 +26,16 @@ struct Taken {
     bytes: u64,
     /// Without holes.
     allocated: u64,
+}
+
+impl Follower {
+    /// That the database does not claim to have more pages than there can be.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it does.
+    pub fn check_size(&self) -> Result<(), Error> {
+        check(&self.paths, self.page_size(), &self.shm.read(&self.paths)?)
+    }
 }
 
 /// Refuses a database that claims, by what was committed last, to have more pages than there can be.

@@ -8,7 +8,6 @@ use ebbtide_fault::point;
 use ebbtide_wal::{Index, IndexError, PageSize, Position, frame_bytes};
 
 use crate::checkpoint::{Checkpoint, Checkpointing};
-use crate::claimed;
 use crate::connection::{Connection, cannot_open, is_busy};
 use crate::damage::Damage;
 use crate::database_lock::{DatabaseLock, Stamp};
@@ -150,7 +149,6 @@ impl Follower {
         }
         point("watcher.open.locked");
         let index = shm.read(&paths)?;
-        claimed::check(&paths, header.page_size, &index)?;
         let resume_at = |position| Tail::resume(&paths, &index, position);
         let resumed = resume.map_or(Ok(Resumed::Restarted), resume_at)?;
         let at_end = || Tail::at_end(&paths, &index, header.page_size);
@@ -188,6 +186,7 @@ impl Follower {
             resting: None,
             lock: None,
         };
+        follower.check_size()?;
         follower.release_guard();
         Ok((follower, start))
     }
@@ -344,14 +343,6 @@ impl Follower {
             Err(error) if is_busy(&error) => Ok(()),
             recovered => recovered.map_err(self.sqlite("recover the wal-index of")),
         }
-    }
-
-    /// That the database does not claim to have more pages than there can be.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] when it does.
-    pub fn check_size(&self) -> Result<(), Error> {
-        claimed::check(&self.paths, self.page_size(), &self.shm.read(&self.paths)?)
     }
 
     /// Goes back to `position`, up to which everything is safe elsewhere, so that what came after it is handed out
