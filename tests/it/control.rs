@@ -103,6 +103,13 @@ fn a_sync_that_was_waited_for_is_durable_and_the_status_says_so() {
     assert_eq!(report["durable_txid"], last.txid.to_string());
     assert_eq!(report["captured_txid"], last.txid.to_string());
     assert_eq!(report["durable_time"], last.time.to_string());
+    let restore = |chain: &str, to: &str| {
+        let (to, backup) = (place.text(to), place.text("backup"));
+        place.run(&["restore", "-o", &to, "--expect-chain", chain, &backup]).status.code()
+    };
+    let chain = report["durable_chain"].as_str().unwrap();
+    assert_eq!(restore(&format!("{chain}@{}", last.txid), "known.db"), Some(0));
+    assert_eq!(restore(&"0".repeat(64), "another.db"), Some(4));
     assert_eq!(report["lag_seconds"], 0.0);
     assert!(report["log_frames"].as_u64().unwrap() >= 20);
     assert!(report["log_bytes"].as_u64().unwrap() >= 20 * 4096);
