@@ -19,6 +19,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
 /// Where directories are made: a disk that is not mounted must not get new ones in its place.
 const DIRECTORIES_MADE: &[&str] = &[
     "crates/cli/src/control/folder.rs",
+    "crates/cli/src/application/foreground.rs",
     "crates/replica/src/directory/open.rs",
     "crates/replica/src/directory/private.rs",
     "crates/replica/src/store/folder/root.rs",
@@ -26,6 +27,7 @@ const DIRECTORIES_MADE: &[&str] = &[
 ];
 /// Where files are opened by their path: nowhere else is thought of links, pipes and who may have put them there.
 const FILES_OPENED: &[&str] = &[
+    "crates/cli/src/application/foreground.rs",
     "crates/replica/src/directory/open.rs",
     "crates/restore/src/occupied.rs",
     "crates/watcher/src/database_lock.rs",
