@@ -43,7 +43,8 @@ fn state_of(args: &Restore, source: &Source, path: &Path) -> Option<PathBuf> {
         return Some(source.state.clone().unwrap_or_else(|| state_folder(path)));
     }
     let beside = state_folder(path);
-    let is_followed = fs::symlink_metadata(&beside).is_ok_and(|found| found.is_dir());
+    // Whatever is there: what is no state of ours is refused by name.
+    let is_followed = fs::symlink_metadata(&beside).is_ok();
     (args.follow || is_followed).then_some(beside)
 }
 
