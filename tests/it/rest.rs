@@ -247,3 +247,19 @@ fn o05_a_database_is_followed_through_a_symbolic_link() {
     assert_eq!(commits, 5);
     assert_eq!(sidecar.stop(), 0);
 }
+
+/// Whoever opens it by the other name writes another log, and nothing of that can be followed.
+#[test]
+fn o05_o39_another_name_of_the_file_needs_attention() {
+    let place = Place::new();
+    come_and_go(&place.path("app.db"), 2);
+    let sidecar = place.follow();
+    assert_eq!(place.status()["attention"], serde_json::json!([]));
+    fs::hard_link(place.path("app.db"), place.path("second.db")).unwrap();
+    let status = place.status();
+    assert_eq!(status["attention"], serde_json::json!(["other-name"]));
+    assert!(status["other_names"].as_str().unwrap().contains("2 hard links"), "{status}");
+    fs::remove_file(place.path("second.db")).unwrap();
+    assert_eq!(place.status()["attention"], serde_json::json!([]));
+    assert_eq!(sidecar.stop(), 0);
+}

@@ -16,6 +16,7 @@ use crate::files::{Identity, Paths, check_file_system, read_header};
 use crate::gauge::{Gauge, Gauged};
 use crate::handover::Handover;
 use crate::hold::{Hold, Reads};
+use crate::names::{is_linked, other_names};
 use crate::observed::{Observed, Observer};
 use crate::policy::Limits;
 use crate::setbacks::Setbacks;
@@ -106,6 +107,8 @@ pub struct Follower {
     pub(crate) last_checkpoint: Instant,
     pub(crate) setbacks: Setbacks,
     damage: Damage,
+    /// Other names of the file were told of.
+    names_told: bool,
     /// While no connection of ours is open: the database's file as it was left.
     pub(crate) resting: Option<Stamp>,
     /// Nothing before the first rest. Closed after the connections.
@@ -162,7 +165,7 @@ impl Follower {
         let observed = Arc::new(Mutex::new(Observed::after(latest, tail.position())));
         let damage = Damage::default();
         let mut follower = Follower {
-            gauge: Gauged::new(shm.file(), paths.wal.clone(), Arc::clone(&observed), damage.told()),
+            gauge: Gauged::new(shm.file(), paths.clone(), Arc::clone(&observed), damage.told()),
             held: Some(held),
             spare: None,
             barrier: None,
@@ -183,11 +186,13 @@ impl Follower {
             last_checkpoint: now,
             setbacks: Setbacks::default(),
             damage,
+            names_told: false,
             resting: None,
             lock: None,
         };
         follower.check_size()?;
         follower.release_guard();
+        follower.names_told = tell_names(&follower.paths);
         Ok((follower, start))
     }
 
@@ -392,6 +397,9 @@ impl Follower {
     /// [`Error::Moved`] when one was deleted or replaced: what the application writes now goes elsewhere.
     pub fn check_files(&mut self) -> Result<(), Error> {
         self.look_for_damage()?;
+        if !self.names_told && is_linked(&self.paths) {
+            self.names_told = tell_names(&self.paths);
+        }
         self.check_identities()
     }
 }
@@ -443,6 +451,15 @@ impl Drop for Follower {
         }
         self.leave();
     }
+}
+
+/// Tells of other names that the file has; whether it has any.
+fn tell_names(paths: &Paths) -> bool {
+    let names = other_names(&paths.database);
+    if let Some(names) = &names {
+        tracing::error!(database = %paths.given.display(), "the database has other names: {names}");
+    }
+    names.is_some()
 }
 
 /// Switches a database to a write-ahead log, if that was asked for.

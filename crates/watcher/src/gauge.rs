@@ -2,10 +2,11 @@
 //! keeps it from ending, how old the oldest commit in it is that nobody has read.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::files::Paths;
+use crate::names::other_names;
 use crate::observed::Observed;
 use crate::shm::{peek, readers};
 
@@ -20,7 +21,7 @@ pub struct Gauge(Arc<Mutex<Option<Dial>>>);
 #[derive(Debug)]
 struct Dial {
     shm: Arc<File>,
-    wal: PathBuf,
+    paths: Paths,
     observed: Arc<Mutex<Observed>>,
     damaged: Arc<AtomicBool>,
 }
@@ -38,6 +39,8 @@ pub struct Reading {
     pub oldest_uncaptured: Option<i64>,
     /// Whether the wal-index was found to be damaged.
     pub is_damaged: bool,
+    /// In words, by which other names somebody may have the file open, and write another log.
+    pub other_names: Option<String>,
 }
 
 impl Gauge {
@@ -45,14 +48,15 @@ impl Gauge {
     #[must_use]
     pub fn read(&self) -> Option<Reading> {
         let dial = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Dial { shm, wal, observed, damaged } = dial.as_ref()?;
+        let Dial { shm, paths, observed, damaged } = dial.as_ref()?;
         let index = peek(shm).ok().and_then(Result::ok);
         Some(Reading {
             frames: index.map(|index| index.frames),
-            file_bytes: std::fs::metadata(wal).map_or(0, |metadata| metadata.len()),
+            file_bytes: std::fs::metadata(&paths.wal).map_or(0, |metadata| metadata.len()),
             readers: readers(shm),
             oldest_uncaptured: observed.lock().unwrap_or_else(PoisonError::into_inner).oldest(),
             is_damaged: damaged.load(Ordering::Relaxed),
+            other_names: other_names(&paths.database),
         })
     }
 }
@@ -64,11 +68,11 @@ pub(crate) struct Gauged(Gauge);
 impl Gauged {
     pub(crate) fn new(
         shm: Arc<File>,
-        wal: PathBuf,
+        paths: Paths,
         observed: Arc<Mutex<Observed>>,
         damaged: Arc<AtomicBool>,
     ) -> Gauged {
-        Gauged(Gauge(Arc::new(Mutex::new(Some(Dial { shm, wal, observed, damaged })))))
+        Gauged(Gauge(Arc::new(Mutex::new(Some(Dial { shm, paths, observed, damaged })))))
     }
 
     pub(crate) fn gauge(&self) -> Gauge {

@@ -31,6 +31,7 @@ mod gauge;
 mod handover;
 mod hold;
 mod image;
+mod names;
 mod observed;
 mod policy;
 mod rest;

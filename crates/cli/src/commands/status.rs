@@ -156,6 +156,9 @@ fn explain(ailment: Ailment, report: &Report) -> Option<String> {
             Some(format!("still starting since {}", report.since.as_deref().unwrap_or("long ago")))
         }
         Ailment::Lag => Some("commits wait for longer than puts-per-second explains".to_owned()),
+        Ailment::OtherName => {
+            report.other_names.as_ref().map(|names| format!("the file has other names: {names}"))
+        }
         Ailment::WalIndex => Some(
             "the wal-index is damaged or the log was cut: the database will lack pages that its replica has"
                 .to_owned(),

@@ -44,6 +44,8 @@ pub(crate) enum Ailment {
     Lag,
     /// The wal-index is damaged: the database will lack pages.
     WalIndex,
+    /// The file has another name, by which somebody may write another log.
+    OtherName,
     /// Commits are dated later than now, because a clock was ahead.
     Clock,
     /// A snapshot could not be made: most likely the database's file is not what SQLite has written. Or the newest one is
@@ -68,6 +70,7 @@ pub(crate) struct Vitals {
     /// How long a put may have to wait for the one before.
     pub(crate) put_interval: Duration,
     pub(crate) is_wal_index_damaged: bool,
+    pub(crate) has_other_name: bool,
     /// How far ahead of now the newest commit is dated.
     pub(crate) ahead: Duration,
     /// Whether the last snapshot failed, or is missing.
@@ -93,6 +96,7 @@ pub(crate) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
         (vitals.trouble.is_some_and(is_away), Ailment::Store),
         (lags, Ailment::Lag),
         (vitals.is_wal_index_damaged, Ailment::WalIndex),
+        (vitals.has_other_name, Ailment::OtherName),
         (vitals.ahead > CLOCKS_APART_MAX, Ailment::Clock),
         (vitals.lacks_snapshot, Ailment::Snapshot),
         (manifest, Ailment::Manifest),
@@ -112,6 +116,7 @@ mod tests {
         lag: Duration::ZERO,
         put_interval: Duration::from_secs(1),
         is_wal_index_damaged: false,
+        has_other_name: false,
         ahead: Duration::ZERO,
         lacks_snapshot: false,
         manifest_trouble: None,

@@ -46,6 +46,9 @@ pub(crate) struct Report {
     /// Whether nobody has the database open, so that its file alone is the database.
     #[serde(default)]
     pub(crate) resting: bool,
+    /// By which other names somebody may have the file open, and write another log.
+    #[serde(default)]
+    pub(crate) other_names: Option<String>,
     /// The log. Nothing while it is not held.
     pub(crate) log_frames: Option<u32>,
     pub(crate) log_bytes: Option<u64>,
@@ -117,6 +120,7 @@ impl Report {
             durable_chain: progress.durable_chain.map(|chain| chain.to_string()),
             lag_seconds: lag(&sight, now).as_secs_f64(),
             resting: progress.resting,
+            other_names: sight.log.as_ref().and_then(|log| log.other_names.clone()),
             log_frames: sight.log.as_ref().and_then(|log| log.frames),
             log_bytes: sight.log.as_ref().map(|log| log.file_bytes),
             spool_segments: sight.spooled.segments,
@@ -156,6 +160,7 @@ impl Report {
             durable_chain: None,
             lag_seconds: 0.0,
             resting: false,
+            other_names: None,
             log_frames: None,
             log_bytes: None,
             spool_segments: 0,
@@ -184,6 +189,7 @@ fn vitals(progress: &Progress, sight: &Sight, now: Timestamp) -> Vitals {
         lag: lag(sight, now),
         put_interval: sight.put_interval,
         is_wal_index_damaged: sight.log.as_ref().is_some_and(|log| log.is_damaged),
+        has_other_name: sight.log.as_ref().is_some_and(|log| log.other_names.is_some()),
         ahead: newest(progress).map_or(Duration::ZERO, |newest| between(now, newest)),
         lacks_snapshot: progress.snapshot_trouble.is_some() || sight.lacks_base,
         manifest_trouble: sight.manifest_trouble.as_ref().map(|(when, _)| when.elapsed()),
