@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Replica, Sidecar, command, wait_until};
+use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
 
 /// A database, its replica, and a directory for the socket of its sidecar.
 struct Place {
@@ -261,5 +261,27 @@ fn o05_o39_another_name_of_the_file_needs_attention() {
     assert!(status["other_names"].as_str().unwrap().contains("2 hard links"), "{status}");
     fs::remove_file(place.path("second.db")).unwrap();
     assert_eq!(place.status()["attention"], serde_json::json!([]));
+    assert_eq!(sidecar.stop(), 0);
+}
+
+/// At its next change, and not half a minute later.
+#[test]
+fn o07_a_database_that_comes_later_is_followed_as_soon_as_it_can_be() {
+    let place = Place::new();
+    let args = ["replicate", "--wait", "--log-format", "json"];
+    let mut command =
+        command(&[&args[..], &[&place.text("app.db"), &place.text("backup")]].concat());
+    let sidecar = Sidecar::spawn_command(command.env("EBBTIDE_RUNTIME_DIR", place.path("run")));
+    sidecar.process().line_with("there is no such file", PATIENCE);
+    fs::write(place.path("app.db"), "").unwrap();
+    sidecar.process().line_with("empty", PATIENCE);
+    let application = Connection::open(place.path("app.db")).unwrap();
+    application.execute_batch("CREATE TABLE t (id INTEGER PRIMARY KEY, b)").unwrap();
+    sidecar.process().line_with("rollback-journal mode", PATIENCE);
+    application.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+    sidecar.wait_until_it_follows();
+    application.execute("INSERT INTO t (b) VALUES (1)", []).unwrap();
+    place.sync();
+    place.assert_followed(&Replica::open(&place.text("backup")));
     assert_eq!(sidecar.stop(), 0);
 }

@@ -117,6 +117,30 @@ impl FollowError {
         matches!(self, FollowError::State(StateError::Busy { .. }))
     }
 
+    /// Whether the database is not there, or not what it is going to be, so that its next change matters.
+    #[must_use]
+    pub(crate) fn awaits_database(&self) -> bool {
+        let FollowError::Watch(watcher::Error::Refused { refusal, .. }) = self else {
+            return false;
+        };
+        matches!(
+            refusal,
+            watcher::Refusal::Missing
+                | watcher::Refusal::RollbackJournal
+                | watcher::Refusal::Unfollowable(ebbtide_wal::Unfollowable::Empty)
+        )
+    }
+
+    /// Whether another file, or another content, has taken the database's place.
+    #[must_use]
+    pub(crate) fn is_of_another_file(&self) -> bool {
+        use watcher::Moved::{Overwritten, Replaced};
+        matches!(
+            self,
+            FollowError::Watch(watcher::Error::Moved { moved: Replaced | Overwritten, .. })
+        )
+    }
+
     /// What a session panicked with.
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> FollowError {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);

@@ -4,6 +4,7 @@
 //! while that takes its time. It ends when it is told to, or by an error. What passes is followed by another session,
 //! which begins where the store's last confirmation stands; what does not pass ends the database's task.
 
+mod awaited;
 mod catch_up;
 mod end;
 mod error;
@@ -109,7 +110,8 @@ pub async fn follow(mut job: Job) -> Result<(), FollowError> {
         }
         let finishing = *job.order.borrow() == Order::Finish;
         let own = error.is_own_claim(&job.shared.owner.session);
-        let is_final = error.is_final(ran) && !own && !waits;
+        let is_awaited = (ran || job.may_come) && error.awaits_database();
+        let is_final = error.is_final(ran) && !own && !waits && !is_awaited;
         if is_final || (finishing && !error.is_worth_one_more()) {
             job.status.stop(&error);
             return Err(error);
@@ -124,7 +126,19 @@ pub async fn follow(mut job: Job) -> Result<(), FollowError> {
             wait_for_store(&mut job).await?;
             continue;
         }
+        let is_news = job.status.get().error.as_ref() != Some(&chain(&error));
         job.status.fail(&error);
+        if is_awaited {
+            if is_news {
+                tracing::warn!(%database, error = %chain(&error), "following once it has changed");
+            }
+            awaited::wait_for_change(&mut job.order, &job.database.path).await;
+            continue;
+        }
+        if error.is_of_another_file() && began.elapsed() >= PAUSE {
+            tracing::warn!(%database, error = %chain(&error), "following the file that has the name now");
+            continue;
+        }
         tracing::warn!(%database, error = %chain(&error), "following again in {pause:?}");
         wait(&mut job.order, pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
