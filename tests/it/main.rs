@@ -14,6 +14,7 @@ mod exec;
 mod foreground;
 mod forged;
 mod guides;
+mod guides;
 mod hazards;
 mod images;
 mod junk;

@@ -34,6 +34,9 @@ pub(crate) enum Task {
     Once { bytes: u64 },
     /// A commit a second in each of the first so many databases of a folder, for so many seconds.
     Many { active: usize, seconds: u64 },
+    /// Opens the database for each of so many commits and closes it, as commands and CGI do, with a pause in between, and
+    /// tells how long that takes.
+    Reopen { times: u32, pause_millis: u64 },
     /// Commits so many times in pages that are spread over a table.
     Touch { commits: u64 },
 }
@@ -63,6 +66,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Task::Many { active, seconds } = args.task {
         return many(&args.path, active, seconds);
     }
+    if let Task::Reopen { times, pause_millis } = args.task {
+        return reopen(&args.path, times, Duration::from_millis(pause_millis));
+    }
     let connection = open(&args.path)?;
     let mut random = Random(7);
     match args.task {
@@ -73,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Task::Saturate { seconds } => saturate(&connection, seconds, &mut random)?,
         Task::Once { bytes } => once(&connection, bytes, &mut random)?,
         Task::Touch { commits } => touch(&connection, commits, &mut random)?,
-        Task::Many { .. } => {}
+        Task::Many { .. } | Task::Reopen { .. } => {}
     }
     // The database stays open until whoever measures has seen what there is to see.
     io::stdout().flush()?;
@@ -166,6 +172,23 @@ fn touch(connection: &Connection, commits: u64, random: &mut Random) -> Result<(
         update.execute((micros().cast_signed(), id))?;
     }
     println!("end");
+    Ok(())
+}
+
+fn reopen(path: &Path, times: u32, pause: Duration) -> Result<()> {
+    let mut random = Random(7);
+    let mut taken = Vec::new();
+    for _ in 0..times {
+        sleep(pause);
+        let begin = Instant::now();
+        let connection = open(path)?;
+        insert_row(&mut connection.prepare(INSERT)?, &mut random)?;
+        connection.close().map_err(|(_, error)| error)?;
+        taken.push(begin.elapsed().as_secs_f64() * 1e6);
+    }
+    let at = |share| percentile(&taken, share);
+    let mean = taken.iter().sum::<f64>() / f64::from(times);
+    println!("{}", json!({ "mean": mean, "p50": at(0.5), "p99": at(0.99), "max": at(1.0) }));
     Ok(())
 }
 

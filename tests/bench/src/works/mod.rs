@@ -9,6 +9,7 @@ mod latency;
 mod many;
 mod moments;
 mod rebase;
+mod reopen;
 mod restore;
 mod saturate;
 mod steady;
@@ -50,6 +51,11 @@ pub(crate) const WORKS: &[Work] = &[
         "saturate",
         "an application that never pauses, alone and beside each tool",
         saturate::run,
+    ),
+    usual(
+        "reopen",
+        "an application that opens and closes the database for each commit, alone and beside each tool",
+        reopen::run,
     ),
     usual("bulk", "400 MB in one transaction, until they are durable", bulk::run),
     usual("restore", "200 MB and 600 later commits, over a store 20 ms away", restore::run),
