@@ -14,7 +14,6 @@ mod exec;
 mod foreground;
 mod forged;
 mod guides;
-mod guides;
 mod hazards;
 mod images;
 mod junk;
