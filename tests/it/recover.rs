@@ -12,7 +12,7 @@ use ebbtide_testkit::writer::micros_now;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::{Sidecar, command, ebbtide};
+use crate::support::{Replica, Sidecar, command, ebbtide, wait_until};
 
 /// A database with rows, one a commit, and its replica in a folder.
 struct Shop {
@@ -359,4 +359,40 @@ fn o25_a_log_with_a_hole_does_not_say_that_all_of_it_can_be_restored() {
     let ended = ebbtide(&["restore", "-o", text(&shop.path("copy.db")), text(&shop.replica)]);
     assert_eq!(ended.status.code(), Some(4));
     assert!(said(&ended).contains("nearest is txid 0000000000000003"), "{}", said(&ended));
+}
+
+/// The whole way back while ebbtide runs: it lets the database go, and follows it again.
+#[test]
+fn o01_a_restore_over_a_database_that_is_followed_is_one_command() {
+    let shop = Shop::new();
+    shop.insert(3);
+    let sidecar = Sidecar::start(&shop.database, text(&shop.replica));
+    shop.insert(4);
+    succeed(&["sync", "--wait", text(&shop.database)]);
+    let head = Replica::open(text(&shop.replica)).head().unwrap().get();
+    let (to, first) = (format!("{:x}", head - 2), format!("{:x}", head - 1));
+    let restore =
+        ["restore", "--force", "--txid", &to, "-o", text(&shop.database), text(&shop.replica)];
+    // As long as the application has it open, it stays, and it is followed.
+    let application = Connection::open(&shop.database).unwrap();
+    application.query_row("SELECT count(*) FROM t", [], |_| Ok(())).unwrap();
+    let refused = ebbtide(&restore);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let why = format!("process {} has it open", std::process::id());
+    assert!(said(&refused).contains(&why), "{}", said(&refused));
+    succeed(&["sync", "--wait", text(&shop.database)]);
+    drop(application);
+    let restored = succeed(&restore);
+    let next = format!("process {} follows the database again", sidecar.process().id());
+    assert!(said(&restored).contains(&next), "{}", said(&restored));
+    assert_eq!(rows(&shop.database), 5);
+    shop.insert(1);
+    wait_until("it to be followed again", || {
+        ebbtide(&["sync", "--wait", text(&shop.database)]).status.success()
+    });
+    let told = log(&shop.replica);
+    let back = format!("set back to {to} by a restore, {first} to {head:x} set aside");
+    assert!(told.contains(&back), "{back}: {told}");
+    assert_eq!(sidecar.stop(), 0);
+    Replica::open(text(&shop.replica)).assert_ends_with(&shop.database, shop.folder.path());
 }

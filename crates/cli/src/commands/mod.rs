@@ -1,5 +1,6 @@
 //! The commands that read a replica, or ask a running process.
 
+mod let_go;
 pub(crate) mod log;
 pub(crate) mod restore;
 pub(crate) mod status;

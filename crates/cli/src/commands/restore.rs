@@ -9,8 +9,10 @@ use ebbtide_restore::{
     LocalState, Nothing, Options, Outline, Progress, Report, Target, outline, restore,
 };
 use serde_json::json;
+use tokio::task::block_in_place;
 
 use super::failure;
+use super::let_go::of_its_process;
 use crate::args::{Integrity, Restore};
 use crate::destination::Destination;
 use crate::exit::{Code, Failure, Outcome};
@@ -45,6 +47,12 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let store = source.open().await?;
+    let is_free = args.force || output.symlink_metadata().is_err();
+    let let_go = match is_free && !args.dry_run {
+        // Until the end of this restore, whichever it is.
+        true => block_in_place(|| of_its_process(output))?,
+        false => None,
+    };
     let done = if args.dry_run {
         outline(Arc::clone(&store), target, args.expect_chain, now).await.map(Done::Dry)
     } else {
@@ -52,7 +60,8 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     };
     match done {
         Ok(done) => {
-            let next = next(&args, &source, &destination, &done);
+            let follower = let_go.as_ref().map(|let_go| let_go.process);
+            let next = next(&args, &source, &destination, &done, follower);
             tell(&args, output, &done, read_as.as_deref(), next.as_deref());
             Ok(Outcome::Done)
         }
@@ -115,8 +124,19 @@ async fn write(
 }
 
 /// What to do next, as a command.
-fn next(args: &Restore, source: &Source, to: &Destination, done: &Done) -> Option<String> {
+fn next(
+    args: &Restore,
+    source: &Source,
+    to: &Destination,
+    done: &Done,
+    follower: Option<u32>,
+) -> Option<String> {
     let Done::Wet(report) = done else { return None };
+    if let Some(process) = follower {
+        return Some(format!(
+            "start the application; process {process} follows the database again"
+        ));
+    }
     let replica = quoted(&args.source);
     let output = quoted(&to.path.to_string_lossy());
     if to.state.is_none() {

@@ -49,7 +49,7 @@ pub(super) fn gather() -> (Vec<Report>, Vec<String>) {
             Ok(Some(Answer::Refused(why))) => {
                 silent.push(format!("process {}: {why}", peer.process))
             }
-            Ok(Some(Answer::Sync(_))) => {
+            Ok(Some(Answer::Sync(_) | Answer::Released)) => {
                 silent.push(format!("process {} answers another question", peer.process));
             }
             Err(error) => silent.push(format!("process {}: {error}", peer.process)),

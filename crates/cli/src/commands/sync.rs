@@ -53,7 +53,7 @@ fn ask_one(peer: &Peer, request: &Request, patience: Duration) -> Result<Vec<Syn
         Ok(Some(Answer::Sync(synced))) => Ok(synced),
         Ok(None) => Ok(Vec::new()),
         Ok(Some(Answer::Refused(why))) => Err(format!("process {}: {why}", peer.process)),
-        Ok(Some(Answer::Status(_))) => {
+        Ok(Some(Answer::Status(_) | Answer::Released)) => {
             Err(format!("process {} answers another question", peer.process))
         }
         Err(error) => Err(format!("process {}: {error}", peer.process)),
@@ -72,7 +72,7 @@ fn tell(synced: Synced, done: &mut usize, failed: &mut Vec<String>) {
 }
 
 /// The database that is followed under this path, or is the same file.
-fn find<'a>(path: &Path, reports: &'a [Report]) -> Option<&'a Report> {
+pub(super) fn find<'a>(path: &Path, reports: &'a [Report]) -> Option<&'a Report> {
     let absolute = std::path::absolute(path).ok();
     let same = |report: &&Report| absolute.as_deref() == Some(Path::new(&report.database));
     let real = path.canonicalize().ok();

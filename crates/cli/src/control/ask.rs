@@ -48,6 +48,40 @@ pub(crate) fn ask(
     request: &Request,
     patience: Duration,
 ) -> io::Result<Option<Answer>> {
+    Ok(exchange(peer, request, patience)?.map(|(_, answer)| answer))
+}
+
+/// A database that a process has let go. It is followed again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct LetGo {
+    /// The process.
+    pub(crate) process: u32,
+    /// Open as long as the database is let go.
+    _connection: UnixStream,
+}
+
+/// Has a process let a database go, which may take `patience` longer than an answer; or why it does not.
+pub(crate) fn let_go(
+    peer: &Peer,
+    database: &str,
+    patience: Duration,
+) -> io::Result<Result<LetGo, String>> {
+    let request = Request::Release { database: database.to_owned() };
+    Ok(match exchange(peer, &request, patience)? {
+        Some((connection, Answer::Released)) => {
+            Ok(LetGo { process: peer.process, _connection: connection })
+        }
+        Some((_, Answer::Refused(why))) => Err(why),
+        Some(_) => Err("it answers another question".to_owned()),
+        None => Err("it has just ended: try again".to_owned()),
+    })
+}
+
+fn exchange(
+    peer: &Peer,
+    request: &Request,
+    patience: Duration,
+) -> io::Result<Option<(UnixStream, Answer)>> {
     let stream = match UnixStream::connect(&peer.path) {
         Ok(stream) => stream,
         // What a killed process has left behind.
@@ -75,7 +109,8 @@ pub(crate) fn ask(
         // It ended, or turned us away, between our question and its answer.
         return Err(io::Error::new(ErrorKind::ConnectionReset, "it hung up"));
     }
-    Ok(Some(serde_json::from_str(&line)?))
+    let answer = serde_json::from_str(&line)?;
+    Ok(Some((stream, answer)))
 }
 
 /// That the folder's owner listens. By a link in a folder of his, somebody could have root talk to another process.

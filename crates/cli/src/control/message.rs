@@ -23,6 +23,11 @@ pub(crate) enum Request {
         /// Answer only when that is durable, or this much later. Without it, answer at once.
         wait_millis: Option<u64>,
     },
+    /// Let this database go, as the status names it, until the connection is closed.
+    Release {
+        /// The database.
+        database: String,
+    },
 }
 
 /// What is answered.
@@ -33,6 +38,8 @@ pub(crate) enum Answer {
     Status(Vec<Report>),
     /// To `sync`.
     Sync(Vec<Synced>),
+    /// To `release`: nothing of it is open.
+    Released,
     /// To what was no request of ours.
     Refused(String),
 }

@@ -2,7 +2,7 @@
 //!
 //! Each `replicate` listens on one Unix socket, named by its process id, in a folder that only its user can enter. Who
 //! connects must be that user, or root. A connection carries one request and one answer, an object of JSON on a line
-//! each. There are two verbs, neither of which takes anything that could be opened, run or changed: a database is named
+//! each. There are three verbs, none of which takes anything that could be opened, run or changed: a database is named
 //! by the text that the answer to `status` has for it.
 
 mod ask;
@@ -13,7 +13,7 @@ mod report;
 mod serve;
 mod silent;
 
-pub(crate) use ask::{Peer, ask, peers};
+pub(crate) use ask::{LetGo, Peer, ask, let_go, peers};
 pub(crate) use folder::places_to_ask;
 pub(crate) use health::Ailment;
 pub(crate) use message::{Answer, Request, Synced};

@@ -18,7 +18,7 @@ use super::message::{Answer, REQUEST_BYTES_MAX, Request, Synced};
 use super::report::Report;
 use super::silent::Silent;
 use crate::clock;
-use crate::follow::{Status, Statuses};
+use crate::follow::{Status, Statuses, Wanted};
 
 /// How long a peer may take to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,6 +31,8 @@ const LOOKS_MAX: usize = 8;
 
 /// So many peers wait for a sync at once; whoever comes besides is refused.
 const SYNCS_MAX: usize = 256;
+
+const NOT_FOLLOWED: &str = "that database is not followed here";
 
 /// When no connection can be accepted: until the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -190,6 +192,9 @@ async fn serve(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
     };
     drop(seat);
     let answer = match serde_json::from_str(&line) {
+        Ok(Request::Release { database }) => {
+            return release(&database, &desk.statuses, &mut reader, &mut write).await;
+        }
         // Whoever hangs up does not wait any more.
         Ok(request) => tokio::select! {
             answer = answer(request, desk) => answer,
@@ -197,9 +202,34 @@ async fn serve(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
         },
         Err(error) => Answer::Refused(format!("not a request: {error}")),
     };
-    let mut text = serde_json::to_vec(&answer)?;
+    say(&mut write, &answer).await
+}
+
+async fn say(to: &mut (impl tokio::io::AsyncWrite + Unpin), answer: &Answer) -> io::Result<()> {
+    let mut text = serde_json::to_vec(answer)?;
     text.push(b'\n');
-    tokio::time::timeout(PATIENCE, write.write_all(&text)).await?
+    tokio::time::timeout(PATIENCE, to.write_all(&text)).await?
+}
+
+/// Has a database let go, says so, and has it followed again once the peer hangs up.
+async fn release(
+    database: &str,
+    statuses: &[Status],
+    reader: &mut (impl tokio::io::AsyncRead + Unpin),
+    write: &mut (impl tokio::io::AsyncWrite + Unpin),
+) -> io::Result<()> {
+    let is_meant = |status: &&Status| status.get().database.to_string_lossy() == database;
+    let Some(status) = statuses.iter().find(is_meant) else {
+        return say(write, &Answer::Refused(NOT_FOLLOWED.to_owned())).await;
+    };
+    let wanted = Wanted::new(status);
+    tokio::select! {
+        () = wanted.released() => {}
+        () = hung_up(reader) => return Ok(()),
+    }
+    say(write, &Answer::Released).await?;
+    hung_up(reader).await;
+    Ok(())
 }
 
 /// Waits until the peer closes its end; what it says besides its request is of no interest.
@@ -217,6 +247,8 @@ async fn answer(request: Request, desk: &Desk) -> Answer {
             let look = || statuses.iter().map(|status| Report::of(status, clock::now())).collect();
             Answer::Status(tokio::task::block_in_place(look))
         }
+        // It is a conversation of its own.
+        Request::Release { .. } => Answer::Refused(NOT_FOLLOWED.to_owned()),
         Request::Sync { database, wait_millis } => {
             let Ok(_place) = desk.syncs.try_acquire() else {
                 return Answer::Refused(format!("{SYNCS_MAX} others wait for a sync"));
@@ -227,7 +259,7 @@ async fn answer(request: Request, desk: &Desk) -> Answer {
                 .filter(|(name, _)| database.as_ref().is_none_or(|wanted| wanted == name))
                 .collect();
             if chosen.is_empty() {
-                return Answer::Refused("that database is not followed here".to_owned());
+                return Answer::Refused(NOT_FOLLOWED.to_owned());
             }
             let wait = wait_millis.map(|millis| Duration::from_millis(millis).min(WAIT_MAX));
             Answer::Sync(sync(chosen, wait).await)

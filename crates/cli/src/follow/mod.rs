@@ -14,6 +14,7 @@ mod look;
 mod owed;
 mod pace;
 mod parts;
+mod release;
 mod rest;
 mod session;
 mod shared;
@@ -35,6 +36,8 @@ use tokio::sync::watch;
 pub use ebbtide_shipper::Consent;
 pub use error::FollowError;
 pub(crate) use error::chain;
+pub(crate) use release::Wanted;
+pub use release::follow;
 pub use shared::Shared;
 pub use status::{Phase, Progress, Sight, Status, Statuses};
 
@@ -83,7 +86,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// What no further attempt would mend: the replica is another writer's, or the database cannot be followed.
-pub async fn follow(mut job: Job) -> Result<(), FollowError> {
+async fn follow_on(mut job: Job) -> Result<(), FollowError> {
     let mut pause = PAUSE;
     let mut ran = false;
     let mut held = None;

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::error::{FollowError, chain};
 use super::lag::Undurable;
+use super::release::Releases;
 use crate::clock;
 
 /// What a task is about.
@@ -31,6 +32,8 @@ pub enum Phase {
     Failing,
     /// The store has been away for so long that the log was let go; once it is back, the pages that differ are sent.
     LetGo,
+    /// A restore replaces its file; it is followed again afterwards.
+    Released,
     /// Given up: no further attempt would end otherwise.
     Stopped,
     /// Everything is durable, nothing more will come.
@@ -47,6 +50,7 @@ impl Phase {
             Phase::Following => "following",
             Phase::Failing => "failing",
             Phase::LetGo => "let-go",
+            Phase::Released => "released",
             Phase::Stopped => "stopped",
             Phase::Ended => "ended",
         }
@@ -128,6 +132,7 @@ struct Shared {
     asked: Notify,
     /// For those who asked: something became durable, or the task is over.
     told: Notify,
+    releases: Releases,
 }
 
 /// One database's progress, shared between its task and whoever asks.
@@ -168,7 +173,13 @@ impl Status {
             met: 0,
         };
         let (asked, told) = (Notify::new(), Notify::new());
-        Status(Arc::new(Shared { known: Mutex::new(known), asked, told }))
+        let releases = Releases::new();
+        Status(Arc::new(Shared { known: Mutex::new(known), asked, told, releases }))
+    }
+
+    /// Who wants the database let go.
+    pub(crate) fn releases(&self) -> &Releases {
+        &self.0.releases
     }
 
     /// What is known now.
