@@ -179,8 +179,7 @@ fn z05_pipes_beside_unfinished_files_stop_nothing() {
     place.database().execute_batch("INSERT INTO t VALUES (2)").unwrap();
     assert_eq!(place.once(), (0, String::new()));
     let args = ["restore", "-o", &place.text("copy.db"), &place.text("backup")];
-    let (code, said) = place.run(&args);
-    assert_eq!((code, said.lines().count()), (0, 1), "what to do next, and nothing else: {said}");
+    assert_eq!(place.run(&args), (0, String::new()));
     assert!(place.path("backup/log/.tmp-x").exists());
     assert!(place.path(".copy.db.ebbtide-restore-x").exists());
 }
