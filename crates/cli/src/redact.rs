@@ -49,7 +49,8 @@ fn without_ids_after(text: &str, before: &str) -> String {
     let mut parts = text.split(before);
     let mut result = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let value = part.strip_prefix("Some").unwrap_or(part).trim_start_matches(BETWEEN);
+        let value = part.trim_start_matches(BETWEEN);
+        let value = value.strip_prefix("Some").unwrap_or(value).trim_start_matches(BETWEEN);
         let skipped = part.len() - value.len();
         let end = value.find(|c: char| !(c.is_ascii_alphanumeric() || "+._-".contains(c)));
         let rest = &value[end.unwrap_or(value.len())..];

@@ -73,7 +73,7 @@ fn style(template: &str) -> ProgressStyle {
 /// As much as fits into a line, so that a terminal never breaks it.
 fn template(columns: u16) -> &'static str {
     match columns {
-        80.. => "{prefix} [{bar:20}] {percent:>3}% of {len} {msg}, {per_sec}, {eta} left",
+        90.. => "{prefix} [{bar:20}] {percent:>3}% of {len} {msg}, {per_sec}, {eta} left",
         60.. => "{prefix} [{bar:10}] {percent:>3}% of {len} {msg}, {eta} left",
         30.. => "{prefix} {percent:>3}%, {eta} left",
         _ => "{percent:>3}%",

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 use ebbtide_wal::{Index, Salts};
 
+use crate::error::Error;
+use crate::follower::Follower;
+
 /// Between two steps of a process that has a processor there is less.
 const LASTS: Duration = Duration::from_secs(2);
 
@@ -51,6 +54,38 @@ impl Damage {
     /// The log was cut; whether that is the first that tells of damage.
     pub(crate) fn tell(&self) -> bool {
         !self.told.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl Follower {
+    /// Tells of what SQLite has lost or will lose, though the replica has it.
+    pub(crate) fn look_for_damage(&mut self) -> Result<(), Error> {
+        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(()) };
+        let database = self.paths.database.display();
+        if self.damage.look(&index, Instant::now()) {
+            tracing::error!(
+                %database,
+                frames = index.frames,
+                backfilled = index.backfilled,
+                "the wal-index says that more frames were copied into the database than the log has, so the next ones \
+                 will never be: SQLite loses them with the log; see \"A damaged wal-index\" in docs/operations.md"
+            );
+        }
+        if !self.tail.is_cut(&self.paths, &index)? {
+            return Ok(());
+        }
+        // The log may have been restarted, and its file shortened, since the wal-index was read.
+        let is_same = self.shm.peek(&self.paths)?.is_ok_and(|again| again.salts == index.salts);
+        if is_same && self.damage.tell() {
+            tracing::error!(
+                %database,
+                frames = index.frames,
+                backfilled = index.backfilled,
+                "somebody cut the log while it was in use: commits that were not yet copied into the database are lost \
+                 to the application, though not to the replica; see \"A log that was cut\" in docs/operations.md"
+            );
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::files::{Identity, Paths, check_file_system, read_header};
 use crate::gauge::{Gauge, Gauged};
 use crate::handover::Handover;
 use crate::hold::{Hold, Reads};
-use crate::names::{is_linked, other_names};
+use crate::names::{is_linked, tell_names};
 use crate::observed::{Observed, Observer};
 use crate::policy::Limits;
 use crate::setbacks::Setbacks;
@@ -106,7 +106,7 @@ pub struct Follower {
     pub(crate) last_commit: Instant,
     pub(crate) last_checkpoint: Instant,
     pub(crate) setbacks: Setbacks,
-    damage: Damage,
+    pub(crate) damage: Damage,
     /// Other names of the file were told of.
     names_told: bool,
     /// While no connection of ours is open: the database's file as it was left.
@@ -402,38 +402,6 @@ impl Follower {
         }
         self.check_identities()
     }
-}
-
-impl Follower {
-    /// Tells of what SQLite has lost or will lose, though the replica has it.
-    fn look_for_damage(&mut self) -> Result<(), Error> {
-        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(()) };
-        let database = self.paths.database.display();
-        if self.damage.look(&index, Instant::now()) {
-            tracing::error!(
-                %database,
-                frames = index.frames,
-                backfilled = index.backfilled,
-                "the wal-index says that more frames were copied into the database than the log has, so the next ones \
-                 will never be: SQLite loses them with the log; see \"A damaged wal-index\" in docs/operations.md"
-            );
-        }
-        if !self.tail.is_cut(&self.paths, &index)? {
-            return Ok(());
-        }
-        // The log may have been restarted, and its file shortened, since the wal-index was read.
-        let is_same = self.shm.peek(&self.paths)?.is_ok_and(|again| again.salts == index.salts);
-        if is_same && self.damage.tell() {
-            tracing::error!(
-                %database,
-                frames = index.frames,
-                backfilled = index.backfilled,
-                "somebody cut the log while it was in use: commits that were not yet copied into the database are lost \
-                 to the application, though not to the replica; see \"A log that was cut\" in docs/operations.md"
-            );
-        }
-        Ok(())
-    }
 
     /// That the files are still those which were opened.
     pub(crate) fn check_identities(&self) -> Result<(), Error> {
@@ -451,15 +419,6 @@ impl Drop for Follower {
         }
         self.leave();
     }
-}
-
-/// Tells of other names that the file has; whether it has any.
-fn tell_names(paths: &Paths) -> bool {
-    let names = other_names(&paths.database);
-    if let Some(names) = &names {
-        tracing::error!(database = %paths.given.display(), "the database has other names: {names}");
-    }
-    names.is_some()
 }
 
 /// Switches a database to a write-ahead log, if that was asked for.

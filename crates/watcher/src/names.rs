@@ -33,6 +33,15 @@ pub(crate) fn other_names(database: &Path) -> Option<String> {
     ))
 }
 
+/// Tells of other names that the file has; whether it has any.
+pub(crate) fn tell_names(paths: &Paths) -> bool {
+    let names = other_names(&paths.database);
+    if let Some(names) = &names {
+        tracing::error!(database = %paths.given.display(), "the database has other names: {names}");
+    }
+    names.is_some()
+}
+
 /// Whether the file has more than one hard link. One system call.
 pub(crate) fn is_linked(paths: &Paths) -> bool {
     fs::metadata(&paths.database).is_ok_and(|metadata| metadata.nlink() > 1)
