@@ -183,7 +183,10 @@ impl Scene {
         std::fs::create_dir(&copy).unwrap();
         for file in std::fs::read_dir(folder).unwrap() {
             let file = file.unwrap();
-            std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+            // The spool is a directory, and is not part of what is acknowledged.
+            if file.file_type().unwrap().is_file() {
+                std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+            }
         }
         let position = State::open(&copy).unwrap().map(|state| state.position().clone());
         std::fs::remove_dir_all(&copy).unwrap();

@@ -273,10 +273,10 @@ mod tests {
 
     #[test]
     fn o23_entries_are_points_too() {
-        let point = |text| read(text).point;
+        let meant = |text| read(text).point;
         let txid = |number| Point::Txid(Txid::new(number).unwrap());
-        assert_eq!(point("txid:2a"), txid(42));
-        assert_eq!(point("before:0x2a"), txid(41));
+        assert_eq!(meant("txid:2a"), txid(42));
+        assert_eq!(meant("before:0x2a"), txid(41));
         assert!(read("txid:10").said.unwrap().contains("hexadecimal"));
         let error = "before:1".parse::<When>().unwrap().resolve(&now()).unwrap_err().to_string();
         assert!(error.contains("before the first entry"), "{error}");

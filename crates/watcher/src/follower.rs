@@ -161,11 +161,11 @@ impl Follower {
             Resumed::Cut => (at_end()?, Start::Cut),
         };
         let now = Instant::now();
-        let hold = Hold::before(&index);
         let observed = Arc::new(Mutex::new(Observed::after(latest, tail.position())));
         let damage = Damage::default();
         let mut follower = Follower {
             gauge: Gauged::new(shm.file(), paths.clone(), Arc::clone(&observed), damage.told()),
+            names_told: tell_names(&paths),
             held: Some(held),
             spare: None,
             barrier: None,
@@ -178,7 +178,7 @@ impl Follower {
             limits: options.limits,
             found: tail.mark(&index),
             tail,
-            hold,
+            hold: Hold::before(&index),
             handover: None,
             observed,
             images: Arc::new(()),
@@ -186,13 +186,11 @@ impl Follower {
             last_checkpoint: now,
             setbacks: Setbacks::default(),
             damage,
-            names_told: false,
             resting: None,
             lock: None,
         };
         follower.check_size()?;
         follower.release_guard();
-        follower.names_told = tell_names(&follower.paths);
         Ok((follower, start))
     }
 

@@ -83,6 +83,12 @@ impl Armed {
         })
     }
 
+    /// Asks it to end; its exit code.
+    pub(crate) fn end_with_code(mut self) -> Option<i32> {
+        self.process.signal(Signal::SIGTERM).unwrap();
+        self.process.wait(PATIENCE).unwrap().code()
+    }
+
     /// Asks it to end, unless it is dead already.
     pub(crate) fn end(mut self) -> (End, BTreeMap<String, u64>) {
         if !self.is_dead() {

@@ -37,7 +37,7 @@ fn replicated() -> (Scene, Image) {
 const OLD: &[u8] = b"what was there before";
 
 fn restore(output: &Path, replica: &str) -> Command {
-    command(&["restore", "--force", "-o", output.to_str().unwrap(), replica])
+    command(&["restore", "--force", "--follow", "-o", output.to_str().unwrap(), replica])
 }
 
 /// Looks at what a killed restore has left, restores again, and looks that nothing is left of the first.

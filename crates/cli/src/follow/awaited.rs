@@ -13,10 +13,10 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Whatever a change of a database changes.
 #[derive(Debug, PartialEq, Eq)]
-struct Looks([Option<(u64, u64, Option<SystemTime>)>; 2]);
+pub(super) struct Looks([Option<(u64, u64, Option<SystemTime>)>; 2]);
 
 impl Looks {
-    fn of(database: &Path) -> Looks {
+    pub(super) fn of(database: &Path) -> Looks {
         let mut wal = database.as_os_str().to_owned();
         wal.push("-wal");
         Looks([database.to_owned(), PathBuf::from(wal)].map(|path| {
@@ -26,11 +26,14 @@ impl Looks {
     }
 }
 
-/// Waits until the database or its log changes, or something else is ordered.
-pub(super) async fn wait_for_change(order: &mut watch::Receiver<Order>, database: &Path) {
-    let before = Looks::of(database);
+/// Waits until the database or its log is other than it was `before` the last attempt, or something else is ordered.
+pub(super) async fn wait_for_change(
+    order: &mut watch::Receiver<Order>,
+    database: &Path,
+    before: &Looks,
+) {
     let changed = async {
-        while Looks::of(database) == before {
+        while Looks::of(database) == *before {
             tokio::time::sleep(LOOK).await;
         }
     };

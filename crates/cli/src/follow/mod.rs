@@ -92,6 +92,7 @@ async fn follow_on(mut job: Job) -> Result<(), FollowError> {
     let mut held = None;
     loop {
         let began = tokio::time::Instant::now();
+        let before = awaited::Looks::of(&job.database.path);
         // A panic ends this database's session and nobody else's.
         let session = AssertUnwindSafe(session::run(&mut job, &mut held, &mut ran));
         let ended = session.catch_unwind().await;
@@ -135,11 +136,11 @@ async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             if is_news {
                 tracing::warn!(%database, error = %chain(&error), "following once it has changed");
             }
-            awaited::wait_for_change(&mut job.order, &job.database.path).await;
+            awaited::wait_for_change(&mut job.order, &job.database.path, &before).await;
             continue;
         }
         if error.is_of_another_file() && began.elapsed() >= PAUSE {
-            tracing::warn!(%database, error = %chain(&error), "following the file that has the name now");
+            tracing::warn!(%database, error = %chain(&error), "following again: the file that has the name now");
             continue;
         }
         tracing::warn!(%database, error = %chain(&error), "following again in {pause:?}");

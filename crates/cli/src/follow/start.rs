@@ -67,12 +67,21 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Known, Start), FollowErro
         None => {
             let options = parts::following(&job.database);
             let path = &job.database.path;
+            let known = state.as_ref().and_then(|state| state.position().database);
+            let resume = resume.filter(|_| is_same_file(known, path));
             let (follower, began) = Follower::open(path, &options, resume, latest)?;
             *held = Some(Held::new(follower, &job.shared));
             began
         }
     };
     Ok(((state, remembered), began))
+}
+
+/// Whether the file that was followed last may be the one at `path`. The log of another file proves nothing of this one,
+/// even where it has stayed beside it. The number of a device may change with a restart of the machine.
+fn is_same_file(known: Option<FileIdentity>, path: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else { return false };
+    known.is_none_or(|known| known.inode == FileIdentity::of(&metadata).inode)
 }
 
 /// Takes hold of the replica, and brings it in step with the database.

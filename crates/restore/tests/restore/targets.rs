@@ -180,7 +180,7 @@ async fn d17_what_is_not_a_regular_file_is_refused_even_by_force() {
     assert_eq!(fs::read(&elsewhere).unwrap(), b"elsewhere");
     fs::remove_file(&target).unwrap();
     fs::create_dir(&target).unwrap();
-    assert_refused(&builder, &forced(&target), "a folder").await;
+    assert_refused(&builder, &forced(&target), "a directory").await;
     fs::remove_dir(&target).unwrap();
     assert!(Command::new("mkfifo").arg(&target).status().unwrap().success());
     assert_refused(&builder, &forced(&target), "a pipe").await;
