@@ -38,7 +38,7 @@ pub fn add_up(sum: u128, parts: &[u128]) -> Option<Vec<usize>> {
 /// hashes of all add up to what they did.
 ///
 /// # Panics
-/// With fewer than [`CHOICES`] other pages.
+/// With fewer than `CHOICES` other pages.
 pub fn with_same_digest(pages: &mut [(PageNumber, Vec<u8>)], victim: usize, image: Vec<u8>) {
     let value = |hash: PageHash| u128::from_ne_bytes(*hash.as_bytes());
     let hash = |(number, image): &(PageNumber, Vec<u8>)| value(page_hash(*number, image));
