@@ -163,9 +163,7 @@ impl fmt::Display for Moved {
         match self {
             Moved::Replaced => f.write_str("was replaced by another file"),
             Moved::Deleted => f.write_str("was deleted"),
-            Moved::Overwritten => f.write_str(
-                "was overwritten, or checkpointed by an application that was faster, while it was at rest",
-            ),
+            Moved::Overwritten => f.write_str("was overwritten while no application had it open"),
         }
     }
 }

@@ -414,6 +414,7 @@ impl Drop for Follower {
         // The last close of all, which may be ours, empties the log and removes it.
         if let Some(lock) = &mut self.lock {
             lock.unlock();
+            self.shm.release_database();
         }
         self.leave();
     }

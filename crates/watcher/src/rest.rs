@@ -6,10 +6,11 @@
 //! wal-index alive, with the size of a database that may be another one by the next open. What stays is a shared lock on
 //! the database's file ([`DatabaseLock`]), which keeps the log of whoever comes next until it is captured.
 //!
-//! At rest nothing pins the log. It loses commits only when it is restarted, for which all of it must have been copied
-//! into the database first; and that changes the file. So the follower is roused at the first sign of an application,
-//! begins to read, which pins the log, and only then looks at the file: if it is as it was left, the log has every commit
-//! since. If it is not, a checkpoint was faster or somebody wrote over the file, and the pages themselves have to tell.
+//! A second shared lock, on the byte of the wal-index that readers lock who ignore the log, keeps everybody from copying
+//! frames into the database ([`Shm::guard_database`](crate::shm::Shm::guard_database)). A log is restarted only once all
+//! of it was copied, so it has every commit since the rest began, however late the follower is roused. It is roused at
+//! the first sign of an application, begins to read, which pins the log, and looks at the file: if that is not as it was
+//! left, somebody wrote over it without SQLite's locks, and the pages themselves have to tell.
 //!
 //! The orders in which an application and the two ends of a rest can meet:
 //!
@@ -105,6 +106,9 @@ impl Follower {
         if !stamp.tells_from(time) {
             return Ok(false);
         }
+        if !self.shm.guard_database() {
+            return Ok(false);
+        }
         point("watcher.rest.locked");
         self.held().end().map_err(self.sqlite("end reading"))?;
         (self.held, self.spare, self.barrier) = (None, None, None);
@@ -168,6 +172,7 @@ impl Follower {
         // The log is pinned from here on, so that what the file tells now stays true of it.
         self.check_identities()?;
         self.check_stamp(stamp)?;
+        self.shm.release_database();
         let index = self.shm.read(&self.paths)?;
         self.shm.try_checkpoint_lock(&self.paths)?;
         self.tail = Tail::from_start(&self.tail, &self.paths, &index)?;
@@ -178,7 +183,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Ends a rest for good: SQLite's own last close removes the files that are of no use any more.
+    /// Ends a rest for good, or the session: SQLite's own last close removes the files that are of no use any more.
     pub(crate) fn leave(&mut self) {
         if self.resting.take().is_none() || self.check_identities().is_err() {
             return;

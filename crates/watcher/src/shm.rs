@@ -171,6 +171,22 @@ impl Shm {
         is_open_elsewhere(&self.file)
     }
 
+    /// Keeps everybody from copying frames into the database until [`Shm::release_database`], and with that from
+    /// restarting a log that has any; whether nobody is copying just now. The lock is that of a reader who ignores the
+    /// log, but belongs to the open file description, so that it outlasts every connection of ours.
+    ///
+    /// Old versions of SQLite need this byte for building a wal-index, and try again for some seconds until they have it.
+    pub(crate) fn guard_database(&self) -> bool {
+        lock_byte(&self.file, libc::F_RDLCK, lock::read(0)).unwrap_or(false)
+    }
+
+    /// Lets frames be copied into the database again.
+    pub(crate) fn release_database(&self) {
+        if let Err(error) = lock_byte(&self.file, libc::F_UNLCK, lock::read(0)) {
+            tracing::warn!(%error, "cannot unlock the wal-index; the log grows until this process ends");
+        }
+    }
+
     /// Keeps the wal-index as it is until [`Shm::release_index`]: whoever opens the database next does not build it
     /// anew, also if everybody who has it open now is gone by then. Only where it is known to be right.
     pub(crate) fn keep_index(&self) -> bool {

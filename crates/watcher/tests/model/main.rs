@@ -50,7 +50,7 @@ const ALONE: Follows = Follows {
     empties: true,
     closes: true,
     looks_at_file: true,
-    pins_first: true,
+    guards_database: true,
     looks_again: true,
 };
 
@@ -315,11 +315,15 @@ fn a_rest_with_an_open_connection_keeps_the_wal_index_of_another_file() {
 }
 
 #[test]
-fn a_rest_after_which_nobody_looks_at_the_file_misses_commits_or_takes_those_of_another_file() {
+fn a_rest_after_which_nobody_looks_at_the_file_takes_commits_of_another_file() {
     let careless = Follows { looks_at_file: false, ..RESTS };
     let rules = Rules { sidecar: careless, ..COMES_AND_GOES };
     finds("careless at the end of a rest", &rules, "another file was captured");
-    let unread = Follows { pins_first: false, ..RESTS };
-    let rules = Rules { sidecar: unread, ..COMES_AND_GOES };
-    finds("looks before it begins to read", &rules, "neither captured nor in the log");
+}
+
+#[test]
+fn a_rest_in_which_the_log_may_be_copied_and_restarted_misses_commits() {
+    let unguarded = Follows { guards_database: false, ..RESTS };
+    let rules = Rules { sidecar: unguarded, ..COMES_AND_GOES };
+    finds("a rest without a guard", &rules, "neither captured nor in the log");
 }

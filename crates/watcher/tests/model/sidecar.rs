@@ -107,10 +107,6 @@ enum Task {
     Resting,
     /// `Follower::rouse` has begun to read.
     Rousing,
-    /// One that looks at the file first has looked…
-    Trusting,
-    /// …and begun to read.
-    Trusted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,13 +171,7 @@ impl Sidecar {
 
     /// Whether a connection of its keeps the wal-index alive.
     pub(crate) fn is_attached(&self, follows: &Follows) -> bool {
-        !matches!(self.task, Task::Gone | Task::Resting | Task::Trusting)
-            || self.is_there() && !follows.closes
-    }
-
-    /// Whether it has nothing but its lock on the database.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        matches!(self.task, Task::Resting | Task::Trusting | Task::Rousing)
+        !matches!(self.task, Task::Gone | Task::Resting) || self.is_there() && !follows.closes
     }
 
     /// From here on every commit is promised.

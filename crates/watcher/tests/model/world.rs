@@ -65,8 +65,8 @@ pub(crate) struct Follows {
     pub(crate) closes: bool,
     /// Whether it looks if the file is as it was left.
     pub(crate) looks_at_file: bool,
-    /// Whether it does so once the log is pinned.
-    pub(crate) pins_first: bool,
+    /// Whether it keeps everybody from copying frames into the database meanwhile.
+    pub(crate) guards_database: bool,
     /// Whether it looks, after it has read pages from the log unproved, if the log is still the same.
     pub(crate) looks_again: bool,
 }
@@ -290,10 +290,8 @@ impl World {
         if self.committed & !(self.database | self.readable()) != 0 {
             return Some("the database has lost a committed transaction");
         }
-        let changed = self.sidecar.is_at_rest() && self.file_changed && rules.sidecar.looks_at_file;
         let promised = self.sidecar.follows()
             && !self.sidecar.will_notice(self.index, &rules.sidecar)
-            && !changed
             && !self.other_file;
         if promised && self.committed & !self.emitted & !self.readable() != 0 {
             return Some("a committed transaction is neither captured nor in the log");

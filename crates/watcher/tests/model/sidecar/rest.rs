@@ -32,7 +32,11 @@ pub(super) fn steps(
 ) {
     match world.sidecar.task {
         Task::Leaving => add("rest closes the connections", &|after| {
-            after.sidecar.held = Lock::None;
+            // `Shm::guard_database` is the lock of a reader who ignores the log.
+            after.sidecar.held = Lock::Zero;
+            if !follows.guards_database {
+                after.sidecar.held = Lock::None;
+            }
             after.sidecar.has_lock = false;
             if after.checkpoint == Owner::Sidecar {
                 after.checkpoint = Owner::Nobody;
@@ -41,14 +45,7 @@ pub(super) fn steps(
             detach(after, follows);
             true
         }),
-        Task::Resting if world.has_stirred() && !follows.pins_first => {
-            add("rouse looks at the file too soon", &|after| {
-                after.sidecar.task = Task::Trusting;
-                leave_if_changed(after, follows);
-                true
-            });
-        }
-        Task::Resting | Task::Trusting if world.has_stirred() => {
+        Task::Resting if world.has_stirred() => {
             add("rouse begins to read", &|after| {
                 if after.foreign {
                     kill(after);
@@ -57,10 +54,7 @@ pub(super) fn steps(
                 revive(after);
                 let lock = after.begin_read();
                 after.sidecar.held = lock.unwrap_or(Lock::None);
-                after.sidecar.task = match after.sidecar.task {
-                    Task::Trusting => Task::Trusted,
-                    _ => Task::Rousing,
-                };
+                after.sidecar.task = Task::Rousing;
                 lock.is_some()
             });
         }
@@ -68,10 +62,6 @@ pub(super) fn steps(
             if !leave_if_changed(after, follows) {
                 begin(after, follows);
             }
-            true
-        }),
-        Task::Trusted => add("rouse reads on", &|after| {
-            begin(after, follows);
             true
         }),
         _ => {}

@@ -109,7 +109,7 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
             after.sidecar.task = Task::Waiting;
             true
         }),
-        Task::Leaving | Task::Resting | Task::Rousing | Task::Trusting | Task::Trusted => {
+        Task::Leaving | Task::Resting | Task::Rousing => {
             rest::steps(world, follows, &mut add);
         }
     }
