@@ -6,7 +6,7 @@
 
 use ebbtide_replica::container::layout::{block_row, counts, entry_row, footer, header};
 use ebbtide_replica::container::{Block, Header, Index, Parsed, Writer, page_hashes};
-use ebbtide_replica::{Result, page_hash};
+use ebbtide_replica::{EntryFlags, Result, page_hash};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -74,6 +74,9 @@ fn write_again(index: &Index, blocks: &[Vec<u8>]) {
         for page in index.pages(number) {
             let image = &blocks[page.block][page.index * size..][..size];
             writer.page(page.number, image).expect("the reader accepted it");
+        }
+        if entry.flags.contains(EntryFlags::IN_SNAPSHOT) {
+            writer.vouch(entry.content).expect("the reader accepted it");
         }
         let again = writer.end_entry(entry.digest).expect("the reader accepted it");
         assert_eq!(&again, entry);
