@@ -1,5 +1,5 @@
 //! A replica loses its manifest, its newest snapshot, or everything, while it is followed and while nobody looks. Would catch
-//! anything that is called durable and is not in the replica, and a replica that is begun anew without a word.
+//! anything that is called durable and is not in the replica, and a replica that is replaced by a new one without a word.
 
 use std::fs;
 use std::path::Path;
@@ -89,7 +89,7 @@ fn o02_a_manifest_that_is_deleted_while_it_runs_is_put_back_and_needs_attention(
     assert_restores(&place, "backup");
 }
 
-/// A sync that is waited for must not succeed, the status must not be well, and nothing may be begun anew by itself.
+/// A sync that is waited for must not succeed, the status must not be well, and no new replica may be begun by itself.
 #[track_caller]
 fn assert_gone(place: &Place, application: &Connection, replica: &Path) {
     insert(application);

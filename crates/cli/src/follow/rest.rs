@@ -66,14 +66,12 @@ impl Session<'_> {
         Ok(shipper.is_kept())
     }
 
-    /// Takes hold of a database at rest again, if somebody has come, a snapshot is due or a sync is asked for; whether
-    /// it did.
+    /// Takes hold of a database at rest again, if somebody has come or a snapshot is due; whether it did.
     pub(super) fn rouse(&mut self) -> Result<bool, FollowError> {
         // What the store did not take before the log was emptied goes into the spool now.
         self.can_do_without_log()?;
         let Started { shipper, snapshots } = &self.started;
-        let (last, lacks_base) = (shipper.last().txid, shipper.presence().lacks_base());
-        let is_due = snapshots.is_due(shipper.database_bytes(), last, lacks_base);
+        let is_due = snapshots.is_due(shipper);
         let follower = &mut self.held.follower;
         if !follower.stirs()? && !is_due {
             return Ok(false);

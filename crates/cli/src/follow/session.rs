@@ -204,12 +204,11 @@ impl Session<'_> {
         }
         let more = frames > 0 && self.capture(frames)?;
         self.maintain(more)?;
-        let database_bytes = self.database_bytes();
         let finishing = *self.job.order.borrow() == Order::Finish;
         let Started { shipper, snapshots } = &mut self.started;
         // Who is about to end begins none that it would not finish.
         let may_begin = !finishing || self.end.is_once || shipper.presence().lacks_base();
-        snapshots.step(&mut self.held.follower, shipper, database_bytes, may_begin)?;
+        snapshots.step(&mut self.held.follower, shipper, may_begin)?;
         self.rest(frames > 0, more, now)?;
         Ok(more)
     }
@@ -332,10 +331,6 @@ impl Session<'_> {
         }
         // Between the last look and the watch something may have been written.
         self.held.woken.notify_one();
-    }
-
-    fn database_bytes(&self) -> u64 {
-        self.started.shipper.database_bytes()
     }
 }
 

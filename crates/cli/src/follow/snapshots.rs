@@ -91,13 +91,16 @@ impl Snapshots {
         self.failed.as_ref().map(|(_, why)| why.clone())
     }
 
-    pub(crate) fn is_due(&self, database_bytes: u64, last: Txid, lacks_base: bool) -> bool {
-        if self.is_wanted || lacks_base {
+    /// Whether one is due of what `shipper` has appended.
+    pub(crate) fn is_due(&self, shipper: &Shipper) -> bool {
+        if self.is_wanted || shipper.presence().lacks_base() {
             return self.failed.as_ref().is_none_or(|(when, _)| when.elapsed() >= INTERVAL_MIN);
         }
         let age = self.last.elapsed();
-        let long = self.log_bytes >= LOG_BYTES_MIN.max(database_bytes.saturating_mul(LOG_RATIO));
-        self.last_txid != Some(last) && (age >= self.interval || long && age >= INTERVAL_MIN)
+        let long =
+            self.log_bytes >= LOG_BYTES_MIN.max(shipper.database_bytes().saturating_mul(LOG_RATIO));
+        self.last_txid != Some(shipper.last().txid)
+            && (age >= self.interval || long && age >= INTERVAL_MIN)
     }
 
     /// Takes the next step towards a snapshot, if one is due. Cheap when none is.
@@ -105,15 +108,12 @@ impl Snapshots {
         &mut self,
         follower: &mut Follower,
         shipper: &Shipper,
-        database_bytes: u64,
         may_begin: bool,
     ) -> Result<(), FollowError> {
         if self.task.is_some() {
             return Ok(());
         }
-        let presence = shipper.presence();
-        let (last, lacks_base) = (shipper.last().txid, presence.lacks_base());
-        if self.pin.is_none() && may_begin && self.is_due(database_bytes, last, lacks_base) {
+        if self.pin.is_none() && may_begin && self.is_due(shipper) {
             self.pin = Some(follower.pin_image()?);
         }
         let Some(pin) = self.pin.take() else { return Ok(()) };
@@ -133,7 +133,7 @@ impl Snapshots {
                         each(page, bytes)
                     })
                 };
-                let (presence, store) = (Arc::clone(presence), shipper.store());
+                let (presence, store) = (Arc::clone(shipper.presence()), shipper.store());
                 let outage = shipper.outage();
                 self.task = Some(tokio::spawn(async move {
                     let vouch = ship_snapshot(snapshot, pages).await?;
