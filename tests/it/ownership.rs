@@ -101,6 +101,40 @@ fn o24_a_database_whose_local_state_is_lost_is_known_by_its_file_or_by_its_pages
     Replica::open(&place.text("backup")).restore(Target::Latest, place.folder.path());
 }
 
+/// A copy of the directory has the local state, which does not make it the original.
+#[test]
+fn o24_a_copy_beside_the_original_is_refused_until_it_is_adopted() {
+    let place = Place::new();
+    let shop = application(&place, "shop.db", 40);
+    assert_done(once(&place, "shop.db", "backup", &[]));
+    drop(shop);
+    let entries = Replica::open(&place.text("backup")).entries().len();
+    fs::create_dir(place.path("staging")).unwrap();
+    for name in ["shop.db", ".shop.db-ebbtide"] {
+        let copied = std::process::Command::new("cp")
+            .args(["-a", &place.text(name), &place.text("staging")])
+            .status();
+        assert!(copied.unwrap().success());
+    }
+    let (code, said) = once(&place, "staging/shop.db", "backup", &[]);
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("still exists on this host") && said.contains("--adopt"), "{said}");
+    assert_eq!(Replica::open(&place.text("backup")).entries().len(), entries, "it claims nothing");
+    assert_done(once(&place, "shop.db", "backup", &[]));
+    assert_done(once(&place, "staging/shop.db", "backup", &["--adopt"]));
+    assert_done(once(&place, "staging/shop.db", "backup", &[]));
+    // A directory that is moved goes on as what it was, also where its files are copied to get there.
+    fs::create_dir(place.path("elsewhere")).unwrap();
+    for name in ["shop.db", ".shop.db-ebbtide"] {
+        let from = place.text(&format!("staging/{name}"));
+        let copied =
+            std::process::Command::new("cp").args(["-a", &from, &place.text("elsewhere")]).status();
+        assert!(copied.unwrap().success());
+    }
+    fs::remove_dir_all(place.path("staging")).unwrap();
+    assert_done(once(&place, "elsewhere/shop.db", "backup", &[]));
+}
+
 /// An older copy without local state is refused each time, and may take the replica back.
 #[test]
 fn o24_an_older_copy_stays_refused_until_it_is_to_take_the_replica_back() {

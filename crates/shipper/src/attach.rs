@@ -10,6 +10,7 @@ use ebbtide_replica::store::{Object, Store, StoreError, same_place};
 use ebbtide_replica::{Chain, ClaimedFile, Digest, Folder, Manifest, PageHash, Txid, content_of};
 use ebbtide_wal::{PageNumber, PageSize};
 
+use crate::copied::refuse_copy;
 use crate::error::Error;
 use crate::found::Founder;
 use crate::outage::Outage;
@@ -17,7 +18,7 @@ use crate::presence::Presence;
 use crate::relation::{Relation, holds, relate};
 use crate::shipper::{Options, Shipper};
 use crate::spool::{Found, Spool};
-use crate::stranger::Stranger;
+use crate::stranger::{Stranger, newest_claim};
 
 /// What is known on this side.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Local {
     pub database: Option<FileIdentity>,
     /// The same, as a claim tells others of it.
     pub file: Option<ClaimedFile>,
+    /// The name of this host, as claims have it.
+    pub host: String,
     /// The size of its pages.
     pub page_size: PageSize,
 }
@@ -146,6 +149,12 @@ pub async fn attach(
         }
     }
     check_page_size(&manifest, local.page_size)?;
+    let moved = known.as_ref().is_some_and(|known| !is_same_file(known, &local));
+    if moved && !(consent.adopt || consent.take_back) {
+        let claim = newest_claim(&*store, &manifest).await?;
+        let Local { host, file, folder, .. } = &local;
+        refuse_copy(claim.as_ref(), host, file.as_ref(), folder, &store.describe())?;
+    }
     point("shipper.attach.read");
     let position = position_at(&manifest, &head, &*store, &local);
     let Local { state, folder, database, file, .. } = local;
@@ -163,6 +172,16 @@ pub async fn attach(
         }
         None => Ok(Attached::Stranger(Stranger::read(ground, &head, position).await?)),
     }
+}
+
+/// Whether the file is the one that was followed last, or was restored to be followed: a copy of it is neither, nor what has
+/// replaced it.
+fn is_same_file(known: &Position, local: &Local) -> bool {
+    if matches!(known.origin, Origin::Restored { .. }) {
+        return true;
+    }
+    let (Some(known), Some(now)) = (known.database, local.database) else { return true };
+    known.inode == now.inode
 }
 
 /// A place without a state of any database: a replica begins there, unless the one that is known has been lost there.

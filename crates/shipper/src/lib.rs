@@ -19,6 +19,7 @@ mod attach;
 mod bucket;
 mod buffers;
 mod claim;
+mod copied;
 mod error;
 mod found;
 mod image;

@@ -153,7 +153,10 @@ fn same_pages(found: &Difference) -> u64 {
 }
 
 /// The newest claim of a replica, if there is one among its newest objects.
-async fn newest_claim(store: &dyn Store, manifest: &Manifest) -> Result<Option<Claim>, Error> {
+pub(crate) async fn newest_claim(
+    store: &dyn Store,
+    manifest: &Manifest,
+) -> Result<Option<Claim>, Error> {
     let newest_first = newest_objects(store, OBJECTS_SEARCHED).await?;
     let mut indexes = pin!(catalog::read_indexes(store, manifest, newest_first));
     loop {

@@ -12,15 +12,30 @@ use crate::connection::{Connection, Mode, Progress};
 use crate::error::Error;
 use crate::follower::{CaptureError, Follower};
 use crate::hold::Hold;
-use crate::policy::is_outrun;
+use crate::policy::{backlog_bytes_max, is_outrun};
 use crate::tail::Scratch;
 use crate::transaction::Transaction;
 
 /// How much may be left to capture while the writers wait, unless they outrun us: then there is no other way to catch up
 /// with them than a little at a time…
 const UNREAD_BYTES_MAX: u64 = 8 << 20;
-/// …namely for so long.
-const STOP_MAX: Duration = Duration::from_millis(50);
+/// …namely for so long. SQLite's busy handler sleeps for 1, 2, 5 and 10 ms before it tries again, so a writer that finds
+/// the lock taken has it after 8 ms…
+const STOP_MAX: Duration = Duration::from_millis(6);
+/// …or after 18 ms, which is what it takes once the log has become half as long again as it should be.
+const LONG_STOP_MAX: Duration = Duration::from_millis(12);
+
+/// So long writers that outrun us are stopped now and then, before the other things are done that are due.
+const BRAKE_MAX: Duration = Duration::from_millis(60);
+/// How much they may commit between two stops…
+const COMMIT_BYTES: u64 = 1 << 20;
+/// …and for how long at most.
+const COMMIT_PAUSE_MAX: Duration = Duration::from_millis(12);
+/// How often they are looked at meanwhile, if there is nothing to capture.
+const COMMIT_LOOK: Duration = Duration::from_micros(200);
+
+/// A stop may become so long if it is the last one, counting a millisecond for each 512 KiB that are copied back.
+const LAST_STOP_MAX: Duration = Duration::from_millis(14);
 
 impl Follower {
     /// Captures everything, copies everything back, and leaves a hold that ignores the log, with the writers stopped
@@ -50,29 +65,131 @@ impl Follower {
         })?;
         point("watcher.barrier.ended");
         let now = Instant::now();
-        if done.is_some() {
-            self.last_checkpoint = now;
+        match done {
+            Some(all_copied) => self.barrier_ended(all_copied, now),
+            None => self.setbacks.barrier_ended(false, now),
         }
-        self.setbacks.barrier_ended(done == Some(true), now);
         Ok(())
     }
 
-    /// Captures for a moment with the writers stopped, because they outrun the capturing or the checkpoint that runs
-    /// beside, and waits for that. Nothing is done about holds, whatever state they are in.
+    /// Makes writers keep step with the checkpoint that runs beside, and with the capturing: they are stopped for a moment,
+    /// may commit a little, and are stopped again, until the checkpoint has ended. If that brings the log's end within
+    /// reach, `may_restart` lets the rest be copied back as behind a barrier; else nothing is done about holds, whatever
+    /// state they are in.
     pub(crate) fn brake<E>(
         &mut self,
         time: i64,
+        may_restart: bool,
         scratch: &mut Scratch,
-        sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+        mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<(), CaptureError<E>> {
-        self.while_stopped(|follower| {
-            let began = Instant::now();
-            follower.capture_briefly(time, scratch, sink)?;
-            follower.wait_for_checkpoint(STOP_MAX.saturating_sub(began.elapsed()));
-            Ok(())
-        })?;
+        let began = Instant::now();
+        let mut has_room = true;
+        let mut sink = |transaction: &mut Transaction<'_>| {
+            has_room = sink(transaction)?;
+            Ok(has_room)
+        };
+        while self.stop_briefly(time, may_restart, scratch, &mut sink)?
+            && began.elapsed() < BRAKE_MAX
+            && self.let_commit(time, scratch, &mut sink)?
+        {}
+        tracing::debug!(took = ?began.elapsed(), has_room, "braked");
         self.setbacks.braked(Instant::now());
         Ok(())
+    }
+
+    /// One stop of a brake; whether there is reason for another.
+    fn stop_briefly<E>(
+        &mut self,
+        time: i64,
+        may_restart: bool,
+        scratch: &mut Scratch,
+        mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+    ) -> Result<bool, CaptureError<E>> {
+        let stopped = self.while_stopped(|follower| {
+            let began = Instant::now();
+            let stop_max = follower.stop_max()?;
+            let captured = follower.capture_briefly(time, stop_max, scratch, &mut sink)?;
+            let has_ended =
+                follower.wait_for_checkpoint(stop_max.saturating_sub(began.elapsed()))?;
+            if captured && has_ended && may_restart {
+                if follower.is_end_near(began.elapsed())? {
+                    return Ok((true, Some(follower.behind_barrier(time, scratch, sink)?)));
+                }
+                // With everything captured the hold moves on at once, and the next checkpoint has all of the log.
+                follower.move_hold()?;
+            }
+            Ok((has_ended && !follower.waits_for_capture(), None))
+        })?;
+        let Some((is_done, barrier)) = stopped else { return Ok(false) };
+        if let Some(all_copied) = barrier {
+            self.barrier_ended(all_copied, Instant::now());
+        }
+        Ok(!is_done)
+    }
+
+    /// Captures beside the writers until they have committed what they may between two stops, or for as long as one takes
+    /// that slept when it was stopped. Whether there is room for more.
+    fn let_commit<E>(
+        &mut self,
+        time: i64,
+        scratch: &mut Scratch,
+        mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+    ) -> Result<bool, CaptureError<E>> {
+        let began = Instant::now();
+        let before = self.shm.read(&self.paths)?.frames;
+        while began.elapsed() < COMMIT_PAUSE_MAX {
+            let frames = self.shm.read(&self.paths)?.frames;
+            if self.bytes_of(frames.saturating_sub(before)) >= COMMIT_BYTES {
+                break;
+            }
+            let mut has_room = true;
+            let captured = self.capture(time, scratch, |transaction| {
+                has_room = sink(transaction)?;
+                Ok::<_, E>(false)
+            })?;
+            if !has_room {
+                return Ok(false);
+            }
+            if !captured.more {
+                std::thread::sleep(COMMIT_LOOK);
+            }
+        }
+        Ok(true)
+    }
+
+    /// How long writers may be stopped at once.
+    fn stop_max(&self) -> Result<Duration, Error> {
+        let frames = self.shm.read(&self.paths)?.frames;
+        Ok(if is_outrun(frames / 3 * 2, &self.limits) { LONG_STOP_MAX } else { STOP_MAX })
+    }
+
+    /// Whether so little is left to copy back that writers, who are stopped, can wait for it.
+    fn is_end_near(&self, stopped: Duration) -> Result<bool, Error> {
+        let index = self.shm.read(&self.paths)?;
+        let left = self.bytes_of(index.frames.saturating_sub(index.backfilled));
+        let in_time = LAST_STOP_MAX.saturating_sub(stopped).as_millis();
+        let is_long = is_outrun(index.frames / 3, &self.limits);
+        Ok(self.handover.is_none()
+            && self.shm.has_checkpoint_lock()
+            && index.backfilled > 0
+            && (is_long || u128::from(left >> 19) < in_time)
+            && left <= backlog_bytes_max(index.frames, &self.limits))
+    }
+
+    /// Hands the hold over to the log's end, if it is not there yet.
+    fn move_hold(&mut self) -> Result<(), Error> {
+        let index = self.shm.read(&self.paths)?;
+        if self.handover.is_none() && self.hold.frames(&index) < index.frames {
+            self.begin_handover()?;
+        }
+        Ok(())
+    }
+
+    fn barrier_ended(&mut self, all_copied: bool, now: Instant) {
+        self.last_checkpoint = now;
+        self.checkpoint_began_at = None;
+        self.setbacks.barrier_ended(all_copied, now);
     }
 
     /// Does `work` with the writers stopped; nothing if they could not be.
@@ -90,7 +207,9 @@ impl Follower {
             }
             std::hint::spin_loop();
         }
+        let stopped = Instant::now();
         let done = work(self);
+        tracing::debug!(waited = ?began.elapsed(), took = ?stopped.elapsed(), "writers were stopped");
         let ended = match &self.barrier {
             Some(barrier) => barrier.end().map_err(self.sqlite("give back the write lock of")),
             None => Ok(()),
@@ -104,12 +223,13 @@ impl Follower {
     fn capture_briefly<E>(
         &mut self,
         time: i64,
+        stop_max: Duration,
         scratch: &mut Scratch,
         mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<bool, CaptureError<E>> {
         let began = Instant::now();
         let captured = self.capture(time, scratch, |transaction| {
-            Ok::<_, E>(sink(transaction)? && began.elapsed() < STOP_MAX)
+            Ok::<_, E>(sink(transaction)? && began.elapsed() < stop_max)
         })?;
         Ok(!captured.more)
     }
@@ -131,10 +251,11 @@ impl Follower {
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<bool, CaptureError<E>> {
         let index = self.shm.read(&self.paths)?;
+        let stop_max = self.stop_max()?;
         if self.unread_bytes(&index) > UNREAD_BYTES_MAX && !is_outrun(index.frames, &self.limits) {
             return Ok(false);
         }
-        if !self.capture_briefly(time, scratch, sink)? || self.stale_checkpointer {
+        if !self.capture_briefly(time, stop_max, scratch, sink)? || self.stale_checkpointer {
             return Ok(false);
         }
         point("watcher.barrier.captured");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags};
 
 use crate::error::Error;
-use crate::sqlite_file::drop_lookaside;
+use crate::sqlite_file::{self, drop_lookaside};
 use crate::vfs;
 
 /// The number of the SQLite that is linked in, as `3_054_001` for 3.54.1.
@@ -118,6 +118,13 @@ impl Connection {
             (0, Ok(frames), Ok(backfilled)) => Ok(Progress::Ran { frames, backfilled }),
             _ => Ok(Progress::Busy),
         }
+    }
+
+    /// Syncs the database's file. A checkpoint does that only once it has copied the whole log, and then with all that
+    /// those before it have left to be written.
+    pub(crate) fn sync_database(&self) -> rusqlite::Result<()> {
+        let failure = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        sqlite_file::sync(&self.sqlite).map_err(failure)
     }
 
     /// Switches the database to a write-ahead log; whether it is in one now.

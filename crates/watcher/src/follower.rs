@@ -88,6 +88,8 @@ pub struct Follower {
     pub(crate) checkpoint: Option<Checkpoint>,
     /// From the decision to checkpoint until it has ended. The spare connection and the checkpoint lock are with it.
     pub(crate) checkpointing: Option<Checkpointing>,
+    /// How many frames the log had when the last checkpoint began, unless that one came no further.
+    pub(crate) checkpoint_began_at: Option<u32>,
     pub(crate) shm: Shm,
     pub(crate) paths: Paths,
     pub(crate) database: Identity,
@@ -137,11 +139,8 @@ impl Follower {
         }
         let held = begin_patiently(&paths)?;
         point("watcher.open.held");
-        let database = Identity::at(path).map_err(|source| Error::Io {
-            doing: "look at",
-            path: path.to_owned(),
-            source,
-        })?;
+        let no_file = |source| Error::Io { doing: "look at", path: path.to_owned(), source };
+        let database = Identity::at(path).map_err(no_file)?;
         // The transaction has pinned the log before anything is read from it, and whatever the wal-index says from
         // here on is as new as the pin or newer.
         let mut shm = Shm::open(&paths)?;
@@ -171,6 +170,7 @@ impl Follower {
             barrier: None,
             checkpoint: None,
             checkpointing: None,
+            checkpoint_began_at: None,
             stale_checkpointer: !shm.has_checkpoint_lock(),
             shm,
             paths,

@@ -11,7 +11,7 @@ use crate::connection::{Connection, Mode, Progress, is_busy};
 use crate::error::Error;
 use crate::follower::{CaptureError, Follower};
 use crate::hold::{Hold, Reads};
-use crate::policy::{Action, Kept, Situation, decide, is_brake_due};
+use crate::policy::{Action, Kept, Situation, decide, is_brake_due, is_outrun};
 use crate::tail::{Mark, Scratch};
 use crate::transaction::Transaction;
 
@@ -40,7 +40,8 @@ impl Follower {
     ) -> Result<Action, CaptureError<E>> {
         let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(Action::Wait) };
         if is_brake_due(&self.situation(&index, kept, has_room), &self.limits) {
-            self.brake(time, scratch, sink)?;
+            let may_restart = kept != Kept::Nowhere && !self.is_imaging();
+            self.brake(time, may_restart, scratch, sink)?;
             return Ok(Action::Brake);
         }
         if self.checkpointing.is_some() {
@@ -75,6 +76,13 @@ impl Follower {
             || self.handover.is_some()
             || is_brake_due(&situation, &self.limits)
             || decide(&situation, &self.limits) != Action::Wait
+    }
+
+    /// Whether writers are faster than the copying, so that they are made to wait for it now and then.
+    #[must_use]
+    pub fn is_outrun(&self) -> bool {
+        let index = self.shm.peek(&self.paths);
+        index.is_ok_and(|index| index.is_ok_and(|index| is_outrun(index.frames, &self.limits)))
     }
 
     fn situation(&self, index: &Index, kept: Kept, has_room: bool) -> Situation {

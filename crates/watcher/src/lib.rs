@@ -44,7 +44,7 @@ mod transaction;
 mod vfs;
 mod wake;
 
-pub use checkpoint::{Checkpoint, Checkpointed};
+pub use checkpoint::Checkpoint;
 pub use connection::SQLITE_VERSION;
 pub use error::{Error, Moved, Refusal};
 pub use follower::{CaptureError, Captured, Follower, Options, Start};

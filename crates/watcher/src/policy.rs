@@ -51,7 +51,7 @@ pub struct Situation {
     pub backlog_bytes: u64,
     /// How much is committed and not captured yet, in bytes of frames.
     pub unread_bytes: u64,
-    /// How much was committed since the checkpoint began that runs beside, in bytes of frames; 0 if none does.
+    /// How much was committed since the last checkpoint began, in bytes of frames; 0 if that one came no further.
     pub grown_bytes: u64,
     /// Since writers were last made to wait for the capturing, if they were.
     pub since_brake: Option<Duration>,
@@ -116,20 +116,24 @@ const VAIN_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// fills tens of megabytes meanwhile.
 const BARRIER_PAUSE: Duration = Duration::from_millis(100);
 
-/// After writers were made to wait because they outrun us, how long until the next time: they get on at our speed, which
-/// is more than a disk that fills up leaves them.
-const OUTRUN_PAUSE: Duration = Duration::from_millis(10);
+/// The same if writers outrun us.
+const OUTRUN_BARRIER_PAUSE: Duration = Duration::from_millis(10);
+
+/// After a brake, how long until the next one: they get on at our speed, which is more than a disk that fills up leaves
+/// them.
+const BRAKE_PAUSE: Duration = Duration::from_millis(1);
 
 /// So far behind the writers the capturing may be before they are made to wait for it.
-const BEHIND_BYTES_MAX: u64 = 6 << 20;
+const BEHIND_BYTES_MAX: u64 = 3 << 20;
 
 /// So much may be committed while a checkpoint runs before writers are made to wait for its end, as they would wait for
 /// their own.
-const GROWN_BYTES_MAX: u64 = 4 << 20;
+const GROWN_BYTES_MAX: u64 = 2 << 20;
 
-/// How much of the log may be left to copy, and not be on the disk yet, when writers are stopped for it. A disk takes
-/// some ten milliseconds for that, once in as many thousand commits as the log has frames.
-const BACKLOG_BYTES_MAX: u64 = 16 << 20;
+/// How much of the log may be left to copy, and not be on the disk yet, when writers are stopped for it: they wait for some
+/// ten milliseconds, as they would for a checkpoint of their own. More once the log has become so many times longer than
+/// where writers outrun us, because the next chance may leave no less.
+const BACKLOG_BYTES_MAX: [(u32, u64); 3] = [(1, 5 << 20), (3, 8 << 20), (5, 16 << 20)];
 
 /// Chooses the next action. Pure: the same situation always has the same answer.
 #[must_use]
@@ -159,10 +163,11 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
         |since: Option<Duration>, pause| since.is_none_or(|since: Duration| since >= pause);
     // Writers wait for as long as the rest takes to be copied, so most of it is copied before. If they are faster than
     // the copying, they have to wait all the same, or the log would never end.
-    let mostly_copied = now.backfilled >= backlog && now.backlog_bytes <= BACKLOG_BYTES_MAX;
+    let is_end_near = now.backlog_bytes <= backlog_bytes_max(now.frames, limits);
+    let mostly_copied = now.backfilled >= backlog && is_end_near;
     let short = backlog <= limits.checkpoint_frames || mostly_copied;
-    let outrun = is_outrun(now.frames, limits) && now.backfilled > 0;
-    let pause = if outrun { OUTRUN_PAUSE } else { BARRIER_PAUSE };
+    let outrun = is_outrun(now.frames, limits) && now.backfilled > 0 && is_end_near;
+    let pause = if outrun { OUTRUN_BARRIER_PAUSE } else { BARRIER_PAUSE };
     let can_stop = now.has_room && !now.imaging && rested(now.since_failed_barrier, pause);
     if pressing && (short || outrun) && can_stop {
         return Action::Barrier;
@@ -192,12 +197,19 @@ pub(crate) fn is_brake_due(now: &Situation, limits: &Limits) -> bool {
     is_outrun(now.frames, limits)
         && (now.unread_bytes > BEHIND_BYTES_MAX || now.grown_bytes > GROWN_BYTES_MAX)
         && now.has_room
-        && now.since_brake.is_none_or(|since| since >= OUTRUN_PAUSE)
+        && now.since_brake.is_none_or(|since| since >= BRAKE_PAUSE)
+}
+
+/// How much may be left to copy of a log of so many frames when writers are stopped for it.
+pub(crate) fn backlog_bytes_max(frames: u32, limits: &Limits) -> u64 {
+    let is_reached = |&(times, _): &(u32, u64)| is_outrun(frames / times, limits);
+    let reached = BACKLOG_BYTES_MAX.iter().rev().find(|bound| is_reached(bound));
+    reached.map_or(BACKLOG_BYTES_MAX[0].1, |&(_, bytes)| bytes)
 }
 
 /// Whether a log of so many frames shows that its writers are faster than the copying.
 pub(crate) fn is_outrun(frames: u32, limits: &Limits) -> bool {
-    frames / 3 * 2 >= limits.barrier_frames
+    frames >= limits.barrier_frames
 }
 
 #[cfg(test)]
@@ -304,14 +316,23 @@ mod tests {
         assert_eq!(decide(&failed, &LIMITS), Action::HandOver);
         let full = Situation { has_room: false, ..pressing };
         assert_eq!(decide(&full, &LIMITS), Action::HandOver);
-        let faster = Situation { frames: 5500, backlog_bytes: 6 << 20, ..pressing };
+        let faster = Situation { frames: 5500, backlog_bytes: 5 << 20, ..pressing };
         assert_eq!(decide(&faster, &LIMITS), Action::Barrier);
         let large = Situation { backlog_bytes: 24 << 20, ..faster };
         assert_eq!(decide(&large, &LIMITS), Action::HandOver);
         let begun = Situation { backfilled: 100, held_frames: 100, ..faster };
         assert_eq!(decide(&begun, &LIMITS), Action::HandOver);
-        let outrun = Situation { frames: 6000, ..begun };
-        assert_eq!(decide(&outrun, &LIMITS), Action::Barrier);
+        // The longer the log, the more may be left.
+        for (frames, mebibytes, action) in [
+            (6000, 5, Action::Barrier),
+            (6000, 6, Action::HandOver),
+            (12_000, 8, Action::Barrier),
+            (12_000, 9, Action::HandOver),
+            (20_000, 16, Action::Barrier),
+        ] {
+            let outrun = Situation { frames, backlog_bytes: mebibytes << 20, ..begun };
+            assert_eq!(decide(&outrun, &LIMITS), action, "{frames} frames");
+        }
     }
 
     #[test]
@@ -322,9 +343,9 @@ mod tests {
         assert!(is_brake_due(&outgrown, &LIMITS));
         for not in [
             Situation { unread_bytes: 1 << 20, ..behind },
-            Situation { frames: 5900, ..behind },
+            Situation { frames: 3999, ..behind },
             Situation { has_room: false, ..behind },
-            Situation { since_brake: Some(Duration::from_millis(5)), ..behind },
+            Situation { since_brake: Some(Duration::ZERO), ..behind },
         ] {
             assert!(!is_brake_due(&not, &LIMITS));
         }

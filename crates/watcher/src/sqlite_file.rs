@@ -10,9 +10,37 @@ use rusqlite::{Connection, ffi};
 
 /// Reads `bytes` at `offset` of the main database file, below SQLite's cache and log. Bytes beyond the end of the file
 /// read as zeros.
-#[expect(unsafe_code, reason = "sqlite3_file_control and the file's xRead have no safe wrapper")]
+#[expect(unsafe_code, reason = "the file's xRead has no safe wrapper")]
 pub(crate) fn read(connection: &Connection, offset: i64, bytes: &mut [u8]) -> Result<(), c_int> {
     let length = c_int::try_from(bytes.len()).map_err(|_| ffi::SQLITE_TOOBIG)?;
+    let (file, methods) = main_file(connection)?;
+    let Some(read) = methods.xRead else { return Err(ffi::SQLITE_MISUSE) };
+    // SAFETY: the file and its methods are from `main_file`. xRead fills exactly `length` bytes of the buffer or fails; on
+    // a short read it fills the rest with zeros (sqlite.org/c3ref/io_methods.html).
+    let code = unsafe { read(file, bytes.as_mut_ptr().cast::<c_void>(), length, offset) };
+    match code {
+        ffi::SQLITE_OK | ffi::SQLITE_IOERR_SHORT_READ => Ok(()),
+        code => Err(code),
+    }
+}
+
+/// Syncs the main database file, as a checkpoint does that has copied the whole log.
+#[expect(unsafe_code, reason = "the file's xSync has no safe wrapper")]
+pub(crate) fn sync(connection: &Connection) -> Result<(), c_int> {
+    let (file, methods) = main_file(connection)?;
+    let Some(sync) = methods.xSync else { return Err(ffi::SQLITE_MISUSE) };
+    // SAFETY: the file and its methods are from `main_file`; xSync takes no memory of ours.
+    match unsafe { sync(file, ffi::SQLITE_SYNC_NORMAL) } {
+        ffi::SQLITE_OK => Ok(()),
+        code => Err(code),
+    }
+}
+
+/// SQLite's own file of the main database, and its methods. Both are valid while the connection is open.
+#[expect(unsafe_code, reason = "sqlite3_file_control has no safe wrapper")]
+fn main_file(
+    connection: &Connection,
+) -> Result<(*mut ffi::sqlite3_file, &ffi::sqlite3_io_methods), c_int> {
     let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
     // SAFETY: the handle is that of an open connection, which `connection` keeps open for this call, and `&Connection`
     // is not shared between threads (`Connection` is not `Sync`). With SQLITE_FCNTL_FILE_POINTER the argument is a
@@ -29,20 +57,10 @@ pub(crate) fn read(connection: &Connection, offset: i64, bytes: &mut [u8]) -> Re
     if code != ffi::SQLITE_OK {
         return Err(code);
     }
-    // SAFETY: a non-null file from SQLITE_FCNTL_FILE_POINTER is the connection's own, valid while the connection is
-    // open; its method table is null only when it is closed. xRead fills exactly `length` bytes of the buffer or fails;
-    // on a short read it fills the rest with zeros (sqlite.org/c3ref/io_methods.html).
-    let code = unsafe {
-        let Some(methods) = file.as_ref().and_then(|file| file.pMethods.as_ref()) else {
-            return Err(ffi::SQLITE_MISUSE);
-        };
-        let Some(read) = methods.xRead else { return Err(ffi::SQLITE_MISUSE) };
-        read(file, bytes.as_mut_ptr().cast::<c_void>(), length, offset)
-    };
-    match code {
-        ffi::SQLITE_OK | ffi::SQLITE_IOERR_SHORT_READ => Ok(()),
-        code => Err(code),
-    }
+    // SAFETY: a non-null file from SQLITE_FCNTL_FILE_POINTER is the connection's own, valid while the connection is open,
+    // which the result's lifetime is bound to; its method table is null only when it is closed.
+    let methods = unsafe { file.as_ref().and_then(|file| file.pMethods.as_ref()) };
+    methods.map(|methods| (file, methods)).ok_or(ffi::SQLITE_MISUSE)
 }
 
 /// Gives back the memory that a connection has set aside for small allocations, 48 KiB, which is most of what an idle

@@ -14,9 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ebbtide_wal::PageSize;
-use ebbtide_watcher::{
-    Checkpointed, Error, Follower, Image, Kept, Limits, Options, Scratch, Start,
-};
+use ebbtide_watcher::{Error, Follower, Image, Kept, Limits, Options, Scratch, Start};
 use rusqlite::Connection;
 
 const WRITER: &str = "EBBTIDE_TEST_WRITER";
@@ -174,7 +172,7 @@ fn now() -> i64 {
 #[derive(Default)]
 struct Steps {
     scratch: Scratch,
-    checkpoint: Option<std::thread::JoinHandle<Checkpointed>>,
+    checkpoint: Option<std::thread::JoinHandle<()>>,
     checkpoints: u32,
 }
 
@@ -187,7 +185,8 @@ impl Steps {
             })
             .unwrap();
         if let Some(running) = self.checkpoint.take_if(|running| running.is_finished()) {
-            follower.checkpointed(running.join().unwrap()).unwrap();
+            running.join().unwrap();
+            follower.end_checkpoint().unwrap();
             self.checkpoints += 1;
         }
         follower
@@ -203,7 +202,8 @@ impl Steps {
 
     fn end(self, follower: &mut Follower) {
         if let Some(running) = self.checkpoint {
-            follower.checkpointed(running.join().unwrap()).unwrap();
+            running.join().unwrap();
+            follower.end_checkpoint().unwrap();
         }
         assert!(self.checkpoints > 0, "none was due");
     }

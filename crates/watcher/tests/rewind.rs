@@ -101,7 +101,8 @@ fn maintain(follower: &mut Follower) -> Action {
     let sink = |_: &mut Transaction<'_>| Ok::<_, Infallible>(true);
     let action = follower.maintain(0, Kept::Durable, true, &mut scratch, sink).unwrap();
     if let Some(checkpoint) = follower.take_checkpoint() {
-        follower.checkpointed(checkpoint.run()).unwrap();
+        checkpoint.run();
+        follower.end_checkpoint().unwrap();
     }
     action
 }

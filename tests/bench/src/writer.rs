@@ -30,6 +30,8 @@ pub(crate) enum Task {
     Pace { commits: u64, pause_micros: u64 },
     /// Commits without a pause for so many seconds, and tells how that went.
     Saturate { seconds: u64 },
+    /// Commits a row of so many bytes so many times without a pause, and tells how that went.
+    Large { commits: u32, bytes: usize, content: Content },
     /// One transaction of so many bytes, and tells its times.
     Once { bytes: u64 },
     /// A commit a second in each of the first so many databases of a folder, for so many seconds.
@@ -39,6 +41,15 @@ pub(crate) enum Task {
     Reopen { times: u32, pause_millis: u64 },
     /// Commits so many times in pages that are spread over a table.
     Touch { commits: u64 },
+}
+
+/// What a large row is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Content {
+    /// Words, which LZ4 makes short.
+    Text,
+    /// Bytes that nothing makes short.
+    Random,
 }
 
 const INSERT: &str = "INSERT INTO t (at, body) VALUES (?, ?)";
@@ -77,6 +88,14 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             pace(&connection, commits, pause_micros, &mut random)?;
         }
         Task::Saturate { seconds } => saturate(&connection, seconds, &mut random)?,
+        Task::Large { commits, bytes, content } => {
+            large(
+                &connection,
+                commits,
+                bytes,
+                (content == Content::Random).then_some(&mut random),
+            )?;
+        }
         Task::Once { bytes } => once(&connection, bytes, &mut random)?,
         Task::Touch { commits } => touch(&connection, commits, &mut random)?,
         Task::Many { .. } | Task::Reopen { .. } => {}
@@ -145,6 +164,36 @@ fn saturate(connection: &Connection, seconds: u64, random: &mut Random) -> Resul
         "{}",
         json!({ "rate": rate, "p50": at(0.5), "p99": at(0.99), "p999": at(0.999), "max": at(1.0) })
     );
+    Ok(())
+}
+
+fn large(
+    connection: &Connection,
+    commits: u32,
+    bytes: usize,
+    mut random: Option<&mut Random>,
+) -> Result<()> {
+    let mut insert = connection.prepare(INSERT)?;
+    let mut body = Vec::new();
+    let begun = Instant::now();
+    let mut times = Vec::new();
+    for commit in 0..commits {
+        match &mut random {
+            Some(random) => {
+                body.resize(bytes, 0);
+                random.fill(&mut body);
+            }
+            None => {
+                body = format!("{commit:08} of the same words ").repeat(bytes / 27).into_bytes()
+            }
+        }
+        let begin = Instant::now();
+        insert.execute((micros().cast_signed(), &body))?;
+        times.push(begin.elapsed().as_secs_f64() * 1e6);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let at = |share| percentile(&times, share);
+    println!("{}", json!({ "seconds": seconds, "p50": at(0.5), "p99": at(0.99), "max": at(1.0) }));
     Ok(())
 }
 

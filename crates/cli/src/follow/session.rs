@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ebbtide_shipper::{self as shipper, Consent, Safety};
-use ebbtide_watcher::{Action, Checkpointed, Kept, Transaction};
+use ebbtide_watcher::{Action, Kept, Transaction};
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
 use super::end::End;
@@ -25,6 +25,9 @@ const MAINTENANCE_STEPS: usize = 4;
 
 /// How long to capture before the log is looked after.
 const CAPTURE_MAX: Duration = Duration::from_millis(10);
+
+/// The same while writers outrun it: the log soon needs the next thing.
+const OUTRUN_CAPTURE_MAX: Duration = Duration::from_millis(2);
 
 /// After so long without a commit descriptors are given back.
 const REST_AFTER: Duration = Duration::from_secs(10);
@@ -77,7 +80,8 @@ pub(crate) async fn run(
     };
     if let Some(checkpoint) = session.checkpoint.take() {
         // It has a connection that the follower misses.
-        session.held.follower.checkpointed(checkpoint.await.map_err(shipper::Error::from)?)?;
+        checkpoint.await.map_err(shipper::Error::from)?;
+        session.held.follower.end_checkpoint()?;
     }
     if let Err(FollowError::LetGo) = result {
         session.started.shipper.retire().await?;
@@ -94,7 +98,7 @@ pub(super) struct Session<'a> {
     /// The newest request for a sync that the files were looked at for.
     answered: u64,
     /// The checkpoint that runs beside.
-    pub(super) checkpoint: Option<JoinHandle<Checkpointed>>,
+    pub(super) checkpoint: Option<JoinHandle<()>>,
     owed: Owed,
     /// A request for a sync that is met but for the rest that it waits for.
     met: Option<u64>,
@@ -141,7 +145,8 @@ impl Session<'_> {
                 () = self.held.woken.notified() => self.pace.woken(Instant::now()),
                 ended = ended(&mut self.checkpoint) => {
                     self.checkpoint = None;
-                    self.held.follower.checkpointed(ended?)?;
+                    ended?;
+                    self.held.follower.end_checkpoint()?;
                 }
                 () = tokio::time::sleep(wait) => {}
                 () = self.job.status.asked_again() => {}
@@ -232,9 +237,10 @@ impl Session<'_> {
             return Ok(true);
         }
         let began = Instant::now();
+        let capture_max = if follower.is_outrun() { OUTRUN_CAPTURE_MAX } else { CAPTURE_MAX };
         let sink = |transaction: &mut Transaction<'_>| {
             append(&self.job.status, shipper, snapshots, transaction)?;
-            Ok::<_, FollowError>(shipper.has_room() && began.elapsed() < CAPTURE_MAX)
+            Ok::<_, FollowError>(shipper.has_room() && began.elapsed() < capture_max)
         };
         let capture = || {
             self.job.shared.with_scratch(|scratch| follower.capture(now_micros(), scratch, sink))
@@ -335,9 +341,7 @@ impl Session<'_> {
 }
 
 /// Waits for the checkpoint that runs beside; for ever if none does.
-async fn ended(
-    checkpoint: &mut Option<JoinHandle<Checkpointed>>,
-) -> Result<Checkpointed, FollowError> {
+async fn ended(checkpoint: &mut Option<JoinHandle<()>>) -> Result<(), FollowError> {
     match checkpoint {
         Some(running) => Ok(running.await.map_err(shipper::Error::from)?),
         None => std::future::pending().await,

@@ -143,7 +143,8 @@ pub(crate) fn local(job: &Job, known: Known, page_size: PageSize) -> Local {
         inode,
     });
     let (state, remembered) = known;
-    Local { state, remembered, folder: folder(job), database, file, page_size }
+    let host = job.shared.owner.host.clone();
+    Local { state, remembered, folder: folder(job), database, file, host, page_size }
 }
 
 /// The local state, if it is whole, and what it says of the replica in any case.

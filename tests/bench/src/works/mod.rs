@@ -5,6 +5,7 @@ mod downtime;
 mod growth;
 mod idle;
 mod large;
+mod large_commits;
 mod latency;
 mod many;
 mod moments;
@@ -51,6 +52,11 @@ pub(crate) const WORKS: &[Work] = &[
         "saturate",
         "an application that never pauses, alone and beside each tool",
         saturate::run,
+    ),
+    usual(
+        "large-commits",
+        "an application that commits 1 MB at a time and never pauses, alone and beside each tool",
+        large_commits::run,
     ),
     usual(
         "reopen",

@@ -1,0 +1,94 @@
+//! A database that was copied with its local state, while the one that the replica belongs to still exists on this host.
+//!
+//! Nothing else shows which of the two the replica is meant to follow, and a process that follows the wrong one fences the
+//! other off.
+
+use std::path::Path;
+
+use ebbtide_replica::state::{FileIdentity, state_folder};
+use ebbtide_replica::{Claim, ClaimedFile};
+
+use crate::error::Error;
+
+/// Refuses a copy of the file that the replica's newest claim names, if that file is still there on this host with a local
+/// state of its own. `folder` is where the local state of this one is: the same local state belongs to whatever file its
+/// path leads to.
+///
+/// Hosts are compared by name: nothing tells whether a file on another host still exists, and a database that is restored on
+/// a new host has to go on in its replica without being asked.
+pub(crate) fn refuse_copy(
+    claim: Option<&Claim>,
+    host: &str,
+    file: Option<&ClaimedFile>,
+    folder: &Path,
+    location: &str,
+) -> Result<(), Error> {
+    let (Some(claim), Some(file)) = (claim, file) else { return Ok(()) };
+    let Some(original) = claim.database.as_deref() else { return Ok(()) };
+    // Inodes alone: the number of a device may change when a machine restarts.
+    if claim.host != host || original.path == file.path || original.inode == file.inode {
+        return Ok(());
+    }
+    let identity = |path: &Path| path.metadata().ok().map(|found| FileIdentity::of(&found));
+    let path = Path::new(&original.path);
+    let is_there = identity(path).is_some_and(|found| found.inode == original.inode);
+    let state = identity(&state_folder(path));
+    if is_there && state.is_some() && state != identity(folder) {
+        return Err(Error::Unrelated(format!(
+            "the replica in {location} belongs to {}, which still exists on this host, and this is {}, a copy of it or \
+             another database. Give it a replica of its own; if it is to replace {}, say so with --adopt",
+            original.path, file.path, original.path
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ebbtide_replica::Timestamp;
+
+    use super::*;
+
+    fn claimed(path: &Path) -> ClaimedFile {
+        let identity = FileIdentity::of(&path.metadata().unwrap());
+        let path = path.to_str().unwrap().to_owned();
+        ClaimedFile { path, device: identity.device, inode: identity.inode }
+    }
+
+    #[test]
+    fn only_another_file_beside_the_claimed_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        for name in ["app.db", "copy.db"] {
+            std::fs::write(place(name), name).unwrap();
+        }
+        let (original, copy) = (claimed(&place("app.db")), claimed(&place("copy.db")));
+        let claim = Claim {
+            host: "db1".to_owned(),
+            pid: 1,
+            session: String::new(),
+            version: String::new(),
+            time: Timestamp::EPOCH,
+            database: Some(Box::new(original.clone())),
+        };
+        let folder_of = |name: &str| state_folder(&place(name));
+        let refused = |host, file: &ClaimedFile| {
+            let folder = folder_of("copy.db");
+            refuse_copy(Some(&claim), host, Some(file), &folder, "s3://b").is_err()
+        };
+        assert!(!refused("db1", &copy), "it was never followed here");
+        std::fs::create_dir(folder_of("app.db")).unwrap();
+        assert!(refused("db1", &copy));
+        assert!(!refused("db2", &copy));
+        assert!(!refused("db1", &original));
+        std::fs::hard_link(place("app.db"), place("link.db")).unwrap();
+        assert!(!refused("db1", &claimed(&place("link.db"))));
+        // Something else lies where the original was.
+        std::fs::rename(place("app.db"), place("aside.db")).unwrap();
+        std::fs::write(place("app.db"), "new").unwrap();
+        assert!(!refused("db1", &copy));
+        std::fs::remove_file(place("app.db")).unwrap();
+        assert!(!refused("db1", &copy));
+        assert!(refuse_copy(None, "db1", Some(&copy), folder.path(), "s3://b").is_ok());
+    }
+}
