@@ -81,8 +81,9 @@ fn every_moment_restores_the_last_commit_at_or_before_it() {
         seed: 7,
         // Frames are written long before their commit is published, and only the one makes an event.
         options: Options { synchronous: Synchronous::Full, ..Options::plain(PAGES) },
-        commits_max: 60,
-        commits_per_second: Some(20),
+        commits_max: 40,
+        // A commit may be dated late by as long as its machine is busy.
+        commits_per_second: Some(5),
         images: true,
     };
     let writer = Writer::start(WRITER, &task).unwrap();
@@ -93,7 +94,7 @@ fn every_moment_restores_the_last_commit_at_or_before_it() {
     let mut random = Random::new(7);
     for _ in 0..12 {
         // Half way between two commits that are some time apart.
-        let at = random.between(20, 58) as usize;
+        let at = random.between(12, 38) as usize;
         let (before, after) = (commits[at].micros, commits[at + 1].micros);
         let moment = i64::try_from(before + (after - before) / 2).unwrap();
         let time = ebbtide_replica::Timestamp::from_micros(moment).unwrap();

@@ -162,6 +162,34 @@ fn s10_what_is_spooled_survives_a_kill_and_a_log_that_was_begun_anew() {
     }
 }
 
+/// What is spooled may be the only copy of single commits. Would catch a start that removes it before it has found out that
+/// it may not go on.
+#[test]
+fn s10_a_start_that_is_refused_leaves_what_is_spooled() {
+    let scene = Scene::new("256 MiB");
+    let sidecar = scene.follow();
+    scene.store_goes_away();
+    scene.write(250);
+    wait_until("much to be spooled", || spooled(&scene.spool()) >= 3);
+    sidecar.kill().unwrap();
+    scene.server.heal();
+    // Meanwhile another process goes on from what is in the replica.
+    let (copy, address) = (scene.folder.path().join("copy.db"), scene.server.address("app"));
+    let copy = copy.to_str().unwrap();
+    let run = |args: &[&str]| {
+        command(args).envs(scene.server.environment()).output().unwrap().status.code()
+    };
+    assert_eq!(run(&["restore", "-o", copy, &address]), Some(0));
+    Connection::open(copy).unwrap().execute("INSERT INTO t (b) VALUES (1)", []).unwrap();
+    assert_eq!(run(&["replicate", "--once", "--adopt", copy, &address]), Some(0));
+    let before = spooled(&scene.spool());
+    for _ in 0..2 {
+        let config = scene.folder.path().join("ebbtide.toml");
+        assert_eq!(run(&["replicate", "--config", config.to_str().unwrap()]), Some(5));
+        assert_eq!(spooled(&scene.spool()), before);
+    }
+}
+
 #[test]
 fn s10_when_the_spool_is_full_the_log_is_let_go_and_the_gap_is_recorded() {
     let scene = Scene::new("1 MiB");
@@ -186,7 +214,7 @@ fn s10_when_the_spool_is_full_the_log_is_let_go_and_the_gap_is_recorded() {
 }
 
 #[test]
-fn s3_an_upload_that_is_lost_in_its_midst_is_made_again_from_the_log() {
+fn s03_an_upload_that_is_lost_in_its_midst_is_made_again_from_the_log() {
     let scene = Scene::new("256 MiB");
     let sidecar = scene.follow();
     let mut failures = 0;
@@ -205,7 +233,7 @@ fn s3_an_upload_that_is_lost_in_its_midst_is_made_again_from_the_log() {
 }
 
 #[test]
-fn s2_a_store_that_is_away_at_the_start_is_reported_within_seconds_and_nothing_is_missed() {
+fn s02_a_store_that_is_away_at_the_start_is_reported_within_seconds_and_nothing_is_missed() {
     let scene = Scene::new("256 MiB");
     stop(scene.follow(), 0);
     for fault in [Fault::Silence, Fault::Refused(503, "SlowDown")] {
@@ -285,7 +313,7 @@ fn s01_a_new_replica_is_begun_although_the_bucket_refuses_some_puts() {
 /// and the start does not get to read it while it waits for the store. Would catch commits that the log had and that are
 /// one step of history all the same.
 #[test]
-fn s2_a_log_that_was_copied_back_is_kept_until_a_start_that_waits_for_the_store_has_read_it() {
+fn s02_a_log_that_was_copied_back_is_kept_until_a_start_that_waits_for_the_store_has_read_it() {
     let scene = Scene::new("256 MiB");
     stop(scene.follow(), 0);
     let insert = || scene.application.execute("INSERT INTO t (b) VALUES ('x')", []).unwrap();

@@ -113,7 +113,11 @@ impl Ground {
     }
 }
 
-/// Finds out how the replica in `store` and the database go together. Only reads.
+/// Finds out how the replica in `store` and the database go together. It writes nothing into the replica.
+///
+/// On this side it changes what it needs to go on, and only once nothing refuses: what is spooled and does not continue
+/// the replica is removed, because the database is compared with the replica instead; page hashes that are missing or of
+/// another state are taken from the replica; a position of the same state becomes that of the replica's last entry.
 ///
 /// # Errors
 /// [`Error::Behind`] when another process has written history that this database does not have; [`Error::Gone`] when the
@@ -209,11 +213,7 @@ async fn begin(
         let left: Vec<Object> = store.list_some(Folder::Snapshot, None, 1).await?;
         let deltas = store.list_some(Folder::Delta, None, 1).await?;
         if let Some(object) = left.first().or(deltas.first()) {
-            return Err(Error::Mismatch(format!(
-                "{place} has objects of a replica whose log is gone ({} among them): give the database another place, \
-                 or remove what is left there",
-                object.key
-            )));
+            return Err(Error::NoLog { place, object: object.key });
         }
     }
     let manifest = identity.map(|identity| identity.manifest);
@@ -290,11 +290,7 @@ fn check_page_size(manifest: &Manifest, page_size: PageSize) -> Result<(), Error
     if manifest.page_size == page_size {
         return Ok(());
     }
-    Err(Error::Mismatch(format!(
-        "the replica has pages of {} bytes and the database of {page_size}: it is another database, or its page size was \
-         changed; give it a replica of its own",
-        manifest.page_size
-    )))
+    Err(Error::PageSize { replica: manifest.page_size, database: page_size })
 }
 
 /// The position of the replica's last entry, as the local state holds it.

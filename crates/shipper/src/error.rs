@@ -5,6 +5,7 @@ use std::fmt;
 use ebbtide_replica::state::StateError;
 use ebbtide_replica::store::StoreError;
 use ebbtide_replica::{Claim, Key, Txid};
+use ebbtide_wal::PageSize;
 
 /// Why nothing more can be shipped. Outages are no errors here: a put is tried until it succeeds.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +58,42 @@ pub enum Error {
     /// The replica is not shown to be this database's.
     #[error("{0}")]
     Unrelated(String),
-    /// The replica is of another database or was tampered with.
+    /// The replica does not have what it had confirmed: it was rolled back, overwritten, or is another copy.
     #[error("{0}")]
-    Mismatch(String),
+    RolledBack(String),
+    /// The replica is of a database with other pages.
+    #[error(
+        "the replica has pages of {replica} bytes and the database of {database}: it is another database, or its page size \
+         was changed; give it a replica of its own"
+    )]
+    PageSize {
+        /// That of the replica.
+        replica: PageSize,
+        /// That of the database.
+        database: PageSize,
+    },
+    /// Objects lie where a replica was to be created, and the log that they belong to does not.
+    #[error(
+        "{place} has objects of a replica whose log is gone ({object} among them): give the database another place, or \
+         remove what is left there"
+    )]
+    NoLog {
+        /// Where.
+        place: String,
+        /// One of the objects.
+        object: Key,
+    },
+    /// Something changed while it was looked at. The next attempt finds it as it is then.
+    #[error("{0}; trying again")]
+    Changed(&'static str),
+    /// The operating system refused something that has nothing to do with the replica.
+    #[error("cannot {doing}")]
+    System {
+        /// What was attempted.
+        doing: &'static str,
+        /// What it said.
+        source: std::io::Error,
+    },
     /// A database grew by pages that nobody wrote.
     #[error(
         "the database grew from {from} to {to} pages, and not all of the new ones were written"

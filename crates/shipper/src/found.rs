@@ -220,7 +220,7 @@ async fn put_manifest(
     created: Timestamp,
 ) -> Result<Manifest, Error> {
     let replica = ReplicaId::random()
-        .map_err(|error| Error::Mismatch(format!("the system has no random numbers: {error}")))?;
+        .map_err(|source| Error::System { doing: "draw random numbers", source })?;
     let created_by = Manifest::creator(&owner.version, &owner.host);
     let manifest = Manifest { replica, page_size, created, created_by };
     let body = Bytes::from(manifest.to_json());
@@ -318,7 +318,7 @@ impl Table {
     fn complete(table: Arc<Mutex<Table>>) -> Result<Fill, Error> {
         let table = Arc::into_inner(table).map(Mutex::into_inner);
         let mut table = table
-            .ok_or_else(|| Error::Mismatch("the table of page hashes is in use".to_owned()))?
+            .ok_or(Error::Changed("the table of page hashes is in use"))?
             .unwrap_or_else(PoisonError::into_inner);
         table.flush()?;
         Ok(table.fill)

@@ -35,7 +35,7 @@ pub(crate) async fn relate(
     take_back: bool,
 ) -> Result<Relation, Error> {
     if known.txid > head.entry.txid {
-        return Err(Error::Mismatch(format!(
+        return Err(Error::RolledBack(format!(
             "the replica ends at txid {}, before txid {} that it had confirmed: it was rolled back or is another \
              copy. Give the database a replica of its own, and keep this one for what it holds",
             head.entry.txid, known.txid
@@ -45,7 +45,7 @@ pub(crate) async fn relate(
         if known.chain == head.chain {
             return Ok(Relation::Same);
         }
-        return Err(Error::Mismatch(format!(
+        return Err(Error::RolledBack(format!(
             "the replica's txid {} is not the one that was confirmed: it was overwritten or is another copy. Give \
              the database a replica of its own, and keep this one for what it holds",
             known.txid

@@ -41,8 +41,9 @@ impl Stranger {
         head: &Head,
         position: Position,
     ) -> Result<Stranger, Error> {
-        let folder = tempfile::tempdir().map_err(|error| {
-            Error::Mismatch(format!("cannot make a folder for temporary files: {error}"))
+        let folder = tempfile::tempdir().map_err(|source| Error::System {
+            doing: "make a directory for temporary files",
+            source,
         })?;
         let fill = State::create(folder.path())?;
         let (store, manifest) = (&*ground.store, &ground.manifest);

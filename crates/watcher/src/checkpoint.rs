@@ -74,7 +74,7 @@ impl Checkpoint {
 }
 
 impl Follower {
-    /// The checkpoint that [`Follower::maintain`] decided on, to be run wherever it holds nobody up.
+    /// The checkpoint that [`Follower::perform`] prepared, to be run wherever it holds nobody up.
     pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
         self.checkpoint.take()
     }
@@ -131,7 +131,8 @@ impl Follower {
     }
 
     /// Copies back what the hold lets through, once somebody takes it to run.
-    pub(crate) fn begin_checkpoint(&mut self, index: &Index) -> Result<(), Error> {
+    pub(crate) fn begin_checkpoint(&mut self) -> Result<(), Error> {
+        let index = self.shm.read(&self.paths)?;
         self.spare()?;
         let (sender, end) = mpsc::channel();
         self.checkpointing = Some(Checkpointing { end });

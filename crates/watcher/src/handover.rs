@@ -11,7 +11,7 @@ use crate::connection::{Connection, Mode, Progress, is_busy};
 use crate::error::Error;
 use crate::follower::{CaptureError, Follower};
 use crate::hold::{Hold, Reads};
-use crate::policy::{Action, Kept, Situation, decide, is_brake_due, is_outrun};
+use crate::policy::{Action, HandoverStage, Kept, Situation, decide, is_outrun};
 use crate::tail::{Mark, Scratch};
 use crate::transaction::Transaction;
 
@@ -23,59 +23,48 @@ pub(crate) struct Handover {
 }
 
 impl Follower {
-    /// Does what the log needs now, at most one thing; what it did.
+    /// What the log needs now. `kept` says where else what was captured is, `has_room` whether whoever takes what is
+    /// captured can take some thousands of frames at once.
     ///
-    /// `kept` says where else what was captured is. A barrier captures what is left through `sink`, which has to take it
-    /// all: `has_room` says whether it can. A checkpoint is only prepared: see [`Follower::take_checkpoint`].
+    /// # Errors
+    /// When the wal-index cannot be read.
+    pub fn due(&mut self, kept: Kept, has_room: bool) -> Result<Action, Error> {
+        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(Action::Wait) };
+        if self.checkpointing.is_none() {
+            // An autocheckpoint that came between two of ours gives it back soon.
+            self.shm.try_checkpoint_lock(&self.paths)?;
+            self.stale_checkpointer &= !self.shm.has_checkpoint_lock();
+        }
+        Ok(decide(&self.situation(&index, kept, has_room), &self.limits))
+    }
+
+    /// Does what [`Follower::due`] said, for the same `kept`.
+    ///
+    /// A brake and a barrier capture through `sink`. A checkpoint is only prepared: see [`Follower::take_checkpoint`].
     ///
     /// # Errors
     /// As [`Follower::capture`].
-    pub fn maintain<E>(
+    pub fn perform<E>(
         &mut self,
+        action: Action,
         time: i64,
         kept: Kept,
-        has_room: bool,
         scratch: &mut Scratch,
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
-    ) -> Result<Action, CaptureError<E>> {
-        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(Action::Wait) };
-        if is_brake_due(&self.situation(&index, kept, has_room), &self.limits) {
-            let may_restart = kept != Kept::Nowhere && !self.is_imaging();
-            self.brake(time, may_restart, scratch, sink)?;
-            return Ok(Action::Brake);
-        }
-        if self.checkpointing.is_some() {
-            return Ok(Action::Wait);
-        }
-        self.shm.try_checkpoint_lock(&self.paths)?;
-        self.stale_checkpointer &= !self.shm.has_checkpoint_lock();
-        self.finish_handover()?;
-        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(Action::Wait) };
-        let action = decide(&self.situation(&index, kept, has_room), &self.limits);
+    ) -> Result<(), CaptureError<E>> {
         match action {
-            Action::Wait | Action::Brake => {}
+            Action::Wait => {}
+            Action::EndHold => self.finish_handover()?,
             Action::HandOver => self.begin_handover()?,
-            // An autocheckpoint came between two of ours. It ends soon, and until then ours would get nowhere.
-            _ if !self.shm.has_checkpoint_lock() => return Ok(Action::Wait),
-            Action::Checkpoint => self.begin_checkpoint(&index)?,
+            Action::Checkpoint => self.begin_checkpoint()?,
             Action::Truncate => self.truncate()?,
             Action::Barrier => self.barrier(time, scratch, sink)?,
+            Action::Brake => {
+                let may_restart = kept != Kept::Nowhere && !self.is_imaging();
+                self.brake(time, may_restart, scratch, sink)?;
+            }
         }
-        Ok(action)
-    }
-
-    /// Whether [`Follower::maintain`] has anything to do now.
-    #[must_use]
-    pub fn needs_maintenance(&self, kept: Kept, has_room: bool) -> bool {
-        let Ok(Ok(index)) = self.shm.peek(&self.paths) else { return true };
-        let situation = self.situation(&index, kept, has_room);
-        if self.checkpointing.is_some() {
-            return is_brake_due(&situation, &self.limits);
-        }
-        !self.shm.has_checkpoint_lock()
-            || self.handover.is_some()
-            || is_brake_due(&situation, &self.limits)
-            || decide(&situation, &self.limits) != Action::Wait
+        Ok(())
     }
 
     /// Whether writers are faster than the copying, so that they are made to wait for it now and then.
@@ -92,7 +81,12 @@ impl Follower {
             backfilled: index.backfilled,
             held_frames: self.hold.frames(index),
             ignores_log,
-            handing_over: self.handover.is_some(),
+            has_checkpoint_lock: self.shm.has_checkpoint_lock(),
+            checkpointing: self.checkpointing.is_some(),
+            handover: self.handover.as_ref().map(|_| match self.may_end_hold() {
+                true => HandoverStage::Ready,
+                false => HandoverStage::Waits,
+            }),
             captured: self.tail.has_read(index),
             kept,
             backlog_bytes: self.bytes_of(index.frames.saturating_sub(index.backfilled)),
@@ -120,6 +114,12 @@ impl Follower {
     #[must_use]
     pub fn waits_for_capture(&self) -> bool {
         self.handover.as_ref().is_some_and(|next| !self.tail.covers(next.until))
+    }
+
+    /// Whether the next hold, if there is one, may take the place of the present one: everything before it is captured, and
+    /// Rule 0 is met.
+    fn may_end_hold(&self) -> bool {
+        !self.waits_for_capture() && !self.stale_checkpointer
     }
 
     /// Gives back file descriptors and memory that nothing needs just now. They are taken again when something does.
@@ -162,7 +162,7 @@ impl Follower {
     /// Step 2: once everything that was committed when the next hold began is captured, the present one ends.
     pub(crate) fn finish_handover(&mut self) -> Result<(), Error> {
         let Some(next) = &self.handover else { return Ok(()) };
-        if self.waits_for_capture() || self.stale_checkpointer {
+        if !self.may_end_hold() {
             return Ok(());
         }
         point("watcher.handover.captured");

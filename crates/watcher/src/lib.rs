@@ -51,7 +51,7 @@ pub use follower::{CaptureError, Captured, Follower, Options, Start};
 pub use gauge::{Gauge, Reading};
 pub use image::{Image, ImagePin};
 pub use observed::{Observer, Seen};
-pub use policy::{Action, Kept, Limits, Situation, decide};
+pub use policy::{Action, HandoverStage, Kept, Limits, Situation, decide};
 pub use tail::Scratch;
 pub use transaction::Transaction;
 pub use wake::{Callback, Cause, Wake};

@@ -41,8 +41,12 @@ pub struct Situation {
     pub held_frames: u32,
     /// Whether the hold ignores the log, so that a writer may begin it anew.
     pub ignores_log: bool,
-    /// Whether a hold is being handed over, waiting for what was committed before it.
-    pub handing_over: bool,
+    /// Whether the checkpoint lock is ours. Somebody else's checkpoint ends soon, and until then ours would get nowhere.
+    pub has_checkpoint_lock: bool,
+    /// Whether a checkpoint of ours runs beside.
+    pub checkpointing: bool,
+    /// How far the handing over of a hold has come, if one is handed over.
+    pub handover: Option<HandoverStage>,
     /// Whether everything committed has been captured.
     pub captured: bool,
     /// Where else what was captured is.
@@ -87,11 +91,22 @@ pub enum Kept {
     Nowhere,
 }
 
+/// How far the handing over of a hold has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandoverStage {
+    /// What was committed before the next hold is still to be captured, or Rule 0 is not met yet.
+    Waits,
+    /// The present hold may end.
+    Ready,
+}
+
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Nothing.
     Wait,
+    /// End the present hold, because the next one has everything before it captured.
+    EndHold,
     /// Begin a second hold at the log's end.
     HandOver,
     /// Copy back what the hold lets through.
@@ -138,9 +153,29 @@ const BACKLOG_BYTES_MAX: [(u32, u64); 3] = [(1, 5 << 20), (3, 8 << 20), (5, 16 <
 /// Chooses the next action. Pure: the same situation always has the same answer.
 #[must_use]
 pub fn decide(now: &Situation, limits: &Limits) -> Action {
-    if now.handing_over || now.kept == Kept::Nowhere {
-        return Action::Wait;
+    if is_brake_due(now, limits) {
+        return Action::Brake;
     }
+    match now.handover {
+        _ if now.checkpointing => return Action::Wait,
+        Some(HandoverStage::Ready) => return Action::EndHold,
+        Some(HandoverStage::Waits) => return Action::Wait,
+        None if now.kept == Kept::Nowhere => return Action::Wait,
+        None => {}
+    }
+    match shorten(now, limits) {
+        action @ (Action::Checkpoint | Action::Barrier | Action::Truncate)
+            if !now.has_checkpoint_lock =>
+        {
+            tracing::trace!(?action, "somebody else has the checkpoint lock");
+            Action::Wait
+        }
+        action => action,
+    }
+}
+
+/// What makes the log shorter, if all locks can be had.
+fn shorten(now: &Situation, limits: &Limits) -> Action {
     let backlog = now.frames - now.backfilled.min(now.frames);
     // The file of an idle database shrinks, and everything in it has to be copied before.
     let cut = now.file_bytes >= limits.truncate_bytes && now.quiet >= limits.idle;
@@ -193,7 +228,7 @@ fn vain_pause(vain_checkpoints: u32) -> Duration {
 /// Whether writers have to be made to wait for the capturing or for a checkpoint, whatever else is under way. Only where
 /// the processor or the disk is scarce: a store that is slow is waited for by the log.
 #[must_use]
-pub(crate) fn is_brake_due(now: &Situation, limits: &Limits) -> bool {
+fn is_brake_due(now: &Situation, limits: &Limits) -> bool {
     is_outrun(now.frames, limits)
         && (now.unread_bytes > BEHIND_BYTES_MAX || now.grown_bytes > GROWN_BYTES_MAX)
         && now.has_room
@@ -230,7 +265,9 @@ mod tests {
         backfilled: 0,
         held_frames: 0,
         ignores_log: true,
-        handing_over: false,
+        has_checkpoint_lock: true,
+        checkpointing: false,
+        handover: None,
         captured: true,
         kept: Kept::Durable,
         backlog_bytes: 0,
@@ -338,17 +375,42 @@ mod tests {
     #[test]
     fn writers_that_outrun_the_capturing_wait_for_it_now_and_then() {
         let behind = Situation { frames: 8000, unread_bytes: 20 << 20, ..QUIET };
-        assert!(is_brake_due(&behind, &LIMITS));
+        assert_eq!(decide(&behind, &LIMITS), Action::Brake);
         let outgrown = Situation { unread_bytes: 0, grown_bytes: 6 << 20, ..behind };
-        assert!(is_brake_due(&outgrown, &LIMITS));
+        assert_eq!(decide(&outgrown, &LIMITS), Action::Brake);
+        let beside = Situation { checkpointing: true, ..outgrown };
+        assert_eq!(decide(&beside, &LIMITS), Action::Brake, "the checkpoint is what they wait for");
         for not in [
             Situation { unread_bytes: 1 << 20, ..behind },
             Situation { frames: 3999, ..behind },
             Situation { has_room: false, ..behind },
             Situation { since_brake: Some(Duration::ZERO), ..behind },
         ] {
-            assert!(!is_brake_due(&not, &LIMITS));
+            assert_ne!(decide(&not, &LIMITS), Action::Brake);
         }
+    }
+
+    #[test]
+    fn a_hold_ends_once_the_next_one_may_take_its_place_and_until_then_nothing_else_is_done() {
+        let full = Situation { frames: 4500, held_frames: 10, ignores_log: false, ..QUIET };
+        for (handover, action) in [
+            (Some(HandoverStage::Waits), Action::Wait),
+            (Some(HandoverStage::Ready), Action::EndHold),
+            (None, Action::Checkpoint),
+        ] {
+            let now = Situation { handover, kept: Kept::Elsewhere, ..full };
+            assert_eq!(decide(&now, &LIMITS), action);
+            assert_eq!(decide(&Situation { checkpointing: true, ..now }, &LIMITS), Action::Wait);
+        }
+    }
+
+    #[test]
+    fn without_the_checkpoint_lock_only_the_hold_moves() {
+        let full = Situation { frames: 4500, held_frames: 10, ignores_log: false, ..QUIET };
+        let locked = Situation { has_checkpoint_lock: false, ..full };
+        assert_eq!(decide(&locked, &LIMITS), Action::Wait);
+        let backfilled = Situation { backfilled: 10, ..locked };
+        assert_eq!(decide(&backfilled, &LIMITS), Action::HandOver);
     }
 
     #[test]

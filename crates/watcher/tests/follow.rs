@@ -189,8 +189,9 @@ impl Steps {
             follower.end_checkpoint().unwrap();
             self.checkpoints += 1;
         }
+        let due = follower.due(Kept::Durable, true).unwrap();
         follower
-            .maintain(now(), Kept::Durable, true, &mut self.scratch, |transaction| {
+            .perform(due, now(), Kept::Durable, &mut self.scratch, |transaction| {
                 model.apply(transaction);
                 Ok::<_, Error>(true)
             })

@@ -99,7 +99,8 @@ fn go_back_and_write(path: &Path, guard: bool) -> Result<usize, Error> {
 fn maintain(follower: &mut Follower) -> Action {
     let mut scratch = Scratch::default();
     let sink = |_: &mut Transaction<'_>| Ok::<_, Infallible>(true);
-    let action = follower.maintain(0, Kept::Durable, true, &mut scratch, sink).unwrap();
+    let action = follower.due(Kept::Durable, true).unwrap();
+    follower.perform(action, 0, Kept::Durable, &mut scratch, sink).unwrap();
     if let Some(checkpoint) = follower.take_checkpoint() {
         checkpoint.run();
         follower.end_checkpoint().unwrap();

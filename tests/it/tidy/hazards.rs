@@ -37,6 +37,28 @@ fn every_hazard_has_its_row() {
     assert!(silent.is_empty(), "nothing is said of {silent:?}");
 }
 
+/// `s2_…` is not among what `cargo test s02` runs.
+#[test]
+fn names_of_tests_have_two_digits_of_a_hazard() {
+    let is_short = |name: &str| {
+        let mut letters = name.chars();
+        let kind = letters.next().is_some_and(|first| first.is_ascii_lowercase());
+        kind && letters.next().is_some_and(|digit| digit.is_ascii_digit())
+            && letters.next() == Some('_')
+    };
+    let mut findings = Vec::new();
+    for (path, source) in tracked(".rs") {
+        for test in source.split("#[test]").skip(1).chain(source.split("::test]").skip(1)) {
+            let name = test.split("fn ").nth(1).unwrap_or_default();
+            let name = name.split('(').next().unwrap_or_default();
+            if is_short(name) {
+                findings.push(format!("{path}: {name}"));
+            }
+        }
+    }
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
 #[test]
 fn every_test_that_is_named_for_a_hazard_exists() {
     let text = read("docs/testing.md");

@@ -72,7 +72,7 @@ pub(crate) fn pin_end(follower: &mut Follower) -> Result<(Image, i64), FollowErr
     follower.skip_to(&mut pin)?;
     match follower.image(pin)? {
         Ok(image) => Ok((image, time)),
-        Err(_) => Err(Error::Mismatch("the image is not of the log's end".to_owned()).into()),
+        Err(_) => Err(Error::Changed("the log went on while its end was looked for").into()),
     }
 }
 
@@ -278,6 +278,6 @@ pub(crate) async fn ahead(
             let past = if past == Past::Cut { Past::Cut } else { Past::Missed };
             in_step(job, held, shipper, past).await
         }
-        _ => Err(Error::Mismatch("the replica changed while it was read".to_owned()).into()),
+        _ => Err(Error::Changed("the replica changed while it was read").into()),
     }
 }

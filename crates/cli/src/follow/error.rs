@@ -80,7 +80,9 @@ impl FollowError {
                 | shipper::Error::Behind { .. }
                 | shipper::Error::Older { .. }
                 | shipper::Error::Unrelated(_)
-                | shipper::Error::Mismatch(_) => true,
+                | shipper::Error::RolledBack(_)
+                | shipper::Error::PageSize { .. }
+                | shipper::Error::NoLog { .. } => true,
                 shipper::Error::State(StateError::Refused(_)) => !ran,
                 // What was there while it was followed may come back.
                 shipper::Error::Gone { .. } => !ran,
@@ -186,7 +188,9 @@ impl FollowError {
                 | shipper::Error::Unrelated(_),
             ) => Code::Fenced,
             FollowError::Ship(
-                shipper::Error::Mismatch(_)
+                shipper::Error::RolledBack(_)
+                | shipper::Error::PageSize { .. }
+                | shipper::Error::NoLog { .. }
                 | shipper::Error::Unproven { .. }
                 | shipper::Error::Gone { .. },
             )
@@ -216,4 +220,35 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use ebbtide_wal::PageSize;
+
+    use super::*;
+
+    /// Would catch a database that is not followed any more, as damaged, because of what is over in a moment.
+    #[test]
+    fn what_may_pass_is_tried_again_and_is_no_damage() {
+        let refused = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let passing = [
+            shipper::Error::Changed("the replica changed while it was read"),
+            shipper::Error::System { doing: "draw random numbers", source: refused },
+        ];
+        for error in passing.map(FollowError::Ship) {
+            assert!(!error.is_final(false), "{error}");
+            assert_eq!(error.code(), Code::Failed, "{error}");
+        }
+        let page_size = |bytes| PageSize::new(bytes).unwrap();
+        let (replica, database) = (page_size(4096), page_size(512));
+        let lasting = [
+            shipper::Error::RolledBack("it ends too early".to_owned()),
+            shipper::Error::PageSize { replica, database },
+        ];
+        for error in lasting.map(FollowError::Ship) {
+            assert!(error.is_final(true), "{error}");
+            assert_eq!(error.code(), Code::Damaged, "{error}");
+        }
+    }
 }

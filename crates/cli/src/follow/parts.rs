@@ -6,7 +6,7 @@ use ebbtide_config::Database;
 use ebbtide_shipper::Rate;
 use ebbtide_watcher::Limits;
 
-/// How a database is followed. By default a writer that never pauses is stopped for a moment from 12 MB of log on.
+/// How a database is followed. By default a writer that never pauses is stopped for a moment from 10 MB of log on.
 pub(crate) fn following(database: &Database) -> ebbtide_watcher::Options {
     let limits = Limits {
         checkpoint_frames: database.checkpoint_frames,

@@ -21,7 +21,7 @@ use crate::clock::now_micros;
 const LONG_FRAMES: u32 = 256;
 
 /// A checkpoint takes a few steps: hand over, copy, hand over. More than these at once would be no progress.
-const MAINTENANCE_STEPS: usize = 4;
+const MAINTENANCE_STEPS: usize = 6;
 
 /// How long to capture before the log is looked after.
 const CAPTURE_MAX: Duration = Duration::from_millis(10);
@@ -261,7 +261,8 @@ impl Session<'_> {
         };
         for _ in 0..MAINTENANCE_STEPS {
             let has_room = shipper.has_room_at_once();
-            if !follower.needs_maintenance(kept, has_room) {
+            let action = follower.due(kept, has_room)?;
+            if action == Action::Wait {
                 break;
             }
             // In a barrier the application's writers wait, so this must not.
@@ -271,9 +272,9 @@ impl Session<'_> {
                 Ok::<_, FollowError>(shipper.has_room_at_once())
             };
             let shared = &self.job.shared;
-            let action = block_in_place(|| {
+            block_in_place(|| {
                 shared.with_scratch(|scratch| {
-                    follower.maintain(now_micros(), kept, has_room, scratch, sink)
+                    follower.perform(action, now_micros(), kept, scratch, sink)
                 })
             })?;
             shipper.encode()?;
@@ -290,9 +291,6 @@ impl Session<'_> {
             }
             if let Some(checkpoint) = follower.take_checkpoint() {
                 self.checkpoint = Some(spawn_blocking(|| checkpoint.run()));
-                break;
-            }
-            if action == Action::Wait {
                 break;
             }
         }

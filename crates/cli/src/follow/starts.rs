@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::block_in_place;
 
 use crate::memory;
@@ -23,10 +23,15 @@ pub(crate) struct Starts {
     turns: Semaphore,
     openings: Semaphore,
     running: AtomicUsize,
+    /// How many take longer than [`PATIENCE`] just now. Nobody waits for a turn while some do.
+    slow: watch::Sender<usize>,
 }
 
 /// One that is under way.
 struct Running<'a>(&'a AtomicUsize);
+
+/// One that takes longer than [`PATIENCE`].
+struct Slow<'a>(&'a watch::Sender<usize>);
 
 impl Starts {
     pub(crate) fn new() -> Starts {
@@ -34,6 +39,7 @@ impl Starts {
             turns: Semaphore::new(AT_ONCE),
             openings: Semaphore::new(OPENINGS),
             running: AtomicUsize::new(0),
+            slow: watch::Sender::new(0),
         }
     }
 
@@ -45,7 +51,12 @@ impl Starts {
 
     /// Does `work` when it is its turn, and not before takes up memory for it.
     pub(crate) async fn in_turn<F: Future>(&self, work: impl FnOnce() -> F) -> F::Output {
-        let turn = self.turns.acquire().await;
+        let mut slow = self.slow.subscribe();
+        let turn = tokio::select! {
+            biased;
+            turn = self.turns.acquire() => Some(turn),
+            _ = slow.wait_for(|&slow| slow > 0) => None,
+        };
         let _running = Running::begin(&self.running);
         let work = work();
         tokio::pin!(work);
@@ -54,7 +65,7 @@ impl Starts {
             () = tokio::time::sleep(PATIENCE) => {}
         }
         // A store that is away is away for many, and each of them is to find out soon.
-        self.turns.close();
+        let _slow = Slow::begin(&self.slow);
         drop(turn);
         work.await
     }
@@ -75,6 +86,19 @@ impl Drop for Running<'_> {
     }
 }
 
+impl Slow<'_> {
+    fn begin(slow: &watch::Sender<usize>) -> Slow<'_> {
+        slow.send_modify(|slow| *slow += 1);
+        Slow(slow)
+    }
+}
+
+impl Drop for Slow<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|slow| *slow -= 1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::future::pending;
@@ -92,6 +116,26 @@ mod tests {
                 tokio::task::yield_now().await;
                 starts.in_turn(|| async { 7 }).await
             } => assert_eq!(done, 7),
+        }
+    }
+
+    /// Would catch that the starts of a thousand databases, an hour after one was slow, all have their buffers at once.
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_holds_again_once_those_that_were_slow_have_ended() {
+        let starts = Starts::new();
+        tokio::join!(
+            starts.in_turn(|| tokio::time::sleep(3 * PATIENCE)),
+            starts.in_turn(|| async {}),
+        );
+        let running = || starts.running.load(Ordering::Relaxed);
+        let many: Vec<_> = (0..2 * AT_ONCE).map(|_| starts.in_turn(pending::<()>)).collect();
+        let many = futures::future::join_all(many);
+        tokio::select! {
+            _ = many => unreachable!("they are pending"),
+            running = async {
+                tokio::time::sleep(PATIENCE / 2).await;
+                running()
+            } => assert_eq!(running, AT_ONCE),
         }
     }
 }

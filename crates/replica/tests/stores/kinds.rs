@@ -114,7 +114,7 @@ impl Subject for S3 {
 }
 
 #[tokio::test]
-async fn s3_keeps_the_contract() {
+async fn a_bucket_keeps_the_contract() {
     let server = S3Server::start();
     contract::check(&S3 { server, conditional: Conditional::Enforced, count: Count::default() })
         .await;
@@ -122,7 +122,7 @@ async fn s3_keeps_the_contract() {
 
 /// S14: a server that takes no notice of the condition on the completion of an upload, but of that on a put.
 #[tokio::test]
-async fn s14_s3_keeps_the_contract_without_conditional_completion() {
+async fn s14_a_bucket_keeps_the_contract_without_conditional_completion() {
     let server = S3Server::start();
     server.script(|asked| {
         (asked.operation() == "CompleteMultipartUpload").then_some(Fault::Unconditional)
