@@ -14,9 +14,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ebbtide_cli::follow::{Consent, Job, Order, Phase, Shared, Status, follow};
 use ebbtide_config::Database;
 use ebbtide_replica::Timestamp;
-use ebbtide_replica::store::Location;
 use ebbtide_restore::{Options, Progress, Target, restore};
 use ebbtide_shipper::Owner;
+use ebbtide_store::Location;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 

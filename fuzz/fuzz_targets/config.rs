@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use ebbtide_config::{Config, Database};
-use ebbtide_replica::store::Location;
+use ebbtide_store::Location;
 use libfuzzer_sys::fuzz_target;
 use toml::{Table, Value};
 

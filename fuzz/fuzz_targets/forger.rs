@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::LazyLock;
 
-use ebbtide_replica::catalog::{head, list, read_indexes, read_manifest, rebuild_table};
-use ebbtide_replica::state::State;
-use ebbtide_replica::store::{MemoryStore, Store};
+use ebbtide_catalog::{head, list, read_indexes, read_manifest, rebuild_table};
+use ebbtide_state::State;
+use ebbtide_store::{MemoryStore, Store};
 use ebbtide_replica::{Folder, Timestamp};
 use ebbtide_restore::{Anchor, Error, Options, Progress, Target, restore, verify};
 use futures::TryStreamExt;

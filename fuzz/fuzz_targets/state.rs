@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::Path;
 
-use ebbtide_replica::state::State;
+use ebbtide_state::State;
 use libfuzzer_sys::fuzz_target;
 
 /// Of a larger database the table of page hashes is not summed up: it would be all that is measured.

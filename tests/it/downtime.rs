@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ebbtide_replica::{EntryKind, catalog};
+use ebbtide_replica::EntryKind;
 use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use rusqlite::Connection;
@@ -53,7 +53,7 @@ fn survive(what: &str, away: Away, kill: bool, gap_expected: bool) {
     let replica = Replica::open(replica);
     let (_, restored) = replica.restore(Target::Latest, folder.path());
     assert_eq!(restored, expected, "{what}");
-    let gap = |entry: &ebbtide_replica::Entry| catalog::missed_since(entry).is_some();
+    let gap = |entry: &ebbtide_replica::Entry| ebbtide_catalog::missed_since(entry).is_some();
     let gaps = replica.entries().iter().filter(|&entry| gap(entry)).count();
     assert_eq!(gaps > 0, gap_expected, "{what}: {gaps} gaps");
     replica.states(folder.path());

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use ebbtide_replica::{Entry, EntryFlags, EntryKind, catalog};
+use ebbtide_replica::{Entry, EntryFlags, EntryKind};
 use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
@@ -113,7 +113,7 @@ fn spooled(spool: &Path) -> usize {
 }
 
 fn gaps(entries: &[Entry]) -> usize {
-    entries.iter().filter(|entry| catalog::missed_since(entry).is_some()).count()
+    entries.iter().filter(|entry| ebbtide_catalog::missed_since(entry).is_some()).count()
 }
 
 fn commits(entries: &[Entry]) -> usize {

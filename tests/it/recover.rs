@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
-use ebbtide_replica::store::Location;
-use ebbtide_replica::{Claim, EntryFlags, EntryKind, Key, Timestamp, catalog};
+use ebbtide_replica::{Claim, EntryFlags, EntryKind, Key, Timestamp};
+use ebbtide_store::Location;
 use ebbtide_testkit::writer::micros_now;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -94,8 +94,8 @@ fn claim_a_year_ahead(replica: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = text(replica).parse::<Location>().unwrap().open().await.unwrap();
-        let manifest = catalog::read_manifest(&*store).await.unwrap().unwrap();
-        let head = catalog::head(&*store, &manifest).await.unwrap().unwrap();
+        let manifest = ebbtide_catalog::read_manifest(&*store).await.unwrap().unwrap();
+        let head = ebbtide_catalog::head(&*store, &manifest).await.unwrap().unwrap();
         let year = 365 * 86_400 * 1_000_000;
         let time = Timestamp::from_micros(i64::try_from(micros_now()).unwrap() + year).unwrap();
         let txid = head.entry.txid.next();

@@ -16,7 +16,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use ebbtide_replica::{EntryKind, catalog};
+use ebbtide_replica::EntryKind;
 use ebbtide_restore::Target;
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -100,7 +100,8 @@ impl Site {
     fn commits_and_gaps(&self) -> (usize, usize) {
         let entries = Replica::open(&self.replica).entries();
         let commits = entries.iter().filter(|entry| entry.kind == EntryKind::Commit).count();
-        let gaps = entries.iter().filter(|entry| catalog::missed_since(entry).is_some()).count();
+        let gaps =
+            entries.iter().filter(|entry| ebbtide_catalog::missed_since(entry).is_some()).count();
         (commits, gaps)
     }
 

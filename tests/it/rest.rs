@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ebbtide_replica::{Entry, EntryKind, catalog};
+use ebbtide_replica::{Entry, EntryKind};
 use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::s3_server::{Fault, S3Server};
@@ -115,7 +115,7 @@ fn o01_a_file_that_takes_the_place_of_one_that_nobody_has_open_is_the_whole_data
         let replica = Replica::open(&place.text("backup"));
         place.assert_followed(&replica);
         // The first commit after the replacement is no successor of what was there before.
-        let is_other = |entry: &Entry| catalog::missed_since(entry).is_some();
+        let is_other = |entry: &Entry| ebbtide_catalog::missed_since(entry).is_some();
         assert!(replica.entries().iter().any(is_other), "the replacement is told");
         assert_eq!(sidecar.stop(), 0);
         replica.states(place.directory.path());
@@ -157,7 +157,8 @@ fn o01_what_applications_commit_that_come_and_go_is_followed_commit_by_commit() 
     assert_eq!(rests, 10);
     let entries = replica.entries();
     let commits = entries.iter().filter(|entry| entry.kind == EntryKind::Commit).count();
-    let gaps = entries.iter().filter(|entry| catalog::missed_since(entry).is_some()).count();
+    let gaps =
+        entries.iter().filter(|entry| ebbtide_catalog::missed_since(entry).is_some()).count();
     assert_eq!((commits, gaps), (80, 0));
     place.assert_followed(&replica);
     assert_eq!(sidecar.stop(), 0);

@@ -5,9 +5,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ebbtide_replica::state::{Position, State, state_folder};
-use ebbtide_replica::{Entry, EntryFlags, EntryKind, Txid, catalog};
+use ebbtide_replica::{Entry, EntryFlags, EntryKind, Txid};
 use ebbtide_restore::Target;
+use ebbtide_state::{Position, State, state_folder};
 use ebbtide_testkit::actor::{Actor, Ask};
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::s3_server::S3Server;
@@ -201,7 +201,7 @@ impl Scene {
         let mut found = Compared { states: states.len(), ..Compared::default() };
         let mut at: Option<usize> = None;
         for (entry, image) in &states {
-            found.gaps += usize::from(catalog::missed_since(entry).is_some());
+            found.gaps += usize::from(ebbtide_catalog::missed_since(entry).is_some());
             found.forks += usize::from(entry.flags.contains(EntryFlags::FORK));
             // A state that the database fell back to was told again.
             let Some(place) = self.place(*image, at) else {

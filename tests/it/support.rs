@@ -9,10 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::catalog;
-use ebbtide_replica::store::{Credentials, Location, S3Store, Store};
 use ebbtide_replica::{Entry, EntryKind, Timestamp, Txid};
 use ebbtide_restore::{Options, Progress, Target};
+use ebbtide_store::{Credentials, Location, S3Store, Store};
 use ebbtide_testkit::faulty::Faulty;
 use ebbtide_testkit::minio::MinIO;
 use ebbtide_testkit::oracle::{self, Image};
@@ -247,8 +246,8 @@ impl Replica {
     /// The last entry, if there is one yet.
     pub(crate) fn head(&self) -> Option<Txid> {
         let read = async {
-            let manifest = catalog::read_manifest(&*self.store).await.unwrap()?;
-            catalog::head(&*self.store, &manifest).await.unwrap()
+            let manifest = ebbtide_catalog::read_manifest(&*self.store).await.unwrap()?;
+            ebbtide_catalog::head(&*self.store, &manifest).await.unwrap()
         };
         self.runtime.block_on(read).map(|head| head.entry.txid)
     }
@@ -274,12 +273,13 @@ impl Replica {
     /// All entries, in order.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let read = async {
-            let Some(manifest) = catalog::read_manifest(&*self.store).await.unwrap() else {
+            let Some(manifest) = ebbtide_catalog::read_manifest(&*self.store).await.unwrap() else {
                 return Vec::new();
             };
             let mut entries = Vec::new();
-            for object in catalog::list(&*self.store).await.unwrap().log {
-                let fetched = catalog::read_index(&*self.store, &manifest, object).await.unwrap();
+            for object in ebbtide_catalog::list(&*self.store).await.unwrap().log {
+                let fetched =
+                    ebbtide_catalog::read_index(&*self.store, &manifest, object).await.unwrap();
                 entries.extend_from_slice(fetched.index.entries());
             }
             entries

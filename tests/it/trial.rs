@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ebbtide_replica::Entry;
-use ebbtide_replica::state::Position;
+use ebbtide_state::Position;
 use ebbtide_testkit::Random;
 use ebbtide_testkit::actor::{self, Actor, Ask};
 use ebbtide_testkit::workload::Options;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use ebbtide_replica::state::state_folder;
+use ebbtide_state::state_folder;
 
 use crate::args::Restore;
 use crate::exit::{Code, Failure};

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ebbtide_replica::state::{Position, peek, state_folder};
-use ebbtide_replica::store::{Location, Store};
+use ebbtide_state::{Position, peek, state_folder};
+use ebbtide_store::{Location, Store};
 
 use crate::exit::{Code, Failure};
 use ebbtide_config::Config;

@@ -5,9 +5,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ebbtide_replica::directory::{Refused, open_regular};
-use ebbtide_replica::state::state_folder;
-use ebbtide_replica::store::real_path;
+use ebbtide_directory::state_folder;
+use ebbtide_directory::{Refused, open_regular};
+use ebbtide_store::real_path;
 
 use crate::file::{File, span};
 use crate::variables::{Lookup, expand};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ebbtide_replica::store::Location;
+use ebbtide_store::Location;
 use serde::Deserialize;
 
 use crate::value::{bytes, duration};

@@ -50,7 +50,7 @@ pub struct Chain([u8; 32]);
 
 impl Chain {
     /// Stands where there is no chain: in the header of a delta or snapshot.
-    pub(crate) const NONE: Chain = Chain([0; 32]);
+    pub const NONE: Chain = Chain([0; 32]);
 
     /// That of a replica without entries.
     #[must_use]

@@ -12,11 +12,7 @@
 //! - Nothing that was read is believed before it was checked: bytes become an index only through
 //!   its `parse`, and no limit is the input's to choose.
 
-pub mod catalog;
 pub mod container;
-pub mod directory;
-pub mod state;
-pub mod store;
 
 mod claim;
 mod content;

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ebbtide_replica::store::Object;
 use ebbtide_replica::{Chain, Txid};
+use ebbtide_store::Object;
 
 use crate::error::{Error, Result};
 use crate::known::Known;

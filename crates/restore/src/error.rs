@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ebbtide_replica::catalog::CatalogError;
-use ebbtide_replica::state::StateError;
-use ebbtide_replica::store::StoreError;
+use ebbtide_catalog::CatalogError;
 use ebbtide_replica::{Key, Timestamp, Txid};
+use ebbtide_state::StateError;
+use ebbtide_store::StoreError;
 
 use crate::plan::Culprit;
 

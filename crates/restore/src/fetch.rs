@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ebbtide_replica::catalog::{CatalogError, Fetched};
-use ebbtide_replica::store::{ErrorKind, Store, StoreError};
+use ebbtide_catalog::{CatalogError, Fetched};
 use ebbtide_replica::{Digest, Key};
+use ebbtide_store::{ErrorKind, Store, StoreError};
 use ebbtide_wal::PageSize;
 use futures::{StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use ebbtide_replica::catalog::Listing;
-use ebbtide_replica::store::Object;
+use ebbtide_catalog::Listing;
 use ebbtide_replica::{Key, Txid};
+use ebbtide_store::Object;
 
 use crate::piece::Piece;
 

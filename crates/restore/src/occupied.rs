@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use ebbtide_replica::directory::kind_of;
+use ebbtide_directory::kind_of;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 

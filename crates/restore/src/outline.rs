@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ebbtide_replica::store::Store;
 use ebbtide_replica::{Key, ReplicaId, Timestamp, Txid};
+use ebbtide_store::Store;
 use ebbtide_wal::PageSize;
 
 use crate::anchor::{Anchor, hold_to};

@@ -1,7 +1,7 @@
 //! Which objects give a state, and in which order: a function from what is known to what to do next. It reads nothing.
 
-use ebbtide_replica::store::Object;
 use ebbtide_replica::{Key, Txid};
+use ebbtide_store::Object;
 
 use crate::known::{Known, first_of, last_of};
 use crate::piece::{Carrier, Piece, Point};

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ebbtide_fault::point;
-use ebbtide_replica::state::{FileIdentity, Fill, Origin, Position, State, StateError};
-use ebbtide_replica::store::Store;
 use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
+use ebbtide_state::{FileIdentity, Fill, Origin, Position, State, StateError};
+use ebbtide_store::Store;
 
 use crate::anchor::{Anchor, hold_to};
 use crate::check::{Check, Checked};
@@ -44,7 +44,7 @@ pub struct Options {
 /// Where the local state goes.
 #[derive(Debug, Clone)]
 pub struct LocalState {
-    /// Its folder; mostly [`state_folder`](ebbtide_replica::state::state_folder) of the database.
+    /// Its folder; mostly [`state_folder`](ebbtide_state::state_folder) of the database.
     pub folder: PathBuf,
     /// Where the replica lies, as it stands in the state.
     pub location: String,

@@ -3,8 +3,8 @@
 //! Times never decrease along the history, so that a few objects are read and not all: each round asks for several at
 //! once, because a round costs as much as the store takes to answer, however many are asked for.
 
-use ebbtide_replica::store::Object;
 use ebbtide_replica::{Key, Timestamp, Txid};
+use ebbtide_store::Object;
 
 use crate::known::{Known, first_of};
 use crate::piece::{Change, Piece};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ebbtide_replica::PageHash;
-use ebbtide_replica::state::Fill;
+use ebbtide_state::Fill;
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::error::{Error, Result};

@@ -8,13 +8,13 @@ mod ranges;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::catalog::{
+use ebbtide_catalog::{
     CatalogError, Fetched, Identity, Listing, identify, list, list_recent, read_index,
     read_short_index,
 };
 use ebbtide_replica::container::{Footer, Header};
-use ebbtide_replica::store::{ErrorKind, Object, Store, StoreError};
 use ebbtide_replica::{Chain, Key, Manifest, Timestamp, Txid};
+use ebbtide_store::{ErrorKind, Object, Store, StoreError};
 use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 

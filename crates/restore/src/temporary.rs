@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ebbtide_replica::directory::{Directory, Refused};
+use ebbtide_directory::{Directory, Refused};
 
 use crate::error::{Error, Result};
 

@@ -12,8 +12,8 @@ mod rows;
 use std::fmt;
 use std::sync::Arc;
 
-use ebbtide_replica::store::{Object, Store};
 use ebbtide_replica::{Key, ReplicaId, Timestamp, Txid};
+use ebbtide_store::{Object, Store};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 

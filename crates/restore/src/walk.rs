@@ -1,7 +1,7 @@
 //! Back through the history, from one entry towards older ones, over the objects that hold it.
 
-use ebbtide_replica::store::Object;
 use ebbtide_replica::{Chain, Key, Txid};
+use ebbtide_store::Object;
 
 use crate::known::{Known, first_of};
 use crate::piece::{Carrier, Piece, Point};

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use ebbtide_fault::point;
 use ebbtide_replica::container::EntryStart;
-use ebbtide_replica::state::WalPosition;
 use ebbtide_replica::{EntryFlags, EntryKind, PageHash, ReplicaId, Timestamp};
+use ebbtide_state::WalPosition;
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::error::Error;

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ebbtide_catalog::{self, Head, Identity};
 use ebbtide_fault::point;
-use ebbtide_replica::catalog::{self, Head, Identity};
-use ebbtide_replica::state::{FileIdentity, Origin, Position, State};
-use ebbtide_replica::store::{Object, Store, StoreError, same_place};
 use ebbtide_replica::{Chain, ClaimedFile, Digest, Folder, Manifest, PageHash, Txid, content_of};
+use ebbtide_state::{FileIdentity, Origin, Position, State};
+use ebbtide_store::{Object, Store, StoreError, same_place};
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::copied::refuse_copy;
@@ -130,9 +130,10 @@ pub async fn attach(
     consent: Consent,
 ) -> Result<Attached, Error> {
     let known = local.state.as_ref().map(State::position).or(local.remembered.as_ref()).cloned();
-    let identity = catalog::identify(&*store, known.as_ref().map(|known| known.replica)).await?;
+    let identity =
+        ebbtide_catalog::identify(&*store, known.as_ref().map(|known| known.replica)).await?;
     let head = match &identity {
-        Some(Identity { manifest, .. }) => catalog::head(&*store, manifest).await?,
+        Some(Identity { manifest, .. }) => ebbtide_catalog::head(&*store, manifest).await?,
         None => None,
     };
     let has_state =
@@ -171,7 +172,7 @@ pub async fn attach(
             let mut spool = ground.spool()?;
             spool.clear().await?;
             let fill = State::create(&ground.folder)?;
-            catalog::rebuild_table(&*ground.store, &ground.manifest, &head, &fill).await?;
+            ebbtide_catalog::rebuild_table(&*ground.store, &ground.manifest, &head, &fill).await?;
             Ok(Attached::Rebuilt(ground.shipper(fill.publish(position)?, spool)))
         }
         None => Ok(Attached::Stranger(Stranger::read(ground, &head, position).await?)),
@@ -268,7 +269,7 @@ async fn resume(
         }
         Relation::TakenBack => {
             let fill = state.refill()?;
-            catalog::rebuild_table(&*store, &manifest, head, &fill).await?;
+            ebbtide_catalog::rebuild_table(&*store, &manifest, head, &fill).await?;
             state = fill.publish(position.clone())?;
         }
     }
@@ -330,7 +331,7 @@ impl Shipper {
     pub fn confirm_replay(
         &mut self,
         unconfirmed: &Unconfirmed,
-        wal: ebbtide_replica::state::WalPosition,
+        wal: ebbtide_state::WalPosition,
     ) -> Result<bool, Error> {
         let there = &unconfirmed.position;
         let same = self.carried == unconfirmed.carried

@@ -1,10 +1,10 @@
 //! Taking a replica over: a claim is put under the next name of the log, which stops whoever wrote before at its next
 //! put.
 
-use ebbtide_replica::catalog::Identity;
+use ebbtide_catalog::Identity;
 use ebbtide_replica::container::{Header, Index};
-use ebbtide_replica::store::{Object, Store};
-use ebbtide_replica::{Claim, ClaimedFile, Entry, EntryKind, Key, Timestamp, Vouch, catalog};
+use ebbtide_replica::{Claim, ClaimedFile, Entry, EntryKind, Key, Timestamp, Vouch};
+use ebbtide_store::{Object, Store};
 
 use crate::error::{Error, Winner};
 
@@ -66,7 +66,7 @@ pub(crate) async fn read_winner(store: &dyn Store, key: &Key) -> Winning {
 /// The last claim in an object, or why it is none of the replica's.
 async fn read(store: &dyn Store, key: Key) -> Result<Result<Option<Claim>, String>, Error> {
     let size = store.size(&key).await?.unwrap_or_default();
-    let Some(Identity { manifest, .. }) = catalog::identify(store, None).await? else {
+    let Some(Identity { manifest, .. }) = ebbtide_catalog::identify(store, None).await? else {
         return Ok(Ok(None));
     };
     if size < Header::SIZE as u64 {
@@ -79,6 +79,6 @@ async fn read(store: &dyn Store, key: Key) -> Result<Result<Option<Claim>, Strin
         }
         Ok(_) => {}
     }
-    let fetched = catalog::read_index(store, &manifest, Object { key, size }).await?;
+    let fetched = ebbtide_catalog::read_index(store, &manifest, Object { key, size }).await?;
     Ok(Ok(last_claim(&fetched.index)))
 }

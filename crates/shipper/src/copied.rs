@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use ebbtide_replica::state::{FileIdentity, state_folder};
 use ebbtide_replica::{Claim, ClaimedFile};
+use ebbtide_state::{FileIdentity, state_folder};
 
 use crate::error::Error;
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use ebbtide_replica::state::StateError;
-use ebbtide_replica::store::StoreError;
 use ebbtide_replica::{Claim, Key, Txid};
+use ebbtide_state::StateError;
+use ebbtide_store::StoreError;
 use ebbtide_wal::PageSize;
 
 /// Why nothing more can be shipped. Outages are no errors here: a put is tried until it succeeds.
@@ -123,7 +123,7 @@ pub enum Error {
     Replica(#[from] ebbtide_replica::Error),
     /// The replica cannot be read.
     #[error(transparent)]
-    Catalog(#[from] ebbtide_replica::catalog::CatalogError),
+    Catalog(#[from] ebbtide_catalog::CatalogError),
     /// The store refused.
     #[error(transparent)]
     Store(#[from] StoreError),

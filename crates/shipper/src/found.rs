@@ -3,15 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use ebbtide_catalog::{CatalogError, Head};
 use ebbtide_fault::point;
-use ebbtide_replica::catalog::{CatalogError, Head};
 use ebbtide_replica::container::EntryStart;
-use ebbtide_replica::state::{Fill, Origin, Position, State, WalPosition};
-use ebbtide_replica::store::{Conditional, ErrorKind, Store, StoreError};
 use ebbtide_replica::{
     Chain, Digest, Entry, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp,
-    Txid, Vouch, catalog,
+    Txid, Vouch,
 };
+use ebbtide_state::{Fill, Origin, Position, State, WalPosition};
+use ebbtide_store::{Conditional, ErrorKind, Store, StoreError};
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::attach::{Ground, Local};
@@ -241,7 +241,7 @@ async fn put_or_read(
         Err(error) if error.kind() == ErrorKind::Exists || !error.is_permanent() => error,
         Err(error) => return Err(error),
     };
-    match catalog::read_manifest(store).await {
+    match ebbtide_catalog::read_manifest(store).await {
         Ok(None) => Err(error),
         Ok(there) => Ok(Ok(there)),
         Err(CatalogError::Store(error)) => Err(error),

@@ -3,14 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use ebbtide_catalog::RebaseDetail;
 use ebbtide_fault::point;
-use ebbtide_replica::catalog::RebaseDetail;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
-use ebbtide_replica::store::Store;
 use ebbtide_replica::{
     Chain, Digest, Entry, EntryFlags, EntryKind, Key, PageHash, PageHasher, ReplicaId, Timestamp,
     Txid, Vouch,
 };
+use ebbtide_store::Store;
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
 use crate::error::Error;
@@ -264,7 +264,7 @@ pub struct Rebase {
     /// Whether the replica had more than the database has.
     pub is_fork: bool,
     /// Where in the log that state is.
-    pub wal: ebbtide_replica::state::WalPosition,
+    pub wal: ebbtide_state::WalPosition,
 }
 
 /// In what a database differs from the replica.

@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use ebbtide_replica::state::{Position, State};
 use ebbtide_replica::{Digest, PageHash};
+use ebbtide_state::{Position, State};
 use ebbtide_wal::{PageNumber, lock_page};
 
 use crate::error::Error;

@@ -3,8 +3,8 @@
 
 use std::pin::pin;
 
-use ebbtide_replica::store::{Object, Store};
-use ebbtide_replica::{EntryKind, Key, Manifest, Txid, catalog};
+use ebbtide_replica::{EntryKind, Key, Manifest, Txid};
+use ebbtide_store::{Object, Store};
 use futures::TryStreamExt as _;
 
 use crate::error::Error;
@@ -34,7 +34,7 @@ pub(crate) async fn find_older(
     objects_max: usize,
 ) -> Result<Option<Txid>, Error> {
     let newest_first = newest_objects(store, objects_max).await?;
-    let mut indexes = pin!(catalog::read_indexes(store, manifest, newest_first));
+    let mut indexes = pin!(ebbtide_catalog::read_indexes(store, manifest, newest_first));
     loop {
         let fetched = match indexes.try_next().await {
             Ok(Some((_, fetched))) => fetched,
@@ -59,7 +59,7 @@ pub(crate) async fn newest_objects(
     store: &dyn Store,
     objects_max: usize,
 ) -> Result<Vec<Object>, Error> {
-    let (listing, _) = catalog::list_recent(store).await?;
+    let (listing, _) = ebbtide_catalog::list_recent(store).await?;
     let mut objects: Vec<Object> = listing.packs.iter().chain(&listing.log).copied().collect();
     objects.sort_by_key(|object| match object.key {
         Key::Log(first) => Some(first),

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::store::{Store, StoreError};
+use ebbtide_store::{Store, StoreError};
 
 /// How often an outage that goes on is logged again.
 const REMIND: Duration = Duration::from_secs(60);

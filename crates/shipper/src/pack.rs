@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use ebbtide_replica::catalog::{self, CatalogError};
+use ebbtide_catalog::{self, CatalogError};
 use ebbtide_replica::container::Merge;
-use ebbtide_replica::store::{ErrorKind, Object, Store};
 use ebbtide_replica::{Key, Manifest, Txid};
+use ebbtide_store::{ErrorKind, Object, Store};
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
@@ -72,7 +72,7 @@ impl Packer {
 
 /// Makes all packs that are due.
 pub(crate) async fn pack(store: &dyn Store, manifest: &Manifest) -> Result<(), Error> {
-    let (listing, _) = catalog::list_recent(store).await?;
+    let (listing, _) = ebbtide_catalog::list_recent(store).await?;
     let packed = listing.packs.iter().filter_map(|object| match object.key {
         Key::Pack { last, .. } => Some(last),
         _ => None,
@@ -125,7 +125,7 @@ async fn merge(store: &dyn Store, manifest: &Manifest, segments: &[Object]) -> R
     let mut merge: Option<Merge> = None;
     for &object in segments {
         let damaged = |source| CatalogError::Object { key: object.key, source };
-        let fetched = catalog::read_index(store, manifest, object).await?;
+        let fetched = ebbtide_catalog::read_index(store, manifest, object).await?;
         let body = match fetched.body {
             Some(body) => body,
             None => store.get(&object.key, SEGMENT_BYTES_MAX).await?,
@@ -151,8 +151,8 @@ async fn merge(store: &dyn Store, manifest: &Manifest, segments: &[Object]) -> R
 #[cfg(test)]
 mod tests {
     use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
-    use ebbtide_replica::store::MemoryStore;
     use ebbtide_replica::{Chain, Digest, EntryFlags, EntryKind, ReplicaId, Timestamp, page_hash};
+    use ebbtide_store::MemoryStore;
     use ebbtide_wal::{PageNumber, PageSize};
 
     use super::*;
@@ -194,12 +194,12 @@ mod tests {
         let store = MemoryStore::default();
         let count = 2 * SEGMENTS as u64;
         let chain = replica(&store, count + 1).await;
-        let manifest = catalog::read_manifest(&store).await.unwrap().unwrap();
+        let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         // The second time there is nothing left to do.
         for _ in 0..2 {
             pack(&store, &manifest).await.unwrap();
         }
-        let (listing, complete_from) = catalog::list_recent(&store).await.unwrap();
+        let (listing, complete_from) = ebbtide_catalog::list_recent(&store).await.unwrap();
         let range = |first: u64, last: u64| Key::Pack {
             first: Txid::new(first).unwrap(),
             last: Txid::new(last).unwrap(),
@@ -207,9 +207,9 @@ mod tests {
         let keys: Vec<Key> = listing.packs.iter().map(|object| object.key).collect();
         assert_eq!(keys, [range(1, count / 2), range(count / 2 + 1, count)]);
         assert_eq!((listing.log.len(), complete_from), (1, None));
-        let last = catalog::read_index(&store, &manifest, listing.packs[1]).await.unwrap();
-        let head = catalog::head(&store, &manifest).await.unwrap().unwrap();
-        let begin = catalog::read_index(&store, &manifest, head.object).await.unwrap();
+        let last = ebbtide_catalog::read_index(&store, &manifest, listing.packs[1]).await.unwrap();
+        let head = ebbtide_catalog::head(&store, &manifest).await.unwrap().unwrap();
+        let begin = ebbtide_catalog::read_index(&store, &manifest, head.object).await.unwrap();
         assert_eq!(Some(last.index.footer().chain), begin.index.header().chain());
         assert_eq!(head.chain, chain);
     }

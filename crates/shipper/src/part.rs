@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ebbtide_fault::point;
 use ebbtide_replica::Key;
 use ebbtide_replica::container::{Footer, Writer};
-use ebbtide_replica::store::{ErrorKind, Store};
+use ebbtide_store::{ErrorKind, Store};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -247,7 +247,7 @@ async fn upload(
         Err(error) => {
             // After a failure that may pass it is open whether the object is there: look.
             let open = error.kind() == ErrorKind::Exists || store.size(key).await? == Some(length);
-            let taken = ebbtide_replica::store::StoreError::new(
+            let taken = ebbtide_store::StoreError::new(
                 if open { ErrorKind::Exists } else { error.kind() },
                 format!("put {key}"),
                 error.with_causes(),

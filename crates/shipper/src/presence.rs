@@ -6,9 +6,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::catalog::{CatalogError, read_manifest};
-use ebbtide_replica::store::{ErrorKind, Store, StoreError};
+use ebbtide_catalog::{CatalogError, read_manifest};
 use ebbtide_replica::{Key, Manifest};
+use ebbtide_store::{ErrorKind, Store, StoreError};
 
 use crate::error::Error;
 use crate::outage::Outage;
@@ -217,8 +217,8 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
-    use ebbtide_replica::store::MemoryStore;
     use ebbtide_replica::{ReplicaId, Timestamp, Txid};
+    use ebbtide_store::MemoryStore;
     use ebbtide_wal::PageSize;
 
     use super::*;

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use ebbtide_fault::point;
 use ebbtide_replica::Key;
 use ebbtide_replica::container::Footer;
-use ebbtide_replica::store::retry::Policy;
-use ebbtide_replica::store::{ErrorKind, Store, StoreError};
+use ebbtide_store::retry::Policy;
+use ebbtide_store::{ErrorKind, Store, StoreError};
 
 use crate::claim::{Winning, read_winner};
 use crate::error::Error;

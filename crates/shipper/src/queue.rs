@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ebbtide_replica::Key;
-use ebbtide_replica::state::Position;
-use ebbtide_replica::store::Store;
+use ebbtide_state::Position;
+use ebbtide_store::Store;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 

@@ -1,9 +1,9 @@
 //! How the end of a replica relates to the last entry that is known here to be durable.
 
-use ebbtide_replica::catalog::{self, CatalogError, Head};
-use ebbtide_replica::state::{Origin, Position};
-use ebbtide_replica::store::{Object, Store};
+use ebbtide_catalog::{self, CatalogError, Head};
 use ebbtide_replica::{Chain, Claim, EntryKind, Folder, Key, Manifest, Txid};
+use ebbtide_state::{Origin, Position};
+use ebbtide_store::{Object, Store};
 
 use crate::attach::carried_after;
 use crate::claim::last_claim;
@@ -98,7 +98,7 @@ async fn read_since(
         store.list_some(Folder::Log, Some(&Key::Log(known.txid)), CATCH_UP_MAX + 1).await?;
     for (at, object) in objects.into_iter().enumerate() {
         let Object { key, .. } = object;
-        let index = match catalog::read_index(store, manifest, object).await {
+        let index = match ebbtide_catalog::read_index(store, manifest, object).await {
             Ok(fetched) => fetched.index,
             // What does not continue the history is none of it.
             Err(error) if key != Key::Log(next) && error.is_about_object() => break,
@@ -161,7 +161,7 @@ async fn has(
     known: &Position,
     object: Object,
 ) -> Result<bool, Error> {
-    let index = match catalog::read_index(store, manifest, object).await {
+    let index = match ebbtide_catalog::read_index(store, manifest, object).await {
         Ok(fetched) => fetched.index,
         Err(CatalogError::Store(error)) => return Err(error.into()),
         Err(error) if error.is_about_object() => return Ok(false),

@@ -1,8 +1,8 @@
 //! The open segment: entries on their way into one object.
 
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
-use ebbtide_replica::state::WalPosition;
 use ebbtide_replica::{Chain, Digest, Entry, EntryKind, Key, PageHash, ReplicaId, Timestamp, Txid};
+use ebbtide_state::WalPosition;
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::error::Error;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
-use ebbtide_replica::state::{FileIdentity, Origin, Position, State, WalPosition};
-use ebbtide_replica::store::Store;
 use ebbtide_replica::{Chain, ClaimedFile, PageHash, PageHasher, ReplicaId, Timestamp, Txid};
+use ebbtide_state::{FileIdentity, Origin, Position, State, WalPosition};
+use ebbtide_store::Store;
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::attach::Ground;

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ebbtide_directory::Directory;
 use ebbtide_replica::container::Index;
-use ebbtide_replica::directory::Directory;
-use ebbtide_replica::state::{Position, WalPosition, state_directory};
-use ebbtide_replica::store::{FolderStore, Object, Store, StoreError};
-use ebbtide_replica::{Folder, Key, Manifest, PageHash, Txid, catalog};
+use ebbtide_replica::{Folder, Key, Manifest, PageHash, Txid};
+use ebbtide_state::{Position, WalPosition, state_directory};
+use ebbtide_store::{FolderStore, Object, Store, StoreError};
 use ebbtide_wal::PageNumber;
 use serde::{Deserialize, Serialize};
 
@@ -281,14 +281,14 @@ async fn read(
     object: Object,
     before: &Position,
 ) -> Option<Found> {
-    let fetched = catalog::read_index(store, manifest, object).await.ok()?;
+    let fetched = ebbtide_catalog::read_index(store, manifest, object).await.ok()?;
     let index: &Index = &fetched.index;
     if object.key != Key::Log(before.txid.next()) || index.header().chain() != Some(before.chain) {
         return None;
     }
     let mut entries: Vec<(Vec<(PageNumber, PageHash)>, u32)> =
         index.entries().iter().map(|entry| (Vec::new(), entry.database_pages)).collect();
-    let mut hashes = catalog::Hashes::new(store, object.key, &fetched);
+    let mut hashes = ebbtide_catalog::Hashes::new(store, object.key, &fetched);
     while let Some(run) = hashes.next().await.ok()? {
         let pages = (run.first.get()..).filter_map(PageNumber::new);
         entries[run.entry].0.extend(pages.zip(run.hashes.iter().copied()));

@@ -4,10 +4,10 @@
 
 use std::pin::pin;
 
-use ebbtide_replica::catalog::{self, Head};
-use ebbtide_replica::state::{Position, State};
-use ebbtide_replica::store::Store;
+use ebbtide_catalog::{self, Head};
 use ebbtide_replica::{Claim, Manifest, PageHash, Txid};
+use ebbtide_state::{Position, State};
+use ebbtide_store::Store;
 use ebbtide_wal::{PageNumber, PageSize};
 use futures::TryStreamExt as _;
 use tempfile::TempDir;
@@ -47,7 +47,7 @@ impl Stranger {
         })?;
         let fill = State::create(folder.path())?;
         let (store, manifest) = (&*ground.store, &ground.manifest);
-        catalog::rebuild_table(store, manifest, head, &fill).await?;
+        ebbtide_catalog::rebuild_table(store, manifest, head, &fill).await?;
         let claim = newest_claim(store, manifest).await?;
         Ok(Stranger { state: fill.publish(position)?, ground, claim, _folder: folder })
     }
@@ -159,7 +159,7 @@ pub(crate) async fn newest_claim(
     manifest: &Manifest,
 ) -> Result<Option<Claim>, Error> {
     let newest_first = newest_objects(store, OBJECTS_SEARCHED).await?;
-    let mut indexes = pin!(catalog::read_indexes(store, manifest, newest_first));
+    let mut indexes = pin!(ebbtide_catalog::read_indexes(store, manifest, newest_first));
     loop {
         match indexes.try_next().await {
             Ok(Some((_, fetched))) => {

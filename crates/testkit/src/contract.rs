@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
 use ebbtide_replica::{Folder, Key, Txid};
+use ebbtide_store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
 use futures::TryStreamExt as _;
 use futures::future::join_all;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
 use ebbtide_replica::{Folder, Key};
+use ebbtide_store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
 
 /// What is asked of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]

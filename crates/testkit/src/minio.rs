@@ -10,7 +10,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Region};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use ebbtide_replica::store::{Conditional, Credentials, Location, S3Store, Store};
+use ebbtide_store::{Conditional, Credentials, Location, S3Store, Store};
 
 /// A bucket of our own on the server, and a client that can do what a store cannot.
 pub struct MinIO {

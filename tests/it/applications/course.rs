@@ -4,9 +4,9 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use ebbtide_replica::state::Position;
 use ebbtide_replica::{Entry, EntryKind};
 use ebbtide_restore::Target;
+use ebbtide_state::Position;
 use ebbtide_testkit::Random;
 use ebbtide_testkit::minio::MinIO;
 use ebbtide_testkit::oracle::{self, Image};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebbtide_replica::{Entry, EntryKind, catalog};
+use ebbtide_replica::{Entry, EntryKind};
 
 use super::program::{Answer, State};
 use crate::scene::Compared;
@@ -52,7 +52,7 @@ impl History {
         found.wrong.clone_from(&self.wrong);
         let mut before = None;
         for (entry, state) in restored {
-            found.gaps += usize::from(catalog::missed_since(entry).is_some());
+            found.gaps += usize::from(ebbtide_catalog::missed_since(entry).is_some());
             self.compare_rows(entry, state, before, &mut found);
             before = Some(state.number);
         }

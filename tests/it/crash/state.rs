@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use ebbtide_replica::state::state_folder;
+use ebbtide_state::state_folder;
 use ebbtide_testkit::workload::Options;
 use ebbtide_testkit::{Random, for_each_seed};
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ebbtide_replica::Folder;
-use ebbtide_replica::store::Location;
+use ebbtide_store::Location;
 use rusqlite::Connection;
 
 use super::{Site, code, has, in_namespace, may_mount, said, shell, succeeds};

@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::pin::pin;
 
-use ebbtide_replica::catalog::{self, Identity, Listing, RebaseDetail};
-use ebbtide_replica::store::{Object, Store, StoreError};
+use ebbtide_catalog::{self, Identity, Listing, RebaseDetail};
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
 use ebbtide_restore::{CLOCKS_APART_MICROS_MAX, Notice};
+use ebbtide_store::{Object, Store, StoreError};
 use futures::TryStreamExt as _;
 use serde_json::json;
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let now = clock::now();
     let (from, to) = (bound(args.from.as_ref(), now)?, bound(args.to.as_ref(), now)?);
     let store = source.open().await?;
-    let identity = catalog::identify(&*store, None).await.map_err(unreadable)?;
+    let identity = ebbtide_catalog::identify(&*store, None).await.map_err(unreadable)?;
     let Some(Identity { manifest, .. }) = identity else {
         let why = format!("there is no replica in {}: check the address", store.describe());
         return Err(Failure::new(Code::Nothing, why));
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let mut print = Print::new(args.json, from, to, now);
     print.head(&store.describe(), &manifest);
     let history = history(&listing);
-    let mut indexes = pin!(catalog::read_indexes(&*store, &manifest, history));
+    let mut indexes = pin!(ebbtide_catalog::read_indexes(&*store, &manifest, history));
     let mut shown = None;
     while let Some((_, fetched)) = indexes.try_next().await.map_err(unreadable)? {
         let entries = fetched.index.entries().iter();
@@ -66,9 +66,9 @@ fn bound(when: Option<&When>, now: Timestamp) -> Result<Option<Point>, Failure> 
 
 /// The names, without those of segments that are in packs, if all others are known then.
 async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
-    match catalog::list_recent(store).await? {
+    match ebbtide_catalog::list_recent(store).await? {
         (listing, None) => Ok(listing),
-        (_, Some(_)) => catalog::list(store).await,
+        (_, Some(_)) => ebbtide_catalog::list(store).await,
     }
 }
 
@@ -92,7 +92,7 @@ fn history(listing: &Listing) -> Vec<Object> {
     objects
 }
 
-fn unreadable(error: catalog::CatalogError) -> Failure {
+fn unreadable(error: ebbtide_catalog::CatalogError) -> Failure {
     let code = if error.is_about_object() { Code::Damaged } else { Code::Failed };
     Failure::new(code, error)
 }

@@ -1,6 +1,6 @@
 //! What is special about an entry, in words.
 
-use ebbtide_replica::catalog::RebaseDetail;
+use ebbtide_catalog::RebaseDetail;
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Txid};
 
 /// The remark on `entry`; `before` is the last entry before it that is not a claim.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ebbtide_replica::Timestamp;
-use ebbtide_replica::store::Store;
 use ebbtide_restore::{
     LocalState, Nothing, Options, Outline, Progress, Report, Target, outline, restore,
 };
+use ebbtide_store::Store;
 use serde_json::json;
 use tokio::task::block_in_place;
 

@@ -1,6 +1,6 @@
 //! What a history amounts to: how much of it there is, and what is missing.
 
-use ebbtide_replica::{Entry, EntryFlags, EntryKind, Timestamp, catalog};
+use ebbtide_replica::{Entry, EntryFlags, EntryKind, Timestamp};
 use serde_json::{Value, json};
 
 /// Counts entries as they come.
@@ -21,7 +21,7 @@ impl Tally {
         self.claims += u64::from(entry.kind == EntryKind::Claim);
         self.rebases += u64::from(entry.kind == EntryKind::Rebase);
         self.forks += u64::from(entry.flags.contains(EntryFlags::FORK));
-        let Some(since) = catalog::missed_since(entry) else { return };
+        let Some(since) = ebbtide_catalog::missed_since(entry) else { return };
         self.gaps += 1;
         let gap = (since, entry.time);
         if self.longest.is_none_or(|longest| micros(longest) < micros(gap)) {

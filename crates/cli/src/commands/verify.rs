@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ebbtide_replica::Timestamp;
-use ebbtide_replica::store::Store;
 use ebbtide_restore::{Moment, Options, Progress, Severity, Target, Verification, restore, verify};
+use ebbtide_store::Store;
 use serde_json::json;
 
 use super::failure;

@@ -1,6 +1,6 @@
 //! Bringing a replica in step with its database: by reading on, by reading again, or by comparing pages.
 
-use ebbtide_replica::catalog::RebaseDetail;
+use ebbtide_catalog::RebaseDetail;
 use ebbtide_replica::{Timestamp, Txid};
 use ebbtide_shipper::{
     Attached, Comparison, Consent, Difference, Error, KnownPages, Local, Rebase, Restored, Shipper,

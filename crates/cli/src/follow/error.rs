@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::error::Error;
 
-use ebbtide_replica::state::StateError;
 use ebbtide_shipper as shipper;
+use ebbtide_state::StateError;
 use ebbtide_watcher as watcher;
 
 use crate::exit::Code;
@@ -200,9 +200,9 @@ impl FollowError {
     }
 }
 
-fn is_permanent(error: &ebbtide_replica::catalog::CatalogError) -> bool {
+fn is_permanent(error: &ebbtide_catalog::CatalogError) -> bool {
     match error {
-        ebbtide_replica::catalog::CatalogError::Store(error) => error.is_permanent(),
+        ebbtide_catalog::CatalogError::Store(error) => error.is_permanent(),
         _ => true,
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ebbtide_replica::store::Store;
 use ebbtide_restore::{Target, outline};
 use ebbtide_shipper::{Error, Outage, Presence, Shipper};
+use ebbtide_store::Store;
 use tokio::task::JoinHandle;
 
 use super::error::FollowError;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::store::Store;
-use ebbtide_replica::{Key, Manifest, Txid, Vouch, catalog};
+use ebbtide_replica::{Key, Manifest, Txid, Vouch};
 use ebbtide_shipper::{Durable, EachPage, Owner, Shipper, ship_snapshot};
+use ebbtide_store::Store;
 use ebbtide_watcher::{Follower, ImagePin};
 use tokio::task::JoinHandle;
 
@@ -232,7 +232,7 @@ pub(crate) async fn newest(store: &Arc<dyn Store>, manifest: &Manifest) -> Optio
         let listing = store.list(ebbtide_replica::Folder::Snapshot, None).await?;
         for object in listing.into_iter().rev() {
             let Key::Snapshot(txid) = object.key else { continue };
-            let fetched = match catalog::read_index(&**store, manifest, object).await {
+            let fetched = match ebbtide_catalog::read_index(&**store, manifest, object).await {
                 Err(error) if error.is_about_object() => {
                     tracing::warn!(%error, "a snapshot cannot be used");
                     continue;
@@ -242,7 +242,7 @@ pub(crate) async fn newest(store: &Arc<dyn Store>, manifest: &Manifest) -> Optio
             let time = fetched.index.entries().first().map(|entry| entry.time);
             return Ok(time.map(|time| Durable { txid, time }));
         }
-        Ok::<_, catalog::CatalogError>(None)
+        Ok::<_, ebbtide_catalog::CatalogError>(None)
     };
     match read.await {
         Ok(newest) => newest,

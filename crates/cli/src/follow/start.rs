@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ebbtide_fault::point;
-use ebbtide_replica::state::{
-    FileIdentity, Position as Remembered, State, WalPosition, state_folder,
-};
-use ebbtide_replica::store::Store;
 use ebbtide_replica::{ClaimedFile, Key};
 use ebbtide_shipper::{Attached, Beginning, Founder, Local, Outage, Shipper, attach, spooled_end};
+use ebbtide_state::{FileIdentity, Position as Remembered, State, WalPosition, state_folder};
+use ebbtide_store::Store;
 use ebbtide_wal::{Checksum, PageSize, Position, Salts};
 use ebbtide_watcher::{Follower, Start};
 

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ebbtide_replica::catalog::{CatalogError, Fetched};
+use ebbtide_catalog::{CatalogError, Fetched};
 use ebbtide_replica::container::{Block, ContentCheck, page_hashes};
-use ebbtide_replica::store::Store;
 use ebbtide_replica::{Error, Key, PageHash};
+use ebbtide_store::Store;
 
 /// So many hashes are kept for the next time: those of a gibibyte of pages of 4 KiB.
 const KEPT_MAX: usize = 256 * 1024;

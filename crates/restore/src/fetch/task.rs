@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ebbtide_replica::store::{ByteStream, Store};
 use ebbtide_replica::{Digest, Key, PageHash, hash_pages};
+use ebbtide_store::{ByteStream, Store};
 use ebbtide_wal::{PageNumber, PageSize};
 use futures::future::ready;
 use futures::{StreamExt as _, TryStreamExt as _, stream};

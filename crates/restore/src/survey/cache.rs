@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ebbtide_catalog::Fetched;
 use ebbtide_replica::Key;
-use ebbtide_replica::catalog::Fetched;
 
 /// What is kept at most. An index that does not fit in is not kept, and is read again when it is needed. Small segments
 /// come with their pages, so this is also what does not have to be fetched later.

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ebbtide_replica::catalog::{Fetched, HashRun, Hashes, missed_since};
-use ebbtide_replica::store::Object;
+use ebbtide_catalog::{Fetched, HashRun, Hashes, missed_since};
 use ebbtide_replica::{Chain, Entry, EntryFlags, EntryKind, Key, Txid, Vouch};
+use ebbtide_store::Object;
 use futures::{StreamExt as _, stream};
 
 use super::rows::Rows;

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ebbtide_replica::catalog::{CatalogError, Fetched, Hashes};
+use ebbtide_catalog::{CatalogError, Fetched, Hashes};
 use ebbtide_replica::container::{Block, Index};
-use ebbtide_replica::store::Object;
 use ebbtide_replica::{PageHash, hash_pages};
+use ebbtide_store::Object;
 use ebbtide_wal::PageNumber;
 use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
-use ebbtide_replica::store::{MemoryStore, Store};
 use ebbtide_replica::{
     Chain, Claim, Digest, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp,
     Txid, Vouch, content_of, page_hash,
 };
 use ebbtide_restore::{LocalState, Options, Progress, Report, Result, Target, restore};
+use ebbtide_store::{MemoryStore, Store};
 use ebbtide_wal::{PageNumber, PageSize};
 
 pub(crate) const SECOND: i64 = 1_000_000;
@@ -310,7 +310,7 @@ impl Builder {
 
     /// All objects but the manifest.
     pub(crate) async fn objects(&self) -> Vec<Key> {
-        let listing = ebbtide_replica::catalog::list(&self.store).await.unwrap();
+        let listing = ebbtide_catalog::list(&self.store).await.unwrap();
         listing.objects().map(|object| object.key).collect()
     }
 
@@ -328,7 +328,7 @@ impl Builder {
 /// A store that leaves everything in the one it was made from as it is.
 pub(crate) async fn copy(store: &MemoryStore) -> MemoryStore {
     let to = MemoryStore::default();
-    let listing = ebbtide_replica::catalog::list(store).await.unwrap();
+    let listing = ebbtide_catalog::list(store).await.unwrap();
     for key in listing.objects().map(|object| object.key).chain([Key::Manifest]) {
         to.put(&key, store.get(&key, u64::MAX).await.unwrap()).await.unwrap();
     }
@@ -348,7 +348,7 @@ pub(crate) fn options(target: Target, output: &Path) -> Options {
 }
 
 pub(crate) fn with_state(options: Options) -> Options {
-    let folder = ebbtide_replica::state::state_folder(&options.output);
+    let folder = ebbtide_state::state_folder(&options.output);
     Options { state: Some(LocalState { folder, location: "memory".to_owned() }), ..options }
 }
 

@@ -2,8 +2,8 @@
 //! names an object and leaves no file.
 
 use ebbtide_replica::Key;
-use ebbtide_replica::store::{MemoryStore, Store as _};
 use ebbtide_restore::{Error, Notice, Target};
+use ebbtide_store::{MemoryStore, Store as _};
 use proptest::prelude::*;
 
 use crate::builder::{Builder, State, copy, restored, txid};

@@ -1,8 +1,8 @@
 //! Whatever the history: each of its states comes out byte for byte.
 
-use ebbtide_replica::store::Store as _;
 use ebbtide_replica::{EntryKind, Txid};
 use ebbtide_restore::{Error, Nothing, Notice, Target};
+use ebbtide_store::Store as _;
 use proptest::prelude::*;
 
 use crate::builder::{Builder, Carry, restored, txid};

@@ -4,11 +4,11 @@
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use ebbtide_replica::catalog::read_index;
+use ebbtide_catalog::read_index;
 use ebbtide_replica::container::{Contents, Footer, Header};
-use ebbtide_replica::store::{FolderStore, MemoryStore, Object, Store as _};
 use ebbtide_replica::{Chain, EntryKind, Key, Run, Txid, content_of};
 use ebbtide_restore::{Anchor, Error, Notice, Progress, Severity, Target, Verification, verify};
+use ebbtide_store::{FolderStore, MemoryStore, Object, Store as _};
 use ebbtide_testkit::forger::{Forged, Metered, with_same_digest};
 use ebbtide_wal::PageNumber;
 

@@ -1,10 +1,10 @@
 //! What a restore leaves for `replicate`.
 
-use ebbtide_replica::catalog::{head, rebuild_table};
+use ebbtide_catalog::{head, rebuild_table};
 use ebbtide_replica::page_hash;
-use ebbtide_replica::state::{FileIdentity, Origin, Position, State, state_folder};
-use ebbtide_replica::store::Store as _;
 use ebbtide_restore::{Error, Options, Target};
+use ebbtide_state::{FileIdentity, Origin, Position, State, state_folder};
+use ebbtide_store::Store as _;
 use ebbtide_wal::PageNumber;
 use proptest::prelude::*;
 

@@ -4,17 +4,15 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::catalog::{head, rebuild_table};
-use ebbtide_replica::state::{Origin, Position, State};
-use ebbtide_replica::store::{
-    Conditional, ErrorKind, MemoryStore, Object, Store, StoreError, Upload,
-};
+use ebbtide_catalog::{head, rebuild_table};
 use ebbtide_replica::{Folder, Key, page_hash};
+use ebbtide_state::{Origin, Position, State};
+use ebbtide_store::{Conditional, ErrorKind, MemoryStore, Object, Store, StoreError, Upload};
 use ebbtide_wal::PageNumber;
 
 use crate::builder::Builder;
 
-/// Stands for [`LIST_MAX`](ebbtide_replica::store::LIST_MAX).
+/// Stands for [`LIST_MAX`](ebbtide_store::LIST_MAX).
 const NAMES_MAX: usize = 100;
 
 /// A store that lists no more than so many segments.

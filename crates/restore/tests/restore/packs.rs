@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ebbtide_replica::Key;
-use ebbtide_replica::store::Store as _;
 use ebbtide_restore::{Notice, Progress, Target, restore};
+use ebbtide_store::Store as _;
 use ebbtide_testkit::faulty::{Call, Faulty};
 
 use crate::builder::{Builder, SECOND, options, restored, txid};

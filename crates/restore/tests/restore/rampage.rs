@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use ebbtide_replica::catalog::{head, read_manifest, rebuild_table};
-use ebbtide_replica::state::State;
-use ebbtide_replica::store::{MemoryStore, Store as _};
+use ebbtide_catalog::{head, read_manifest, rebuild_table};
 use ebbtide_replica::{Chain, EntryKind, Key};
 use ebbtide_restore::{Anchor, Error, Progress, Target, restore, verify};
+use ebbtide_state::State;
+use ebbtide_store::{MemoryStore, Store as _};
 use ebbtide_testkit::forger::{Choices, Forged, Metered, change, cover_up};
 use ebbtide_testkit::{Random, for_each_seed};
 

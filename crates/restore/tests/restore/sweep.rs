@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use ebbtide_replica::store::{MemoryStore, Store as _};
 use ebbtide_replica::{Key, Manifest, Txid};
 use ebbtide_restore::{Error, Progress, Target, Verification, restore, verify};
+use ebbtide_store::{MemoryStore, Store as _};
 
 use crate::builder::{Builder, options, restored, txid};
 
@@ -25,7 +25,7 @@ struct Sample {
 
 impl Sample {
     async fn of(store: &MemoryStore, txids: impl IntoIterator<Item = u64>) -> Sample {
-        let listing = ebbtide_replica::catalog::list(store).await.unwrap();
+        let listing = ebbtide_catalog::list(store).await.unwrap();
         let mut objects = BTreeMap::new();
         for key in listing.objects().map(|object| object.key).chain([Key::Manifest]) {
             objects.insert(key, store.get(&key, u64::MAX).await.unwrap());

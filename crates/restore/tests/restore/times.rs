@@ -1,8 +1,8 @@
 //! The state at a time is the one after the last entry at or before it.
 
 use ebbtide_replica::EntryKind;
-use ebbtide_replica::store::Store as _;
 use ebbtide_restore::{CLOCKS_APART_MICROS_MAX, Error, Nothing, Notice, Options, Target};
+use ebbtide_store::Store as _;
 use proptest::prelude::*;
 
 use crate::builder::{

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ebbtide_replica::Key;
-use ebbtide_replica::store::{MemoryStore, Store as _};
 use ebbtide_restore::{Progress, Severity, Target, Verification, verify};
+use ebbtide_store::{MemoryStore, Store as _};
 use proptest::prelude::*;
 
 use crate::builder::{Builder, copy, restored, txid};

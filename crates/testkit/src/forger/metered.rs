@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::store::{Conditional, Object, Store, StoreError, Upload};
 use ebbtide_replica::{Folder, Key};
+use ebbtide_store::{Conditional, Object, Store, StoreError, Upload};
 
 /// Another store, and how many bytes were read of it.
 #[derive(Debug)]

@@ -1,0 +1,197 @@
+//! What a replica is, also where `ebbtide.json` is gone: every object says it too. So the manifest is the first object
+//! that a rule about old objects deletes, and nothing is lost by it.
+
+use ebbtide_wal::PageSize;
+
+use super::{CatalogError, read_index, read_manifest};
+use ebbtide_replica::container::Header;
+use ebbtide_replica::{Claim, EntryKind, Folder, Key, Manifest, ReplicaId, Timestamp};
+use ebbtide_store::{Object, Store};
+
+/// So many names of each folder are looked at…
+const NAMES: usize = 64;
+
+/// …and so many of those objects, half of them the first and half the last.
+const SAMPLES: usize = 4;
+
+/// What a replica is, and how that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The manifest; where it is missing, what the objects give.
+    pub manifest: Manifest,
+    /// Whether `ebbtide.json` is there.
+    pub is_stored: bool,
+}
+
+/// Reads `ebbtide.json`, or takes what it says from the objects; nothing where there are neither. Objects of other
+/// replicas are outvoted; `known` is the replica that is expected here, and is believed if one object belongs to it.
+pub async fn identify(
+    store: &dyn Store,
+    known: Option<ReplicaId>,
+) -> Result<Option<Identity>, CatalogError> {
+    if let Some(manifest) = read_manifest(store).await? {
+        return Ok(Some(Identity { manifest, is_stored: true }));
+    }
+    let Some(manifest) = from_objects(store, known).await? else { return Ok(None) };
+    tracing::warn!(
+        store = %store.describe(),
+        replica = %manifest.replica,
+        "ebbtide.json is missing: the replica's id and page size are taken from its objects"
+    );
+    Ok(Some(Identity { manifest, is_stored: false }))
+}
+
+/// What the headers of some objects say most often.
+async fn from_objects(
+    store: &dyn Store,
+    known: Option<ReplicaId>,
+) -> Result<Option<Manifest>, CatalogError> {
+    let mut votes: Vec<(ReplicaId, PageSize, usize)> = Vec::new();
+    let mut oldest = Vec::new();
+    for folder in [Folder::Snapshot, Folder::Pack, Folder::Log, Folder::Delta] {
+        let objects = store.list_some(folder, None, NAMES).await?;
+        if matches!(folder, Folder::Pack | Folder::Log) {
+            oldest.extend(objects.first());
+        }
+        for object in sample(&objects) {
+            let Some(header) = read_header(store, *object).await? else { continue };
+            let (replica, page_size) = (header.replica, header.page_size);
+            match votes.iter_mut().find(|vote| (vote.0, vote.1) == (replica, page_size)) {
+                Some(vote) => vote.2 += 1,
+                None => votes.push((replica, page_size, 1)),
+            }
+        }
+    }
+    // Of as many votes the first counts, which is a snapshot's.
+    let best = votes.iter().rev().max_by_key(|vote| (Some(vote.0) == known, vote.2));
+    let Some(&(replica, page_size, _)) = best else { return Ok(None) };
+    let unknown = Manifest {
+        replica,
+        page_size,
+        created: Timestamp::EPOCH,
+        created_by: "ebbtide, from the objects of the replica".to_owned(),
+    };
+    Ok(Some(with_beginning(store, unknown, oldest).await?))
+}
+
+/// Adds when the replica was begun, and by whom, as the first claim has it: just as it stood in `ebbtide.json`, if the
+/// beginning of the history is still there.
+async fn with_beginning(
+    store: &dyn Store,
+    manifest: Manifest,
+    mut oldest: Vec<Object>,
+) -> Result<Manifest, CatalogError> {
+    oldest.sort_by_key(|object| match object.key {
+        Key::Log(first) | Key::Pack { first, .. } => Some(first),
+        _ => None,
+    });
+    for object in oldest {
+        let fetched = match read_index(store, &manifest, object).await {
+            Ok(fetched) => fetched,
+            Err(error) if error.is_about_object() => continue,
+            Err(error) => return Err(error),
+        };
+        let Some(first) = fetched.index.entries().first() else { continue };
+        let claim = (first.kind == EntryKind::Claim).then(|| Claim::from_detail(&first.detail));
+        let created_by = match claim {
+            Some(Ok(claim)) => Manifest::creator(&claim.version, &claim.host),
+            _ => manifest.created_by,
+        };
+        return Ok(Manifest { created: first.time, created_by, ..manifest });
+    }
+    Ok(manifest)
+}
+
+fn sample(objects: &[Object]) -> impl Iterator<Item = &Object> {
+    let (first, rest) = objects.split_at(objects.len().min(SAMPLES / 2));
+    first.iter().chain(rest.iter().rev().take(SAMPLES / 2))
+}
+
+/// The header of an object, unless it is none of ours.
+async fn read_header(store: &dyn Store, object: Object) -> Result<Option<Header>, CatalogError> {
+    if object.size < Header::SIZE as u64 {
+        return Ok(None);
+    }
+    match store.get_range(&object.key, 0..Header::SIZE as u64).await.map_err(CatalogError::from) {
+        Ok(bytes) => Ok(Header::parse(&bytes).ok()),
+        Err(error) if error.is_about_object() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ebbtide_replica::container::{Contents, EntryStart, Writer};
+    use ebbtide_replica::{Chain, Digest, EntryFlags, Txid};
+    use ebbtide_store::MemoryStore;
+
+    fn time() -> Timestamp {
+        Timestamp::from_micros(1_795_253_400_000_000).unwrap()
+    }
+
+    fn manifest(replica: u8) -> Manifest {
+        Manifest {
+            replica: ReplicaId::from_bytes([replica; 16]),
+            page_size: PageSize::new(512).unwrap(),
+            created: time(),
+            created_by: Manifest::creator("0.1.0", "db1"),
+        }
+    }
+
+    /// Puts a segment with one claim.
+    async fn put_claim(store: &MemoryStore, replica: u8, number: u64) {
+        let Manifest { replica, page_size, created, .. } = manifest(replica);
+        let first = Txid::new(number).unwrap();
+        let chain = if number == 1 { Chain::genesis(replica) } else { Chain::NONE };
+        let contents = Contents::Segment { first, chain };
+        let mut writer = Writer::new(Header { replica, page_size, contents });
+        let claim = Claim {
+            host: "db1".to_owned(),
+            pid: 1,
+            session: "5eed".to_owned(),
+            version: "0.1.0".to_owned(),
+            time: created,
+            database: None,
+        };
+        let detail = claim.to_detail().unwrap();
+        let (kind, flags) = (EntryKind::Claim, EntryFlags::NONE);
+        let start =
+            EntryStart { txid: first, kind, flags, time: created, database_pages: 0, detail };
+        writer.begin_entry(start).unwrap();
+        writer.end_entry(Digest::EMPTY).unwrap();
+        store.put(&Key::Log(first), writer.finish().unwrap().tail.into()).await.unwrap();
+    }
+
+    async fn found(store: &MemoryStore, known: Option<u8>) -> Option<Manifest> {
+        let known = known.map(|known| ReplicaId::from_bytes([known; 16]));
+        let identity = identify(store, known).await.unwrap()?;
+        assert!(!identity.is_stored);
+        Some(identity.manifest)
+    }
+
+    #[tokio::test]
+    async fn o02_the_beginning_of_the_history_gives_the_manifest_as_it_was() {
+        let store = MemoryStore::default();
+        assert_eq!(found(&store, None).await, None);
+        put_claim(&store, 7, 1).await;
+        assert_eq!(found(&store, None).await, Some(manifest(7)));
+        store.put(&Key::Manifest, manifest(7).to_json().into()).await.unwrap();
+        let there = Identity { manifest: manifest(7), is_stored: true };
+        assert_eq!(identify(&store, None).await.unwrap(), Some(there));
+    }
+
+    #[tokio::test]
+    async fn o02_objects_of_other_replicas_are_outvoted_and_junk_is_none() {
+        let store = MemoryStore::default();
+        for number in [3, 4] {
+            put_claim(&store, 7, number).await;
+        }
+        put_claim(&store, 8, 9).await;
+        let junk = Key::Snapshot(Txid::new(5).unwrap());
+        store.put(&junk, vec![7; 300].into()).await.unwrap();
+        assert_eq!(found(&store, None).await.unwrap().replica, manifest(7).replica);
+        assert_eq!(found(&store, Some(8)).await.unwrap().replica, manifest(8).replica);
+        assert_eq!(found(&store, Some(9)).await.unwrap().replica, manifest(7).replica);
+    }
+}

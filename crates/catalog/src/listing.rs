@@ -1,0 +1,122 @@
+//! The names of a replica's objects.
+
+use ebbtide_replica::{Folder, Key, Txid};
+use ebbtide_store::{Object, Store, StoreError};
+
+/// The objects of a replica, each kind in the order of its names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Segments, by their first entry.
+    pub log: Vec<Object>,
+    /// Packs, by their first entry and then by their last.
+    pub packs: Vec<Object>,
+    /// Deltas, by their first entry and then by their last.
+    pub deltas: Vec<Object>,
+    /// Snapshots, by their entry.
+    pub snapshots: Vec<Object>,
+    /// What was passed over because it lies far beyond the history.
+    pub junk: Vec<Object>,
+}
+
+/// Lists all objects.
+pub async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
+    let (log, packs, deltas, snapshots) = futures::try_join!(
+        store.list(Folder::Log, None),
+        store.list(Folder::Pack, None),
+        store.list(Folder::Delta, None),
+        store.list(Folder::Snapshot, None),
+    )?;
+    let mut listing = Listing { log, packs, deltas, snapshots, junk: Vec::new() };
+    listing.dismiss_junk();
+    Ok(listing)
+}
+
+/// Lists all objects but those segments whose entries are in packs, which may be a hundred times as many. The names of
+/// segments are complete from the entry in the answer on; they are complete altogether if there is none.
+pub async fn list_recent(store: &dyn Store) -> Result<(Listing, Option<Txid>), StoreError> {
+    let (packs, deltas, snapshots) = futures::try_join!(
+        store.list(Folder::Pack, None),
+        store.list(Folder::Delta, None),
+        store.list(Folder::Snapshot, None),
+    )?;
+    let mut listing = Listing { packs, deltas, snapshots, ..Listing::default() };
+    // Which of them is junk, if any is, the log tells.
+    let row = newest_row(&listing.packs).filter(|_| listing.is_in_one_piece());
+    let after = row.map(|(_, last)| Key::Log(last));
+    listing.log = store.list(Folder::Log, after.as_ref()).await?;
+    listing.dismiss_junk();
+    let complete_from = row.map(|(first, _)| first).filter(|&first| first != Txid::FIRST);
+    Ok((listing, complete_from))
+}
+
+/// The first and the last entry of the packs that follow each other without a gap up to the newest of all.
+fn newest_row(packs: &[Object]) -> Option<(Txid, Txid)> {
+    let mut ends: Vec<(Txid, Txid)> = packs
+        .iter()
+        .filter_map(|object| match object.key {
+            Key::Pack { first, last } => Some((last, first)),
+            _ => None,
+        })
+        .collect();
+    ends.sort_unstable();
+    let mut ends = ends.into_iter().rev();
+    let (newest, mut begin) = ends.next()?;
+    for (last, first) in ends {
+        if last.next() < begin {
+            break;
+        }
+        begin = begin.min(first);
+    }
+    Some((begin, newest))
+}
+
+impl Listing {
+    /// Whether there is nothing at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.objects().next().is_none()
+    }
+
+    /// All objects.
+    pub fn objects(&self) -> impl Iterator<Item = Object> {
+        let folders = [&self.log, &self.packs, &self.deltas, &self.snapshots];
+        folders.into_iter().flatten().copied()
+    }
+
+    /// The newest snapshot of a state at or before `txid`.
+    #[must_use]
+    pub fn snapshot_before(&self, txid: Txid) -> Option<Object> {
+        let end = self.snapshots.partition_point(|object| object.key <= Key::Snapshot(txid));
+        self.snapshots[..end].last().copied()
+    }
+
+    /// The segment in which `txid` lies, judging by names alone: the last that does not begin after it.
+    #[must_use]
+    pub fn segment_of(&self, txid: Txid) -> Option<Object> {
+        let end = self.log.partition_point(|object| object.key <= Key::Log(txid));
+        self.log[..end].last().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(packs: &[(u64, u64)]) -> Option<(u64, u64)> {
+        let txid = |number| Txid::new(number).unwrap();
+        let pack = |&(first, last)| Key::Pack { first: txid(first), last: txid(last) };
+        let packs: Vec<Object> =
+            packs.iter().map(pack).map(|key| Object { key, size: 1 }).collect();
+        newest_row(&packs).map(|(first, last)| (first.get(), last.get()))
+    }
+
+    #[test]
+    fn packs_count_as_far_back_as_they_follow_each_other() {
+        assert_eq!(row(&[]), None);
+        assert_eq!(row(&[(1, 9), (10, 19), (20, 29)]), Some((1, 29)));
+        assert_eq!(row(&[(1, 9), (11, 19), (20, 29)]), Some((11, 29)));
+        // Two processes may have cut them differently.
+        assert_eq!(row(&[(3, 9), (3, 14), (10, 19), (15, 16)]), Some((3, 19)));
+        assert_eq!(row(&[(1, 2), (5, 6), (4, 9)]), Some((4, 9)));
+    }
+}

@@ -1,0 +1,233 @@
+//! Reads manifests and indexes.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt as _, stream};
+use tokio::sync::Semaphore;
+
+use super::CatalogError;
+use ebbtide_replica::container::{Footer, Header, Index, IndexReader, Parsed};
+use ebbtide_replica::{Error, Key, Manifest};
+use ebbtide_store::{ErrorKind, Object, Store};
+
+/// An object that is not longer than this is read whole, which costs no more than reading its end.
+const WHOLE_MAX: u64 = 64 * 1024;
+
+/// How much of the end of a longer object is read at first.
+const TAIL: u64 = 64 * 1024;
+
+/// A longer object has a longer index; this much of it is guessed right at once. A block of pages that compressed to half
+/// has one row of 16 bytes for 64 KiB.
+const TAIL_SHARE: u64 = 4096;
+
+/// No guess is longer than this.
+const TAIL_MAX: u64 = 4 * 1024 * 1024;
+
+/// No piece of a long index is longer than this.
+const PIECE_MAX: u64 = 16 * 1024 * 1024;
+
+/// An index that is not longer than this, with the footer, is a short one.
+const SHORT_MAX: u64 = 1024 * 1024;
+
+/// How many indexes are read at once.
+const READ_AHEAD: usize = 32;
+
+/// The index of an object, and the object itself if it was small.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// The index, checked, of the object that has this name in this replica.
+    pub index: Index,
+    /// All bytes of the object, if they were read anyway.
+    pub body: Option<Bytes>,
+    /// The last block of hashes and where it begins, if it was read anyway.
+    pub end: Option<(u64, Bytes)>,
+}
+
+impl Fetched {
+    /// These bytes of the object, if they were read along with the index.
+    #[must_use]
+    pub fn at_hand(&self, range: Range<u64>) -> Option<Bytes> {
+        let whole = self.body.as_ref().map(|body| (0, body));
+        let (offset, bytes) = whole.or(self.end.as_ref().map(|(offset, end)| (*offset, end)))?;
+        let at = |at: u64| usize::try_from(at.checked_sub(offset)?).ok();
+        let (start, end) = (at(range.start)?, at(range.end)?);
+        (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
+    }
+
+    /// Roughly how much memory it takes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        // Twice, because rows take more room once they are decoded.
+        let index = usize::try_from(self.index.footer().index_length).unwrap_or(usize::MAX);
+        let end = self.end.as_ref().map(|(_, end)| end);
+        let more = self.body.as_ref().or(end).map_or(0, Bytes::len);
+        index.saturating_mul(2).saturating_add(more)
+    }
+}
+
+/// Reads `ebbtide.json`, or finds that there is none.
+pub async fn read_manifest(store: &dyn Store) -> Result<Option<Manifest>, CatalogError> {
+    match store.get(&Key::Manifest, Manifest::SIZE_MAX as u64).await {
+        Ok(json) => {
+            let manifest = Manifest::from_json(&json);
+            manifest.map(Some).map_err(CatalogError::object(Key::Manifest))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Reads the index of an object with one request if the object is small, mostly with two at once if it is not.
+pub async fn read_index(
+    store: &dyn Store,
+    manifest: &Manifest,
+    object: Object,
+) -> Result<Fetched, CatalogError> {
+    match read(store, manifest, object, u64::MAX).await? {
+        Some(fetched) => Ok(fetched),
+        None => {
+            let why = Error::damaged("the index", "it is longer than anything");
+            Err(CatalogError::Object { key: object.key, source: why })
+        }
+    }
+}
+
+/// As [`read_index`], or nothing if the index is a long one. For those who read many ahead: a long one is read when its
+/// turn comes, so that the memory of all together is bounded.
+pub async fn read_short_index(
+    store: &dyn Store,
+    manifest: &Manifest,
+    object: Object,
+) -> Result<Option<Fetched>, CatalogError> {
+    read(store, manifest, object, SHORT_MAX).await
+}
+
+async fn read(
+    store: &dyn Store,
+    manifest: &Manifest,
+    object: Object,
+    length_max: u64,
+) -> Result<Option<Fetched>, CatalogError> {
+    let Object { key, size } = object;
+    let damaged = CatalogError::object(key);
+    if size < (Header::SIZE + Footer::SIZE) as u64 {
+        let why = format!("{size} bytes are fewer than any object has");
+        return Err(damaged(Error::damaged("the object", why)));
+    }
+    let fetched = if size <= WHOLE_MAX {
+        let body = store.get_range(&key, 0..size).await?;
+        match Index::parse(size, &body, &body).map_err(&damaged)? {
+            Parsed::Ready(index) => Some(Fetched { index, body: Some(body), end: None }),
+            Parsed::NeedTail(_) => {
+                return Err(damaged(Error::damaged("the footer", "its index does not fit in")));
+            }
+        }
+    } else {
+        read_from_end(store, object, length_max).await?
+    };
+    let Some(fetched) = fetched else { return Ok(None) };
+    check_identity(manifest, key, &fetched.index).map_err(&damaged)?;
+    Ok(Some(fetched))
+}
+
+/// Reads the indexes of objects, many at once, and hands them over in the same order.
+pub fn read_indexes<'a>(
+    store: &'a dyn Store,
+    manifest: &'a Manifest,
+    objects: Vec<Object>,
+) -> impl Stream<Item = Result<(Object, Fetched), CatalogError>> + Send + 'a {
+    let read =
+        move |object| async move { (object, read_short_index(store, manifest, object).await) };
+    stream::iter(objects).map(read).buffered(READ_AHEAD).then(move |(object, short)| async move {
+        match short? {
+            Some(fetched) => Ok((object, fetched)),
+            None => Ok((object, read_index(store, manifest, object).await?)),
+        }
+    })
+}
+
+/// The last block of hashes of the object of `size` bytes that ends with `tail`, if it is in that. In memory of its own,
+/// so that the rest is not kept for it.
+fn end_of(size: u64, tail: &[u8], index: &Index) -> Option<(u64, Bytes)> {
+    let block = index.hash_blocks().last()?;
+    let begin = block.offset.checked_sub(size - tail.len() as u64)?;
+    let begin = usize::try_from(begin).ok()?;
+    let stored = tail.get(begin..begin.checked_add(block.stored_len as usize)?)?;
+    Some((block.offset, Bytes::copy_from_slice(stored)))
+}
+
+/// The index of an object that is not small, if it has at most `length_max` bytes.
+async fn read_from_end(
+    store: &dyn Store,
+    object: Object,
+    length_max: u64,
+) -> Result<Option<Fetched>, CatalogError> {
+    let Object { key, size } = object;
+    let damaged = CatalogError::object(key);
+    let given = (TAIL + size / TAIL_SHARE).min(TAIL_MAX).min(size - Header::SIZE as u64);
+    let (head, tail) = futures::try_join!(
+        store.get_range(&key, 0..Header::SIZE as u64),
+        store.get_range(&key, size - given..size),
+    )?;
+    match Index::parse(size, &head, &tail).map_err(&damaged)? {
+        Parsed::Ready(index) => {
+            let end = end_of(size, &tail, &index);
+            Ok(Some(Fetched { index, body: None, end }))
+        }
+        Parsed::NeedTail(needed) if needed > length_max => Ok(None),
+        Parsed::NeedTail(_) => {
+            let index = read_in_pieces(store, object, &head, &tail).await?;
+            Ok(Some(Fetched { index, body: None, end: None }))
+        }
+    }
+}
+
+/// Reads a long index from its beginning, each piece at most as long as what came in before, so that a claim alone costs
+/// nothing. One of a process at a time.
+async fn read_in_pieces(
+    store: &dyn Store,
+    object: Object,
+    head: &[u8],
+    tail: &[u8],
+) -> Result<Index, CatalogError> {
+    static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+    let _turn = ONE_AT_A_TIME.acquire().await;
+    let Object { key, size } = object;
+    let damaged = CatalogError::object(key);
+    let mut reader = IndexReader::new(size, head, tail).map_err(&damaged)?;
+    let Range { mut start, end } = reader.range();
+    let tail_start = size - tail.len() as u64;
+    let mut received = tail.len() as u64;
+    while start < tail_start {
+        let piece_end = tail_start.min(start + received.min(PIECE_MAX));
+        let piece = store.get_range(&key, start..piece_end).await?;
+        reader.push(&piece).map_err(&damaged)?;
+        received += piece.len() as u64;
+        start = piece_end;
+    }
+    let rest = usize::try_from(start - tail_start).ok().zip(usize::try_from(end - tail_start).ok());
+    let rest = rest.and_then(|(start, end)| tail.get(start..end));
+    let short = || damaged(Error::damaged("the index", "it is short"));
+    reader.push(rest.ok_or_else(short)?).map_err(&damaged)?;
+    reader.finish().map_err(&damaged)
+}
+
+/// Refuses a sound object in the wrong place.
+fn check_identity(manifest: &Manifest, key: Key, index: &Index) -> Result<(), Error> {
+    let header = index.header();
+    if header.replica != manifest.replica {
+        let (theirs, ours) = (header.replica, manifest.replica);
+        let why = format!("it belongs to the replica {theirs}, and ebbtide.json says {ours}");
+        return Err(Error::damaged("the object", why));
+    }
+    if index.key() != key {
+        return Err(Error::damaged("the object", format!("it was written as {}", index.key())));
+    }
+    if header.page_size != manifest.page_size {
+        let (theirs, ours) = (header.page_size, manifest.page_size);
+        let why = format!("its pages have {theirs} bytes, and ebbtide.json says {ours}");
+        return Err(Error::damaged("the object", why));
+    }
+    Ok(())
+}

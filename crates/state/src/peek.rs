@@ -1,0 +1,48 @@
+//! A look at what a local state says, without its lock: for who only wants to know which replica it is about.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::error::{StateError, io_error};
+use super::record::{self, Record, Slot};
+use super::{Position, newer, state_directory};
+use ebbtide_directory::Private;
+
+/// A longer slot is not read to its end. What a position says comes first, and few commits change so many pages.
+const SLOT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The newest position of the state in `folder`, or nothing where there is none that can be read. Who uses the state
+/// meanwhile may be further by the time that this returns.
+///
+/// # Errors
+/// When there is a state that cannot be read.
+pub fn peek(folder: &Path) -> Result<Option<Position>, StateError> {
+    // One that others may have planted is refused.
+    let Some(private) = state_directory(folder)? else { return Ok(None) };
+    let mut newest: Option<Record> = None;
+    for name in ["position.0", "position.1"] {
+        let path = folder.join(name);
+        let bytes = match read(&private, name) {
+            Ok(bytes) => bytes,
+            Err(error) if is_absent(&error) => continue,
+            Err(error) => return Err(io_error("read", &path)(error)),
+        };
+        if let Slot::Valid(record) = record::decode(&bytes)
+            && newest.as_ref().is_none_or(|newest| newer(&record, newest))
+        {
+            newest = Some(*record);
+        }
+    }
+    Ok(newest.map(|record| record.position))
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn read(private: &Private, name: &str) -> io::Result<Vec<u8>> {
+    let file = private.directory()?.read_ours(name, private.owner())?;
+    let mut bytes = Vec::new();
+    file.take(SLOT_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,35 @@
+//! Where a replica's objects lie: in a bucket, in a folder, or in memory.
+//!
+//! All stores make the same promises, and one suite of checks (`contract` in the testkit) holds each of them to it:
+//! - **Create-only.** A name is taken once. Of any number of puts of one name at most one succeeds, whoever sends them;
+//!   the others fail with [`ErrorKind::Exists`]. Nothing is ever overwritten. The log of a replica is its lock because
+//!   of this.
+//! - **Whole or not at all.** A reader finds an object complete or does not find it.
+//! - **Durable.** A put that succeeded survives the loss of power of the machine that it went to.
+//! - **Nothing but names.** Times and the order of a listing mean nothing; names that are no [`Key`](ebbtide_replica::Key) are
+//!   passed over.
+//!
+//! A store tries a *put* once: an answer that was lost on the way leaves it open whether the object is there, and only
+//! the caller can tell by reading it back. A store tries a *read* a few times.
+
+mod api;
+mod error;
+mod folder;
+mod listing;
+mod location;
+mod memory;
+mod place;
+mod probe;
+pub mod retry;
+#[cfg(feature = "s3")]
+mod s3;
+
+pub use api::{ByteStream, LIST_MAX, Object, Store, Upload};
+pub use error::{ErrorKind, StoreError};
+pub use folder::FolderStore;
+pub use location::{Location, LocationError, S3Location};
+pub use memory::MemoryStore;
+pub use place::{real_path, same_place};
+pub use probe::Conditional;
+#[cfg(feature = "s3")]
+pub use s3::{Credentials, S3Store};

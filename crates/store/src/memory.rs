@@ -1,0 +1,152 @@
+//! A store in memory, for tests and dry runs.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+
+use super::api::{Object, Store, Upload};
+use super::error::{ErrorKind, StoreError};
+use super::listing::{Listing, beyond_end, check_length};
+use super::probe::Conditional;
+use ebbtide_replica::{Folder, Key};
+
+type Objects = BTreeMap<String, Bytes>;
+
+/// A store in memory. It is gone when its last clone is dropped; clones share their objects.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    /// By name. Also names that are no keys, so that tests can put them in the way.
+    objects: Arc<Mutex<Objects>>,
+}
+
+impl MemoryStore {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    /// One with these objects. Any names will do: a test plants strange ones, or builds a store that lacks an object
+    /// or has a damaged one.
+    #[must_use]
+    pub fn with(objects: impl IntoIterator<Item = (String, Bytes)>) -> MemoryStore {
+        MemoryStore { objects: Arc::new(Mutex::new(objects.into_iter().collect())) }
+    }
+
+    /// All objects as they are now, in the order of their names.
+    #[must_use]
+    pub fn objects(&self) -> Vec<(String, Bytes)> {
+        self.lock().iter().map(|(name, body)| (name.clone(), body.clone())).collect()
+    }
+
+    /// A panic elsewhere leaves the map whole: each change is one call.
+    fn lock(&self) -> MutexGuard<'_, Objects> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn create(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
+        match self.lock().entry(key.to_string()) {
+            Entry::Vacant(entry) => {
+                entry.insert(body);
+                Ok(())
+            }
+            Entry::Occupied(_) => {
+                Err(StoreError::new(ErrorKind::Exists, format!("put {key}"), "the name is taken"))
+            }
+        }
+    }
+
+    fn find(&self, key: &Key) -> Result<Bytes, StoreError> {
+        self.lock().get(&key.to_string()).cloned().ok_or_else(|| {
+            StoreError::new(ErrorKind::NotFound, format!("get {key}"), "no such object")
+        })
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lock().keys()).finish()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
+        self.create(key, body)
+    }
+
+    async fn upload(&self, key: &Key, _expected: u64) -> Result<Box<dyn Upload>, StoreError> {
+        Ok(Box::new(MemoryUpload { store: self.clone(), key: *key, body: BytesMut::new() }))
+    }
+
+    async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, StoreError> {
+        let body = self.find(key)?;
+        check_length(key, body.len() as u64, limit)?;
+        Ok(body)
+    }
+
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let body = self.find(key)?;
+        match (usize::try_from(range.start), usize::try_from(range.end)) {
+            (Ok(start), Ok(end)) if end <= body.len() => Ok(body.slice(start..end)),
+            _ => Err(beyond_end(key, &range, body.len() as u64)),
+        }
+    }
+
+    async fn size(&self, key: &Key) -> Result<Option<u64>, StoreError> {
+        Ok(self.lock().get(&key.to_string()).map(|body| body.len() as u64))
+    }
+
+    async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
+        let mut listing = Listing::new(under, after);
+        for (name, body) in self.lock().iter() {
+            listing.add(name, body.len() as u64)?;
+        }
+        Ok(listing.finish())
+    }
+
+    async fn delete(&self, key: &Key) -> Result<(), StoreError> {
+        self.lock().remove(&key.to_string());
+        Ok(())
+    }
+
+    async fn probe(&self) -> Result<Conditional, StoreError> {
+        Ok(Conditional::Enforced)
+    }
+
+    async fn sweep(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    fn describe(&self) -> String {
+        "memory".to_owned()
+    }
+}
+
+struct MemoryUpload {
+    store: MemoryStore,
+    key: Key,
+    body: BytesMut,
+}
+
+#[async_trait]
+impl Upload for MemoryUpload {
+    async fn write(&mut self, part: Bytes) -> Result<(), StoreError> {
+        self.body.extend_from_slice(&part);
+        Ok(())
+    }
+
+    async fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        self.store.create(&self.key, self.body.freeze())
+    }
+
+    async fn abort(self: Box<Self>) {}
+}
