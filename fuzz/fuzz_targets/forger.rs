@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::LazyLock;
 
-use ebbtide_catalog::{head, list, read_indexes, read_manifest, rebuild_table};
+use ebbtide_catalog::{head, list, read_indexes, read_manifest, rebuild_table, PlanError};
 use ebbtide_state::State;
 use ebbtide_store::{MemoryStore, Store};
 use ebbtide_replica::{Folder, Timestamp};
-use ebbtide_restore::{Anchor, Error, Options, Progress, Target, restore, verify};
+use ebbtide_catalog::{Anchor, Progress, Target};
+use ebbtide_restore::{Error, Options, restore, verify};
 use futures::TryStreamExt;
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::{Builder, Runtime};
@@ -66,7 +67,7 @@ fuzz_target!(|bytes: &[u8]| {
         let verified = verify(Arc::clone(&store), &Arc::default()).await;
         let latest = restored(&store, false).await;
         if verified.is_ok_and(|verified| verified.is_sound()) {
-            let fine = matches!(&latest, Ok(_) | Err(Error::Nothing(_)));
+            let fine = matches!(&latest, Ok(_) | Err(Error::Plan(PlanError::Nothing(_))));
             assert!(fine, "verify says sound: {:?}", latest.err());
         }
         if let Ok(restored) = restored(&store, true).await {

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::EntryKind;
-use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use rusqlite::Connection;
 

@@ -5,8 +5,8 @@
 //! beside it. Then every txid is restored and compared. Would catch a commit that was missed, invented, reordered,
 //! taken apart, or restored with a page of another one.
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::EntryKind;
-use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::Image;
 use ebbtide_testkit::workload::{Options, Synchronous};
 use ebbtide_testkit::writer::{self, Task, Writer};

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::container::Contents;
 use ebbtide_replica::{Chain, EntryFlags, EntryKind, Txid};
-use ebbtide_restore::Target;
 use ebbtide_testkit::forger::{Forged, with_same_digest};
 use rusqlite::Connection;
 

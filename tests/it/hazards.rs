@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::{EntryKind, Folder};
-use ebbtide_restore::Target;
 use ebbtide_testkit::faulty::{Call, Outcome};
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ebbtide_catalog::{Progress, Target};
 use ebbtide_replica::{EntryKind, Timestamp};
-use ebbtide_restore::{Options, Progress, Target, restore};
+use ebbtide_restore::{Options, restore};
 use ebbtide_store::{Credentials, Location, S3Store, Store};
 use ebbtide_testkit::minio::MinIO;
 use ebbtide_testkit::oracle::{self, Image};

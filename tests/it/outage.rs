@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::{Entry, EntryFlags, EntryKind};
-use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
 use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};

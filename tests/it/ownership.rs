@@ -3,8 +3,8 @@
 
 use std::fs;
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::EntryFlags;
-use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use rusqlite::Connection;
 

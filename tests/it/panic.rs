@@ -1,6 +1,6 @@
 //! A fault of our own in one database's task (hazard B16): it begins again, and the others do not notice.
 
-use ebbtide_restore::Target;
+use ebbtide_catalog::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
 use nix::sys::signal::Signal;

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use ebbtide_restore::Target;
+use ebbtide_catalog::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 use rusqlite::Connection;

@@ -16,8 +16,8 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::EntryKind;
-use ebbtide_restore::Target;
 use rusqlite::Connection;
 use tempfile::TempDir;
 

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::{Entry, EntryKind};
-use ebbtide_restore::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::s3_server::{Fault, S3Server};
 use rusqlite::Connection;

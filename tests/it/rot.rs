@@ -4,7 +4,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 
-use ebbtide_restore::Target;
+use ebbtide_catalog::Target;
 use ebbtide_testkit::actor::Ask;
 use ebbtide_testkit::workload::{CheckpointMode, Options};
 use ebbtide_wal::PageSize;

@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::{Entry, EntryFlags, EntryKind, Txid};
-use ebbtide_restore::Target;
 use ebbtide_state::{Position, State, state_folder};
 use ebbtide_testkit::actor::{Actor, Ask};
 use ebbtide_testkit::oracle::{self, Image};

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ebbtide_catalog::{Progress, Target};
 use ebbtide_replica::{Entry, EntryKind, Timestamp, Txid};
-use ebbtide_restore::{Options, Progress, Target};
+use ebbtide_restore::Options;
 use ebbtide_store::{Credentials, Location, S3Store, Store};
 use ebbtide_testkit::faulty::Faulty;
 use ebbtide_testkit::minio::MinIO;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use ebbtide_restore::Target;
+use ebbtide_catalog::Target;
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
 use rusqlite::Connection;

@@ -4,24 +4,45 @@
 //! that it was found under and against the manifest. So an object that was swapped with another, or that belongs to
 //! another replica, is damaged like one with a flipped byte.
 
+mod anchor;
 mod error;
 mod gap;
 mod hashes;
 mod head;
 mod identity;
 mod junk;
+mod known;
 mod listing;
+mod outline;
+mod piece;
+mod plan;
+mod plan_error;
+mod progress;
 mod read;
 mod rebuild;
+mod seek;
+mod survey;
+mod target;
+mod walk;
 
 #[cfg(test)]
 mod tests;
 
+pub use anchor::{Anchor, hold_to};
 pub use error::CatalogError;
 pub use gap::{RebaseDetail, missed_since};
 pub use hashes::{HashRun, Hashes};
 pub use head::{Head, head};
 pub use identity::{Identity, identify};
+pub use known::{Known, first_of, last_of};
 pub use listing::{Listing, list, list_recent};
+pub use outline::{Outline, outline};
+pub use piece::{Carrier, Change, Interest, Piece, Point};
+pub use plan::{Culprit, Goal, Part, Plan, Refusal, Step, plan};
+pub use plan_error::{Nearest, Nothing, PlanError};
+pub use progress::{Counts, Progress};
 pub use read::{Fetched, read_index, read_indexes, read_manifest, read_short_index};
 pub use rebuild::rebuild_table;
+pub use seek::{Seek, seek};
+pub use survey::{Ahead, CLOCKS_APART_MICROS_MAX, Range, Survey};
+pub use target::{Notice, Target};

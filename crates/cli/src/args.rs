@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
-use ebbtide_restore::Anchor;
+use ebbtide_catalog::Anchor;
 
 use crate::number::Number;
 use crate::when::When;

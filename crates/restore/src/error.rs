@@ -1,15 +1,11 @@
 //! Why a restore, or a look at a replica, did not succeed. A variant exists where the caller acts differently.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ebbtide_catalog::CatalogError;
-use ebbtide_replica::{Key, Timestamp, Txid};
+use ebbtide_catalog::{CatalogError, PlanError};
 use ebbtide_state::StateError;
 use ebbtide_store::StoreError;
-
-use crate::plan::Culprit;
 
 /// The usual result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -18,42 +14,15 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no replica, or it has no such state: exit code 3.
-    #[error("{0}")]
-    Nothing(Nothing),
-
-    /// What would give the state is damaged, missing or not provable: exit code 4.
-    #[error("{}", damaged(.culprits, *.wanted, .nearest))]
-    Damaged {
-        /// The entry that was wanted, if that could be told.
-        wanted: Option<Txid>,
-        /// The objects that stand in the way, at least one.
-        culprits: Vec<Culprit>,
-        /// The nearest states that can be restored.
-        nearest: Nearest,
-    },
+    /// There is nothing to restore (exit code 3), or what there is cannot be restored exactly (4).
+    #[error(transparent)]
+    Plan(PlanError),
 
     /// The state was restored exactly, and the check that was asked for says that the database itself is not sound. It
     /// was not so in the application either.
     #[error("the database was restored exactly and is not sound: {why}")]
     Unsound {
         /// What the check said.
-        why: String,
-    },
-
-    /// The replica does not have the history that the caller knows: exit code 4.
-    #[error("the replica is not the one that was expected: {why}")]
-    Unexpected {
-        /// In what it differs.
-        why: String,
-    },
-
-    /// A part of the replica was written by a later version.
-    #[error("{key} was written by a newer ebbtide ({why}): restore it with that version")]
-    Newer {
-        /// The object.
-        key: Key,
-        /// What is unknown about it.
         why: String,
     },
 
@@ -86,104 +55,7 @@ pub enum Error {
     },
 }
 
-/// What there is not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Nothing {
-    /// A replica.
-    Replica {
-        /// Where one was looked for.
-        place: String,
-    },
-    /// A state in this replica: nothing was ever committed to it.
-    State {
-        /// Where it lies.
-        place: String,
-    },
-    /// A state as early as that.
-    Before {
-        /// The first state that can be restored.
-        first: Option<(Txid, Timestamp)>,
-    },
-    /// An entry that far.
-    Beyond {
-        /// What was wanted.
-        wanted: Txid,
-        /// The newest entry.
-        head: Txid,
-    },
-    /// That state any more: around it, only some are kept.
-    Kept {
-        /// What was wanted.
-        wanted: Txid,
-        /// The nearest states that are kept.
-        nearest: Nearest,
-    },
-}
-
-/// The nearest states that can be restored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Nearest {
-    /// The last one before.
-    pub before: Option<(Txid, Timestamp)>,
-    /// The first one known after.
-    pub after: Option<(Txid, Timestamp)>,
-}
-
-impl fmt::Display for Nothing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Nothing::Replica { place } => {
-                write!(f, "there is no replica in {place}: check the address")
-            }
-            Nothing::State { place } => {
-                write!(f, "the replica in {place} holds no state of the database yet")
-            }
-            Nothing::Before { first: Some((txid, time)) } => write!(
-                f,
-                "nothing is kept from that early: the first state that can be restored is txid {txid} of {time}"
-            ),
-            Nothing::Before { first: None } => {
-                f.write_str("the replica holds no state that could be restored")
-            }
-            Nothing::Beyond { wanted, head } => {
-                write!(f, "there is no txid {wanted}: the newest is {head}")
-            }
-            Nothing::Kept { wanted, nearest } => {
-                write!(f, "txid {wanted} is no longer kept: {nearest}")
-            }
-        }
-    }
-}
-
-impl fmt::Display for Nearest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let point = |(txid, time): (Txid, Timestamp)| format!("txid {txid} of {time}");
-        match (self.before.map(point), self.after.map(point)) {
-            (Some(before), Some(after)) => write!(f, "the nearest are {before} and {after}"),
-            (Some(only), None) | (None, Some(only)) => write!(f, "the nearest is {only}"),
-            (None, None) => f.write_str("no other state was found that can be restored"),
-        }
-    }
-}
-
-fn damaged(culprits: &[Culprit], wanted: Option<Txid>, nearest: &Nearest) -> String {
-    let objects: Vec<String> =
-        culprits.iter().map(|Culprit { key, why }| format!("{key}: {why}")).collect();
-    let objects = objects.join("; ");
-    match wanted {
-        Some(wanted) => format!("txid {wanted} cannot be restored ({objects}): {nearest}"),
-        None => format!("the state cannot be restored ({objects}): {nearest}"),
-    }
-}
-
 impl Error {
-    /// One object that cannot be used, when there is nothing to plan around it.
-    pub(crate) fn object(key: Key, why: String) -> Error {
-        let culprits = vec![Culprit { key, why }];
-        Error::Damaged { wanted: None, culprits, nearest: Nearest::default() }
-    }
-
     pub(crate) fn io<'a>(
         what: &'static str,
         path: &'a Path,
@@ -204,17 +76,16 @@ impl Error {
 
 impl From<CatalogError> for Error {
     fn from(error: CatalogError) -> Error {
+        PlanError::from(error).into()
+    }
+}
+
+impl From<PlanError> for Error {
+    fn from(error: PlanError) -> Error {
         match error {
-            CatalogError::Store(error) => Error::Store(error),
-            CatalogError::State(error) => Error::State(error),
-            CatalogError::Object { key, source: ebbtide_replica::Error::Newer { what, why } } => {
-                Error::Newer { key, why: format!("{what}: {why}") }
-            }
-            CatalogError::Object { key, source } => Error::object(key, source.to_string()),
-            CatalogError::Missing { key, why } => {
-                Error::object(key, format!("it is missing: {why}"))
-            }
-            error => Error::object(Key::Manifest, error.to_string()),
+            PlanError::Store(error) => Error::Store(error),
+            PlanError::State(error) => Error::State(error),
+            error => Error::Plan(error),
         }
     }
 }

@@ -24,11 +24,11 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::error::{Error, Result};
 use crate::jobs::{Request, requests};
-use crate::plan::{Part, Plan};
-use crate::progress::Progress;
 use crate::sink::Sink;
-use crate::survey::{Ahead, Survey};
 use crate::wanted::Wanted;
+use ebbtide_catalog::Progress;
+use ebbtide_catalog::{Ahead, Survey};
+use ebbtide_catalog::{Part, Plan};
 use proof::{Expected, HashList, read_ahead};
 use task::Task;
 

@@ -8,19 +8,19 @@ use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
 use ebbtide_state::{FileIdentity, Fill, Origin, Position, State, StateError};
 use ebbtide_store::Store;
 
-use crate::anchor::{Anchor, hold_to};
 use crate::check::{Check, Checked};
 use crate::error::{Error, Result};
 use crate::fetch::{Stopped, fetch};
 use crate::occupied::check;
-use crate::outline::Outline;
 use crate::output::{Output, Published};
-use crate::plan::Plan;
-use crate::progress::Progress;
 use crate::sink::Sink;
-use crate::survey::Survey;
-use crate::target::Target;
 use crate::verify::Checker;
+use ebbtide_catalog::Outline;
+use ebbtide_catalog::Plan;
+use ebbtide_catalog::Progress;
+use ebbtide_catalog::Survey;
+use ebbtide_catalog::Target;
+use ebbtide_catalog::{Anchor, hold_to};
 
 /// What to restore, and where to.
 #[derive(Debug, Clone)]

@@ -17,11 +17,11 @@ use ebbtide_store::{Object, Store};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
-use crate::plan::Culprit;
-use crate::progress::Progress;
-use crate::survey::Survey;
-use crate::target::{Notice, Target};
+use crate::error::Result;
+use ebbtide_catalog::Culprit;
+use ebbtide_catalog::Progress;
+use ebbtide_catalog::Survey;
+use ebbtide_catalog::{Notice, PlanError, Target};
 use history::Prover;
 pub(crate) use object::Checker;
 
@@ -128,7 +128,7 @@ async fn restorable(survey: &mut Survey, found: &[Finding]) -> Result<Vec<Findin
                 .map(|(key, notice)| finding(key, Severity::Note, notice.to_string()))
                 .collect())
         }
-        Err(Error::Damaged { culprits, .. }) => {
+        Err(PlanError::Damaged { culprits, .. }) => {
             let news = |culprit: &Culprit| {
                 found.iter().all(|one| one.key != culprit.key || one.severity < Severity::Damage)
             };
@@ -137,8 +137,8 @@ async fn restorable(survey: &mut Survey, found: &[Finding]) -> Result<Vec<Findin
             let finding = |Culprit { key, why }| finding(key, Severity::Damage, what(why));
             Ok(culprits.map(finding).collect())
         }
-        Err(Error::Nothing(_)) => Ok(Vec::new()),
-        Err(error) => Err(error),
+        Err(PlanError::Nothing(_)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -195,8 +195,8 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
     }
     findings.extend(proved.findings);
     findings.extend(restorable(&mut survey, &findings).await?);
-    findings.sort_by_key(|finding| (crate::known::first_of(finding.key), finding.key));
-    let moment = |point: crate::piece::Point| Moment { txid: point.txid, time: point.time };
+    findings.sort_by_key(|finding| (ebbtide_catalog::first_of(finding.key), finding.key));
+    let moment = |point: ebbtide_catalog::Point| Moment { txid: point.txid, time: point.time };
     let ranges = survey.ranges().await?.into_iter();
     let restorable: Vec<[Moment; 2]> =
         ranges.map(|range| [moment(range.first), moment(range.last)]).collect();

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use ebbtide_catalog::Target;
 use ebbtide_replica::{Entry, EntryKind};
-use ebbtide_restore::Target;
 use ebbtide_state::Position;
 use ebbtide_testkit::Random;
 use ebbtide_testkit::minio::MinIO;

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::pin::pin;
 
 use ebbtide_catalog::{self, Identity, Listing, RebaseDetail};
+use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Notice};
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
-use ebbtide_restore::{CLOCKS_APART_MICROS_MAX, Notice};
 use ebbtide_store::{Object, Store, StoreError};
 use futures::TryStreamExt as _;
 use serde_json::json;

@@ -10,6 +10,7 @@ pub(crate) mod verify;
 mod remark;
 mod tally;
 
+use ebbtide_catalog::PlanError;
 use ebbtide_restore::Error;
 
 use crate::exit::{Code, Failure};
@@ -17,11 +18,11 @@ use crate::exit::{Code, Failure};
 /// An error of a restore or a verification with its exit code.
 pub(crate) fn failure(error: Error) -> Failure {
     let code = match &error {
-        Error::Nothing(_) => Code::Nothing,
-        Error::Damaged { .. }
-        | Error::Newer { .. }
+        Error::Plan(PlanError::Nothing(_)) => Code::Nothing,
+        Error::Plan(PlanError::Damaged { .. })
+        | Error::Plan(PlanError::Newer { .. })
         | Error::Unsound { .. }
-        | Error::Unexpected { .. } => Code::Damaged,
+        | Error::Plan(PlanError::Unexpected { .. }) => Code::Damaged,
         _ => Code::Failed,
     };
     Failure::new(code, error)

@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ebbtide_catalog::{Nothing, Outline, PlanError, Progress, Target, outline};
 use ebbtide_replica::Timestamp;
-use ebbtide_restore::{
-    LocalState, Nothing, Options, Outline, Progress, Report, Target, outline, restore,
-};
+use ebbtide_restore::{LocalState, Options, Report, restore};
 use ebbtide_store::Store;
 use serde_json::json;
 use tokio::task::block_in_place;
@@ -54,7 +53,8 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
         false => None,
     };
     let done = if args.dry_run {
-        outline(Arc::clone(&store), target, args.expect_chain, now).await.map(Done::Dry)
+        let planned = outline(Arc::clone(&store), target, args.expect_chain, now).await;
+        planned.map(Done::Dry).map_err(ebbtide_restore::Error::from)
     } else {
         write(&args, Arc::clone(&store), &destination, target, now).await.map(Done::Wet)
     };
@@ -65,7 +65,7 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
             tell(&args, output, &done, read_as.as_deref(), next.as_deref());
             Ok(Outcome::Done)
         }
-        Err(ebbtide_restore::Error::Nothing(Nothing::Replica { place }))
+        Err(ebbtide_restore::Error::Plan(PlanError::Nothing(Nothing::Replica { place })))
             if args.if_replica_exists =>
         {
             say(

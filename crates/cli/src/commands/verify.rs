@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use ebbtide_catalog::{Progress, Target};
 use ebbtide_replica::Timestamp;
-use ebbtide_restore::{Moment, Options, Progress, Severity, Target, Verification, restore, verify};
+use ebbtide_restore::{Moment, Options, Severity, Verification, restore, verify};
 use ebbtide_store::Store;
 use serde_json::json;
 

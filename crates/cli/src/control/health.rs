@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ebbtide_restore::CLOCKS_APART_MICROS_MAX;
+use ebbtide_catalog::CLOCKS_APART_MICROS_MAX;
 use serde::{Deserialize, Serialize};
 
 use crate::follow::Phase;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ebbtide_restore::{Target, outline};
+use ebbtide_catalog::{PlanError, Target, outline};
 use ebbtide_shipper::{Error, Outage, Presence, Shipper};
 use ebbtide_store::Store;
 use tokio::task::JoinHandle;
@@ -57,7 +57,7 @@ impl Look {
             }
             match outline(store, Target::Latest, None, clock::now()).await {
                 Ok(_) => Ok(Seen::There),
-                Err(ebbtide_restore::Error::Store(error)) => Err(Error::Store(error).into()),
+                Err(PlanError::Store(error)) => Err(Error::Store(error).into()),
                 Err(error) => Ok(Seen::Unrestorable(super::error::chain(&error))),
             }
         }));

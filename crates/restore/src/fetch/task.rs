@@ -15,8 +15,8 @@ use super::proof::Expected;
 use super::window::Window;
 use super::{Outcome, Stopped, acquire, broken_off, store_stopped};
 use crate::jobs::{Request, WantedBlock, WantedRun};
-use crate::progress::Progress;
 use crate::sink::{Scratch, Sink};
+use ebbtide_catalog::Progress;
 
 /// So many bytes are decoded at once: enough to be worth a thread's attention.
 const BYTES_AT_ONCE: u64 = 1024 * 1024;

@@ -12,9 +12,9 @@ use futures::{StreamExt as _, stream};
 use super::rows::Rows;
 use super::{Finding, Moment, Severity};
 use crate::error::Result;
-use crate::known::first_of;
-use crate::piece::Point;
-use crate::survey::Survey;
+use ebbtide_catalog::Point;
+use ebbtide_catalog::Survey;
+use ebbtide_catalog::first_of;
 
 /// How many indexes are read ahead.
 const INDEXES_AHEAD: usize = 32;

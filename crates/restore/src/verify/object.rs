@@ -13,9 +13,9 @@ use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
 use crate::error::Result;
-use crate::progress::Progress;
 use crate::run::blocking;
-use crate::survey::Survey;
+use ebbtide_catalog::Progress;
+use ebbtide_catalog::Survey;
 
 /// How many ranges of one object are read ahead.
 const RANGES_AHEAD: usize = 4;

@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ebbtide_catalog::{Progress, Target};
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::{
     Chain, Claim, Digest, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp,
     Txid, Vouch, content_of, page_hash,
 };
-use ebbtide_restore::{LocalState, Options, Progress, Report, Result, Target, restore};
+use ebbtide_restore::{LocalState, Options, Report, Result, restore};
 use ebbtide_store::{MemoryStore, Store};
 use ebbtide_wal::{PageNumber, PageSize};
 

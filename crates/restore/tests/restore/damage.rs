@@ -1,8 +1,9 @@
 //! Exact or refused: whatever happens to an object, what comes out is the state that was asked for, or an error that
 //! names an object and leaves no file.
 
+use ebbtide_catalog::{Notice, PlanError, Target};
 use ebbtide_replica::Key;
-use ebbtide_restore::{Error, Notice, Target};
+use ebbtide_restore::Error;
 use ebbtide_store::{MemoryStore, Store as _};
 use proptest::prelude::*;
 
@@ -43,7 +44,7 @@ async fn check(store: &MemoryStore, state: &State, harmed: &[Key]) -> bool {
             }
             false
         }
-        Err(Error::Damaged { wanted, culprits, nearest }) => {
+        Err(Error::Plan(PlanError::Damaged { wanted, culprits, nearest })) => {
             assert_eq!(wanted, Some(state.txid));
             assert!(!culprits.is_empty());
             let blamed = culprits.iter().any(|culprit| harmed.contains(&culprit.key));
@@ -176,7 +177,9 @@ async fn an_object_of_another_history_is_found() {
                     assert!(image == other.state(number).image(), "{key}: txid {number}");
                     assert_eq!(report.outline.objects, 2, "{key}: txid {number}");
                 }
-                Err(Error::Damaged { culprits, .. }) => assert!(!culprits.is_empty()),
+                Err(Error::Plan(PlanError::Damaged { culprits, .. })) => {
+                    assert!(!culprits.is_empty())
+                }
                 Err(error) => panic!("{key}: {error}"),
             }
         }
@@ -237,9 +240,9 @@ async fn a_manifest_that_is_damaged_or_newer_is_refused_by_name() {
     let builder = sample().await;
     builder.replace(Key::Manifest, b"{\"format\":2}".to_vec()).await;
     let error = restored(&builder.store, Target::Latest).await.unwrap_err();
-    assert!(matches!(&error, Error::Newer { key: Key::Manifest, .. }), "{error}");
+    assert!(matches!(&error, Error::Plan(PlanError::Newer { key: Key::Manifest, .. })), "{error}");
     builder.replace(Key::Manifest, b"{".to_vec()).await;
     let error = restored(&builder.store, Target::Latest).await.unwrap_err();
-    assert!(matches!(&error, Error::Damaged { .. }), "{error}");
+    assert!(matches!(&error, Error::Plan(PlanError::Damaged { .. })), "{error}");
     assert!(error.to_string().contains("ebbtide.json"), "{error}");
 }

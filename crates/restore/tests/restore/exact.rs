@@ -1,7 +1,8 @@
 //! Whatever the history: each of its states comes out byte for byte.
 
+use ebbtide_catalog::{Nothing, Notice, PlanError, Target};
 use ebbtide_replica::{EntryKind, Txid};
-use ebbtide_restore::{Error, Nothing, Notice, Target};
+use ebbtide_restore::Error;
 use ebbtide_store::Store as _;
 use proptest::prelude::*;
 
@@ -90,11 +91,11 @@ async fn what_never_was_is_refused() {
     builder.cut().await;
     let error = restored(&builder.store, Target::Txid(txid(4))).await.unwrap_err();
     assert!(
-        matches!(error, Error::Nothing(Nothing::Beyond { head, .. }) if head == txid(3)),
+        matches!(error, Error::Plan(PlanError::Nothing(Nothing::Beyond { head, .. })) if head == txid(3)),
         "{error}"
     );
     let error = restored(&builder.store, Target::Txid(Txid::FIRST)).await.unwrap_err();
-    let Error::Nothing(Nothing::Before { first: Some((first, _)) }) = error else {
+    let Error::Plan(PlanError::Nothing(Nothing::Before { first: Some((first, _)) })) = error else {
         panic!("{error}")
     };
     assert_eq!(first, txid(2));
@@ -104,13 +105,13 @@ async fn what_never_was_is_refused() {
 async fn a_replica_without_states_and_no_replica_at_all_have_nothing() {
     let mut builder = Builder::new(512).await;
     let error = restored(&builder.store, Target::Latest).await.unwrap_err();
-    assert!(matches!(error, Error::Nothing(Nothing::State { .. })), "{error}");
+    assert!(matches!(error, Error::Plan(PlanError::Nothing(Nothing::State { .. }))), "{error}");
     builder.claim();
     builder.cut().await;
     let error = restored(&builder.store, Target::Latest).await.unwrap_err();
-    assert!(matches!(error, Error::Nothing(Nothing::State { .. })), "{error}");
+    assert!(matches!(error, Error::Plan(PlanError::Nothing(Nothing::State { .. }))), "{error}");
     let error = restored(&Default::default(), Target::Latest).await.unwrap_err();
-    assert!(matches!(error, Error::Nothing(Nothing::Replica { .. })), "{error}");
+    assert!(matches!(error, Error::Plan(PlanError::Nothing(Nothing::Replica { .. }))), "{error}");
 }
 
 /// A crash between the first snapshot and the entry that vouches for it leaves a snapshot that nothing leads to.

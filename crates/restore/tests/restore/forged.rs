@@ -5,9 +5,10 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use ebbtide_catalog::read_index;
+use ebbtide_catalog::{Anchor, Notice, PlanError, Progress, Target};
 use ebbtide_replica::container::{Contents, Footer, Header};
 use ebbtide_replica::{Chain, EntryKind, Key, Run, Txid, content_of};
-use ebbtide_restore::{Anchor, Error, Notice, Progress, Severity, Target, Verification, verify};
+use ebbtide_restore::{Error, Severity, Verification, verify};
 use ebbtide_store::{FolderStore, MemoryStore, Object, Store as _};
 use ebbtide_testkit::forger::{Forged, Metered, with_same_digest};
 use ebbtide_wal::PageNumber;
@@ -59,7 +60,7 @@ async fn exact_or_refused(builder: &Builder, store: &MemoryStore, refused_max: u
     for state in &builder.states[1..] {
         match restored(store, Target::Txid(state.txid)).await {
             Ok((image, _)) => assert!(image == state.image(), "{} is forged", state.txid),
-            Err(Error::Damaged { .. }) => refused += 1,
+            Err(Error::Plan(PlanError::Damaged { .. })) => refused += 1,
             Err(error) => panic!("{error}"),
         }
     }
@@ -147,7 +148,7 @@ async fn z01_a_snapshot_that_nothing_vouches_for_serves_only_where_nothing_else_
     assert_eq!(report.outline.notices, [Notice::DigestOnly { key }]);
     // Who knows the chain asks for more.
     let error = expecting(&builder.store, builder.last().chain, Some(last)).await.unwrap_err();
-    assert!(matches!(error, Error::Unexpected { .. }), "{error}");
+    assert!(matches!(error, Error::Plan(PlanError::Unexpected { .. })), "{error}");
 }
 
 async fn expecting(
@@ -189,11 +190,11 @@ async fn z01_a_history_that_was_rewritten_is_found_by_whoever_knows_its_chain() 
             let image = expecting(&builder.store, known.chain, txid).await.unwrap();
             assert!(image == builder.last().image());
             let error = expecting(&store, known.chain, txid).await.unwrap_err();
-            assert!(matches!(error, Error::Unexpected { .. }), "{error}");
+            assert!(matches!(error, Error::Plan(PlanError::Unexpected { .. })), "{error}");
         }
     }
     let error = expecting(&builder.store, builder.last().chain, Some(txid(9))).await.unwrap_err();
-    assert!(matches!(error, Error::Unexpected { .. }), "{error}");
+    assert!(matches!(error, Error::Plan(PlanError::Unexpected { .. })), "{error}");
 }
 
 /// Sizes that no pages bear out add nothing to the digest. What `verify` passes can be restored.
@@ -206,7 +207,7 @@ async fn z07_a_size_without_pages_is_found_by_verify_and_by_a_restore() {
         forged.entries[0].database_pages = pages;
         put(&builder.store, key, &forged).await;
         let error = restored(&builder.store, Target::Latest).await.unwrap_err();
-        let Error::Damaged { culprits, .. } = error else { panic!("{error}") };
+        let Error::Plan(PlanError::Damaged { culprits, .. }) = error else { panic!("{error}") };
         assert_eq!(culprits[0].key, key);
         blames(&builder.store, key).await;
     }
@@ -234,7 +235,10 @@ async fn z10_what_an_entry_claims_costs_nothing_without_pages() {
             store.delete(&claim).await.unwrap();
         }
         put(&store, key, &forged).await;
-        assert!(matches!(restored(&store, Target::Latest).await, Err(Error::Damaged { .. })));
+        assert!(matches!(
+            restored(&store, Target::Latest).await,
+            Err(Error::Plan(PlanError::Damaged { .. }))
+        ));
         blames(&store, key).await;
     }
 }

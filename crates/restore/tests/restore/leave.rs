@@ -1,8 +1,9 @@
 //! What a restore leaves for `replicate`.
 
-use ebbtide_catalog::{head, rebuild_table};
+use ebbtide_catalog::Target;
+use ebbtide_catalog::{PlanError, head, rebuild_table};
 use ebbtide_replica::page_hash;
-use ebbtide_restore::{Error, Options, Target};
+use ebbtide_restore::{Error, Options};
 use ebbtide_state::{FileIdentity, Origin, Position, State, state_folder};
 use ebbtide_store::Store as _;
 use ebbtide_wal::PageNumber;
@@ -62,7 +63,10 @@ async fn an_older_state_stays_until_the_restore_succeeded() {
     let mut body = sound.clone();
     body[130] ^= 1;
     builder.replace(key, body).await;
-    assert!(matches!(restore_with(&builder.store, &again).await, Err(Error::Damaged { .. })));
+    assert!(matches!(
+        restore_with(&builder.store, &again).await,
+        Err(Error::Plan(PlanError::Damaged { .. }))
+    ));
     assert_eq!(position(), txid(3));
     builder.replace(key, sound).await;
     restore_with(&builder.store, &again).await.unwrap();

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use ebbtide_catalog::{Notice, Progress, Target};
 use ebbtide_replica::Key;
-use ebbtide_restore::{Notice, Progress, Target, restore};
+use ebbtide_restore::restore;
 use ebbtide_store::Store as _;
 use ebbtide_testkit::faulty::{Call, Faulty};
 

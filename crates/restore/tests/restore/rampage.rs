@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use ebbtide_catalog::{Anchor, PlanError, Progress, Target};
 use ebbtide_catalog::{head, read_manifest, rebuild_table};
 use ebbtide_replica::{Chain, EntryKind, Key};
-use ebbtide_restore::{Anchor, Error, Progress, Target, restore, verify};
+use ebbtide_restore::{Error, restore, verify};
 use ebbtide_state::State;
 use ebbtide_store::{MemoryStore, Store as _};
 use ebbtide_testkit::forger::{Choices, Forged, Metered, change, cover_up};
@@ -115,7 +116,7 @@ fn z01_z07_z10_whatever_a_forger_tries_is_refused_or_what_verify_says_and_costs_
             let latest = restored(&store, Target::Latest).await;
             if verified.is_ok_and(|verified| verified.is_sound()) {
                 sound += 1;
-                let restored = matches!(&latest, Ok(_) | Err(Error::Nothing(_)));
+                let restored = matches!(&latest, Ok(_) | Err(Error::Plan(PlanError::Nothing(_))));
                 assert!(restored, "verify says sound: {:?}", latest.err());
             }
             refused += u64::from(latest.is_err());

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use ebbtide_catalog::{PlanError, Progress, Target};
 use ebbtide_replica::{Key, Manifest, Txid};
-use ebbtide_restore::{Error, Progress, Target, Verification, restore, verify};
+use ebbtide_restore::{Error, Verification, restore, verify};
 use ebbtide_store::{MemoryStore, Store as _};
 
 use crate::builder::{Builder, options, restored, txid};
@@ -275,8 +276,10 @@ fn judge(harm: &Harm, verified: Result<Verification, Error>) -> bool {
 fn is_refusal(harm: &Harm, error: &Error) -> bool {
     match error {
         // Without its manifest there is no replica, and what is missing has no name.
-        Error::Nothing(_) => harm.bodies.iter().any(|(_, body)| body.is_none()),
-        Error::Damaged { .. } | Error::Newer { .. } => harm.names(&error.to_string()),
+        Error::Plan(PlanError::Nothing(_)) => harm.bodies.iter().any(|(_, body)| body.is_none()),
+        Error::Plan(PlanError::Damaged { .. }) | Error::Plan(PlanError::Newer { .. }) => {
+            harm.names(&error.to_string())
+        }
         _ => false,
     }
 }

@@ -6,7 +6,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use ebbtide_restore::{Error, Options, Target};
+use ebbtide_catalog::Target;
+use ebbtide_restore::{Error, Options};
 use tempfile::TempDir;
 
 use crate::builder::{Builder, options, restore_with};

@@ -1,7 +1,8 @@
 //! The state at a time is the one after the last entry at or before it.
 
+use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Nothing, Notice, PlanError, Target};
 use ebbtide_replica::EntryKind;
-use ebbtide_restore::{CLOCKS_APART_MICROS_MAX, Error, Nothing, Notice, Options, Target};
+use ebbtide_restore::{Error, Options};
 use ebbtide_store::Store as _;
 use proptest::prelude::*;
 
@@ -26,7 +27,7 @@ proptest! {
                 let expected = builder.states.iter().rev().find(|state| state.time.as_micros() <= time);
                 let result = restored(&builder.store, Target::Time(micros(time))).await;
                 match expected.filter(|state| state.txid > txid(1)) {
-                    None => assert!(matches!(result, Err(Error::Nothing(Nothing::Before { .. })))),
+                    None => assert!(matches!(result, Err(Error::Plan(PlanError::Nothing(Nothing::Before { .. }))))),
                     Some(state) => {
                         let (image, report) = result.unwrap();
                         assert_eq!(report.outline.point.txid, state.txid, "at {time}");
@@ -42,7 +43,8 @@ proptest! {
 async fn a_time_before_everything_names_the_first_state() {
     let builder = Builder::started(512, 2).await;
     let error = restored(&builder.store, Target::Time(micros(START - 1))).await.unwrap_err();
-    let Error::Nothing(Nothing::Before { first: Some((first, time)) }) = &error else {
+    let Error::Plan(PlanError::Nothing(Nothing::Before { first: Some((first, time)) })) = &error
+    else {
         panic!("{error}")
     };
     assert_eq!((*first, *time), (txid(2), micros(START)));
@@ -139,10 +141,12 @@ async fn where_only_snapshots_are_kept_the_last_one_before_is_given() {
     }
     let error = restored(&builder.store, Target::Time(at(3, -1))).await.unwrap_err();
     assert!(
-        matches!(error, Error::Nothing(Nothing::Before { first: Some((first, _)) }) if first == txid(3))
+        matches!(error, Error::Plan(PlanError::Nothing(Nothing::Before { first: Some((first, _)) })) if first == txid(3))
     );
     let error = restored(&builder.store, Target::Txid(txid(8))).await.unwrap_err();
-    let Error::Nothing(Nothing::Kept { nearest, .. }) = error else { panic!("{error}") };
+    let Error::Plan(PlanError::Nothing(Nothing::Kept { nearest, .. })) = error else {
+        panic!("{error}")
+    };
     assert_eq!(nearest.before.map(|(txid, _)| txid), Some(txid(6)));
     assert_eq!(nearest.after.map(|(txid, _)| txid), Some(txid(9)));
 }

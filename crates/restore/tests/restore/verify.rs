@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use ebbtide_catalog::{Progress, Target};
 use ebbtide_replica::Key;
-use ebbtide_restore::{Progress, Severity, Target, Verification, verify};
+use ebbtide_restore::{Severity, Verification, verify};
 use ebbtide_store::{MemoryStore, Store as _};
 use proptest::prelude::*;
 

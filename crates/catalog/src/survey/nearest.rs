@@ -3,10 +3,10 @@
 use ebbtide_replica::{Timestamp, Txid};
 
 use super::Survey;
-use crate::error::{Error, Nearest, Nothing, Result};
 use crate::known::first_of;
 use crate::piece::Carrier;
 use crate::plan::{Goal, Refusal};
+use crate::plan_error::{Nearest, Nothing, PlanError, Result};
 
 /// How many states are tried in each direction before the search is given up.
 const ATTEMPTS: usize = 8;
@@ -17,27 +17,29 @@ impl Survey {
         &mut self,
         wanted: Option<Txid>,
         refusal: Refusal,
-    ) -> Result<Error> {
+    ) -> Result<PlanError> {
         Ok(match refusal {
-            Refusal::Empty => Error::Nothing(Nothing::State { place: self.store.describe() }),
+            Refusal::Empty => PlanError::Nothing(Nothing::State { place: self.store.describe() }),
             Refusal::Before => {
                 let first = self.after(None).await?;
                 match (first, wanted) {
-                    (None, None) => Error::Nothing(Nothing::State { place: self.store.describe() }),
-                    (first, _) => Error::Nothing(Nothing::Before { first }),
+                    (None, None) => {
+                        PlanError::Nothing(Nothing::State { place: self.store.describe() })
+                    }
+                    (first, _) => PlanError::Nothing(Nothing::Before { first }),
                 }
             }
             Refusal::Beyond { head } => {
-                Error::Nothing(Nothing::Beyond { wanted: wanted.unwrap_or(head), head })
+                PlanError::Nothing(Nothing::Beyond { wanted: wanted.unwrap_or(head), head })
             }
             Refusal::NotKept => {
                 let wanted = wanted.unwrap_or(Txid::FIRST);
                 let nearest = self.nearest(wanted, wanted).await?;
-                Error::Nothing(Nothing::Kept { wanted, nearest })
+                PlanError::Nothing(Nothing::Kept { wanted, nearest })
             }
             Refusal::Damaged { culprits, first } => {
                 let nearest = self.nearest(first, wanted.unwrap_or(first)).await?;
-                Error::Damaged { wanted, culprits, nearest }
+                PlanError::Damaged { wanted, culprits, nearest }
             }
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ebbtide_catalog::Fetched;
+use crate::Fetched;
 use ebbtide_replica::Key;
 
 /// What is kept at most. An index that does not fit in is not kept, and is read again when it is needed. Small segments

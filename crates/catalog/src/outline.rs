@@ -7,9 +7,9 @@ use ebbtide_store::Store;
 use ebbtide_wal::PageSize;
 
 use crate::anchor::{Anchor, hold_to};
-use crate::error::Result;
 use crate::piece::Point;
 use crate::plan::Plan;
+use crate::plan_error::Result;
 use crate::progress::Progress;
 use crate::survey::Survey;
 use crate::target::{Notice, Target};
@@ -38,7 +38,9 @@ pub struct Outline {
 }
 
 impl Outline {
-    pub(crate) fn of(survey: &Survey, plan: &Plan, head: Txid) -> Outline {
+    /// That of a plan for the replica that `survey` reads, whose newest entry is `head`.
+    #[must_use]
+    pub fn of(survey: &Survey, plan: &Plan, head: Txid) -> Outline {
         let history = plan.history.iter().map(|part| part.object);
         let objects = || history.clone().chain(plan.snapshot);
         Outline {

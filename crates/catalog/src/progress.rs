@@ -42,28 +42,33 @@ impl Progress {
     }
 
     /// Begins to count pages, of which there are `total`.
-    pub(crate) fn start_pages(&self, total: u64) {
+    pub fn start_pages(&self, total: u64) {
         self.pages_done.store(0, Ordering::Relaxed);
         self.pages_total.store(total, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_pages_total(&self, count: u64) {
+    /// So many pages more are to be done.
+    pub fn add_pages_total(&self, count: u64) {
         self.pages_total.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_pages(&self, count: u64) {
+    /// So many pages more are done.
+    pub fn add_pages(&self, count: u64) {
         self.pages_done.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_bytes(&self, count: u64) {
+    /// So many bytes more were fetched.
+    pub fn add_bytes(&self, count: u64) {
         self.bytes_fetched.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_objects_total(&self, count: u64) {
+    /// So many objects more are to be looked at.
+    pub fn add_objects_total(&self, count: u64) {
         self.objects_total.fetch_add(count, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_objects(&self, count: u64) {
+    /// So many objects more are done.
+    pub fn add_objects(&self, count: u64) {
         self.objects_done.fetch_add(count, Ordering::Relaxed);
     }
 }

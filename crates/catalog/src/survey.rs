@@ -8,7 +8,7 @@ mod ranges;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ebbtide_catalog::{
+use crate::{
     CatalogError, Fetched, Identity, Listing, identify, list, list_recent, read_index,
     read_short_index,
 };
@@ -18,15 +18,16 @@ use ebbtide_store::{ErrorKind, Object, Store, StoreError};
 use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
-use crate::error::{Error, Nothing, Result};
 use crate::known::{Known, first_of, last_of};
 use crate::piece::{Interest, Piece};
 use crate::plan::{Goal, Plan, Refusal, Step, plan};
+use crate::plan_error::{Nothing, PlanError, Result};
 use crate::progress::Progress;
 use crate::seek::{Seek, seek};
 use crate::target::{Notice, Target};
 pub use ahead::CLOCKS_APART_MICROS_MAX;
 use cache::Cache;
+pub use ranges::Range;
 
 /// How many indexes are read at once. Most are one small object each, so that this many of them cost as much time as
 /// one.
@@ -103,7 +104,7 @@ impl Survey {
     }
 
     /// Whether `ebbtide.json` says so itself, and not the objects in its place.
-    pub(crate) fn has_manifest(&self) -> bool {
+    pub fn has_manifest(&self) -> bool {
         self.identity.is_stored
     }
 
@@ -120,7 +121,7 @@ impl Survey {
     }
 
     /// How long the store takes to answer, roughly.
-    pub(crate) fn latency(&self) -> Duration {
+    pub fn latency(&self) -> Duration {
         self.latency
     }
 
@@ -146,7 +147,7 @@ impl Survey {
                 refused => refused,
             };
             match planned {
-                Err(Error::Damaged { .. } | Error::Nothing(_))
+                Err(PlanError::Damaged { .. } | PlanError::Nothing(_))
                     if self.stale && self.relisted < RELISTED_MAX =>
                 {
                     self.list_again().await?;
@@ -268,14 +269,14 @@ impl Survey {
     }
 
     /// Reads the indexes of `objects`, for the states after `points` too.
-    pub(crate) async fn read(&mut self, objects: Vec<Object>, points: Vec<Txid>) -> Result<()> {
+    pub async fn read(&mut self, objects: Vec<Object>, points: Vec<Txid>) -> Result<()> {
         let unknown = |piece: &Piece| {
             points.iter().any(|&txid| piece.contains(txid) && piece.point(txid).is_none())
         };
         let news = |object: &Object| self.known.piece(object.key).is_none_or(unknown);
         if !objects.iter().any(news) {
             let key = objects.first().map_or(Key::Manifest, |object| object.key);
-            return Err(Error::object(key, "its index contradicts itself".to_owned()));
+            return Err(PlanError::object(key, "its index contradicts itself".to_owned()));
         }
         self.interest.txids.extend(points);
         self.progress.add_objects_total(objects.len() as u64);
@@ -306,7 +307,7 @@ impl Survey {
     }
 
     /// The index of an object. What looks damaged is read a second time: the damage may have come about on the way.
-    pub(crate) async fn index(&self, object: Object) -> Result<Arc<Fetched>, CatalogError> {
+    pub async fn index(&self, object: Object) -> Result<Arc<Fetched>, CatalogError> {
         if let Some(fetched) = self.cache.get(object.key) {
             return Ok(fetched);
         }
@@ -337,12 +338,12 @@ impl Survey {
     }
 
     /// Reads the index of an object ahead, if it is a short one.
-    pub(crate) async fn index_ahead(&self, object: Object) -> Ahead {
+    pub async fn index_ahead(&self, object: Object) -> Ahead {
         Ahead { object, fetched: self.short_index(object).await }
     }
 
     /// The index that was read ahead, or read now.
-    pub(crate) async fn index_of(&self, ahead: Ahead) -> Result<Arc<Fetched>, CatalogError> {
+    pub async fn index_of(&self, ahead: Ahead) -> Result<Arc<Fetched>, CatalogError> {
         match ahead.fetched {
             Some(fetched) => Ok(fetched),
             None => self.index(ahead.object).await,
@@ -361,7 +362,7 @@ impl Survey {
     }
 
     /// The newest entry. When its object cannot be read, the newest that the names speak of.
-    pub(crate) async fn head(&mut self) -> Result<Option<Txid>> {
+    pub async fn head(&mut self) -> Result<Option<Txid>> {
         let packs = self.known.listing().packs.iter();
         let packed = packs.filter_map(|object| last_of(object.key)).max();
         let usable = |object: &&Object| self.known.is_usable(object.key);
@@ -392,7 +393,7 @@ impl Survey {
     }
 
     /// The newest entry after which the chain is this one. Reads objects from the end of the history on until it is found.
-    pub(crate) async fn find_chain(&mut self, chain: Chain) -> Result<Txid> {
+    pub async fn find_chain(&mut self, chain: Chain) -> Result<Txid> {
         self.list_the_rest().await?;
         let listing = self.known.listing();
         let mut objects: Vec<Object> = listing.log.iter().chain(&listing.packs).copied().collect();
@@ -413,11 +414,11 @@ impl Survey {
         let why = format!(
             "no entry of the replica has the chain {chain}: its history was rewritten, or is another one"
         );
-        Err(Error::Unexpected { why })
+        Err(PlanError::Unexpected { why })
     }
 
     /// Lists the names that were left out, if some were.
-    pub(crate) async fn list_the_rest(&mut self) -> Result<bool> {
+    pub async fn list_the_rest(&mut self) -> Result<bool> {
         let some = self.complete_from.is_some();
         if some {
             self.list_all().await?;
@@ -446,9 +447,11 @@ impl Survey {
 
 /// An object, and its index if that was read ahead.
 #[derive(Debug)]
-pub(crate) struct Ahead {
-    pub(crate) object: Object,
-    pub(crate) fetched: Option<Arc<Fetched>>,
+pub struct Ahead {
+    /// The object.
+    pub object: Object,
+    /// Its index, if it could be read and was not needed before.
+    pub fetched: Option<Arc<Fetched>>,
 }
 
 /// What a survey begins with.
@@ -471,7 +474,7 @@ async fn read(
     };
     let ((identity, latency), listing) = futures::join!(identity, listing);
     let Some(identity) = identity? else {
-        return Err(Error::Nothing(Nothing::Replica { place: store.describe() }));
+        return Err(PlanError::Nothing(Nothing::Replica { place: store.describe() }));
     };
     let (listing, complete_from) = listing?;
     Ok(Read { identity, latency, listing, complete_from })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ebbtide_catalog::Listing;
+use crate::Listing;
 use ebbtide_replica::{Key, Txid};
 use ebbtide_store::Object;
 
@@ -86,7 +86,7 @@ impl Known {
 
 /// The first entry of an object, judging by its name.
 #[must_use]
-pub(crate) fn first_of(key: Key) -> Option<Txid> {
+pub fn first_of(key: Key) -> Option<Txid> {
     match key {
         Key::Log(first) | Key::Pack { first, .. } | Key::Delta { first, .. } => Some(first),
         Key::Snapshot(txid) => Some(txid),
@@ -95,7 +95,7 @@ pub(crate) fn first_of(key: Key) -> Option<Txid> {
 }
 
 /// The last entry of a pack, which alone tells it by its name.
-pub(crate) fn last_of(key: Key) -> Option<Txid> {
+pub fn last_of(key: Key) -> Option<Txid> {
     match key {
         Key::Pack { last, .. } => Some(last),
         _ => None,

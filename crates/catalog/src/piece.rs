@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ebbtide_catalog::missed_since;
+use crate::missed_since;
 use ebbtide_replica::container::Index;
 use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, EntryKind, Timestamp, Txid, Vouch};
 

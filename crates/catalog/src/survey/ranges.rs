@@ -1,10 +1,10 @@
 //! Which states can be had: asked of the planner that restores, so that both say the same.
 
 use super::Survey;
-use crate::error::Result;
 use crate::known::first_of;
 use crate::piece::Point;
 use crate::plan::{Goal, Refusal};
+use crate::plan_error::Result;
 
 /// So many ranges are looked for at most, the newest first. Each costs as much as the plan of a restore.
 const RANGES_MAX: usize = 64;
@@ -14,14 +14,16 @@ const PLANS_MAX: usize = 512;
 
 /// Entries of which each can be restored: the first and the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Range {
-    pub(crate) first: Point,
-    pub(crate) last: Point,
+pub struct Range {
+    /// The first state.
+    pub first: Point,
+    /// The last state.
+    pub last: Point,
 }
 
 impl Survey {
     /// All ranges of entries that can be restored, the oldest first, as far as the objects that were condemned tell.
-    pub(crate) async fn ranges(&mut self) -> Result<Vec<Range>> {
+    pub async fn ranges(&mut self) -> Result<Vec<Range>> {
         let mut ranges: Vec<Range> = Vec::new();
         let mut goal = Goal::Head;
         for _ in 0..PLANS_MAX {

@@ -5,10 +5,10 @@
 use ebbtide_replica::{Key, Timestamp, Txid};
 
 use super::Survey;
-use crate::error::Result;
 use crate::known::last_of;
 use crate::piece::Point;
 use crate::plan::{Plan, Refusal};
+use crate::plan_error::Result;
 use crate::target::{Notice, Target};
 
 /// How far the clocks of two hosts that are both right are apart at most, in µs: what is dated less far ahead is no fault.
@@ -38,7 +38,7 @@ impl Survey {
     }
 
     /// The newest entry, if its object was read and can be.
-    pub(crate) fn newest(&self) -> Option<Point> {
+    pub fn newest(&self) -> Option<Point> {
         let listing = self.known.listing();
         let packs = listing.packs.iter().map(|object| object.key);
         let pack = packs.max_by_key(|&key| last_of(key));

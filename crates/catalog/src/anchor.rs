@@ -7,10 +7,10 @@ use std::str::FromStr;
 use ebbtide_replica::{Chain, Txid};
 use ebbtide_store::Object;
 
-use crate::error::{Error, Result};
 use crate::known::Known;
 use crate::piece::Point;
 use crate::plan::Plan;
+use crate::plan_error::{PlanError, Result};
 use crate::survey::Survey;
 use crate::target::Notice;
 use crate::walk::Walk;
@@ -60,11 +60,11 @@ enum Step {
 }
 
 /// Proves that the state that `plan` leads to and the anchor are of one history.
-pub(crate) async fn hold_to(survey: &mut Survey, plan: &Plan, anchor: &Anchor) -> Result<()> {
+pub async fn hold_to(survey: &mut Survey, plan: &Plan, anchor: &Anchor) -> Result<()> {
     let weak =
         |notice: &&Notice| matches!(notice, Notice::DigestOnly { .. } | Notice::Unvouched { .. });
     if let Some(notice) = plan.notices.iter().find(weak) {
-        return Err(Error::Unexpected { why: notice.to_string() });
+        return Err(PlanError::Unexpected { why: notice.to_string() });
     }
     let txid = match anchor.txid {
         Some(txid) => txid,
@@ -75,7 +75,7 @@ pub(crate) async fn hold_to(survey: &mut Survey, plan: &Plan, anchor: &Anchor) -
             Step::Sound => return Ok(()),
             Step::Read(objects, points) => survey.read(objects, points).await?,
             Step::Refuse(_) if survey.list_the_rest().await? => {}
-            Step::Refuse(why) => return Err(Error::Unexpected { why }),
+            Step::Refuse(why) => return Err(PlanError::Unexpected { why }),
         }
     }
 }
