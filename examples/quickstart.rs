@@ -11,14 +11,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ebbtide_cli::follow::{Consent, Job, Order, Phase, Shared, Status, follow};
 use ebbtide_config::Database;
 use ebbtide_replica::Timestamp;
 use ebbtide_restore::{Options, Progress, Target, restore};
-use ebbtide_shipper::Owner;
+use ebbtide_sidecar::follow::Status;
+use ebbtide_sidecar::{Hooks, How, Sidecar};
 use ebbtide_store::Location;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -66,33 +66,18 @@ async fn demonstrate() -> Result<()> {
 
     say(&format!("2. ebbtide follows it into {}", replica.display()))?;
     let location: Location = replica.to_str().ok_or("the path is not text")?.parse()?;
-    let status = Status::new(database.clone(), location.to_string());
-    let (order, orders) = watch::channel(Order::Run);
-    let job = Job {
-        database: Database::new(database.clone(), location.clone()),
-        shared: Shared::new(owner()?),
-        order: orders,
-        status: status.clone(),
-        is_successor: false,
-        may_come: false,
-        consent: Consent::default(),
-        is_once: false,
-    };
-    let following = tokio::spawn(follow(job));
-    while status.get().phase != Phase::Following {
-        if following.is_finished() {
-            following.await??;
-            return Err("following ended early".into());
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let mut sidecar = Sidecar::new(Hooks::default());
+    let followed =
+        sidecar.add(Database::new(database.clone(), location.clone()), How::default())?;
+    followed.following().await?;
 
     say(&format!("3. the application commits {COMMITS} rows"))?;
     writeln!(application.stdin.take().ok_or("no standard input")?, "go")?;
-    let commits = watch_lag(&status, &mut lines).await?;
+    let commits = watch_lag(followed.status(), &mut lines).await?;
     application.wait()?;
-    order.send_replace(Order::Finish);
-    following.await??;
+    for ended in sidecar.stop(Duration::from_secs(30)).await {
+        ended.result?;
+    }
 
     let at = COMMITS / 2;
     let (before, after) = (commits[at as usize - 1], commits[at as usize]);
@@ -160,9 +145,7 @@ async fn watch_lag(
 
 async fn restore_to(location: &Location, target: Target, output: &Path) -> Result<()> {
     let now = Timestamp::from_micros(now_micros()).ok_or("the clock is out of range")?;
-    let output = output.to_path_buf();
-    let options =
-        Options { target, output, force: false, state: None, expect: None, check: None, now };
+    let options = Options::new(target, output.to_path_buf(), now);
     let report = restore(location.open().await?, &options, &Arc::new(Progress::default())).await?;
     let point = report.outline.point;
     say(&format!("   {} is txid {} of {}", options.output.display(), point.txid, point.time))?;
@@ -202,15 +185,6 @@ fn fresh_folder() -> Result<PathBuf> {
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir(&folder)?;
     Ok(folder)
-}
-
-fn owner() -> Result<Owner> {
-    Ok(Owner {
-        host: "quickstart".to_owned(),
-        pid: std::process::id(),
-        session: ebbtide_replica::ReplicaId::random()?.to_string(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-    })
 }
 
 fn durable(status: &Status) -> Option<u64> {

@@ -18,12 +18,13 @@ const UNSAFE_ALLOWED: &[&str] = &[
 ];
 /// Where directories are made: a disk that is not mounted must not get new ones in its place.
 const DIRECTORIES_MADE: &[&str] = &[
-    "crates/cli/src/control/folder.rs",
+    "crates/sidecar/src/control/folder.rs",
     "crates/cli/src/application/foreground.rs",
     "crates/directory/src/open.rs",
     "crates/directory/src/private.rs",
     "crates/store/src/folder/root.rs",
     "examples/quickstart.rs",
+    "examples/tenants.rs",
 ];
 /// Where files are opened by their path: nowhere else is thought of links, pipes and who may have put them there.
 const FILES_OPENED: &[&str] = &[
@@ -54,7 +55,11 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "config",
         &["watcher", "shipper", "restore", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"],
     ),
-    ("restore", &["watcher", "shipper", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"]),
+    ("sidecar", &["cli", "restore", "clap", "indicatif", "tracing-subscriber"]),
+    (
+        "restore",
+        &["watcher", "shipper", "sidecar", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"],
+    ),
     ("testkit", &["watcher", "shipper", "restore", "cli", "clap"]),
 ];
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
+use ebbtide_sidecar::Gravity;
+
 use crate::{logging, output};
 
 /// How a command that did not fail ended.
@@ -28,6 +30,18 @@ pub enum Code {
     Damaged = 4,
     /// Another writer owns the replica.
     Fenced = 5,
+}
+
+impl Code {
+    /// The exit code of what stopped the following of a database.
+    #[must_use]
+    pub fn of(gravity: Gravity) -> Code {
+        match gravity {
+            Gravity::Failed => Code::Failed,
+            Gravity::Damaged => Code::Damaged,
+            Gravity::Fenced => Code::Fenced,
+        }
+    }
 }
 
 /// An error with the exit code that it leads to.

@@ -5,7 +5,6 @@
 
 pub mod args;
 pub mod exit;
-pub mod follow;
 pub mod logging;
 pub mod number;
 pub mod replicate;
@@ -14,7 +13,6 @@ pub mod when;
 mod application;
 mod clock;
 mod commands;
-mod control;
 mod cores;
 mod destination;
 mod escape;
@@ -22,9 +20,9 @@ mod integrity;
 mod log_writer;
 mod memory;
 mod output;
-mod owner;
 mod redact;
 mod runtime;
+mod sidecar_hooks;
 mod source;
 mod terminal;
 mod time_limit;

@@ -3,6 +3,7 @@
 //!
 //! A line that could not be written is counted, with the newest reason, and `ebbtide status` shows both.
 
+use ebbtide_sidecar::LostLines;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,23 +20,15 @@ const CHUNK_BYTES: usize = 4096;
 /// How long a line waits for its reader. While that reader does not read, the next lines do not wait at all.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Lines that could not be logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lost {
-    pub(crate) lines: u64,
-    /// Why the newest of them could not.
-    pub(crate) error: String,
-}
-
 struct State {
-    lost: Option<Lost>,
+    lost: Option<LostLines>,
     is_stuck: bool,
 }
 
 static STATE: Mutex<State> = Mutex::new(State { lost: None, is_stuck: false });
 
 /// What was lost so far.
-pub(crate) fn lost() -> Option<Lost> {
+pub(crate) fn lost() -> Option<LostLines> {
     state().lost.clone()
 }
 
@@ -60,7 +53,7 @@ impl LogWriter {
         state.is_stuck = written.as_ref().is_err_and(|error| error.kind() == ErrorKind::TimedOut);
         if let Err(error) = written {
             let lines = state.lost.as_ref().map_or(0, |lost| lost.lines) + 1;
-            state.lost = Some(Lost { lines, error: error.to_string() });
+            state.lost = Some(LostLines { lines, error: error.to_string() });
         }
     }
 }

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{LogFormat, Logging};
 use crate::escape::{self, Form, LogLine};
 use crate::log_writer::LogWriter;
-use crate::{clock, terminal};
+use crate::terminal;
 
 /// How this process logs, once that is known.
 static HOW: OnceLock<(LogFormat, LogWriter)> = OnceLock::new();
@@ -71,7 +71,7 @@ fn say(text: &str, level: &str, fields: &Value) {
     let line = match format {
         LogFormat::Text => format!("{}\n", escape::message(text)),
         LogFormat::Json => {
-            let time = clock::now().to_string();
+            let time = ebbtide_sidecar::clock::now().to_string();
             let line = json!({
                 "timestamp": time, "level": level, "fields": fields, "target": "ebbtide",
             });

@@ -6,18 +6,16 @@ mod signals;
 
 use std::time::Duration;
 
-use ebbtide_shipper::Consent;
+use ebbtide_sidecar::control::Control;
+use ebbtide_sidecar::{Consent, FollowError, How, Sidecar};
 use nix::sys::signal::Signal;
-use tokio::sync::watch;
 
 use crate::application::{Application, Environment, reap_orphans};
 use crate::args::Replicate;
-use crate::control::Control;
 use crate::exit::{Code, Failure, Outcome};
-use crate::follow::{FollowError, Job, Order, Shared, Status, follow};
-use crate::{cores, exit, owner, source};
+use crate::{cores, exit, sidecar_hooks, source};
 use ebbtide_config::{Config, Database, defaults};
-use failures::{Failures, Tasks, statuses};
+use failures::Failures;
 use signals::{Heard, Signals};
 
 /// Why everything ends.
@@ -39,14 +37,12 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let config = configuration(&args)?;
     // Before anything is followed, so that no signal finds a session that it would cut off.
     let mut signals = Signals::new(args.exec.is_some())?;
-    let (order, orders) = watch::channel(if args.once { Order::Finish } else { Order::Run });
-    let statuses = statuses(&config.databases);
-    let mut tasks = start(&args, &config, &statuses, &orders);
+    let mut sidecar = start(&args, &config)?;
     // Until everything else has ended.
-    let _control = Control::start(statuses);
+    let _control = Control::start(&sidecar);
     let mut application = launch(&args)?;
     let mut failures = Failures::default();
-    let end = until_end(&mut tasks, &mut signals, &mut application, &mut failures).await;
+    let end = until_end(&mut sidecar, &mut signals, &mut application, &mut failures).await;
     if let End::Signal(signal) = end {
         tracing::info!(%signal, "ending with a last sync");
         if let Some(application) = &mut application {
@@ -58,8 +54,8 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     if let End::Application = end {
         tracing::info!("the application has ended; ending with a last sync");
     }
-    order.send_replace(Order::Finish);
-    finish(&mut tasks, &mut signals, config.shutdown_timeout, &mut failures).await;
+    sidecar.finish();
+    finish(&mut sidecar, &mut signals, config.shutdown_timeout, &mut failures).await;
     outcome(failures.gravest(), application.and_then(|application| application.code()))
 }
 
@@ -113,57 +109,40 @@ fn configuration(args: &Replicate) -> Result<Config, Failure> {
     Ok(Config { databases: vec![database], shutdown_timeout })
 }
 
-fn start(
-    args: &Replicate,
-    config: &Config,
-    statuses: &[Status],
-    order: &watch::Receiver<Order>,
-) -> Tasks {
-    // Without any of these a name that leads nowhere is a mistake.
-    let may_come = args.wait || args.exec.is_some() || args.database.is_none();
-    let is_successor = args.exec.is_some();
-    let shared = Shared::new(owner::this_process());
-    let consent =
-        Consent { adopt: args.adopt, take_back: args.take_back, begin_anew: args.begin_anew };
-    let mut tasks = Tasks::new();
-    for (database, status) in config.databases.iter().zip(statuses) {
-        let (database, shared, order) = (database.clone(), shared.clone(), order.clone());
-        let (status, over) = (status.clone(), status.until_over());
-        let is_once = args.once;
-        let followed = status.clone();
-        let job = Job {
-            database,
-            shared,
-            consent,
-            is_once,
-            order,
-            status: followed,
-            is_successor,
-            may_come,
-        };
-        tasks.spawn(async move {
-            let ended = follow(job).await;
-            drop(over);
-            (status, ended)
-        });
+/// Begins to follow the databases.
+fn start(args: &Replicate, config: &Config) -> Result<Sidecar, Failure> {
+    let how = How {
+        consent: Consent {
+            adopt: args.adopt,
+            take_back: args.take_back,
+            begin_anew: args.begin_anew,
+        },
+        is_once: args.once,
+        is_successor: args.exec.is_some(),
+        // Without any of these a name that leads nowhere is a mistake.
+        may_come: args.wait || args.exec.is_some() || args.database.is_none(),
+    };
+    let mut sidecar = Sidecar::new(sidecar_hooks::hooks());
+    for database in &config.databases {
+        sidecar.add(database.clone(), how).map_err(|error| Failure::new(Code::Usage, error))?;
     }
-    tasks
+    Ok(sidecar)
 }
 
 async fn until_end(
-    tasks: &mut Tasks,
+    sidecar: &mut Sidecar,
     signals: &mut Signals,
     application: &mut Option<Application>,
     failures: &mut Failures,
 ) -> End {
     loop {
         // With an application there is something to wait for besides; nobody follows it any more, though.
-        if tasks.is_empty() && application.is_none() {
+        if sidecar.is_empty() && application.is_none() {
             return End::Tasks;
         }
         tokio::select! {
-            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
-                failures.take(ended, !tasks.is_empty() || application.is_some());
+            Some(ended) = sidecar.next_ended(), if !sidecar.is_empty() => {
+                failures.take(ended, !sidecar.is_empty() || application.is_some());
             }
             heard = signals.next() => match heard {
                 Heard::End(signal) => return End::Signal(signal),
@@ -228,14 +207,14 @@ async fn end_application(
 
 /// Waits for the last sync, but not longer than `timeout`, and not beyond a second signal.
 async fn finish(
-    tasks: &mut Tasks,
+    sidecar: &mut Sidecar,
     signals: &mut Signals,
     timeout: Duration,
     failures: &mut Failures,
 ) {
     let all = async {
-        while let Some(ended) = tasks.join_next().await {
-            failures.take(ended, !tasks.is_empty());
+        while let Some(ended) = sidecar.next_ended().await {
+            failures.take(ended, !sidecar.is_empty());
         }
     };
     let why = tokio::select! {
@@ -244,7 +223,7 @@ async fn finish(
         signal = until_told_to_end(signals) => format!("a second signal ({signal}) ended the last sync"),
     };
     failures.keep(Failure::new(Code::Failed, FollowError::Undurable(why)));
-    tasks.shutdown().await;
+    sidecar.abort().await;
 }
 
 async fn until_told_to_end(signals: &mut Signals) -> Signal {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ebbtide_catalog::{CatalogError, PlanError};
+use ebbtide_catalog::{CatalogError, Nothing, PlanError};
 use ebbtide_state::StateError;
 use ebbtide_store::StoreError;
 
@@ -56,6 +56,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether there is no replica yet, or no state in it.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        matches!(
+            self,
+            Error::Plan(PlanError::Nothing(Nothing::Replica { .. } | Nothing::State { .. }))
+        )
+    }
+
     pub(crate) fn io<'a>(
         what: &'static str,
         path: &'a Path,

@@ -41,6 +41,14 @@ pub struct Options {
     pub now: Timestamp,
 }
 
+impl Options {
+    /// The state that `target` names as a new file, and nothing else. `now` is the time of day.
+    #[must_use]
+    pub fn new(target: Target, output: PathBuf, now: Timestamp) -> Options {
+        Options { target, output, force: false, state: None, expect: None, check: None, now }
+    }
+}
+
 /// Where the local state goes.
 #[derive(Debug, Clone)]
 pub struct LocalState {

@@ -357,8 +357,11 @@ mod tests {
         assert_eq!(decide(&faster, &LIMITS), Action::Barrier);
         let large = Situation { backlog_bytes: 24 << 20, ..faster };
         assert_eq!(decide(&large, &LIMITS), Action::HandOver);
+        // As long as not much is left it does not matter how much was copied before.
         let begun = Situation { backfilled: 100, held_frames: 100, ..faster };
-        assert_eq!(decide(&begun, &LIMITS), Action::HandOver);
+        assert_eq!(decide(&begun, &LIMITS), Action::Barrier);
+        let not_begun = Situation { backfilled: 0, held_frames: 0, ..faster };
+        assert_eq!(decide(&not_begun, &LIMITS), Action::HandOver);
         // The longer the log, the more may be left.
         for (frames, mebibytes, action) in [
             (6000, 5, Action::Barrier),
@@ -406,7 +409,7 @@ mod tests {
 
     #[test]
     fn without_the_checkpoint_lock_only_the_hold_moves() {
-        let full = Situation { frames: 4500, held_frames: 10, ignores_log: false, ..QUIET };
+        let full = Situation { frames: 1000, held_frames: 10, ignores_log: false, ..QUIET };
         let locked = Situation { has_checkpoint_lock: false, ..full };
         assert_eq!(decide(&locked, &LIMITS), Action::Wait);
         let backfilled = Situation { backfilled: 10, ..locked };

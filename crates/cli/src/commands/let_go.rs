@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::status::gather;
 use super::sync::find;
-use crate::control::{LetGo, let_go, peers};
 use crate::exit::{Code, Failure};
+use ebbtide_sidecar::control::{LetGo, let_go, peers};
 
 /// How long a process may take to make everything durable and close the database.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -24,7 +24,7 @@ use crate::{clock, logging, output, terminal};
 /// When there is no replica, or it cannot be read.
 pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.config)?;
-    let now = clock::now();
+    let now = ebbtide_sidecar::clock::now();
     let (from, to) = (bound(args.from.as_ref(), now)?, bound(args.to.as_ref(), now)?);
     let store = source.open().await?;
     let identity = ebbtide_catalog::identify(&*store, None).await.map_err(unreadable)?;

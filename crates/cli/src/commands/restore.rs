@@ -32,7 +32,7 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
         let (link, output) = (link.display(), output.display());
         logging::note(format_args!("{link} is a link and leads to {output}"));
     }
-    let now = clock::now();
+    let now = ebbtide_sidecar::clock::now();
     let (target, read_as) = target(&args, now)?;
     if let Some(read_as) = &read_as {
         logging::note(read_as);

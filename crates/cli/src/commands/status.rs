@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::args::Status;
-use crate::control::{Ailment, Answer, Report, Request, ask, peers, places_to_ask};
 use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};
-use crate::follow::Phase;
 use crate::{output, terminal};
 use ebbtide_config::Config;
+use ebbtide_sidecar::control::{Ailment, Answer, Report, Request, ask, peers, places_to_ask};
+use ebbtide_sidecar::follow::Phase;
 
 /// Runs the command.
 ///

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::args::Sync;
-use crate::control::{Answer, Peer, Report, Request, Synced, ask, peers};
 use crate::exit::{Code, Failure, Outcome};
 use crate::output;
+use ebbtide_sidecar::control::{Answer, Peer, Report, Request, Synced, ask, peers};
 
 use super::status::{gather, nobody};
 

@@ -13,7 +13,7 @@ use crate::args::{Integrity, Verify};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
 use crate::terminal::Counted;
-use crate::{clock, integrity, output, terminal};
+use crate::{integrity, output, terminal};
 
 /// Runs the command.
 ///
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
     let proving = verify(Arc::clone(&store), &progress);
     let verification = terminal::watch(&bar, counts, proving).await.map_err(failure)?;
     let restored = match args.restore && verification.is_sound() {
-        true => Some(try_restore(store, &args, clock::now()).await?),
+        true => Some(try_restore(store, &args, ebbtide_sidecar::clock::now()).await?),
         false => None,
     };
     print(&args, &verification, restored.as_ref());

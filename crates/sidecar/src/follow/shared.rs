@@ -8,6 +8,7 @@ use ebbtide_watcher::{Scratch, Wake};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use super::starts::Starts;
+use crate::hooks::Hooks;
 
 /// So many buffers are kept for the next use; more are only in use at once when more threads capture at once.
 const SCRATCHES_KEPT: usize = 4;
@@ -23,6 +24,8 @@ pub struct Shared {
     pub wake: Option<Arc<Wake>>,
     /// Who claims the replicas.
     pub owner: Arc<Owner>,
+    /// What the program around does beside.
+    pub(crate) hooks: Hooks,
     /// When the process began.
     pub(crate) began: Instant,
     /// The starts of the databases.
@@ -34,7 +37,7 @@ pub struct Shared {
 impl Shared {
     /// For the databases of this process.
     #[must_use]
-    pub fn new(owner: Owner) -> Shared {
+    pub fn new(owner: Owner, hooks: Hooks) -> Shared {
         let wake = match Wake::new() {
             Ok(wake) => Some(Arc::new(wake)),
             Err(error) => {
@@ -46,7 +49,8 @@ impl Shared {
             wake,
             owner: Arc::new(owner),
             began: Instant::now(),
-            starts: Arc::new(Starts::new()),
+            starts: Arc::new(Starts::new(hooks.started)),
+            hooks,
             scratches: Arc::default(),
             whole_reads: Arc::new(Semaphore::new(WHOLE_READS)),
         }

@@ -6,8 +6,6 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::block_in_place;
 
-use crate::memory;
-
 /// So many databases start at once.
 const AT_ONCE: usize = 8;
 
@@ -23,22 +21,25 @@ pub(crate) struct Starts {
     turns: Semaphore,
     openings: Semaphore,
     running: AtomicUsize,
+    /// Called when none runs any more.
+    ended: Option<fn()>,
     /// How many take longer than [`PATIENCE`] just now. Nobody waits for a turn while some do.
     slow: watch::Sender<usize>,
 }
 
 /// One that is under way.
-struct Running<'a>(&'a AtomicUsize);
+struct Running<'a>(&'a Starts);
 
 /// One that takes longer than [`PATIENCE`].
 struct Slow<'a>(&'a watch::Sender<usize>);
 
 impl Starts {
-    pub(crate) fn new() -> Starts {
+    pub(crate) fn new(ended: Option<fn()>) -> Starts {
         Starts {
             turns: Semaphore::new(AT_ONCE),
             openings: Semaphore::new(OPENINGS),
             running: AtomicUsize::new(0),
+            ended,
             slow: watch::Sender::new(0),
         }
     }
@@ -57,7 +58,7 @@ impl Starts {
             turn = self.turns.acquire() => Some(turn),
             _ = slow.wait_for(|&slow| slow > 0) => None,
         };
-        let _running = Running::begin(&self.running);
+        let _running = Running::begin(self);
         let work = work();
         tokio::pin!(work);
         tokio::select! {
@@ -72,16 +73,18 @@ impl Starts {
 }
 
 impl Running<'_> {
-    fn begin(running: &AtomicUsize) -> Running<'_> {
-        running.fetch_add(1, Ordering::Relaxed);
-        Running(running)
+    fn begin(starts: &Starts) -> Running<'_> {
+        starts.running.fetch_add(1, Ordering::Relaxed);
+        Running(starts)
     }
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
-            memory::give_back_free();
+        if self.0.running.fetch_sub(1, Ordering::Relaxed) == 1
+            && let Some(ended) = self.0.ended
+        {
+            ended();
         }
     }
 }
@@ -107,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn those_that_get_nowhere_keep_nobody_waiting() {
-        let starts = Starts::new();
+        let starts = Starts::new(None);
         let stuck: Vec<_> = (0..2 * AT_ONCE).map(|_| starts.in_turn(pending::<()>)).collect();
         let stuck = futures::future::join_all(stuck);
         tokio::select! {
@@ -122,7 +125,7 @@ mod tests {
     /// Would catch that the starts of a thousand databases, an hour after one was slow, all have their buffers at once.
     #[tokio::test(start_paused = true)]
     async fn the_limit_holds_again_once_those_that_were_slow_have_ended() {
-        let starts = Starts::new();
+        let starts = Starts::new(None);
         tokio::join!(
             starts.in_turn(|| tokio::time::sleep(3 * PATIENCE)),
             starts.in_turn(|| async {}),

@@ -19,10 +19,7 @@ use super::held::Held;
 use super::snapshots::{Snapshots, newest};
 use super::{Job, Order, Phase, parts};
 use crate::clock::now_micros;
-use crate::terminal::{self, Counted};
-
-/// A first snapshot of fewer bytes is done before a bar could be read.
-const BAR_BYTES_MIN: u64 = 64 << 20;
+use crate::hooks::SnapshotProgress;
 
 /// How long to wait before the store is asked again, at first and at most.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -272,8 +269,14 @@ async fn found(job: &Job, held: &mut Held, founder: Founder) -> Result<Shipper, 
     };
     let done = Arc::new(AtomicU64::new(0));
     let bytes = u64::from(image.database_pages()) * image.page_size().offset();
-    let (total, is_short) = (image.database_pages().into(), bytes < BAR_BYTES_MIN);
-    let bar = terminal::bar("snapshot", Counted::Pages, is_short);
+    let total = u64::from(image.database_pages());
+    let tell = |is_over| {
+        if let Some(hook) = &job.shared.hooks.snapshot {
+            let database = job.database.path.clone();
+            let pages_done = done.load(Ordering::Relaxed);
+            hook(&SnapshotProgress { database, pages_done, pages_total: total, bytes, is_over });
+        }
+    };
     let counted = Arc::clone(&done);
     let pages = move |each: &mut ebbtide_shipper::EachPage<'_, FollowError>| {
         image.for_each_page(|page, image| {
@@ -284,11 +287,11 @@ async fn found(job: &Job, held: &mut Held, founder: Founder) -> Result<Shipper, 
     let options = parts::shipping(&job.database);
     let outage = founder.outage();
     let founding = founder.found(&job.shared.owner, beginning, &options, pages);
-    let show = |_| terminal::show(&bar, done.load(Ordering::Relaxed), total);
+    let show = |_| tell(false);
     // While the store takes it, the log is kept however long it gets: without a first snapshot there is no replica.
     let waiting_bytes_max = job.database.waiting_bytes_max();
     let log_bytes_max = || outage.current().map_or(u64::MAX, |_| waiting_bytes_max);
     let founded = held.during(log_bytes_max, founding, show).await;
-    bar.finish_and_clear();
+    tell(true);
     founded
 }

@@ -3,7 +3,8 @@
 use ebbtide_shipper::Owner;
 
 /// This process.
-pub(crate) fn this_process() -> Owner {
+#[must_use]
+pub fn this_process() -> Owner {
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     // Two processes of the same host and id differ in it even then; without random numbers the id must do.
     let session = ebbtide_replica::ReplicaId::random().map(|id| id.to_string());

@@ -17,15 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running `ebbtide replicate`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Peer {
-    pub(crate) process: u32,
+pub struct Peer {
+    /// Its process id.
+    pub process: u32,
     path: PathBuf,
     /// Whose folder it listens in.
     owner: Uid,
 }
 
 /// All that listen, in every folder in which they may. A folder that is not its user's alone is not looked into.
-pub(crate) fn peers() -> Vec<Peer> {
+pub fn peers() -> Vec<Peer> {
     let mut peers = Vec::new();
     for place in folder::places_to_ask() {
         let found = folder::check_to_ask(&place)
@@ -43,25 +44,21 @@ pub(crate) fn peers() -> Vec<Peer> {
 }
 
 /// Asks a process, which may take `patience` longer than usual; nothing if it is not there any more.
-pub(crate) fn ask(
-    peer: &Peer,
-    request: &Request,
-    patience: Duration,
-) -> io::Result<Option<Answer>> {
+pub fn ask(peer: &Peer, request: &Request, patience: Duration) -> io::Result<Option<Answer>> {
     Ok(exchange(peer, request, patience)?.map(|(_, answer)| answer))
 }
 
 /// A database that a process has let go. It is followed again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct LetGo {
+pub struct LetGo {
     /// The process.
-    pub(crate) process: u32,
+    pub process: u32,
     /// Open as long as the database is let go.
     _connection: UnixStream,
 }
 
 /// Has a process let a database go, which may take `patience` longer than an answer; or why it does not.
-pub(crate) fn let_go(
+pub fn let_go(
     peer: &Peer,
     database: &str,
     patience: Duration,

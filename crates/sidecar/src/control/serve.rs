@@ -18,7 +18,9 @@ use super::message::{Answer, REQUEST_BYTES_MAX, Request, Synced};
 use super::report::Report;
 use super::silent::Silent;
 use crate::clock;
-use crate::follow::{Status, Statuses, Wanted};
+use crate::follow::{Status, Wanted};
+use crate::hooks::LostLines;
+use crate::sidecar::{Sidecar, Statuses};
 
 /// How long a peer may take to say what it wants, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +47,7 @@ const NAME_CHECK: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct Desk {
     statuses: Statuses,
+    unlogged: Option<fn() -> Option<LostLines>>,
     silent: Silent,
     looks: Semaphore,
     syncs: Semaphore,
@@ -52,7 +55,7 @@ struct Desk {
 
 /// Listens until it is dropped, and removes its socket then.
 #[derive(Debug)]
-pub(crate) struct Control {
+pub struct Control {
     name: Arc<Mutex<Name>>,
     task: JoinHandle<()>,
 }
@@ -65,13 +68,13 @@ struct Name {
 }
 
 impl Control {
-    /// Begins to listen for questions about these databases. Without a socket everything else goes on.
-    pub(crate) fn start(statuses: Statuses) -> Option<Control> {
+    /// Begins to listen for questions about the databases of a [`Sidecar`](crate::Sidecar). Without a socket everything else goes on.
+    pub fn start(sidecar: &Sidecar) -> Option<Control> {
         match listen() {
             Ok((name, listener)) => {
                 tracing::debug!(socket = %name.path.display(), "listening for status and sync");
                 let name = Arc::new(Mutex::new(name));
-                let task = accept(listener, Arc::clone(&name), Desk::new(statuses));
+                let task = accept(listener, Arc::clone(&name), Desk::new(sidecar));
                 Some(Control { name, task: tokio::spawn(task) })
             }
             Err(error) => {
@@ -123,9 +126,10 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Desk {
-    fn new(statuses: Statuses) -> Arc<Desk> {
+    fn new(sidecar: &Sidecar) -> Arc<Desk> {
+        let (statuses, unlogged) = (sidecar.statuses(), sidecar.hooks().unlogged);
         let (looks, syncs) = (Semaphore::new(LOOKS_MAX), Semaphore::new(SYNCS_MAX));
-        Arc::new(Desk { statuses, silent: Silent::default(), looks, syncs })
+        Arc::new(Desk { statuses, unlogged, silent: Silent::default(), looks, syncs })
     }
 }
 
@@ -193,7 +197,7 @@ async fn serve(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
     drop(seat);
     let answer = match serde_json::from_str(&line) {
         Ok(Request::Release { database }) => {
-            return release(&database, &desk.statuses, &mut reader, &mut write).await;
+            return release(&database, &desk.statuses.now(), &mut reader, &mut write).await;
         }
         // Whoever hangs up does not wait any more.
         Ok(request) => tokio::select! {
@@ -239,12 +243,16 @@ async fn hung_up(reader: &mut (impl tokio::io::AsyncRead + Unpin)) {
 }
 
 async fn answer(request: Request, desk: &Desk) -> Answer {
-    let statuses = &desk.statuses;
+    let statuses = desk.statuses.now();
     match request {
         Request::Status => {
             let _turn = desk.looks.acquire().await;
             // Looking means a few system calls for each database.
-            let look = || statuses.iter().map(|status| Report::of(status, clock::now())).collect();
+            let unlogged = || desk.unlogged.and_then(|unlogged| unlogged());
+            let look = || {
+                let report = |status| Report::of(status, clock::now(), unlogged());
+                statuses.iter().map(report).collect()
+            };
             Answer::Status(tokio::task::block_in_place(look))
         }
         // It is a conversation of its own.

@@ -13,7 +13,7 @@ pub(super) const ANSWER_BYTES_MAX: u64 = 64 << 20;
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum Request {
+pub enum Request {
     /// How each database is doing.
     Status,
     /// Ship what is committed.
@@ -33,7 +33,7 @@ pub(crate) enum Request {
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Answer {
+pub enum Answer {
     /// To `status`.
     Status(Vec<Report>),
     /// To `sync`.
@@ -46,13 +46,13 @@ pub(crate) enum Answer {
 
 /// What became of a request to ship a database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Synced {
+pub struct Synced {
     /// The database.
-    pub(crate) database: String,
+    pub database: String,
     /// Up to which transaction everything is durable, if that was waited for.
-    pub(crate) txid: Option<String>,
+    pub txid: Option<String>,
     /// Why it is not.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
 }
 
 #[cfg(test)]

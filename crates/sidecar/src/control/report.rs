@@ -6,102 +6,107 @@ use ebbtide_replica::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::health::{Ailment, Vitals, ailments};
+use crate::clock;
 use crate::follow::{Phase, Progress, Sight, Status};
-use crate::{clock, log_writer};
+use crate::hooks::LostLines;
 
 /// What is wrong while there is no snapshot.
 const LACKS_BASE: &str = "the replica has no snapshot; making one";
 
 /// One database.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Report {
+pub struct Report {
     /// The absolute path of the database.
-    pub(crate) database: String,
+    pub database: String,
     /// The address of its replica.
-    pub(crate) replica: String,
+    pub replica: String,
     /// The process that follows it.
-    pub(crate) process: Option<u32>,
+    pub process: Option<u32>,
     /// Whether there is nothing that a person should look at.
-    pub(crate) healthy: bool,
+    pub healthy: bool,
     /// Why there is.
-    pub(crate) attention: Vec<Ailment>,
+    pub attention: Vec<Ailment>,
     /// What is being done. Nothing when nobody follows the database.
-    pub(crate) phase: Option<Phase>,
+    pub phase: Option<Phase>,
     /// Since when.
-    pub(crate) since: Option<String>,
+    pub since: Option<String>,
     /// What is wrong.
-    pub(crate) error: Option<String>,
+    pub error: Option<String>,
     /// The last session that failed.
-    pub(crate) last_failure: Option<Trouble>,
+    pub last_failure: Option<Trouble>,
     /// The last transaction that was captured.
-    pub(crate) captured_txid: Option<String>,
+    pub captured_txid: Option<String>,
     /// The last transaction that is durable, and when it was committed.
-    pub(crate) durable_txid: Option<String>,
-    pub(crate) durable_time: Option<String>,
+    pub durable_txid: Option<String>,
+    /// When that was committed.
+    pub durable_time: Option<String>,
     /// The chain after it, by which a restore knows the history again.
     #[serde(default)]
-    pub(crate) durable_chain: Option<String>,
+    pub durable_chain: Option<String>,
     /// The age of the oldest commit that is not durable; 0 when there is none.
-    pub(crate) lag_seconds: f64,
+    pub lag_seconds: f64,
     /// Whether nobody has the database open, so that its file alone is the database.
     #[serde(default)]
-    pub(crate) resting: bool,
+    pub resting: bool,
     /// By which other names somebody may have the file open, and write another log.
     #[serde(default)]
-    pub(crate) other_names: Option<String>,
+    pub other_names: Option<String>,
     /// The log. Nothing while it is not held.
-    pub(crate) log_frames: Option<u32>,
-    pub(crate) log_bytes: Option<u64>,
+    pub log_frames: Option<u32>,
+    /// The size of the log's file.
+    pub log_bytes: Option<u64>,
     /// What lies in the spool.
-    pub(crate) spool_segments: u64,
-    pub(crate) spool_bytes: u64,
+    pub spool_segments: u64,
+    /// The size of what lies in the spool.
+    pub spool_bytes: u64,
     /// Other processes that keep the log from being begun anew.
-    pub(crate) readers: Vec<Reader>,
+    pub readers: Vec<Reader>,
     /// The store, when it fails.
-    pub(crate) store_trouble: Option<Trouble>,
+    pub store_trouble: Option<Trouble>,
     /// The newest snapshot.
-    pub(crate) snapshot_txid: Option<String>,
-    pub(crate) snapshot_time: Option<String>,
+    pub snapshot_txid: Option<String>,
+    /// Of when that is.
+    pub snapshot_time: Option<String>,
     /// Snapshots, while they fail.
-    pub(crate) snapshot_trouble: Option<Trouble>,
+    pub snapshot_trouble: Option<Trouble>,
     /// The manifest, when it was missing or damaged.
-    pub(crate) manifest_trouble: Option<Trouble>,
+    pub manifest_trouble: Option<Trouble>,
     /// How many segments the store has confirmed since the process began.
-    pub(crate) segments: u64,
+    pub segments: u64,
     /// How many lines its process could not log, and why not the newest of them.
     #[serde(default)]
-    pub(crate) log_lines_lost: u64,
+    pub log_lines_lost: u64,
     #[serde(default)]
-    pub(crate) log_error: Option<String>,
+    /// Why the newest of them could not be logged.
+    pub log_error: Option<String>,
 }
 
 /// A process that reads the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Reader {
+pub struct Reader {
     /// Its number.
-    pub(crate) pid: i32,
+    pub pid: i32,
     /// Its name, where the system tells it.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
 }
 
 /// What went wrong, or goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Trouble {
+pub struct Trouble {
     /// When, or since when.
-    pub(crate) since: String,
+    pub since: String,
     /// The newest reason.
-    pub(crate) error: String,
+    pub error: String,
 }
 
 impl Report {
     /// Looks at one database at `now`.
-    pub(crate) fn of(status: &Status, now: Timestamp) -> Report {
+    pub fn of(status: &Status, now: Timestamp, unlogged: Option<LostLines>) -> Report {
         let sight = status.look();
         let progress = status.get();
         let txid = |durable: ebbtide_shipper::Durable| durable.txid.to_string();
         let time = |durable: ebbtide_shipper::Durable| durable.time.to_string();
         let attention = ailments(&vitals(&progress, &sight, now));
-        let unlogged = log_writer::lost();
         let trouble = |since: Timestamp, error| Trouble { since: since.to_string(), error };
         let readers = sight.log.as_ref().map(|log| log.readers.as_slice()).unwrap_or_default();
         Report {
@@ -143,7 +148,7 @@ impl Report {
     }
 
     /// A database of the configuration that nobody follows.
-    pub(crate) fn absent(database: String, replica: String) -> Report {
+    pub fn absent(database: String, replica: String) -> Report {
         Report {
             database,
             replica,

@@ -7,8 +7,6 @@ use ebbtide_shipper as shipper;
 use ebbtide_state::StateError;
 use ebbtide_watcher as watcher;
 
-use crate::exit::Code;
-
 /// An error of either side.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
@@ -42,6 +40,17 @@ pub enum FollowError {
     /// Not everything could be confirmed in the time that was given.
     #[error("not everything is durable: {0}")]
     Undurable(String),
+}
+
+/// What an error means, for an exit code or an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gravity {
+    /// It could not be done, and the replica is not to blame.
+    Failed,
+    /// The replica is damaged, missing, or not what it had been.
+    Damaged,
+    /// The replica belongs to another writer.
+    Fenced,
 }
 
 impl From<tokio::sync::AcquireError> for FollowError {
@@ -177,16 +186,16 @@ impl FollowError {
         )
     }
 
-    /// The exit code that this leads to.
+    /// What it means for the replica.
     #[must_use]
-    pub fn code(&self) -> Code {
+    pub fn gravity(&self) -> Gravity {
         match self {
             FollowError::Ship(
                 shipper::Error::Fenced { .. }
                 | shipper::Error::Behind { .. }
                 | shipper::Error::Older { .. }
                 | shipper::Error::Unrelated(_),
-            ) => Code::Fenced,
+            ) => Gravity::Fenced,
             FollowError::Ship(
                 shipper::Error::RolledBack(_)
                 | shipper::Error::PageSize { .. }
@@ -194,8 +203,8 @@ impl FollowError {
                 | shipper::Error::Unproven { .. }
                 | shipper::Error::Gone { .. },
             )
-            | FollowError::Unrestorable(_) => Code::Damaged,
-            _ => Code::Failed,
+            | FollowError::Unrestorable(_) => Gravity::Damaged,
+            _ => Gravity::Failed,
         }
     }
 }
@@ -208,7 +217,8 @@ fn is_permanent(error: &ebbtide_catalog::CatalogError) -> bool {
 }
 
 /// An error and its causes in one line.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+#[must_use]
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -238,7 +248,7 @@ mod tests {
         ];
         for error in passing.map(FollowError::Ship) {
             assert!(!error.is_final(false), "{error}");
-            assert_eq!(error.code(), Code::Failed, "{error}");
+            assert_eq!(error.gravity(), Gravity::Failed, "{error}");
         }
         let page_size = |bytes| PageSize::new(bytes).unwrap();
         let (replica, database) = (page_size(4096), page_size(512));
@@ -248,7 +258,7 @@ mod tests {
         ];
         for error in lasting.map(FollowError::Ship) {
             assert!(error.is_final(true), "{error}");
-            assert_eq!(error.code(), Code::Damaged, "{error}");
+            assert_eq!(error.gravity(), Gravity::Damaged, "{error}");
         }
     }
 }

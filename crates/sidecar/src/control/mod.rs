@@ -13,9 +13,9 @@ mod report;
 mod serve;
 mod silent;
 
-pub(crate) use ask::{LetGo, Peer, ask, let_go, peers};
-pub(crate) use folder::places_to_ask;
-pub(crate) use health::Ailment;
-pub(crate) use message::{Answer, Request, Synced};
-pub(crate) use report::Report;
-pub(crate) use serve::Control;
+pub use ask::{LetGo, Peer, ask, let_go, peers};
+pub use folder::places_to_ask;
+pub use health::Ailment;
+pub use message::{Answer, Request, Synced};
+pub use report::Report;
+pub use serve::Control;

@@ -34,12 +34,11 @@ use futures::FutureExt as _;
 use tokio::sync::watch;
 
 pub use ebbtide_shipper::Consent;
-pub use error::FollowError;
-pub(crate) use error::chain;
+pub use error::{FollowError, Gravity, chain};
 pub(crate) use release::Wanted;
 pub use release::follow;
 pub use shared::Shared;
-pub use status::{Phase, Progress, Sight, Status, Statuses};
+pub use status::{Phase, Progress, Sight, Status};
 
 /// What a task is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

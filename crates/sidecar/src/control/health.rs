@@ -29,7 +29,7 @@ const MANIFEST_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// Why somebody should look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Ailment {
+pub enum Ailment {
     /// Nobody follows it.
     NotFollowed,
     /// It is not followed just now, or not any more.
@@ -57,30 +57,30 @@ pub(crate) enum Ailment {
 
 /// What is known of a database.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Vitals {
-    pub(crate) phase: Phase,
+pub(super) struct Vitals {
+    pub phase: Phase,
     /// How long it has been in that.
-    pub(crate) phase_for: Duration,
+    pub phase_for: Duration,
     /// How long ago a session failed.
-    pub(crate) failed: Option<Duration>,
+    pub failed: Option<Duration>,
     /// For how long the store fails, and whether only a person can mend it.
-    pub(crate) trouble: Option<(Duration, bool)>,
+    pub trouble: Option<(Duration, bool)>,
     /// The age of the oldest commit that is not durable.
-    pub(crate) lag: Duration,
+    pub lag: Duration,
     /// How long a put may have to wait for the one before.
-    pub(crate) put_interval: Duration,
-    pub(crate) is_wal_index_damaged: bool,
-    pub(crate) has_other_name: bool,
+    pub put_interval: Duration,
+    pub is_wal_index_damaged: bool,
+    pub has_other_name: bool,
     /// How far ahead of now the newest commit is dated.
-    pub(crate) ahead: Duration,
+    pub ahead: Duration,
     /// Whether the last snapshot failed, or is missing.
-    pub(crate) lacks_snapshot: bool,
+    pub lacks_snapshot: bool,
     /// How long ago the manifest was found to be missing or damaged.
-    pub(crate) manifest_trouble: Option<Duration>,
+    pub manifest_trouble: Option<Duration>,
 }
 
 /// Why somebody should look; nothing when all is well.
-pub(crate) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
+pub(super) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
     let failing = matches!(vitals.phase, Phase::Failing | Phase::LetGo | Phase::Stopped);
     let failed = vitals.failed.is_some_and(|ago| ago <= FAILURE_REMEMBERED);
     let starting = vitals.phase == Phase::Starting && vitals.phase_for > START_MAX;

@@ -17,7 +17,7 @@ const MODE: u32 = 0o700;
 const VARIABLE: &str = "EBBTIDE_RUNTIME_DIR";
 
 /// Where the folder may be, the best place first.
-pub(crate) fn places() -> Vec<PathBuf> {
+pub(super) fn places() -> Vec<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(named) = variable(VARIABLE) {
         return vec![PathBuf::from(named)];
@@ -30,7 +30,7 @@ pub(crate) fn places() -> Vec<PathBuf> {
 }
 
 /// Where the folders may be of those whom we may ask: our own, and with root those of every user.
-pub(crate) fn places_to_ask() -> Vec<PathBuf> {
+pub fn places_to_ask() -> Vec<PathBuf> {
     let mut places = places();
     if Uid::effective().is_root() && std::env::var_os(VARIABLE).is_none_or(|named| named.is_empty())
     {

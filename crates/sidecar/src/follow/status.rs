@@ -139,9 +139,6 @@ struct Shared {
 #[derive(Debug, Clone)]
 pub struct Status(Arc<Shared>);
 
-/// The progress of all databases of a process.
-pub type Statuses = Vec<Status>;
-
 impl Status {
     /// A database about which nothing is known yet.
     #[must_use]
@@ -366,9 +363,28 @@ impl Status {
                     return Ok(known.progress.durable.map(|durable| durable.txid));
                 }
                 if known.progress.phase.is_over() {
-                    let why = known.progress.error.clone();
-                    return Err(why.unwrap_or_else(|| "it is not followed any more".to_owned()));
+                    return Err(why_over(known.progress.error.clone()));
                 }
+            }
+            told.await;
+        }
+    }
+
+    /// Waits until its progress is so.
+    ///
+    /// # Errors
+    /// With the reason, when it is not followed any more.
+    pub(crate) async fn until(&self, is_so: impl Fn(&Progress) -> bool) -> Result<(), String> {
+        loop {
+            let told = self.0.told.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            let progress = self.get();
+            if is_so(&progress) {
+                return Ok(());
+            }
+            if progress.phase.is_over() {
+                return Err(why_over(progress.error));
             }
             told.await;
         }
@@ -390,4 +406,9 @@ impl Drop for Over {
             self.0.enter(Phase::Stopped, Some("its task ended unexpectedly".to_owned()));
         }
     }
+}
+
+/// Why a task is over.
+fn why_over(error: Option<String>) -> String {
+    error.unwrap_or_else(|| "it is not followed any more".to_owned())
 }

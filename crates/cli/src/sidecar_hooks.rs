@@ -1,0 +1,39 @@
+//! What the command does beside the engine: a bar for a long first snapshot, memory that goes back, and lines that could not
+//! be logged.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ebbtide_sidecar::{Hooks, SnapshotProgress};
+use indicatif::ProgressBar;
+
+use crate::terminal::{self, Counted};
+use crate::{log_writer, memory};
+
+/// A first snapshot of fewer bytes is done before a bar could be read.
+const BAR_BYTES_MIN: u64 = 64 << 20;
+
+/// The hooks of `ebbtide replicate`.
+pub(crate) fn hooks() -> Hooks {
+    let bars = Mutex::<HashMap<PathBuf, ProgressBar>>::default();
+    let show = move |snapshot: &SnapshotProgress| {
+        let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
+        if snapshot.is_over {
+            if let Some(bar) = bars.remove(&snapshot.database) {
+                bar.finish_and_clear();
+            }
+            return;
+        }
+        let is_short = snapshot.bytes < BAR_BYTES_MIN;
+        let bar = bars
+            .entry(snapshot.database.clone())
+            .or_insert_with(|| terminal::bar("snapshot", Counted::Pages, is_short));
+        terminal::show(bar, snapshot.pages_done, snapshot.pages_total);
+    };
+    Hooks {
+        started: Some(memory::give_back_free),
+        snapshot: Some(Arc::new(show)),
+        unlogged: Some(log_writer::lost),
+    }
+}

@@ -1,0 +1,48 @@
+//! What the program around may do when something happens here.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How far the first snapshot of a database is.
+#[derive(Debug, Clone)]
+pub struct SnapshotProgress {
+    /// The database.
+    pub database: PathBuf,
+    /// Pages that were read.
+    pub pages_done: u64,
+    /// Pages of the database.
+    pub pages_total: u64,
+    /// Size of the database in bytes.
+    pub bytes: u64,
+    /// No more will come of this one, whether it was completed or not.
+    pub is_over: bool,
+}
+
+/// Lines that the program could not log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostLines {
+    /// How many.
+    pub lines: u64,
+    /// Why the newest of them could not be logged.
+    pub error: String,
+}
+
+type OnSnapshot = dyn Fn(&SnapshotProgress) + Send + Sync;
+
+/// Functions that are called from the tasks of the databases, and therefore must not block.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Once no start is under way any more. Starts leave much free memory in small holes, which the allocator may give back.
+    pub started: Option<fn()>,
+    /// A few times a second while the first snapshot of a database is made, and once when it is over.
+    pub snapshot: Option<Arc<OnSnapshot>>,
+    /// Asked for whatever the status of a database shows.
+    pub unlogged: Option<fn() -> Option<LostLines>>,
+}
+
+impl fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hooks").finish_non_exhaustive()
+    }
+}

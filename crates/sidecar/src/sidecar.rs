@@ -1,0 +1,227 @@
+//! The databases of a process: added, removed, and ended together.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ebbtide_config::Database;
+use ebbtide_replica::Txid;
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+
+use crate::follow::{Consent, FollowError, Job, Order, Phase, Shared, Status, follow};
+use crate::hooks::Hooks;
+use crate::owner;
+
+/// Databases that are followed side by side, each by a task of its own. It needs a Tokio runtime of several threads, because
+/// SQLite and files block.
+///
+/// When it is dropped, the tasks end where they are: what is not durable by then is read from the log at the next start.
+/// [`Sidecar::stop`] ends them with a last sync.
+#[derive(Debug)]
+pub struct Sidecar {
+    shared: Shared,
+    tasks: JoinSet<Result<(), FollowError>>,
+    databases: Arc<Mutex<Vec<Entry>>>,
+}
+
+/// One of the databases.
+#[derive(Debug)]
+struct Entry {
+    task: Id,
+    status: Status,
+    order: watch::Sender<Order>,
+}
+
+/// How a database is followed, besides what its configuration says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How {
+    /// What is refused at its first start unless it is meant.
+    pub consent: Consent,
+    /// Bring its replica up to what is committed now, and end.
+    pub is_once: bool,
+    /// While another process follows it, wait for that one to end.
+    pub is_successor: bool,
+    /// Wait for the database if it is not there yet.
+    pub may_come: bool,
+}
+
+/// Why a database was not added.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AddError {
+    /// It is followed already.
+    #[error("{} is followed already", .0.display())]
+    Twice(PathBuf),
+}
+
+/// How the following of a database ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The database.
+    pub status: Status,
+    /// Whether everything that was committed is durable.
+    pub result: Result<(), FollowError>,
+}
+
+/// A handle to a database that is followed.
+#[derive(Debug, Clone)]
+pub struct Followed {
+    status: Status,
+}
+
+impl Sidecar {
+    /// Without databases.
+    #[must_use]
+    pub fn new(hooks: Hooks) -> Sidecar {
+        Sidecar {
+            shared: Shared::new(owner::this_process(), hooks),
+            tasks: JoinSet::new(),
+            databases: Arc::default(),
+        }
+    }
+
+    /// Begins to follow a database.
+    ///
+    /// # Errors
+    /// When it is followed here already. Whatever else is wrong is told by [`Sidecar::next_ended`], and by the status.
+    pub fn add(&mut self, database: Database, how: How) -> Result<Followed, AddError> {
+        let status = Status::new(database.path.clone(), database.location.to_string());
+        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        if find(&databases, &database.path).is_some() {
+            return Err(AddError::Twice(database.path));
+        }
+        let (order, orders) = watch::channel(if how.is_once { Order::Finish } else { Order::Run });
+        let job = Job {
+            database,
+            shared: self.shared.clone(),
+            consent: how.consent,
+            is_once: how.is_once,
+            order: orders,
+            status: status.clone(),
+            is_successor: how.is_successor,
+            may_come: how.may_come,
+        };
+        let over = status.until_over();
+        let task = self.tasks.spawn(async move {
+            let ended = follow(job).await;
+            drop(over);
+            ended
+        });
+        databases.push(Entry { task: task.id(), status: status.clone(), order });
+        Ok(Followed { status })
+    }
+
+    /// Has a database followed no more once everything that is committed now is durable; [`Sidecar::next_ended`] says when.
+    /// Whether it was followed.
+    pub fn remove(&self, database: &Path) -> bool {
+        let databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = find(&databases, database);
+        if let Some(entry) = found {
+            entry.order.send_replace(Order::Finish);
+        }
+        found.is_some()
+    }
+
+    /// The same for all of them.
+    pub fn finish(&self) {
+        for entry in self.databases.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            entry.order.send_replace(Order::Finish);
+        }
+    }
+
+    /// Waits for the next database whose following ends, be it by an error, or because it was removed; nothing if none is
+    /// followed any more. May be dropped and called again.
+    pub async fn next_ended(&mut self) -> Option<Ended> {
+        let (id, result) = match self.tasks.join_next_with_id().await? {
+            Ok((id, result)) => (id, result),
+            Err(error) => (error.id(), Err(ended_unexpectedly(&error))),
+        };
+        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = databases.iter().position(|entry| entry.task == id)?;
+        Some(Ended { status: databases.remove(at).status, result })
+    }
+
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.shared.hooks
+    }
+
+    /// Whether no database is followed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// The progress of every database that is followed now.
+    #[must_use]
+    pub fn statuses(&self) -> Statuses {
+        Statuses(Arc::clone(&self.databases))
+    }
+
+    /// Ends everything with a last sync, for which there is so much time. How each ended that did not end before; those that
+    /// were not done in time are not among them.
+    pub async fn stop(mut self, timeout: Duration) -> Vec<Ended> {
+        self.finish();
+        let mut all = Vec::new();
+        let everything = async {
+            while let Some(ended) = self.next_ended().await {
+                all.push(ended);
+            }
+        };
+        if tokio::time::timeout(timeout, everything).await.is_err() {
+            self.abort().await;
+        }
+        all
+    }
+
+    /// Ends everything where it is.
+    pub async fn abort(&mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// The databases that are followed, for whoever answers questions about them.
+#[derive(Debug, Clone)]
+pub struct Statuses(Arc<Mutex<Vec<Entry>>>);
+
+impl Statuses {
+    /// Those of now.
+    #[must_use]
+    pub fn now(&self) -> Vec<Status> {
+        let databases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        databases.iter().map(|entry| entry.status.clone()).collect()
+    }
+}
+
+impl Followed {
+    /// What is known of it.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Waits until everything that is committed now is durable; up to which entry of the replica that is.
+    ///
+    /// # Errors
+    /// With the reason, when it is not followed any more. As long as a store is away this waits.
+    pub async fn durable(&self) -> Result<Option<Txid>, String> {
+        self.status.until_met(self.status.ask()).await
+    }
+
+    /// Waits until it is followed: its replica is known and up to date with what was committed at the start.
+    ///
+    /// # Errors
+    /// With the reason, when it is not followed any more.
+    pub async fn following(&self) -> Result<(), String> {
+        self.status.until(|progress| progress.phase == Phase::Following).await
+    }
+}
+
+/// By the file's path as it was given; two names of one file find each other by their local state.
+fn find<'a>(databases: &'a [Entry], database: &Path) -> Option<&'a Entry> {
+    let path = std::path::absolute(database).unwrap_or_else(|_| database.to_path_buf());
+    databases.iter().find(|entry| entry.status.get().database == path)
+}
+
+fn ended_unexpectedly(error: &JoinError) -> FollowError {
+    FollowError::Panicked(error.to_string())
+}
