@@ -43,10 +43,10 @@ fn one_run_brings_a_replica_up_to_date_and_it_can_be_listed_proved_and_restored(
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
         .map(|line| line["what"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(what, ["claim", "rebase", "claim", "rebase", "snapshot", "summary"]);
+    assert_eq!(what, ["claim", "resync", "claim", "resync", "snapshot", "summary"]);
     let summary: serde_json::Value =
         serde_json::from_str(lines.lines().next_back().unwrap()).unwrap();
-    let counts = ["entries", "claims", "rebases", "gaps", "forks"].map(|key| &summary[key]);
+    let counts = ["entries", "claims", "resyncs", "gaps", "forks"].map(|key| &summary[key]);
     assert_eq!(counts, [4, 2, 2, 1, 0], "{summary}");
     assert!(summary["longest_gap_seconds"].as_f64().unwrap() > 0.0, "{summary}");
     assert_eq!(summary["last_txid"], "0000000000000004");

@@ -148,7 +148,7 @@ fn nothing_is_sent_when_nothing_was_written() {
     assert_eq!(Sidecar::start(&database, replica).stop(), 0);
     let entries = Replica::open(replica).entries();
     let kinds: Vec<EntryKind> = entries.iter().map(|entry| entry.kind).collect();
-    assert_eq!(kinds, [EntryKind::Claim, EntryKind::Rebase, EntryKind::Claim]);
+    assert_eq!(kinds, [EntryKind::Claim, EntryKind::Resync, EntryKind::Claim]);
 }
 
 #[test]

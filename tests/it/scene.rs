@@ -40,9 +40,9 @@ pub(crate) struct Scene {
 pub(crate) struct Compared {
     /// States that were restored.
     pub(crate) states: usize,
-    /// Rebases that stand for commits which nobody saw.
+    /// Resyncs that stand for commits which nobody saw.
     pub(crate) gaps: usize,
-    /// Rebases to a state that is older than what the replica had.
+    /// Resyncs to a state that is older than what the replica had.
     pub(crate) forks: usize,
     /// States that the database never had, or not after the one before.
     pub(crate) phantoms: usize,

@@ -30,7 +30,7 @@ mod tests;
 
 pub use anchor::{Anchor, hold_to};
 pub use error::CatalogError;
-pub use gap::{RebaseDetail, missed_since};
+pub use gap::{ResyncDetail, missed_since};
 pub use hashes::{HashRun, Hashes};
 pub use head::{Head, head};
 pub use identity::{Identity, identify};

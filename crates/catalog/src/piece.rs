@@ -159,7 +159,7 @@ fn vouch(entry: &Entry) -> Option<(Txid, Vouch)> {
 }
 
 fn base(entry: &Entry) -> Option<(Txid, Carrier)> {
-    let step = matches!(entry.kind, EntryKind::Commit | EntryKind::Rebase);
+    let step = matches!(entry.kind, EntryKind::Commit | EntryKind::Resync);
     if step && entry.flags.contains(EntryFlags::IN_SNAPSHOT) {
         Some((entry.txid, Carrier::Snapshot))
     } else if step && entry.is_complete() {
@@ -170,7 +170,7 @@ fn base(entry: &Entry) -> Option<(Txid, Carrier)> {
 }
 
 fn change(entry: &Entry) -> Option<Change> {
-    let is_change = matches!(entry.kind, EntryKind::Commit | EntryKind::Rebase);
+    let is_change = matches!(entry.kind, EntryKind::Commit | EntryKind::Resync);
     is_change.then(|| Change {
         txid: entry.txid,
         time: entry.time,

@@ -187,8 +187,8 @@ pub enum Integrity {
 /// `ebbtide log`.
 #[derive(Debug, Arguments)]
 #[command(after_help = "\
-A line for each entry: a commit; a rebase, which brought the replica up to date after history was missed; or a claim, by \
-which a process took the replica over. A gap is what was missed before a rebase; a fork is a rebase to a database that \
+A line for each entry: a commit; a resync, which brought the replica up to date after history was missed; or a claim, by \
+which a process took the replica over. A gap is what was missed before a resync; a fork is a resync to a database that \
 had lost what the replica had. The last lines sum up what is shown.")]
 pub struct Log {
     /// The replica, or the path of a database of the configuration.

@@ -74,7 +74,7 @@ pub enum EntryKind {
     /// A transaction of the application.
     Commit = 1,
     /// The state was brought up to date by comparing pages, after history was missed.
-    Rebase = 2,
+    Resync = 2,
     /// A process took the replica over. Carries no pages; its detail is a [`Claim`](crate::Claim).
     Claim = 3,
     /// Not a step but a state: the one entry of a snapshot or delta.
@@ -87,7 +87,7 @@ impl EntryKind {
     pub const fn from_code(code: u8) -> Option<EntryKind> {
         match code {
             1 => Some(EntryKind::Commit),
-            2 => Some(EntryKind::Rebase),
+            2 => Some(EntryKind::Resync),
             3 => Some(EntryKind::Claim),
             4 => Some(EntryKind::Image),
             _ => None,
@@ -105,7 +105,7 @@ impl EntryKind {
     pub const fn name(self) -> &'static str {
         match self {
             EntryKind::Commit => "commit",
-            EntryKind::Rebase => "rebase",
+            EntryKind::Resync => "resync",
             EntryKind::Claim => "claim",
             EntryKind::Image => "image",
         }
@@ -121,9 +121,9 @@ impl EntryFlags {
     pub const NONE: EntryFlags = EntryFlags(0);
     /// It carries every page of the database, so that nothing before it is needed.
     pub const COMPLETE: EntryFlags = EntryFlags(1);
-    /// A rebase whose pages lie in the snapshot of the same txid, which has every page of the database.
+    /// A resync whose pages lie in the snapshot of the same txid, which has every page of the database.
     pub const IN_SNAPSHOT: EntryFlags = EntryFlags(2);
-    /// A rebase that went back: the replica had commits that the database no longer has.
+    /// A resync that went back: the replica had commits that the database no longer has.
     pub const FORK: EntryFlags = EntryFlags(4);
 
     const ALL: u8 = 7;

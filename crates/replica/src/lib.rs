@@ -1,7 +1,7 @@
 //! What a replica is: transactions, objects, keys, and the stores they lie in.
 //!
 //! A replica is everything under one prefix of a store, for one database. Its history is a row of *entries*, numbered
-//! from 1 by their [`Txid`]: the application's commits, rebases that bring the state up to date after a gap, and claims
+//! from 1 by their [`Txid`]: the application's commits, resyncs that bring the state up to date after a gap, and claims
 //! by which a process takes the replica over. Entries lie in *objects* of one [container] format: segments and packs
 //! hold history, snapshots and deltas hold states. `docs/format.md` is that format for a reader in any language.
 //!

@@ -1,4 +1,4 @@
-//! Appending: commits and rebases become entries of the open segment.
+//! Appending: commits and resyncs become entries of the open segment.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::segment::{Head, Segment};
 use crate::shipper::Shipper;
 use crate::waiting::Waiting;
 
-/// A transaction or a rebase, but for its pages.
+/// A transaction or a resync, but for its pages.
 #[derive(Debug, Clone)]
 pub(crate) struct Start {
     pub(crate) kind: EntryKind,

@@ -286,7 +286,7 @@ fn vouching(
     image: &Entry,
 ) -> Result<(Segment, Chain), Error> {
     let flags = EntryFlags::IN_SNAPSHOT;
-    let start = entry(tip, EntryKind::Rebase, flags, image.database_pages, Vec::new());
+    let start = entry(tip, EntryKind::Resync, flags, image.database_pages, Vec::new());
     let mut segment = Segment::new(tip.next, tip.chain, replica, page_size);
     segment.begin(start)?;
     segment.vouch(image.content)?;

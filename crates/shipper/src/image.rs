@@ -1,9 +1,9 @@
-//! Whole databases: the first snapshot, the periodic ones, and the comparison that a rebase begins with.
+//! Whole databases: the first snapshot, the periodic ones, and the comparison that a resync begins with.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use ebbtide_catalog::RebaseDetail;
+use ebbtide_catalog::ResyncDetail;
 use ebbtide_fault::point;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::{
@@ -148,24 +148,24 @@ impl Shipper {
     ///
     /// # Errors
     /// As [`Shipper::append`]; [`Error::Unproven`] when the pages are not those that were compared.
-    pub fn rebase<E: From<Error>>(
+    pub fn resync<E: From<Error>>(
         &mut self,
-        rebase: Rebase,
+        resync: Resync,
         difference: &Difference,
         pages: impl Pages<E>,
     ) -> Result<(), E> {
         let start = crate::append::Start {
-            kind: EntryKind::Rebase,
-            flags: if rebase.is_fork { EntryFlags::FORK } else { EntryFlags::NONE },
-            time: rebase.time,
-            database_pages: rebase.database_pages,
-            detail: rebase.detail.to_json(),
+            kind: EntryKind::Resync,
+            flags: if resync.is_fork { EntryFlags::FORK } else { EntryFlags::NONE },
+            time: resync.time,
+            database_pages: resync.database_pages,
+            detail: resync.detail.to_json(),
             expected: difference.count * self.page_size().offset(),
-            wal: Some(rebase.wal),
+            wal: Some(resync.wal),
         };
-        point("shipper.rebase.compared");
+        point("shipper.resync.compared");
         self.append_entry(start, pages)?;
-        point("shipper.rebase.appended");
+        point("shipper.resync.appended");
         if self.ledger.digest() != difference.digest {
             let why = "they changed between two looks at them";
             return Err(Error::Unproven { txid: self.head().txid, why }.into());
@@ -252,13 +252,13 @@ impl Comparison {
     }
 }
 
-/// A rebase, but for its pages.
+/// A resync, but for its pages.
 #[derive(Debug, Clone)]
-pub struct Rebase {
+pub struct Resync {
     /// When the state was found, in µs since the epoch.
     pub time: i64,
     /// What is known of the time before it.
-    pub detail: RebaseDetail,
+    pub detail: ResyncDetail,
     /// The size of the database, in pages.
     pub database_pages: u32,
     /// Whether the replica had more than the database has.

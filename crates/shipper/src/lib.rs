@@ -47,7 +47,7 @@ pub use claim::Owner;
 pub use error::{Error, Winner};
 pub use found::{Beginning, Founder};
 pub use image::{
-    Comparison, Difference, EachPage, KnownPages, Moment, Pages, Rebase, Snapshot, ship_snapshot,
+    Comparison, Difference, EachPage, KnownPages, Moment, Pages, Resync, Snapshot, ship_snapshot,
 };
 pub use outage::{Outage, Spooled, Trouble};
 pub use presence::Presence;

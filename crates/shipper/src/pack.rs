@@ -170,7 +170,7 @@ mod tests {
             let mut writer = Writer::new(Header { replica, page_size, contents });
             let (kind, flags, pages) = match number {
                 1 => (EntryKind::Claim, EntryFlags::NONE, 0),
-                2 => (EntryKind::Rebase, EntryFlags::COMPLETE, 1),
+                2 => (EntryKind::Resync, EntryFlags::COMPLETE, 1),
                 _ => (EntryKind::Commit, EntryFlags::NONE, 1),
             };
             let (time, detail) = (created, Vec::new());

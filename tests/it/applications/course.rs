@@ -252,9 +252,9 @@ impl<'a> Course<'a> {
         for (before, known) in &self.durable {
             compared.compare_kept(before, known.as_ref(), &after);
         }
-        let rebases = restored.iter().filter(|(entry, _)| entry.kind == EntryKind::Rebase).count();
-        if self.is_steady && rebases != 1 {
-            compared.wrong.push(format!("{rebases} rebases beside a sidecar that was never away"));
+        let resyncs = restored.iter().filter(|(entry, _)| entry.kind == EntryKind::Resync).count();
+        if self.is_steady && resyncs != 1 {
+            compared.wrong.push(format!("{resyncs} resyncs beside a sidecar that was never away"));
         }
         let transactions = self.history.len();
         println!("SQLite {version}: {transactions} transactions, {} states", restored.len());

@@ -48,7 +48,7 @@ fn course(place: &str) -> Course {
             Course::Pressed
         }
         "shipper.attach.read" => Course::Return,
-        _ if place.starts_with("shipper.claim.") || place.starts_with("shipper.rebase.") => {
+        _ if place.starts_with("shipper.claim.") || place.starts_with("shipper.resync.") => {
             Course::Return
         }
         _ => Course::First,

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::pin::pin;
 
-use ebbtide_catalog::{self, Identity, Listing, RebaseDetail};
+use ebbtide_catalog::{self, Identity, Listing, ResyncDetail};
 use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Notice};
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
 use ebbtide_store::{Object, Store, StoreError};
@@ -238,7 +238,7 @@ fn as_text(entry: &Entry, before: Option<Txid>, page_bytes: u64) -> String {
 
 fn as_json(entry: &Entry, page_bytes: u64) -> String {
     let claim = (entry.kind == EntryKind::Claim).then(|| Claim::from_detail(&entry.detail).ok());
-    let detail = RebaseDetail::of(entry).unwrap_or_default();
+    let detail = ResyncDetail::of(entry).unwrap_or_default();
     json!({
         "what": entry.kind.name(),
         "txid": entry.txid.to_string(),

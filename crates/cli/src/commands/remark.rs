@@ -1,6 +1,6 @@
 //! What is special about an entry, in words.
 
-use ebbtide_catalog::RebaseDetail;
+use ebbtide_catalog::ResyncDetail;
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Txid};
 
 /// The remark on `entry`; `before` is the last entry before it that is not a claim.
@@ -10,13 +10,13 @@ pub(super) fn remark(entry: &Entry, before: Option<Txid>) -> String {
             Ok(claim) => format!("by process {} on {}", claim.pid, claim.host),
             Err(_) => "by a process that cannot be read".to_owned(),
         },
-        EntryKind::Rebase => rebase(entry, before),
+        EntryKind::Resync => resync(entry, before),
         EntryKind::Commit | EntryKind::Image => String::new(),
     }
 }
 
-fn rebase(entry: &Entry, before: Option<Txid>) -> String {
-    let detail = RebaseDetail::of(entry).unwrap_or_default();
+fn resync(entry: &Entry, before: Option<Txid>) -> String {
+    let detail = ResyncDetail::of(entry).unwrap_or_default();
     let back = match detail.set_back_to {
         Some(to) => Some(set_back(to, &detail, before)),
         None => {
@@ -33,9 +33,9 @@ fn rebase(entry: &Entry, before: Option<Txid>) -> String {
     remarks.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-fn set_back(to: Txid, detail: &RebaseDetail, before: Option<Txid>) -> String {
+fn set_back(to: Txid, detail: &ResyncDetail, before: Option<Txid>) -> String {
     let by = match detail.by.as_deref() {
-        Some(RebaseDetail::RESTORE) => " by a restore",
+        Some(ResyncDetail::RESTORE) => " by a restore",
         _ => "",
     };
     let aside = match before.filter(|&last| last > to) {
@@ -56,9 +56,9 @@ mod tests {
 
     #[test]
     fn o25_a_step_back_names_what_was_set_aside() {
-        let by = |by: Option<&str>| RebaseDetail {
+        let by = |by: Option<&str>| ResyncDetail {
             by: by.map(str::to_owned),
-            ..RebaseDetail::default()
+            ..ResyncDetail::default()
         };
         let restore = by(Some("restore"));
         let said = set_back(txid(0x68), &restore, Some(txid(0xfb)));

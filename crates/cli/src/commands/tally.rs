@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 pub(super) struct Tally {
     entries: u64,
     claims: u64,
-    rebases: u64,
+    resyncs: u64,
     forks: u64,
     gaps: u64,
     /// The longest gap: from when on history was missed, until when.
@@ -19,7 +19,7 @@ impl Tally {
     pub(super) fn add(&mut self, entry: &Entry) {
         self.entries += 1;
         self.claims += u64::from(entry.kind == EntryKind::Claim);
-        self.rebases += u64::from(entry.kind == EntryKind::Rebase);
+        self.resyncs += u64::from(entry.kind == EntryKind::Resync);
         self.forks += u64::from(entry.flags.contains(EntryFlags::FORK));
         let Some(since) = ebbtide_catalog::missed_since(entry) else { return };
         self.gaps += 1;
@@ -54,7 +54,7 @@ impl Tally {
             "what": "summary",
             "entries": self.entries,
             "claims": self.claims,
-            "rebases": self.rebases,
+            "resyncs": self.resyncs,
             "forks": self.forks,
             "gaps": self.gaps,
             "longest_gap_seconds": seconds,

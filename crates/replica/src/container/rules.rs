@@ -97,7 +97,7 @@ fn check_flags(entry: &Entry, kind: Kind) -> Result<(), Broken> {
     let fits = match entry.kind {
         EntryKind::Claim => entry.flags == EntryFlags::NONE && entry.page_count == 0,
         EntryKind::Commit => complete.contains(entry.flags),
-        EntryKind::Rebase => !entry.flags.contains(complete | moved),
+        EntryKind::Resync => !entry.flags.contains(complete | moved),
         EntryKind::Image if kind == Kind::Snapshot => entry.flags == complete,
         EntryKind::Image => complete.contains(entry.flags),
     };

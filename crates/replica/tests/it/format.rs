@@ -73,7 +73,7 @@ fn codes_are_those_of_the_tables() {
         (Kind::Snapshot.code(), "snapshot"),
     ];
     assert_eq!(codes("### Kinds of objects"), kinds);
-    let kinds = [EntryKind::Commit, EntryKind::Rebase, EntryKind::Claim, EntryKind::Image];
+    let kinds = [EntryKind::Commit, EntryKind::Resync, EntryKind::Claim, EntryKind::Image];
     assert_eq!(codes("### Kinds of entries"), kinds.map(|kind| (kind.code(), kind.name())));
     let flags = [
         (EntryFlags::COMPLETE.bits(), "complete"),

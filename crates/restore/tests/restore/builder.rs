@@ -107,13 +107,13 @@ impl Builder {
         }
     }
 
-    /// A replica as `replicate` begins it: a claim, a snapshot, a rebase that points to it.
+    /// A replica as `replicate` begins it: a claim, a snapshot, a resync that points to it.
     pub(crate) async fn started(page_size: u32, pages: usize) -> Builder {
         let mut builder = Builder::new(page_size).await;
         builder.claim();
         builder.cut().await;
         let pages = (0..pages).map(|index| builder.page_of(index as u64)).collect();
-        builder.enter(EntryKind::Rebase, pages, Carry::InSnapshot, b"");
+        builder.enter(EntryKind::Resync, pages, Carry::InSnapshot, b"");
         builder.snapshot().await;
         builder.cut().await;
         builder

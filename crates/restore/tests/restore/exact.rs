@@ -13,7 +13,7 @@ use crate::builder::{Builder, Carry, restored, txid};
 pub(crate) enum Step {
     Commit { changes: Vec<(usize, u64)>, size: usize },
     Claim,
-    Rebase { pages: usize, carry: Carry },
+    Resync { pages: usize, carry: Carry },
     Snapshot,
     Cut,
     Wait(i64),
@@ -26,7 +26,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => commit,
         1 => Just(Step::Claim),
-        1 => (0..40usize, carry).prop_map(|(pages, carry)| Step::Rebase { pages, carry }),
+        1 => (0..40usize, carry).prop_map(|(pages, carry)| Step::Resync { pages, carry }),
         2 => Just(Step::Snapshot),
         4 => Just(Step::Cut),
         3 => (0..3i64).prop_map(Step::Wait),
@@ -41,11 +41,11 @@ pub(crate) async fn build(page_size: u32, steps: &[Step]) -> Builder {
         match step {
             Step::Commit { changes, size } => builder.commit(changes, *size),
             Step::Claim => builder.claim(),
-            Step::Rebase { pages, carry } => {
+            Step::Resync { pages, carry } => {
                 let seed = builder.states.len() as u64 * 1000;
                 let images =
                     (0..*pages).map(|index| builder.page_of(seed + index as u64)).collect();
-                builder.enter(EntryKind::Rebase, images, *carry, b"{}");
+                builder.enter(EntryKind::Resync, images, *carry, b"{}");
                 if *carry == Carry::InSnapshot {
                     builder.snapshot().await;
                 }

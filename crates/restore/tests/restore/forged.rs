@@ -301,7 +301,7 @@ async fn z01_a_pack_that_disagrees_with_its_segments_is_not_restored() {
 async fn z01_pages_of_a_complete_entry_that_add_up_to_its_digest_are_not_restored() {
     let mut builder = sample().await;
     let pages = builder.last().pages.clone();
-    builder.enter(EntryKind::Rebase, pages, Carry::All, b"{}");
+    builder.enter(EntryKind::Resync, pages, Carry::All, b"{}");
     builder.cut().await;
     builder.commit(&[(1, 9)], PAGES);
     builder.cut().await;

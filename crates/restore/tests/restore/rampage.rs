@@ -28,7 +28,7 @@ async fn sample(with_more: bool) -> Builder {
         }
         if number == 4 {
             let pages = builder.last().pages.clone();
-            builder.enter(EntryKind::Rebase, pages, Carry::All, b"{}");
+            builder.enter(EntryKind::Resync, pages, Carry::All, b"{}");
         }
         if number % 2 == 0 {
             builder.cut().await;

@@ -85,7 +85,7 @@ async fn a_time_in_a_gap_names_the_gap() {
     let since = micros(START + 20 * SECOND);
     let pages = vec![builder.page_of(90), builder.page_of(91)];
     let detail = format!("{{\"since\":\"{since}\",\"why\":\"away\"}}");
-    builder.enter(EntryKind::Rebase, pages, Carry::Changes, detail.as_bytes());
+    builder.enter(EntryKind::Resync, pages, Carry::Changes, detail.as_bytes());
     builder.cut().await;
     let until = micros(START + 101 * SECOND);
     let gap = |wanted, before| Notice::Gap { wanted, since, before, after: txid(5), until };

@@ -1,9 +1,9 @@
 //! Bringing a replica in step with its database: by reading on, by reading again, or by comparing pages.
 
-use ebbtide_catalog::RebaseDetail;
+use ebbtide_catalog::ResyncDetail;
 use ebbtide_replica::{Timestamp, Txid};
 use ebbtide_shipper::{
-    Attached, Comparison, Consent, Difference, Error, KnownPages, Local, Rebase, Restored, Shipper,
+    Attached, Comparison, Consent, Difference, Error, KnownPages, Local, Restored, Resync, Shipper,
     Stranger, Unconfirmed, attach,
 };
 use ebbtide_watcher::{Follower, Image, Transaction};
@@ -169,9 +169,9 @@ async fn reconcile(
         tracing::info!(%database, pages = pages_differ, "the database changed while nobody looked; sending the pages that differ");
     }
     let detail = before.detail(since);
-    let rebase = Rebase { time, detail, database_pages: pages, is_fork, wal };
+    let resync = Resync { time, detail, database_pages: pages, is_fork, wal };
     block_in_place(|| {
-        shipper.rebase(rebase, &difference, |each| {
+        shipper.resync(resync, &difference, |each| {
             image.for_pages_in::<FollowError>(&difference.pages, each)
         })
     })?;
@@ -214,11 +214,11 @@ struct Before {
 
 impl Before {
     /// As the entry has it, if the replica was up to date at `since`.
-    fn detail(&self, since: Timestamp) -> RebaseDetail {
-        RebaseDetail {
+    fn detail(&self, since: Timestamp) -> ResyncDetail {
+        ResyncDetail {
             since: (!self.is_untouched).then_some(since),
             set_back_to: self.set_back_to,
-            by: self.by_restore.then(|| RebaseDetail::RESTORE.to_owned()),
+            by: self.by_restore.then(|| ResyncDetail::RESTORE.to_owned()),
         }
     }
 }

@@ -9,9 +9,9 @@ mod large_commits;
 mod latency;
 mod many;
 mod moments;
-mod rebase;
 mod reopen;
 mod restore;
+mod resync;
 mod saturate;
 mod steady;
 
@@ -85,9 +85,9 @@ pub(crate) const WORKS: &[Work] = &[
         downtime::run,
     ),
     usual(
-        "rebase",
+        "resync",
         "1 GB, of which one page in a hundred changed while the tool was down and the log went",
-        rebase::run,
+        resync::run,
     ),
     unusual("sizes", "ebbtide alone: time and memory from 1 MB to 20 GB", growth::sizes),
     unusual(

@@ -31,7 +31,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
         let writes = requests.iter().filter(|request| request.is_write() && request.begun >= since);
         let sent: u64 = writes.map(|request| request.sent).sum();
         restore_equal(tool, &case, database)?;
-        let mut add = |metric: &str, value| results.add("rebase", metric, tool.name(), value);
+        let mut add = |metric: &str, value| results.add("resync", metric, tool.name(), value);
         add("until durable (s)", (durable - since) as f64 / 1e6);
         add("processor time (s)", usage.processor.as_secs_f64());
         add("peak memory (MB)", usage.resident_max as f64 / 1e6);
