@@ -191,6 +191,7 @@ fn durable(status: &Status) -> Option<u64> {
     Some(status.get().durable?.txid.get())
 }
 
+#[expect(clippy::disallowed_methods, reason = "an application dates its rows by the clock")]
 fn now_micros() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)

@@ -22,6 +22,11 @@ const EBBTIDE: &str = env!("CARGO_BIN_EXE_ebbtide");
 /// Commands that cannot run here, and why.
 const SKIPPED: &[(&str, &str)] = &[
     ("cargo run --release --example quickstart", "it is built and run by .ci/run"),
+    ("cargo run --release --example tenants", "it is built and run by .ci/run"),
+    (
+        "cargo run --release --example restore -- ./backup newest.db",
+        "it is built by .ci/run; `ebbtide restore` is run here",
+    ),
     ("cargo test --workspace", "it is what runs this test"),
     ("cargo install --path crates/cli", "it installs what this test was built with"),
     ("export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…", "the values are left out"),

@@ -2,7 +2,9 @@
 //!
 //! Each rule is a test that collects what breaks it as `file:line: what`, so that one run shows all of it.
 
+mod documents;
 mod hazards;
+mod picture;
 mod rust;
 pub(crate) mod tree;
 

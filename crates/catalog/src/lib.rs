@@ -3,6 +3,8 @@
 //! Names come from listings, everything else from the objects themselves, and each object is checked against the name
 //! that it was found under and against the manifest. So an object that was swapped with another, or that belongs to
 //! another replica, is damaged like one with a flipped byte.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod anchor;
 mod error;

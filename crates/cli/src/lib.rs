@@ -2,6 +2,8 @@
 //!
 //! Only this crate knows the watcher, the shipper and the restore all three. It decides nothing about formats: it reads
 //! what a person wants, connects the parts, and says what happened, in words and by the exit code.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 pub mod args;
 pub mod exit;

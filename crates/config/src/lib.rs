@@ -2,6 +2,8 @@
 //!
 //! What comes out is plain values, each within its range. What the parts of ebbtide make of them is decided where they
 //! are put together.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod config;
 mod database;

@@ -6,6 +6,8 @@
 //!
 //! Only the directories from the one that is opened on are judged. Those above it are the choice of whoever gave the
 //! path, and may be links.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod beside;
 mod entries;

@@ -11,6 +11,8 @@
 //! ```
 //!
 //! The crate `fail` is built for more than that, and brings generators of random numbers into every release for it.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 /// What a process says on standard error before it dies at a place, followed by the name.
 pub const DIED: &str = "failpoint died:";

@@ -11,6 +11,8 @@
 //! - Each entry states the [`Digest`] of the whole database after it, so that a restore proves its result.
 //! - Nothing that was read is believed before it was checked: bytes become an index only through
 //!   its `parse`, and no limit is the input's to choose.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 pub mod container;
 

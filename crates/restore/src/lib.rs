@@ -1,4 +1,6 @@
 //! Plans, fetches, applies, proves and publishes a database file.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod check;
 mod error;

@@ -13,6 +13,8 @@
 //! 3. What is encoded and not yet durable is bounded, whatever the size of a transaction: beyond a limit an entry is
 //!    streamed, and the log waits. When the store is away for longer than the log can wait, complete segments go into
 //!    a bounded spool on the local disk.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod append;
 mod attach;

@@ -9,6 +9,8 @@
 //! replicate --exec`).
 //!
 //! Nothing here reads arguments, prints, or decides about exit codes, and the allocator of the process stays as it is.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 pub mod clock;
 pub mod control;

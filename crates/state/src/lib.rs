@@ -22,6 +22,8 @@
 //! A commit flushes nothing to the disk: after a power failure the digest of the table may not equal the position's,
 //! which [`State::verify`] tells, and the table is filled anew from the replica. A start flushes what it begins with
 //! ([`State::sync`]), so that no failure can bring back a position from before it.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod error;
 mod fill;

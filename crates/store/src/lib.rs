@@ -11,6 +11,8 @@
 //!
 //! A store tries a *put* once: an answer that was lost on the way leaves it open whether the object is there, and only
 //! the caller can tell by reading it back. A store tries a *read* a few times.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod api;
 mod error;

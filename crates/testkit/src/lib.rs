@@ -1,4 +1,6 @@
 //! For tests only: SQLite workloads, an S3 server in this process, faulty stores.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 pub mod actor;
 pub mod contract;

@@ -216,6 +216,7 @@ fn pause(task: &Task, begun: Instant, index: u64) {
 ///
 /// When the clock is before 1970.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "an application dates its rows by the clock")]
 pub fn micros_now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     u64::try_from(since.as_micros()).expect("a clock before the year 586,000")

@@ -7,6 +7,8 @@
 //! A log is a [`Header`] followed by frames. The checksum of each frame covers all frames before it, so a [`Cursor`]
 //! that stands behind frame *n* and holds its checksum has proved every byte up to there; to carry on later it needs
 //! the [`Position`] alone.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod checksum;
 mod cursor;

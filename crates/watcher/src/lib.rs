@@ -16,6 +16,8 @@
 //!    lock in a barrier and rolls back.
 //! 5. No descriptor on the database or its `-shm` is closed while a connection is open: POSIX would drop the locks of
 //!    this whole process with it (`shm`, `sqlite_file`).
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod barrier;
 mod checkpoint;
