@@ -1,7 +1,7 @@
 //! The `ebbtide` command behind its `main`: arguments, wiring, signals, exit codes.
 //!
-//! Only this crate knows the watcher, the shipper and the restore all three. It decides nothing about formats: it reads
-//! what a person wants, connects the parts, and says what happened, in words and by the exit code.
+//! Only this crate knows both the sidecar and the restore. It decides nothing about formats: it reads what a person
+//! wants, connects the parts, and says what happened, in words and by the exit code.
 //!
 //! The words that are ours are in `docs/glossary.md`.
 

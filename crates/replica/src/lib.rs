@@ -1,4 +1,4 @@
-//! What a replica is: transactions, objects, keys, and the stores they lie in.
+//! What a replica is, as a format: entries, objects, their keys, and the hashes that hold them together. No I/O, no clock.
 //!
 //! A replica is everything under one prefix of a store, for one database. Its history is a row of *entries*, numbered
 //! from 1 by their [`Txid`]: the application's commits, resyncs that bring the state up to date after a gap, and claims

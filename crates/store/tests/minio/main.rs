@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! EBBTIDE_TEST_MINIO=http://127.0.0.1:9000 EBBTIDE_TEST_MINIO_USER=… EBBTIDE_TEST_MINIO_PASSWORD=… \
-//!     cargo test -p ebbtide-store --test minio
+//!     cargo test --workspace --test minio
 //! ```
 
 #[cfg(test)]
