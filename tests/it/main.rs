@@ -11,6 +11,7 @@ mod crash;
 mod downtime;
 mod exact;
 mod exec;
+mod first;
 mod foreground;
 mod forged;
 mod guides;

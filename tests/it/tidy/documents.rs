@@ -135,3 +135,18 @@ fn crates_lead_to_the_glossary() {
         .map(|(path, _)| format!("{path}:1: no word of docs/glossary.md"));
     none(&without.collect::<Vec<_>>());
 }
+
+/// Catches an example for writers of tests that does not compile any more.
+#[test]
+fn the_example_of_a_test_is_a_test() {
+    let test = read("tests/it/first.rs");
+    let document = read("tests/it/README.md");
+    let mut shown = 0;
+    for block in document.split("```rust").skip(1).filter_map(|rest| rest.split("```").next()) {
+        for line in block.lines().filter(|line| !line.is_empty()) {
+            assert!(test.contains(line), "tests/it/first.rs has no {line}");
+            shown += 1;
+        }
+    }
+    assert!(shown >= 5, "{shown} lines are shown");
+}
