@@ -49,7 +49,7 @@ pub struct Cursor {
     page_size: PageSize,
     position: Position,
     /// Whether the last frame is a commit that is unsealed: what the chain goes on from is not in the log then.
-    is_adrift: bool,
+    is_checksum_unknown: bool,
 }
 
 impl Cursor {
@@ -62,7 +62,7 @@ impl Cursor {
 
     fn at(header: &Header, position: Position) -> Cursor {
         let Header { order, page_size, .. } = *header;
-        Cursor { order, page_size, position, is_adrift: false }
+        Cursor { order, page_size, position, is_checksum_unknown: false }
     }
 
     /// At a position held from before, if it can be in this log. `frame_header` is what stands before the position's
@@ -84,12 +84,13 @@ impl Cursor {
 
     /// At the end that the wal-index names, if its last frame is unsealed. Only the wal-index knows the checksum then.
     #[must_use]
-    pub fn at_unsealed_end(
+    pub fn at_zero_header_end(
         header: &Header,
         end: Position,
         frame_header: &[u8; FRAME_HEADER_BYTES],
     ) -> Option<Cursor> {
-        let is_there = end.salts == header.salts && FrameHeader::parse(frame_header).is_unsealed();
+        let is_there =
+            end.salts == header.salts && FrameHeader::parse(frame_header).is_zero_header();
         is_there.then_some(Cursor::at(header, end))
     }
 
@@ -140,10 +141,10 @@ impl Cursor {
         };
         let (head, image) = self.split(bytes)?;
         let header = FrameHeader::parse(head);
-        let is_unsealed = stop == Stop::Salts && header.is_unsealed();
-        if is_unsealed || stop == Stop::Checksum && self.is_adrift {
+        let is_zero_header = stop == Stop::Salts && header.is_zero_header();
+        if is_zero_header || stop == Stop::Checksum && self.is_checksum_unknown {
             let frame = self.step(&header, image)?;
-            self.is_adrift = is_unsealed && frame.commit.is_some();
+            self.is_checksum_unknown = is_zero_header && frame.commit.is_some();
             return Ok(frame);
         }
         Err(stop)
@@ -151,7 +152,7 @@ impl Cursor {
 
     /// The wal-index names the frame before as the last, and this as the checksum that the chain goes on from.
     pub fn anchor(&mut self, checksum: Checksum) {
-        if std::mem::take(&mut self.is_adrift) {
+        if std::mem::take(&mut self.is_checksum_unknown) {
             self.position.checksum = checksum;
         }
     }
@@ -166,7 +167,7 @@ impl Cursor {
         let page = header.page.ok_or(Stop::Page)?;
         let number = self.position.frame.checked_add(1).ok_or(Stop::Short)?;
         self.position = Position { frame: number, checksum: header.checksum, ..self.position };
-        self.is_adrift = false;
+        self.is_checksum_unknown = false;
         let commit = (header.database_pages != 0).then_some(header.database_pages);
         Ok(Frame { number, page, commit, image })
     }
@@ -242,7 +243,7 @@ mod tests {
 
     /// The log of `pages` with the frames `unsealed` without salts and checksum, and the next one's chain begun from
     /// `seed`.
-    fn unsealed_log(pages: &[u8], unsealed: usize, seed: Checksum) -> Vec<u8> {
+    fn zero_header_log(pages: &[u8], unsealed: usize, seed: Checksum) -> Vec<u8> {
         let (order, size) = (ByteOrder::Little, PageSize::MIN);
         let mut bytes = log(order, size, pages);
         let whole = FRAME_HEADER_BYTES + size.bytes();
@@ -270,9 +271,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unsealed_frame_is_taken_at_the_word_of_the_wal_index_alone() {
+    fn a_zero_header_frame_is_taken_at_the_word_of_the_wal_index_alone() {
         // Within a transaction: page number 0 in the place of the size says that the commit comes later.
-        let mut bytes = unsealed_log(&[1, 2, 3, 4], 1, Checksum::default());
+        let mut bytes = zero_header_log(&[1, 2, 3, 4], 1, Checksum::default());
         let second = crate::HEADER_BYTES + FRAME_HEADER_BYTES + PageSize::MIN.bytes();
         bytes[second + 4..second + 8].fill(0);
         assert_eq!(walk(&bytes).2, Stop::Salts, "nobody says that it is committed");
@@ -283,9 +284,9 @@ mod tests {
     }
 
     #[test]
-    fn behind_an_unsealed_commit_the_chain_goes_on_from_what_the_wal_index_had() {
+    fn after_a_zero_header_commit_the_chain_goes_on_from_the_checksum_of_the_wal_index() {
         let seed = Checksum { s0: 7, s1: 9 };
-        let mut bytes = unsealed_log(&[1, 2, 3, 4], 1, seed);
+        let mut bytes = zero_header_log(&[1, 2, 3, 4], 1, seed);
         assert_eq!(walk_committed(&bytes).0, 4);
         let header = Header::parse(&bytes).unwrap();
         let whole = FRAME_HEADER_BYTES + PageSize::MIN.bytes();
@@ -304,8 +305,8 @@ mod tests {
                 .unwrap()
         };
         assert!(Cursor::resume(&header, end, Some(at(2))).is_none(), "it proves nothing");
-        assert!(Cursor::at_unsealed_end(&header, end, at(2)).is_some());
-        assert!(Cursor::at_unsealed_end(&header, end, at(1)).is_none());
+        assert!(Cursor::at_zero_header_end(&header, end, at(2)).is_some());
+        assert!(Cursor::at_zero_header_end(&header, end, at(1)).is_none());
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         assert_eq!(walk_committed(&bytes).2, Some(Stop::Checksum), "one frame is taken as it is");

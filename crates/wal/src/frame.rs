@@ -52,7 +52,7 @@ impl FrameHeader {
     /// Whether it has neither salts nor checksum: SQLite 3.11.0 to 3.49.2 could commit such a frame (see
     /// [`Cursor::advance_committed`](crate::Cursor::advance_committed)).
     #[must_use]
-    pub fn is_unsealed(&self) -> bool {
+    pub fn is_zero_header(&self) -> bool {
         self.salts == Salts([0; 8]) && self.checksum == Checksum::default()
     }
 

@@ -119,7 +119,7 @@ impl Follower {
             self.checkpoint_began_at = None;
         }
         tracing::debug!(?ran, before = backfilled, has_lock, "checkpointed");
-        self.setbacks.checkpoint_ended(ran, backfilled, now);
+        self.backoff.checkpoint_ended(ran, backfilled, now);
         Ok(())
     }
 
@@ -138,7 +138,7 @@ impl Follower {
         self.checkpointing = Some(Checkpointing { end });
         self.checkpoint_began_at = Some(index.frames);
         let (shm, backfilled) = (self.shm.file(), index.backfilled);
-        let syncs = index.frames >= self.limits.barrier_frames;
+        let syncs = index.frames >= self.limits.exclusive_frames;
         let connection = self.spare.take();
         self.checkpoint = connection.map(|connection| {
             let lent = Lent { connection, shm, backfilled };

@@ -71,7 +71,7 @@ impl Follower {
                  will never be: SQLite loses them with the log; see \"A damaged wal-index\" in docs/operations.md"
             );
         }
-        if !self.tail.is_cut(&self.paths, &index)? {
+        if !self.tail.is_truncated(&self.paths, &index)? {
             return Ok(());
         }
         // The log may have been restarted, and its file shortened, since the wal-index was read.

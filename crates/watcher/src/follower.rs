@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use ebbtide_fault::point;
 use ebbtide_wal::{Index, IndexError, PageSize, Position, frame_bytes};
 
+use crate::backoff::CheckpointBackoff;
 use crate::checkpoint::{Checkpoint, Checkpointing};
 use crate::connection::{Connection, cannot_open, is_busy};
 use crate::damage::Damage;
 use crate::database_lock::{DatabaseLock, Stamp};
 use crate::error::{Break, Error, Refusal};
 use crate::files::{Identity, Paths, check_file_system, read_header};
-use crate::gauge::{Gauge, Gauged};
 use crate::handover::Handover;
 use crate::hold::{Hold, Reads};
+use crate::log_status::{LogStatusHandle, LogStatusOwner};
 use crate::names::{is_linked, tell_names};
 use crate::observed::{Observed, Observer};
 use crate::policy::Limits;
-use crate::setbacks::Setbacks;
 use crate::shm::Shm;
 use crate::tail::{Mark, Next, Resumed, Scratch, Tail, broken};
 use crate::transaction::Transaction;
@@ -46,7 +46,7 @@ pub enum Start {
     Anew,
     /// The same, and the log proves that it lost what was captured before: the machine lost its last writes, or was set
     /// back.
-    Cut,
+    Truncated,
 }
 
 /// What a capture found.
@@ -79,11 +79,11 @@ impl<E> From<Error> for CaptureError<E> {
 /// gauge stands before all, because it looks at the wal-index.
 #[derive(Debug)]
 pub struct Follower {
-    gauge: Gauged,
+    log_status: LogStatusOwner,
     /// Nothing at rest.
     pub(crate) held: Option<Connection>,
     pub(crate) spare: Option<Connection>,
-    pub(crate) barrier: Option<Connection>,
+    pub(crate) exclusive: Option<Connection>,
     /// One that nobody has taken yet to run it.
     pub(crate) checkpoint: Option<Checkpoint>,
     /// From the decision to checkpoint until it has ended. The spare connection and the checkpoint lock are with it.
@@ -107,7 +107,7 @@ pub struct Follower {
     pub(crate) images: Arc<()>,
     pub(crate) last_commit: Instant,
     pub(crate) last_checkpoint: Instant,
-    pub(crate) setbacks: Setbacks,
+    pub(crate) backoff: CheckpointBackoff,
     pub(crate) damage: Damage,
     /// Other names of the file were told of.
     names_told: bool,
@@ -147,7 +147,7 @@ impl Follower {
         shm.try_checkpoint_lock(&paths)?;
         if resume.is_some() {
             // A transaction that ignores the log has not pinned it, and what comes next in it may still be unread.
-            shm.guard_log(&paths)?;
+            shm.take_restart_lock(&paths)?;
         }
         point("watcher.open.locked");
         let index = shm.read(&paths)?;
@@ -157,17 +157,22 @@ impl Follower {
         let (tail, start) = match resumed {
             Resumed::At(tail) => (tail, Start::Resumed),
             Resumed::Restarted => (at_end()?, Start::Anew),
-            Resumed::Cut => (at_end()?, Start::Cut),
+            Resumed::Truncated => (at_end()?, Start::Truncated),
         };
         let now = Instant::now();
         let observed = Arc::new(Mutex::new(Observed::after(latest, tail.position())));
         let damage = Damage::default();
         let mut follower = Follower {
-            gauge: Gauged::new(shm.file(), paths.clone(), Arc::clone(&observed), damage.told()),
+            log_status: LogStatusOwner::new(
+                shm.file(),
+                paths.clone(),
+                Arc::clone(&observed),
+                damage.told(),
+            ),
             names_told: tell_names(&paths),
             held: Some(held),
             spare: None,
-            barrier: None,
+            exclusive: None,
             checkpoint: None,
             checkpointing: None,
             checkpoint_began_at: None,
@@ -184,13 +189,13 @@ impl Follower {
             images: Arc::new(()),
             last_commit: now,
             last_checkpoint: now,
-            setbacks: Setbacks::default(),
+            backoff: CheckpointBackoff::default(),
             damage,
             resting: None,
             lock: None,
         };
         follower.check_size()?;
-        follower.release_guard();
+        follower.release_restart_lock();
         Ok((follower, start))
     }
 
@@ -225,8 +230,8 @@ impl Follower {
 
     /// For whoever wants to know how the log is doing, from any thread.
     #[must_use]
-    pub fn gauge(&self) -> Gauge {
-        self.gauge.gauge()
+    pub fn log_status_handle(&self) -> LogStatusHandle {
+        self.log_status.handle()
     }
 
     /// How many bytes so many frames have.
@@ -255,7 +260,7 @@ impl Follower {
     pub fn observe(&mut self, time: i64) -> Result<u32, Error> {
         // In the midst of a publication the next look will do.
         let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(1) };
-        if !self.note(&index, time) {
+        if !self.observe_index(&index, time) {
             return Ok(0);
         }
         Ok(self.tail.unread(&index).max(1))
@@ -280,7 +285,7 @@ impl Follower {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner).oldest()
     }
 
-    fn note(&mut self, index: &Index, time: i64) -> bool {
+    fn observe_index(&mut self, index: &Index, time: i64) -> bool {
         let more = !self.tail.has_read(index);
         if more {
             let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -312,7 +317,7 @@ impl Follower {
             }
         };
         let mut transactions = 0;
-        if self.note(&index, time) {
+        if self.observe_index(&index, time) {
             if self.tail.must_enter(&index) {
                 self.enter(&index)?;
             }
@@ -324,7 +329,7 @@ impl Follower {
             })?;
             let position = self.tail.position();
             self.observed.lock().unwrap_or_else(PoisonError::into_inner).captured(position);
-            self.release_guard();
+            self.release_restart_lock();
         }
         self.finish_handover()?;
         Ok(Captured { transactions, more: !self.tail.has_read(&index) })
@@ -355,19 +360,19 @@ impl Follower {
     /// When the log cannot be read.
     pub fn rewind(&mut self, position: Position) -> Result<bool, Error> {
         // The present hold may ignore the log, which is needed again.
-        self.shm.guard_log(&self.paths)?;
+        self.shm.take_restart_lock(&self.paths)?;
         let index = self.shm.read(&self.paths)?;
         let has_it = self.tail.rewind(&self.paths, &index, position)?;
         // What is to be read again was captured before the present hold began, so the hold need not cover it.
         self.found = self.tail.mark(&index);
-        self.release_guard();
+        self.release_restart_lock();
         Ok(has_it)
     }
 
     /// Once what a start or a return has found is captured, the holds keep the log by themselves.
-    pub(crate) fn release_guard(&mut self) {
-        if self.shm.guards_log() && self.tail.covers(self.found) {
-            self.shm.release_log();
+    pub(crate) fn release_restart_lock(&mut self) {
+        if self.shm.has_restart_lock() && self.tail.covers(self.found) {
+            self.shm.release_restart_lock();
         }
     }
 
@@ -414,7 +419,7 @@ impl Drop for Follower {
         // The last close of all, which may be ours, empties the log and removes it.
         if let Some(lock) = &mut self.lock {
             lock.unlock();
-            self.shm.release_database();
+            self.shm.release_backfill_lock();
         }
         self.leave();
     }

@@ -58,7 +58,7 @@ impl Follower {
             Action::HandOver => self.begin_handover()?,
             Action::Checkpoint => self.begin_checkpoint()?,
             Action::Truncate => self.truncate()?,
-            Action::Barrier => self.barrier(time, scratch, sink)?,
+            Action::ExclusiveCheckpoint => self.checkpoint_exclusively(time, scratch, sink)?,
             Action::Brake => {
                 let may_restart = kept != Kept::Nowhere && !self.is_imaging();
                 self.brake(time, may_restart, scratch, sink)?;
@@ -75,12 +75,12 @@ impl Follower {
     }
 
     fn situation(&self, index: &Index, kept: Kept, has_room: bool) -> Situation {
-        let ignores_log = self.hold.reads == Reads::DatabaseOnly;
+        let reads_database_only = self.hold.reads == Reads::DatabaseOnly;
         Situation {
             frames: index.frames,
             backfilled: index.backfilled,
             held_frames: self.hold.frames(index),
-            ignores_log,
+            reads_database_only,
             has_checkpoint_lock: self.shm.has_checkpoint_lock(),
             checkpointing: self.checkpointing.is_some(),
             handover: self.handover.as_ref().map(|_| match self.may_end_hold() {
@@ -92,15 +92,15 @@ impl Follower {
             backlog_bytes: self.bytes_of(index.frames.saturating_sub(index.backfilled)),
             unread_bytes: self.unread_bytes(index),
             grown_bytes: self.grown_bytes(index),
-            since_brake: self.setbacks.since_brake(),
+            since_brake: self.backoff.since_brake(),
             has_room,
             imaging: self.is_imaging(),
             quiet: self.last_commit.elapsed(),
             since_checkpoint: self.last_checkpoint.elapsed(),
-            since_failed_barrier: self.setbacks.since_failed_barrier(),
-            since_vain_checkpoint: self.setbacks.since_vain_checkpoint(),
-            vain_checkpoints: self.setbacks.vain_checkpoints(),
-            since_busy_checkpoint: self.setbacks.since_busy_checkpoint(),
+            since_failed_exclusive: self.backoff.since_failed_exclusive(),
+            since_no_progress: self.backoff.since_no_progress(),
+            without_progress: self.backoff.without_progress(),
+            since_busy_checkpoint: self.backoff.since_busy_checkpoint(),
             file_bytes: self.tail.file_bytes(&self.paths),
         }
     }
@@ -125,7 +125,7 @@ impl Follower {
     /// Gives back file descriptors and memory that nothing needs just now. They are taken again when something does.
     pub fn trim(&mut self) {
         if self.handover.is_none() && self.checkpointing.is_none() {
-            (self.spare, self.barrier) = (None, None);
+            (self.spare, self.exclusive) = (None, None);
         }
         self.tail.close();
     }

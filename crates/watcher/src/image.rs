@@ -51,7 +51,7 @@ pub struct Image {
     /// The pages that the log has, and where; ascending.
     logged: Vec<Located>,
     /// The log was begun anew meanwhile, so that the file has all that it had.
-    begun_anew: Cell<bool>,
+    restarted: Cell<bool>,
     /// Tells the follower that the log is held for this.
     _token: Arc<()>,
 }
@@ -82,7 +82,7 @@ impl Follower {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner).captured(position);
         pin.until = self.tail.mark(&pin.end);
         self.found = pin.until;
-        self.release_guard();
+        self.release_restart_lock();
         // Whatever a handover was waiting for came before.
         if let Some(next) = &mut self.handover {
             next.until = self.tail.mark(&pin.end);
@@ -117,7 +117,7 @@ impl Follower {
             database_pages,
             position,
             logged,
-            begun_anew: Cell::new(false),
+            restarted: Cell::new(false),
             _token: pin.token,
         };
         image.logged.retain(|&(page, _)| page.get() <= database_pages);
@@ -192,14 +192,14 @@ impl Image {
         let from = self.logged.partition_point(|&(page, _)| page.get() < range.start);
         let until = self.logged.partition_point(|&(page, _)| page.get() < range.end);
         let logged = &self.logged[from..until];
-        if logged.is_empty() || self.begun_anew.get() {
+        if logged.is_empty() || self.restarted.get() {
             return Ok(());
         }
         let read = self.read_log(range.start, logged, pages);
         if header_of(&self.wal, &self.paths, self.position, self.page_size)?.is_some() {
             return read;
         }
-        self.begun_anew.set(true);
+        self.restarted.set(true);
         self.read_file(range.start, pages)
     }
 

@@ -19,7 +19,7 @@
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
-mod barrier;
+mod backoff;
 mod checkpoint;
 mod claimed;
 mod connection;
@@ -27,18 +27,18 @@ mod copying;
 mod damage;
 mod database_lock;
 mod error;
+mod exclusive;
 mod files;
 mod follower;
-mod gauge;
 mod handover;
 mod hold;
 mod image;
+mod log_status;
 mod names;
 mod observed;
 mod policy;
+mod poller;
 mod rest;
-mod rounds;
-mod setbacks;
 mod shm;
 mod sqlite_file;
 mod tail;
@@ -50,8 +50,8 @@ pub use checkpoint::Checkpoint;
 pub use connection::SQLITE_VERSION;
 pub use error::{Error, Moved, Refusal};
 pub use follower::{CaptureError, Captured, Follower, Options, Start};
-pub use gauge::{Gauge, Reading};
 pub use image::{Image, ImagePin};
+pub use log_status::{LogStatus, LogStatusHandle};
 pub use observed::{Observer, Seen};
 pub use policy::{Action, HandoverStage, Kept, Limits, Situation, decide};
 pub use tail::Scratch;

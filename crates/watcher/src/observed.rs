@@ -8,12 +8,12 @@ use ebbtide_wal::{Index, Position, Salts};
 
 use crate::shm::{is_open_elsewhere, is_write_locked, peek};
 
-/// How many sightings are kept: more than that and the oldest commits that still wait share a later time.
-const SIGHTINGS_MAX: usize = 65_536;
+/// How many observations are kept: more than that and the oldest commits that still wait share a later time.
+const OBSERVATIONS_MAX: usize = 65_536;
 
 /// The log's end at a moment.
 #[derive(Debug, Clone, Copy)]
-struct Sighting {
+struct Observation {
     salts: Salts,
     frames: u32,
     time: i64,
@@ -75,9 +75,9 @@ pub struct Seen {
 /// The ends of the log that were seen and not yet captured, oldest first.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    sightings: VecDeque<Sighting>,
+    observations: VecDeque<Observation>,
     latest: i64,
-    /// The wal-index's count of commits at the last sighting.
+    /// The wal-index's count of commits at the last observation.
     changes: u32,
     captured: Position,
 }
@@ -85,24 +85,24 @@ pub(crate) struct Observed {
 impl Observed {
     /// Nothing yet, in a history whose last time was `latest`, in µs since the epoch, and that goes on behind `captured`.
     pub(crate) fn after(latest: i64, captured: Position) -> Observed {
-        Observed { sightings: VecDeque::new(), latest, changes: 0, captured }
+        Observed { observations: VecDeque::new(), latest, changes: 0, captured }
     }
 
     /// Everything up to `position` was captured.
     pub(crate) fn captured(&mut self, position: Position) {
         self.captured = position;
         while self
-            .sightings
+            .observations
             .front()
             .is_some_and(|first| self.has_captured(first.salts, first.frames))
         {
-            self.sightings.pop_front();
+            self.observations.pop_front();
         }
     }
 
     /// When the oldest commit was seen that was not captured yet.
     pub(crate) fn oldest(&self) -> Option<i64> {
-        self.sightings.front().map(|first| first.time)
+        self.observations.front().map(|first| first.time)
     }
 
     /// How many of the frames of `index` were not captured.
@@ -123,29 +123,29 @@ impl Observed {
         if self.has_captured(index.salts, index.frames) {
             return Seen { uncaptured, ..Seen::default() };
         }
-        let known = self.sightings.back().filter(|last| last.salts == index.salts);
+        let known = self.observations.back().filter(|last| last.salts == index.salts);
         let frames = known.map_or(uncaptured, |last| index.frames.saturating_sub(last.frames));
         if frames == 0 {
             return Seen { uncaptured, ..Seen::default() };
         }
         let counted = index.changes.wrapping_sub(self.changes);
         (self.latest, self.changes) = (time, index.changes);
-        if self.sightings.len() == SIGHTINGS_MAX {
-            self.sightings.pop_front();
+        if self.observations.len() == OBSERVATIONS_MAX {
+            self.observations.pop_front();
         }
-        self.sightings.push_back(Sighting { salts: index.salts, frames: index.frames, time });
+        self.observations.push_back(Observation { salts: index.salts, frames: index.frames, time });
         // A commit has a frame at least, and the first count of all begins anywhere.
         Seen { commits: counted.clamp(1, frames), frames, uncaptured }
     }
 
-    /// When the commit that ends at `frame` of generation `salts` was seen: the first sighting that covers it.
-    /// Sightings before it will not be asked for again.
+    /// When the commit that ends at `frame` of generation `salts` was seen: the first observation that covers it.
+    /// Observation before it will not be asked for again.
     pub(crate) fn time_of(&mut self, salts: Salts, frame: u32) -> i64 {
-        while let Some(first) = self.sightings.front() {
+        while let Some(first) = self.observations.front() {
             if first.salts == salts && first.frames >= frame {
                 return first.time;
             }
-            self.sightings.pop_front();
+            self.observations.pop_front();
         }
         self.latest
     }

@@ -1,4 +1,4 @@
-//! When to move the hold, to checkpoint, to stop the writers for a moment, to cut the log: a function from what is
+//! When to move the hold, to checkpoint, to stop the writers for a moment, to truncates the log: a function from what is
 //! seen to what is done.
 //!
 //! The application's own autocheckpoints find the checkpoint lock taken, so the log is ours to keep short. Three means,
@@ -9,7 +9,7 @@
 //! - *Barrier*: a saturating writer never pauses long enough for that, so take the write lock for as long as it takes
 //!   to copy the last few frames.
 //! - *Truncate*: a restarted log is written from its start again but its file never shrinks, so once the database is
-//!   idle cut it.
+//!   idle truncates it.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ pub struct Limits {
     /// After how long even fewer are.
     pub checkpoint_interval: Duration,
     /// From how many frames on writers are stopped for it, and it is done before the store has confirmed everything.
-    pub barrier_frames: u32,
+    pub exclusive_frames: u32,
     /// How long writers may be kept waiting for the write lock to be taken and given back.
-    pub barrier_budget: Duration,
-    /// From which size on an idle database's log is cut, in bytes.
+    pub write_lock_budget: Duration,
+    /// From which size on an idle database's log is truncates, in bytes.
     pub truncate_bytes: u64,
     /// For how long a database without commits counts as idle.
     pub idle: Duration,
@@ -40,7 +40,7 @@ pub struct Situation {
     /// Up to which frame the hold lets a checkpoint go; all of them if the hold ignores the log.
     pub held_frames: u32,
     /// Whether the hold ignores the log, so that a writer may begin it anew.
-    pub ignores_log: bool,
+    pub reads_database_only: bool,
     /// Whether the checkpoint lock is ours. Somebody else's checkpoint ends soon, and until then ours would get nowhere.
     pub has_checkpoint_lock: bool,
     /// Whether a checkpoint of ours runs beside.
@@ -69,11 +69,11 @@ pub struct Situation {
     /// Since the last checkpoint.
     pub since_checkpoint: Duration,
     /// Since a barrier last failed, if it did.
-    pub since_failed_barrier: Option<Duration>,
+    pub since_failed_exclusive: Option<Duration>,
     /// Since a checkpoint last came no further than the one before it, if the last one did not.
-    pub since_vain_checkpoint: Option<Duration>,
+    pub since_no_progress: Option<Duration>,
     /// How many such checkpoints there were in a row.
-    pub vain_checkpoints: u32,
+    pub without_progress: u32,
     /// Since a checkpoint last found a lock taken that is given back soon, if one did.
     pub since_busy_checkpoint: Option<Duration>,
     /// The length of the log's file.
@@ -112,7 +112,7 @@ pub enum Action {
     /// Copy back what the hold lets through.
     Checkpoint,
     /// Stop the writers and copy back everything.
-    Barrier,
+    ExclusiveCheckpoint,
     /// Cut the log's file to nothing.
     Truncate,
     /// Stop the writers for a moment, so that the capturing catches up with them.
@@ -125,14 +125,14 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The same after one that found a reader in its way: twice as long each time, up to this. At first it may have been a
 /// writer that was not given a processor for a moment in the midst of its transaction.
-const VAIN_PAUSE_MAX: Duration = Duration::from_secs(1);
+const NO_PROGRESS_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// After a barrier that did not get the lock, or found a reader in its way, how long until the next. A saturating writer
 /// fills tens of megabytes meanwhile.
-const BARRIER_PAUSE: Duration = Duration::from_millis(100);
+const EXCLUSIVE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The same if writers outrun us.
-const OUTRUN_BARRIER_PAUSE: Duration = Duration::from_millis(10);
+const OUTRUN_EXCLUSIVE_PAUSE: Duration = Duration::from_millis(10);
 
 /// After a brake, how long until the next one: they get on at our speed, which is more than a disk that fills up leaves
 /// them.
@@ -164,7 +164,7 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
         None => {}
     }
     match shorten(now, limits) {
-        action @ (Action::Checkpoint | Action::Barrier | Action::Truncate)
+        action @ (Action::Checkpoint | Action::ExclusiveCheckpoint | Action::Truncate)
             if !now.has_checkpoint_lock =>
         {
             tracing::trace!(?action, "somebody else has the checkpoint lock");
@@ -178,20 +178,20 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
 fn shorten(now: &Situation, limits: &Limits) -> Action {
     let backlog = now.frames - now.backfilled.min(now.frames);
     // The file of an idle database shrinks, and everything in it has to be copied before.
-    let cut = now.file_bytes >= limits.truncate_bytes && now.quiet >= limits.idle;
+    let truncates = now.file_bytes >= limits.truncate_bytes && now.quiet >= limits.idle;
     if backlog == 0 {
-        return match (now.frames > 0 && !now.ignores_log, cut && !now.imaging) {
+        return match (now.frames > 0 && !now.reads_database_only, truncates && !now.imaging) {
             // Everything is in the database: let the next writer begin the log anew.
             (true, _) if now.captured => Action::HandOver,
             (false, true) if now.captured && now.kept == Kept::Durable => Action::Truncate,
             _ => Action::Wait,
         };
     }
-    let pressing = now.frames >= limits.barrier_frames;
+    let over_limit = now.frames >= limits.exclusive_frames;
     let due = now.frames >= limits.checkpoint_frames
         || now.since_checkpoint >= limits.checkpoint_interval
-        || cut;
-    if !(pressing || due && now.kept == Kept::Durable) {
+        || truncates;
+    if !(over_limit || due && now.kept == Kept::Durable) {
         return Action::Wait;
     }
     let rested =
@@ -202,13 +202,13 @@ fn shorten(now: &Situation, limits: &Limits) -> Action {
     let mostly_copied = now.backfilled >= backlog && is_end_near;
     let short = backlog <= limits.checkpoint_frames || mostly_copied;
     let outrun = is_outrun(now.frames, limits) && now.backfilled > 0 && is_end_near;
-    let pause = if outrun { OUTRUN_BARRIER_PAUSE } else { BARRIER_PAUSE };
-    let can_stop = now.has_room && !now.imaging && rested(now.since_failed_barrier, pause);
-    if pressing && (short || outrun) && can_stop {
-        return Action::Barrier;
+    let pause = if outrun { OUTRUN_EXCLUSIVE_PAUSE } else { EXCLUSIVE_PAUSE };
+    let can_stop = now.has_room && !now.imaging && rested(now.since_failed_exclusive, pause);
+    if over_limit && (short || outrun) && can_stop {
+        return Action::ExclusiveCheckpoint;
     }
-    let vain_pause = vain_pause(now.vain_checkpoints);
-    if !rested(now.since_vain_checkpoint, vain_pause)
+    let no_progress_pause = no_progress_pause(now.without_progress);
+    if !rested(now.since_no_progress, no_progress_pause)
         || !rested(now.since_busy_checkpoint, BUSY_PAUSE)
     {
         return Action::Wait;
@@ -216,13 +216,17 @@ fn shorten(now: &Situation, limits: &Limits) -> Action {
     if now.backfilled < now.held_frames.min(now.frames) {
         return Action::Checkpoint;
     }
-    if now.held_frames < now.frames || now.ignores_log { Action::HandOver } else { Action::Wait }
+    if now.held_frames < now.frames || now.reads_database_only {
+        Action::HandOver
+    } else {
+        Action::Wait
+    }
 }
 
 /// How long to wait after so many checkpoints in a row that came no further.
-fn vain_pause(vain_checkpoints: u32) -> Duration {
-    let doubled = 1_u32.checked_shl(vain_checkpoints.saturating_sub(1)).unwrap_or(u32::MAX);
-    BUSY_PAUSE.saturating_mul(doubled).min(VAIN_PAUSE_MAX)
+fn no_progress_pause(without_progress: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(without_progress.saturating_sub(1)).unwrap_or(u32::MAX);
+    BUSY_PAUSE.saturating_mul(doubled).min(NO_PROGRESS_PAUSE_MAX)
 }
 
 /// Whether writers have to be made to wait for the capturing or for a checkpoint, whatever else is under way. Only where
@@ -244,7 +248,7 @@ pub(crate) fn backlog_bytes_max(frames: u32, limits: &Limits) -> u64 {
 
 /// Whether a log of so many frames shows that its writers are faster than the copying.
 pub(crate) fn is_outrun(frames: u32, limits: &Limits) -> bool {
-    frames >= limits.barrier_frames
+    frames >= limits.exclusive_frames
 }
 
 #[cfg(test)]
@@ -254,8 +258,8 @@ mod tests {
     const LIMITS: Limits = Limits {
         checkpoint_frames: 1000,
         checkpoint_interval: Duration::from_secs(60),
-        barrier_frames: 4000,
-        barrier_budget: Duration::from_millis(50),
+        exclusive_frames: 4000,
+        write_lock_budget: Duration::from_millis(50),
         truncate_bytes: 1 << 20,
         idle: Duration::from_secs(5),
     };
@@ -264,7 +268,7 @@ mod tests {
         frames: 0,
         backfilled: 0,
         held_frames: 0,
-        ignores_log: true,
+        reads_database_only: true,
         has_checkpoint_lock: true,
         checkpointing: false,
         handover: None,
@@ -278,22 +282,22 @@ mod tests {
         imaging: false,
         quiet: Duration::ZERO,
         since_checkpoint: Duration::ZERO,
-        since_failed_barrier: None,
-        since_vain_checkpoint: None,
-        vain_checkpoints: 0,
+        since_failed_exclusive: None,
+        since_no_progress: None,
+        without_progress: 0,
         since_busy_checkpoint: None,
         file_bytes: 0,
     };
 
     #[test]
     fn a_short_log_is_left_alone() {
-        let now = Situation { frames: 999, held_frames: 10, ignores_log: false, ..QUIET };
+        let now = Situation { frames: 999, held_frames: 10, reads_database_only: false, ..QUIET };
         assert_eq!(decide(&now, &LIMITS), Action::Wait);
     }
 
     #[test]
     fn a_full_log_is_held_at_its_end_then_checkpointed_then_let_go() {
-        let full = Situation { frames: 1000, held_frames: 10, ignores_log: false, ..QUIET };
+        let full = Situation { frames: 1000, held_frames: 10, reads_database_only: false, ..QUIET };
         assert_eq!(decide(&full, &LIMITS), Action::Checkpoint);
         let backfilled = Situation { backfilled: 10, ..full };
         assert_eq!(decide(&backfilled, &LIMITS), Action::HandOver);
@@ -301,21 +305,22 @@ mod tests {
         assert_eq!(decide(&held, &LIMITS), Action::Checkpoint);
         let copied = Situation { backfilled: 1000, ..held };
         assert_eq!(decide(&copied, &LIMITS), Action::HandOver);
-        let free = Situation { ignores_log: true, ..copied };
+        let free = Situation { reads_database_only: true, ..copied };
         assert_eq!(decide(&free, &LIMITS), Action::Wait);
     }
 
     #[test]
     fn after_a_checkpoint_that_came_nowhere_the_next_waits_as_long_as_its_reason_warrants() {
-        let full = Situation { frames: 1000, held_frames: 1000, ignores_log: false, ..QUIET };
+        let full =
+            Situation { frames: 1000, held_frames: 1000, reads_database_only: false, ..QUIET };
         let millis = |millis| Some(Duration::from_millis(millis));
-        let reader = |vain_checkpoints, since| {
-            let since_vain_checkpoint = millis(since);
-            decide(&Situation { since_vain_checkpoint, vain_checkpoints, ..full }, &LIMITS)
+        let reader = |without_progress, since| {
+            let since_no_progress = millis(since);
+            decide(&Situation { since_no_progress, without_progress, ..full }, &LIMITS)
         };
-        for (vain_checkpoints, pause) in [(1, 10), (2, 20), (5, 160), (8, 1000), (u32::MAX, 1000)] {
-            assert_eq!(reader(vain_checkpoints, pause - 1), Action::Wait);
-            assert_eq!(reader(vain_checkpoints, pause), Action::Checkpoint);
+        for (without_progress, pause) in [(1, 10), (2, 20), (5, 160), (8, 1000), (u32::MAX, 1000)] {
+            assert_eq!(reader(without_progress, pause - 1), Action::Wait);
+            assert_eq!(reader(without_progress, pause), Action::Checkpoint);
         }
         let busy = |since| Situation { since_busy_checkpoint: since, ..full };
         assert_eq!(decide(&busy(millis(1)), &LIMITS), Action::Wait);
@@ -323,52 +328,52 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_has_not_confirmed_stays_in_the_log_until_the_log_presses() {
+    fn what_the_store_has_not_confirmed_stays_in_the_log_until_the_log_is_over_its_limit() {
         let full = Situation {
             frames: 3999,
             held_frames: 3999,
-            ignores_log: false,
+            reads_database_only: false,
             kept: Kept::Elsewhere,
             ..QUIET
         };
         assert_eq!(decide(&full, &LIMITS), Action::Wait);
-        let pressing = Situation { frames: 4000, ..full };
-        assert_eq!(decide(&pressing, &LIMITS), Action::Checkpoint);
-        let only_there = Situation { kept: Kept::Nowhere, ..pressing };
+        let over_limit = Situation { frames: 4000, ..full };
+        assert_eq!(decide(&over_limit, &LIMITS), Action::Checkpoint);
+        let only_there = Situation { kept: Kept::Nowhere, ..over_limit };
         assert_eq!(decide(&only_there, &LIMITS), Action::Wait);
     }
 
     #[test]
     fn writers_are_stopped_once_little_is_left_to_copy() {
-        let pressing = Situation {
+        let over_limit = Situation {
             frames: 4500,
             held_frames: 4000,
             backfilled: 4000,
-            ignores_log: false,
+            reads_database_only: false,
             kept: Kept::Elsewhere,
             ..QUIET
         };
-        assert_eq!(decide(&pressing, &LIMITS), Action::Barrier);
-        let failed = Situation { since_failed_barrier: Some(Duration::ZERO), ..pressing };
+        assert_eq!(decide(&over_limit, &LIMITS), Action::ExclusiveCheckpoint);
+        let failed = Situation { since_failed_exclusive: Some(Duration::ZERO), ..over_limit };
         assert_eq!(decide(&failed, &LIMITS), Action::HandOver);
-        let full = Situation { has_room: false, ..pressing };
+        let full = Situation { has_room: false, ..over_limit };
         assert_eq!(decide(&full, &LIMITS), Action::HandOver);
-        let faster = Situation { frames: 5500, backlog_bytes: 5 << 20, ..pressing };
-        assert_eq!(decide(&faster, &LIMITS), Action::Barrier);
+        let faster = Situation { frames: 5500, backlog_bytes: 5 << 20, ..over_limit };
+        assert_eq!(decide(&faster, &LIMITS), Action::ExclusiveCheckpoint);
         let large = Situation { backlog_bytes: 24 << 20, ..faster };
         assert_eq!(decide(&large, &LIMITS), Action::HandOver);
         // As long as not much is left it does not matter how much was copied before.
         let begun = Situation { backfilled: 100, held_frames: 100, ..faster };
-        assert_eq!(decide(&begun, &LIMITS), Action::Barrier);
+        assert_eq!(decide(&begun, &LIMITS), Action::ExclusiveCheckpoint);
         let not_begun = Situation { backfilled: 0, held_frames: 0, ..faster };
         assert_eq!(decide(&not_begun, &LIMITS), Action::HandOver);
         // The longer the log, the more may be left.
         for (frames, mebibytes, action) in [
-            (6000, 5, Action::Barrier),
+            (6000, 5, Action::ExclusiveCheckpoint),
             (6000, 6, Action::HandOver),
-            (12_000, 8, Action::Barrier),
+            (12_000, 8, Action::ExclusiveCheckpoint),
             (12_000, 9, Action::HandOver),
-            (20_000, 16, Action::Barrier),
+            (20_000, 16, Action::ExclusiveCheckpoint),
         ] {
             let outrun = Situation { frames, backlog_bytes: mebibytes << 20, ..begun };
             assert_eq!(decide(&outrun, &LIMITS), action, "{frames} frames");
@@ -395,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_hold_ends_once_the_next_one_may_take_its_place_and_until_then_nothing_else_is_done() {
-        let full = Situation { frames: 4500, held_frames: 10, ignores_log: false, ..QUIET };
+        let full = Situation { frames: 4500, held_frames: 10, reads_database_only: false, ..QUIET };
         for (handover, action) in [
             (Some(HandoverStage::Waits), Action::Wait),
             (Some(HandoverStage::Ready), Action::EndHold),
@@ -409,7 +414,7 @@ mod tests {
 
     #[test]
     fn without_the_checkpoint_lock_only_the_hold_moves() {
-        let full = Situation { frames: 1000, held_frames: 10, ignores_log: false, ..QUIET };
+        let full = Situation { frames: 1000, held_frames: 10, reads_database_only: false, ..QUIET };
         let locked = Situation { has_checkpoint_lock: false, ..full };
         assert_eq!(decide(&locked, &LIMITS), Action::Wait);
         let backfilled = Situation { backfilled: 10, ..locked };
@@ -417,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_log_is_cut_once_nobody_needs_it() {
+    fn an_idle_log_is_truncated_once_nobody_needs_it() {
         let idle = Situation {
             frames: 1000,
             backfilled: 1000,
@@ -427,7 +432,7 @@ mod tests {
             ..QUIET
         };
         assert_eq!(decide(&idle, &LIMITS), Action::Truncate);
-        let behind = Situation { frames: 10, backfilled: 5, ignores_log: false, ..idle };
+        let behind = Situation { frames: 10, backfilled: 5, reads_database_only: false, ..idle };
         assert_eq!(decide(&behind, &LIMITS), Action::Checkpoint);
         for busy in [
             Situation { quiet: Duration::ZERO, ..idle },

@@ -7,7 +7,7 @@
 //! the database's file ([`DatabaseLock`]), which keeps the log of whoever comes next until it is captured.
 //!
 //! A second shared lock, on the byte of the wal-index that readers lock who ignore the log, keeps everybody from copying
-//! frames into the database ([`Shm::guard_database`](crate::shm::Shm::guard_database)). A log is restarted only once all
+//! frames into the database ([`Shm::take_backfill_lock`](crate::shm::Shm::take_backfill_lock)). A log is restarted only once all
 //! of it was copied, so it has every commit since the rest began, however late the follower is roused. It is roused at
 //! the first sign of an application, begins to read, which pins the log, and looks at the file: if that is not as it was
 //! left, somebody wrote over it without SQLite's locks, and the pages themselves have to tell.
@@ -59,8 +59,8 @@ impl Follower {
         }
         self.begin_handover()?;
         let index = self.shm.read(&self.paths)?;
-        let is_ignored = self.handover.is_none() && self.hold.reads == Reads::DatabaseOnly;
-        if !is_ignored || !index.is_backfilled() || !self.tail.has_read(&index) {
+        let reads_database_only = self.handover.is_none() && self.hold.reads == Reads::DatabaseOnly;
+        if !reads_database_only || !index.is_backfilled() || !self.tail.has_read(&index) {
             return Ok(false);
         }
         if index.frames > 0 || self.tail.file_bytes(&self.paths) > 0 {
@@ -106,12 +106,12 @@ impl Follower {
         if !stamp.tells_from(time) {
             return Ok(false);
         }
-        if !self.shm.guard_database() {
+        if !self.shm.take_backfill_lock() {
             return Ok(false);
         }
         point("watcher.rest.locked");
         self.held().end().map_err(self.sqlite("end reading"))?;
-        (self.held, self.spare, self.barrier) = (None, None, None);
+        (self.held, self.spare, self.exclusive) = (None, None, None);
         // It went with the connections.
         self.shm.set_checkpoint_lock(false);
         self.tail.close();
@@ -172,7 +172,7 @@ impl Follower {
         // The log is pinned from here on, so that what the file tells now stays true of it.
         self.check_identities()?;
         self.check_stamp(stamp)?;
-        self.shm.release_database();
+        self.shm.release_backfill_lock();
         let index = self.shm.read(&self.paths)?;
         self.shm.try_checkpoint_lock(&self.paths)?;
         self.tail = Tail::from_start(&self.tail, &self.paths, &index)?;

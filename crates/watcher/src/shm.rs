@@ -31,7 +31,7 @@ const SETTLE: Duration = Duration::from_secs(30);
 const PUBLICATION_MAX: Duration = Duration::from_millis(100);
 
 /// How long a mark may be taken by somebody who sets it or begins the log anew, both of which take microseconds.
-const GUARD_PATIENCE: Duration = Duration::from_millis(100);
+const RESTART_LOCK_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The wal-index of a database that a connection of ours has open.
 #[derive(Debug)]
@@ -142,9 +142,9 @@ impl Shm {
 
     /// Takes the guard: from here on nobody can begin the log anew. It is not to be had where somebody stopped in the
     /// midst of beginning the log anew, or the system has no such locks.
-    pub(crate) fn guard_log(&mut self, paths: &Paths) -> Result<(), Error> {
+    pub(crate) fn take_restart_lock(&mut self, paths: &Paths) -> Result<(), Error> {
         let began = Instant::now();
-        while !self.guard && began.elapsed() <= GUARD_PATIENCE {
+        while !self.guard && began.elapsed() <= RESTART_LOCK_PATIENCE {
             self.guard = lock_mark(&self.file, libc::F_RDLCK).map_err(|source| Error::Io {
                 doing: "lock",
                 path: paths.shm.clone(),
@@ -158,7 +158,7 @@ impl Shm {
     }
 
     /// Gives the guard back, if it was taken.
-    pub(crate) fn release_log(&mut self) {
+    pub(crate) fn release_restart_lock(&mut self) {
         if std::mem::take(&mut self.guard)
             && let Err(error) = lock_mark(&self.file, libc::F_UNLCK)
         {
@@ -171,17 +171,17 @@ impl Shm {
         is_open_elsewhere(&self.file)
     }
 
-    /// Keeps everybody from copying frames into the database until [`Shm::release_database`], and with that from
+    /// Keeps everybody from copying frames into the database until [`Shm::release_backfill_lock`], and with that from
     /// restarting a log that has any; whether nobody is copying just now. The lock is that of a reader who ignores the
     /// log, but belongs to the open file description, so that it outlasts every connection of ours.
     ///
     /// Old versions of SQLite need this byte for building a wal-index, and try again for some seconds until they have it.
-    pub(crate) fn guard_database(&self) -> bool {
+    pub(crate) fn take_backfill_lock(&self) -> bool {
         lock_byte(&self.file, libc::F_RDLCK, lock::read(0)).unwrap_or(false)
     }
 
     /// Lets frames be copied into the database again.
-    pub(crate) fn release_database(&self) {
+    pub(crate) fn release_backfill_lock(&self) {
         if let Err(error) = lock_byte(&self.file, libc::F_UNLCK, lock::read(0)) {
             tracing::warn!(%error, "cannot unlock the wal-index; the log grows until this process ends");
         }
@@ -201,7 +201,7 @@ impl Shm {
     }
 
     /// Whether nobody can begin the log anew because of the guard.
-    pub(crate) fn guards_log(&self) -> bool {
+    pub(crate) fn has_restart_lock(&self) -> bool {
         self.guard
     }
 }
@@ -209,7 +209,7 @@ impl Shm {
 impl Drop for Shm {
     fn drop(&mut self) {
         // Others may keep the descriptor open for longer.
-        self.release_log();
+        self.release_restart_lock();
     }
 }
 

@@ -75,7 +75,7 @@ pub(crate) enum Resumed {
     At(Tail),
     /// The log is of the same generation, but what was captured is not in it any more: the machine lost its last writes,
     /// or was set back.
-    Cut,
+    Truncated,
     /// The log was begun anew since, and says nothing about the position.
     Restarted,
 }
@@ -114,7 +114,7 @@ impl Tail {
         let header = read_header(&file, paths, index.salts, index.page_size)?;
         let last = frame_header(&file, paths, &header, position.frame)?;
         let sealed = Cursor::resume(&header, position, last.as_ref());
-        let unsealed = || Cursor::at_unsealed_end(&header, position, last.as_ref()?);
+        let unsealed = || Cursor::at_zero_header_end(&header, position, last.as_ref()?);
         let Some(cursor) = sealed.or_else(unsealed) else {
             return Err(broken(paths, index.frames, Break::LastFrame));
         };
@@ -131,7 +131,7 @@ impl Tail {
             return Ok(Resumed::Restarted);
         }
         if position.frame > index.frames {
-            return Ok(Resumed::Cut);
+            return Ok(Resumed::Truncated);
         }
         if index.frames == 0 {
             return Ok(Resumed::Restarted);
@@ -141,8 +141,9 @@ impl Tail {
         let last = frame_header(&file, paths, &header, position.frame)?;
         let Some(cursor) = Cursor::resume(&header, position, last.as_ref()) else {
             // A frame without a checksum proves nothing, neither that it is the same nor that it is another.
-            let is_unsealed = last.is_some_and(|last| FrameHeader::parse(&last).is_unsealed());
-            return Ok(if is_unsealed { Resumed::Restarted } else { Resumed::Cut });
+            let is_zero_header =
+                last.is_some_and(|last| FrameHeader::parse(&last).is_zero_header());
+            return Ok(if is_zero_header { Resumed::Restarted } else { Resumed::Truncated });
         };
         let size = header.page_size;
         Ok(Resumed::At(Tail::new(paths, file, position, index, size, Some(cursor))?))
@@ -185,7 +186,7 @@ impl Tail {
     /// Whether the file lacks what `index` says is committed: somebody has cut it (`truncate`, `: > app.db-wal`, the
     /// copytruncate of a rotation). The next commit is written where it belongs, and leaves a hole before it, so the
     /// size alone does not tell for long.
-    pub(crate) fn is_cut(&self, paths: &Paths, index: &Index) -> Result<bool, Error> {
+    pub(crate) fn is_truncated(&self, paths: &Paths, index: &Index) -> Result<bool, Error> {
         if index.frames == 0 {
             return Ok(false);
         }

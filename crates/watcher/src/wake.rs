@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::rounds::Rounds;
+use crate::poller::Poller;
 
 /// What is called when a log may have been written. It answers how many commits are new, or more than that
 /// if they are to be looked for sooner.
@@ -27,19 +27,19 @@ pub enum Cause {
     /// Somebody who could have written it has closed it.
     Closed,
     /// It is looked at every few milliseconds, and this is such a moment.
-    Round,
+    Poll,
 }
 
 /// Calls back when a log is written, for any number of databases. Events come with absolute paths, so the callbacks are
 /// kept under those.
 ///
 /// Each log is watched by itself rather than its folder, so that one that is written all the time can be looked at in
-/// rounds instead ([`Wake::go_round`]), which costs the same however often it is written, while its neighbours still
+/// rounds instead ([`Wake::poll`]), which costs the same however often it is written, while its neighbours still
 /// wake.
 pub struct Wake {
     watcher: Mutex<RecommendedWatcher>,
     callbacks: Callbacks,
-    rounds: Rounds,
+    poller: Poller,
 }
 
 impl Wake {
@@ -67,8 +67,8 @@ impl Wake {
                 }
             }
         })?;
-        let rounds = Rounds::begin().map_err(notify::Error::io)?;
-        Ok(Wake { watcher: Mutex::new(watcher), callbacks, rounds })
+        let poller = Poller::begin().map_err(notify::Error::io)?;
+        Ok(Wake { watcher: Mutex::new(watcher), callbacks, poller })
     }
 
     /// Calls `callback`, from a thread of our own, whenever the file at `path` is written.
@@ -87,16 +87,16 @@ impl Wake {
     ///
     /// # Errors
     /// When it was not watched.
-    pub fn go_round(&self, path: &Path) -> notify::Result<()> {
+    pub fn poll(&self, path: &Path) -> notify::Result<()> {
         let path = std::path::absolute(path).map_err(notify::Error::io)?;
-        if self.rounds.has(&path) {
+        if self.poller.has(&path) {
             return Ok(());
         }
         let callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
         let callback = callbacks.get(&path).cloned().ok_or_else(notify::Error::watch_not_found)?;
         drop(callbacks);
         self.watcher.lock().unwrap_or_else(PoisonError::into_inner).unwatch(&path)?;
-        self.rounds.add(path, callback);
+        self.poller.add(path, callback);
         Ok(())
     }
 
@@ -106,7 +106,7 @@ impl Wake {
     /// As [`Wake::watch`].
     pub fn resume(&self, path: &Path) -> notify::Result<()> {
         let path = std::path::absolute(path).map_err(notify::Error::io)?;
-        self.rounds.remove(&path);
+        self.poller.remove(&path);
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         watcher.watch(&path, RecursiveMode::NonRecursive)
     }
@@ -115,7 +115,7 @@ impl Wake {
     pub fn forget(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
             self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
-            self.rounds.remove(&path);
+            self.poller.remove(&path);
         }
         let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = watcher.unwatch(path) {

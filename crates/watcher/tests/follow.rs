@@ -22,8 +22,8 @@ const WRITER: &str = "EBBTIDE_TEST_WRITER";
 const LIMITS: Limits = Limits {
     checkpoint_frames: 200,
     checkpoint_interval: Duration::from_millis(300),
-    barrier_frames: 1500,
-    barrier_budget: Duration::from_millis(50),
+    exclusive_frames: 1500,
+    write_lock_budget: Duration::from_millis(50),
     truncate_bytes: 100_000,
     idle: Duration::from_millis(100),
 };
@@ -264,7 +264,7 @@ fn a_database_is_followed_byte_for_byte_at_every_page_size() {
 /// Would catch an image whose pages are another generation's frames: everything was copied back when it began, so that
 /// the application may begin the log anew while the image is being read.
 #[test]
-fn an_image_stands_still_while_the_log_is_begun_anew() {
+fn an_image_stands_still_while_the_log_is_restarted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let application = Connection::open(&path).unwrap();
@@ -314,7 +314,7 @@ fn a_rollback_journal_and_a_stranger_are_refused_by_name() {
 /// Would catch commits that are left out: they were made and copied back while nobody followed, so that the hold of the
 /// next start ignores the log, and but for the guard the application would begin it anew before they are read.
 #[test]
-fn commits_that_were_copied_back_before_a_start_are_captured_all_the_same() {
+fn commits_that_were_checkpointed_before_a_start_are_captured_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let application = Connection::open(&path).unwrap();

@@ -20,8 +20,8 @@ const OPTIONS: Options = Options {
     limits: Limits {
         checkpoint_frames: 1,
         checkpoint_interval: Duration::from_secs(60),
-        barrier_frames: 4000,
-        barrier_budget: Duration::from_millis(20),
+        exclusive_frames: 4000,
+        write_lock_budget: Duration::from_millis(20),
         truncate_bytes: 8 << 20,
         idle: Duration::from_secs(5),
     },
@@ -49,7 +49,7 @@ fn a_log_that_one_goes_back_in_is_kept_until_it_is_read() {
 /// Somebody was stopped in the midst of beginning the log anew, so the guard cannot be had, and nothing keeps the
 /// application from beginning it anew. Would catch a history that lacks the three commits.
 #[test]
-fn a_log_that_begins_anew_after_going_back_is_broken() {
+fn a_log_that_restarts_after_going_back_is_broken() {
     let folder = tempfile::tempdir().unwrap();
     match go_back_and_write(&folder.path().join("app.db"), false) {
         Err(Error::Broken { .. }) => {}
@@ -67,7 +67,7 @@ fn lock_last_mark(file: &File, kind: i32) {
 
 /// Three commits, captured and copied back; goes back before them, and the application commits once more. How many are
 /// captured then.
-fn go_back_and_write(path: &Path, guard: bool) -> Result<usize, Error> {
+fn go_back_and_write(path: &Path, has_restart_lock: bool) -> Result<usize, Error> {
     // Closed last: that drops this process's locks.
     let shm;
     let application = Connection::open(path).unwrap();
@@ -83,7 +83,7 @@ fn go_back_and_write(path: &Path, guard: bool) -> Result<usize, Error> {
     while maintain(&mut follower) != Action::Wait {}
     let shm_path = path.with_file_name("app.db-shm");
     shm = OpenOptions::new().read(true).write(true).open(shm_path).unwrap();
-    if !guard {
+    if !has_restart_lock {
         lock_last_mark(&shm, libc::F_WRLCK);
     }
     assert!(follower.rewind(begun).unwrap());

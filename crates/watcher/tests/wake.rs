@@ -69,8 +69,8 @@ fn a_transaction_is_waited_for_until_it_is_published_or_rolled_back() {
     let limits = Limits {
         checkpoint_frames: 1000,
         checkpoint_interval: LONG,
-        barrier_frames: 4000,
-        barrier_budget: Duration::from_millis(50),
+        exclusive_frames: 4000,
+        write_lock_budget: Duration::from_millis(50),
         truncate_bytes: 1 << 20,
         idle: LONG,
     };
@@ -140,12 +140,12 @@ fn a_write_wakes_whatever_form_the_path_has() {
         assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Opened));
         log.write_all(b"frame").unwrap();
         assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Written));
-        wake.go_round(path).unwrap();
-        wake.go_round(path).unwrap();
+        wake.poll(path).unwrap();
+        wake.poll(path).unwrap();
         while receiver.recv_timeout(LONG).unwrap() == Cause::Written {}
         log.write_all(b"frame").unwrap();
         for _ in 0..20 {
-            assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Round));
+            assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Poll));
         }
         wake.resume(path).unwrap();
         while receiver.recv_timeout(Duration::from_millis(50)).is_ok() {}

@@ -22,7 +22,7 @@ const PAGES: PageSize = PageSize::new(512).unwrap();
 enum Course {
     /// The first start of all, and then everything that following has in it.
     First,
-    /// A start after a kill, when the application has begun its log anew.
+    /// A start after a kill, when the application has restarted its log.
     Return,
     /// A start that finds more of its own history in the replica than it knew to be durable.
     Replay,
@@ -30,8 +30,9 @@ enum Course {
     Large,
     /// An application that goes and comes back.
     Rest,
-    /// A log that outgrows the copying, because a reader is in its way, so that writers are stopped for it.
-    Pressed,
+    /// A log that grows over its limit, because a reader keeps it from being checkpointed, so that writers are stopped for an
+    /// exclusive checkpoint.
+    OverLimit,
 }
 
 /// Where a place is passed. One that is new is looked for in the first course, and the test fails if it is not there.
@@ -39,13 +40,13 @@ fn course(place: &str) -> Course {
     match place {
         "shipper.replay.adopted" => Course::Replay,
         _ if place.starts_with("shipper.part.") => Course::Large,
-        _ if place.starts_with("watcher.barrier.") => Course::Pressed,
+        _ if place.starts_with("watcher.exclusive.") => Course::OverLimit,
         _ if place.starts_with("watcher.rest.") || place.starts_with("watcher.rouse.") => {
             Course::Rest
         }
-        // Aside of those that run beside, this is the one within a barrier.
+        // Unlike the checkpoints on a thread of their own, this is the exclusive one.
         "watcher.checkpoint.begin" | "watcher.checkpoint.unlocked" | "watcher.checkpoint.done" => {
-            Course::Pressed
+            Course::OverLimit
         }
         "shipper.attach.read" => Course::Return,
         _ if place.starts_with("shipper.claim.") || place.starts_with("shipper.resync.") => {
@@ -86,7 +87,7 @@ fn b01_killed_while_it_reads_again_what_it_had_sent() {
 
 #[test]
 fn b02_killed_while_the_writers_are_stopped() {
-    kill_everywhere(Course::Pressed);
+    kill_everywhere(Course::OverLimit);
 }
 
 #[test]
@@ -112,8 +113,8 @@ fn kill_everywhere(course_: Course) {
     // is a matter of chance but where they are pressing.
     let wanted = |place: &str| match course(place) {
         of if of == course_ => true,
-        Course::Pressed => false,
-        _ => !matches!(course_, Course::Large | Course::Pressed | Course::Rest),
+        Course::OverLimit => false,
+        _ => !matches!(course_, Course::Large | Course::OverLimit | Course::Rest),
     };
     let passed = passed.iter().filter(|(place, _)| wanted(place));
     let orders: Vec<_> = passed.flat_map(|(place, passages)| orders(place, *passages)).collect();
@@ -179,7 +180,7 @@ fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u6
 /// What comes before the start that may die.
 fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
     match course {
-        Course::First | Course::Large | Course::Pressed | Course::Rest => {}
+        Course::First | Course::Large | Course::OverLimit | Course::Rest => {}
         Course::Return => {
             let sidecar = Sidecar::start(&scene.database, &scene.replica);
             scene.act(actor, Ask::InsertEach(5, 200));
@@ -205,11 +206,11 @@ fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
 }
 
 /// What the application does while it is followed: small commits, a log that is long enough for a checkpoint, one that
-/// is long enough for a barrier, and logs that are begun anew.
+/// is long enough for an exclusive checkpoint, and restarts of the log.
 fn go(course: Course, scene: &mut Scene, actor: &mut Actor, armed: &mut Armed, last: Txid) {
     let asks: &[Ask] = match course {
         Course::Large => &[Ask::Insert(300, 120_000), Ask::InsertEach(2, 200)],
-        Course::Pressed => &[
+        Course::OverLimit => &[
             Ask::InsertEach(5, 200),
             Ask::OpenReader,
             Ask::Insert(500, 800),
@@ -258,7 +259,7 @@ fn settle(course: Course, scene: &Scene, armed: &mut Armed, expected: u64) {
         let durable = || replica.head().is_some_and(|head| head.get() >= expected);
         let copied = || {
             scene.index().is_some_and(|index| match course {
-                Course::Pressed => index.frames < 100 || index.backfilled > 0,
+                Course::OverLimit => index.frames < 100 || index.backfilled > 0,
                 _ => index.frames < 1000 || index.is_backfilled(),
             })
         };

@@ -32,7 +32,7 @@ pub(crate) struct Held {
     /// Fires when the log is written.
     pub(crate) woken: Arc<Notify>,
     /// Whether it ever does.
-    pub(crate) sighted: bool,
+    pub(crate) has_events: bool,
     /// What is in the log cannot be shipped commit by commit, so the next start compares instead of reading on.
     pub(crate) is_given_up: bool,
     wake: Option<Arc<Wake>>,
@@ -64,7 +64,7 @@ impl Calls {
     }
 
     /// A round found nothing, or something; whether it is the first to find that the application has gone.
-    fn rounded(&self, found: bool, is_open_elsewhere: impl Fn() -> bool) -> bool {
+    fn polled(&self, found: bool, is_open_elsewhere: impl Fn() -> bool) -> bool {
         let alone = !found && !is_open_elsewhere();
         alone && !self.told_alone.swap(alone, Ordering::Relaxed)
     }
@@ -87,11 +87,11 @@ impl Held {
                     return 0;
                 }
                 Cause::Written => observer.see_written(now_micros()),
-                Cause::Round => Some(observer.see(now_micros())),
+                Cause::Poll => Some(observer.see(now_micros())),
             };
             let found = seen.unwrap_or_default();
-            let left = cause == Cause::Round
-                && noted.rounded(found.frames > 0, || observer.is_open_elsewhere());
+            let left = cause == Cause::Poll
+                && noted.polled(found.frames > 0, || observer.is_open_elsewhere());
             let writes = if cause == Cause::Written { 1 } else { found.frames };
             noted.writes.fetch_add(writes, Ordering::Relaxed);
             noted.commits.fetch_add(found.commits, Ordering::Relaxed);
@@ -105,7 +105,7 @@ impl Held {
             if noted.are_dated_closely.load(Ordering::Relaxed) { u32::MAX } else { found.commits }
         };
         let wake = shared.wake.clone();
-        let sighted = match wake.as_ref().map(|wake| wake.watch(&wal, Arc::new(called))) {
+        let has_events = match wake.as_ref().map(|wake| wake.watch(&wal, Arc::new(called))) {
             Some(Ok(())) => true,
             Some(Err(error)) => {
                 tracing::warn!(%error, log = %wal.display(), "cannot watch the log; polling instead");
@@ -113,7 +113,7 @@ impl Held {
             }
             None => false,
         };
-        Held { follower, woken, sighted, is_given_up: false, wake, wal, calls }
+        Held { follower, woken, has_events, is_given_up: false, wake, wal, calls }
     }
 
     /// Whether commits are only dated as they come, and not a reason to wake up: somebody will look soon anyway.
@@ -141,9 +141,9 @@ impl Held {
     /// Watches the log as `mode` says from now on; whether that can be done.
     pub(crate) fn change(&self, mode: Mode) -> bool {
         let Some(wake) = &self.wake else { return false };
-        self.calls.are_dated_closely.store(mode == Mode::CloseRounds, Ordering::Relaxed);
+        self.calls.are_dated_closely.store(mode == Mode::ClosePolling, Ordering::Relaxed);
         let changed = match mode {
-            Mode::Rounds | Mode::CloseRounds => wake.go_round(&self.wal),
+            Mode::Polling | Mode::ClosePolling => wake.poll(&self.wal),
             Mode::Events => wake.resume(&self.wal),
         };
         if let Err(error) = &changed {

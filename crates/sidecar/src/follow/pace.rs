@@ -51,9 +51,9 @@ pub(crate) enum Mode {
     /// When it is written.
     Events,
     /// In rounds, and commits of one round share a date.
-    Rounds,
+    Polling,
     /// In rounds at the least distance: few commits write so much that events are too many.
-    CloseRounds,
+    ClosePolling,
 }
 
 /// How busy a log was.
@@ -69,7 +69,7 @@ pub(crate) struct Count {
 pub(crate) struct Pace {
     mode: Mode,
     /// Whether there are events.
-    sighted: bool,
+    has_events: bool,
     window: Instant,
     /// What was counted since then.
     count: Count,
@@ -82,10 +82,10 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) fn new(sighted: bool, now: Instant) -> Pace {
+    pub(crate) fn new(has_events: bool, now: Instant) -> Pace {
         Pace {
             mode: Mode::Events,
-            sighted,
+            has_events,
             window: now,
             count: Count::default(),
             found: now,
@@ -100,9 +100,9 @@ impl Pace {
         let soon = alert.and_then(|age| ALERTS.iter().find(|&&(until, _)| age < until));
         let stopped =
             self.stopped.is_some_and(|then| now.saturating_duration_since(then) < STOPPED);
-        match (self.mode, self.sighted, soon) {
-            (Mode::Rounds | Mode::CloseRounds, ..) if stopped => STOPPED_INTERVAL,
-            (Mode::Rounds | Mode::CloseRounds, ..) => IDLE_INTERVAL,
+        match (self.mode, self.has_events, soon) {
+            (Mode::Polling | Mode::ClosePolling, ..) if stopped => STOPPED_INTERVAL,
+            (Mode::Polling | Mode::ClosePolling, ..) => IDLE_INTERVAL,
             (Mode::Events, _, Some(&(_, interval))) => interval,
             (Mode::Events, true, None) if self.idle(now) < DORMANT_AFTER => IDLE_INTERVAL,
             (Mode::Events, true, None) => DORMANT_INTERVAL,
@@ -149,12 +149,12 @@ impl Pace {
         let in_elapsed = |per_second: u32| f64::from(per_second) * elapsed.as_secs_f64();
         let commits = |limit: Count| f64::from(self.count.commits) > in_elapsed(limit.commits);
         let writes = |limit: Count| f64::from(self.count.writes) > in_elapsed(limit.writes);
-        let many = commits(if self.mode == Mode::Rounds { SELDOM } else { OFTEN });
+        let many = commits(if self.mode == Mode::Polling { SELDOM } else { OFTEN });
         let heavy = writes(if self.mode == Mode::Events { OFTEN } else { SELDOM });
         let mode = match (many, heavy) {
-            _ if !self.sighted => self.mode,
-            (true, _) => Mode::Rounds,
-            (false, true) => Mode::CloseRounds,
+            _ if !self.has_events => self.mode,
+            (true, _) => Mode::Polling,
+            (false, true) => Mode::ClosePolling,
             (false, false) => Mode::Events,
         };
         (self.window, self.count) = (now, Count::default());
@@ -187,7 +187,7 @@ mod tests {
         let after = |millis| start + Duration::from_millis(millis);
         let commits = |commits| Count { writes: 2 * commits, commits };
         assert_eq!(pace.looked(true, commits(100), after(100)), None, "it may be a burst");
-        assert_eq!(pace.looked(true, commits(100), after(1000)), Some(Mode::Rounds));
+        assert_eq!(pace.looked(true, commits(100), after(1000)), Some(Mode::Polling));
         assert_eq!(pace.interval(after(1000)), IDLE_INTERVAL);
         assert_eq!(pace.looked(true, commits(40), after(2000)), None);
         assert_eq!(pace.looked(false, commits(0), after(2100)), None, "more may come");
@@ -200,7 +200,7 @@ mod tests {
         let mut pace = Pace::new(true, start);
         let after = |millis| start + Duration::from_millis(millis);
         let many = Count { writes: 2000, commits: 1000 };
-        assert_eq!(pace.looked(true, many, after(1000)), Some(Mode::Rounds));
+        assert_eq!(pace.looked(true, many, after(1000)), Some(Mode::Polling));
         pace.stopped(after(2000));
         assert_eq!(pace.interval(after(2000)), STOPPED_INTERVAL);
         assert_eq!(pace.interval(after(2149)), STOPPED_INTERVAL);
@@ -213,11 +213,11 @@ mod tests {
         let mut pace = Pace::new(true, start);
         let after = |seconds| start + Duration::from_secs(seconds);
         let large = Count { writes: 2000, commits: 20 };
-        assert_eq!(pace.looked(true, large, after(1)), Some(Mode::CloseRounds));
+        assert_eq!(pace.looked(true, large, after(1)), Some(Mode::ClosePolling));
         assert_eq!(pace.looked(true, large, after(2)), None);
         let many = Count { commits: 200, ..large };
-        assert_eq!(pace.looked(true, many, after(3)), Some(Mode::Rounds));
-        assert_eq!(pace.looked(true, large, after(4)), Some(Mode::CloseRounds));
+        assert_eq!(pace.looked(true, many, after(3)), Some(Mode::Polling));
+        assert_eq!(pace.looked(true, large, after(4)), Some(Mode::ClosePolling));
         assert_eq!(pace.looked(false, Count::default(), after(5)), Some(Mode::Events));
     }
 

@@ -11,8 +11,8 @@ pub(crate) fn following(database: &Database) -> ebbtide_watcher::Options {
     let limits = Limits {
         checkpoint_frames: database.checkpoint_frames,
         checkpoint_interval: Duration::from_secs(60),
-        barrier_frames: database.checkpoint_frames.saturating_mul(5) / 2,
-        barrier_budget: Duration::from_millis(20),
+        exclusive_frames: database.checkpoint_frames.saturating_mul(5) / 2,
+        write_lock_budget: Duration::from_millis(20),
         truncate_bytes: 8 << 20,
         idle: Duration::from_secs(5),
     };

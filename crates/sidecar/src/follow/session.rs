@@ -58,7 +58,7 @@ pub(crate) async fn run(
     let held = held.as_mut().expect("a start holds the log");
     let now = Instant::now();
     // A session before this one may have left the log to the rounds.
-    let pace = Pace::new(held.sighted && held.change(Mode::Events), now);
+    let pace = Pace::new(held.has_events && held.change(Mode::Events), now);
     let is_once = *job.order.borrow() == Order::Finish && job.is_once;
     let mut session = Session {
         job,
@@ -286,7 +286,7 @@ impl Session<'_> {
                 log_bytes = follower.log_bytes()?,
                 "maintained"
             );
-            if matches!(action, Action::Barrier | Action::Brake) {
+            if matches!(action, Action::ExclusiveCheckpoint | Action::Brake) {
                 self.pace.stopped(Instant::now());
             }
             if let Some(checkpoint) = follower.take_checkpoint() {

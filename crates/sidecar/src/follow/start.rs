@@ -89,7 +89,7 @@ async fn bring_in_step(
     let local = local(job, known, held.follower.page_size());
     let outage = Arc::new(Outage::default());
     let put_interval = parts::shipping(&job.database).puts.interval();
-    job.status.begin(held.follower.gauge(), Arc::clone(&outage), put_interval);
+    job.status.begin(held.follower.log_status_handle(), Arc::clone(&outage), put_interval);
     let (store, attached) = reach(job, held, local, outage).await?;
     job.status.set(Phase::CatchingUp);
     let mut shipper = match attached {
@@ -187,7 +187,7 @@ fn stands(held: &mut Held, shipper: &Shipper, began: Start) -> Result<Past, Foll
     };
     Ok(match (resumed, began) {
         (true, _) => Past::Resumed,
-        (false, Start::Cut) => Past::Cut,
+        (false, Start::Truncated) => Past::Cut,
         (false, _) => Past::Missed,
     })
 }

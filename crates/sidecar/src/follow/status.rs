@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ebbtide_replica::{Chain, Timestamp, Txid};
 use ebbtide_shipper::{Durable, Outage, Presence, Spooled, Trouble};
-use ebbtide_watcher::{Gauge, Reading};
+use ebbtide_watcher::{LogStatus, LogStatusHandle};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -96,7 +96,7 @@ pub struct Progress {
 #[derive(Debug, Clone)]
 pub struct Sight {
     /// The log; nothing while it is not held.
-    pub log: Option<Reading>,
+    pub log: Option<LogStatus>,
     /// What is wrong with the store.
     pub trouble: Option<Trouble>,
     /// What lies in the spool.
@@ -115,7 +115,7 @@ pub struct Sight {
 struct Known {
     progress: Progress,
     undurable: Undurable,
-    gauge: Option<Gauge>,
+    log_status: Option<LogStatusHandle>,
     outage: Option<Arc<Outage>>,
     presence: Option<Arc<Presence>>,
     put_interval: Duration,
@@ -162,7 +162,7 @@ impl Status {
         let known = Known {
             progress,
             undurable,
-            gauge: None,
+            log_status: None,
             outage: None,
             presence: None,
             put_interval: Duration::ZERO,
@@ -189,7 +189,7 @@ impl Status {
     #[must_use]
     pub fn look(&self) -> Sight {
         let known = self.known();
-        let log = known.gauge.as_ref().and_then(Gauge::read);
+        let log = known.log_status.as_ref().and_then(LogStatusHandle::read);
         let uncaptured = log.as_ref().and_then(|log| log.oldest_uncaptured);
         let uncaptured = uncaptured.and_then(Timestamp::from_micros);
         let oldest = [known.undurable.oldest(), uncaptured].into_iter().flatten().min();
@@ -267,10 +267,15 @@ impl Status {
     }
 
     /// From now on these tell about the log and the store, whose puts may have to wait for each other for so long.
-    pub(crate) fn begin(&self, gauge: Gauge, outage: Arc<Outage>, put_interval: Duration) {
+    pub(crate) fn begin(
+        &self,
+        log_status: LogStatusHandle,
+        outage: Arc<Outage>,
+        put_interval: Duration,
+    ) {
         let mut known = self.known();
         known.put_interval = put_interval;
-        (known.gauge, known.outage) = (Some(gauge), Some(outage));
+        (known.log_status, known.outage) = (Some(log_status), Some(outage));
         known.undurable.forget();
     }
 

@@ -103,13 +103,13 @@ impl Checkpointer {
         frames.fold(0, |set, &frame| set | bit(frame))
     }
 
-    /// `sqlite3WalCheckpoint` begins. `cuts` for TRUNCATE, which is a passive one where the write lock is taken.
-    pub(crate) fn lock(world: &mut World, owner: Owner, cuts: bool) -> Option<Checkpointer> {
+    /// `sqlite3WalCheckpoint` begins. `truncates` for TRUNCATE, which is a passive one where the write lock is taken.
+    pub(crate) fn lock(world: &mut World, owner: Owner, truncates: bool) -> Option<Checkpointer> {
         if world.checkpoint != Owner::Nobody && world.checkpoint != owner || !world.index_whole {
             return None;
         }
         world.checkpoint = owner;
-        let writes = cuts && world.write == Owner::Nobody;
+        let writes = truncates && world.write == Owner::Nobody;
         if writes {
             world.write = owner;
         }
@@ -176,12 +176,12 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
         }
     }
     let checkpointers = if world.open { rules.checkpointers } else { &[] };
-    for (number, &cuts) in checkpointers.iter().enumerate() {
+    for (number, &truncates) in checkpointers.iter().enumerate() {
         let mut after = world.clone();
         let mut one = after.checkpointers[number];
         let owner = Owner::Checkpointer(u8::try_from(number).expect("two of them"));
         let what = match one.step {
-            Step::Idle => Checkpointer::lock(&mut after, owner, cuts).map(|locked| {
+            Step::Idle => Checkpointer::lock(&mut after, owner, truncates).map(|locked| {
                 one = locked;
                 "sqlite3WalCheckpoint begins"
             }),

@@ -3,7 +3,7 @@
 //! The model has an application with up to two writers and two checkpointers (one PASSIVE, one that uses TRUNCATE), each
 //! taken apart at every point where SQLite lets others in; recovery; writers that are killed, also in the midst of
 //! publishing; power that fails and takes unsynced frames with it; and the sidecar, whose steps are those of `Follower`,
-//! with its own checkpoints, barriers and cuts, killed and started again at any point. What holds in every state:
+//! with its own checkpoints, barriers and truncates, killed and started again at any point. What holds in every state:
 //!
 //! - a committed transaction that was not captured is in the log, wherever the sidecar is: no commit is both unread and
 //!   unheld;
@@ -36,12 +36,12 @@ use world::{Follows, Rules, World};
 const ALONE: Follows = Follows {
     runs: false,
     kills: false,
-    rule_0: true,
+    checkpoint_lock_first: true,
     keeps_lock: true,
     checkpoints: true,
     aside: false,
     doubts_lock: true,
-    guards: true,
+    takes_restart_lock: true,
     notices_missed: true,
     policy: true,
     images: false,
@@ -50,7 +50,7 @@ const ALONE: Follows = Follows {
     empties: true,
     closes: true,
     looks_at_file: true,
-    guards_database: true,
+    takes_backfill_lock: true,
     looks_again: true,
 };
 
@@ -58,7 +58,7 @@ const FOLLOWED: Follows = Follows { runs: true, ..ALONE };
 
 const PASSIVE: &[bool] = &[false];
 const BOTH: &[bool] = &[false, true];
-const CUTS: &[bool] = &[true];
+const TRUNCATES: &[bool] = &[true];
 
 const RULES: Rules = Rules {
     tries: 3,
@@ -139,7 +139,7 @@ fn a_checkpointer_that_truncates_never_gets_past_a_hold() {
 }
 
 #[test]
-fn checkpoints_barriers_and_cuts_of_our_own_miss_nothing() {
+fn checkpoints_of_our_own_of_every_kind_miss_nothing() {
     holds(
         "a writer, a passive checkpointer, all that the sidecar does",
         &Rules { writers: 1, checkpointers: PASSIVE, ..RULES },
@@ -164,7 +164,7 @@ fn power_loss_and_starts_leave_an_exact_history() {
 }
 
 #[test]
-fn a_sidecar_that_dies_in_a_checkpoint_or_a_barrier_leaves_an_exact_history() {
+fn a_sidecar_that_dies_in_any_checkpoint_leaves_an_exact_history() {
     let kills = Follows { kills: true, ..FOLLOWED };
     let rules = Rules {
         tries: 2,
@@ -179,8 +179,8 @@ fn a_sidecar_that_dies_in_a_checkpoint_or_a_barrier_leaves_an_exact_history() {
 
 /// Somebody else was stopped while it had the marks to itself.
 #[test]
-fn a_start_that_cannot_have_the_guard_notices_what_it_has_missed() {
-    let unguarded = Follows { kills: true, guards: false, ..HANDS_OVER };
+fn a_start_without_the_restart_lock_notices_what_it_has_missed() {
+    let unguarded = Follows { kills: true, takes_restart_lock: false, ..HANDS_OVER };
     let rules = Rules { tries: 2, power_loss: false, sidecar: unguarded, ..DIES };
     holds("everybody may die, no guard", &rules);
 }
@@ -189,7 +189,8 @@ fn a_start_that_cannot_have_the_guard_notices_what_it_has_missed() {
 /// begin anew before it has.
 #[test]
 fn a_start_that_does_not_look_whether_it_has_read_everything_misses_commits() {
-    let careless = Follows { kills: true, guards: false, notices_missed: false, ..HANDS_OVER };
+    let careless =
+        Follows { kills: true, takes_restart_lock: false, notices_missed: false, ..HANDS_OVER };
     finds(
         "a careless start",
         &Rules { sidecar: careless, ..DIES },
@@ -208,14 +209,14 @@ fn an_unpatched_application_alone_loses_commits() {
 
 #[test]
 fn an_unpatched_application_loses_commits_beside_a_hold_that_is_handed_on_too_soon() {
-    let naive = Follows { rule_0: false, keeps_lock: false, ..HANDS_OVER };
+    let naive = Follows { checkpoint_lock_first: false, keeps_lock: false, ..HANDS_OVER };
     finds("unpatched, without Rule 0", &Rules { sidecar: naive, ..UNPATCHED }, "has lost");
 }
 
 #[test]
-fn an_unpatched_application_keeps_its_commits_beside_rule_0() {
-    let rule_0 = Follows { keeps_lock: false, ..HANDS_OVER };
-    holds("unpatched, with Rule 0", &Rules { sidecar: rule_0, ..UNPATCHED });
+fn an_unpatched_application_keeps_its_commits_with_checkpoint_lock_first() {
+    let checkpoint_lock_first = Follows { keeps_lock: false, ..HANDS_OVER };
+    holds("unpatched, with Rule 0", &Rules { sidecar: checkpoint_lock_first, ..UNPATCHED });
 }
 
 #[test]
@@ -232,7 +233,7 @@ fn a_checkpoint_on_another_thread_while_we_capture_misses_nothing() {
 /// The task that captures does not know when the checkpoint on the other thread has let go of the checkpoint lock, so it
 /// must not take the lock for its own until it hears.
 #[test]
-fn a_checkpoint_on_another_thread_that_is_trusted_with_the_lock_breaks_rule_0() {
+fn a_checkpoint_on_another_thread_that_is_trusted_with_the_lock_breaks_checkpoint_lock_first() {
     let trusting = Follows { aside: true, doubts_lock: false, policy: false, ..FOLLOWED };
     finds("unpatched, trusting", &Rules { sidecar: trusting, ..UNPATCHED }, "has lost");
 }
@@ -247,7 +248,7 @@ fn an_image_is_that_of_its_position() {
 }
 
 #[test]
-fn an_image_is_that_of_its_position_beside_checkpoints_barriers_and_cuts_of_our_own() {
+fn an_image_is_that_of_its_position_beside_checkpoints_of_our_own_of_every_kind() {
     let all = Follows { images: true, ..FOLLOWED };
     let rules = Rules { writers: 1, checkpointers: NEITHER, sidecar: all, ..RULES };
     holds("images, all that the sidecar does", &rules);
@@ -263,7 +264,7 @@ fn an_image_that_does_not_look_at_the_log_again_has_pages_of_another_generation(
 
 /// A start that could not have the guard, and what it finds are transactions that do not fit into memory.
 const READS_TWICE: Follows =
-    Follows { kills: true, guards: false, reads_twice: true, ..HANDS_OVER };
+    Follows { kills: true, takes_restart_lock: false, reads_twice: true, ..HANDS_OVER };
 
 #[test]
 fn a_large_transaction_is_captured_with_its_own_pages() {
@@ -295,8 +296,9 @@ const COMES_AND_GOES: Rules = Rules {
 fn an_application_that_comes_and_goes_is_followed_and_another_file_is_noticed() {
     holds("rest, a writer, a passive checkpointer", &Rules { tries: 2, ..COMES_AND_GOES });
     let hands_over = Follows { checkpoints: false, ..RESTS };
-    let cuts = Rules { tries: 1, checkpointers: CUTS, sidecar: hands_over, ..COMES_AND_GOES };
-    holds("rest, a writer, a truncating checkpointer", &cuts);
+    let truncates =
+        Rules { tries: 1, checkpointers: TRUNCATES, sidecar: hands_over, ..COMES_AND_GOES };
+    holds("rest, a writer, a truncating checkpointer", &truncates);
     let dies = Follows { kills: true, ..hands_over };
     holds("rest, the sidecar may die", &Rules { tries: 1, sidecar: dies, ..COMES_AND_GOES });
 }
@@ -322,8 +324,8 @@ fn a_rest_after_which_nobody_looks_at_the_file_takes_commits_of_another_file() {
 }
 
 #[test]
-fn a_rest_in_which_the_log_may_be_copied_and_restarted_misses_commits() {
-    let unguarded = Follows { guards_database: false, ..RESTS };
+fn a_rest_in_which_the_log_may_be_checkpointed_and_restarted_misses_commits() {
+    let unguarded = Follows { takes_backfill_lock: false, ..RESTS };
     let rules = Rules { sidecar: unguarded, ..COMES_AND_GOES };
     finds("a rest without a guard", &rules, "neither captured nor in the log");
 }

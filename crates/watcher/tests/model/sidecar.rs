@@ -98,9 +98,9 @@ enum Task {
     /// It has the write lock.
     WritersStopped,
     /// The present hold has ended, and the checkpoint is made.
-    BarrierCopying,
+    ExclusiveCopying,
     /// The next hold has begun.
-    BarrierHeld,
+    ExclusiveHeld,
     /// `Follower::rest` has its lock on the database and has looked at the file…
     Leaving,
     /// …and has closed the connections.
@@ -117,10 +117,10 @@ pub(crate) struct Sidecar {
     /// The hold that is to come.
     pub(crate) next: Lock,
     handover: Option<(Hold, Mark)>,
-    pub(crate) barrier: Lock,
+    pub(crate) exclusive: Lock,
     pub(crate) image: Image,
-    /// `Shm::guard_log`.
-    pub(crate) guard: bool,
+    /// `Shm::take_restart_lock`.
+    pub(crate) restart_lock: bool,
     /// Its own checkpoint…
     pub(crate) checkpoint: Checkpointer,
     /// …is under way, until the task knows that it has ended…
@@ -149,9 +149,9 @@ impl Sidecar {
             hold: Hold::NONE,
             next: Lock::None,
             handover: None,
-            barrier: Lock::None,
+            exclusive: Lock::None,
             image: Image::None,
-            guard: false,
+            restart_lock: false,
             checkpoint: Checkpointer::IDLE,
             checkpointing: false,
             aside: false,
@@ -183,7 +183,7 @@ impl Sidecar {
     /// the guard.
     pub(crate) fn will_notice(&self, index: Index, follows: &Follows) -> bool {
         let missed = index.salts != self.position.salts && self.position.frame < self.known_frames;
-        missed && follows.notices_missed && !follows.guards && !self.caught_up
+        missed && follows.notices_missed && !follows.takes_restart_lock && !self.caught_up
     }
 
     /// The generations that it remembers.
@@ -211,7 +211,7 @@ impl Sidecar {
         (self.position, self.cursor) = (position, index.frames > 0);
         self.known_frames = index.frames;
         self.caught_up = position.frame == index.frames;
-        self.guard &= !self.caught_up;
+        self.restart_lock &= !self.caught_up;
         self.task = Task::Waiting;
     }
 

@@ -37,17 +37,17 @@ pub(crate) struct Follows {
     /// Whether it may be killed and started again. It may be started as often as it ends by itself, and once more.
     pub(crate) kills: bool,
     /// Rule 0: the hold is not handed on before the checkpoint lock was free once after a restart of the log.
-    pub(crate) rule_0: bool,
+    pub(crate) checkpoint_lock_first: bool,
     /// Whether it holds the checkpoint lock between its own checkpoints.
     pub(crate) keeps_lock: bool,
-    /// Whether it makes checkpoints, barriers and cuts of its own.
+    /// Whether it makes checkpoints, barriers and truncates of its own.
     pub(crate) checkpoints: bool,
     /// Whether its checkpoints run on another thread while it captures.
     pub(crate) aside: bool,
     /// Whether it takes the checkpoint lock for lost while a checkpoint of its own is on another thread.
     pub(crate) doubts_lock: bool,
     /// Whether a start takes the guard, so that nobody begins the log anew before it has read what it found.
-    pub(crate) guards: bool,
+    pub(crate) takes_restart_lock: bool,
     /// Whether it looks, when the log has begun anew, if the one before was read to its end.
     pub(crate) notices_missed: bool,
     /// Whether the policy keeps it from a checkpoint that its hold would not let through.
@@ -66,7 +66,7 @@ pub(crate) struct Follows {
     /// Whether it looks if the file is as it was left.
     pub(crate) looks_at_file: bool,
     /// Whether it keeps everybody from copying frames into the database meanwhile.
-    pub(crate) guards_database: bool,
+    pub(crate) takes_backfill_lock: bool,
     /// Whether it looks, after it has read pages from the log unproved, if the log is still the same.
     pub(crate) looks_again: bool,
 }
@@ -198,13 +198,13 @@ impl World {
 
     fn locks(&self) -> impl Iterator<Item = Lock> {
         let sidecar = &self.sidecar;
-        let ours = [sidecar.held, sidecar.next, sidecar.barrier, sidecar.image.lock()];
+        let ours = [sidecar.held, sidecar.next, sidecar.exclusive, sidecar.image.lock()];
         self.writers.iter().map(Writer::lock).chain(ours)
     }
 
-    /// Whether somebody reads from the log, or guards it, so that it cannot be restarted.
+    /// Whether somebody reads from the log, or takes_restart_lock it, so that it cannot be restarted.
     pub(crate) fn log_is_read(&self) -> bool {
-        self.sidecar.guard || self.locks().any(|lock| matches!(lock, Lock::Mark(_)))
+        self.sidecar.restart_lock || self.locks().any(|lock| matches!(lock, Lock::Mark(_)))
     }
 
     /// The smallest mark that somebody holds.
@@ -238,8 +238,8 @@ impl World {
         if !self.index_whole {
             return None;
         }
-        let ignores_log = self.index.backfilled == self.index.frames;
-        Some(match ignores_log && !self.database_is_written() {
+        let reads_database_only = self.index.backfilled == self.index.frames;
+        Some(match reads_database_only && !self.database_is_written() {
             true => Lock::Zero,
             false => Lock::Mark(self.index.frames),
         })

@@ -38,7 +38,7 @@ pub(crate) struct Reading {
     pages: Set,
     /// The transaction in each frame that it would read.
     logged: [u8; TRIES_MAX],
-    begun_anew: bool,
+    restarted: bool,
     step: Step,
 }
 
@@ -136,7 +136,7 @@ fn image(world: &mut World, pin: Pin) -> bool {
         position,
         pages: world.emitted,
         logged,
-        begun_anew: false,
+        restarted: false,
         step: Step::File,
     });
     world.sidecar.covers(pin.until)
@@ -157,7 +157,7 @@ pub(super) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
     let only_if = |right: bool| if right { go_on(Step::File) } else { None };
     match reading.step {
         Step::File => {
-            let logged = if reading.begun_anew { 0 } else { reading.logged() };
+            let logged = if reading.restarted { 0 } else { reading.logged() };
             let right = reading.wrong_in_file(world) & !logged == 0;
             let after = if logged == 0 { Step::File } else { Step::Log };
             add("Image::read_file", if right { go_on(after) } else { None });
@@ -176,7 +176,7 @@ pub(super) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
             add("Image::read_pages finds the header of its log", only_if(right));
         }
         Step::Look { .. } => {
-            let after = Reading { begun_anew: true, ..reading.at(Step::FileAgain) };
+            let after = Reading { restarted: true, ..reading.at(Step::FileAgain) };
             let what = "Image::read_pages finds that the log was begun anew";
             add(what, Some(Image::Reading(after)));
         }

@@ -32,9 +32,9 @@ pub(super) fn steps(
 ) {
     match world.sidecar.task {
         Task::Leaving => add("rest closes the connections", &|after| {
-            // `Shm::guard_database` is the lock of a reader who ignores the log.
+            // `Shm::take_backfill_lock` is the lock of a reader who ignores the log.
             after.sidecar.held = Lock::Zero;
-            if !follows.guards_database {
+            if !follows.takes_backfill_lock {
                 after.sidecar.held = Lock::None;
             }
             after.sidecar.has_lock = false;

@@ -42,9 +42,11 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
                 true
             })
         }),
-        Task::Opening if follows.guards && world.saved.is_some() && !sidecar.guard => {
-            add("Shm::guard_log", &|after| {
-                after.sidecar.guard = true;
+        Task::Opening
+            if follows.takes_restart_lock && world.saved.is_some() && !sidecar.restart_lock =>
+        {
+            add("Shm::take_restart_lock", &|after| {
+                after.sidecar.restart_lock = true;
                 true
             });
         }
@@ -81,34 +83,38 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
             finish_handover(after, follows);
             after.index_whole
         }),
-        Task::WritersStopped => add("barrier 3: capture, and end reading", &|after| {
-            if !after.sidecar.has_read(after.index) {
-                read(after, after.index, follows);
-            }
-            if !after.sidecar.is_there() {
-                return true;
-            }
-            after.sidecar.task = Task::BarrierHeld;
-            if !(after.sidecar.stale_checkpointer && follows.rule_0) {
-                after.sidecar.held = Lock::None;
-                after.sidecar.task = Task::BarrierCopying;
-                begin_checkpoint(after, false, false);
-            }
-            true
-        }),
-        Task::BarrierCopying => add("barrier 5: the next hold begins", &|after| {
+        Task::WritersStopped => {
+            add("checkpoint_exclusively 3: capture, and end reading", &|after| {
+                if !after.sidecar.has_read(after.index) {
+                    read(after, after.index, follows);
+                }
+                if !after.sidecar.is_there() {
+                    return true;
+                }
+                after.sidecar.task = Task::ExclusiveHeld;
+                if !(after.sidecar.stale_checkpointer && follows.checkpoint_lock_first) {
+                    after.sidecar.held = Lock::None;
+                    after.sidecar.task = Task::ExclusiveCopying;
+                    begin_checkpoint(after, false, false);
+                }
+                true
+            })
+        }
+        Task::ExclusiveCopying => add("checkpoint_exclusively 5: the next hold begins", &|after| {
             let lock = after.begin_read();
             after.sidecar.held = lock.unwrap_or(Lock::None);
             after.sidecar.hold = Hold::between(after.index, after.index, after.sidecar.has_lock);
-            after.sidecar.task = Task::BarrierHeld;
+            after.sidecar.task = Task::ExclusiveHeld;
             lock.is_some()
         }),
-        Task::BarrierHeld => add("barrier 6: the write lock is given back", &|after| {
-            after.write = Owner::Nobody;
-            after.sidecar.barrier = Lock::None;
-            after.sidecar.task = Task::Waiting;
-            true
-        }),
+        Task::ExclusiveHeld => {
+            add("checkpoint_exclusively 6: the write lock is given back", &|after| {
+                after.write = Owner::Nobody;
+                after.sidecar.exclusive = Lock::None;
+                after.sidecar.task = Task::Waiting;
+                true
+            })
+        }
         Task::Leaving | Task::Resting | Task::Rousing => {
             rest::steps(world, follows, &mut add);
         }
@@ -202,14 +208,14 @@ fn wait(
     if follows.checkpoints && sidecar.may_truncate(index) {
         add("truncate", &|after| begin_checkpoint(after, true, false));
     }
-    let stale = sidecar.stale_checkpointer && follows.rule_0;
+    let stale = sidecar.stale_checkpointer && follows.checkpoint_lock_first;
     // Barriers beside a rest would be many more states, and are none of its business: nobody writes.
     if follows.checkpoints && !follows.rests && sidecar.handover.is_none() && !stale {
-        add("barrier 1: stop_writers", &|after| {
+        add("checkpoint_exclusively 1: stop_writers", &|after| {
             let lock = after.begin_read();
             let free = after.write == Owner::Nobody;
             after.write = Owner::Sidecar;
-            after.sidecar.barrier = lock.unwrap_or(Lock::None);
+            after.sidecar.exclusive = lock.unwrap_or(Lock::None);
             after.sidecar.task = Task::WritersStopped;
             lock.is_some() && free
         });
@@ -239,7 +245,7 @@ fn open(world: &mut World, follows: &Follows) -> bool {
     });
     if resumed.is_none() && follows.images {
         // An image is to tell the state.
-        world.sidecar.guard = false;
+        world.sidecar.restart_lock = false;
         world.sidecar.task = Task::Anew;
         return true;
     }
@@ -307,14 +313,14 @@ fn hand_out(world: &mut World, index: Index, follows: &Follows) {
     }
     world.sidecar.position.checksum = world.logged(index.frames);
     (world.sidecar.known_frames, world.sidecar.caught_up) = (index.frames, true);
-    world.sidecar.guard = false;
+    world.sidecar.restart_lock = false;
     finish_handover(world, follows);
 }
 
 /// The log is not what it should be. Before all that a start without the guard found was read this may happen: the
 /// session ends, and the next one begins by comparing the state. Else it may not.
 fn broke(world: &mut World) {
-    if world.sidecar.caught_up || world.sidecar.guard {
+    if world.sidecar.caught_up || world.sidecar.restart_lock {
         world.wrong = Some("the log broke while it was held");
     }
     kill(world);
@@ -338,7 +344,7 @@ fn emit(world: &mut World, transaction: u8) {
 fn finish_handover(world: &mut World, follows: &Follows) {
     let sidecar = &mut world.sidecar;
     let Some((hold, mark)) = sidecar.handover else { return };
-    if !sidecar.covers(mark) || sidecar.stale_checkpointer && follows.rule_0 {
+    if !sidecar.covers(mark) || sidecar.stale_checkpointer && follows.checkpoint_lock_first {
         return;
     }
     (sidecar.held, sidecar.hold) = (sidecar.next, hold);
@@ -355,9 +361,9 @@ pub(super) fn maintain_lock(world: &mut World, follows: &Follows) {
     world.sidecar.stale_checkpointer &= !free;
 }
 
-fn begin_checkpoint(world: &mut World, cuts: bool, aside: bool) -> bool {
+fn begin_checkpoint(world: &mut World, truncates: bool, aside: bool) -> bool {
     // A checkpoint that finds the lock taken has ended, and the lock is asked for again.
-    let locked = Checkpointer::lock(world, Owner::Sidecar, cuts);
+    let locked = Checkpointer::lock(world, Owner::Sidecar, truncates);
     world.sidecar.checkpoint = locked.unwrap_or(Checkpointer::IDLE);
     world.sidecar.checkpointing = true;
     world.sidecar.unlocked = locked.is_none();

@@ -16,10 +16,10 @@ use crate::shm::{peek, readers};
 /// gone: POSIX would drop the locks that this process's next follower of the same database has by then. So the
 /// descriptor lies in one place that the follower empties when it goes, and is never taken out of it.
 #[derive(Debug, Clone)]
-pub struct Gauge(Arc<Mutex<Option<Dial>>>);
+pub struct LogStatusHandle(Arc<Mutex<Option<Sources>>>);
 
 #[derive(Debug)]
-struct Dial {
+struct Sources {
     shm: Arc<File>,
     paths: Paths,
     observed: Arc<Mutex<Observed>>,
@@ -28,7 +28,7 @@ struct Dial {
 
 /// What a look shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
+pub struct LogStatus {
     /// How many frames the log has. Nothing when somebody was in the midst of changing the wal-index.
     pub frames: Option<u32>,
     /// The size of the log's file.
@@ -43,14 +43,14 @@ pub struct Reading {
     pub other_names: Option<String>,
 }
 
-impl Gauge {
+impl LogStatusHandle {
     /// Looks, unless the follower is gone. A few system calls; waits for nothing.
     #[must_use]
-    pub fn read(&self) -> Option<Reading> {
-        let dial = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Dial { shm, paths, observed, damaged } = dial.as_ref()?;
+    pub fn read(&self) -> Option<LogStatus> {
+        let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Sources { shm, paths, observed, damaged } = sources.as_ref()?;
         let index = peek(shm).ok().and_then(Result::ok);
-        Some(Reading {
+        Some(LogStatus {
             frames: index.map(|index| index.frames),
             file_bytes: std::fs::metadata(&paths.wal).map_or(0, |metadata| metadata.len()),
             readers: readers(shm),
@@ -63,24 +63,29 @@ impl Gauge {
 
 /// The follower's end of its gauge.
 #[derive(Debug)]
-pub(crate) struct Gauged(Gauge);
+pub(crate) struct LogStatusOwner(LogStatusHandle);
 
-impl Gauged {
+impl LogStatusOwner {
     pub(crate) fn new(
         shm: Arc<File>,
         paths: Paths,
         observed: Arc<Mutex<Observed>>,
         damaged: Arc<AtomicBool>,
-    ) -> Gauged {
-        Gauged(Gauge(Arc::new(Mutex::new(Some(Dial { shm, paths, observed, damaged })))))
+    ) -> LogStatusOwner {
+        LogStatusOwner(LogStatusHandle(Arc::new(Mutex::new(Some(Sources {
+            shm,
+            paths,
+            observed,
+            damaged,
+        })))))
     }
 
-    pub(crate) fn gauge(&self) -> Gauge {
+    pub(crate) fn handle(&self) -> LogStatusHandle {
         self.0.clone()
     }
 }
 
-impl Drop for Gauged {
+impl Drop for LogStatusOwner {
     fn drop(&mut self) {
         // Waits for a look that is under way, which is short.
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = None;

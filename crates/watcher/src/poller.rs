@@ -1,4 +1,4 @@
-//! Rounds: a thread that looks at the logs that are written all the time.
+//! Poller: a thread that looks at the logs that are written all the time.
 //!
 //! Each commit makes two or three events, and each wakes a thread, which costs tens of microseconds of processor time. A
 //! look every few milliseconds costs the same however often the log is written. One thread serves all databases, and
@@ -24,27 +24,27 @@ const FINDS_MIN: u32 = 10;
 const FINDS_MAX: u32 = 20;
 
 /// The thread, which ends when this is dropped.
-pub(crate) struct Rounds(Arc<Shared>);
+pub(crate) struct Poller(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    stops: Mutex<Stops>,
+    polled: Mutex<Polled>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct Stops {
+struct Polled {
     callbacks: HashMap<PathBuf, Callback>,
     ended: bool,
 }
 
-impl Rounds {
+impl Poller {
     /// Starts the thread, with nothing to look at yet.
-    pub(crate) fn begin() -> io::Result<Rounds> {
+    pub(crate) fn begin() -> io::Result<Poller> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        thread::Builder::new().name("rounds".to_owned()).spawn(move || theirs.run())?;
-        Ok(Rounds(shared))
+        thread::Builder::new().name("poller".to_owned()).spawn(move || theirs.run())?;
+        Ok(Poller(shared))
     }
 
     /// Whether something is called for the file at `path`.
@@ -58,13 +58,13 @@ impl Rounds {
         self.0.changed.notify_one();
     }
 
-    /// Stops calling; afterwards the callback is not being called either.
+    /// Polled calling; afterwards the callback is not being called either.
     pub(crate) fn remove(&self, path: &Path) {
         self.0.lock().callbacks.remove(path);
     }
 }
 
-impl Drop for Rounds {
+impl Drop for Poller {
     fn drop(&mut self) {
         self.0.lock().ended = true;
         self.0.changed.notify_one();
@@ -72,22 +72,22 @@ impl Drop for Rounds {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Stops> {
-        self.stops.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Polled> {
+        self.polled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn run(&self) {
         let mut interval = INTERVAL_MIN;
         loop {
-            let mut stops = self.lock();
-            while stops.callbacks.is_empty() && !stops.ended {
-                stops = self.changed.wait(stops).unwrap_or_else(PoisonError::into_inner);
+            let mut polled = self.lock();
+            while polled.callbacks.is_empty() && !polled.ended {
+                polled = self.changed.wait(polled).unwrap_or_else(PoisonError::into_inner);
             }
-            if stops.ended {
+            if polled.ended {
                 return;
             }
-            let found = stops.callbacks.values().map(|callback| callback(Cause::Round)).max();
-            drop(stops);
+            let found = polled.callbacks.values().map(|callback| callback(Cause::Poll)).max();
+            drop(polled);
             interval = next(interval, found.unwrap_or_default());
             thread::sleep(interval);
         }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_are_as_frequent_as_commits_warrant() {
+    fn polls_are_as_frequent_as_commits_warrant() {
         let pace = |commits_a_second: u32| {
             (0..20).fold(INTERVAL_MIN, |interval, _| {
                 next(interval, (interval * commits_a_second).as_secs().try_into().unwrap())

@@ -27,7 +27,7 @@ const LONG_STOP_MAX: Duration = Duration::from_millis(12);
 
 /// So long writers that outrun us are stopped now and then, before the other things are done that are due.
 const BRAKE_MAX: Duration = Duration::from_millis(60);
-/// How much they may commit between two stops…
+/// How much they may commit between two polled…
 const COMMIT_BYTES: u64 = 1 << 20;
 /// …and for how long at most.
 const COMMIT_PAUSE_MAX: Duration = Duration::from_millis(12);
@@ -50,7 +50,7 @@ impl Follower {
     /// 6. The write lock is given back, and the next writer begins the log anew.
     ///
     /// If this process is killed at any step, the kernel drops its locks, and the application goes on.
-    pub(crate) fn barrier<E>(
+    pub(crate) fn checkpoint_exclusively<E>(
         &mut self,
         time: i64,
         scratch: &mut Scratch,
@@ -60,14 +60,14 @@ impl Follower {
             return Ok(());
         }
         let done = self.while_stopped(|follower| {
-            point("watcher.barrier.stopped");
-            follower.behind_barrier(time, scratch, sink)
+            point("watcher.exclusive.stopped");
+            follower.capture_and_backfill(time, scratch, sink)
         })?;
-        point("watcher.barrier.ended");
+        point("watcher.exclusive.ended");
         let now = Instant::now();
         match done {
-            Some(all_copied) => self.barrier_ended(all_copied, now),
-            None => self.setbacks.barrier_ended(false, now),
+            Some(all_copied) => self.exclusive_ended(all_copied, now),
+            None => self.backoff.exclusive_ended(false, now),
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Follower {
             && self.let_commit(time, scratch, &mut sink)?
         {}
         tracing::debug!(took = ?began.elapsed(), has_room, "braked");
-        self.setbacks.braked(Instant::now());
+        self.backoff.braked(Instant::now());
         Ok(())
     }
 
@@ -114,21 +114,21 @@ impl Follower {
                 follower.wait_for_checkpoint(stop_max.saturating_sub(began.elapsed()))?;
             if captured && has_ended && may_restart {
                 if follower.is_end_near(began.elapsed())? {
-                    return Ok((true, Some(follower.behind_barrier(time, scratch, sink)?)));
+                    return Ok((true, Some(follower.capture_and_backfill(time, scratch, sink)?)));
                 }
                 // With everything captured the hold moves on at once, and the next checkpoint has all of the log.
                 follower.move_hold()?;
             }
             Ok((has_ended && !follower.waits_for_capture(), None))
         })?;
-        let Some((is_done, barrier)) = stopped else { return Ok(false) };
-        if let Some(all_copied) = barrier {
-            self.barrier_ended(all_copied, Instant::now());
+        let Some((is_done, exclusive)) = stopped else { return Ok(false) };
+        if let Some(all_copied) = exclusive {
+            self.exclusive_ended(all_copied, Instant::now());
         }
         Ok(!is_done)
     }
 
-    /// Captures beside the writers until they have committed what they may between two stops, or for as long as one takes
+    /// Captures beside the writers until they have committed what they may between two polled, or for as long as one takes
     /// that slept when it was stopped. Whether there is room for more.
     fn let_commit<E>(
         &mut self,
@@ -186,10 +186,10 @@ impl Follower {
         Ok(())
     }
 
-    fn barrier_ended(&mut self, all_copied: bool, now: Instant) {
+    fn exclusive_ended(&mut self, all_copied: bool, now: Instant) {
         self.last_checkpoint = now;
         self.checkpoint_began_at = None;
-        self.setbacks.barrier_ended(all_copied, now);
+        self.backoff.exclusive_ended(all_copied, now);
     }
 
     /// Does `work` with the writers stopped; nothing if they could not be.
@@ -197,12 +197,12 @@ impl Follower {
         &mut self,
         work: impl FnOnce(&mut Follower) -> Result<T, CaptureError<E>>,
     ) -> Result<Option<T>, CaptureError<E>> {
-        if self.barrier.is_none() {
-            self.barrier = Some(Connection::open(&self.paths.database, false)?);
+        if self.exclusive.is_none() {
+            self.exclusive = Some(Connection::open(&self.paths.database, false)?);
         }
         let began = Instant::now();
         while !self.stop_writers()? {
-            if began.elapsed() > self.limits.barrier_budget {
+            if began.elapsed() > self.limits.write_lock_budget {
                 return Ok(None);
             }
             std::hint::spin_loop();
@@ -210,8 +210,10 @@ impl Follower {
         let stopped = Instant::now();
         let done = work(self);
         tracing::debug!(waited = ?began.elapsed(), took = ?stopped.elapsed(), "writers were stopped");
-        let ended = match &self.barrier {
-            Some(barrier) => barrier.end().map_err(self.sqlite("give back the write lock of")),
+        let ended = match &self.exclusive {
+            Some(connection) => {
+                connection.end().map_err(self.sqlite("give back the write lock of"))
+            }
             None => Ok(()),
         };
         let done = done?;
@@ -235,16 +237,16 @@ impl Follower {
     }
 
     fn stop_writers(&self) -> Result<bool, Error> {
-        match &self.barrier {
-            Some(barrier) => {
-                barrier.try_begin_write().map_err(self.sqlite("take the write lock of"))
+        match &self.exclusive {
+            Some(connection) => {
+                connection.try_begin_write().map_err(self.sqlite("take the write lock of"))
             }
             None => Ok(false),
         }
     }
 
     /// Steps 3 to 5; whether everything was copied back.
-    fn behind_barrier<E>(
+    fn capture_and_backfill<E>(
         &mut self,
         time: i64,
         scratch: &mut Scratch,
@@ -258,15 +260,15 @@ impl Follower {
         if !self.capture_briefly(time, stop_max, scratch, sink)? || self.stale_checkpointer {
             return Ok(false);
         }
-        point("watcher.barrier.captured");
+        point("watcher.exclusive.captured");
         let before = self.shm.read(&self.paths)?;
         self.held().end().map_err(self.sqlite("end reading"))?;
-        point("watcher.barrier.released");
+        point("watcher.exclusive.released");
         // The barrier's own transaction holds the log until the next hold has begun, whatever happens here.
         let ran = self.run_checkpoint(Mode::Passive);
-        point("watcher.barrier.copied");
+        point("watcher.exclusive.copied");
         self.held().begin_read().map_err(self.sqlite("begin to read"))?;
-        point("watcher.barrier.held");
+        point("watcher.exclusive.held");
         let after = self.shm.read(&self.paths)?;
         debug_assert_eq!((before.salts, before.frames), (after.salts, after.frames));
         self.hold = Hold::between(&after, &after, self.shm.has_checkpoint_lock());
