@@ -218,7 +218,7 @@ fn a38_a_folder_that_cannot_be_written_and_has_no_wal_index_is_refused_by_name()
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
     for (code, said) in ends {
         assert_eq!(code, 1, "{said}");
-        let why = format!("the folder {} cannot be written", folder.path().display());
+        let why = format!("the directory {} cannot be written", folder.path().display());
         assert!(said.contains(&why), "{said}");
         assert!(said.contains("run ebbtide as the application's user"), "{said}");
     }

@@ -127,10 +127,10 @@ impl Cursor {
     /// The same over a frame that the wal-index names as committed, and takes its word for a frame that is *unsealed*,
     /// without salts and checksum.
     ///
-    /// SQLite 3.11.0 to 3.49.2 leaves such frames where a transaction spilled, wrote spilled pages again, rolled back to
-    /// a savepoint and committed. Who reads through the wal-index never notices, as no reader looks at checksums, and a
-    /// checkpoint copies them. The chain goes on from zeros. Only if the commit's own frame is unsealed, it goes on from
-    /// what is in the wal-index then and is not known later, so the frame after that one is taken as it stands.
+    /// SQLite 3.11.0 to 3.49.2 leaves such frames where a transaction spilled, wrote spilled pages again, rolled back
+    /// to a savepoint and committed. Who reads through the wal-index never notices, as no reader looks at checksums,
+    /// and a checkpoint copies them. The chain goes on from zeros. Only if the commit's own frame is unsealed, it goes
+    /// on from what is in the wal-index then and is not known later, so the frame after that one is taken as it stands.
     ///
     /// # Errors
     /// As [`Cursor::advance`].

@@ -1,35 +1,35 @@
-//! What lately kept the log from becoming shorter, and when: the policy waits after it.
+//! The backoff after a checkpoint that failed, was busy or made no progress, and the pause after a brake.
 
 use std::time::{Duration, Instant};
 
 use crate::connection::Progress;
 
-/// The last failures of a follower's barriers and checkpoints, and when it last made writers wait.
+/// When the last checkpoints failed, and when writers were last throttled.
 #[derive(Debug, Default)]
 pub(crate) struct CheckpointBackoff {
     exclusive: Option<Instant>,
     brake: Option<Instant>,
-    /// The last of those in a row, and how many they are.
+    /// When the last checkpoint without progress ended, and how many there were in a row.
     without_progress: Option<(Instant, u32)>,
     busy_checkpoint: Option<Instant>,
 }
 
 impl CheckpointBackoff {
-    /// Writers were made to wait for the capturing or a checkpoint.
+    /// A brake has ended.
     pub(crate) fn braked(&mut self, now: Instant) {
         self.brake = Some(now);
     }
 
-    /// A barrier has ended.
+    /// An exclusive checkpoint has ended; `all_copied` if it completed.
     pub(crate) fn exclusive_ended(&mut self, all_copied: bool, now: Instant) {
         self.exclusive = (!all_copied).then_some(now);
         if all_copied {
-            // Whatever was in the way of a checkpoint before is not any more.
+            // The readers that kept earlier checkpoints from progress are gone.
             self.without_progress = None;
         }
     }
 
-    /// A checkpoint has ended before which `backfilled` frames were in the database.
+    /// A passive checkpoint has ended; `backfilled` frames were in the database before it.
     pub(crate) fn checkpoint_ended(&mut self, ran: Progress, backfilled: u32, now: Instant) {
         let no_progress = match ran {
             Progress::Busy => false,
@@ -41,27 +41,27 @@ impl CheckpointBackoff {
         self.busy_checkpoint = (ran == Progress::Busy).then_some(now);
     }
 
-    /// Since a barrier failed, if the last one did.
+    /// How long ago the last exclusive checkpoint failed, if it failed.
     pub(crate) fn since_failed_exclusive(&self) -> Option<Duration> {
         since(self.exclusive)
     }
 
-    /// Since writers were last made to wait, if they were.
+    /// How long ago the last brake ended, if there was one.
     pub(crate) fn since_brake(&self) -> Option<Duration> {
         since(self.brake)
     }
 
-    /// Since a checkpoint came no further than the one before it, if the last one did not.
+    /// How long ago the last checkpoint made no progress, if it made none.
     pub(crate) fn since_no_progress(&self) -> Option<Duration> {
         since(self.without_progress.map(|(last, _)| last))
     }
 
-    /// How many such checkpoints there were in a row.
+    /// How many checkpoints in a row made no progress.
     pub(crate) fn without_progress(&self) -> u32 {
         self.without_progress.map_or(0, |(_, in_a_row)| in_a_row)
     }
 
-    /// Since a checkpoint found a lock taken that is given back soon, if the last one did.
+    /// How long ago the last checkpoint ended with `SQLITE_BUSY`, if it did.
     pub(crate) fn since_busy_checkpoint(&self) -> Option<Duration> {
         since(self.busy_checkpoint)
     }

@@ -1,7 +1,9 @@
-//! A passive checkpoint of our own, which may run on any thread: capturing goes on while it waits for the disk.
+//! A passive checkpoint of our own, which may run on any thread, so that capturing goes on while the checkpoint waits
+//! for fsync.
 //!
-//! SQLite's unlocking at its end drops the checkpoint lock that this process holds, so it is taken again at once, here.
-//! Between the two somebody else may get it; then it is asked for again later, as at the start.
+//! SQLite's unlock at the end of a checkpoint drops the checkpoint lock that this process holds, so [`Checkpoint::run`]
+//! takes the lock again at once. Another process may take it in between; then the follower tries again with the next
+//! maintenance.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -16,27 +18,27 @@ use crate::error::Error;
 use crate::follower::Follower;
 use crate::shm;
 
-/// A checkpoint that is due. The follower starts no other, and hands no hold over, until it has it back, which it finds
-/// out by itself: [`Follower::end_checkpoint`].
+/// A checkpoint that is due. Until it has ended ([`Follower::end_checkpoint`]), the follower begins no other checkpoint
+/// and no handover.
 #[derive(Debug)]
 pub struct Checkpoint {
     lent: Lent,
-    /// Writers will be stopped for the rest, so the disk is not left anything to do then.
+    /// Whether to fsync the database after the checkpoint, because an exclusive checkpoint will follow: its own fsync
+    /// then has less to write.
     syncs: bool,
-    /// Dropped at the end, also if nobody runs it.
+    /// Dropped when the checkpoint ends, or is dropped without having run.
     end: mpsc::Sender<Ended>,
 }
 
-/// A checkpoint that was begun and not taken back yet.
+/// A checkpoint that has begun and whose end the follower has not received yet.
 #[derive(Debug)]
 pub(crate) struct Checkpointing {
-    /// Hears how it has ended.
     end: mpsc::Receiver<Ended>,
 }
 
-/// What the follower misses while a checkpoint runs.
+/// The resources of the follower that a running checkpoint has.
 ///
-/// The connection stands first, because it must be closed before the wal-index.
+/// The connection is the first field, because it must be closed before the wal-index.
 #[derive(Debug)]
 struct Lent {
     connection: Connection,
@@ -53,36 +55,36 @@ struct Ended {
 }
 
 impl Checkpoint {
-    /// Copies back what the hold lets through, which takes as long as the disk does. Whoever has run it tells the follower
-    /// with [`Follower::end_checkpoint`].
+    /// Backfills the frames that the hold allows. Blocks until the frames are written and synced. Then call
+    /// [`Follower::end_checkpoint`].
     pub fn run(self) {
         let Checkpoint { lent, syncs, end } = self;
         point("watcher.checkpoint.aside.begin");
         let ran = lent.connection.checkpoint(Mode::Passive);
         point("watcher.checkpoint.aside.unlocked");
-        // A lock that cannot be had now is asked for again with the next maintenance.
+        // If the lock is taken now, the next maintenance tries again.
         let has_lock = shm::try_checkpoint_lock(&lent.shm).unwrap_or(false);
         let ran = match syncs {
             true => ran.and_then(|ran| lent.connection.sync_database().map(|()| ran)),
             false => ran,
         };
         if let Err(mpsc::SendError(ended)) = end.send(Ended { lent, ran, has_lock }) {
-            // Nobody follows any more: the connection is closed, and then the wal-index.
+            // The follower is gone: close the connection first, the wal-index second.
             drop(ended);
         }
     }
 }
 
 impl Follower {
-    /// The checkpoint that [`Follower::perform`] prepared, to be run wherever it holds nobody up.
+    /// The checkpoint that [`Follower::perform`] prepared, for the caller to run on a thread that may block.
     pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
         self.checkpoint.take()
     }
 
-    /// Takes a checkpoint back that has ended; nothing if none has.
+    /// Receives the end of a checkpoint; does nothing if none has ended.
     ///
     /// # Errors
-    /// When SQLite refused to make it.
+    /// When the checkpoint failed.
     pub fn end_checkpoint(&mut self) -> Result<(), Error> {
         let Some(running) = &self.checkpointing else { return Ok(()) };
         match running.end.try_recv() {
@@ -95,7 +97,7 @@ impl Follower {
         }
     }
 
-    /// Waits for the checkpoint that runs beside, if one does; whether none runs any more.
+    /// Waits for the end of a concurrent checkpoint, for `patience` at most. Returns whether none is running any more.
     pub(crate) fn wait_for_checkpoint(&mut self, patience: Duration) -> Result<bool, Error> {
         let Some(running) = &self.checkpointing else { return Ok(true) };
         match running.end.recv_timeout(patience) {
@@ -115,7 +117,7 @@ impl Follower {
         self.last_checkpoint = now;
         let ran = ran.map_err(self.sqlite("checkpoint"))?;
         if !matches!(ran, Progress::Ran { backfilled: after, .. } if after > backfilled) {
-            // Somebody is in its way, and nobody has to wait for what does not come further.
+            // A reader keeps the checkpoint from progress, so writers need not wait for it.
             self.checkpoint_began_at = None;
         }
         tracing::debug!(?ran, before = backfilled, has_lock, "checkpointed");
@@ -123,14 +125,14 @@ impl Follower {
         Ok(())
     }
 
-    /// Whoever was to run it did not. Its connection is closed, so whether the checkpoint lock is ours is not known.
+    /// The checkpoint was dropped without having run. Its connection is closed, so the checkpoint lock may be lost.
     fn lose_checkpoint(&mut self) {
         self.checkpointing = None;
         self.checkpoint_began_at = None;
         self.shm.set_checkpoint_lock(false);
     }
 
-    /// Copies back what the hold lets through, once somebody takes it to run.
+    /// Prepares a checkpoint of the frames that the hold allows, see [`Follower::take_checkpoint`].
     pub(crate) fn begin_checkpoint(&mut self) -> Result<(), Error> {
         let index = self.shm.read(&self.paths)?;
         self.spare()?;
@@ -147,7 +149,7 @@ impl Follower {
         Ok(())
     }
 
-    /// How much was committed since the last checkpoint began, whether it runs still or has ended.
+    /// How many bytes of frames were committed since the last checkpoint began, whether or not it has ended.
     pub(crate) fn grown_bytes(&self, index: &Index) -> u64 {
         let began_at = self.checkpoint_began_at.unwrap_or(index.frames);
         self.bytes_of(index.frames.saturating_sub(began_at))

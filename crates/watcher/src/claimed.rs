@@ -1,8 +1,8 @@
 //! How large a database says it is, against what there is of it.
 //!
 //! One row whose overflow page was damaged makes SQLite note an owner for that page, wherever it would be: the database
-//! of five pages is then one of three terabytes, by its own word, and everything that goes through all its pages goes on
-//! for hours. The pages are nowhere, so a look at the file tells.
+//! of five pages is then one of three terabytes, by its own word, and everything that goes through all its pages goes
+//! on for hours. The pages are nowhere, so a look at the file tells.
 
 use std::os::unix::fs::MetadataExt as _;
 

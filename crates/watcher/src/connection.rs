@@ -1,4 +1,4 @@
-//! Our connections to the user's database: how they are opened, and the few statements that are ever run on them.
+//! Our connections to the user's database: how they are opened, and the few statements that run on them.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -10,40 +10,40 @@ use crate::error::Error;
 use crate::sqlite_file::{self, drop_lookaside};
 use crate::vfs;
 
-/// The number of the SQLite that is linked in, as `3_054_001` for 3.54.1.
+/// The version number of the bundled SQLite, for example `3_054_001` for 3.54.1.
 pub const SQLITE_VERSION: i32 = rusqlite::ffi::SQLITE_VERSION_NUMBER;
 
 // Versions up to 3.51.2 can lose committed pages when a checkpoint meets a restart of the log.
 const _: () = assert!(SQLITE_VERSION >= 3_053_000, "bundle an SQLite past the WAL-reset bug");
 
-/// How far a checkpoint came.
+/// The result of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Somebody else has the checkpoint lock or is publishing a commit, which is over in a moment.
+    /// `SQLITE_BUSY`: another process has the checkpoint lock or is publishing a commit, for a moment.
     Busy,
-    /// The database's disk has no room. That may be over later, and until then the log has everything.
+    /// The database's disk is full. The log has every frame until a later checkpoint succeeds.
     NoRoom,
-    /// It ran. `frames` are in the log, `backfilled` of them in the database.
+    /// The checkpoint ran. The log has `frames` frames, of which `backfilled` are backfilled.
     Ran { frames: u32, backfilled: u32 },
 }
 
-/// Which checkpoint.
+/// The checkpoint mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Waits for nobody.
+    /// Backfills as many frames as possible without blocking.
     Passive,
-    /// Also cuts the log to nothing, which needs every reader to ignore the log.
+    /// Also truncates the log, which needs every reader to read the database file alone.
     Truncate,
 }
 
-/// One connection. It cannot write into the database unless it was opened for the barrier.
+/// One connection. It cannot write into the database unless it was opened for exclusive checkpoints.
 #[derive(Debug)]
 pub(crate) struct Connection {
     sqlite: Sqlite,
 }
 
 impl Connection {
-    /// Opens an existing database. `query_only` holds for all but the barrier's connection.
+    /// Opens an existing database. `query_only` is set for all but the connection for exclusive checkpoints.
     pub(crate) fn open(path: &Path, query_only: bool) -> Result<Connection, Error> {
         let wrap = |doing| move |source| Error::Sqlite { doing, path: path.to_owned(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -57,8 +57,8 @@ impl Connection {
         sqlite.busy_timeout(Duration::ZERO).map_err(wrap("configure"))?;
         // A checkpoint is as durable as the connection that runs it, so never less than the default. Nothing is mapped
         // (a truncated file would fault), and two pages of cache are plenty for reading the header. The first of these
-        // settings reads the schema, for which SQLite sets pages aside; the last one gives them back. A schema that this
-        // SQLite cannot read, because another one wrote it, is none of our business: pages need none, and with
+        // settings reads the schema, for which SQLite sets pages aside; the last one gives them back. A schema that
+        // this SQLite cannot read, because another one wrote it, is none of our business: pages need none, and with
         // `writable_schema` its errors are passed over.
         let settings = "PRAGMA writable_schema = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; \
              PRAGMA cache_size = 2; PRAGMA trusted_schema = 0; PRAGMA shrink_memory;";
@@ -67,7 +67,7 @@ impl Connection {
         Ok(Connection { sqlite })
     }
 
-    /// Begins a read transaction and pins the log: the header is read, so that the transaction is more than a promise.
+    /// Begins a read transaction and pins the log: `BEGIN` alone takes no lock, so the database header is read.
     pub(crate) fn begin_read(&self) -> rusqlite::Result<()> {
         self.sqlite.execute_batch("BEGIN")?;
         let pinned =
@@ -79,7 +79,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes the write lock if nobody has it. Only for the barrier's connection.
+    /// Takes the write lock if it is free. Only for the connection for exclusive checkpoints.
     pub(crate) fn try_begin_write(&self) -> rusqlite::Result<bool> {
         match self.sqlite.execute_batch("BEGIN IMMEDIATE") {
             Ok(()) => Ok(true),
@@ -88,12 +88,12 @@ impl Connection {
         }
     }
 
-    /// Ends whatever transaction there is, changing nothing.
+    /// Rolls back the open transaction, if there is one.
     pub(crate) fn end(&self) -> rusqlite::Result<()> {
         if self.sqlite.is_autocommit() { Ok(()) } else { self.sqlite.execute_batch("ROLLBACK") }
     }
 
-    /// Copies committed frames back into the database.
+    /// Runs a checkpoint.
     pub(crate) fn checkpoint(&self, mode: Mode) -> rusqlite::Result<Progress> {
         // On a connection that has never read, SQLite reports success and does nothing.
         self.sqlite.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
@@ -120,45 +120,45 @@ impl Connection {
         }
     }
 
-    /// Syncs the database's file. A checkpoint does that only once it has copied the whole log, and then with all that
-    /// those before it have left to be written.
+    /// Runs fsync on the database's file. A checkpoint does so only when it completes, and has then to wait for the
+    /// writes of all earlier checkpoints, too.
     pub(crate) fn sync_database(&self) -> rusqlite::Result<()> {
         let failure = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
         sqlite_file::sync(&self.sqlite).map_err(failure)
     }
 
-    /// Switches the database to a write-ahead log; whether it is in one now.
+    /// Switches the database to WAL mode. Returns whether it is in WAL mode now.
     pub(crate) fn enable_wal(&self) -> rusqlite::Result<bool> {
         let mode: String =
             self.sqlite.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         Ok(mode.eq_ignore_ascii_case("wal"))
     }
 
-    /// The connection itself, for reading the database's file through SQLite's own descriptor.
+    /// The rusqlite connection, for reads of the database's file through SQLite's own file descriptor.
     pub(crate) fn sqlite(&self) -> &Sqlite {
         &self.sqlite
     }
 }
 
-/// The name of a file that SQLite takes for nothing else. It is built to read `file:app.db` as a URI whatever the flags
-/// say, and `:memory:` and nothing at all are databases without a file; no path that begins with a slash or a dot is.
+/// A path that SQLite takes for a file name. The bundled SQLite reads `file:app.db` as a URI with any flags, and
+/// `:memory:` and the empty name are databases without a file; a path that begins with a slash or a dot is a file name.
 fn as_path(path: &Path) -> Cow<'_, Path> {
     if path.is_absolute() { path.into() } else { Path::new(".").join(path).into() }
 }
 
-/// Whether SQLite refused because of somebody's lock.
+/// Whether the error is `SQLITE_BUSY` or `SQLITE_LOCKED`.
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
-/// Whether SQLite could not open one of the database's files, or make one.
+/// Whether SQLite could not open or create one of the database's files.
 pub(crate) fn cannot_open(error: &rusqlite::Error) -> bool {
     let extended = error.sqlite_error().map(|error| error.extended_code);
     error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
         || extended == Some(rusqlite::ffi::SQLITE_READONLY_DIRECTORY)
 }
 
-/// Whether SQLite could not write into a file: a full disk, a quota, a limit. With the log as it is nothing is lost.
+/// Whether SQLite could not write into a file: a full disk, a quota, a limit. The log still has every frame.
 fn has_no_room(error: &rusqlite::Error) -> bool {
     let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
     let extended = error.sqlite_error().map(|error| error.extended_code);
@@ -173,8 +173,8 @@ mod tests {
     use super::*;
 
     /// A database with a log of many regions, in which most pages are neighbours and some were written twice.
-    fn application(folder: &Path, page_size: u32) -> (PathBuf, Sqlite) {
-        let path = folder.join("app.db");
+    fn application(directory: &Path, page_size: u32) -> (PathBuf, Sqlite) {
+        let path = directory.join("app.db");
         let sqlite = Sqlite::open(&path).unwrap();
         let setup = format!(
             "PRAGMA page_size = {page_size}; PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
@@ -197,7 +197,7 @@ mod tests {
         sqlite.execute(&sql, []).unwrap();
     }
 
-    /// How many reads and writes this thread has asked the system for.
+    /// How many read and write system calls this thread has made.
     fn calls() -> u64 {
         let io = fs::read_to_string("/proc/thread-self/io").unwrap();
         io.lines()
@@ -207,15 +207,15 @@ mod tests {
             .sum()
     }
 
-    /// Would catch a page that is not written, or written somewhere else, or from another frame.
+    /// Would catch a page that is not written, or at a wrong offset, or from a wrong frame.
     #[test]
     fn a_checkpoint_leaves_the_file_that_sqlite_alone_would_leave() {
         for page_size in [512, 4096, 65536] {
-            let folder = tempfile::tempdir().unwrap();
-            let (path, sqlite) = application(folder.path(), page_size);
-            let copy = folder.path().join("copy.db");
+            let directory = tempfile::tempdir().unwrap();
+            let (path, sqlite) = application(directory.path(), page_size);
+            let copy = directory.path().join("copy.db");
             for (from, to) in [("app.db", "copy.db"), ("app.db-wal", "copy.db-wal")] {
-                fs::copy(folder.path().join(from), folder.path().join(to)).unwrap();
+                fs::copy(directory.path().join(from), directory.path().join(to)).unwrap();
             }
             let plain = Sqlite::open(&copy).unwrap();
             let checkpoint = |sqlite: &Sqlite| {
@@ -230,18 +230,18 @@ mod tests {
             assert_eq!(ran, Progress::Ran { frames, backfilled: frames });
             assert!(fs::read(&path).unwrap() == fs::read(&copy).unwrap(), "{page_size}");
             if page_size == 4096 {
-                // By itself SQLite makes two for each page.
+                // SQLite's own VFS makes two for each page.
                 assert!(calls < u64::from(frames) / 2, "{calls} calls for {frames} frames");
             }
             drop((plain, sqlite));
         }
     }
 
-    /// Would catch what is kept back when SQLite believes that all is written, which nothing else would.
+    /// Would catch a page that is still buffered when SQLite publishes the end of the checkpoint.
     #[test]
     fn a_checkpoint_that_a_reader_stops_leaves_all_that_it_says() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, sqlite) = application(folder.path(), 4096);
+        let directory = tempfile::tempdir().unwrap();
+        let (path, sqlite) = application(directory.path(), 4096);
         let rows = |sqlite: &Sqlite| {
             let sql = "SELECT count(*), sum(unicode(hex(body)) + length(body)) FROM t";
             sqlite
@@ -251,7 +251,7 @@ mod tests {
         let reader = Sqlite::open(&path).unwrap();
         reader.execute_batch("BEGIN").unwrap();
         let then = rows(&reader);
-        // The last pages of before are in the log again, and so are some in between.
+        // The log has newer frames of the last pages of before, and of some others.
         insert(&sqlite, 4096, 3000);
         sqlite.execute("UPDATE t SET body = randomblob(9) WHERE id % 89 = 0", []).unwrap();
         let now = rows(&sqlite);
@@ -262,7 +262,7 @@ mod tests {
         assert!(0 < backfilled && backfilled < frames, "{ran:?}");
         assert_eq!((rows(&reader), rows(&sqlite)), (then, now));
         reader.execute_batch("COMMIT").unwrap();
-        // Readers that come now take from the file what was copied, and the rest from the log.
+        // New readers read backfilled pages from the file, and the rest from the log.
         let fresh = Sqlite::open(&path).unwrap();
         let sound: String =
             fresh.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();

@@ -1,38 +1,39 @@
-//! The copying of one checkpoint, in pieces instead of pages.
+//! The reads and writes of one checkpoint, in pieces of 64 KiB instead of pages.
 //!
-//! SQLite's checkpoint reads a page out of the log, writes it into the database, and goes on to the next, in ascending
-//! order of the pages. For the system sixteen neighbours at once are little more work than one of them, most of all
-//! beyond the end of the file. So pages are gathered on their way, and read ahead where they lie in order.
+//! SQLite's checkpoint reads a page from the log, writes it into the database, and continues with the next, in
+//! ascending order of the pages. For the kernel one write of sixteen consecutive pages is little more work than a write
+//! of one page, most of all beyond the end of the file. So [`Copying`] buffers consecutive pages into one write, and
+//! reads ahead where SQLite reads the log in order.
 //!
-//! A page that is kept back must not be forgotten: once SQLite believes that all are written it tells every reader to
-//! take them from the file. Its last write is the last that can still fail, so nothing is kept back from there on, see
-//! [`last_page`].
+//! A buffered page must be written before SQLite publishes the end of the checkpoint, because readers then read the
+//! page from the file. SQLite's last write is the last call that can still report an error, so pages are not buffered
+//! from that write on, see [`last_page`].
 
 use std::collections::HashSet;
 use std::ffi::c_int;
 
 use ebbtide_wal::{FRAME_HEADER_BYTES, Index, frame_offset};
 
-/// How much is read or written at once. SQLite's own functions take less than 128 KiB.
+/// The size of one read or write. SQLite's own functions take less than 128 KiB.
 const PIECE_BYTES: usize = 64 << 10;
 const PIECE_ALIGNMENT: i64 = 64 << 10;
 
-/// How many frames that a checkpoint leaves in the log are looked through for pages that it will leave out.
+/// How many frames that the checkpoint cannot backfill are searched for newer versions of pages.
 const LEFT_MAX: u32 = 1 << 16;
 
-/// What goes to and fro in one checkpoint. Errors are SQLite's result codes.
+/// The buffers of one checkpoint. Errors are SQLite's result codes.
 #[derive(Debug)]
 pub(crate) struct Copying {
-    /// Written by SQLite, but not into the file yet.
+    /// The write buffer: pages that SQLite has written and that are not in the file yet.
     gathered: Piece,
-    /// Where the last page belongs that will be written. From there on nothing is kept back.
+    /// The offset in the database of the last page that SQLite will write. From there on writes are not buffered.
     last: i64,
-    /// Read from the log, but not by SQLite yet.
+    /// The read buffer: bytes of the log that SQLite has not read yet.
     ahead: Piece,
-    /// Where the log has the page after the one that was read last.
+    /// The offset in the log of the page after the last one that was read.
     next: i64,
-    /// What lies before this in the log will stay as it is until the checkpoint ends.
-    still: i64,
+    /// The offset in the log before which no byte changes until the checkpoint ends.
+    stable_end: i64,
 }
 
 /// Consecutive bytes of a file.
@@ -47,7 +48,7 @@ impl Piece {
         self.at + length(&self.bytes)
     }
 
-    /// The bytes at `at`, if it has them all.
+    /// The `count` bytes at `at`, if the piece has all of them.
     fn get(&self, at: i64, count: usize) -> Option<&[u8]> {
         let skip = usize::try_from(at.checked_sub(self.at)?).ok()?;
         self.bytes.get(skip..skip.checked_add(count)?)
@@ -59,8 +60,8 @@ fn length(bytes: &[u8]) -> i64 {
 }
 
 impl Copying {
-    /// For a checkpoint that has begun with `index`, where `page_of` tells the page of each frame. Nothing if the
-    /// pages' size is not known.
+    /// For a checkpoint that begins with `index`; `page_of` gives the page of a frame. `None` if the page size is
+    /// unknown.
     pub(crate) fn new(index: &Index, page_of: impl Fn(u32) -> u32) -> Option<Copying> {
         let size = index.page_size?;
         let offset = |bytes: u64| i64::try_from(bytes).ok();
@@ -70,11 +71,11 @@ impl Copying {
             last: offset(u64::from(last) * size.offset())?,
             ahead: Piece::default(),
             next: -1,
-            still: offset(frame_offset(index.backfill_attempted.checked_add(1)?, size)?)?,
+            stable_end: offset(frame_offset(index.backfill_attempted.checked_add(1)?, size)?)?,
         })
     }
 
-    /// Takes a page that belongs at `at`, and hands whole pieces on to `write`.
+    /// Buffers a page of offset `at`, and passes whole pieces to `write`.
     pub(crate) fn write(
         &mut self,
         page: &[u8],
@@ -83,7 +84,7 @@ impl Copying {
     ) -> Result<(), c_int> {
         let written = self.gather(page, at, &mut write);
         if written.is_err() {
-            // SQLite gives the checkpoint up.
+            // SQLite aborts the checkpoint.
             self.gathered.bytes.clear();
             self.last = 0;
         }
@@ -113,7 +114,7 @@ impl Copying {
         Ok(())
     }
 
-    /// Hands on whatever is left.
+    /// Writes the buffered pages.
     pub(crate) fn flush(
         &mut self,
         mut write: impl FnMut(&[u8], i64) -> Result<(), c_int>,
@@ -126,7 +127,7 @@ impl Copying {
         Ok(())
     }
 
-    /// Fills `page` with what the log has at `at`, with more than that from `read` if SQLite reads the log in order.
+    /// Fills `page` from offset `at` of the log, and reads ahead if SQLite reads the log in order.
     pub(crate) fn read(
         &mut self,
         page: &mut [u8],
@@ -139,7 +140,7 @@ impl Copying {
             page.copy_from_slice(bytes);
             return Ok(());
         }
-        let count = usize::try_from(self.still - at).unwrap_or(0).min(PIECE_BYTES);
+        let count = usize::try_from(self.stable_end - at).unwrap_or(0).min(PIECE_BYTES);
         if is_next && count > page.len() {
             self.ahead.at = at;
             self.ahead.bytes.resize(count, 0);
@@ -153,11 +154,11 @@ impl Copying {
     }
 }
 
-/// The last page that a checkpoint will write; 0 if that is not known.
+/// The last page that a checkpoint will write; 0 if it is unknown.
 ///
-/// It copies a page if the newest of its frames that it knows of is among those that it may copy and behind those that
-/// were copied before. It may know of fewer frames than `index` by now has. Those can only make this an earlier page,
-/// behind which nothing is kept back either.
+/// A checkpoint writes a page if the newest frame of the page that it knows is one that it may backfill and that was
+/// not backfilled before. It may know fewer frames than `index` has by now. The additional frames can only make the
+/// result an earlier page, from which on writes are not buffered either.
 fn last_page(index: &Index, page_of: impl Fn(u32) -> u32) -> u32 {
     let Index { frames, backfilled, backfill_attempted: safe, .. } = *index;
     if frames.saturating_sub(safe) > LEFT_MAX {
@@ -249,14 +250,14 @@ mod tests {
         let frames: Vec<u32> = (1..=100).collect();
         let mut copying = copying(&frames, 40);
         let log = |at: i64| u8::try_from(at % 251).unwrap();
-        let still = copying.still;
+        let stable_end = copying.stable_end;
         let mut calls = 0;
         for frame in (0..40).chain([3, 20, 21]) {
             let at = 32 + i64::from(frame) * 4120 + 24;
             let mut page = [0; SIZE];
             let read = copying.read(&mut page, at, |bytes, at| {
                 calls += 1;
-                assert!(at + length(bytes) <= still, "{at}");
+                assert!(at + length(bytes) <= stable_end, "{at}");
                 bytes.iter_mut().zip(at..).for_each(|(byte, at)| *byte = log(at));
                 Ok(())
             });

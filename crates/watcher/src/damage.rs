@@ -1,15 +1,16 @@
-//! A wal-index that cannot be right: it says that more frames were copied into the database than the log has.
+//! A damaged wal-index: its `backfilled` field is larger than the number of frames in the log.
 //!
-//! The WAL-reset bug of SQLite before 3.51.3 leaves that behind, and so does a process that dies in the midst of
-//! beginning the log anew (`walRestartHdr` names the new generation before it forgets how far the old one was copied).
-//! The next frames up to that number then count as copied and never are: SQLite loses them with the log. What is
-//! captured is right all the same, because it comes from the log.
+//! The WAL-reset bug of SQLite before 3.51.3 leaves that state, and so does a process that dies within a restart of the
+//! log (`walRestartHdr` publishes the new salts before it sets `nBackfill` to 0). The next frames up to `backfilled`
+//! count as checkpointed and never are: SQLite loses them with the log. The captured commits are right all the same,
+//! because they come from the log.
 //!
-//! It shows only until the log has that many frames. Whoever names a new generation passes through the same state for a
-//! moment, so only one that lasts is believed.
+//! The damage is visible only until the log has that many frames. A normal restart passes through the same state for a
+//! moment, so only a state that lasts counts as damage.
 //!
-//! The other way round a log may lack what the wal-index says is in it, because somebody cut the file while it was in use.
-//! That is damage at once: SQLite names the new generation in the wal-index before it shortens the file.
+//! A second kind of damage is a log that lacks committed frames of the wal-index, because another program truncated the
+//! file while it was in use. That is damage at once: SQLite publishes new salts in the wal-index before it truncates
+//! the file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,25 +21,25 @@ use ebbtide_wal::{Index, Salts};
 use crate::error::Error;
 use crate::follower::Follower;
 
-/// Between two steps of a process that has a processor there is less.
+/// A process that has a CPU takes less time between the two steps of a restart.
 const LASTS: Duration = Duration::from_secs(2);
 
-/// What was seen of it.
+/// The damage that was observed, and whether it was reported.
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
     since: Option<(Salts, Instant)>,
-    told: Arc<AtomicBool>,
+    reported: Arc<AtomicBool>,
 }
 
 impl Damage {
-    /// Becomes true once the wal-index was found to be damaged, and stays so: the log may grow beyond it, and its frames
-    /// are missing in the database all the same.
-    pub(crate) fn told(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.told)
+    /// A flag that is set once damage was found, and stays set: when the log grows beyond `backfilled` the damage is no
+    /// longer visible, but the database still lacks the frames.
+    pub(crate) fn reported(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.reported)
     }
 
-    /// Takes a look into account; whether it is the first that tells of damage.
-    pub(crate) fn look(&mut self, index: &Index, now: Instant) -> bool {
+    /// Records one observation. Returns whether it is the first that proves damage.
+    pub(crate) fn observe(&mut self, index: &Index, now: Instant) -> bool {
         if index.backfilled <= index.frames {
             self.since = None;
             return false;
@@ -48,21 +49,21 @@ impl Damage {
             _ => now,
         };
         self.since = Some((index.salts, since));
-        now - since >= LASTS && self.tell()
+        now - since >= LASTS && self.report()
     }
 
-    /// The log was cut; whether that is the first that tells of damage.
-    pub(crate) fn tell(&self) -> bool {
-        !self.told.swap(true, Ordering::Relaxed)
+    /// Sets the flag. Returns whether it was not set before.
+    pub(crate) fn report(&self) -> bool {
+        !self.reported.swap(true, Ordering::Relaxed)
     }
 }
 
 impl Follower {
-    /// Tells of what SQLite has lost or will lose, though the replica has it.
+    /// Logs an error if SQLite has lost or will lose commits, which the replica has.
     pub(crate) fn look_for_damage(&mut self) -> Result<(), Error> {
         let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(()) };
         let database = self.paths.database.display();
-        if self.damage.look(&index, Instant::now()) {
+        if self.damage.observe(&index, Instant::now()) {
             tracing::error!(
                 %database,
                 frames = index.frames,
@@ -76,7 +77,7 @@ impl Follower {
         }
         // The log may have been restarted, and its file shortened, since the wal-index was read.
         let is_same = self.shm.peek(&self.paths)?.is_ok_and(|again| again.salts == index.salts);
-        if is_same && self.damage.tell() {
+        if is_same && self.damage.report() {
             tracing::error!(
                 %database,
                 frames = index.frames,
@@ -98,17 +99,17 @@ mod tests {
     }
 
     #[test]
-    fn only_what_lasts_in_one_generation_is_damage_and_it_is_told_once() {
+    fn only_a_state_that_lasts_in_one_generation_is_damage_and_it_is_reported_once() {
         let (mut damage, began) = (Damage::default(), Instant::now());
-        let mut at = |seconds, index| damage.look(&index, began + Duration::from_secs(seconds));
+        let mut at = |seconds, index| damage.observe(&index, began + Duration::from_secs(seconds));
         assert!(!at(0, index(1, 5, 5)));
-        assert!(!at(10, index(1, 0, 5)), "in the midst of beginning anew");
-        assert!(!at(11, index(2, 0, 5)), "another generation");
+        assert!(!at(10, index(1, 0, 5)), "within a restart");
+        assert!(!at(11, index(2, 0, 5)), "another WAL generation");
         assert!(!at(12, index(2, 0, 0)));
         assert!(!at(20, index(3, 0, 5)));
         assert!(at(22, index(3, 1, 5)), "it lasts");
-        assert!(!at(30, index(3, 2, 5)), "it was told");
+        assert!(!at(30, index(3, 2, 5)), "it was reported");
         assert!(!at(31, index(3, 9, 5)));
-        assert!(damage.told().load(Ordering::Relaxed), "what is lost stays lost");
+        assert!(damage.reported().load(Ordering::Relaxed), "what is lost stays lost");
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong while following a database.
+//! The errors of following a database.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use ebbtide_wal::{HeaderError, IndexError, Stop, Unfollowable};
 /// Why a database is not, or no longer, followed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is of a kind that cannot be followed; trying again changes nothing until somebody changes the database.
+    /// The database is of a kind that cannot be followed; a retry is useless until the database is changed.
     #[error("cannot follow {}: {refusal}", path.display())]
     Refused {
         /// The database.
@@ -17,23 +17,23 @@ pub enum Error {
         /// The reason, by name.
         refusal: Refusal,
     },
-    /// A file is not the one that was opened any more.
+    /// The path no longer names the file that was opened.
     #[error("{} {moved}", path.display())]
     Moved {
         /// The file.
         path: PathBuf,
-        /// What became of it.
+        /// How the file changed.
         moved: Moved,
     },
-    /// The log is not what the wal-index says it is. What was captured before stands; nothing after it can be trusted,
-    /// so history is taken up anew from the state of the database.
+    /// The log contradicts the wal-index. The commits captured before are right; later ones cannot be proved, so the
+    /// next session begins with the state of the database.
     #[error("the log of {} broke at frame {frame}: {cause}", path.display())]
     Broken {
         /// The database.
         path: PathBuf,
         /// The first frame that could not be proved.
         frame: u32,
-        /// What was wrong with it.
+        /// Why the frame could not be proved.
         cause: Break,
     },
     /// SQLite refused.
@@ -43,7 +43,7 @@ pub enum Error {
         doing: &'static str,
         /// The database.
         path: PathBuf,
-        /// SQLite's own words.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
     /// The operating system refused.
@@ -53,7 +53,7 @@ pub enum Error {
         doing: &'static str,
         /// The file.
         path: PathBuf,
-        /// The operating system's own words.
+        /// The operating system's error.
         source: io::Error,
     },
 }
@@ -61,41 +61,41 @@ pub enum Error {
 /// Why a database cannot be followed at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// There is no such file. It may come.
+    /// The file does not exist. It may be created later.
     Missing,
-    /// The file is no database that can be followed. An empty one may become one.
+    /// The file is no database that can be followed. An empty file may become one.
     Unfollowable(Unfollowable),
-    /// What stands at this path of the database, its log or its wal-index is no regular file.
+    /// This path, of the database, its log or its wal-index, names no regular file.
     Kind(PathBuf, &'static str),
-    /// It keeps a rollback journal instead of a write-ahead log.
+    /// The database is in rollback-journal mode.
     RollbackJournal,
-    /// Another process has it to itself.
+    /// Another process has locked the database exclusively.
     Exclusive,
-    /// Its file system does not keep the promises on which SQLite's log relies.
+    /// The locks and shared memory that WAL mode needs do not work on this file system.
     NetworkFileSystem(&'static str),
-    /// Its wal-index cannot be opened for locking.
+    /// The wal-index cannot be opened for locking.
     Locks(String),
-    /// This folder of its, in which SQLite would have to make files, cannot be written.
-    Folder(PathBuf),
-    /// Its wal-index has a form that this does not know.
+    /// The database's directory, in which SQLite would have to create files, cannot be written.
+    Directory(PathBuf),
+    /// The wal-index has an unknown format.
     WalIndex(IndexError),
-    /// It claims to have more pages than there can be.
+    /// The database claims to have more pages than its file and its log have.
     Claims {
-        /// How many it claims.
+        /// The number of pages that it claims.
         pages: u64,
-        /// How many its file and its log can have at most.
+        /// The number of pages that its file and its log have at most.
         present: u64,
     },
 }
 
-/// What became of a file that was being followed.
+/// How a file changed that was being followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moved {
-    /// Another file stands at its path.
+    /// The path names another file.
     Replaced,
-    /// Nothing stands at its path.
+    /// The path names no file.
     Deleted,
-    /// Its content was changed while nothing of ours held its log, by something else than commits that are in the log.
+    /// The content was changed during a rest, otherwise than by commits in the log.
     Overwritten,
 }
 
@@ -104,15 +104,15 @@ pub enum Moved {
 pub enum Break {
     /// A frame that was committed does not continue the chain.
     Frame(Stop),
-    /// The log's header is not that of the generation which the wal-index names.
+    /// The log's header is damaged, or of another WAL generation than the wal-index.
     Header(Option<HeaderError>),
-    /// The last committed frame is another than the wal-index names.
+    /// The checksum or database size of the last committed frame differs from the wal-index.
     LastFrame,
     /// The log was restarted while it was held.
     Restarted,
-    /// There are fewer committed frames than were captured already.
+    /// The log has fewer committed frames than were captured.
     Rewound,
-    /// A page beyond the end of the database, or the page of the locks.
+    /// A frame of the lock-byte page.
     Page(u32),
 }
 
@@ -142,11 +142,11 @@ impl fmt::Display for Refusal {
             Refusal::Locks(reason) => {
                 write!(f, "its -shm file cannot be opened for reading and locking: {reason}")
             }
-            Refusal::Folder(folder) => write!(
+            Refusal::Directory(directory) => write!(
                 f,
-                "the folder {} cannot be written, and SQLite has to make -wal and -shm there, which are missing; run \
+                "the directory {} cannot be written, and SQLite has to create -wal and -shm there, which are missing; run \
                  ebbtide as the application's user, or while the application has the database open",
-                folder.display()
+                directory.display()
             ),
             Refusal::Claims { pages, present } => write!(
                 f,
@@ -172,11 +172,11 @@ impl fmt::Display for Break {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Break::Frame(Stop::Short) => f.write_str("the log ends before what was committed"),
-            Break::Frame(Stop::Salts) => f.write_str("it belongs to another generation"),
+            Break::Frame(Stop::Salts) => f.write_str("it belongs to another WAL generation"),
             Break::Frame(Stop::Page) => f.write_str("it has page number 0"),
             Break::Frame(Stop::Checksum) => f.write_str("its checksum is wrong"),
             Break::Header(Some(reason)) => reason.fmt(f),
-            Break::Header(None) => f.write_str("the log's header is of another generation"),
+            Break::Header(None) => f.write_str("the log's header is of another WAL generation"),
             Break::LastFrame => {
                 f.write_str("it is not the frame that the wal-index names as the last")
             }

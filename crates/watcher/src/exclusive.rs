@@ -1,8 +1,8 @@
-//! The barrier: writers are stopped for as long as it takes to copy the last few frames back, so that the log of a
-//! database that is written without a pause can begin anew.
+//! The exclusive checkpoint: a checkpoint under the write lock, which stops the writers for as long as the last few
+//! frames take, so that the log of a database that is written without a pause can restart.
 //!
-//! The write lock is asked for in a tight loop: a saturating writer gives it up for a few microseconds at a time, and
-//! SQLite's busy handler would sleep through every one of them.
+//! The write lock is tried in a tight loop: a saturating writer releases it for a few microseconds at a time, and
+//! SQLite's busy handler would sleep through every one of these moments.
 
 use std::time::{Duration, Instant};
 
@@ -16,40 +16,41 @@ use crate::policy::{backlog_bytes_max, is_outrun};
 use crate::tail::Scratch;
 use crate::transaction::Transaction;
 
-/// How much may be left to capture while the writers wait, unless they outrun us: then there is no other way to catch up
-/// with them than a little at a time…
+/// How many bytes may be left to capture under the write lock, unless the writers outrun us: then capturing can catch
+/// up only in several stops.
 const UNREAD_BYTES_MAX: u64 = 8 << 20;
-/// …namely for so long. SQLite's busy handler sleeps for 1, 2, 5 and 10 ms before it tries again, so a writer that finds
-/// the lock taken has it after 8 ms…
+/// How long one stop takes at most. SQLite's busy handler sleeps for 1, 2, 5 and 10 ms between its attempts, so a
+/// writer that finds the write lock taken gets it after 8 ms.
 const STOP_MAX: Duration = Duration::from_millis(6);
-/// …or after 18 ms, which is what it takes once the log has become half as long again as it should be.
+/// The same once the log is one and a half times its limit: a writer that finds the write lock taken gets it after 18
+/// ms.
 const LONG_STOP_MAX: Duration = Duration::from_millis(12);
 
-/// So long writers that outrun us are stopped now and then, before the other things are done that are due.
+/// How long one brake takes at most, all its stops and the pauses between them.
 const BRAKE_MAX: Duration = Duration::from_millis(60);
-/// How much they may commit between two polled…
+/// How many bytes of frames writers may commit between two stops of a brake.
 const COMMIT_BYTES: u64 = 1 << 20;
-/// …and for how long at most.
+/// How long the pause between two stops of a brake is at most.
 const COMMIT_PAUSE_MAX: Duration = Duration::from_millis(12);
-/// How often they are looked at meanwhile, if there is nothing to capture.
+/// How often the wal-index is polled in this pause while there is nothing to capture.
 const COMMIT_LOOK: Duration = Duration::from_micros(200);
 
-/// A stop may become so long if it is the last one, counting a millisecond for each 512 KiB that are copied back.
+/// How long the last stop of a brake may take, the exclusive checkpoint included, at 1 ms for each 512 KiB of backlog.
 const LAST_STOP_MAX: Duration = Duration::from_millis(14);
 
 impl Follower {
-    /// Captures everything, copies everything back, and leaves a hold that ignores the log, with the writers stopped
-    /// meanwhile.
+    /// Captures and backfills the whole log under the write lock, and leaves a hold on the database file alone.
     ///
-    /// 1. The write lock, on a connection of its own. Its transaction is a hold too, at the log's end.
-    /// 2. If more has come meanwhile than can be dealt with in a moment, it is given back.
-    /// 3. Capture to the end. The present hold ends.
-    /// 4. A checkpoint: nothing but foreign readers can keep it from the end. The policy has seen to it that little is
-    ///    left to copy.
-    /// 5. The next hold begins. With everything in the database it ignores the log.
-    /// 6. The write lock is given back, and the next writer begins the log anew.
+    /// 1. Take the write lock on a connection of its own. The transaction of this connection is a hold too, at the
+    ///    log's end.
+    /// 2. If more frames were committed meanwhile than can be captured in one stop, release the write lock.
+    /// 3. Capture to the log's end. The present hold ends.
+    /// 4. Run a checkpoint. Only readers of other processes can keep it from completing. The policy has made sure that
+    ///    few frames are left to copy.
+    /// 5. The next hold begins. With all frames backfilled it reads the database file alone (`WAL_READ_LOCK(0)`).
+    /// 6. Release the write lock. The next writer restarts the log.
     ///
-    /// If this process is killed at any step, the kernel drops its locks, and the application goes on.
+    /// If this process is killed at any step, the kernel releases its locks, and the application goes on.
     pub(crate) fn checkpoint_exclusively<E>(
         &mut self,
         time: i64,
@@ -72,10 +73,9 @@ impl Follower {
         Ok(())
     }
 
-    /// Makes writers keep step with the checkpoint that runs beside, and with the capturing: they are stopped for a moment,
-    /// may commit a little, and are stopped again, until the checkpoint has ended. If that brings the log's end within
-    /// reach, `may_restart` lets the rest be copied back as behind a barrier; else nothing is done about holds, whatever
-    /// state they are in.
+    /// Throttles writers that are faster than the concurrent checkpoint or the capturing: they are stopped, may commit
+    /// [`COMMIT_BYTES`], and are stopped again, until the checkpoint has ended. If few frames are left then and
+    /// `may_restart` is set, the last stop becomes an exclusive checkpoint; otherwise the holds stay as they are.
     pub(crate) fn brake<E>(
         &mut self,
         time: i64,
@@ -98,7 +98,7 @@ impl Follower {
         Ok(())
     }
 
-    /// One stop of a brake; whether there is reason for another.
+    /// One stop of a brake. Returns whether another stop is needed.
     fn stop_briefly<E>(
         &mut self,
         time: i64,
@@ -116,7 +116,8 @@ impl Follower {
                 if follower.is_end_near(began.elapsed())? {
                     return Ok((true, Some(follower.capture_and_backfill(time, scratch, sink)?)));
                 }
-                // With everything captured the hold moves on at once, and the next checkpoint has all of the log.
+                // Everything is captured, so the hold can move to the log's end now, and the next checkpoint can copy
+                // the whole log.
                 follower.move_hold()?;
             }
             Ok((has_ended && !follower.waits_for_capture(), None))
@@ -128,8 +129,8 @@ impl Follower {
         Ok(!is_done)
     }
 
-    /// Captures beside the writers until they have committed what they may between two polled, or for as long as one takes
-    /// that slept when it was stopped. Whether there is room for more.
+    /// Captures concurrently with the writers until they have committed [`COMMIT_BYTES`] or [`COMMIT_PAUSE_MAX`] is
+    /// over. Returns whether the sink has room for more.
     fn let_commit<E>(
         &mut self,
         time: i64,
@@ -158,13 +159,13 @@ impl Follower {
         Ok(true)
     }
 
-    /// How long writers may be stopped at once.
+    /// How long one stop may take.
     fn stop_max(&self) -> Result<Duration, Error> {
         let frames = self.shm.read(&self.paths)?.frames;
         Ok(if is_outrun(frames / 3 * 2, &self.limits) { LONG_STOP_MAX } else { STOP_MAX })
     }
 
-    /// Whether so little is left to copy back that writers, who are stopped, can wait for it.
+    /// Whether the rest of the log can be checkpointed within this stop, which has lasted `stopped` by now.
     fn is_end_near(&self, stopped: Duration) -> Result<bool, Error> {
         let index = self.shm.read(&self.paths)?;
         let left = self.bytes_of(index.frames.saturating_sub(index.backfilled));
@@ -177,7 +178,7 @@ impl Follower {
             && left <= backlog_bytes_max(index.frames, &self.limits))
     }
 
-    /// Hands the hold over to the log's end, if it is not there yet.
+    /// Begins a handover of the hold to the log's end, unless the hold is there already.
     fn move_hold(&mut self) -> Result<(), Error> {
         let index = self.shm.read(&self.paths)?;
         if self.handover.is_none() && self.hold.frames(&index) < index.frames {
@@ -192,7 +193,7 @@ impl Follower {
         self.backoff.exclusive_ended(all_copied, now);
     }
 
-    /// Does `work` with the writers stopped; nothing if they could not be.
+    /// Runs `work` under the write lock; `None` if the write lock was not free within its budget.
     fn while_stopped<T, E>(
         &mut self,
         work: impl FnOnce(&mut Follower) -> Result<T, CaptureError<E>>,
@@ -221,7 +222,7 @@ impl Follower {
         Ok(Some(done))
     }
 
-    /// Captures to the end, or for as long as writers may be kept waiting for it; whether it came to the end.
+    /// Captures to the log's end, but for `stop_max` at most. Returns whether it reached the end.
     fn capture_briefly<E>(
         &mut self,
         time: i64,
@@ -245,7 +246,7 @@ impl Follower {
         }
     }
 
-    /// Steps 3 to 5; whether everything was copied back.
+    /// Steps 3 to 5. Returns whether the checkpoint completed.
     fn capture_and_backfill<E>(
         &mut self,
         time: i64,
@@ -264,7 +265,7 @@ impl Follower {
         let before = self.shm.read(&self.paths)?;
         self.held().end().map_err(self.sqlite("end reading"))?;
         point("watcher.exclusive.released");
-        // The barrier's own transaction holds the log until the next hold has begun, whatever happens here.
+        // The write transaction pins the log until the next hold has begun, also if the checkpoint fails.
         let ran = self.run_checkpoint(Mode::Passive);
         point("watcher.exclusive.copied");
         self.held().begin_read().map_err(self.sqlite("begin to read"))?;

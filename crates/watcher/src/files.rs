@@ -1,4 +1,4 @@
-//! The three files of a database, who they are, and where they lie.
+//! The three files of a database: their paths, and their device and inode numbers.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,7 +15,7 @@ use crate::error::{Error, Moved, Refusal};
 /// The paths of a database, its log and its wal-index.
 #[derive(Debug, Clone)]
 pub(crate) struct Paths {
-    /// As the user named it. It may come to name another file.
+    /// The path that the user gave. It may name another file later.
     pub(crate) given: PathBuf,
     pub(crate) database: PathBuf,
     pub(crate) wal: PathBuf,
@@ -23,7 +23,8 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// Links are resolved as SQLite resolves them (`unixFullPathname`): the log lies beside the file, not beside a link.
+    /// Links are resolved as SQLite resolves them (`unixFullPathname`): the log lies beside the file, not beside a
+    /// link.
     pub(crate) fn of(given: &Path) -> Paths {
         let resolved = std::fs::canonicalize(given).ok();
         let database = resolved.as_deref().unwrap_or(given);
@@ -36,17 +37,17 @@ impl Paths {
         Paths { given: given.to_owned(), database: database.to_owned(), wal, shm }
     }
 
-    /// The folder that they lie in.
-    fn folder(&self) -> &Path {
-        let folder = self.database.parent().filter(|folder| !folder.as_os_str().is_empty());
-        folder.unwrap_or(Path::new("."))
+    /// Their directory.
+    fn directory(&self) -> &Path {
+        let parent = self.database.parent().filter(|parent| !parent.as_os_str().is_empty());
+        parent.unwrap_or(Path::new("."))
     }
 
-    /// The folder, if the log or the wal-index is missing and this process may make nothing there.
-    pub(crate) fn unwritable_folder(&self) -> Option<PathBuf> {
+    /// The directory, if the log or the wal-index is missing and this process may not create files there.
+    pub(crate) fn unwritable_directory(&self) -> Option<PathBuf> {
         let complete = self.wal.exists() && self.shm.exists();
-        let may_make = || access(self.folder(), AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
-        (!complete && !may_make()).then(|| self.folder().to_owned())
+        let may_make = || access(self.directory(), AccessFlags::W_OK | AccessFlags::X_OK).is_ok();
+        (!complete && !may_make()).then(|| self.directory().to_owned())
     }
 
     pub(crate) fn refuse(&self, refusal: Refusal) -> Error {
@@ -54,7 +55,7 @@ impl Paths {
     }
 }
 
-/// Which file it is, whatever its name.
+/// The device and inode of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -72,12 +73,12 @@ impl Identity {
         Ok(Identity { device: metadata.dev(), inode: metadata.ino() })
     }
 
-    /// That the file at `path` is still this one.
+    /// Checks that the file at `path` is still this one.
     pub(crate) fn check(self, path: &Path) -> Result<(), Error> {
         self.check_found(Identity::at(path), path)
     }
 
-    /// That `file`, which was opened at `path`, is this one.
+    /// Checks that `file`, which was opened at `path`, is this one.
     pub(crate) fn check_is(self, file: &File, path: &Path) -> Result<(), Error> {
         self.check_found(Identity::of(file), path)
     }
@@ -93,7 +94,7 @@ impl Identity {
     }
 }
 
-/// What the database's header says, read before any connection of ours is open on it: closing the descriptor
+/// Reads the database's header. Must be called before a connection of ours is open: closing the file descriptor
 /// afterwards would drop that connection's locks.
 pub(crate) fn read_header(paths: &Paths) -> Result<DatabaseHeader, Error> {
     let path = &paths.database;
@@ -114,7 +115,8 @@ pub(crate) fn read_header(paths: &Paths) -> Result<DatabaseHeader, Error> {
         .map_err(|reason| paths.refuse(Refusal::Unfollowable(reason)))
 }
 
-/// Refuses what is no regular file before SQLite opens it, which would wait for whoever writes into a pipe, for ever.
+/// Refuses a path that names no regular file before SQLite opens it: opening a pipe blocks until another process
+/// writes.
 fn check_kinds(paths: &Paths) -> Result<(), Error> {
     let others = [&paths.wal, &paths.shm].map(|path| (path, path.symlink_metadata()));
     let all = others.into_iter().chain([(&paths.database, paths.database.metadata())]);
@@ -133,7 +135,7 @@ fn check_kinds(paths: &Paths) -> Result<(), Error> {
     Ok(())
 }
 
-/// Refuses file systems on which shared memory or byte-range locks do not work between all who use the file.
+/// Refuses file systems on which shared memory or byte-range locks do not work between all processes.
 pub(crate) fn check_file_system(paths: &Paths) -> Result<(), Error> {
     // From linux/magic.h and the file systems' own sources; nix names only some of them.
     const NETWORK: [(i64, &str); 9] = [
@@ -147,7 +149,7 @@ pub(crate) fn check_file_system(paths: &Paths) -> Result<(), Error> {
         (0x0bd0_0bd0, "Lustre"),
         (0x6573_5546, "FUSE or virtiofs"),
     ];
-    let statfs = match statfs::statfs(paths.folder()) {
+    let statfs = match statfs::statfs(paths.directory()) {
         Ok(statfs) => statfs,
         Err(nix::Error::ENOENT) => return Err(paths.refuse(Refusal::Missing)),
         Err(errno) => {
@@ -162,7 +164,7 @@ pub(crate) fn check_file_system(paths: &Paths) -> Result<(), Error> {
     }
 }
 
-/// Opens the log for reading. Nobody locks the log itself, so this descriptor may be closed at any time.
+/// Opens the log for reading. SQLite takes no locks on the log, so this file descriptor may be closed at any time.
 pub(crate) fn open_wal(paths: &Paths) -> Result<File, Error> {
     OpenOptions::new()
         .read(true)
@@ -171,7 +173,7 @@ pub(crate) fn open_wal(paths: &Paths) -> Result<File, Error> {
         .map_err(|source| Error::Io { doing: "open", path: paths.wal.clone(), source })
 }
 
-/// Reads at `offset` until `bytes` is full or the file ends; how much was read.
+/// Reads at `offset` until `bytes` is full or the file ends. Returns the number of bytes read.
 pub(crate) fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < bytes.len() {

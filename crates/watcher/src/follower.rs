@@ -1,4 +1,4 @@
-//! A database that is being followed: its hold, its tail, and what was seen of it.
+//! A database that is being followed: its hold, its tail, and the commits that were observed in its log.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +24,8 @@ use crate::shm::Shm;
 use crate::tail::{Mark, Next, Resumed, Scratch, Tail, broken};
 use crate::transaction::Transaction;
 
-/// For how long another process may have the database to itself before that counts as its mode: a recovery, a schema
-/// change or the switch to a write-ahead log takes less.
+/// How long another process may lock the database exclusively before the database counts as one in exclusive locking
+/// mode: a recovery, a schema change or the switch to a write-ahead log takes less.
 const EXCLUSIVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How a database is followed.
@@ -33,37 +33,37 @@ const EXCLUSIVE_PATIENCE: Duration = Duration::from_secs(3);
 pub struct Options {
     /// Whether a database in rollback-journal mode is switched to a write-ahead log rather than refused.
     pub enable_wal: bool,
-    /// Between which limits the log is kept.
+    /// The limits of the log.
     pub limits: Limits,
 }
 
 /// Where following begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// At the position given: the log proves that nothing before it has changed and nothing after it is missing.
+    /// At the given position: the log proves that no frame before it has changed and none after it is missing.
     Resumed,
-    /// At the log's present end. What happened before is not known; an [`Image`](crate::Image) tells the state.
+    /// At the log's present end. The commits before it are unknown; an [`Image`](crate::Image) has the state.
     Anew,
-    /// The same, and the log proves that it lost what was captured before: the machine lost its last writes, or was set
-    /// back.
+    /// At the log's present end, and the log proves that it lost frames that were captured before: the machine lost its
+    /// last writes, or was restored to an earlier state.
     Truncated,
 }
 
-/// What a capture found.
+/// The result of a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Captured {
-    /// How many transactions were handed out.
+    /// How many transactions the sink got.
     pub transactions: usize,
-    /// Whether committed transactions are left in the log.
+    /// Whether the log has more committed transactions.
     pub more: bool,
 }
 
-/// Why a capture ended: the follower's own reason, or the reader's.
+/// An error of the follower, or of the sink.
 #[derive(Debug)]
 pub enum CaptureError<E> {
     /// Following failed.
     Follow(Error),
-    /// The reader of the transactions failed. What it did not take will be handed out again.
+    /// The sink failed. The transaction that it did not take will be captured again.
     Sink(E),
 }
 
@@ -75,20 +75,21 @@ impl<E> From<Error> for CaptureError<E> {
 
 /// A database that is being followed.
 ///
-/// The connections stand before the wal-index because fields are dropped in order, and it must be closed after them; the
-/// gauge stands before all, because it looks at the wal-index.
+/// Fields are dropped in order. The connections are declared before the wal-index, which must be closed after them; the
+/// status handle is declared first, because it reads the wal-index.
 #[derive(Debug)]
 pub struct Follower {
     log_status: LogStatusOwner,
-    /// Nothing at rest.
+    /// `None` at rest.
     pub(crate) held: Option<Connection>,
     pub(crate) spare: Option<Connection>,
+    /// The connection that takes the write lock for an exclusive checkpoint.
     pub(crate) exclusive: Option<Connection>,
-    /// One that nobody has taken yet to run it.
+    /// A prepared checkpoint that the caller has not taken yet.
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// From the decision to checkpoint until it has ended. The spare connection and the checkpoint lock are with it.
+    /// If some, the checkpoint has the spare connection, and whether this process has the checkpoint lock is unknown.
     pub(crate) checkpointing: Option<Checkpointing>,
-    /// How many frames the log had when the last checkpoint began, unless that one came no further.
+    /// How many frames the log had when the last checkpoint began, unless that checkpoint made no progress.
     pub(crate) checkpoint_began_at: Option<u32>,
     pub(crate) shm: Shm,
     pub(crate) paths: Paths,
@@ -96,11 +97,12 @@ pub struct Follower {
     pub(crate) limits: Limits,
     pub(crate) tail: Tail,
     pub(crate) hold: Hold,
-    /// What was committed when the first hold began, or when the tail was rewound. Later holds begin only once everything
-    /// before them is captured.
+    /// The log's end when the first hold began, or when the tail was rewound. Only up to here can frames be lost: a
+    /// later hold replaces another one only once all frames before it are captured.
     pub(crate) found: Mark,
     pub(crate) handover: Option<Handover>,
-    /// A generation was entered while somebody else may have been in the midst of a checkpoint (Rule 0).
+    /// Whether another process may be running a checkpoint with a view of the log from before its last restart
+    /// (*checkpoint-lock-first*).
     pub(crate) stale_checkpointer: bool,
     pub(crate) observed: Arc<Mutex<Observed>>,
     /// Shared with every image that is being read.
@@ -109,19 +111,19 @@ pub struct Follower {
     pub(crate) last_checkpoint: Instant,
     pub(crate) backoff: CheckpointBackoff,
     pub(crate) damage: Damage,
-    /// Other names of the file were told of.
+    /// Whether other names of the file were logged.
     names_told: bool,
-    /// While no connection of ours is open: the database's file as it was left.
+    /// If some, no connection of ours is open, and this is the stamp of the database's file since then.
     pub(crate) resting: Option<Stamp>,
-    /// Nothing before the first rest. Closed after the connections.
+    /// `None` before the first rest. Closed after the connections.
     pub(crate) lock: Option<DatabaseLock>,
 }
 
 impl Follower {
-    /// Takes hold of the database at `path` and finds out where to begin.
+    /// Begins to hold the log of the database at `path` and decides where capturing begins.
     ///
-    /// `resume` is the position up to which everything was captured in an earlier run; `latest` is the time of the
-    /// last transaction then, in µs since the epoch, before which no new one will be dated.
+    /// `resume` is the position up to which an earlier run has captured every commit; `latest` is the commit timestamp of
+    /// the last transaction then, in µs since the epoch, and a lower bound of all later ones.
     ///
     /// # Errors
     /// [`Error::Refused`] when the database cannot be followed, with the reason by name.
@@ -141,12 +143,13 @@ impl Follower {
         point("watcher.open.held");
         let no_file = |source| Error::Io { doing: "look at", path: path.to_owned(), source };
         let database = Identity::at(path).map_err(no_file)?;
-        // The transaction has pinned the log before anything is read from it, and whatever the wal-index says from
-        // here on is as new as the pin or newer.
+        // The read transaction has pinned the log before the first read of it, so the wal-index is as new as the pin or
+        // newer from here on.
         let mut shm = Shm::open(&paths)?;
         shm.try_checkpoint_lock(&paths)?;
         if resume.is_some() {
-            // A transaction that ignores the log has not pinned it, and what comes next in it may still be unread.
+            // A read transaction on the database file alone (`WAL_READ_LOCK(0)`) has not pinned the log, and the frames
+            // after `resume` are not captured yet.
             shm.take_restart_lock(&paths)?;
         }
         point("watcher.open.locked");
@@ -167,7 +170,7 @@ impl Follower {
                 shm.file(),
                 paths.clone(),
                 Arc::clone(&observed),
-                damage.told(),
+                damage.reported(),
             ),
             names_told: tell_names(&paths),
             held: Some(held),
@@ -204,19 +207,19 @@ impl Follower {
         self.held.as_ref().expect("a database at rest is roused before its hold is moved")
     }
 
-    /// The path of the log, whose writes are worth waking for.
+    /// The path of the log, whose writes are file events to wake up for.
     #[must_use]
     pub fn wal_path(&self) -> PathBuf {
         self.paths.wal.clone()
     }
 
-    /// For the thread that is woken when the log is written.
+    /// An observer for the thread that receives the file events of the log.
     #[must_use]
     pub fn observer(&self) -> Observer {
         Observer::new(self.shm.file(), Arc::clone(&self.observed))
     }
 
-    /// How far the log was captured.
+    /// The position up to which the log was captured.
     #[must_use]
     pub fn position(&self) -> Position {
         self.tail.position()
@@ -228,23 +231,23 @@ impl Follower {
         self.tail.page_size()
     }
 
-    /// For whoever wants to know how the log is doing, from any thread.
+    /// A handle that reads the status of the log from any thread.
     #[must_use]
     pub fn log_status_handle(&self) -> LogStatusHandle {
         self.log_status.handle()
     }
 
-    /// How many bytes so many frames have.
+    /// The size of this many frames.
     pub(crate) fn bytes_of(&self, frames: u32) -> u64 {
         u64::from(frames) * frame_bytes(self.page_size())
     }
 
-    /// How many bytes of committed frames are still to be captured.
+    /// The size of the committed frames that are not captured.
     pub(crate) fn unread_bytes(&self, index: &Index) -> u64 {
         self.bytes_of(self.tail.unread(index))
     }
 
-    /// How many bytes of the log are in use.
+    /// The size of the committed frames in the log.
     ///
     /// # Errors
     /// When the wal-index cannot be read.
@@ -252,13 +255,13 @@ impl Follower {
         Ok(self.bytes_of(self.shm.read(&self.paths)?.frames))
     }
 
-    /// Notes what is committed at `time` (µs since the epoch) without reading it; how many frames there are to capture,
-    /// at least.
+    /// Records `time` (µs since the epoch) as the timestamp of new commits, without reading them. Returns a lower bound
+    /// of the number of frames to capture.
     ///
     /// # Errors
     /// When the wal-index cannot be read.
     pub fn observe(&mut self, time: i64) -> Result<u32, Error> {
-        // In the midst of a publication the next look will do.
+        // While a commit is being published the wal-index is torn; the next observation reads it.
         let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(1) };
         if !self.observe_index(&index, time) {
             return Ok(0);
@@ -266,7 +269,7 @@ impl Follower {
         Ok(self.tail.unread(&index).max(1))
     }
 
-    /// The same after a write into the log; nothing as long as its transaction is under way, see
+    /// As [`Follower::observe`], after a write into the log; `None` while its transaction has not ended, see
     /// [`Observer::see_written`].
     ///
     /// # Errors
@@ -279,7 +282,7 @@ impl Follower {
         if self.shm.is_write_locked() { Ok(None) } else { self.observe(time).map(Some) }
     }
 
-    /// When the oldest commit was seen that is in the log and was not captured yet, in µs since the epoch.
+    /// The commit timestamp of the oldest commit that was not captured yet, in µs since the epoch.
     #[must_use]
     pub fn oldest_uncaptured(&self) -> Option<i64> {
         self.observed.lock().unwrap_or_else(PoisonError::into_inner).oldest()
@@ -295,12 +298,11 @@ impl Follower {
         more
     }
 
-    /// Hands every committed transaction that was not captured yet to `sink`, in order, until it has enough.
-    /// `sink` returns whether it wants more.
+    /// Hands every committed transaction that was not captured yet to `sink`, in order, until `sink` returns false.
     ///
     /// # Errors
-    /// [`Error::Broken`] when the log is not what SQLite says it is; what `sink` got in this call must then be thrown
-    /// away. Whatever `sink` returns.
+    /// [`Error::Broken`] when the log contradicts the wal-index; the caller must then discard the transactions that
+    /// `sink` got in this call. Any error of `sink`.
     pub fn capture<E>(
         &mut self,
         time: i64,
@@ -335,7 +337,8 @@ impl Follower {
         Ok(Captured { transactions, more: !self.tail.has_read(&index) })
     }
 
-    /// Has SQLite recover a wal-index that somebody left torn. Nobody else could while the checkpoint lock is ours.
+    /// Runs SQLite's recovery of a wal-index that a dead process left torn. No other process can recover it while this
+    /// one has the checkpoint lock.
     fn recover(&mut self) -> Result<(), Error> {
         tracing::warn!(
             database = %self.paths.database.display(),
@@ -343,61 +346,61 @@ impl Follower {
         );
         let connection = Connection::open(&self.paths.database, true)?;
         let recovered = connection.begin_read().and_then(|()| connection.end());
-        // SQLite's unlocking has dropped the lock of the whole process.
+        // SQLite's unlock has dropped the checkpoint lock of this process.
         self.shm.set_checkpoint_lock(false);
         self.shm.try_checkpoint_lock(&self.paths)?;
         match recovered {
-            // Somebody else is at it.
+            // Another process is recovering it.
             Err(error) if is_busy(&error) => Ok(()),
             recovered => recovered.map_err(self.sqlite("recover the wal-index of")),
         }
     }
 
-    /// Goes back to `position`, up to which everything is safe elsewhere, so that what came after it is handed out
-    /// again; whether the log still has it.
+    /// Goes back to `position`, up to which every commit is durable elsewhere, so that the commits after it are
+    /// captured again. Returns whether the log still has them.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub fn rewind(&mut self, position: Position) -> Result<bool, Error> {
-        // The present hold may ignore the log, which is needed again.
+        // The present hold may read the database file alone, and the log is needed again.
         self.shm.take_restart_lock(&self.paths)?;
         let index = self.shm.read(&self.paths)?;
         let has_it = self.tail.rewind(&self.paths, &index, position)?;
-        // What is to be read again was captured before the present hold began, so the hold need not cover it.
+        // The frames to be read again were captured before the present hold began, so it may not cover them.
         self.found = self.tail.mark(&index);
         self.release_restart_lock();
         Ok(has_it)
     }
 
-    /// Once what a start or a return has found is captured, the holds keep the log by themselves.
+    /// Releases the restart lock once all frames up to `found` are captured: from then on the holds keep the log.
     pub(crate) fn release_restart_lock(&mut self) {
         if self.shm.has_restart_lock() && self.tail.covers(self.found) {
             self.shm.release_restart_lock();
         }
     }
 
-    /// Follows the log into the generation that `index` names.
+    /// Follows a restart of the log into the WAL generation of `index`.
     fn enter(&mut self, index: &Index) -> Result<(), Error> {
         let restarted = index.salts != self.tail.position().salts;
-        // A hold that ignores the log lets it be begun anew while frames from before the hold are still unread, if the
-        // guard was not to be had: then they are gone, and only the pages themselves can tell what they said.
+        // Without the restart lock, a hold on the database file alone does not prevent a restart while frames from
+        // before the hold are unread. Then they are overwritten, and the next session has to compare pages.
         let lost = self.hold.reads == Reads::Log || !self.tail.covers(self.found);
         if restarted && lost {
             return Err(broken(&self.paths, 0, Break::Restarted));
         }
         self.tail.enter(&self.paths, index)?;
         point("watcher.capture.entered");
-        // With the checkpoint lock in our hands since before the restart there is no checkpointer that could have read
-        // the wal-index before it. A checkpoint of ours on another thread may just have let go of it.
+        // If this process has had the checkpoint lock since before the restart, no checkpointer can have read the
+        // wal-index before it. A checkpoint of ours on another thread may just have dropped the lock.
         self.stale_checkpointer |= self.checkpointing.is_some() || !self.shm.has_checkpoint_lock();
         Ok(())
     }
 
-    /// That the files are still those which were opened, and whether the wal-index can be right. Cheap; asked about once
-    /// a second.
+    /// Checks that the paths still name the opened files, and logs an error if the wal-index is damaged. Cheap; called
+    /// about once a second.
     ///
     /// # Errors
-    /// [`Error::Moved`] when one was deleted or replaced: what the application writes now goes elsewhere.
+    /// [`Error::Moved`] when a file was deleted or replaced: the application may be writing another one now.
     pub fn check_files(&mut self) -> Result<(), Error> {
         self.look_for_damage()?;
         if !self.names_told && is_linked(&self.paths) {
@@ -406,7 +409,7 @@ impl Follower {
         self.check_identities()
     }
 
-    /// That the files are still those which were opened.
+    /// Checks that the paths still name the opened files.
     pub(crate) fn check_identities(&self) -> Result<(), Error> {
         self.database.check(&self.paths.given)?;
         self.shm.identity().check(&self.paths.shm)?;
@@ -416,7 +419,7 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        // The last close of all, which may be ours, empties the log and removes it.
+        // The last close, which may be ours, checkpoints the log and deletes it.
         if let Some(lock) = &mut self.lock {
             lock.unlock();
             self.shm.release_backfill_lock();
@@ -425,7 +428,7 @@ impl Drop for Follower {
     }
 }
 
-/// Switches a database to a write-ahead log, if that was asked for.
+/// Switches a database to WAL mode, if the options allow it.
 fn enable_wal(paths: &Paths, options: &Options) -> Result<(), Error> {
     if !options.enable_wal {
         return Err(paths.refuse(Refusal::RollbackJournal));
@@ -445,7 +448,7 @@ fn enable_wal(paths: &Paths, options: &Options) -> Result<(), Error> {
     }
 }
 
-/// Opens the database and begins the first read transaction, waiting out a recovery or a schema change.
+/// Opens the database and begins the first read transaction, with retries during a recovery or a schema change.
 pub(crate) fn begin_patiently(paths: &Paths) -> Result<Connection, Error> {
     let deadline = Instant::now() + EXCLUSIVE_PATIENCE;
     let attempt = || {
@@ -469,11 +472,11 @@ pub(crate) fn begin_patiently(paths: &Paths) -> Result<Connection, Error> {
     }
 }
 
-/// Where SQLite cannot make the files that it needs, it says only that it cannot open or write the database.
+/// Where SQLite cannot create the files that it needs, its error only says that it cannot open or write the database.
 fn explain(paths: &Paths, error: Error) -> Error {
-    match (&error, paths.unwritable_folder()) {
-        (Error::Sqlite { source, .. }, Some(folder)) if cannot_open(source) => {
-            paths.refuse(Refusal::Folder(folder))
+    match (&error, paths.unwritable_directory()) {
+        (Error::Sqlite { source, .. }, Some(directory)) if cannot_open(source) => {
+            paths.refuse(Refusal::Directory(directory))
         }
         _ => error,
     }

@@ -1,4 +1,4 @@
-//! Moving the hold along: the next one begins, what was committed by then is captured, the old one ends; and the
+//! The handover of the hold: the next hold begins, all commits from before it are captured, the old hold ends; and the
 //! checkpoints in between.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::policy::{Action, HandoverStage, Kept, Situation, decide, is_outrun};
 use crate::tail::{Mark, Scratch};
 use crate::transaction::Transaction;
 
-/// The next hold, which has begun, and what must be captured before the present one may end.
+/// The next hold, which has begun, and the mark up to which must be captured before the present hold may end.
 #[derive(Debug)]
 pub(crate) struct Handover {
     hold: Hold,
@@ -23,24 +23,25 @@ pub(crate) struct Handover {
 }
 
 impl Follower {
-    /// What the log needs now. `kept` says where else what was captured is, `has_room` whether whoever takes what is
-    /// captured can take some thousands of frames at once.
+    /// The action that the policy chooses now. `kept` says where the captured commits are, `has_room` whether the sink
+    /// can take some thousands of frames without blocking.
     ///
     /// # Errors
     /// When the wal-index cannot be read.
     pub fn due(&mut self, kept: Kept, has_room: bool) -> Result<Action, Error> {
         let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(Action::Wait) };
         if self.checkpointing.is_none() {
-            // An autocheckpoint that came between two of ours gives it back soon.
+            // An autocheckpoint that ran between two checkpoints of ours releases the lock soon.
             self.shm.try_checkpoint_lock(&self.paths)?;
             self.stale_checkpointer &= !self.shm.has_checkpoint_lock();
         }
         Ok(decide(&self.situation(&index, kept, has_room), &self.limits))
     }
 
-    /// Does what [`Follower::due`] said, for the same `kept`.
+    /// Performs the action of [`Follower::due`], for the same `kept`.
     ///
-    /// A brake and a barrier capture through `sink`. A checkpoint is only prepared: see [`Follower::take_checkpoint`].
+    /// A brake and an exclusive checkpoint capture into `sink`. A passive checkpoint is only prepared: see
+    /// [`Follower::take_checkpoint`].
     ///
     /// # Errors
     /// As [`Follower::capture`].
@@ -67,7 +68,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Whether writers are faster than the copying, so that they are made to wait for it now and then.
+    /// Whether writers are faster than the checkpoints, so that they may be throttled.
     #[must_use]
     pub fn is_outrun(&self) -> bool {
         let index = self.shm.peek(&self.paths);
@@ -105,24 +106,24 @@ impl Follower {
         }
     }
 
-    /// Whether somebody reads an image of the database, or is about to.
+    /// Whether an image of the database or its pin exists.
     pub(crate) fn is_imaging(&self) -> bool {
         Arc::strong_count(&self.images) > 1
     }
 
-    /// Whether the next hold waits for frames to be captured, and with it whatever the log needs.
+    /// Whether a handover waits for frames to be captured. Every other action on the log waits for the handover.
     #[must_use]
     pub fn waits_for_capture(&self) -> bool {
         self.handover.as_ref().is_some_and(|next| !self.tail.covers(next.until))
     }
 
-    /// Whether the next hold, if there is one, may take the place of the present one: everything before it is captured, and
-    /// Rule 0 is met.
+    /// Whether the next hold may replace the present one: all commits from before it are captured, and
+    /// *checkpoint-lock-first* is met.
     fn may_end_hold(&self) -> bool {
         !self.waits_for_capture() && !self.stale_checkpointer
     }
 
-    /// Gives back file descriptors and memory that nothing needs just now. They are taken again when something does.
+    /// Closes connections and file descriptors that are not in use. They are opened again when needed.
     pub fn trim(&mut self) {
         if self.handover.is_none() && self.checkpointing.is_none() {
             (self.spare, self.exclusive) = (None, None);
@@ -130,7 +131,7 @@ impl Follower {
         self.tail.close();
     }
 
-    /// The connection that holds nothing just now.
+    /// The connection without a read transaction.
     pub(crate) fn spare(&mut self) -> Result<&Connection, Error> {
         if self.spare.is_none() {
             self.spare = Some(Connection::open(&self.paths.database, true)?);
@@ -143,7 +144,7 @@ impl Follower {
         move |source| Error::Sqlite { doing, path, source }
     }
 
-    /// Step 1: the next hold begins. From here on both hold the log.
+    /// Step 1: the next hold begins. From here on both holds keep the log.
     pub(crate) fn begin_handover(&mut self) -> Result<(), Error> {
         let before = self.shm.read(&self.paths)?;
         match self.spare()?.begin_read() {
@@ -159,7 +160,7 @@ impl Follower {
         self.finish_handover()
     }
 
-    /// Step 2: once everything that was committed when the next hold began is captured, the present one ends.
+    /// Step 2: once all commits from before the next hold are captured, the present hold ends.
     pub(crate) fn finish_handover(&mut self) -> Result<(), Error> {
         let Some(next) = &self.handover else { return Ok(()) };
         if !self.may_end_hold() {
@@ -177,14 +178,15 @@ impl Follower {
         Ok(())
     }
 
-    /// Cuts the log's file. SQLite needs every reader to ignore the log for that, ours does; nothing is left to copy.
+    /// Truncates the log's file. SQLite does so only if every reader reads the database file alone, as our hold does,
+    /// and all frames are backfilled.
     fn truncate(&mut self) -> Result<(), Error> {
         self.run_checkpoint(Mode::Truncate)?;
         self.last_commit = Instant::now();
         Ok(())
     }
 
-    /// Runs a checkpoint on the connection that holds nothing, and takes the checkpoint lock, which it drops, again.
+    /// Runs a checkpoint on the spare connection, and takes the checkpoint lock again, which the checkpoint drops.
     pub(crate) fn run_checkpoint(&mut self, mode: Mode) -> Result<Progress, Error> {
         point("watcher.checkpoint.begin");
         let ran = self.spare()?.checkpoint(mode);

@@ -1,25 +1,25 @@
-//! What a read transaction of ours keeps SQLite from doing.
+//! The hold: which restarts and checkpoints a read transaction of ours prevents.
 
 use ebbtide_wal::{Index, Salts};
 
-/// Whether a read transaction looks into the log at all.
+/// Which files a read transaction reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// It has one of the marks 1 to 4: the log cannot be restarted while it lasts.
+    /// It holds one of `WAL_READ_LOCK(1)` to `WAL_READ_LOCK(4)`: the log cannot be restarted while it lasts.
     Log,
-    /// It has mark 0, because all of the log was in the database when it began: nothing can be copied back while it
-    /// lasts, and the log can be restarted once.
+    /// It holds `WAL_READ_LOCK(0)`, because all frames were backfilled when it began, and reads the database file
+    /// alone: no frame can be checkpointed while it lasts, and the log can be restarted once.
     DatabaseOnly,
-    /// It began while the log changed, and may have either.
+    /// It began while the log changed, and may hold either lock.
     Unknown,
 }
 
-/// A read transaction, known by what the wal-index said before and after it began.
+/// A read transaction, described by the wal-index before and after it began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Hold {
     pub(crate) reads: Reads,
     salts: Salts,
-    /// A lower bound of its mark.
+    /// A lower bound of its read mark.
     frames: u32,
 }
 
@@ -29,13 +29,13 @@ impl Hold {
         Hold { reads: Reads::Unknown, salts: after.salts, frames: 0 }
     }
 
-    /// The transaction that began between two looks at the wal-index. `sole` says that nobody else could checkpoint
-    /// meanwhile.
+    /// The transaction that began between two reads of the wal-index. `sole` says that no other process could
+    /// checkpoint meanwhile.
     pub(crate) fn between(before: &Index, after: &Index, sole: bool) -> Hold {
         let still = before.salts == after.salts && before.frames == after.frames;
         let reads = match (still, before.is_backfilled(), after.is_backfilled()) {
-            // SQLite prefers mark 0 when the log is in the database, unless a checkpoint of somebody else's is still
-            // holding it.
+            // SQLite prefers `WAL_READ_LOCK(0)` when all frames are backfilled, unless the checkpoint of another
+            // process still has it exclusively.
             (true, true, true) if sole => Reads::DatabaseOnly,
             (true, false, false) => Reads::Log,
             _ => Reads::Unknown,
@@ -43,7 +43,7 @@ impl Hold {
         Hold { reads, salts: before.salts, frames: before.frames }
     }
 
-    /// Up to which frame of the log that `index` describes this lets a checkpoint go.
+    /// The last frame of the log of `index` that this hold allows a checkpoint to backfill.
     pub(crate) fn frames(&self, index: &Index) -> u32 {
         match self.reads {
             Reads::DatabaseOnly => 0,

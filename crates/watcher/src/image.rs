@@ -1,11 +1,12 @@
-//! The whole database as of one position of its log, read beside its writers.
+//! The whole database as of one position of its log, read concurrently with its writers.
 //!
-//! A page is the newest frame at or before the position, or else what stands in the database's file. That is safe
-//! beside a checkpoint, which may be overwriting the file's page at this moment: it copies back only frames that every
-//! reader may see, and for each of those pages the frame in the log is taken, never the file. It is safe beside writers,
-//! because the log cannot be begun anew while the image's own read transaction lasts; or, if that ignores the log,
-//! because the file then stands still and has everything that the log had. So after frames were read it is asked whether
-//! the log is still the same; if it is not, they may be another generation's, and the file is right.
+//! A page is read from the newest frame at or before the position, or from the database's file if there is none. That
+//! is safe beside a checkpoint, which may be overwriting the file's page at this moment: the checkpoint backfills only
+//! frames that every reader may see, and for each of those pages the image reads the frame, never the file. It is safe
+//! beside writers, because the log cannot be restarted while the image's own read transaction lasts; or, if that
+//! transaction reads the database file alone, because the file then does not change and has every frame of the log. So
+//! after frames were read, the image reads the log's header again: if the log was restarted, they may be frames of
+//! another WAL generation, and the pages of the file are right.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -26,7 +27,7 @@ use crate::sqlite_file;
 use crate::tail::{Mark, Tail, WINDOW_BYTES, broken, read_header};
 use crate::transaction::{Located, newest};
 
-/// A read transaction that will serve an image, once everything committed when it began is captured.
+/// A read transaction for an image, which can be read once all commits from before it are captured.
 #[derive(Debug)]
 pub struct ImagePin {
     connection: Connection,
@@ -48,11 +49,11 @@ pub struct Image {
     page_size: PageSize,
     database_pages: u32,
     position: Position,
-    /// The pages that the log has, and where; ascending.
+    /// The pages in the log and their frames, in ascending order of pages.
     logged: Vec<Located>,
-    /// The log was begun anew meanwhile, so that the file has all that it had.
+    /// Whether the log was restarted meanwhile. Then the file has every page.
     restarted: Cell<bool>,
-    /// Tells the follower that the log is held for this.
+    /// Its reference count tells the follower that an image is being read.
     _token: Arc<()>,
 }
 
@@ -71,7 +72,7 @@ impl Follower {
         Ok(ImagePin { connection, shm, end, until, token })
     }
 
-    /// Gives up the history before the pin: the next transaction captured is the first after it. For a start that
+    /// Skips the commits from before the pin: the next transaction captured is the first after it. For a start that
     /// could not resume.
     ///
     /// # Errors
@@ -83,18 +84,17 @@ impl Follower {
         pin.until = self.tail.mark(&pin.end);
         self.found = pin.until;
         self.release_restart_lock();
-        // Whatever a handover was waiting for came before.
+        // The commits for which a handover was waiting are skipped, too.
         if let Some(next) = &mut self.handover {
             next.until = self.tail.mark(&pin.end);
         }
         self.finish_handover()
     }
 
-    /// The database as of [`Follower::position`], if that covers what was committed when the pin was made; else the
-    /// pin again.
+    /// The database as of [`Follower::position`], if all commits from before the pin are captured; else the pin.
     ///
     /// # Errors
-    /// When the log cannot be read, or is not what it was.
+    /// When the log cannot be read, or its frames have changed.
     pub fn image(&mut self, pin: ImagePin) -> Result<Result<Image, ImagePin>, Error> {
         let position = self.tail.position();
         if !self.tail.covers(pin.until) {
@@ -145,7 +145,7 @@ impl Image {
         self.page_size
     }
 
-    /// Hands every page to `each` in ascending order, without the page of the locks.
+    /// Hands every page to `each` in ascending order, without the lock-byte page.
     ///
     /// # Errors
     /// Whatever `each` returns, or what goes wrong while reading.
@@ -156,7 +156,7 @@ impl Image {
         self.for_pages_in(std::slice::from_ref(&(1..self.database_pages.saturating_add(1))), each)
     }
 
-    /// Hands the pages of some ranges, which ascend, to `each`, without the page of the locks.
+    /// Hands the pages of some ranges, which ascend, to `each`, without the lock-byte page.
     ///
     /// # Errors
     /// As [`Image::for_each_page`].
@@ -186,7 +186,7 @@ impl Image {
         Ok(())
     }
 
-    /// The pages of a range: the file first, then over it what the log has.
+    /// Reads the pages of a range: all of them from the file, then those in the log from their frames.
     fn read_pages(&self, range: Range<u32>, pages: &mut [u8]) -> Result<(), Error> {
         self.read_file(range.start, pages)?;
         let from = self.logged.partition_point(|&(page, _)| page.get() < range.start);
@@ -230,7 +230,7 @@ impl Image {
     }
 }
 
-/// The header of a log that is still of the generation of `position`; nothing once it was begun anew.
+/// The header of the log, if it is of the WAL generation of `position`; `None` once the log was restarted.
 fn header_of(
     wal: &File,
     paths: &Paths,
@@ -244,8 +244,8 @@ fn header_of(
     }
 }
 
-/// Which pages the log has up to `position`, with the chain proved from its start. A log that is of another generation
-/// by now has none: it could only be begun anew because all of `position`'s generation was in the database.
+/// The pages in the log up to `position`, with the checksum chain proved from its start. None if the log is of another
+/// WAL generation by now: it could only be restarted because all frames of `position`'s generation were backfilled.
 fn logged_pages(
     wal: &File,
     paths: &Paths,
@@ -275,7 +275,7 @@ fn logged_pages(
         for bytes in window[..read].chunks(whole) {
             match cursor.advance_committed(bytes) {
                 Ok(frame) => pages.push((frame.page, frame.number)),
-                // Begun anew while it was being read.
+                // The log was restarted while it was being read.
                 Err(_) if header_of(wal, paths, position, size)?.is_none() => {
                     return Ok(Vec::new());
                 }

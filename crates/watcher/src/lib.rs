@@ -1,21 +1,21 @@
 //! Reads committed transactions out of a live write-ahead log, and holds the log until they are read.
 //!
 //! The protocol is *lock-coupled tailing*. A read transaction of our own, the *hold*, keeps SQLite from restarting the
-//! log. The boundary of what is committed comes from the wal-index, never from a frame whose checksum happens to be
-//! right. Two read transactions are handed over hand over hand: the new one begins, everything committed by then is
-//! captured, only then does the old one end. So there is no moment in which a commit is both unread and unheld.
+//! log. The wal-index says which frames are committed, never a frame whose checksum happens to be right. The hold is
+//! handed over between two read transactions: the new one begins, all commits from before it are captured, only then
+//! does the old one end. So at every moment each commit is captured or held.
 //!
-//! What must hold:
+//! Invariants:
 //!
-//! 1. A hold ends only when another has begun and all that was committed by then has been captured ([`Follower`]).
-//! 2. A new generation of the log is entered only once it has frames (Rule 1 of the protocol): a restart that was
-//!    announced and died reverts to the old one.
-//! 3. After a restart the hold is not handed on before the checkpoint lock was ours once (Rule 0): no checkpointer
-//!    that read the log's state before the restart can then still be at work.
-//! 4. Nothing here writes into the database: every connection is `query_only`, but for the one that takes the write
-//!    lock in a barrier and rolls back.
-//! 5. No descriptor on the database or its `-shm` is closed while a connection is open: POSIX would drop the locks of
-//!    this whole process with it (`shm`, `sqlite_file`).
+//! 1. A hold ends only when another has begun and all commits from before that one have been captured ([`Follower`]).
+//! 2. *No-empty-generation*: a new WAL generation is entered only once it has frames. If the writer that restarts the
+//!    log dies before it writes a frame, recovery reverts to the generation before.
+//! 3. *Checkpoint-lock-first*: after a restart the hold is not handed over before this process had the checkpoint lock
+//!    once. Then no checkpointer that read the wal-index before the restart is still running.
+//! 4. No connection writes into the database: every one is `query_only`, but for the one that takes the write lock in
+//!    an exclusive checkpoint and rolls back.
+//! 5. No file descriptor of the database or its `-shm` is closed while a connection is open: POSIX would drop all locks
+//!    of this process on the file (`shm`, `sqlite_file`).
 //!
 //! The words that are ours are in `docs/glossary.md`.
 

@@ -1,5 +1,5 @@
-//! What somebody who does not follow a database may look at meanwhile, from another thread: how long its log is, who
-//! keeps it from ending, how old the oldest commit in it is that nobody has read.
+//! A handle through which any thread reads the status of the log that a [`Follower`](crate::Follower) follows: its
+//! length, its readers, the age of the oldest commit that was not captured.
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,12 @@ use crate::names::other_names;
 use crate::observed::Observed;
 use crate::shm::{peek, readers};
 
-/// A view of a database that is being followed; of nothing once its [`Follower`](crate::Follower) is gone.
+/// Reads the status of a log, as long as its [`Follower`](crate::Follower) exists.
 ///
-/// The wal-index is looked at through the follower's own descriptor, which must not be closed after the follower is
-/// gone: POSIX would drop the locks that this process's next follower of the same database has by then. So the
-/// descriptor lies in one place that the follower empties when it goes, and is never taken out of it.
+/// The handle reads the wal-index through the follower's own file descriptor, which must not be closed after the
+/// follower is gone: POSIX would drop the locks that the next follower of the same database in this process has by
+/// then. So the file descriptor is in one place, which the follower empties when it is dropped, and no handle clones
+/// it.
 #[derive(Debug, Clone)]
 pub struct LogStatusHandle(Arc<Mutex<Option<Sources>>>);
 
@@ -26,25 +27,25 @@ struct Sources {
     damaged: Arc<AtomicBool>,
 }
 
-/// What a look shows.
+/// The status of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogStatus {
-    /// How many frames the log has. Nothing when somebody was in the midst of changing the wal-index.
+    /// How many frames the log has; `None` if the wal-index was being changed.
     pub frames: Option<u32>,
     /// The size of the log's file.
     pub file_bytes: u64,
-    /// Other processes whose read transactions keep the log from being begun anew; at most one for each read mark.
+    /// Other processes whose read transactions keep the log from being restarted; at most one for each read mark.
     pub readers: Vec<i32>,
-    /// When the oldest commit was seen that is in the log and was not captured yet, in µs since the epoch.
+    /// The commit timestamp of the oldest commit that was not captured yet, in µs since the epoch.
     pub oldest_uncaptured: Option<i64>,
     /// Whether the wal-index was found to be damaged.
     pub is_damaged: bool,
-    /// In words, by which other names somebody may have the file open, and write another log.
+    /// A sentence about other names of the database's file: a process that opens one of them writes another log.
     pub other_names: Option<String>,
 }
 
 impl LogStatusHandle {
-    /// Looks, unless the follower is gone. A few system calls; waits for nothing.
+    /// Reads the status; `None` once the follower is gone. A few system calls, which do not block.
     #[must_use]
     pub fn read(&self) -> Option<LogStatus> {
         let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,7 +62,7 @@ impl LogStatusHandle {
     }
 }
 
-/// The follower's end of its gauge.
+/// Owned by the follower; its drop ends all handles.
 #[derive(Debug)]
 pub(crate) struct LogStatusOwner(LogStatusHandle);
 
@@ -87,7 +88,7 @@ impl LogStatusOwner {
 
 impl Drop for LogStatusOwner {
     fn drop(&mut self) {
-        // Waits for a look that is under way, which is short.
+        // Waits for a read that is in progress, which is short.
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -1,6 +1,6 @@
-//! Other names of a database's file. SQLite looks for the log beside the name by which a file is opened, so whoever opens
-//! the file by another hard link, or through a bind mount of the file alone, has another log, of which nobody here knows,
-//! and which will damage the database.
+//! Other names of a database's file. SQLite looks for the log beside the name by which a file is opened, so whoever
+//! opens the file by another hard link, or through a bind mount of the file alone, has another log, of which nobody
+//! here knows, and which will damage the database.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! When commits were seen. Their pages may wait in the log; their times may not.
+//! Commit timestamps. A commit's pages may be captured later; its timestamp is taken when the commit is first observed.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -8,10 +8,10 @@ use ebbtide_wal::{Index, Position, Salts};
 
 use crate::shm::{is_open_elsewhere, is_write_locked, peek};
 
-/// How many observations are kept: more than that and the oldest commits that still wait share a later time.
+/// The maximum number of observations. Beyond it the oldest commits that are not captured share a later timestamp.
 const OBSERVATIONS_MAX: usize = 65_536;
 
-/// The log's end at a moment.
+/// The log's end at a time.
 #[derive(Debug, Clone, Copy)]
 struct Observation {
     salts: Salts,
@@ -19,8 +19,8 @@ struct Observation {
     time: i64,
 }
 
-/// Sees commits from another thread: the one that is woken when the log is written. It has nothing else to do, so the
-/// time that it notes is that of the commit even while the log's own thread copies frames or waits for the disk.
+/// Takes commit timestamps on the thread that receives the file events of the log. That thread does nothing else, so
+/// the timestamps are right even while the database's own thread captures frames or waits for the disk.
 #[derive(Debug, Clone)]
 pub struct Observer {
     shm: Arc<File>,
@@ -32,10 +32,11 @@ impl Observer {
         Observer { shm, observed }
     }
 
-    /// Notes what is committed at `time`, in µs since the epoch. What cannot be read now will be seen by the next look.
+    /// Records `time`, in µs since the epoch, as the timestamp of new commits. If the wal-index cannot be read now, the
+    /// next observation finds them.
     #[must_use]
     pub fn see(&self, time: i64) -> Seen {
-        // Looking under the lock keeps two threads from noting an older end after a newer one.
+        // Reading under the mutex keeps two threads from recording an older end of the log after a newer one.
         let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(Ok(index)) = peek(&self.shm) else { return Seen::default() };
         observed.see(&index, time)
@@ -47,10 +48,10 @@ impl Observer {
         is_open_elsewhere(&self.shm)
     }
 
-    /// The same after a write into the log; nothing as long as its transaction is under way.
+    /// As [`Observer::see`], after a write into the log; `None` while its transaction has not ended.
     ///
-    /// Whoever writes has the write lock until the commit is published. So what was written before a moment at which
-    /// nobody has it can be seen after that moment, or was rolled back.
+    /// A writer has the write lock until its commit is published. So a frame that was written before a moment at which
+    /// the write lock is free is committed or rolled back at that moment.
     #[must_use]
     pub fn see_written(&self, time: i64) -> Option<Seen> {
         let seen = self.see(time);
@@ -61,34 +62,35 @@ impl Observer {
     }
 }
 
-/// What a look at the log's end showed.
+/// What one observation found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seen {
-    /// How many commits no look has seen before, as far as the wal-index counts them.
+    /// The number of new commits since the last observation, by the wal-index's change counter.
     pub commits: u32,
-    /// How many committed frames no look has seen before.
+    /// The number of new committed frames since the last observation.
     pub frames: u32,
-    /// How many committed frames wait to be captured.
+    /// The number of committed frames that are not captured.
     pub uncaptured: u32,
 }
 
-/// The ends of the log that were seen and not yet captured, oldest first.
+/// The observed ends of the log that are not captured, oldest first.
 #[derive(Debug)]
 pub(crate) struct Observed {
     observations: VecDeque<Observation>,
     latest: i64,
-    /// The wal-index's count of commits at the last observation.
+    /// The wal-index's change counter at the last observation.
     changes: u32,
     captured: Position,
 }
 
 impl Observed {
-    /// Nothing yet, in a history whose last time was `latest`, in µs since the epoch, and that goes on behind `captured`.
+    /// No observation, for a history whose last commit timestamp is `latest`, in µs since the epoch, and whose last
+    /// position is `captured`.
     pub(crate) fn after(latest: i64, captured: Position) -> Observed {
         Observed { observations: VecDeque::new(), latest, changes: 0, captured }
     }
 
-    /// Everything up to `position` was captured.
+    /// All frames up to `position` were captured.
     pub(crate) fn captured(&mut self, position: Position) {
         self.captured = position;
         while self
@@ -100,23 +102,23 @@ impl Observed {
         }
     }
 
-    /// When the oldest commit was seen that was not captured yet.
+    /// The timestamp of the oldest commit that was not captured.
     pub(crate) fn oldest(&self) -> Option<i64> {
         self.observations.front().map(|first| first.time)
     }
 
-    /// How many of the frames of `index` were not captured.
+    /// How many committed frames of `index` were not captured.
     fn uncaptured(&self, index: &Index) -> u32 {
         let captured = if index.salts == self.captured.salts { self.captured.frame } else { 0 };
         index.frames.saturating_sub(captured)
     }
 
-    /// An empty log has nothing to capture, whatever generation it is of.
+    /// Whether all frames were captured. A log without frames has nothing to capture in any WAL generation.
     fn has_captured(&self, salts: Salts, frames: u32) -> bool {
         frames == 0 || salts == self.captured.salts && frames <= self.captured.frame
     }
 
-    /// The log ends as `index` says at `time`. A clock that runs backwards is taken to stand still.
+    /// Records the log's end as of `index` at `time`. Timestamps do not decrease when the clock is set back.
     pub(crate) fn see(&mut self, index: &Index, time: i64) -> Seen {
         let time = time.max(self.latest);
         let uncaptured = self.uncaptured(index);
@@ -134,12 +136,12 @@ impl Observed {
             self.observations.pop_front();
         }
         self.observations.push_back(Observation { salts: index.salts, frames: index.frames, time });
-        // A commit has a frame at least, and the first count of all begins anywhere.
+        // A commit has at least one frame, and the change counter starts at any value.
         Seen { commits: counted.clamp(1, frames), frames, uncaptured }
     }
 
-    /// When the commit that ends at `frame` of generation `salts` was seen: the first observation that covers it.
-    /// Observation before it will not be asked for again.
+    /// The timestamp of the commit that ends at `frame` of the WAL generation `salts`: that of the first observation
+    /// that covers it. Drops the observations before that one.
     pub(crate) fn time_of(&mut self, salts: Salts, frame: u32) -> i64 {
         while let Some(first) = self.observations.front() {
             if first.salts == salts && first.frames >= frame {
@@ -212,7 +214,7 @@ mod tests {
         observed.captured(position(1, 4));
         assert_eq!(observed.oldest(), Some(20));
         observed.captured(position(1, 6));
-        // The thread that an event has woken may come late.
+        // The thread that receives the events may be late.
         observed.see(&index(1, 6), 30);
         observed.see(&index(2, 0), 40);
         assert_eq!(observed.oldest(), None);

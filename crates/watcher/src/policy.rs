@@ -1,100 +1,100 @@
-//! When to move the hold, to checkpoint, to stop the writers for a moment, to truncates the log: a function from what is
-//! seen to what is done.
+//! The checkpoint policy: a pure function from a [`Situation`] to an [`Action`].
 //!
-//! The application's own autocheckpoints find the checkpoint lock taken, so the log is ours to keep short. Three means,
-//! from the gentlest on:
+//! The application's own autocheckpoints find the checkpoint lock taken, so this process must keep the log short. It
+//! has three kinds of checkpoint, from the least intrusive on:
 //!
-//! - *Checkpoint*: with the hold at the log's end, copy everything back, and hand the hold over again. If nobody wrote
-//!   meanwhile the new hold ignores the log, and the next writer begins it anew. Takes no lock that a writer needs.
-//! - *Barrier*: a saturating writer never pauses long enough for that, so take the write lock for as long as it takes
-//!   to copy the last few frames.
-//! - *Truncate*: a restarted log is written from its start again but its file never shrinks, so once the database is
-//!   idle truncates it.
+//! - *Passive*: with the hold at the log's end, backfill the whole log, and hand the hold over again. If there was no
+//!   commit meanwhile, the new hold reads the database file alone (`WAL_READ_LOCK(0)`), and the next writer restarts
+//!   the log. Takes no lock that a writer needs.
+//! - *Exclusive*: a saturating writer never pauses long enough for a passive checkpoint to complete, so hold the write
+//!   lock for as long as the last few frames take.
+//! - *Truncate*: SQLite writes a restarted log from its start again but never shrinks the file, so truncate the file
+//!   once the database is idle.
 
 use std::time::Duration;
 
-/// The limits between which the log is kept. Frames are of whatever size the database's pages are.
+/// The limits of the log. Each frame has one page of the database's page size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// From how many frames on the log is checkpointed; SQLite's own default is 1,000.
+    /// The number of frames from which on the log is checkpointed; SQLite's own default is 1,000.
     pub checkpoint_frames: u32,
-    /// After how long even fewer are.
+    /// The age of the last checkpoint from which on a shorter log is checkpointed.
     pub checkpoint_interval: Duration,
-    /// From how many frames on writers are stopped for it, and it is done before the store has confirmed everything.
+    /// The number of frames from which on the log is over its limit: exclusive checkpoints are allowed, and checkpoints
+    /// do not wait until the store has confirmed every commit.
     pub exclusive_frames: u32,
-    /// How long writers may be kept waiting for the write lock to be taken and given back.
+    /// How long an exclusive checkpoint tries to take the write lock.
     pub write_lock_budget: Duration,
-    /// From which size on an idle database's log is truncates, in bytes.
+    /// The file size from which on the log of an idle database is truncated, in bytes.
     pub truncate_bytes: u64,
-    /// For how long a database without commits counts as idle.
+    /// The time without commits after which a database is idle.
     pub idle: Duration,
 }
 
-/// What is seen when the policy is asked.
+/// The input of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Situation {
     /// Frames in the log.
     pub frames: u32,
-    /// How many of them are in the database.
+    /// How many frames are backfilled into the database.
     pub backfilled: u32,
-    /// Up to which frame the hold lets a checkpoint go; all of them if the hold ignores the log.
+    /// The last frame that the hold allows a checkpoint to backfill.
     pub held_frames: u32,
-    /// Whether the hold ignores the log, so that a writer may begin it anew.
+    /// Whether the hold reads the database file alone (`WAL_READ_LOCK(0)`), so that a writer may restart the log.
     pub reads_database_only: bool,
-    /// Whether the checkpoint lock is ours. Somebody else's checkpoint ends soon, and until then ours would get nowhere.
+    /// Whether this process has the checkpoint lock. Without it a checkpoint would end with `SQLITE_BUSY`.
     pub has_checkpoint_lock: bool,
-    /// Whether a checkpoint of ours runs beside.
+    /// Whether a passive checkpoint of ours is running.
     pub checkpointing: bool,
-    /// How far the handing over of a hold has come, if one is handed over.
+    /// The stage of the handover, if there is one.
     pub handover: Option<HandoverStage>,
-    /// Whether everything committed has been captured.
+    /// Whether every committed frame has been captured.
     pub captured: bool,
-    /// Where else what was captured is.
+    /// Where the captured commits are, other than in the log.
     pub kept: Kept,
-    /// How much of the log is not in the database, in bytes of frames.
+    /// The frames that are not backfilled, in bytes.
     pub backlog_bytes: u64,
-    /// How much is committed and not captured yet, in bytes of frames.
+    /// The committed frames that are not captured, in bytes.
     pub unread_bytes: u64,
-    /// How much was committed since the last checkpoint began, in bytes of frames; 0 if that one came no further.
+    /// The frames committed since the last checkpoint began, in bytes; 0 if that checkpoint made no progress.
     pub grown_bytes: u64,
-    /// Since writers were last made to wait for the capturing, if they were.
+    /// How long ago the last brake ended.
     pub since_brake: Option<Duration>,
-    /// Whether whoever takes what is captured can take some thousands of frames at once now, without waiting for
-    /// anything.
+    /// Whether the receiver of captured transactions can take some thousands of frames without blocking.
     pub has_room: bool,
-    /// Whether somebody reads an image of the database, which holds the log too.
+    /// Whether an image of the database is being read, whose read transaction holds the log too.
     pub imaging: bool,
-    /// Since the last commit was seen.
+    /// How long ago the last commit was observed.
     pub quiet: Duration,
-    /// Since the last checkpoint.
+    /// How long ago the last checkpoint ended.
     pub since_checkpoint: Duration,
-    /// Since a barrier last failed, if it did.
+    /// How long ago the last exclusive checkpoint failed, if the last one failed.
     pub since_failed_exclusive: Option<Duration>,
-    /// Since a checkpoint last came no further than the one before it, if the last one did not.
+    /// How long ago the last checkpoint made no progress, if the last one made none.
     pub since_no_progress: Option<Duration>,
-    /// How many such checkpoints there were in a row.
+    /// How many checkpoints in a row made no progress.
     pub without_progress: u32,
-    /// Since a checkpoint last found a lock taken that is given back soon, if one did.
+    /// How long ago the last checkpoint ended with `SQLITE_BUSY`, if the last one did.
     pub since_busy_checkpoint: Option<Duration>,
-    /// The length of the log's file.
+    /// The size of the log's file.
     pub file_bytes: u64,
 }
 
-/// Where else what was captured is, should the log be begun anew.
+/// Where the captured commits are, other than in the log, which may be restarted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// The store has confirmed (nearly) all of it.
+    /// The store has confirmed all commits, or all but a few.
     Durable,
-    /// Whatever the store does, it can be sent again; but if this process dies, the log alone has it.
+    /// This process can send them again whatever the store does. If the process dies, only the log has them.
     Elsewhere,
-    /// It may have to be read from the log again.
+    /// They may have to be captured from the log again.
     Nowhere,
 }
 
-/// How far the handing over of a hold has come.
+/// The stage of a handover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandoverStage {
-    /// What was committed before the next hold is still to be captured, or Rule 0 is not met yet.
+    /// Commits from before the next hold are still to be captured, or *checkpoint-lock-first* is not met yet.
     Waits,
     /// The present hold may end.
     Ready,
@@ -105,49 +105,48 @@ pub enum HandoverStage {
 pub enum Action {
     /// Nothing.
     Wait,
-    /// End the present hold, because the next one has everything before it captured.
+    /// End the present hold, because all commits from before the next hold are captured.
     EndHold,
     /// Begin a second hold at the log's end.
     HandOver,
-    /// Copy back what the hold lets through.
+    /// Run a passive checkpoint of the frames that the hold allows.
     Checkpoint,
-    /// Stop the writers and copy back everything.
+    /// Take the write lock and checkpoint the whole log.
     ExclusiveCheckpoint,
-    /// Cut the log's file to nothing.
+    /// Truncate the log's file to zero bytes.
     Truncate,
-    /// Stop the writers for a moment, so that the capturing catches up with them.
+    /// Hold the write lock for some milliseconds, so that the capturing catches up with the writers.
     Brake,
 }
 
-/// After a checkpoint that found a lock taken, or met a writer that was just publishing a commit, how long until the next.
-/// Beside a saturating writer that happens now and then, and a long pause would let the log grow by hundreds of megabytes.
+/// The backoff after a checkpoint that ended with `SQLITE_BUSY`. A saturating writer causes that now and then, and
+/// during a long backoff it would grow the log by hundreds of megabytes.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
-/// The same after one that found a reader in its way: twice as long each time, up to this. At first it may have been a
-/// writer that was not given a processor for a moment in the midst of its transaction.
+/// The upper limit of the backoff after checkpoints without progress, which doubles from [`BUSY_PAUSE`] on. The first
+/// one may have met a writer that was descheduled within its transaction, and not a long reader.
 const NO_PROGRESS_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// After a barrier that did not get the lock, or found a reader in its way, how long until the next. A saturating writer
-/// fills tens of megabytes meanwhile.
+/// The backoff after an exclusive checkpoint that did not get the write lock, or was stopped by a reader. A saturating
+/// writer writes tens of megabytes meanwhile.
 const EXCLUSIVE_PAUSE: Duration = Duration::from_millis(100);
 
-/// The same if writers outrun us.
+/// The same if the writers outrun us.
 const OUTRUN_EXCLUSIVE_PAUSE: Duration = Duration::from_millis(10);
 
-/// After a brake, how long until the next one: they get on at our speed, which is more than a disk that fills up leaves
-/// them.
+/// The pause after a brake. Writers then commit at the speed of the capturing.
 const BRAKE_PAUSE: Duration = Duration::from_millis(1);
 
-/// So far behind the writers the capturing may be before they are made to wait for it.
+/// The committed frames that are not captured from which on writers are throttled.
 const BEHIND_BYTES_MAX: u64 = 3 << 20;
 
-/// So much may be committed while a checkpoint runs before writers are made to wait for its end, as they would wait for
-/// their own.
+/// The frames committed during a checkpoint from which on writers are throttled until it ends, as they would wait for a
+/// checkpoint of their own.
 const GROWN_BYTES_MAX: u64 = 2 << 20;
 
-/// How much of the log may be left to copy, and not be on the disk yet, when writers are stopped for it: they wait for some
-/// ten milliseconds, as they would for a checkpoint of their own. More once the log has become so many times longer than
-/// where writers outrun us, because the next chance may leave no less.
+/// The backlog that an exclusive checkpoint may copy and sync under the write lock: writers wait for some ten
+/// milliseconds, as they would for a checkpoint of their own. Each pair is a multiple of the log's limit and the
+/// backlog that is allowed from there on: the longer the log, the less likely is a later chance with a smaller backlog.
 const BACKLOG_BYTES_MAX: [(u32, u64); 3] = [(1, 5 << 20), (3, 8 << 20), (5, 16 << 20)];
 
 /// Chooses the next action. Pure: the same situation always has the same answer.
@@ -174,14 +173,14 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
     }
 }
 
-/// What makes the log shorter, if all locks can be had.
+/// The action that shortens the log, if all locks are free.
 fn shorten(now: &Situation, limits: &Limits) -> Action {
     let backlog = now.frames - now.backfilled.min(now.frames);
-    // The file of an idle database shrinks, and everything in it has to be copied before.
-    let truncates = now.file_bytes >= limits.truncate_bytes && now.quiet >= limits.idle;
+    // The log of an idle database is truncated, after all of its frames are backfilled.
+    let truncate = now.file_bytes >= limits.truncate_bytes && now.quiet >= limits.idle;
     if backlog == 0 {
-        return match (now.frames > 0 && !now.reads_database_only, truncates && !now.imaging) {
-            // Everything is in the database: let the next writer begin the log anew.
+        return match (now.frames > 0 && !now.reads_database_only, truncate && !now.imaging) {
+            // All frames are backfilled: let the next writer restart the log.
             (true, _) if now.captured => Action::HandOver,
             (false, true) if now.captured && now.kept == Kept::Durable => Action::Truncate,
             _ => Action::Wait,
@@ -190,26 +189,27 @@ fn shorten(now: &Situation, limits: &Limits) -> Action {
     let over_limit = now.frames >= limits.exclusive_frames;
     let due = now.frames >= limits.checkpoint_frames
         || now.since_checkpoint >= limits.checkpoint_interval
-        || truncates;
+        || truncate;
     if !(over_limit || due && now.kept == Kept::Durable) {
         return Action::Wait;
     }
-    let rested =
+    let has_elapsed =
         |since: Option<Duration>, pause| since.is_none_or(|since: Duration| since >= pause);
-    // Writers wait for as long as the rest takes to be copied, so most of it is copied before. If they are faster than
-    // the copying, they have to wait all the same, or the log would never end.
+    // Writers wait while an exclusive checkpoint copies the backlog, so passive checkpoints copy most of the log
+    // before. If the writers are faster than those, they have to wait all the same, or the log would never be
+    // restarted.
     let is_end_near = now.backlog_bytes <= backlog_bytes_max(now.frames, limits);
     let mostly_copied = now.backfilled >= backlog && is_end_near;
     let short = backlog <= limits.checkpoint_frames || mostly_copied;
     let outrun = is_outrun(now.frames, limits) && now.backfilled > 0 && is_end_near;
     let pause = if outrun { OUTRUN_EXCLUSIVE_PAUSE } else { EXCLUSIVE_PAUSE };
-    let can_stop = now.has_room && !now.imaging && rested(now.since_failed_exclusive, pause);
+    let can_stop = now.has_room && !now.imaging && has_elapsed(now.since_failed_exclusive, pause);
     if over_limit && (short || outrun) && can_stop {
         return Action::ExclusiveCheckpoint;
     }
     let no_progress_pause = no_progress_pause(now.without_progress);
-    if !rested(now.since_no_progress, no_progress_pause)
-        || !rested(now.since_busy_checkpoint, BUSY_PAUSE)
+    if !has_elapsed(now.since_no_progress, no_progress_pause)
+        || !has_elapsed(now.since_busy_checkpoint, BUSY_PAUSE)
     {
         return Action::Wait;
     }
@@ -223,14 +223,14 @@ fn shorten(now: &Situation, limits: &Limits) -> Action {
     }
 }
 
-/// How long to wait after so many checkpoints in a row that came no further.
+/// The backoff after this many checkpoints in a row without progress.
 fn no_progress_pause(without_progress: u32) -> Duration {
     let doubled = 1_u32.checked_shl(without_progress.saturating_sub(1)).unwrap_or(u32::MAX);
     BUSY_PAUSE.saturating_mul(doubled).min(NO_PROGRESS_PAUSE_MAX)
 }
 
-/// Whether writers have to be made to wait for the capturing or for a checkpoint, whatever else is under way. Only where
-/// the processor or the disk is scarce: a store that is slow is waited for by the log.
+/// Whether writers have to be throttled for the capturing or for a checkpoint, in any state of the handover. Only for a
+/// scarce CPU or disk: for a slow store the log grows.
 #[must_use]
 fn is_brake_due(now: &Situation, limits: &Limits) -> bool {
     is_outrun(now.frames, limits)
@@ -239,14 +239,14 @@ fn is_brake_due(now: &Situation, limits: &Limits) -> bool {
         && now.since_brake.is_none_or(|since| since >= BRAKE_PAUSE)
 }
 
-/// How much may be left to copy of a log of so many frames when writers are stopped for it.
+/// The backlog that an exclusive checkpoint may copy under the write lock, for a log of this many frames.
 pub(crate) fn backlog_bytes_max(frames: u32, limits: &Limits) -> u64 {
     let is_reached = |&(times, _): &(u32, u64)| is_outrun(frames / times, limits);
     let reached = BACKLOG_BYTES_MAX.iter().rev().find(|bound| is_reached(bound));
     reached.map_or(BACKLOG_BYTES_MAX[0].1, |&(_, bytes)| bytes)
 }
 
-/// Whether a log of so many frames shows that its writers are faster than the copying.
+/// Whether a log of this many frames shows that its writers are faster than the checkpoints.
 pub(crate) fn is_outrun(frames: u32, limits: &Limits) -> bool {
     frames >= limits.exclusive_frames
 }
@@ -362,12 +362,12 @@ mod tests {
         assert_eq!(decide(&faster, &LIMITS), Action::ExclusiveCheckpoint);
         let large = Situation { backlog_bytes: 24 << 20, ..faster };
         assert_eq!(decide(&large, &LIMITS), Action::HandOver);
-        // As long as not much is left it does not matter how much was copied before.
+        // With a small backlog it does not matter how many frames were backfilled before.
         let begun = Situation { backfilled: 100, held_frames: 100, ..faster };
         assert_eq!(decide(&begun, &LIMITS), Action::ExclusiveCheckpoint);
         let not_begun = Situation { backfilled: 0, held_frames: 0, ..faster };
         assert_eq!(decide(&not_begun, &LIMITS), Action::HandOver);
-        // The longer the log, the more may be left.
+        // The longer the log, the larger the allowed backlog.
         for (frames, mebibytes, action) in [
             (6000, 5, Action::ExclusiveCheckpoint),
             (6000, 6, Action::HandOver),

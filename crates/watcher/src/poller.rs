@@ -1,8 +1,8 @@
-//! Poller: a thread that looks at the logs that are written all the time.
+//! The poller: a thread that polls the logs with many commits.
 //!
-//! Each commit makes two or three events, and each wakes a thread, which costs tens of microseconds of processor time. A
-//! look every few milliseconds costs the same however often the log is written. One thread serves all databases, and
-//! sleeps without a timer while there is none to look at.
+//! Each commit causes two or three file events, and each event wakes a thread, which costs tens of microseconds of CPU
+//! time. Polling every few milliseconds costs the same however often the log is written. One thread polls all
+//! databases, and sleeps without a timer while there is none to poll.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,17 +13,17 @@ use std::time::Duration;
 
 use crate::wake::{Callback, Cause};
 
-/// How long between two rounds, at least and at most. The most is how late a commit may be dated that a round finds.
+/// The poll interval, at least and at most. A commit timestamp is late by one interval at most.
 const INTERVAL_MIN: Duration = Duration::from_micros(2_500);
 const INTERVAL_MAX: Duration = Duration::from_millis(100);
 
-/// A round that finds less than this in each log came too early: it was not worth waking up for.
+/// If the busiest log has fewer new commits than this, the interval was too short.
 const FINDS_MIN: u32 = 10;
 
-/// One that finds more than this in one of them came too late: too many commits have the same date.
+/// If the busiest log has more new commits than this, the interval was too long: too many commits share a timestamp.
 const FINDS_MAX: u32 = 20;
 
-/// The thread, which ends when this is dropped.
+/// The thread, which ends when the `Poller` is dropped.
 pub(crate) struct Poller(Arc<Shared>);
 
 #[derive(Default)]
@@ -39,7 +39,7 @@ struct Polled {
 }
 
 impl Poller {
-    /// Starts the thread, with nothing to look at yet.
+    /// Starts the thread, with nothing to poll yet.
     pub(crate) fn begin() -> io::Result<Poller> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
@@ -47,18 +47,18 @@ impl Poller {
         Ok(Poller(shared))
     }
 
-    /// Whether something is called for the file at `path`.
+    /// Whether the file at `path` is polled.
     pub(crate) fn has(&self, path: &Path) -> bool {
         self.0.lock().callbacks.contains_key(path)
     }
 
-    /// Calls `callback` in each round.
+    /// Calls `callback` at each poll.
     pub(crate) fn add(&self, path: PathBuf, callback: Callback) {
         self.0.lock().callbacks.insert(path, callback);
         self.0.changed.notify_one();
     }
 
-    /// Polled calling; afterwards the callback is not being called either.
+    /// Stops polling a file. When this returns, its callback is not running either.
     pub(crate) fn remove(&self, path: &Path) {
         self.0.lock().callbacks.remove(path);
     }
@@ -94,12 +94,12 @@ impl Shared {
     }
 }
 
-/// How long until the next round, after one that found so much in the busiest log.
+/// The next poll interval, after a poll that found `found` commits in the busiest log.
 fn next(interval: Duration, found: u32) -> Duration {
     let next = match found {
         ..FINDS_MIN => interval * 2,
         FINDS_MIN..=FINDS_MAX => interval,
-        // Not step by step: writers that were stopped come back all at once.
+        // In one step, because writers that were stopped resume all at once.
         _ => interval * FINDS_MAX / found,
     };
     next.clamp(INTERVAL_MIN, INTERVAL_MAX)

@@ -1,22 +1,27 @@
 //! Rest: while no other process has the database open, the file alone is the database.
 //!
-//! Without a sidecar the last close copies the log into the database and deletes it, so that the file may be copied,
-//! moved and replaced. Our own connections keep a close from being the last. So once nobody else has the database open
-//! and everything is captured, the log is emptied, and our connections are closed too: a connection that stays keeps the
-//! wal-index alive, with the size of a database that may be another one by the next open. What stays is a shared lock on
-//! the database's file ([`DatabaseLock`]), which keeps the log of whoever comes next until it is captured.
+//! Without a sidecar the last close checkpoints the log and deletes it, so that the file may be copied, moved and
+//! replaced. Our own connections keep an application's close from being the last. So once no other process has the
+//! database open and every commit is captured, the follower checkpoints and truncates the log and closes its
+//! connections: an open connection would keep the wal-index, whose header has the size of a database that may be
+//! replaced before the next open. The follower keeps a shared lock on the database's file ([`DatabaseLock`]), so that
+//! the log of the next application stays until it is captured.
 //!
-//! A second shared lock, on the byte of the wal-index that readers lock who ignore the log, keeps everybody from copying
-//! frames into the database ([`Shm::take_backfill_lock`](crate::shm::Shm::take_backfill_lock)). A log is restarted only once all
-//! of it was copied, so it has every commit since the rest began, however late the follower is roused. It is roused at
-//! the first sign of an application, begins to read, which pins the log, and looks at the file: if that is not as it was
-//! left, somebody wrote over it without SQLite's locks, and the pages themselves have to tell.
+//! The follower also keeps the backfill lock, a shared lock on the byte of the wal-index that readers of the database
+//! file alone lock. It prevents every checkpoint ([`Shm::take_backfill_lock`](crate::shm::Shm::take_backfill_lock)). A
+//! log is restarted only once all of its frames are backfilled, so it has every commit since the rest began, however
+//! late the follower ends its rest. It does so at the first sign of an application: it begins to read, which pins the
+//! log, and compares the stamp of the database's file. If the stamp has changed, another program wrote the file without
+//! SQLite's locks, and the next session has to compare pages.
 //!
 //! The orders in which an application and the two ends of a rest can meet:
 //!
-//! 1. It comes before the connections are closed: it finds a wal-index that is alive, and its frames stay in the log.
-//! 2. It comes after, before it is seen: it builds the wal-index from an empty log, whatever file stands there by then.
-//! 3. It is gone again before it is seen: its frames are in the log, because its close was not exclusive.
+//! 1. The application opens the database before our connections are closed: it uses the existing wal-index, and its
+//!    frames stay in the log.
+//! 2. It opens the database after that and before the follower notices: it builds the wal-index from an empty log, also
+//!    for a database's file that was replaced.
+//! 3. It closes the database before the follower notices: its frames are in the log, because its close was not
+//!    exclusive.
 
 use ebbtide_fault::point;
 
@@ -40,11 +45,11 @@ impl Follower {
         self.resting.is_some()
     }
 
-    /// Copies the whole log into the database and cuts it, as a last close would; whether it is empty now. It is not if
-    /// anything of it is not captured, somebody reads it, or an image is read.
+    /// Checkpoints the whole log and truncates it, as a last close would. Returns whether the log is empty now. It is
+    /// not if frames are not captured, another process reads the log, or an image is being read.
     ///
     /// # Errors
-    /// When SQLite refuses, or the wal-index cannot be read.
+    /// When SQLite fails, or the wal-index cannot be read.
     pub fn empty_log(&mut self) -> Result<bool, Error> {
         if !self.may_empty_log()? {
             return Ok(false);
@@ -89,12 +94,12 @@ impl Follower {
         Ok(index.frames == 0 && self.tail.file_bytes(&self.paths) == 0)
     }
 
-    /// Closes every connection of ours, if the log is empty and nobody else has the database open; whether it did. It
-    /// does not within a tick of the kernel's clock after the database was written: a change in that tick could not be
-    /// told from what was there. `time` is now, in µs since the epoch.
+    /// Closes every connection of ours, if the log is empty and no other process has the database open. Returns whether
+    /// it did. It does not within one tick of the kernel's clock after the database's file was written, because a
+    /// change in the same tick would not change the stamp. `time` is now, in µs since the epoch.
     ///
     /// # Errors
-    /// When SQLite refuses, or a file cannot be read.
+    /// When SQLite fails, or a file cannot be read.
     pub fn rest(&mut self, time: i64) -> Result<bool, Error> {
         if !self.may_empty_log()? || !self.has_empty_log()? || self.is_open_elsewhere() {
             return Ok(false);
@@ -112,7 +117,7 @@ impl Follower {
         point("watcher.rest.locked");
         self.held().end().map_err(self.sqlite("end reading"))?;
         (self.held, self.spare, self.exclusive) = (None, None, None);
-        // It went with the connections.
+        // Closing the connections dropped the lock.
         self.shm.set_checkpoint_lock(false);
         self.tail.close();
         self.resting = Some(stamp);
@@ -120,7 +125,7 @@ impl Follower {
         Ok(true)
     }
 
-    /// The database's file as it is under its lock; nothing if that cannot be had.
+    /// The stamp of the database's file under its lock; `None` if the lock is not free.
     fn locked_stamp(&mut self) -> Result<Option<Stamp>, Error> {
         let Some(lock) = &mut self.lock else { return Ok(None) };
         let locked = lock.try_lock().map_err(|source| Error::Io {
@@ -131,7 +136,8 @@ impl Follower {
         if locked { lock.stamp(&self.paths).map(Some) } else { Ok(None) }
     }
 
-    /// Whether an application has come, so that a database at rest has to be roused. A few system calls.
+    /// Whether an application has opened the database or written its log, so that the rest must end. A few system
+    /// calls.
     ///
     /// # Errors
     /// [`Error::Moved`] when a file was deleted, replaced or overwritten.
@@ -152,15 +158,15 @@ impl Follower {
         }
     }
 
-    /// Takes hold of the log again. Everything that was committed since the rest began will be handed out.
+    /// Ends the rest: holds the log again. All commits since the rest began will be captured.
     ///
     /// # Errors
-    /// [`Error::Moved`] when the database is not the one that was left, or was changed by something else than commits
-    /// that are in the log. The follower is of no use then.
+    /// [`Error::Moved`] when the database was replaced, or its file was changed otherwise than by commits in the log.
+    /// The follower must be dropped then.
     pub fn rouse(&mut self) -> Result<(), Error> {
         let Some(stamp) = self.resting else { return Ok(()) };
-        // Whoever opens a database that nobody has open builds its wal-index anew, and others may find it locked
-        // meanwhile. That of an application which has just left is right, as long as its file is still there.
+        // The first connection to a database rebuilds its wal-index, and other processes get `SQLITE_BUSY` meanwhile.
+        // The wal-index of an application that has just closed the database is right, as long as its file exists.
         let is_alive = self.shm.peek(&self.paths)?.is_ok_and(|index| index.frames > 0);
         let kept = (is_alive || self.is_open_elsewhere()) && self.shm.keep_index();
         let held = self.check_identities().and_then(|()| begin_patiently(&self.paths));
@@ -169,7 +175,7 @@ impl Follower {
             self.shm.release_index();
         }
         let held = held?;
-        // The log is pinned from here on, so that what the file tells now stays true of it.
+        // The log is pinned from here on, so that no checkpoint changes the file after this check.
         self.check_identities()?;
         self.check_stamp(stamp)?;
         self.shm.release_backfill_lock();
@@ -183,7 +189,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Ends a rest for good, or the session: SQLite's own last close removes the files that are of no use any more.
+    /// Ends the rest before the follower is dropped: the last close of SQLite deletes the log and the wal-index.
     pub(crate) fn leave(&mut self) {
         if self.resting.take().is_none() || self.check_identities().is_err() {
             return;

@@ -1,12 +1,15 @@
-//! The wal-index as we use it: read through a descriptor of our own, and locks on two of its bytes.
+//! The wal-index: read through a file descriptor of our own, and locks on some of its bytes.
 //!
-//! POSIX drops all of a process's locks on a file when any of its descriptors is closed, SQLite's included. So a
-//! [`Shm`] must outlive every connection to its database; [`Follower`](crate::Follower) declares it after them.
+//! POSIX drops all locks that a process has on a file when it closes any file descriptor of that file, SQLite's locks
+//! included. So a [`Shm`] must outlive every connection to its database; [`Follower`](crate::Follower) declares it
+//! after them.
 //!
-//! The *guard* is a shared lock on the last read mark. Whoever begins the log anew needs all marks but mark 0 to itself,
-//! so it keeps everybody from that, also where a hold has got mark 0 because the log was in the database. It belongs to
-//! the descriptor and not to the process, so that no connection of ours that uses the same mark drops it, or loses its
-//! own lock with it.
+//! The *restart lock* is a shared open file description lock (`F_OFD_SETLK`) on the last read mark. A restart of the
+//! log needs exclusive locks on the read marks 1 to 4, so the restart lock prevents it, also where a hold has
+//! `WAL_READ_LOCK(0)` because all frames were backfilled. It belongs to the open file description and not to the process,
+//! so a connection of ours that unlocks the same read mark does not drop it, nor the other way round.
+//!
+//! The *backfill lock* is the same on read mark 0, and prevents every checkpoint.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,15 +25,15 @@ use nix::libc;
 use crate::error::{Error, Refusal};
 use crate::files::{Identity, Paths, read_up_to};
 
-/// How long a wal-index may be in the midst of a change before that is an error: a recovery of a large log takes
-/// seconds.
+/// How long the wal-index may be unreadable before that is an error: the recovery of a large log takes seconds.
 const SETTLE: Duration = Duration::from_secs(30);
 
-/// How long a commit may be in the midst of its publication, which is two copies of 48 bytes: a process that is not dead
-/// has been given a processor by then.
+/// How long the publication of a commit, two copies of 48 bytes, may take: a process that is alive has got a CPU by
+/// then.
 const PUBLICATION_MAX: Duration = Duration::from_millis(100);
 
-/// How long a mark may be taken by somebody who sets it or begins the log anew, both of which take microseconds.
+/// How long to retry the restart lock: another process that sets a read mark or restarts the log holds an exclusive
+/// lock for microseconds.
 const RESTART_LOCK_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The wal-index of a database that a connection of ours has open.
@@ -39,11 +42,11 @@ pub(crate) struct Shm {
     file: Arc<File>,
     identity: Identity,
     checkpoint_lock: bool,
-    guard: bool,
+    restart_lock: bool,
 }
 
 impl Shm {
-    /// Opens the wal-index, which a connection of ours has set up before.
+    /// Opens the wal-index, which a connection of ours has created before.
     pub(crate) fn open(paths: &Paths) -> Result<Shm, Error> {
         let opened = OpenOptions::new()
             .read(true)
@@ -53,15 +56,15 @@ impl Shm {
             .and_then(|file| Ok((Identity::of(&file)?, file)));
         let (identity, file) =
             opened.map_err(|error| paths.refuse(Refusal::Locks(error.to_string())))?;
-        Ok(Shm { file: Arc::new(file), identity, checkpoint_lock: false, guard: false })
+        Ok(Shm { file: Arc::new(file), identity, checkpoint_lock: false, restart_lock: false })
     }
 
-    /// Which file this is.
+    /// The device and inode of the file.
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// What the wal-index says now, if it says anything: one read, no waiting.
+    /// Reads the wal-index once, without retries.
     pub(crate) fn peek(&self, paths: &Paths) -> Result<Result<Index, IndexError>, Error> {
         peek(&self.file).map_err(|source| Error::Io {
             doing: "read",
@@ -75,12 +78,12 @@ impl Shm {
         is_write_locked(&self.file)
     }
 
-    /// The same file for another thread to look at. It is closed when both are gone.
+    /// The file for another thread to read. It is closed with the last reference.
     pub(crate) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
     }
 
-    /// Whether the wal-index has been in the midst of one publication for so long that whoever began it must be dead.
+    /// Whether the wal-index stays torn for [`PUBLICATION_MAX`], so that the writer of the commit must be dead.
     pub(crate) fn is_left_torn(&self, paths: &Paths) -> Result<bool, Error> {
         let began = Instant::now();
         while self.peek(paths)? == Err(IndexError::Torn) {
@@ -92,7 +95,7 @@ impl Shm {
         Ok(false)
     }
 
-    /// What the wal-index says, once nobody is in the midst of changing it.
+    /// Reads the wal-index, with retries while another process changes it.
     pub(crate) fn read(&self, paths: &Paths) -> Result<Index, Error> {
         let mut began = None;
         loop {
@@ -106,7 +109,7 @@ impl Shm {
             if began.get_or_insert_with(Instant::now).elapsed() > SETTLE {
                 return Err(paths.refuse(Refusal::WalIndex(reason)));
             }
-            // A commit is published within microseconds; a recovery takes as long as the log is.
+            // A commit is published within microseconds; a recovery takes time in proportion to the log.
             match reason {
                 IndexError::Torn => std::hint::spin_loop(),
                 _ => std::thread::sleep(Duration::from_millis(1)),
@@ -114,13 +117,13 @@ impl Shm {
         }
     }
 
-    /// Whether the checkpoint lock is ours: nobody else can then copy frames back, or be in the midst of it.
+    /// Whether this process has the checkpoint lock: then no other process is checkpointing.
     pub(crate) fn has_checkpoint_lock(&self) -> bool {
         self.checkpoint_lock
     }
 
-    /// Takes the checkpoint lock if nobody else has it. It belongs to the process, so our own connections may still
-    /// checkpoint; each that does drops it, see [`Shm::set_checkpoint_lock`].
+    /// Takes the checkpoint lock if it is free. The lock belongs to the process, so our own connections can still
+    /// checkpoint; each checkpoint drops the lock, see [`Shm::set_checkpoint_lock`].
     pub(crate) fn try_checkpoint_lock(&mut self, paths: &Paths) -> Result<bool, Error> {
         if self.checkpoint_lock {
             return Ok(true);
@@ -134,35 +137,32 @@ impl Shm {
         Ok(self.checkpoint_lock)
     }
 
-    /// A connection of ours has ended a checkpoint, and with it this process's lock; `has_lock` says whether it was
-    /// taken again since.
+    /// A connection of ours has ended a checkpoint, which dropped the lock of this process; `has_lock` says whether the
+    /// lock was taken again since.
     pub(crate) fn set_checkpoint_lock(&mut self, has_lock: bool) {
         self.checkpoint_lock = has_lock;
     }
 
-    /// Takes the guard: from here on nobody can begin the log anew. It is not to be had where somebody stopped in the
-    /// midst of beginning the log anew, or the system has no such locks.
+    /// Takes the restart lock: until it is released no process can restart the log. Fails without an error where
+    /// another process was stopped within a restart, or the kernel has no open file description locks.
     pub(crate) fn take_restart_lock(&mut self, paths: &Paths) -> Result<(), Error> {
         let began = Instant::now();
-        while !self.guard && began.elapsed() <= RESTART_LOCK_PATIENCE {
-            self.guard = lock_mark(&self.file, libc::F_RDLCK).map_err(|source| Error::Io {
-                doing: "lock",
-                path: paths.shm.clone(),
-                source,
-            })?;
-            if !self.guard {
+        while !self.restart_lock && began.elapsed() <= RESTART_LOCK_PATIENCE {
+            self.restart_lock = lock_last_mark(&self.file, libc::F_RDLCK)
+                .map_err(|source| Error::Io { doing: "lock", path: paths.shm.clone(), source })?;
+            if !self.restart_lock {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }
         Ok(())
     }
 
-    /// Gives the guard back, if it was taken.
+    /// Releases the restart lock, if it was taken.
     pub(crate) fn release_restart_lock(&mut self) {
-        if std::mem::take(&mut self.guard)
-            && let Err(error) = lock_mark(&self.file, libc::F_UNLCK)
+        if std::mem::take(&mut self.restart_lock)
+            && let Err(error) = lock_last_mark(&self.file, libc::F_UNLCK)
         {
-            tracing::warn!(%error, "cannot unlock the wal-index; the log cannot begin anew until this process ends");
+            tracing::warn!(%error, "cannot unlock the wal-index; the log cannot be restarted until this process ends");
         }
     }
 
@@ -171,61 +171,61 @@ impl Shm {
         is_open_elsewhere(&self.file)
     }
 
-    /// Keeps everybody from copying frames into the database until [`Shm::release_backfill_lock`], and with that from
-    /// restarting a log that has any; whether nobody is copying just now. The lock is that of a reader who ignores the
-    /// log, but belongs to the open file description, so that it outlasts every connection of ours.
+    /// Takes the backfill lock: until [`Shm::release_backfill_lock`] no process can checkpoint, nor restart a log that
+    /// has frames. Returns false if a checkpoint is running. The lock is that of a reader of the database file alone
+    /// (`WAL_READ_LOCK(0)`), but belongs to the open file description, so that it outlasts every connection of ours.
     ///
-    /// Old versions of SQLite need this byte for building a wal-index, and try again for some seconds until they have it.
+    /// Old versions of SQLite need an exclusive lock on this byte to build a wal-index, and retry for some seconds.
     pub(crate) fn take_backfill_lock(&self) -> bool {
         lock_byte(&self.file, libc::F_RDLCK, lock::read(0)).unwrap_or(false)
     }
 
-    /// Lets frames be copied into the database again.
+    /// Releases the backfill lock.
     pub(crate) fn release_backfill_lock(&self) {
         if let Err(error) = lock_byte(&self.file, libc::F_UNLCK, lock::read(0)) {
             tracing::warn!(%error, "cannot unlock the wal-index; the log grows until this process ends");
         }
     }
 
-    /// Keeps the wal-index as it is until [`Shm::release_index`]: whoever opens the database next does not build it
-    /// anew, also if everybody who has it open now is gone by then. Only where it is known to be right.
+    /// Keeps the wal-index until [`Shm::release_index`]: the next connection does not rebuild it, even if all present
+    /// connections are closed by then. Only for a wal-index that is known to be right.
     pub(crate) fn keep_index(&self) -> bool {
         lock_byte(&self.file, libc::F_RDLCK, lock::CONNECTED).unwrap_or(false)
     }
 
-    /// Lets the wal-index go with the last who has the database open.
+    /// Lets SQLite rebuild the wal-index once all connections are closed.
     pub(crate) fn release_index(&self) {
         if let Err(error) = lock_byte(&self.file, libc::F_UNLCK, lock::CONNECTED) {
             tracing::warn!(%error, "cannot unlock the wal-index; it is kept until this process ends");
         }
     }
 
-    /// Whether nobody can begin the log anew because of the guard.
+    /// Whether the restart lock is taken.
     pub(crate) fn has_restart_lock(&self) -> bool {
-        self.guard
+        self.restart_lock
     }
 }
 
 impl Drop for Shm {
     fn drop(&mut self) {
-        // Others may keep the descriptor open for longer.
+        // Other owners may keep the file descriptor open for longer.
         self.release_restart_lock();
     }
 }
 
-/// Changes the lock that the open file description, not the process, has on some bytes; whether nobody was in the way.
+/// Changes the open file description lock on some bytes. Returns false if another lock conflicts.
 #[cfg(target_os = "linux")]
 pub(crate) fn lock_description(file: &File, kind: i32, at: i64, bytes: i64) -> io::Result<bool> {
     let lock = libc::flock { l_start: at, l_len: bytes, ..byte(kind, 0) };
     match fcntl(file, FcntlArg::F_OFD_SETLK(&lock)) {
         Ok(_) => Ok(true),
-        // Some sandboxes have no locks of an open file description.
+        // Some sandboxes have no open file description locks.
         Err(Errno::EACCES | Errno::EAGAIN | Errno::EINVAL) => Ok(false),
         Err(errno) => Err(errno.into()),
     }
 }
 
-/// Changes the lock that the open file description has on one byte of the wal-index.
+/// Changes the open file description lock on one byte of the wal-index.
 #[cfg(target_os = "linux")]
 fn lock_byte(file: &File, kind: i32, at: u64) -> io::Result<bool> {
     lock_description(file, kind, byte(kind, at).l_start, 1)
@@ -236,23 +236,22 @@ fn lock_byte(_: &File, _: i32, _: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The last read mark.
-fn lock_mark(file: &File, kind: i32) -> io::Result<bool> {
+/// Changes the open file description lock on the last read mark.
+fn lock_last_mark(file: &File, kind: i32) -> io::Result<bool> {
     lock_byte(file, kind, lock::read(READ_MARKS - 1))
 }
 
 /// Whether another process has the database open: every connection that has read from it holds a shared lock on this
-/// byte, SQLite's dead man's switch. What cannot be learned counts as open.
+/// byte, SQLite's dead-man's-switch lock. Counts as open if `F_GETLK` fails.
 pub(crate) fn is_open_elsewhere(file: &File) -> bool {
     holder(file, lock::CONNECTED) != Ok(None)
 }
 
-/// The processes other than this one that keep the log of the wal-index in `file` from being restarted by reading from
-/// it.
+/// The other processes whose read transactions prevent a restart of the log.
 pub(crate) fn readers(file: &File) -> Vec<i32> {
     let mut readers = Vec::new();
     for mark in 1..READ_MARKS {
-        // Our own guard has no process.
+        // The restart lock of ours belongs to no process.
         if let Ok(Some(process)) = holder(file, lock::read(mark))
             && process > 0
             && !readers.contains(&process)
@@ -263,20 +262,19 @@ pub(crate) fn readers(file: &File) -> Vec<i32> {
     readers
 }
 
-/// Whether another process may be writing into the log of the wal-index in `file`: it has the write lock, or that is not
-/// to be learned.
+/// Whether another process may be writing into the log: it has the write lock, or `F_GETLK` fails.
 pub(crate) fn is_write_locked(file: &File) -> bool {
     holder(file, lock::WRITE) != Ok(None)
 }
 
-/// The process other than this one that has a lock on one byte of `file`; not above 0 if the lock is a descriptor's.
+/// The other process that has a lock on one byte of `file`; not above 0 for an open file description lock.
 fn holder(file: &File, at: u64) -> nix::Result<Option<i32>> {
     let mut probe = byte(libc::F_WRLCK, at);
     fcntl(file, FcntlArg::F_GETLK(&mut probe))?;
     Ok((i32::from(probe.l_type) != libc::F_UNLCK).then_some(probe.l_pid))
 }
 
-/// Takes the checkpoint lock of the wal-index in `file` for this process; whether nobody else has it.
+/// Takes the checkpoint lock of the wal-index in `file` for this process. Returns false if another process has it.
 pub(crate) fn try_checkpoint_lock(file: &File) -> io::Result<bool> {
     match fcntl(file, FcntlArg::F_SETLK(&byte(libc::F_WRLCK, lock::CHECKPOINT))) {
         Ok(_) => Ok(true),
@@ -285,7 +283,7 @@ pub(crate) fn try_checkpoint_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// What the wal-index in `file` says now.
+/// Reads the wal-index in `file` once.
 pub(crate) fn peek(file: &File) -> io::Result<Result<Index, IndexError>> {
     let mut bytes = [0; INDEX_BYTES];
     let read = read_up_to(file, &mut bytes, 0)?;

@@ -1,7 +1,7 @@
 //! What SQLite offers and rusqlite does not, but for the VFS.
 //!
-//! The database's file is read through SQLite's own descriptor. One of our own would have to stay open for ever: closing
-//! it would drop the locks of every connection that this process has on the database.
+//! The database's file is read through SQLite's own descriptor. One of our own would have to stay open for ever:
+//! closing it would drop the locks of every connection that this process has on the database.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;

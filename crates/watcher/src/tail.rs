@@ -1,4 +1,5 @@
-//! The log's tail: from the position captured to the last committed frame, proved and split into transactions.
+//! The tail of the log: the frames from the captured position to the last committed one, proved and split into
+//! transactions.
 
 use std::fs::File;
 use std::sync::{Mutex, PoisonError};
@@ -13,16 +14,16 @@ use crate::files::{Identity, Paths, open_wal, read_up_to};
 use crate::observed::Observed;
 use crate::transaction::{Images, Located, Transaction, newest};
 
-/// How much of the log is in memory at once.
+/// How many bytes of the log are in memory at the same time.
 pub(crate) const WINDOW_BYTES: usize = 1 << 20;
 
-/// What a reader of transactions wants after each: whether to go on.
+/// Whether the sink wants another transaction.
 pub(crate) enum Next {
     More,
     Enough,
 }
 
-/// Buffers for reading, shared by all databases that one thread looks after.
+/// Buffers for reading, shared by all databases of one thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
     window: Window,
@@ -30,7 +31,7 @@ pub struct Scratch {
     pages: Vec<Located>,
 }
 
-/// A stretch of the log in memory: whole frames, the first of them numbered `first`.
+/// Consecutive whole frames in memory, from frame `first` on.
 #[derive(Debug, Default)]
 struct Window {
     first: u32,
@@ -38,7 +39,7 @@ struct Window {
 }
 
 impl Window {
-    /// The frames from `frame` on, if they are here.
+    /// The frames from `frame` on, if the window has them.
     fn from(&self, frame: u32, whole: usize) -> &[u8] {
         let skip = frame.checked_sub(self.first).map(|frames| frames as usize * whole);
         skip.and_then(|skip| self.bytes.get(skip..)).unwrap_or_default()
@@ -68,42 +69,42 @@ impl Window {
     }
 }
 
-/// What a log says of a position that was held before.
+/// Whether the log still has a position that was captured before.
 #[derive(Debug)]
 pub(crate) enum Resumed {
-    /// It is still there, and everything before it with it.
+    /// The log has the position and all frames before it.
     At(Tail),
-    /// The log is of the same generation, but what was captured is not in it any more: the machine lost its last writes,
-    /// or was set back.
+    /// The log is of the same WAL generation, but lost frames that were captured: the machine lost its last writes, or
+    /// was restored to an earlier state.
     Truncated,
-    /// The log was begun anew since, and says nothing about the position.
+    /// The log was restarted since, and proves nothing about the position.
     Restarted,
 }
 
-/// What had been committed at a moment.
+/// The log's end at a moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
     generation: u64,
     frames: u32,
 }
 
-/// Reads the log from where it was last left.
+/// Reads the log from its last position on.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    /// Nothing while the log rests.
+    /// `None` while the file is closed, see [`Tail::close`].
     file: Option<File>,
     identity: Identity,
     position: Position,
     page_size: PageSize,
     database_pages: u32,
-    /// How many generations were entered.
+    /// How many WAL generations were entered.
     generation: u64,
-    /// Nothing while the log is empty: it has no header yet.
+    /// `None` while the log is empty: it has no header yet.
     cursor: Option<Cursor>,
 }
 
 impl Tail {
-    /// At the log's present end, which `index` names: everything before it counts as known.
+    /// At the log's end as of `index`.
     pub(crate) fn at_end(paths: &Paths, index: &Index, page_size: PageSize) -> Result<Tail, Error> {
         let position =
             Position { salts: index.salts, frame: index.frames, checksum: index.checksum };
@@ -113,15 +114,15 @@ impl Tail {
         }
         let header = read_header(&file, paths, index.salts, index.page_size)?;
         let last = frame_header(&file, paths, &header, position.frame)?;
-        let sealed = Cursor::resume(&header, position, last.as_ref());
-        let unsealed = || Cursor::at_zero_header_end(&header, position, last.as_ref()?);
-        let Some(cursor) = sealed.or_else(unsealed) else {
+        let proved = Cursor::resume(&header, position, last.as_ref());
+        let zero_header = || Cursor::at_zero_header_end(&header, position, last.as_ref()?);
+        let Some(cursor) = proved.or_else(zero_header) else {
             return Err(broken(paths, index.frames, Break::LastFrame));
         };
         Tail::new(paths, file, position, index, page_size, Some(cursor))
     }
 
-    /// At a position held from before, if the log proves that nothing before it has changed.
+    /// At a position that was captured before, if the log proves that no frame before it has changed.
     pub(crate) fn resume(
         paths: &Paths,
         index: &Index,
@@ -140,7 +141,7 @@ impl Tail {
         let header = read_header(&file, paths, index.salts, index.page_size)?;
         let last = frame_header(&file, paths, &header, position.frame)?;
         let Some(cursor) = Cursor::resume(&header, position, last.as_ref()) else {
-            // A frame without a checksum proves nothing, neither that it is the same nor that it is another.
+            // A zero-header frame has no checksum, so it proves neither that it is the same nor that it is another.
             let is_zero_header =
                 last.is_some_and(|last| FrameHeader::parse(&last).is_zero_header());
             return Ok(if is_zero_header { Resumed::Restarted } else { Resumed::Truncated });
@@ -149,7 +150,7 @@ impl Tail {
         Ok(Resumed::At(Tail::new(paths, file, position, index, size, Some(cursor))?))
     }
 
-    /// Goes back to a position in the same generation, if the log still proves it.
+    /// Goes back to a position in the same WAL generation, if the log still proves it.
     pub(crate) fn rewind(
         &mut self,
         paths: &Paths,
@@ -160,7 +161,7 @@ impl Tail {
             return Ok(false);
         }
         let Resumed::At(tail) = Tail::resume(paths, index, position)? else { return Ok(false) };
-        // Marks count generations, and this is still the same one.
+        // Marks count WAL generations, and this is still the same one.
         *self = Tail { generation: self.generation, ..tail };
         Ok(true)
     }
@@ -183,15 +184,15 @@ impl Tail {
         Ok(Tail { file, identity, position, page_size, database_pages, generation: 0, cursor })
     }
 
-    /// Whether the file lacks what `index` says is committed: somebody has cut it (`truncate`, `: > app.db-wal`, the
-    /// copytruncate of a rotation). The next commit is written where it belongs, and leaves a hole before it, so the
-    /// size alone does not tell for long.
+    /// Whether the file lacks committed frames of `index`, because another program truncated it (`truncate`,
+    /// `: > app.db-wal`, the copytruncate of logrotate). SQLite writes the next commit at its offset and leaves a hole
+    /// before it, so the file size alone does not prove the contrary.
     pub(crate) fn is_truncated(&self, paths: &Paths, index: &Index) -> Result<bool, Error> {
         if index.frames == 0 {
             return Ok(false);
         }
         let size = match std::fs::metadata(&paths.wal) {
-            // Another look tells of that.
+            // `Follower::check_identities` reports a deleted file.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(source) => {
                 return Err(Error::Io { doing: "look at", path: paths.wal.clone(), source });
@@ -211,7 +212,7 @@ impl Tail {
         }
     }
 
-    /// At the start of a log that was empty when `before` was last read: whatever `index` names is still to be read.
+    /// At the start of a log that was empty when `before` was last read, so that all frames of `index` are to be read.
     pub(crate) fn from_start(before: &Tail, paths: &Paths, index: &Index) -> Result<Tail, Error> {
         let position = Position { salts: index.salts, frame: 0, checksum: Checksum::default() };
         let file = open_wal(paths)?;
@@ -220,13 +221,13 @@ impl Tail {
         Ok(Tail { generation: before.generation + 1, database_pages: 0, ..tail })
     }
 
-    /// Closes the file until the log is read again.
+    /// Closes the file until the next read.
     pub(crate) fn close(&mut self) {
         self.file = None;
     }
 
-    /// Takes the descriptor again, if it was given back. It must be that of the same file.
-    fn awake(&mut self, paths: &Paths) -> Result<&File, Error> {
+    /// The file, which is opened again if it was closed. It must be the same file.
+    fn reopen(&mut self, paths: &Paths) -> Result<&File, Error> {
         let file = match self.file.take() {
             Some(file) => file,
             None => {
@@ -238,7 +239,7 @@ impl Tail {
         Ok(self.file.insert(file))
     }
 
-    /// How far the log was read.
+    /// The position up to which the log was read.
     pub(crate) fn position(&self) -> Position {
         self.position
     }
@@ -247,23 +248,24 @@ impl Tail {
         self.page_size
     }
 
-    /// The size of the database there, in pages; 0 where an empty log leaves it to the database's file.
+    /// The size of the database at the position, in pages; 0 if the log is empty, so that only the database's file
+    /// says.
     pub(crate) fn database_pages(&self) -> u32 {
         self.database_pages
     }
 
-    /// Whether the log has to be entered before its frames can be read: it is another generation than the one that
-    /// was read, or had no header then.
+    /// Whether [`Tail::enter`] must be called before the frames can be read: the log is of another WAL generation than
+    /// the one that was read, or had no header then.
     pub(crate) fn must_enter(&self, index: &Index) -> bool {
         index.frames > 0 && (index.salts != self.position.salts || self.cursor.is_none())
     }
 
-    /// Which file the log is.
+    /// The device and inode of the file.
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// The length of the log's file.
+    /// The size of the log's file.
     pub(crate) fn file_bytes(&self, paths: &Paths) -> u64 {
         let metadata = match &self.file {
             Some(file) => file.metadata(),
@@ -272,8 +274,8 @@ impl Tail {
         metadata.map_or(0, |metadata| metadata.len())
     }
 
-    /// Whether everything that `index` names was read. An empty new generation brings nothing to read: it may yet be
-    /// taken back (Rule 1).
+    /// Whether all committed frames of `index` were read. A new WAL generation without frames has nothing to read, and
+    /// a recovery may revert to the one before it (*no-empty-generation*).
     pub(crate) fn has_read(&self, index: &Index) -> bool {
         if index.salts == self.position.salts {
             index.frames == self.position.frame
@@ -282,14 +284,14 @@ impl Tail {
         }
     }
 
-    /// How many committed frames are still to be read.
+    /// How many committed frames were not read.
     pub(crate) fn unread(&self, index: &Index) -> u32 {
         let read = if self.must_enter(index) { 0 } else { self.position.frame };
         index.frames.saturating_sub(read)
     }
 
-    /// Remembers what `index` names as committed. While the log is held there is at most one generation with frames
-    /// behind the one that is being read.
+    /// Marks the log's end as of `index`. While the log is held there is at most one WAL generation with frames after
+    /// the one that is being read.
     pub(crate) fn mark(&self, index: &Index) -> Mark {
         let generation = self.generation + u64::from(self.must_enter(index));
         let frames = if index.salts == self.position.salts || self.must_enter(index) {
@@ -300,22 +302,22 @@ impl Tail {
         Mark { generation, frames }
     }
 
-    /// Whether everything up to the mark was read.
+    /// Whether all frames up to the mark were read.
     pub(crate) fn covers(&self, mark: Mark) -> bool {
         self.generation > mark.generation
             || self.generation == mark.generation && self.position.frame >= mark.frames
     }
 
-    /// Enters the generation of `index`, whose frames are there. The caller knows that it may have begun.
+    /// Enters the WAL generation of `index`, which has frames. The caller has checked that the restart was allowed.
     pub(crate) fn enter(&mut self, paths: &Paths, index: &Index) -> Result<(), Error> {
-        let header = read_header(self.awake(paths)?, paths, index.salts, index.page_size)?;
+        let header = read_header(self.reopen(paths)?, paths, index.salts, index.page_size)?;
         let cursor = Cursor::start(&header);
         (self.position, self.cursor) = (cursor.position(), Some(cursor));
         self.generation += 1;
         Ok(())
     }
 
-    /// Proves the frames up to `index` and hands each transaction to `sink`, until that has enough.
+    /// Proves the frames up to `index` and hands each transaction to `sink`, until `sink` returns [`Next::Enough`].
     pub(crate) fn read<E: From<Error>>(
         &mut self,
         paths: &Paths,
@@ -329,7 +331,7 @@ impl Tail {
             return Err(fail(index.frames, Break::Rewound).into());
         }
         scratch.window.bytes.clear();
-        self.awake(paths)?;
+        self.reopen(paths)?;
         while let Some(file) = &self.file
             && self.position.frame < index.frames
         {
@@ -372,7 +374,8 @@ impl Tail {
             }
             let next = sink(&mut transaction)?;
             if !scanned.in_window {
-                // Its pages were read a second time, unproved: the log must still be the one that was proved.
+                // Its pages were read a second time, unproved, so the log must still be of the WAL generation that was
+                // proved.
                 read_header(file, paths, index.salts, index.page_size)?;
             }
             (self.position, self.cursor) = (position, Some(cursor));
@@ -385,7 +388,7 @@ impl Tail {
     }
 }
 
-/// One transaction's frames, proved; `scratch.pages` holds where its pages are.
+/// The proved frames of one transaction; `scratch.pages` has its pages and their frames.
 struct Scanned {
     database_pages: u32,
     /// Whether all its frames are in `scratch.window`.
@@ -431,7 +434,7 @@ fn scan(
     }
 }
 
-/// The log's header, which must be of the generation with these salts, and of this page size if that is known.
+/// The log's header, which must have these salts, and this page size if it is known.
 pub(crate) fn read_header(
     file: &File,
     paths: &Paths,
@@ -452,7 +455,7 @@ pub(crate) fn read_header(
     Ok(header)
 }
 
-/// What stands before the page of frame `number`, if there is one.
+/// The header of frame `number`, if the file has it.
 fn frame_header(
     file: &File,
     paths: &Paths,

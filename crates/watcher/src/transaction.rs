@@ -1,4 +1,4 @@
-//! One committed transaction, as it lies in the log: which pages it changed, and their images on demand.
+//! One committed transaction in the log: the numbers of its pages, and their images on demand.
 
 use std::fs::File;
 
@@ -10,25 +10,25 @@ use crate::files::{Paths, read_up_to};
 /// A page and the frame that holds its image.
 pub(crate) type Located = (PageNumber, u32);
 
-/// Where the frames of a transaction can be read.
+/// The source of the page images of a transaction.
 #[derive(Debug)]
 pub(crate) enum Images<'a> {
-    /// All of them are in memory, beginning with frame `first`.
+    /// All frames are in memory, from frame `first` on.
     Memory { first: u32, bytes: &'a [u8] },
-    /// They are in the log, which is held, and pass through `buffer` a piece at a time.
+    /// The frames are in the log, which is held, and are read through `buffer`.
     Log { file: &'a File, paths: &'a Paths, buffer: &'a mut Vec<u8> },
 }
 
 /// A committed transaction whose every frame was proved.
 #[derive(Debug)]
 pub struct Transaction<'a> {
-    /// When it was seen, in µs since the epoch; never before the transaction before it.
+    /// The commit timestamp, in µs since the epoch; not less than that of the transaction before.
     pub time: i64,
     /// The size of the database after it, in pages.
     pub database_pages: u32,
-    /// The log's position behind it.
+    /// The position after its last frame.
     pub position: Position,
-    /// The size of its pages.
+    /// The page size.
     pub page_size: PageSize,
     /// The newest image of each page, in ascending order of pages, each within the database.
     pub(crate) pages: &'a [Located],
@@ -36,7 +36,7 @@ pub struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// How many pages it changed; a page that it wrote more than once counts once.
+    /// The number of changed pages; a page that was written more than once counts once.
     #[must_use]
     pub fn page_count(&self) -> usize {
         self.pages.len()
@@ -45,7 +45,7 @@ impl Transaction<'_> {
     /// Hands every changed page to `each`, in ascending order of their numbers.
     ///
     /// # Errors
-    /// Whatever `each` returns, or what goes wrong while reading the log.
+    /// Any error of `each`, or of reading the log.
     pub fn for_each_page<E: From<Error>>(
         &mut self,
         mut each: impl FnMut(PageNumber, &[u8]) -> Result<(), E>,
@@ -64,7 +64,7 @@ impl Transaction<'_> {
     }
 }
 
-/// Reads the pages from the log, as many neighbouring frames at once as the buffer takes.
+/// Reads the pages from the log, consecutive frames with one call as far as the buffer allows.
 pub(crate) fn read_runs<E: From<Error>>(
     file: &File,
     paths: &Paths,

@@ -1,9 +1,10 @@
 //! What our connections use instead of SQLite's own VFS: the same, but for checkpoints, see [`Copying`].
 //!
-//! It is SQLite's own with another name and another `xOpen`, which replaces three methods: `xFileControl` of a database's
-//! file, by which SQLite says when the copying begins and ends, its `xWrite`, and `xRead` of a log. A checkpoint runs on
-//! one thread from beginning to end, so what belongs to it is that thread's. Everything else is done by SQLite's code,
-//! on its own files: its locks and the descriptors that it keeps open because of them are as they would be without this.
+//! It is SQLite's own with another name and another `xOpen`, which replaces three methods: `xFileControl` of a
+//! database's file, by which SQLite says when the copying begins and ends, its `xWrite`, and `xRead` of a log. A
+//! checkpoint runs on one thread from beginning to end, so what belongs to it is that thread's. Everything else is done
+//! by SQLite's code, on its own files: its locks and the descriptors that it keeps open because of them are as they
+//! would be without this.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};

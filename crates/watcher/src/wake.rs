@@ -1,5 +1,5 @@
-//! Wake-ups: something was written to a log. Only a hint: what was committed stands in the wal-index, and a look at it
-//! finds what a lost hint would have told.
+//! Wake-ups: file events of a log. An event is only a hint: the wal-index says which frames are committed, so a reader
+//! that polls it finds a commit whose event was lost.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,8 +11,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::poller::Poller;
 
-/// What is called when a log may have been written. It answers how many commits are new, or more than that
-/// if they are to be looked for sooner.
+/// Called when a log may have been written. Returns how many commits are new, or a larger number to be polled sooner.
 pub type Callback = Arc<dyn Fn(Cause) -> u32 + Send + Sync>;
 
 type Callbacks = Arc<Mutex<HashMap<PathBuf, Callback>>>;
@@ -24,18 +23,17 @@ pub enum Cause {
     Written,
     /// It was opened.
     Opened,
-    /// Somebody who could have written it has closed it.
+    /// A file descriptor that was open for writing was closed.
     Closed,
-    /// It is looked at every few milliseconds, and this is such a moment.
+    /// The log is polled ([`Wake::poll`]), and a poll is due.
     Poll,
 }
 
-/// Calls back when a log is written, for any number of databases. Events come with absolute paths, so the callbacks are
-/// kept under those.
+/// Calls back when a log is written, for any number of databases. Events carry absolute paths, so these are the keys of
+/// the callbacks.
 ///
-/// Each log is watched by itself rather than its folder, so that one that is written all the time can be looked at in
-/// rounds instead ([`Wake::poll`]), which costs the same however often it is written, while its neighbours still
-/// wake.
+/// Each log has a watch of its own, rather than its directory, so that one log with many commits can be polled instead
+/// ([`Wake::poll`]), which costs the same however often it is written, while events still report the logs beside it.
 pub struct Wake {
     watcher: Mutex<RecommendedWatcher>,
     callbacks: Callbacks,
@@ -43,10 +41,10 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// Begins to watch nothing yet.
+    /// Starts without a watch.
     ///
     /// # Errors
-    /// When the system has no watches left.
+    /// When the kernel has no watches left.
     pub fn new() -> notify::Result<Wake> {
         let callbacks = Callbacks::default();
         let table = Arc::clone(&callbacks);
@@ -59,7 +57,7 @@ impl Wake {
                         callback(cause);
                     }
                 }
-                // Events were lost, so it may have been any of them.
+                // Events were lost, and any log may have been written.
                 _ => {
                     for callback in table.values() {
                         callback(Cause::Written);
@@ -74,7 +72,7 @@ impl Wake {
     /// Calls `callback`, from a thread of our own, whenever the file at `path` is written.
     ///
     /// # Errors
-    /// When the system has no watches left, or the file is not there.
+    /// When the kernel has no watches left, or the file does not exist.
     pub fn watch(&self, path: &Path, callback: Callback) -> notify::Result<()> {
         let path = std::path::absolute(path).map_err(notify::Error::io)?;
         let mut callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,10 +81,10 @@ impl Wake {
         self.resume(&path)
     }
 
-    /// Looks at a file in rounds, every few milliseconds, instead of watching it, until [`Wake::resume`].
+    /// Polls a file every few milliseconds instead of watching it, until [`Wake::resume`].
     ///
     /// # Errors
-    /// When it was not watched.
+    /// When the file was not watched.
     pub fn poll(&self, path: &Path) -> notify::Result<()> {
         let path = std::path::absolute(path).map_err(notify::Error::io)?;
         if self.poller.has(&path) {
@@ -100,7 +98,7 @@ impl Wake {
         Ok(())
     }
 
-    /// Watches a file again. What was written meanwhile has to be looked for.
+    /// Watches a file again. Writes since the last poll cause no event.
     ///
     /// # Errors
     /// As [`Wake::watch`].
@@ -111,7 +109,7 @@ impl Wake {
         watcher.watch(&path, RecursiveMode::NonRecursive)
     }
 
-    /// Forgets a file: its callback is not called any more, nor is it being called.
+    /// Forgets a file. When this returns, its callback is not running and will not be called again.
     pub fn forget(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
             self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
@@ -124,7 +122,7 @@ impl Wake {
     }
 }
 
-/// What an event says of a log; nothing if that is of no interest.
+/// The cause for an event; `None` for events that callbacks do not get.
 fn cause_of(kind: EventKind) -> Option<Cause> {
     match kind {
         EventKind::Access(AccessKind::Open(_)) => Some(Cause::Opened),

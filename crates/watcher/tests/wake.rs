@@ -1,5 +1,5 @@
-//! That a write to a log wakes, and what a look then shows. Would catch events that are filed under another name than the
-//! one that is watched, and a commit that is taken for none because it was not published yet.
+//! That a write to a log wakes, and what a look then shows. Would catch events that are filed under another name than
+//! the one that is watched, and a commit that is taken for none because it was not published yet.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

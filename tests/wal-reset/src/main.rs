@@ -25,9 +25,9 @@ enum Begins {
     Never,
     /// Before there is a checkpoint.
     First,
-    /// While the checkpointer is held up, before the log begins anew.
+    /// While the checkpointer is held up, before the log restarts.
     BesideStalled,
-    /// After the log has begun anew, before the checkpointer goes on.
+    /// After the log was restarted, before the checkpointer goes on.
     BesideStale,
     /// After the checkpointer went on.
     TooLate,
@@ -41,7 +41,7 @@ const CASES: [(Begins, Health, &str); 5] = [
         Health::Sound,
         "beside ebbtide, started while the checkpointer is held up",
     ),
-    (Begins::BesideStale, Health::Sound, "beside ebbtide, started after the log began anew"),
+    (Begins::BesideStale, Health::Sound, "beside ebbtide, started after the log was restarted"),
     (Begins::TooLate, Health::Malformed, "beside ebbtide, started after the checkpointer went on"),
 ];
 

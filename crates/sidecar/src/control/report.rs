@@ -59,7 +59,7 @@ pub struct Report {
     pub spool_segments: u64,
     /// The size of what lies in the spool.
     pub spool_bytes: u64,
-    /// Other processes that keep the log from being begun anew.
+    /// Other processes that keep the log from being restarted.
     pub readers: Vec<Reader>,
     /// The store, when it fails.
     pub store_trouble: Option<Trouble>,

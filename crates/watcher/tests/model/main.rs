@@ -1,9 +1,10 @@
 //! The protocol of the watcher, checked in every state that can be reached.
 //!
-//! The model has an application with up to two writers and two checkpointers (one PASSIVE, one that uses TRUNCATE), each
-//! taken apart at every point where SQLite lets others in; recovery; writers that are killed, also in the midst of
-//! publishing; power that fails and takes unsynced frames with it; and the sidecar, whose steps are those of `Follower`,
-//! with its own checkpoints, barriers and truncates, killed and started again at any point. What holds in every state:
+//! The model has an application with up to two writers and two checkpointers (one PASSIVE, one that uses TRUNCATE),
+//! each taken apart at every point where SQLite lets others in; recovery; writers that are killed, also in the midst of
+//! publishing; power that fails and takes unsynced frames with it; and the sidecar, whose steps are those of
+//! `Follower`, with its own checkpoints, barriers and truncates, killed and started again at any point. What holds in
+//! every state:
 //!
 //! - a committed transaction that was not captured is in the log, wherever the sidecar is: no commit is both unread and
 //!   unheld;
@@ -20,10 +21,11 @@
 //! a restart of the log marks frames as copied that it has never seen. The model finds it in an application alone, and
 //! beside a sidecar that hands its hold on without Rule 0; with Rule 0, or with the checkpoint lock kept, it is gone.
 //!
-//! The rules of `policy::decide` are left out but for what safety needs: what it does at its time, the model may do at any.
+//! The rules of `policy::decide` are left out but for what safety needs: what it does at its time, the model may do at
+//! any.
 //!
-//! What the model leaves out: torn frames (the checksum chain finds them), more than one page a transaction, shared read
-//! marks, rollbacks (frames that are overwritten before anything names them), and everything that depends on time.
+//! What the model leaves out: torn frames (the checksum chain finds them), more than one page a transaction, shared
+//! read marks, rollbacks (frames that are overwritten before anything names them), and everything that depends on time.
 
 mod application;
 mod check;
@@ -185,8 +187,8 @@ fn a_start_without_the_restart_lock_notices_what_it_has_missed() {
     holds("everybody may die, no guard", &rules);
 }
 
-/// The model found this in the sidecar: a start that resumes has not read everything that its hold found, so the log may
-/// begin anew before it has.
+/// The model found this in the sidecar: a start that resumes has not read everything that its hold found, so the log
+/// may begin anew before it has.
 #[test]
 fn a_start_that_does_not_look_whether_it_has_read_everything_misses_commits() {
     let careless =
@@ -230,8 +232,8 @@ fn a_checkpoint_on_another_thread_while_we_capture_misses_nothing() {
     holds("unpatched, checkpoints on another thread", &Rules { sidecar: aside, ..UNPATCHED });
 }
 
-/// The task that captures does not know when the checkpoint on the other thread has let go of the checkpoint lock, so it
-/// must not take the lock for its own until it hears.
+/// The task that captures does not know when the checkpoint on the other thread has let go of the checkpoint lock, so
+/// it must not take the lock for its own until it hears.
 #[test]
 fn a_checkpoint_on_another_thread_that_is_trusted_with_the_lock_breaks_checkpoint_lock_first() {
     let trusting = Follows { aside: true, doubts_lock: false, policy: false, ..FOLLOWED };
@@ -254,7 +256,8 @@ fn an_image_is_that_of_its_position_beside_checkpoints_of_our_own_of_every_kind(
     holds("images, all that the sidecar does", &rules);
 }
 
-/// The watcher once had this: where an image ignores the log, the application may begin it anew while the image is read.
+/// The watcher once had this: where an image ignores the log, the application may begin it anew while the image is
+/// read.
 #[test]
 fn an_image_that_does_not_look_at_the_log_again_has_pages_of_another_generation() {
     let trusting = Follows { looks_again: false, ..READS_IMAGES };

@@ -228,7 +228,8 @@ impl World {
         self.checkpoints().any(Checkpointer::is_copying)
     }
 
-    /// The transactions whose pages are being copied into the database just now, so that nobody can say what stands there.
+    /// The transactions whose pages are being copied into the database just now, so that nobody can say what stands
+    /// there.
     pub(crate) fn half_copied(&self) -> Set {
         self.checkpoints().fold(0, |set, one| set | one.copies(self))
     }
