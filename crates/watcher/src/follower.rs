@@ -148,8 +148,7 @@ impl Follower {
         let mut shm = Shm::open(&paths)?;
         shm.try_checkpoint_lock(&paths)?;
         if resume.is_some() {
-            // A read transaction on the database file alone (`WAL_READ_LOCK(0)`) has not pinned the log, and the frames
-            // after `resume` are not captured yet.
+            // A read transaction on the database file alone does not pin the log, whose next frames may be unread.
             shm.take_restart_lock(&paths)?;
         }
         point("watcher.open.locked");
@@ -166,12 +165,7 @@ impl Follower {
         let observed = Arc::new(Mutex::new(Observed::after(latest, tail.position())));
         let damage = Damage::default();
         let mut follower = Follower {
-            log_status: LogStatusOwner::new(
-                shm.file(),
-                paths.clone(),
-                Arc::clone(&observed),
-                damage.reported(),
-            ),
+            log_status: LogStatusOwner::new(&shm, &paths, &observed, &damage),
             names_told: tell_names(&paths),
             held: Some(held),
             spare: None,

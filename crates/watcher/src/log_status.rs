@@ -5,10 +5,11 @@ use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::damage::Damage;
 use crate::files::Paths;
 use crate::names::other_names;
 use crate::observed::Observed;
-use crate::shm::{peek, readers};
+use crate::shm::{Shm, peek, readers};
 
 /// Reads the status of a log, as long as its [`Follower`](crate::Follower) exists.
 ///
@@ -68,17 +69,14 @@ pub(crate) struct LogStatusOwner(LogStatusHandle);
 
 impl LogStatusOwner {
     pub(crate) fn new(
-        shm: Arc<File>,
-        paths: Paths,
-        observed: Arc<Mutex<Observed>>,
-        damaged: Arc<AtomicBool>,
+        shm: &Shm,
+        paths: &Paths,
+        observed: &Arc<Mutex<Observed>>,
+        damage: &Damage,
     ) -> LogStatusOwner {
-        LogStatusOwner(LogStatusHandle(Arc::new(Mutex::new(Some(Sources {
-            shm,
-            paths,
-            observed,
-            damaged,
-        })))))
+        let (shm, paths, observed) = (shm.file(), paths.clone(), Arc::clone(observed));
+        let sources = Sources { shm, paths, observed, damaged: damage.reported() };
+        LogStatusOwner(LogStatusHandle(Arc::new(Mutex::new(Some(sources)))))
     }
 
     pub(crate) fn handle(&self) -> LogStatusHandle {
