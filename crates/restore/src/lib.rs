@@ -1,6 +1,6 @@
 //! Plans, fetches, writes, proves and publishes a database file, or proves that a replica could give one.
 //!
-//! It is a library for whoever wants to restore from a program of their own: [`restore`] and [`verify`] take a store, a
+//! It is a library for whoever wants to restore from a program of their own: [`restore()`] and [`verify()`] take a store, a
 //! target and the time of day, and `examples/restore.rs` is all there is to it. What must hold:
 //!
 //! 1. A database appears under its name only when it is whole, proved and durable; after an error, and after a kill,
