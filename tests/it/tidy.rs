@@ -222,6 +222,38 @@ fn files_are_about_one_thing() {
     none(&findings);
 }
 
+/// A type of this name that begins at the outermost level of a file.
+fn defined_type(line: &str) -> Option<&str> {
+    if line.starts_with(char::is_whitespace) {
+        return None;
+    }
+    let before = ["pub", "crate", "super", "in", "unsafe"];
+    let mut words = rust::words(line).skip_while(|word| before.contains(word));
+    let keyword = words.next()?;
+    let is_type = ["struct", "enum", "trait", "type", "union"].contains(&keyword);
+    words.next().filter(|_| is_type)
+}
+
+/// Two types of one name within a crate are confused by readers, in searches and in the output of `Debug`.
+#[test]
+fn type_names_are_unique_within_a_crate() {
+    let mut findings = Vec::new();
+    let mut first = std::collections::BTreeMap::new();
+    for source in sources().filter(|source| !source.only_for_tests()) {
+        let Some((name, _)) = source.path.split_once("/src/") else { continue };
+        for (number, line) in source.shipped_lines() {
+            let Some(defined) = defined_type(line) else { continue };
+            let place = format!("{}:{number}", source.path);
+            let key = (name.to_owned(), defined.to_owned());
+            if let Some(there) = first.insert(key, place.clone()) {
+                findings.push(format!("{place}: {defined} is also defined in {there}"));
+            }
+        }
+    }
+    assert!(first.len() > 100, "{} types are defined", first.len());
+    none(&findings);
+}
+
 #[test]
 fn crates_know_each_other_one_way_only() {
     let mut findings = Vec::new();

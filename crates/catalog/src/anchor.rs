@@ -50,7 +50,7 @@ impl fmt::Display for Anchor {
 
 /// What to do next.
 #[derive(Debug)]
-enum Step {
+enum AnchorStep {
     /// Read the indexes of these objects, for these states.
     Read(Vec<Object>, Vec<Txid>),
     /// The one history has both.
@@ -72,21 +72,21 @@ pub async fn hold_to(survey: &mut Survey, plan: &Plan, anchor: &Anchor) -> Resul
     };
     loop {
         match step(survey.known(), &plan.stop, txid, anchor.chain) {
-            Step::Sound => return Ok(()),
-            Step::Read(objects, points) => survey.read(objects, points).await?,
-            Step::Refuse(_) if survey.list_the_rest().await? => {}
-            Step::Refuse(why) => return Err(PlanError::Unexpected { why }),
+            AnchorStep::Sound => return Ok(()),
+            AnchorStep::Read(objects, points) => survey.read(objects, points).await?,
+            AnchorStep::Refuse(_) if survey.list_the_rest().await? => {}
+            AnchorStep::Refuse(why) => return Err(PlanError::Unexpected { why }),
         }
     }
 }
 
-fn step(known: &Known, stop: &Point, txid: Txid, chain: Chain) -> Step {
+fn step(known: &Known, stop: &Point, txid: Txid, chain: Chain) -> AnchorStep {
     let (oldest, newest) = (stop.txid.min(txid), stop.txid.max(txid));
     let mut walk = Walk::new(known, newest);
     let walked = walk.extend(oldest);
     let found = walked.is_ok().then(|| (walk.witness(oldest), walk.newest(newest)));
     if !walk.unread.is_empty() {
-        return Step::Read(walk.unread, walk.unknown);
+        return AnchorStep::Read(walk.unread, walk.unknown);
     }
     let chain_at = |wanted: Txid| {
         let (low, high) = found.as_ref()?;
@@ -94,13 +94,15 @@ fn step(known: &Known, stop: &Point, txid: Txid, chain: Chain) -> Step {
     };
     let ends_before = || format!("the replica does not have the history up to txid {txid}");
     match (chain_at(stop.txid), chain_at(txid)) {
-        (Some(at_stop), Some(there)) if at_stop == stop.chain && there == chain => Step::Sound,
-        (Some(at_stop), Some(there)) if at_stop == stop.chain => Step::Refuse(format!(
+        (Some(at_stop), Some(there)) if at_stop == stop.chain && there == chain => {
+            AnchorStep::Sound
+        }
+        (Some(at_stop), Some(there)) if at_stop == stop.chain => AnchorStep::Refuse(format!(
             "the chain after txid {txid} is {there}: its history was rewritten, or is another one"
         )),
         (Some(_), Some(_)) => {
-            Step::Refuse("the state that was planned is of another history".to_owned())
+            AnchorStep::Refuse("the state that was planned is of another history".to_owned())
         }
-        _ => Step::Refuse(ends_before()),
+        _ => AnchorStep::Refuse(ends_before()),
     }
 }

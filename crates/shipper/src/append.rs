@@ -1,4 +1,4 @@
-//! Appending: commits and resyncs become entries of the open segment.
+//! Encodes commits, resyncs and claims as entries of the open segment.
 
 use std::time::Instant;
 
@@ -8,14 +8,15 @@ use ebbtide_replica::{EntryFlags, EntryKind, PageHash, ReplicaId, Timestamp};
 use ebbtide_state::WalPosition;
 use ebbtide_wal::{PageNumber, PageSize};
 
+use crate::batch::Batch;
 use crate::error::Error;
 use crate::image::Pages;
 use crate::part::{Route, STREAM_BYTES};
 use crate::segment::{Head, Segment};
 use crate::shipper::Shipper;
-use crate::waiting::Waiting;
+use crate::spooling::Mode;
 
-/// A transaction or a resync, but for its pages.
+/// An entry without its pages.
 #[derive(Debug, Clone)]
 pub(crate) struct Start {
     pub(crate) kind: EntryKind,
@@ -24,17 +25,17 @@ pub(crate) struct Start {
     pub(crate) time: i64,
     pub(crate) database_pages: u32,
     pub(crate) detail: Vec<u8>,
-    /// How many bytes of pages are to be expected.
+    /// The expected size of the pages in bytes.
     pub(crate) expected: u64,
     pub(crate) wal: Option<WalPosition>,
 }
 
 impl Shipper {
-    /// Appends a commit, whose pages `each_page` hands over in ascending order. `time` is in µs since the epoch. It may
-    /// wait for the next one until [`Shipper::encode`].
+    /// Appends a commit. `each_page` visits its pages in ascending order; `time` is in µs since the epoch. A small
+    /// commit may stay in the batch, not yet encoded, until [`Shipper::encode`].
     ///
     /// # Errors
-    /// After an error the shipper is of no more use: attach again.
+    /// After an error the shipper cannot be used any more: open the replica again.
     pub fn append<E: From<Error>>(
         &mut self,
         time: i64,
@@ -52,9 +53,9 @@ impl Shipper {
             expected: page_count as u64 * self.page_size.offset(),
             wal: Some(wal),
         };
-        self.traffic.count(Instant::now());
-        if Waiting::takes(page_count) {
-            return self.append_small(start, each_page);
+        self.commit_rate.count(Instant::now());
+        if Batch::takes(page_count) {
+            return self.append_to_batch(start, each_page);
         }
         self.append_entry(start, each_page)
     }
@@ -65,21 +66,19 @@ impl Shipper {
         each_page: impl Pages<E>,
     ) -> Result<(), E> {
         self.encode()?;
-        // A segment more or less does not matter, a transaction that is streamed does.
+        // The spool may exceed its limit by one segment, but not by a streamed transaction, which can have any size.
         let streamed = start.expected > STREAM_BYTES as u64;
-        if self.spilling && streamed && !self.spool.has_room(start.expected) {
+        if self.is_spooling() && streamed && !self.spool.has_room(start.expected) {
             return Err(Error::SpoolFull.into());
         }
         self.begin_entry(&start)?;
         let segment = open_segment(&mut self.open, self.head, self.replica, self.page_size);
-        let (store, before) = if self.spilling {
-            (self.spool.store(), None)
-        } else {
-            (&self.store, self.queue.take_landed())
+        let (store, health, before) = match self.mode {
+            Mode::Spooling => (self.spool.store(), &self.spool.disk_health, None),
+            Mode::Direct => (&self.store, &self.health, self.queue.take_landed()),
         };
-        let outage = if self.spilling { &self.spool.trouble } else { &self.outage };
-        let (expected, at_once) = (start.expected, self.at_once || !streamed);
-        let mut route = Route { store, outage, before, expected, at_once };
+        let (expected, in_memory) = (start.expected, self.non_blocking || !streamed);
+        let mut route = Route { store, health, before, expected, in_memory };
         each_page(&mut |page, image| {
             segment.page(page, image, &mut route)?;
             self.changed.extend(segment.hashed());
@@ -93,7 +92,7 @@ impl Shipper {
         Ok(self.end_entry(&start)?)
     }
 
-    /// Appends a small commit whose pages are hashed already. Nothing of it is streamed.
+    /// Appends a commit whose pages are hashed already. It stays in memory.
     pub(crate) fn append_hashed<'a>(
         &mut self,
         start: &Start,
@@ -115,10 +114,10 @@ impl Shipper {
         Ok(())
     }
 
-    /// Ends the entry whose pages are encoded, and whose hashes are in `changed`.
+    /// Ends the entry whose pages are encoded. `changed` has the hashes of those pages.
     fn end_entry(&mut self, start: &Start) -> Result<(), Error> {
         point("shipper.append.encoded");
-        let digest = self.ledger.record(&self.changed, start.database_pages)?;
+        let digest = self.page_hashes.record(&self.changed, start.database_pages)?;
         let segment = open_segment(&mut self.open, self.head, self.replica, self.page_size);
         segment.end(digest, start.wal)?;
         self.head = segment.head().unwrap_or(self.head);
@@ -130,7 +129,7 @@ impl Shipper {
     }
 }
 
-/// The segment that is open, a new one if none is.
+/// The open segment. Creates one if there is none.
 fn open_segment(
     open: &mut Option<Segment>,
     head: Head,
@@ -140,7 +139,7 @@ fn open_segment(
     open.get_or_insert_with(|| Segment::after(head, replica, page_size))
 }
 
-/// The time of an entry that comes after one of `last`. A time before that is taken to stand still.
+/// The time of the entry after one with the time `last`: times never decrease within a replica.
 pub(crate) fn time_after(last: Timestamp, start: &Start) -> Timestamp {
     Timestamp::from_micros(start.time).unwrap_or(last).max(last)
 }

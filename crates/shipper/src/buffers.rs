@@ -1,5 +1,5 @@
-//! The buffers of the parts of one upload, used again once the store has their bytes: with memory that is mapped anew
-//! for each part, the system spends as long on clearing it as we do on hashing the pages.
+//! A pool of buffers for the parts of one upload. A buffer is reused once the store has sent its bytes: with newly
+//! mapped memory for each part, the kernel spends as much CPU time on zeroing it as hashing the pages takes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,14 +7,14 @@ use bytes::Bytes;
 
 use crate::part::PART_BYTES;
 
-/// A part, and what the block that completes it has too much.
+/// A part, and the bytes by which its last block exceeds it.
 const BUFFER_BYTES: usize = PART_BYTES + (128 << 10);
 
-/// Buffers that nobody uses at the moment. Clones share them.
+/// The unused buffers. Clones share the pool.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
-/// Bytes that are on their way.
+/// A buffer in use, which returns to the pool when it is dropped.
 struct Lent {
     bytes: Vec<u8>,
     to: Buffers,
@@ -30,7 +30,7 @@ impl Buffers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes in a buffer, which comes back here when the last of their readers is done.
+    /// Converts a buffer to [`Bytes`]. The buffer returns to the pool when the last clone of them is dropped.
     pub(crate) fn lend(&self, mut bytes: Vec<u8>) -> Bytes {
         bytes.shrink_to(BUFFER_BYTES);
         Bytes::from_owner(Lent { bytes, to: self.clone() })

@@ -1,21 +1,21 @@
-//! Taking a replica over: a claim is put under the next name of the log, which stops whoever wrote before at its next
-//! put.
+//! Ownership of a replica: a process claims it by putting a claim under the next name of the log. The previous owner is
+//! fenced at its next put, because that name is taken.
 
 use ebbtide_catalog::Identity;
 use ebbtide_replica::container::{Header, Index};
 use ebbtide_replica::{Claim, ClaimedFile, Entry, EntryKind, Key, Timestamp, Vouch};
 use ebbtide_store::{Object, Store};
 
-use crate::error::{Error, Winner};
+use crate::error::{Error, ReplicaOwner};
 
-/// Who we are, as others will read it in our claim.
+/// The identity of this process, as its claims have it.
 #[derive(Debug, Clone)]
 pub struct Owner {
     /// The name of this host.
     pub host: String,
-    /// This process.
+    /// The process id.
     pub pid: u32,
-    /// Random, so that two processes are told apart whatever else they share.
+    /// A random id, which distinguishes processes with the same host name and process id.
     pub session: String,
     /// The version of ebbtide.
     pub version: String,
@@ -34,36 +34,40 @@ impl Owner {
     }
 }
 
-/// The last claim in an object by which a process took the replica over, and not only vouched for a snapshot.
+/// The last claim in an object by which a process claimed the replica. A claim that vouches for a snapshot does not
+/// count.
 pub(crate) fn last_claim(index: &Index) -> Option<Claim> {
     let taken = |entry: &&Entry| entry.kind == EntryKind::Claim && Vouch::of(entry).is_none();
     let claims = index.entries().iter().rev().filter(taken);
     claims.map(|entry| Claim::from_detail(&entry.detail)).find_map(Result::ok)
 }
 
-/// What stands under the name that we wanted.
-pub(crate) enum Winning {
-    /// An object of this replica: another process has taken it over, or an attempt of our own has landed after all.
+/// Why a name in the log is already taken.
+pub(crate) enum NameConflict {
+    /// By an object of this replica: another process has claimed it, or an earlier put of this process succeeded after
+    /// all.
     Error(Error),
-    /// Something that has nothing to do with this replica.
+    /// By an object that is not part of this replica.
     Foreign(String),
 }
 
-/// Why the name that we wanted is taken. Whoever takes a replica over begins with a claim, so it stands there; an object of
-/// this replica without one comes from a put of our own that was given up and landed after all.
-pub(crate) async fn read_winner(store: &dyn Store, key: &Key) -> Winning {
+/// Reads the object under a name that is taken. The first object of a new owner has a claim; an object of this replica
+/// without a claim comes from an earlier put of this process that had counted as failed.
+pub(crate) async fn read_name_conflict(store: &dyn Store, key: &Key) -> NameConflict {
     match read(store, *key).await {
-        Ok(Ok(Some(claim))) => Winning::Error(Error::Fenced { winner: Winner(Some(claim)) }),
-        Ok(Ok(None)) => Winning::Error(Error::Overtaken { key: *key }),
-        Ok(Err(why)) => Winning::Foreign(why),
+        Ok(Ok(Some(claim))) => {
+            NameConflict::Error(Error::Fenced { owner: ReplicaOwner(Some(claim)) })
+        }
+        Ok(Ok(None)) => NameConflict::Error(Error::SupersededOwnPut { key: *key }),
+        Ok(Err(why)) => NameConflict::Foreign(why),
         Err(error) => {
             tracing::warn!(%key, %error, "cannot read whose object it is");
-            Winning::Error(Error::Fenced { winner: Winner(None) })
+            NameConflict::Error(Error::Fenced { owner: ReplicaOwner(None) })
         }
     }
 }
 
-/// The last claim in an object, or why it is none of the replica's.
+/// The last claim in an object, or why the object is not part of the replica.
 async fn read(store: &dyn Store, key: Key) -> Result<Result<Option<Claim>, String>, Error> {
     let size = store.size(&key).await?.unwrap_or_default();
     let Some(Identity { manifest, .. }) = ebbtide_catalog::identify(store, None).await? else {

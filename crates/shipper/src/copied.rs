@@ -1,7 +1,7 @@
-//! A database that was copied with its local state, while the one that the replica belongs to still exists on this host.
+//! Refuses a database that was copied together with its local state, while the original still exists on this host.
 //!
-//! Nothing else shows which of the two the replica is meant to follow, and a process that follows the wrong one fences the
-//! other off.
+//! The local state alone does not show which of the two files the replica belongs to, and a process that follows the
+//! copy would fence the process that follows the original.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use ebbtide_state::{FileIdentity, state_folder};
 
 use crate::error::Error;
 
-/// Refuses a copy of the file that the replica's newest claim names, if that file is still there on this host with a local
-/// state of its own. `folder` is where the local state of this one is: the same local state belongs to whatever file its
-/// path leads to.
+/// Refuses a copy of the file that the replica's newest claim names, if that file still exists on this host with a
+/// local state of its own. `folder` is the directory of this database's local state: two paths to one local state are
+/// the same database.
 ///
-/// Hosts are compared by name: nothing tells whether a file on another host still exists, and a database that is restored on
-/// a new host has to go on in its replica without being asked.
+/// Hosts are compared by name. Whether a file on another host still exists cannot be checked, and a database that is
+/// restored on a new host continues its replica without an option.
 pub(crate) fn refuse_copy(
     claim: Option<&Claim>,
     host: &str,
@@ -25,7 +25,7 @@ pub(crate) fn refuse_copy(
 ) -> Result<(), Error> {
     let (Some(claim), Some(file)) = (claim, file) else { return Ok(()) };
     let Some(original) = claim.database.as_deref() else { return Ok(()) };
-    // Inodes alone: the number of a device may change when a machine restarts.
+    // Only inodes are compared: a device number may change with a restart of the machine.
     if claim.host != host || original.path == file.path || original.inode == file.inode {
         return Ok(());
     }
@@ -83,7 +83,7 @@ mod tests {
         assert!(!refused("db1", &original));
         std::fs::hard_link(place("app.db"), place("link.db")).unwrap();
         assert!(!refused("db1", &claimed(&place("link.db"))));
-        // Something else lies where the original was.
+        // Another file has the path of the original.
         std::fs::rename(place("app.db"), place("aside.db")).unwrap();
         std::fs::write(place("app.db"), "new").unwrap();
         assert!(!refused("db1", &copy));

@@ -1,4 +1,4 @@
-//! What stops shipping.
+//! The errors of the shipper.
 
 use std::fmt;
 
@@ -7,139 +7,140 @@ use ebbtide_state::StateError;
 use ebbtide_store::StoreError;
 use ebbtide_wal::PageSize;
 
-/// Why nothing more can be shipped. Outages are no errors here: a put is tried until it succeeds.
+/// An error that ends shipping. An outage is not an error: puts are retried until they succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another process has taken the replica over.
-    #[error("another writer owns the replica: {winner}")]
+    /// Another process has claimed the replica.
+    #[error("another writer owns the replica: {owner}")]
     Fenced {
-        /// Who.
-        winner: Winner,
+        /// The process that claimed it.
+        owner: ReplicaOwner,
     },
-    /// A put of our own that was given up has landed after all, so that what came next does not fit any more.
+    /// An earlier put of this process, which had counted as failed, has created the object after all. The entries that
+    /// were encoded since do not continue it: open the replica again.
     #[error("{key} is there from an earlier attempt of this process; reading it")]
-    Overtaken {
-        /// Its name.
+    SupersededOwnPut {
+        /// The object.
         key: Key,
     },
-    /// The replica holds history that this database does not have.
+    /// The replica has entries of another process that this database does not have.
     #[error(
         "the replica is ahead of this database: it ends at txid {head}, the database was last known at {known} \
-         ({winner} wrote since). To keep the replica's history, restore it and start from the restored database; \
+         ({owner} wrote since). To keep the replica's history, restore it and start from the restored database; \
          to keep this database, give it a replica of its own, or take this one back with --take-back: what was written since \
          stays there as a fork"
     )]
     Behind {
-        /// Where the replica ends.
+        /// The last entry of the replica.
         head: Txid,
         /// The last entry known to be in this database.
         known: Txid,
-        /// Who wrote what this database lacks.
-        winner: Winner,
+        /// The process that wrote them.
+        owner: ReplicaOwner,
     },
-    /// The database is as it was some time ago, and nothing says that this is meant.
+    /// The database is stale: it is in the state of an earlier entry, and no restore or option explains it.
     #[error(
         "this database is in the state of txid {found}, and the replica goes on to txid {head}: it is an older copy, or was set back. \
          To keep the replica's history, restore it and start from the restored database; to keep this database, give it \
          a replica of its own, or take this one back with --take-back: what it has beyond stays there as a fork"
     )]
-    Older {
-        /// Where the replica ends.
+    Stale {
+        /// The last entry of the replica.
         head: Txid,
-        /// The entry whose state the database is in.
+        /// The entry whose state the database has.
         found: Txid,
     },
-    /// The replica that is known here is not where it was.
+    /// The replica that the local state names is missing from its location.
     #[error("{why}")]
     Gone {
-        /// What is missing, and the ways out.
+        /// The missing objects, and what the user can do.
         why: String,
     },
     /// The replica is not shown to be this database's.
     #[error("{0}")]
     Unrelated(String),
-    /// The replica does not have what it had confirmed: it was rolled back, overwritten, or is another copy.
+    /// The replica lacks an entry that it had confirmed: it was rolled back, overwritten, or is another copy.
     #[error("{0}")]
     RolledBack(String),
-    /// The replica is of a database with other pages.
+    /// The replica and the database have different page sizes.
     #[error(
         "the replica has pages of {replica} bytes and the database of {database}: it is another database, or its page size \
          was changed; give it a replica of its own"
     )]
     PageSize {
-        /// That of the replica.
+        /// The page size of the replica.
         replica: PageSize,
-        /// That of the database.
+        /// The page size of the database.
         database: PageSize,
     },
-    /// Objects lie where a replica was to be created, and the log that they belong to does not.
+    /// The location for a new replica has objects of a replica whose log is missing.
     #[error(
         "{place} has objects of a replica whose log is gone ({object} among them): give the database another place, or \
          remove what is left there"
     )]
     NoLog {
-        /// Where.
+        /// The location.
         place: String,
         /// One of the objects.
         object: Key,
     },
-    /// Something changed while it was looked at. The next attempt finds it as it is then.
+    /// The replica or the database changed during a check. A retry can succeed.
     #[error("{0}; trying again")]
     Changed(&'static str),
-    /// The operating system refused something that has nothing to do with the replica.
+    /// A system call failed that has nothing to do with the replica.
     #[error("cannot {doing}")]
     System {
-        /// What was attempted.
+        /// The attempted operation.
         doing: &'static str,
-        /// What it said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A database grew by pages that nobody wrote.
+    /// The database grew, and the entry does not have all of the new pages.
     #[error(
         "the database grew from {from} to {to} pages, and not all of the new ones were written"
     )]
     Hole {
-        /// Pages before.
+        /// The size in pages before.
         from: u32,
-        /// Pages after.
+        /// The size in pages after.
         to: u32,
     },
-    /// An image of the database is not the database that was shipped page by page.
+    /// The pages of the database do not add up to the digest that was computed from its commits.
     #[error("the pages of the database do not add up to the digest of txid {txid}: {why}")]
     Unproven {
-        /// The entry.
+        /// The entry with the digest.
         txid: Txid,
-        /// What that means.
+        /// The likely cause.
         why: &'static str,
     },
-    /// The store is away for longer than the log and the spool together can wait.
+    /// An outage lasted until the spool was full.
     #[error("the spool on the local disk is full")]
     SpoolFull,
-    /// The streamed upload was lost, and has to be made again from the database.
+    /// An upload that was streamed from the log failed. It must be repeated from the log or the database.
     #[error("an upload was lost and must be begun again")]
     Lost(#[source] StoreError),
-    /// An object or a document could not be written or read.
+    /// An object or a manifest could not be encoded or decoded.
     #[error(transparent)]
     Replica(#[from] ebbtide_replica::Error),
     /// The replica cannot be read.
     #[error(transparent)]
     Catalog(#[from] ebbtide_catalog::CatalogError),
-    /// The store refused.
+    /// A request to the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The local state failed.
     #[error(transparent)]
     State(#[from] StateError),
-    /// A task of ours panicked.
+    /// A task of this process panicked.
     #[error("a task ended unexpectedly")]
     Task(#[from] tokio::task::JoinError),
 }
 
-/// The process that owns the replica now, as far as its claim tells.
+/// The process that owns the replica, from its claim; nothing if it left none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Winner(pub Option<Claim>);
+pub struct ReplicaOwner(pub Option<Claim>);
 
-impl fmt::Display for Winner {
+impl fmt::Display for ReplicaOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(claim) => {

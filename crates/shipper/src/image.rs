@@ -1,4 +1,4 @@
-//! Whole databases: the first snapshot, the periodic ones, and the comparison that a resync begins with.
+//! Full passes over a database: the first snapshot, periodic snapshots, and the comparison before a resync.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,42 +14,42 @@ use ebbtide_store::Store;
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
 use crate::error::Error;
-use crate::outage::Outage;
 use crate::part::{Outgoing, Route};
 use crate::shipper::Shipper;
+use crate::store_health::StoreHealth;
 
-/// Takes one page.
+/// Receives one page.
 pub type EachPage<'a, E> = dyn FnMut(PageNumber, &[u8]) -> Result<(), E> + 'a;
 
-/// Hands over every page of a database in ascending order, without the page of the locks.
+/// Visits every page of a database in ascending order, except the lock-byte page.
 pub trait Pages<E>: FnOnce(&mut EachPage<'_, E>) -> Result<(), E> {}
 
 impl<E, F> Pages<E> for F where F: FnOnce(&mut EachPage<'_, E>) -> Result<(), E> {}
 
-/// The state that a snapshot is of.
+/// The database state of a snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// The replica.
     pub replica: ReplicaId,
-    /// The size of its pages.
+    /// The page size.
     pub page_size: PageSize,
-    /// The entry whose state it is.
+    /// The last entry before it.
     pub txid: Txid,
     /// The entry's time.
     pub time: Timestamp,
-    /// The size of the database after it, in pages.
+    /// The size of the database, in pages.
     pub database_pages: u32,
 }
 
-/// Where a snapshot goes.
+/// The store that a snapshot is put into.
 #[derive(Debug, Clone)]
 pub(crate) struct Destination {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) outage: Arc<Outage>,
+    pub(crate) health: Arc<StoreHealth>,
 }
 
-/// Encodes and sends the snapshot of `moment`; returns once it is durable. `vouch` gets the snapshot's entry, with the
-/// digest and the content of all pages, and answers with the chain up to the moment. Runs on a thread of its own.
+/// Encodes and puts a snapshot; returns once it is durable. `vouch` receives the snapshot's entry, with the digest and
+/// the content hash of all pages, and returns the chain for its footer. Encoding runs on a blocking thread.
 pub(crate) async fn send_snapshot<E, R>(
     to: Destination,
     moment: Moment,
@@ -69,8 +69,8 @@ where
         let (mut writer, mut outgoing) = (Writer::new(header), Outgoing::new(key));
         writer.begin_entry(image_start(&moment)).map_err(Error::from)?;
         let expected = u64::from(moment.database_pages) * moment.page_size.offset();
-        let (store, outage) = (&destination.store, &destination.outage);
-        let mut route = Route { store, outage, before: None, expected, at_once: false };
+        let (store, health) = (&destination.store, &destination.health);
+        let mut route = Route { store, health, before: None, expected, in_memory: false };
         let mut digest = Digest::EMPTY;
         let mut take = |digest: &mut Digest, page, hash| {
             *digest = digest.toggle(hash);
@@ -103,7 +103,7 @@ where
     let encoded: Result<_, E> = tokio::task::spawn_blocking(encode).await.map_err(Error::from)?;
     let (sealed, vouched) = encoded?;
     point("shipper.snapshot.encoded");
-    sealed.land(&*to.store, &key, &to.outage).await?;
+    sealed.land(&*to.store, &key, &to.health).await?;
     point("shipper.snapshot.landed");
     Ok(vouched)
 }
@@ -129,7 +129,7 @@ pub struct Snapshot {
 }
 
 impl Shipper {
-    /// A snapshot of the last entry that was appended, for an image of just that state.
+    /// A snapshot of the state after the last appended entry.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let moment = Moment {
@@ -137,17 +137,17 @@ impl Shipper {
             page_size: self.page_size(),
             txid: self.head().txid,
             time: self.head().time,
-            database_pages: self.ledger.database_pages(),
+            database_pages: self.page_hashes.database_pages(),
         };
-        let (store, outage) = (Arc::clone(&self.store), Arc::clone(&self.outage));
-        let (chain, digest) = (self.head().chain, self.ledger.digest());
-        Snapshot { to: Destination { store, outage }, moment, chain, digest }
+        let (store, health) = (Arc::clone(&self.store), Arc::clone(&self.health));
+        let (chain, digest) = (self.head().chain, self.page_hashes.digest());
+        Snapshot { to: Destination { store, health }, moment, chain, digest }
     }
 
-    /// Appends what a comparison found as one entry, with only those pages.
+    /// Appends one entry with the pages that differ.
     ///
     /// # Errors
-    /// As [`Shipper::append`]; [`Error::Unproven`] when the pages are not those that were compared.
+    /// As [`Shipper::append`]; [`Error::Unproven`] when the pages changed since the comparison.
     pub fn resync<E: From<Error>>(
         &mut self,
         resync: Resync,
@@ -166,7 +166,7 @@ impl Shipper {
         point("shipper.resync.compared");
         self.append_entry(start, pages)?;
         point("shipper.resync.appended");
-        if self.ledger.digest() != difference.digest {
+        if self.page_hashes.digest() != difference.digest {
             let why = "they changed between two looks at them";
             return Err(Error::Unproven { txid: self.head().txid, why }.into());
         }
@@ -174,43 +174,42 @@ impl Shipper {
     }
 }
 
-/// The hashes of the pages that a replica has at its end.
+/// The page hashes after the replica's last entry.
 pub trait KnownPages {
-    /// The size of its pages.
+    /// The page size.
     fn page_size(&self) -> PageSize;
 
-    /// How many there are.
+    /// The size of the database in pages.
     fn database_pages(&self) -> u32;
 
-    /// The hashes of so many pages from `first` on; zeros for those that it does not have.
+    /// The hashes of `count` pages from `first` on; zeros for pages that the replica does not have.
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// When the hashes cannot be read.
     fn hashes(&self, first: PageNumber, count: u32) -> Result<Vec<PageHash>, Error>;
 }
 
-/// The shipper must be durable, so that the local table tells the replica's state.
+/// Every appended entry must be durable: the local table has the hashes of the durable position.
 impl KnownPages for Shipper {
     fn page_size(&self) -> PageSize {
         Shipper::page_size(self)
     }
 
     fn database_pages(&self) -> u32 {
-        self.ledger.database_pages()
+        self.page_hashes.database_pages()
     }
 
     fn hashes(&self, first: PageNumber, count: u32) -> Result<Vec<PageHash>, Error> {
         debug_assert!(self.is_durable(), "the table is that of the durable position");
-        self.ledger.durable_pages(first, count)
+        self.page_hashes.durable_pages(first, count)
     }
 }
 
-/// Which pages of the database differ from those that the replica has, and the digest of all: as far as it was looked
-/// at.
+/// A comparison of a database with its replica in progress: the pages seen so far that differ, and the digest of all.
 #[derive(Debug)]
 pub struct Comparison {
     difference: Difference,
-    known: Known,
+    read_ahead: ReadAhead,
     hasher: PageHasher,
 }
 
@@ -218,63 +217,64 @@ impl Default for Comparison {
     fn default() -> Comparison {
         let difference =
             Difference { pages: Vec::new(), count: 0, database_pages: 0, digest: Digest::EMPTY };
-        let known = Known { first: 1, hashes: Vec::new() };
-        Comparison { difference, known, hasher: PageHasher::default() }
+        let read_ahead = ReadAhead { first: 1, hashes: Vec::new() };
+        Comparison { difference, read_ahead, hasher: PageHasher::default() }
     }
 }
 
 impl Comparison {
-    /// Looks at some more pages, which come after those before.
+    /// Compares the next pages, in ascending order.
     ///
     /// # Errors
-    /// Whatever `pages` returns.
+    /// The errors of `pages`.
     pub fn look<E: From<Error>>(
         &mut self,
         there: &impl KnownPages,
         pages: impl Pages<E>,
     ) -> Result<(), E> {
-        let Comparison { difference, known, hasher } = self;
+        let Comparison { difference, read_ahead, hasher } = self;
         pages(&mut |page, image| {
             let mut hashed = hasher.push(page, image);
-            Ok(hashed.try_for_each(|(page, hash)| difference.note(page, hash, known, there))?)
+            Ok(hashed
+                .try_for_each(|(page, hash)| difference.note(page, hash, read_ahead, there))?)
         })
     }
 
-    /// That was all.
+    /// Ends the comparison.
     ///
     /// # Errors
     /// When the local table cannot be read.
     pub fn finish(self, there: &impl KnownPages) -> Result<Difference, Error> {
-        let Comparison { mut difference, mut known, hasher } = self;
+        let Comparison { mut difference, mut read_ahead, hasher } = self;
         let mut rest = hasher.finish();
-        rest.try_for_each(|(page, hash)| difference.note(page, hash, &mut known, there))?;
+        rest.try_for_each(|(page, hash)| difference.note(page, hash, &mut read_ahead, there))?;
         Ok(difference)
     }
 }
 
-/// A resync, but for its pages.
+/// A resync entry without its pages.
 #[derive(Debug, Clone)]
 pub struct Resync {
-    /// When the state was found, in µs since the epoch.
+    /// The time at which the state was read, in µs since the epoch.
     pub time: i64,
-    /// What is known of the time before it.
+    /// The history before it, as far as it is known.
     pub detail: ResyncDetail,
     /// The size of the database, in pages.
     pub database_pages: u32,
-    /// Whether the replica had more than the database has.
+    /// Whether the replica had entries that the database lacks.
     pub is_fork: bool,
-    /// Where in the log that state is.
+    /// The log position of the state.
     pub wal: ebbtide_state::WalPosition,
 }
 
-/// In what a database differs from the replica.
+/// The difference between a database and its replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The pages that differ, as ranges of their numbers.
+    /// The ranges of page numbers that differ.
     pub pages: Vec<Range<u32>>,
-    /// How many those are.
+    /// The number of pages that differ.
     pub count: u64,
-    /// The last page of the database.
+    /// The size of the database in pages.
     pub database_pages: u32,
     /// The digest of the whole database.
     pub digest: Digest,
@@ -285,10 +285,10 @@ impl Difference {
         &mut self,
         page: PageNumber,
         hash: PageHash,
-        known: &mut Known,
+        read_ahead: &mut ReadAhead,
         there: &impl KnownPages,
     ) -> Result<(), Error> {
-        if known.of(page, there)? != hash || page.get() > there.database_pages() {
+        if read_ahead.of(page, there)? != hash || page.get() > there.database_pages() {
             self.add(page, lock_page(there.page_size()));
         }
         self.digest = self.digest.toggle(hash);
@@ -306,33 +306,32 @@ impl Difference {
     }
 }
 
-/// A stretch of the local table, read ahead.
+/// A range of page hashes, read ahead.
 #[derive(Debug)]
-struct Known {
+struct ReadAhead {
     first: u32,
     hashes: Vec<PageHash>,
 }
 
-impl Known {
-    const PAGES_AT_ONCE: u32 = 65_536;
+impl ReadAhead {
+    const PAGES: u32 = 65_536;
 
     fn of(&mut self, page: PageNumber, there: &impl KnownPages) -> Result<PageHash, Error> {
         let at = |first: u32| page.get().checked_sub(first).map(|at| at as usize);
         if at(self.first).is_none_or(|at| at >= self.hashes.len()) {
             self.first = page.get();
-            self.hashes = there.hashes(page, Known::PAGES_AT_ONCE)?;
+            self.hashes = there.hashes(page, ReadAhead::PAGES)?;
         }
         let found = at(self.first).and_then(|at| self.hashes.get(at)).copied();
         Ok(found.unwrap_or(PageHash::from_bytes([0; 16])))
     }
 }
 
-/// Sends a periodic snapshot and returns once it is durable: what to vouch for, see [`Shipper::vouch`]. `pages` are those
-/// of the image.
+/// Puts a periodic snapshot and returns once it is durable. Pass the result to [`Shipper::vouch`].
 ///
 /// # Errors
-/// [`Error::Unproven`] when the pages do not add up to the digest that was kept from commit to commit. Then nothing was
-/// sent, and either the database's file was changed behind SQLite's back, or its disk or our bookkeeping is at fault.
+/// [`Error::Unproven`] when the pages do not add up to the digest that was computed from the commits. Then the snapshot
+/// was not put: the database's file was changed without SQLite, its disk is failing, or ebbtide has a bug.
 pub async fn ship_snapshot<E: From<Error> + Send + 'static>(
     snapshot: Snapshot,
     pages: impl Pages<E> + Send + 'static,

@@ -1,58 +1,58 @@
-//! Commits in, objects out, in order.
+//! Uploads the commits of one database to a replica, in order.
 //!
-//! Committed transactions are encoded into an open segment as they come. One put is in flight at a time; what arrives
-//! meanwhile goes with the next (group commit that clocks itself), and a token bucket keeps the bill bounded. Nothing is
-//! called durable before the store has confirmed it.
+//! Each commit is encoded into the open segment. At most one put is in flight; commits that arrive during a put go into
+//! the next segment (group commit). A token-bucket rate limiter bounds the number of puts, and so the bill. A commit is
+//! durable once the store has confirmed the put of its segment.
 //!
-//! What must hold:
+//! Invariants:
 //!
-//! 1. Segments are put in the order of their txids, each under a name that only one process can take. Whoever finds its
-//!    next name taken by another's object has been replaced and stops ([`Error::Fenced`]).
-//! 2. The digest that goes with each entry is that of the database after it, kept up to date from the hashes of the
-//!    pages it changed (`ledger`).
-//! 3. What is encoded and not yet durable is bounded, whatever the size of a transaction: beyond a limit an entry is
-//!    streamed, and the log waits. When the store is away for longer than the log can wait, complete segments go into
-//!    a bounded spool on the local disk.
+//! 1. Segments are put in the order of their txids. The put of a name is conditional, so only one process can create
+//!    it. A process that finds its next name taken by another process is fenced and stops ([`Error::Fenced`]).
+//! 2. The digest in an entry is the digest of the database after that entry. It is updated incrementally from the
+//!    hashes of the changed pages (`page_hashes`).
+//! 3. The bytes that are encoded and not yet durable are bounded, whatever the size of a transaction. A large entry is
+//!    uploaded in parts while it is encoded, and new commits stay in the log (backpressure). During an outage that
+//!    lasts longer than the log may grow, complete segments go to a bounded spool on the local disk.
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
 mod append;
-mod attach;
-mod bucket;
+mod batch;
 mod buffers;
 mod claim;
+mod commit_rate;
+mod compare_head;
 mod copied;
+mod create;
 mod error;
-mod found;
 mod image;
-mod ledger;
-mod older;
-mod outage;
+mod open;
 mod pack;
+mod page_hashes;
 mod part;
 mod presence;
 mod put;
 mod queue;
-mod relation;
+mod rate_limiter;
 mod room;
 mod segment;
 mod shipper;
-mod spill;
 mod spool;
-mod stranger;
-mod traffic;
-mod waiting;
+mod spooling;
+mod stale;
+mod store_health;
+mod unverified;
 
-pub use attach::{Attached, Consent, Local, Restored, Unconfirmed, attach};
-pub use bucket::{Bucket, Rate};
 pub use claim::Owner;
-pub use error::{Error, Winner};
-pub use found::{Beginning, Founder};
+pub use create::{Creator, FirstState};
+pub use error::{Error, ReplicaOwner};
 pub use image::{
     Comparison, Difference, EachPage, KnownPages, Moment, Pages, Resync, Snapshot, ship_snapshot,
 };
-pub use outage::{Outage, Spooled, Trouble};
+pub use open::{Consent, Local, Opened, RestoredState, Unconfirmed, open_replica};
 pub use presence::Presence;
+pub use rate_limiter::{Rate, RateLimiter};
 pub use shipper::{Durable, Options, Safety, Shipper};
 pub use spool::spooled_end;
-pub use stranger::Stranger;
+pub use store_health::{Spooled, StoreHealth, StoreOutage};
+pub use unverified::UnverifiedReplica;

@@ -1,8 +1,7 @@
-//! Packs: small segments are merged once there are many of them, so that a restore need not read each.
+//! Merges small segments into packs, so that a restore needs fewer requests.
 //!
-//! The segments are read back from the store, one after the other: what goes into a pack is what a restore would have found.
-//! They stay where they are, because their names are the lock that keeps two writers apart. So a pack can be lost, come
-//! late, or be made twice without harm.
+//! The segments are read back from the store, so a pack has the bytes that a restore would read. The segments are not
+//! deleted, because their names fence other writers. So it is safe if a pack is lost, late, or made twice.
 
 use std::sync::Arc;
 
@@ -15,27 +14,27 @@ use tokio::task::JoinHandle;
 use crate::error::Error;
 use crate::presence::Presence;
 
-/// So many segments become one pack.
+/// The number of segments in a full pack.
 const SEGMENTS: usize = 512;
 
-/// A segment of more bytes is worth a request of its own, and is left out.
+/// A larger segment is not merged: one request for it is cheap relative to its size.
 const SEGMENT_BYTES_MAX: u64 = 256 * 1024;
 
-/// A pack is complete with this many bytes, so that it fits in memory…
+/// A pack is full with this many bytes, so that it fits in memory…
 const PACK_BYTES: u64 = 4 * 1024 * 1024;
 
 /// …or with this many entries, so that its index does.
 const PACK_ENTRIES: u64 = 32_768;
 
-/// After the start, the log is looked at when so many segments have landed; a process that is started again and again
-/// makes packs, too.
+/// The first search for segments to merge happens after this many confirmed segments, so that a process that is
+/// restarted often makes packs, too.
 const FIRST_LOOK: usize = 16;
 
-/// Makes packs beside the shipping, one at a time.
+/// Makes packs in a background task, one at a time.
 #[derive(Debug)]
 pub(crate) struct Packer {
     task: Option<JoinHandle<()>>,
-    /// How many segments may land before the log is looked at again.
+    /// The number of confirmed segments until the next search.
     left: usize,
 }
 
@@ -52,7 +51,7 @@ impl Packer {
         Packer { task: None, left: FIRST_LOOK }
     }
 
-    /// One more segment is durable.
+    /// Counts a confirmed segment, and starts the task if a search is due.
     pub(crate) fn landed(&mut self, store: &Arc<dyn Store>, presence: &Arc<Presence>) {
         self.left = self.left.saturating_sub(1);
         let is_busy = self.task.as_ref().is_some_and(|task| !task.is_finished());
@@ -63,7 +62,7 @@ impl Packer {
         let (store, presence) = (Arc::clone(store), Arc::clone(presence));
         self.task = Some(tokio::spawn(async move {
             if let Err(error) = pack(&*store, presence.manifest()).await {
-                // Nothing is lost without a pack, and the next look comes.
+                // A pack is an optimization; the next search tries again.
                 tracing::warn!(store = %store.describe(), ?error, "cannot merge segments into a pack");
             }
         }));
@@ -91,8 +90,8 @@ pub(crate) async fn pack(store: &dyn Store, manifest: &Manifest) -> Result<(), E
     Ok(())
 }
 
-/// Which of the segments are due to become a pack: the first that are many enough, or that are cut off from those after
-/// them by a large one. The last of all has no say: where it ends is not known by its name.
+/// The first range of segments to merge: a full pack, or segments before a large one. The last segment is never merged:
+/// its name does not tell its last txid.
 fn due(log: &[Object]) -> Option<std::ops::Range<usize>> {
     let firsts: Vec<Txid> = log
         .iter()
@@ -120,7 +119,7 @@ fn due(log: &[Object]) -> Option<std::ops::Range<usize>> {
     None
 }
 
-/// Puts the pack of these segments.
+/// Puts a pack of these segments.
 async fn merge(store: &dyn Store, manifest: &Manifest, segments: &[Object]) -> Result<(), Error> {
     let mut merge: Option<Merge> = None;
     for &object in segments {
@@ -141,7 +140,7 @@ async fn merge(store: &dyn Store, manifest: &Manifest, segments: &[Object]) -> R
     let body = merge.finish()?;
     match store.put(&key, body.into()).await {
         Ok(()) => tracing::info!(%key, entries, segments = segments.len(), "merged segments"),
-        // Of the same entries, and so the same.
+        // A pack of the same entries has the same bytes.
         Err(error) if error.kind() == ErrorKind::Exists => {}
         Err(error) => return Err(error.into()),
     }
@@ -157,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    /// Puts a replica with so many segments, each of which writes page 1 again; the history up to the last.
+    /// Puts a replica with `segments` segments that each write page 1. Returns the chain after the last.
     async fn replica(store: &MemoryStore, segments: u64) -> Chain {
         let (replica, page_size) = (ReplicaId::from_bytes([7; 16]), PageSize::new(512).unwrap());
         let created = Timestamp::EPOCH;

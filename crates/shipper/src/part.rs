@@ -1,4 +1,4 @@
-//! An object that is sent while it is being written, a part at a time, so that memory does not grow with it.
+//! Uploads an object in parts while it is being encoded, so that memory use does not grow with the object.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use tokio::task::JoinHandle;
 
 use crate::buffers::Buffers;
 use crate::error::Error;
-use crate::outage::Outage;
 use crate::put::{Lookup, is_there, pause, put};
+use crate::store_health::StoreHealth;
 
-/// How long a part is, but for the last: the least that S3 takes, so that the store need not cut it.
+/// The size of a part except the last: the minimum of S3, so that the store does not have to split it.
 pub(crate) const PART_BYTES: usize = 5 << 20;
 
-/// From how many encoded bytes on an object is streamed at all: one put is cheaper than the requests of an upload.
+/// The encoded size from which on an object is streamed: below it one put is cheaper than a multipart upload.
 pub(crate) const STREAM_BYTES: usize = 8 << 20;
 
-/// Where the parts go.
+/// A multipart upload in progress.
 #[derive(Debug)]
 pub(crate) struct Parts {
     sender: mpsc::Sender<Message>,
@@ -34,29 +34,29 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 enum Message {
     Part(Bytes),
-    /// The last part; the object has so many bytes with it.
+    /// The last part, and the total size of the object.
     Last(Bytes, u64),
 }
 
 impl Parts {
-    /// Begins an upload. It becomes visible only after `before` has been: objects appear in order.
+    /// Begins an upload. The object becomes visible only after `before` has fired, so that objects appear in order.
     pub(crate) fn begin(
         store: Arc<dyn Store>,
         key: Key,
         expected: u64,
         before: Option<oneshot::Receiver<()>>,
-        outage: Arc<Outage>,
+        health: Arc<StoreHealth>,
     ) -> Parts {
-        // None waits here for long, see `hand_over`.
+        // The channel holds at most one part, and only briefly: see `hand_over`.
         let (sender, receiver) = mpsc::channel(1);
         let task = tokio::spawn(async move {
-            upload(&*store, &key, expected, before, receiver, &outage).await
+            upload(&*store, &key, expected, before, receiver, &health).await
         });
         Parts { sender, task, buffers: Buffers::default(), sent: 0 }
     }
 
-    /// Takes a part, again and again, from what a writer has encoded; blocks while the store is slower than we are. An
-    /// upload that has ended will say why when it is finished.
+    /// Sends the writer's complete parts. Blocks while the store is slower than the encoder (backpressure). The error
+    /// of a failed upload is returned by the task of [`Parts::finish`].
     fn drain(&mut self, writer: &mut Writer) {
         while writer.buffered() >= PART_BYTES {
             let part = writer.take(PART_BYTES, self.buffers.take());
@@ -65,27 +65,27 @@ impl Parts {
         }
     }
 
-    /// The rest; the task that ends once the object is there.
+    /// Sends the last part. The returned task ends once the object is visible.
     pub(crate) fn finish(self, rest: Vec<u8>) -> JoinHandle<Result<(), Error>> {
         let length = self.sent + rest.len() as u64;
         self.hand_over(Message::Last(rest.into(), length));
         self.task
     }
 
-    /// Hands over a part, in a task that has nothing else to do.
+    /// Sends a part from an async task.
     pub(crate) async fn feed(&mut self, part: Bytes) {
         self.sent += part.len() as u64;
         ended_early(self.sender.send(Message::Part(part)).await);
     }
 
-    /// As [`Parts::finish`], in a task that has nothing else to do.
+    /// [`Parts::finish`] for an async task.
     pub(crate) async fn end(self, rest: Bytes) -> JoinHandle<Result<(), Error>> {
         let length = self.sent + rest.len() as u64;
         ended_early(self.sender.send(Message::Last(rest, length)).await);
         self.task
     }
 
-    /// Returns once the store has it in its hands: a part that waited in between would be one more in memory.
+    /// Returns once the upload task has taken the message: a part in the channel would be one more in memory.
     fn hand_over(&self, message: Message) {
         let handed_over = async {
             ended_early(self.sender.send(message).await);
@@ -94,42 +94,42 @@ impl Parts {
         tokio::task::block_in_place(|| Handle::current().block_on(handed_over));
     }
 
-    /// Nothing is to be seen of it.
+    /// Aborts the upload: the object does not become visible.
     pub(crate) fn abandon(self) {
         // The task sees the channel close and aborts the upload.
         drop(self.sender);
     }
 }
 
-/// An upload that takes no more says why when it is waited for.
+/// Logs that the upload task has ended. Its result has the error.
 fn ended_early(sent: Result<(), mpsc::error::SendError<Message>>) {
     if sent.is_err() {
         tracing::debug!("the upload ended early");
     }
 }
 
-/// An object that is being written: whole in memory if it stays small, else streamed.
+/// An object that is being encoded: in memory if it stays small, otherwise streamed.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     key: Key,
     parts: Option<Parts>,
 }
 
-/// Where an object goes, should it have to be streamed.
+/// The destination of an object, in case it is streamed.
 pub(crate) struct Route<'a> {
     pub(crate) store: &'a Arc<dyn Store>,
-    pub(crate) outage: &'a Arc<Outage>,
-    /// Fires when the object that must appear before this one has.
+    pub(crate) health: &'a Arc<StoreHealth>,
+    /// Fires once the object is visible that must appear before this one.
     pub(crate) before: Option<oneshot::Receiver<()>>,
-    /// How many bytes are likely to come.
+    /// The expected size in bytes.
     pub(crate) expected: u64,
-    /// Whether everything stays in memory: it is little, or somebody waits for us.
-    pub(crate) at_once: bool,
+    /// Whether the object stays in memory, because it is small or because the application's writers are blocked.
+    pub(crate) in_memory: bool,
 }
 
-/// An object that is complete.
+/// A complete object.
 pub(crate) enum Sealed {
-    /// In memory, still to be put.
+    /// In memory, not put yet.
     Whole(Bytes),
     /// Streamed; the task that makes it visible.
     Streamed(JoinHandle<Result<(), Error>>),
@@ -148,20 +148,20 @@ impl Outgoing {
         self.parts.is_some()
     }
 
-    /// Sends what is encoded, once that is a part. Blocks while the store is slower than we are.
+    /// Sends the encoded bytes once they fill a part. Blocks while the store is slower than the encoder.
     pub(crate) fn drain(&mut self, writer: &mut Writer, route: &mut Route<'_>) {
         let enough = if self.is_streaming() { PART_BYTES } else { STREAM_BYTES };
-        if writer.buffered() < enough || route.at_once && !self.is_streaming() {
+        if writer.buffered() < enough || route.in_memory && !self.is_streaming() {
             return;
         }
         let parts = self.parts.get_or_insert_with(|| {
-            let (store, outage) = (Arc::clone(route.store), Arc::clone(route.outage));
-            Parts::begin(store, self.key, route.expected, route.before.take(), outage)
+            let (store, health) = (Arc::clone(route.store), Arc::clone(route.health));
+            Parts::begin(store, self.key, route.expected, route.before.take(), health)
         });
         parts.drain(writer);
     }
 
-    /// The last bytes.
+    /// Completes the object with the last bytes.
     pub(crate) fn seal(self, rest: Vec<u8>) -> Sealed {
         match self.parts {
             None => Sealed::Whole(rest.into()),
@@ -169,7 +169,7 @@ impl Outgoing {
         }
     }
 
-    /// Nothing is to be seen of it.
+    /// Aborts the upload: the object does not become visible.
     pub(crate) fn abandon(self) {
         if let Some(parts) = self.parts {
             parts.abandon();
@@ -178,15 +178,15 @@ impl Outgoing {
 }
 
 impl Sealed {
-    /// Waits until the object is there.
+    /// Puts the object, or waits for its upload. Returns once the object is visible.
     pub(crate) async fn land(
         self,
         store: &dyn Store,
         key: &Key,
-        outage: &Outage,
+        health: &StoreHealth,
     ) -> Result<(), Error> {
         match self {
-            Sealed::Whole(body) => put(store, key, body, outage).await,
+            Sealed::Whole(body) => put(store, key, body, health).await,
             Sealed::Streamed(task) => task.await?,
         }
     }
@@ -198,14 +198,14 @@ async fn upload(
     expected: u64,
     before: Option<oneshot::Receiver<()>>,
     mut parts: mpsc::Receiver<Message>,
-    outage: &Outage,
+    health: &StoreHealth,
 ) -> Result<(), Error> {
     let mut failures = 0;
     let mut upload = loop {
         match store.upload(key, expected).await {
             Ok(upload) => break upload,
             Err(error) => {
-                outage.note(store, &error);
+                health.note_failure(store, &error);
                 failures += 1;
                 pause(failures, error.kind()).await;
             }
@@ -220,7 +220,7 @@ async fn upload(
             Some(Message::Part(part)) => {
                 point("shipper.part.begin");
                 if let Err(error) = upload.write(part).await {
-                    outage.note(store, &error);
+                    health.note_failure(store, &error);
                     upload.abort().await;
                     return Err(Error::Lost(error));
                 }
@@ -235,7 +235,7 @@ async fn upload(
         return Err(Error::Lost(error));
     }
     if let Some(before) = before {
-        // An error means that the object before was never put: then this must not appear either.
+        // An error means that the object before was never put: then this one must not become visible either.
         if before.await.is_err() {
             upload.abort().await;
             return Ok(());
@@ -245,7 +245,7 @@ async fn upload(
     match upload.finish().await {
         Ok(()) => {}
         Err(error) => {
-            // After a failure that may pass it is open whether the object is there: look.
+            // After a transient failure the object may exist nevertheless: check.
             let open = error.kind() == ErrorKind::Exists || store.size(key).await? == Some(length);
             let taken = ebbtide_store::StoreError::new(
                 if open { ErrorKind::Exists } else { error.kind() },
@@ -258,6 +258,6 @@ async fn upload(
             }
         }
     }
-    outage.end(store);
+    health.note_success(store);
     Ok(())
 }

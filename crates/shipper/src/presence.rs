@@ -1,7 +1,7 @@
-//! Whether the replica that is shipped into is still there. A put proves that a store answers, and not that the store has
-//! what was put before: buckets are emptied, folders unmounted, and rules delete what is old. So the manifest and the newest
-//! snapshot are looked at after each outage, from time to time while there are puts, and when somebody wants to know
-//! (two small requests), before anything is called durable after that.
+//! Checks that the replica still exists. A successful put proves that the store answers, not that it still has earlier
+//! objects: a user may empty a bucket or unmount a disk, and a lifecycle rule may delete old objects. The check reads
+//! the manifest and the size of the newest snapshot (two small requests). It runs after each outage, every hour while
+//! there are puts, and when a client asks, and no later entry counts as durable before it has passed.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,37 +11,37 @@ use ebbtide_replica::{Key, Manifest};
 use ebbtide_store::{ErrorKind, Store, StoreError};
 
 use crate::error::Error;
-use crate::outage::Outage;
 use crate::put::pause;
+use crate::store_health::StoreHealth;
 
-/// How often it is looked at while there are puts.
-const LOOK_INTERVAL: Duration = Duration::from_secs(3600);
+/// The interval between checks while there are puts.
+const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// The replica as it was when its history was last read, and what the looks at it found.
+/// The replica as it was when it was opened, and the results of the checks.
 #[derive(Debug)]
 pub struct Presence {
     manifest: Manifest,
-    known: Mutex<Known>,
+    state: Mutex<PresenceState>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct PresenceState {
     /// The newest snapshot, if there is one.
     base: Option<Key>,
-    /// When it was last looked at…
-    looked: Option<Instant>,
-    /// …after how many outages.
+    /// The time of the last check…
+    checked: Option<Instant>,
+    /// …and the number of outages before it.
     outages: u64,
     since: Instant,
-    /// Something was missing: look again, whatever the time.
+    /// An object was missing: the next check is due immediately.
     is_urgent: bool,
     /// When the manifest was last found to be missing or damaged, and why.
     manifest_trouble: Option<(Instant, String)>,
 }
 
-/// What a look found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Found {
+enum CheckResult {
     Whole,
     /// Only the manifest is missing.
     NoManifest,
@@ -49,94 +49,97 @@ enum Found {
     BadManifest(String),
     /// The snapshot is missing.
     NoBase(Key),
-    /// It is not this replica.
+    /// Another replica is there, or none.
     Gone(String),
 }
 
 impl Presence {
-    pub(crate) fn new(manifest: Manifest, is_stored: bool, outage: &Outage) -> Presence {
+    pub(crate) fn new(manifest: Manifest, is_stored: bool, health: &StoreHealth) -> Presence {
         let missing = (Instant::now(), "ebbtide.json was missing at the start".to_owned());
-        let known = Known {
+        let state = PresenceState {
             base: None,
-            looked: None,
-            outages: outage.ended(),
+            checked: None,
+            outages: health.outages_ended(),
             since: Instant::now(),
             is_urgent: !is_stored,
             manifest_trouble: (!is_stored).then_some(missing),
         };
-        Presence { manifest, known: Mutex::new(known) }
+        Presence { manifest, state: Mutex::new(state) }
     }
 
-    /// What the replica is.
+    /// The manifest of the replica.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The newest snapshot is `key`, or there is none.
+    /// Sets the newest snapshot.
     pub fn set_base(&self, key: Option<Key>) {
-        self.known().base = key;
+        self.state().base = key;
     }
 
     /// Whether there is no snapshot, so that nothing may be restorable.
     #[must_use]
     pub fn lacks_base(&self) -> bool {
-        self.known().base.is_none()
+        self.state().base.is_none()
     }
 
-    /// When the manifest was last found to be missing or damaged, and what became of it.
+    /// When the manifest was last missing or damaged, and the outcome.
     #[must_use]
     pub fn manifest_trouble(&self) -> Option<(Instant, String)> {
-        self.known().manifest_trouble.clone()
+        self.state().manifest_trouble.clone()
     }
 
-    /// Looks, if it is time to.
-    pub(crate) async fn confirm(&self, store: &dyn Store, outage: &Outage) -> Result<(), Error> {
-        if self.is_due(outage, Instant::now()) { self.look(store, outage).await } else { Ok(()) }
+    /// Runs the check if it is due.
+    pub(crate) async fn confirm(
+        &self,
+        store: &dyn Store,
+        health: &StoreHealth,
+    ) -> Result<(), Error> {
+        if self.is_due(health, Instant::now()) { self.check(store, health).await } else { Ok(()) }
     }
 
-    fn is_due(&self, outage: &Outage, now: Instant) -> bool {
-        let known = self.known();
-        let last = known.looked.unwrap_or(known.since);
-        known.is_urgent
-            || known.outages != outage.ended()
-            || now.saturating_duration_since(last) >= LOOK_INTERVAL
+    fn is_due(&self, health: &StoreHealth, now: Instant) -> bool {
+        let state = self.state();
+        let last = state.checked.unwrap_or(state.since);
+        state.is_urgent
+            || state.outages != health.outages_ended()
+            || now.saturating_duration_since(last) >= CHECK_INTERVAL
     }
 
-    /// Looks at the manifest and the newest snapshot, for as long as it takes to have an answer. A manifest that is missing
-    /// is put back.
+    /// Checks the manifest and the newest snapshot. Retries without limit. Puts a missing manifest back.
     ///
     /// # Errors
-    /// [`Error::Gone`] when this is not the replica any more.
-    pub async fn look(&self, store: &dyn Store, outage: &Outage) -> Result<(), Error> {
+    /// [`Error::Gone`] when the replica is missing, or another one has its place.
+    pub async fn check(&self, store: &dyn Store, health: &StoreHealth) -> Result<(), Error> {
         let mut failures = 0;
         loop {
-            let outages = outage.ended();
-            let looked = async {
-                let mut found = self.try_look(store).await?;
-                if found == Found::NoManifest {
+            let outages = health.outages_ended();
+            let checked = async {
+                let mut found = self.try_check(store).await?;
+                if found == CheckResult::NoManifest {
                     self.put_back(store).await?;
-                    found = Found::Whole;
+                    found = CheckResult::Whole;
                 }
                 Ok(found)
             };
-            let error = match looked.await {
+            let error = match checked.await {
                 Ok(found) => {
                     if failures > 0 {
-                        outage.end(store);
+                        health.note_success(store);
                     }
                     return self.note(found, outages, store);
                 }
                 Err(error) => error,
             };
-            outage.note(store, &error);
+            health.note_failure(store, &error);
             failures += 1;
             pause(failures, error.kind()).await;
         }
     }
 
-    async fn try_look(&self, store: &dyn Store) -> Result<Found, StoreError> {
-        let base = self.known().base;
+    async fn try_check(&self, store: &dyn Store) -> Result<CheckResult, StoreError> {
+        let base = self.state().base;
         let has_base = async {
             match base {
                 Some(key) => Ok(store.size(&key).await?.is_some()),
@@ -146,53 +149,55 @@ impl Presence {
         let (manifest, has_base) = futures::join!(read_manifest(store), has_base);
         let has_base = has_base?;
         Ok(match (manifest, base) {
-            (Ok(Some(there)), _) if there.replica != self.manifest.replica => Found::Gone(format!(
-                "the replica {} is gone, and another one lies in its place: {}",
-                self.manifest.replica, there.replica
-            )),
-            (Ok(Some(_)), Some(key)) if !has_base => Found::NoBase(key),
-            (Ok(Some(_)), _) => Found::Whole,
-            (Ok(None), Some(key)) if !has_base => {
-                Found::Gone(format!("the replica is gone: neither ebbtide.json nor {key} is there"))
+            (Ok(Some(there)), _) if there.replica != self.manifest.replica => {
+                CheckResult::Gone(format!(
+                    "the replica {} is gone, and another one lies in its place: {}",
+                    self.manifest.replica, there.replica
+                ))
             }
-            (Ok(None), _) => Found::NoManifest,
+            (Ok(Some(_)), Some(key)) if !has_base => CheckResult::NoBase(key),
+            (Ok(Some(_)), _) => CheckResult::Whole,
+            (Ok(None), Some(key)) if !has_base => CheckResult::Gone(format!(
+                "the replica is gone: neither ebbtide.json nor {key} is there"
+            )),
+            (Ok(None), _) => CheckResult::NoManifest,
             (Err(CatalogError::Store(error)), _) if error.kind() != ErrorKind::Damaged => {
                 return Err(error);
             }
-            (Err(error), _) => Found::BadManifest(error.to_string()),
+            (Err(error), _) => CheckResult::BadManifest(error.to_string()),
         })
     }
 
-    /// Remembers what was found.
-    fn note(&self, found: Found, outages: u64, store: &dyn Store) -> Result<(), Error> {
-        let mut known = self.known();
+    /// Stores and logs the result of a check.
+    fn note(&self, found: CheckResult, outages: u64, store: &dyn Store) -> Result<(), Error> {
+        let mut state = self.state();
         let store = store.describe();
         match found {
-            Found::Gone(why) => {
-                known.is_urgent = true;
+            CheckResult::Gone(why) => {
+                state.is_urgent = true;
                 return Err(Error::Gone { why: format!("{store}: {why}") });
             }
-            Found::BadManifest(why) => {
+            CheckResult::BadManifest(why) => {
                 tracing::error!(
                     store,
                     why,
                     "ebbtide.json is damaged; restores do not work until it is removed"
                 );
-                known.manifest_trouble = Some((Instant::now(), why));
+                state.manifest_trouble = Some((Instant::now(), why));
             }
-            Found::NoBase(key) => {
+            CheckResult::NoBase(key) => {
                 tracing::error!(store, snapshot = %key, "the newest snapshot is missing in the replica; making another");
-                known.base = None;
+                state.base = None;
             }
-            Found::Whole | Found::NoManifest => {}
+            CheckResult::Whole | CheckResult::NoManifest => {}
         }
-        known.looked = Some(Instant::now());
-        known.outages = outages;
-        known.is_urgent = false;
+        state.checked = Some(Instant::now());
+        state.outages = outages;
+        state.is_urgent = false;
         Ok(())
     }
 
-    /// Puts the manifest where it was, with the same contents.
+    /// Puts the manifest back with the same contents.
     async fn put_back(&self, store: &dyn Store) -> Result<(), StoreError> {
         match store.put(&Key::Manifest, self.manifest.to_json().into()).await {
             Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
@@ -204,14 +209,14 @@ impl Presence {
                     "ebbtide.json was missing in the replica, and was put back: find out what deletes objects there"
                 );
                 let why = "ebbtide.json was missing, and was put back".to_owned();
-                self.known().manifest_trouble = Some((Instant::now(), why));
+                self.state().manifest_trouble = Some((Instant::now(), why));
                 Ok(())
             }
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, PresenceState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -234,63 +239,63 @@ mod tests {
 
     const BASE: Key = Key::Snapshot(Txid::FIRST);
 
-    async fn replica() -> (MemoryStore, Presence, Outage) {
-        let (store, outage) = (MemoryStore::default(), Outage::default());
+    async fn replica() -> (MemoryStore, Presence, StoreHealth) {
+        let (store, health) = (MemoryStore::default(), StoreHealth::default());
         store.put(&Key::Manifest, manifest(7).to_json().into()).await.unwrap();
         store.put(&BASE, vec![1].into()).await.unwrap();
-        let presence = Presence::new(manifest(7), true, &outage);
+        let presence = Presence::new(manifest(7), true, &health);
         presence.set_base(Some(BASE));
-        (store, presence, outage)
+        (store, presence, health)
     }
 
     #[tokio::test]
     async fn o02_a_manifest_that_is_missing_is_put_back_as_it_was() {
-        let (store, presence, outage) = replica().await;
-        presence.look(&store, &outage).await.unwrap();
+        let (store, presence, health) = replica().await;
+        presence.check(&store, &health).await.unwrap();
         assert!(presence.manifest_trouble().is_none());
         store.delete(&Key::Manifest).await.unwrap();
-        presence.look(&store, &outage).await.unwrap();
+        presence.check(&store, &health).await.unwrap();
         assert!(presence.manifest_trouble().is_some());
         assert_eq!(read_manifest(&store).await.unwrap(), Some(manifest(7)));
     }
 
     #[tokio::test]
     async fn o02_a_store_that_was_emptied_or_has_another_replica_is_not_ours() {
-        let (store, presence, outage) = replica().await;
+        let (store, presence, health) = replica().await;
         for key in [Key::Manifest, BASE] {
             store.delete(&key).await.unwrap();
         }
-        let gone = presence.look(&store, &outage).await;
+        let gone = presence.check(&store, &health).await;
         assert!(matches!(gone, Err(Error::Gone { .. })), "{gone:?}");
-        assert!(presence.is_due(&outage, Instant::now()));
+        assert!(presence.is_due(&health, Instant::now()));
         store.put(&Key::Manifest, manifest(8).to_json().into()).await.unwrap();
         store.put(&BASE, vec![1].into()).await.unwrap();
-        let gone = presence.look(&store, &outage).await;
+        let gone = presence.check(&store, &health).await;
         assert!(matches!(gone, Err(Error::Gone { .. })), "{gone:?}");
         assert_eq!(read_manifest(&store).await.unwrap(), Some(manifest(8)), "it is left alone");
     }
 
     #[tokio::test]
     async fn o02_a_snapshot_that_is_missing_is_noticed() {
-        let (store, presence, outage) = replica().await;
+        let (store, presence, health) = replica().await;
         store.delete(&BASE).await.unwrap();
         assert!(!presence.lacks_base());
-        presence.look(&store, &outage).await.unwrap();
+        presence.check(&store, &health).await.unwrap();
         assert!(presence.lacks_base());
     }
 
     #[tokio::test]
     async fn o02_it_is_looked_at_after_an_outage_and_every_hour() {
-        let (store, presence, outage) = replica().await;
-        presence.look(&store, &outage).await.unwrap();
+        let (store, presence, health) = replica().await;
+        presence.check(&store, &health).await.unwrap();
         let now = Instant::now();
-        assert!(!presence.is_due(&outage, now));
-        assert!(presence.is_due(&outage, now + LOOK_INTERVAL));
-        outage.note(&store, &StoreError::new(ErrorKind::Unavailable, "put x", "no route"));
-        assert!(!presence.is_due(&outage, now), "nobody could look now");
-        outage.end(&store);
-        assert!(presence.is_due(&outage, now));
-        presence.confirm(&store, &outage).await.unwrap();
-        assert!(!presence.is_due(&outage, now));
+        assert!(!presence.is_due(&health, now));
+        assert!(presence.is_due(&health, now + CHECK_INTERVAL));
+        health.note_failure(&store, &StoreError::new(ErrorKind::Unavailable, "put x", "no route"));
+        assert!(!presence.is_due(&health, now), "nobody could look now");
+        health.note_success(&store);
+        assert!(presence.is_due(&health, now));
+        presence.confirm(&store, &health).await.unwrap();
+        assert!(!presence.is_due(&health, now));
     }
 }

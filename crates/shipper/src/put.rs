@@ -1,4 +1,4 @@
-//! One put, tried until the object is there or its name turns out to be another's.
+//! One put, retried until the object exists or its name turns out to be taken by another process.
 
 use std::time::Duration;
 
@@ -9,18 +9,18 @@ use ebbtide_replica::container::Footer;
 use ebbtide_store::retry::Policy;
 use ebbtide_store::{ErrorKind, Store, StoreError};
 
-use crate::claim::{Winning, read_winner};
+use crate::claim::{NameConflict, read_name_conflict};
 use crate::error::Error;
-use crate::outage::Outage;
+use crate::store_health::StoreHealth;
 
-/// Attempts follow each other at growing distances, for ever: the log waits.
+/// Exponential backoff without a limit of attempts: during an outage commits stay in the log.
 const POLICY: Policy = Policy {
     first: Duration::from_millis(100),
     longest: Duration::from_secs(15),
     attempts: u32::MAX,
 };
 
-/// What only a person can mend is tried again no more often than this.
+/// The shortest pause after an error that retries cannot cure.
 const PERMANENT_PAUSE: Duration = Duration::from_secs(5);
 
 /// Puts `body` under `key`, which must be an object of the container format.
@@ -31,7 +31,7 @@ pub(crate) async fn put(
     store: &dyn Store,
     key: &Key,
     body: Bytes,
-    outage: &Outage,
+    health: &StoreHealth,
 ) -> Result<(), Error> {
     let mut failures = 0;
     loop {
@@ -39,18 +39,18 @@ pub(crate) async fn put(
         let error = match store.put(key, body.clone()).await {
             Ok(()) => {
                 point("shipper.put.done");
-                outage.end(store);
+                health.note_success(store);
                 return Ok(());
             }
             Err(error) => match is_there(store, key, &body, body.len() as u64, error).await? {
                 Lookup::Ours => {
-                    outage.end(store);
+                    health.note_success(store);
                     return Ok(());
                 }
                 Lookup::Failed(error) => error,
             },
         };
-        outage.note(store, &error);
+        health.note_failure(store, &error);
         failures += 1;
         pause(failures, error.kind()).await;
     }
@@ -58,22 +58,23 @@ pub(crate) async fn put(
 
 /// Waits before the attempt after `failures` failures.
 pub(crate) async fn pause(failures: u32, kind: ErrorKind) {
-    // Without a random number the wait is the longest allowed one.
+    // Without a random number the pause is the longest possible one.
     let wait = POLICY.wait(failures, kind, getrandom::u64().unwrap_or(u64::MAX));
     let passing = matches!(kind, ErrorKind::Throttled | ErrorKind::Unavailable);
     tokio::time::sleep(if passing { wait } else { wait.max(PERMANENT_PAUSE) }).await;
 }
 
-/// What became of a put that failed.
+/// The outcome of a put that returned an error.
 pub(crate) enum Lookup {
-    /// Its answer was lost: the object is there.
+    /// The put succeeded, and its answer was lost.
     Ours,
-    /// It did not happen.
+    /// The put failed.
     Failed(StoreError),
 }
 
-/// Tells a lost answer from a lost race: an object of the same length with the same footer is the same object, because
-/// the footer holds the hash of everything that describes the rest. `end` are the object's last bytes at least.
+/// Distinguishes a lost answer from a lost race. An object of the same length with the same footer is the same object,
+/// because the footer has a hash over header and index, and the index has the checksums of all blocks. `end` ends with
+/// the object's footer.
 pub(crate) async fn is_there(
     store: &dyn Store,
     key: &Key,
@@ -100,9 +101,9 @@ pub(crate) async fn is_there(
     if same {
         return Ok(Lookup::Ours);
     }
-    match read_winner(store, key).await {
-        Winning::Error(error) => Err(error),
-        Winning::Foreign(why) => {
+    match read_name_conflict(store, key).await {
+        NameConflict::Error(error) => Err(error),
+        NameConflict::Foreign(why) => {
             let why = format!(
                 "its name is taken by an object that is none of the replica's ({why}): remove it"
             );
@@ -111,7 +112,7 @@ pub(crate) async fn is_there(
     }
 }
 
-/// An error while looking says nothing about the put: look again.
+/// An error of the check as a transient error: it says nothing about the put.
 fn passing(error: StoreError) -> StoreError {
     StoreError::new(ErrorKind::Unavailable, "look whose object it is", error.with_causes())
 }

@@ -1,6 +1,8 @@
-//! Segments on their way, oldest first: one is being put, the others wait behind it, in memory or in the spool.
+//! The queue of sealed segments, oldest first. The oldest is being put; the others are in memory, in the spool, or
+//! being streamed.
 //!
-//! There are never many: a segment is sealed when the one before has landed, or when it is streamed, or into the spool.
+//! The queue is short outside of the spooling mode: a segment is sealed when the one before is confirmed, or when it is
+//! streamed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,44 +15,44 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
-use crate::outage::Outage;
 use crate::presence::Presence;
 use crate::put::put;
-use crate::spool::{Spool, Waiting, send};
+use crate::spool::{Queued, Spool, send};
+use crate::store_health::StoreHealth;
 
 /// A sealed segment that is not confirmed yet.
 #[derive(Debug)]
-pub(crate) struct OnItsWay {
+pub(crate) struct SealedSegment {
     pub(crate) key: Key,
-    /// Where the local state will stand with it.
+    /// The durable position once it is confirmed.
     pub(crate) position: Position,
-    /// How many pages it changed.
+    /// The number of pages that it changed.
     pub(crate) pages: u64,
     work: Work,
-    /// What it takes up in the spool.
+    /// Its size in the spool; 0 if it is not there.
     spooled_bytes: u64,
 }
 
 #[derive(Debug)]
 enum Work {
-    /// It is being put. `landed` fires then, for a streamed one after it to wait for.
+    /// A put is in flight. `landed` fires once the object is visible; a streamed upload that follows waits for it.
     Sending { task: Task, landed: Option<oneshot::Receiver<()>>, source: Source },
-    /// It is being written into the spool.
+    /// A write into the spool is in flight.
     Spooling,
-    /// It is complete, and has others before it.
-    Waiting(Waiting),
+    /// It waits for the segments before it.
+    Queued(Queued),
 }
 
-/// Where the bytes of a segment come from that is being put.
+/// Where a repeated put takes the bytes from.
 #[derive(Debug)]
 enum Source {
     Memory(Bytes),
     Spool,
-    /// From nowhere again: if the upload is lost, it has to be made again from the log.
+    /// The bytes were streamed and are gone: if the upload fails, the transaction must be read from the log again.
     Stream,
 }
 
-/// A task that ends with whatever waits for it.
+/// A task that is aborted when this is dropped.
 #[derive(Debug)]
 struct Task(JoinHandle<Result<(), Error>>);
 
@@ -60,20 +62,20 @@ impl Drop for Task {
     }
 }
 
-/// What happened to a segment.
+/// A change of state of a segment.
 pub(crate) enum Event {
     /// The oldest is durable.
-    Landed(Box<OnItsWay>),
-    /// The newest is in the spool.
+    Landed(Box<SealedSegment>),
+    /// The newest is spooled, or stays in memory because the write failed.
     Spooled,
 }
 
-/// The segments on their way.
+/// The sealed segments that are not confirmed yet, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    segments: VecDeque<OnItsWay>,
-    /// The one that is being written into the spool.
-    spooling: Option<(Key, JoinHandle<Result<Waiting, Error>>)>,
+    segments: VecDeque<SealedSegment>,
+    /// The write into the spool that is in flight.
+    spooling: Option<(Key, JoinHandle<Result<Queued, Error>>)>,
 }
 
 impl Drop for Queue {
@@ -94,40 +96,41 @@ impl Queue {
     }
 
     /// The newest segment.
-    pub(crate) fn last(&self) -> Option<&OnItsWay> {
+    pub(crate) fn last(&self) -> Option<&SealedSegment> {
         self.segments.back()
     }
 
-    /// Whether a segment is being written into the spool.
-    pub(crate) fn is_spooling(&self) -> bool {
+    /// Whether a write into the spool is in flight.
+    pub(crate) fn is_writing_spool(&self) -> bool {
         self.spooling.is_some()
     }
 
-    /// Whether a segment is on its way that could not be sent again if it were lost.
+    /// Whether a streamed segment is in flight, which cannot be sent again from memory or from the spool.
     pub(crate) fn has_streamed(&self) -> bool {
-        let streamed = |segment: &OnItsWay| {
+        let streamed = |segment: &SealedSegment| {
             matches!(segment.work, Work::Sending { source: Source::Stream, .. })
         };
         self.segments.iter().any(streamed)
     }
 
-    /// Takes what fires when the newest segment has landed.
+    /// Takes the receiver that fires once the newest segment is visible in the store.
     pub(crate) fn take_landed(&mut self) -> Option<oneshot::Receiver<()>> {
         match &mut self.segments.back_mut()?.work {
             Work::Sending { landed, .. } => landed.take(),
-            Work::Spooling | Work::Waiting(_) => None,
+            Work::Spooling | Work::Queued(_) => None,
         }
     }
 
-    /// Gives it back unused.
+    /// Returns an unused receiver.
     pub(crate) fn return_landed(&mut self, receiver: oneshot::Receiver<()>) {
-        if let Some(OnItsWay { work: Work::Sending { landed, .. }, .. }) = self.segments.back_mut()
+        if let Some(SealedSegment { work: Work::Sending { landed, .. }, .. }) =
+            self.segments.back_mut()
         {
             *landed = Some(receiver);
         }
     }
 
-    /// Sends a segment, which has this body unless it is streamed. `land` ends once it is durable.
+    /// Queues a segment whose put is `land`. `body` is nothing for a streamed segment.
     pub(crate) fn send(
         &mut self,
         key: Key,
@@ -139,60 +142,60 @@ impl Queue {
         let source = body.map_or(Source::Stream, Source::Memory);
         let (task, landed) = start(key, land);
         let work = Work::Sending { task, landed: Some(landed), source };
-        self.segments.push_back(OnItsWay { key, position, pages, work, spooled_bytes: 0 });
+        self.segments.push_back(SealedSegment { key, position, pages, work, spooled_bytes: 0 });
     }
 
-    /// Writes a segment into the spool.
+    /// Queues a segment that `write` puts into the spool.
     pub(crate) fn spool(
         &mut self,
         key: Key,
         position: Position,
         pages: u64,
-        keep: impl Future<Output = Result<Waiting, Error>> + Send + 'static,
+        write: impl Future<Output = Result<Queued, Error>> + Send + 'static,
     ) {
-        self.spool_besides(key, keep);
+        self.spool_besides(key, write);
         let work = Work::Spooling;
-        self.segments.push_back(OnItsWay { key, position, pages, work, spooled_bytes: 0 });
+        self.segments.push_back(SealedSegment { key, position, pages, work, spooled_bytes: 0 });
     }
 
-    /// The oldest segment with its body, to be written into the spool besides, so that what lies there continues the
-    /// replica's history should this process end.
-    pub(crate) fn unspooled(&self) -> Option<(&OnItsWay, Bytes)> {
+    /// The oldest segment with its body, if it is only in memory. It must be in the spool, too: otherwise, after a
+    /// crash, the spool would not continue the replica.
+    pub(crate) fn unspooled(&self) -> Option<(&SealedSegment, Bytes)> {
         let front = self.segments.front()?;
         match &front.work {
             Work::Sending { source: Source::Memory(body), .. } => Some((front, body.clone())),
-            Work::Sending { .. } | Work::Spooling | Work::Waiting(_) => None,
+            Work::Sending { .. } | Work::Spooling | Work::Queued(_) => None,
         }
     }
 
-    /// Writes a segment there that is on its way already.
+    /// Writes a segment into the spool whose put is already in flight.
     pub(crate) fn spool_besides(
         &mut self,
         key: Key,
-        keep: impl Future<Output = Result<Waiting, Error>> + Send + 'static,
+        write: impl Future<Output = Result<Queued, Error>> + Send + 'static,
     ) {
-        self.spooling = Some((key, tokio::spawn(keep)));
+        self.spooling = Some((key, tokio::spawn(write)));
     }
 
-    /// Takes up a segment that was found in the spool.
-    pub(crate) fn found(&mut self, key: Key, position: Position, pages: u64, bytes: u64) {
-        let work = Work::Waiting(Waiting::Spooled(bytes));
-        self.segments.push_back(OnItsWay { key, position, pages, work, spooled_bytes: bytes });
+    /// Queues a segment that an earlier run has spooled.
+    pub(crate) fn push_spooled(&mut self, key: Key, position: Position, pages: u64, bytes: u64) {
+        let work = Work::Queued(Queued::Spooled(bytes));
+        self.segments.push_back(SealedSegment { key, position, pages, work, spooled_bytes: bytes });
     }
 
-    /// Waits until something happens; for ever if nothing is on its way. May be dropped and called again.
+    /// Waits for the next event. Never returns if the queue is empty. Cancel-safe.
     pub(crate) async fn next(
         &mut self,
         spool: &mut Spool,
         store: &Arc<dyn Store>,
-        outage: &Arc<Outage>,
+        health: &Arc<StoreHealth>,
         presence: &Arc<Presence>,
     ) -> Result<Event, Error> {
         let Some(front) = self.segments.front_mut() else { return std::future::pending().await };
-        front.start(spool, store, outage, presence);
+        front.start(spool, store, health, presence);
         let sending = match &mut front.work {
             Work::Sending { task, .. } => Some(&mut task.0),
-            Work::Spooling | Work::Waiting(_) => None,
+            Work::Spooling | Work::Queued(_) => None,
         };
         tokio::select! {
             landed = finished(sending) => {
@@ -203,15 +206,15 @@ impl Queue {
                 }
                 Ok(Event::Landed(Box::new(landed)))
             }
-            kept = finished(self.spooling.as_mut().map(|(_, task)| task)) => {
+            written = finished(self.spooling.as_mut().map(|(_, task)| task)) => {
                 let key = self.spooling.take().map(|(key, _)| key);
-                self.spooled(spool, key, kept?);
+                self.spooled(spool, key, written?);
                 Ok(Event::Spooled)
             }
         }
     }
 
-    /// Waits until nothing is being written into the spool.
+    /// Waits for the write into the spool that is in flight.
     pub(crate) async fn spooled_next(&mut self, spool: &mut Spool) -> Result<(), Error> {
         if let Some((key, task)) = self.spooling.take() {
             self.spooled(spool, Some(key), task.await??);
@@ -219,16 +222,16 @@ impl Queue {
         Ok(())
     }
 
-    /// A segment was written into the spool, or has to stay in memory. It may have landed meanwhile.
-    fn spooled(&mut self, spool: &mut Spool, key: Option<Key>, waiting: Waiting) {
-        spool.kept(&waiting);
-        let written = if let Waiting::Spooled(bytes) = waiting { bytes } else { 0 };
+    /// Handles the end of a write into the spool. The segment may have been confirmed meanwhile.
+    fn spooled(&mut self, spool: &mut Spool, key: Option<Key>, queued: Queued) {
+        spool.note_written(&queued);
+        let written = if let Queued::Spooled(bytes) = queued { bytes } else { 0 };
         let segment = self.segments.iter_mut().find(|segment| Some(segment.key) == key);
         match (segment, key) {
             (Some(segment), _) => {
                 segment.spooled_bytes = written;
                 if matches!(segment.work, Work::Spooling) {
-                    segment.work = Work::Waiting(waiting);
+                    segment.work = Work::Queued(queued);
                 }
             }
             (None, Some(key)) if written > 0 => spool.release(key, written, 0),
@@ -237,32 +240,32 @@ impl Queue {
     }
 }
 
-impl OnItsWay {
-    /// Sends the oldest segment, if it waited for its turn.
+impl SealedSegment {
+    /// Starts the put of the oldest segment, if it is queued.
     fn start(
         &mut self,
         spool: &Spool,
         store: &Arc<dyn Store>,
-        outage: &Arc<Outage>,
+        health: &Arc<StoreHealth>,
         presence: &Arc<Presence>,
     ) {
-        let Work::Waiting(waiting) = &self.work else { return };
-        let (key, store, outage) = (self.key, Arc::clone(store), Arc::clone(outage));
+        let Work::Queued(queued) = &self.work else { return };
+        let (key, store, health) = (self.key, Arc::clone(store), Arc::clone(health));
         let presence = Arc::clone(presence);
-        let (source, (task, landed)) = match waiting {
-            Waiting::Memory(body) => {
+        let (source, (task, landed)) = match queued {
+            Queued::Memory(body) => {
                 let sent = body.clone();
                 let land = async move {
-                    put(&*store, &key, sent, &outage).await?;
-                    presence.confirm(&*store, &outage).await
+                    put(&*store, &key, sent, &health).await?;
+                    presence.confirm(&*store, &health).await
                 };
                 (Source::Memory(body.clone()), start(key, land))
             }
-            &Waiting::Spooled(bytes) => {
+            &Queued::Spooled(bytes) => {
                 let spool = Arc::clone(spool.store());
                 let land = async move {
-                    send(&spool, &store, key, bytes, &outage).await?;
-                    presence.confirm(&*store, &outage).await
+                    send(&spool, &store, key, bytes, &health).await?;
+                    presence.confirm(&*store, &health).await
                 };
                 (Source::Spool, start(key, land))
             }
@@ -271,7 +274,7 @@ impl OnItsWay {
     }
 }
 
-/// Runs `land`; fires when it has ended well.
+/// Runs `land` as a task; the receiver fires when it has succeeded.
 fn start(
     key: Key,
     land: impl Future<Output = Result<(), Error>> + Send + 'static,
@@ -287,7 +290,7 @@ fn start(
     (Task(task), landed)
 }
 
-/// The result of a task; never of none.
+/// The result of a task. Never returns if there is no task.
 async fn finished<T>(task: Option<&mut JoinHandle<Result<T, Error>>>) -> Result<T, Error> {
     match task {
         Some(task) => task.await?,

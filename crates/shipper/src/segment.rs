@@ -1,4 +1,4 @@
-//! The open segment: entries on their way into one object.
+//! The open segment: entries that are being encoded into one object.
 
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::{Chain, Digest, Entry, EntryKind, Key, PageHash, ReplicaId, Timestamp, Txid};
@@ -8,11 +8,11 @@ use ebbtide_wal::{PageNumber, PageSize};
 use crate::error::Error;
 use crate::part::{Outgoing, Route, STREAM_BYTES, Sealed};
 
-/// A segment that has reached this many encoded bytes is full: it goes on its way whatever the token bucket says, and
-/// nothing more is captured until then.
+/// A segment with this many encoded bytes is full: it is sealed without asking the rate limiter, and new commits stay
+/// in the log until then.
 pub(crate) const FULL_BYTES: usize = STREAM_BYTES * 3 / 4;
 
-/// The last entry of a history.
+/// The last entry of a replica.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Head {
     pub(crate) txid: Txid,
@@ -20,22 +20,22 @@ pub(crate) struct Head {
     pub(crate) time: Timestamp,
 }
 
-/// Entries on their way into one object.
+/// Entries that are being encoded into one object.
 pub(crate) struct Segment {
     writer: Writer,
     outgoing: Outgoing,
-    /// Nothing before the first entry of all.
+    /// The last entry that was ended.
     head: Option<Head>,
     wal: Option<WalPosition>,
 }
 
 impl Segment {
-    /// The segment that comes after `head`.
+    /// The segment that follows `head`.
     pub(crate) fn after(head: Head, replica: ReplicaId, page_size: PageSize) -> Segment {
         Segment::new(head.txid.next(), head.chain, replica, page_size)
     }
 
-    /// The segment that begins with `first`, with the history before it.
+    /// The segment that begins with `first`. `chain` is the chain before it.
     pub(crate) fn new(
         first: Txid,
         chain: Chain,
@@ -51,12 +51,12 @@ impl Segment {
         self.outgoing.key()
     }
 
-    /// The last entry in it, if one was ended.
+    /// The last entry that was ended.
     pub(crate) fn head(&self) -> Option<Head> {
         self.head
     }
 
-    /// Where in the log the last entry ends.
+    /// The log position of the last entry that is not a claim.
     pub(crate) fn wal(&self) -> Option<WalPosition> {
         self.wal
     }
@@ -69,12 +69,12 @@ impl Segment {
         !self.has_room(FULL_BYTES)
     }
 
-    /// Whether it takes more, if it may have so many encoded bytes in memory.
+    /// Whether it has room, if it may have `bytes_max` encoded bytes in memory.
     pub(crate) fn has_room(&self, bytes_max: usize) -> bool {
         !self.outgoing.is_streaming() && self.writer.buffered() < bytes_max
     }
 
-    /// Whether it has begun to be streamed.
+    /// Whether it is being streamed.
     pub(crate) fn is_streaming(&self) -> bool {
         self.outgoing.is_streaming()
     }
@@ -83,12 +83,11 @@ impl Segment {
         Ok(self.writer.begin_entry(start)?)
     }
 
-    /// As [`Writer::vouch`].
     pub(crate) fn vouch(&mut self, content: [u8; 32]) -> Result<(), Error> {
         Ok(self.writer.vouch(content)?)
     }
 
-    /// Adds a page. A segment that grows beyond a part begins to be streamed.
+    /// Adds a page. A segment that becomes larger than [`STREAM_BYTES`] is streamed from then on.
     pub(crate) fn page(
         &mut self,
         page: PageNumber,
@@ -100,7 +99,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Adds a page whose hash is known. The segment does not begin to be streamed.
+    /// Adds a page whose hash is known. Does not start streaming.
     pub(crate) fn hashed_page(
         &mut self,
         page: PageNumber,
@@ -110,12 +109,10 @@ impl Segment {
         Ok(self.writer.hashed_page(page, image, hash)?)
     }
 
-    /// As [`Writer::hashed`].
     pub(crate) fn hashed(&mut self) -> impl Iterator<Item = (PageNumber, PageHash)> {
         self.writer.hashed()
     }
 
-    /// As [`Writer::hash_pages`].
     pub(crate) fn hash_pages(&mut self) {
         self.writer.hash_pages();
     }
@@ -130,13 +127,13 @@ impl Segment {
         Ok(entry)
     }
 
-    /// Completes it.
+    /// Completes the object.
     pub(crate) fn seal(self) -> Result<Sealed, Error> {
         let finished = self.writer.finish()?;
         Ok(self.outgoing.seal(finished.tail))
     }
 
-    /// Nothing is to be seen of it.
+    /// Drops the segment: its object does not become visible.
     pub(crate) fn abandon(self) {
         self.outgoing.abandon();
     }

@@ -1,4 +1,5 @@
-//! The shipper of one database: entries are appended, sealed into segments, put one after the other, confirmed.
+//! The shipper of one database: entries are appended to the open segment, segments are sealed, queued, put and
+//! confirmed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,101 +10,102 @@ use ebbtide_state::{FileIdentity, Origin, Position, State, WalPosition};
 use ebbtide_store::Store;
 use ebbtide_wal::{PageNumber, PageSize};
 
-use crate::attach::Ground;
-use crate::bucket::{Bucket, Rate};
+use crate::batch::Batch;
+use crate::commit_rate::CommitRate;
 use crate::error::Error;
 use crate::image::{Difference, Pages};
-use crate::ledger::Ledger;
-use crate::outage::Outage;
+use crate::open::OpenContext;
 use crate::pack::Packer;
+use crate::page_hashes::PageHashes;
 use crate::part::Sealed;
 use crate::presence::Presence;
 use crate::queue::{Event, Queue};
+use crate::rate_limiter::{Rate, RateLimiter};
 use crate::segment::{Head, Segment};
 use crate::spool::Spool;
-use crate::traffic::Traffic;
-use crate::waiting::Waiting;
+use crate::spooling::Mode;
+use crate::store_health::StoreHealth;
 
-/// How a database is shipped.
+/// Limits of one shipper.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// How many segments may be put.
+    /// The allowed rate of puts.
     pub puts: Rate,
-    /// How much may be spooled on the local disk, in bytes.
+    /// The largest size of the spool on the local disk, in bytes.
     pub spool_bytes_max: u64,
 }
 
-/// What the store has confirmed.
+/// The last entry that the store has confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Durable {
-    /// The last entry.
+    /// Its txid.
     pub txid: Txid,
     /// Its time.
     pub time: Timestamp,
 }
 
-/// Up to this many entries that are not durable are few.
+/// With at most this many entries that are not durable, a log may be restarted: see [`Safety::Settled`].
 const SETTLED_ENTRIES: usize = 4;
 
-/// From more than this many commits in the last second on a database is busy.
+/// A database with more commits than this in the last second is held to the sustained rate of puts.
 const BUSY_COMMITS: u32 = 10;
 
 /// Ships one database into one replica.
 pub struct Shipper {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) outage: Arc<Outage>,
+    pub(crate) health: Arc<StoreHealth>,
     pub(crate) replica: ReplicaId,
     location: String,
     pub(crate) page_size: PageSize,
     database: Option<FileIdentity>,
-    /// The same, for claims.
+    /// The database's file, as a claim names it.
     pub(crate) file: Option<ClaimedFile>,
     pub(crate) presence: Arc<Presence>,
-    pub(crate) ledger: Ledger,
+    pub(crate) page_hashes: PageHashes,
     pub(crate) head: Head,
     pub(crate) open: Option<Segment>,
     pub(crate) queue: Queue,
     pub(crate) spool: Spool,
-    /// The log cannot wait for the store: what is sealed goes into the spool.
-    pub(crate) spilling: bool,
-    bucket: Bucket,
-    pub(crate) traffic: Traffic,
+    /// Where sealed segments go.
+    pub(crate) mode: Mode,
+    rate_limiter: RateLimiter,
+    pub(crate) commit_rate: CommitRate,
     packer: Packer,
     pub(crate) last_put: Option<Instant>,
     pub(crate) changed: Vec<(PageNumber, PageHash)>,
-    /// What the transactions carry that were read again since the durable position.
+    /// The hash chain over the contents of the transactions that were read again since the durable position.
     pub(crate) carried: Chain,
-    /// What was appended and is not encoded yet.
-    pub(crate) waiting: Waiting,
-    /// Nothing may be waited for: the application's writers wait for us.
-    pub(crate) at_once: bool,
+    /// Small commits that are appended and not yet encoded.
+    pub(crate) batch: Batch,
+    /// Appending must not block on the store, because the application's writers are blocked meanwhile.
+    pub(crate) non_blocking: bool,
 }
 
-/// What would be lost of what was appended, should the database's log be begun anew.
+/// What would be lost if SQLite restarted the log now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Safety {
-    /// The store has (nearly) all of it: should this process die, the last few transactions are one step of history
-    /// instead of several.
+    /// All but a few entries are durable. If this process crashed after a restart of the log, the next start would
+    /// record those few transactions as one entry.
     Settled,
-    /// Nothing as long as this process lives.
-    Kept,
-    /// An upload is under way that has to be made again from the log if it is lost.
+    /// Nothing while this process runs: entries that are not durable are in memory or in the spool.
+    Buffered,
+    /// A transaction that is being streamed: if the upload fails, it must be read from the log again.
     NeedsLog,
 }
 
 impl Shipper {
     pub(crate) fn new(
-        ground: Ground,
+        context: OpenContext,
         state: State,
         spool: Spool,
         presence: Arc<Presence>,
     ) -> Shipper {
-        let Ground { store, outage, options, database, file, .. } = ground;
+        let OpenContext { store, health, options, database, file, .. } = context;
         let position = state.position();
         let head = Head { txid: position.txid, chain: position.chain, time: position.time };
         Shipper {
             store,
-            outage,
+            health,
             replica: position.replica,
             location: position.location.clone(),
             page_size: position.page_size,
@@ -111,85 +113,85 @@ impl Shipper {
             file,
             presence,
             head,
-            ledger: Ledger::new(state),
+            page_hashes: PageHashes::new(state),
             open: None,
             queue: Queue::default(),
             spool,
-            spilling: false,
-            bucket: Bucket::new(options.puts, Instant::now()),
-            traffic: Traffic::new(Instant::now()),
+            mode: Mode::Direct,
+            rate_limiter: RateLimiter::new(options.puts, Instant::now()),
+            commit_rate: CommitRate::new(Instant::now()),
             packer: Packer::new(),
             last_put: None,
             changed: Vec::new(),
             carried: head.chain,
-            waiting: Waiting::default(),
-            at_once: false,
+            batch: Batch::default(),
+            non_blocking: false,
         }
     }
 
-    /// What the store has confirmed.
+    /// The last entry that the store has confirmed.
     #[must_use]
     pub fn durable(&self) -> Durable {
-        let position = self.ledger.durable();
+        let position = self.page_hashes.durable();
         Durable { txid: position.txid, time: position.time }
     }
 
     /// The chain after the last entry that the store has confirmed.
     #[must_use]
     pub fn durable_chain(&self) -> Chain {
-        self.ledger.durable().chain
+        self.page_hashes.durable().chain
     }
 
-    /// Where the replica is known to stand.
+    /// The durable position: that of the last entry that the store has confirmed.
     #[must_use]
-    pub fn durable_at(&self) -> Position {
-        self.ledger.durable().clone()
+    pub fn durable_position(&self) -> Position {
+        self.page_hashes.durable().clone()
     }
 
-    /// The replica that this ships into.
+    /// The replica.
     #[must_use]
     pub fn replica(&self) -> ReplicaId {
         self.replica
     }
 
-    /// Whether everything that was appended is durable.
+    /// Whether every appended entry is durable.
     #[must_use]
     pub fn is_durable(&self) -> bool {
-        self.waiting.is_empty() && self.open.is_none() && self.queue.is_empty()
+        self.batch.is_empty() && self.open.is_none() && self.queue.is_empty()
     }
 
-    /// What needs the log to be kept.
+    /// Whether the log may be restarted.
     #[must_use]
     pub fn safety(&self) -> Safety {
-        let open = self.open.as_ref().map_or(0, Segment::entries) as usize + self.waiting.len();
+        let open = self.open.as_ref().map_or(0, Segment::entries) as usize + self.batch.len();
         if self.queue.is_empty() && open <= SETTLED_ENTRIES {
             Safety::Settled
         } else if self.queue.has_streamed() {
             Safety::NeedsLog
         } else {
-            Safety::Kept
+            Safety::Buffered
         }
     }
 
-    /// Where in the database's log the last entry ends, if that is known.
+    /// The log position of the last sealed entry, if it is known.
     #[must_use]
-    pub fn stands_at(&self) -> Option<WalPosition> {
-        self.queue.last().map_or(self.ledger.durable().wal, |last| last.position.wal)
+    pub fn wal_position(&self) -> Option<WalPosition> {
+        self.queue.last().map_or(self.page_hashes.durable().wal, |last| last.position.wal)
     }
 
-    /// Whether the database is in the state of the last entry: page by page, because pages can be made up that add up to
-    /// any digest.
+    /// Whether the database is in the state of the last entry. The count of differing pages decides, not the digest
+    /// alone: a writer to the store can construct pages with any digest.
     #[must_use]
     pub fn is_state(&self, difference: &Difference, database_pages: u32) -> bool {
         difference.count == 0
-            && self.ledger.digest() == difference.digest
-            && self.ledger.database_pages() == database_pages
+            && self.page_hashes.digest() == difference.digest
+            && self.page_hashes.database_pages() == database_pages
     }
 
     /// The size of the database after the last entry, in bytes.
     #[must_use]
     pub fn database_bytes(&self) -> u64 {
-        u64::from(self.ledger.database_pages()) * self.page_size.offset()
+        u64::from(self.page_hashes.database_pages()) * self.page_size.offset()
     }
 
     /// The store.
@@ -198,34 +200,34 @@ impl Shipper {
         Arc::clone(&self.store)
     }
 
-    /// The state of the last entry is also that of the log at `wal`: remembered for the next start.
+    /// Stores `wal` as the log position of the last entry, for the next start.
     ///
     /// # Errors
     /// When the local state cannot be written.
-    pub fn stand_at(&mut self, wal: WalPosition) -> Result<(), Error> {
-        let position = Position { wal: Some(wal), ..self.ledger.durable().clone() };
-        self.ledger.seal();
-        self.ledger.confirm(position)
+    pub fn set_wal_position(&mut self, wal: WalPosition) -> Result<(), Error> {
+        let position = Position { wal: Some(wal), ..self.page_hashes.durable().clone() };
+        self.page_hashes.seal();
+        self.page_hashes.confirm(position)
     }
 
-    /// Whether the replica is still there.
+    /// The check that the replica still exists.
     #[must_use]
     pub fn presence(&self) -> &Arc<Presence> {
         &self.presence
     }
 
-    /// The outage that the puts see.
+    /// The health of the store, as the puts see it.
     #[must_use]
-    pub fn outage(&self) -> Arc<Outage> {
-        Arc::clone(&self.outage)
+    pub fn store_health(&self) -> Arc<StoreHealth> {
+        Arc::clone(&self.health)
     }
 
-    /// Nothing has happened for a while: gives back descriptors, which are taken again when needed.
-    pub fn rest(&mut self) {
-        self.ledger.rest();
+    /// Closes the file descriptors of the local state while the database is idle. They are reopened when needed.
+    pub fn close_files(&mut self) {
+        self.page_hashes.close_files();
     }
 
-    /// Takes a transaction that the replica has already, so that only the hashes of its pages are of interest.
+    /// Reads a transaction that the replica already has, to update the page hashes.
     ///
     /// # Errors
     /// As [`Shipper::append`].
@@ -242,13 +244,14 @@ impl Shipper {
         })?;
         let mut changed = std::mem::take(&mut self.changed);
         changed.extend(hasher.finish());
-        self.ledger.record(&changed, database_pages)?;
+        self.page_hashes.record(&changed, database_pages)?;
         self.replayed(database_pages, &changed);
         self.changed = changed;
         Ok(())
     }
 
-    /// Sends the open segment on its way, if it may go now; else when it may, if ever by itself.
+    /// Seals the open segment if the rate limiter allows a put now. Otherwise returns the time to wait, or nothing if
+    /// there is no open segment or a put is in flight.
     ///
     /// # Errors
     /// As [`Shipper::append`].
@@ -256,79 +259,79 @@ impl Shipper {
         self.encode()?;
         let Some(open) = &self.open else { return Ok(None) };
         if !self.queue.is_empty() {
-            // One that is full makes room by going into the spool.
-            let can_spool = self.spilling && self.spool.has_room(0) && !self.queue.is_spooling();
+            // A full segment goes into the spool, which makes room for the next one.
+            let can_spool =
+                self.is_spooling() && self.spool.has_room(0) && !self.queue.is_writing_spool();
             if can_spool && open.is_full() {
                 self.seal()?;
             }
             return Ok(None);
         }
         if open.is_full() {
-            self.bucket.overdraw(now);
+            self.rate_limiter.overdraw(now);
         } else if let Some(wait) = self.wait_when_busy(now) {
             return Ok(Some(wait));
-        } else if !self.bucket.take(now) {
-            return Ok(Some(self.bucket.wait(now)));
+        } else if !self.rate_limiter.take(now) {
+            return Ok(Some(self.rate_limiter.wait(now)));
         }
         self.seal()?;
         Ok(None)
     }
 
-    /// A database with many commits a second would spend what the bucket has saved up within seconds and gain nothing
-    /// that lasts, so it is held to the rate from the start.
+    /// The time to wait for a database with many commits per second. It would use up its burst within seconds, so it is
+    /// held to the sustained rate from the start.
     fn wait_when_busy(&mut self, now: Instant) -> Option<Duration> {
-        if self.traffic.per_second(now) <= BUSY_COMMITS {
+        if self.commit_rate.per_second(now) <= BUSY_COMMITS {
             return None;
         }
-        let due = self.last_put? + self.bucket.interval();
+        let due = self.last_put? + self.rate_limiter.interval();
         due.checked_duration_since(now).filter(|wait| !wait.is_zero())
     }
 
-    /// Sends the open segment on its way without asking the token bucket: the process is about to end, or somebody
-    /// waits for it.
+    /// Seals the open segment without asking the rate limiter, because a client waits for the put or the process ends.
     ///
     /// # Errors
     /// As [`Shipper::append`].
     pub fn flush(&mut self) -> Result<(), Error> {
         self.encode()?;
-        let can_spool = self.spilling && !self.queue.is_spooling();
+        let can_spool = self.is_spooling() && !self.queue.is_writing_spool();
         if self.open.is_some() && (self.queue.is_empty() || can_spool) {
-            self.bucket.overdraw(Instant::now());
+            self.rate_limiter.overdraw(Instant::now());
             self.seal()?;
         }
         Ok(())
     }
 
     pub(crate) fn seal(&mut self) -> Result<(), Error> {
-        debug_assert!(self.waiting.is_empty(), "what waits belongs into the segment");
+        debug_assert!(self.batch.is_empty(), "what waits belongs into the segment");
         let Some(segment) = self.open.take() else { return Ok(()) };
         let position = self.position(self.head, segment.wal());
         let (key, streamed) = (segment.key(), segment.is_streaming());
         self.last_put = Some(Instant::now());
         let sealed = segment.seal()?;
         point("shipper.segment.sealed");
-        let pages = self.ledger.seal();
-        if self.spilling && (streamed || !self.queue.is_empty()) {
+        let pages = self.page_hashes.seal();
+        if self.is_spooling() && (streamed || !self.queue.is_empty()) {
             self.spool.count_pages(pages);
-            let keep = self.spool.keep(sealed, key, position.txid, position.wal);
-            self.queue.spool(key, position, pages, keep);
+            let write = self.spool.write(sealed, key, position.txid, position.wal);
+            self.queue.spool(key, position, pages, write);
             return Ok(());
         }
-        let (store, outage) = (Arc::clone(&self.store), Arc::clone(&self.outage));
+        let (store, health) = (Arc::clone(&self.store), Arc::clone(&self.health));
         let body = match &sealed {
             Sealed::Whole(body) => Some(body.clone()),
             Sealed::Streamed(_) => None,
         };
         let presence = Arc::clone(&self.presence);
         let land = async move {
-            sealed.land(&*store, &key, &outage).await?;
-            presence.confirm(&*store, &outage).await
+            sealed.land(&*store, &key, &health).await?;
+            presence.confirm(&*store, &health).await
         };
         self.queue.send(key, position, pages, body, land);
         Ok(())
     }
 
-    /// Where the local state will stand once `head` is durable.
+    /// The position of the local state once `head` is durable.
     fn position(&self, head: Head, wal: Option<WalPosition>) -> Position {
         Position {
             replica: self.replica,
@@ -336,38 +339,38 @@ impl Shipper {
             page_size: self.page_size,
             txid: head.txid,
             chain: head.chain,
-            digest: self.ledger.digest(),
-            database_pages: self.ledger.database_pages(),
+            digest: self.page_hashes.digest(),
+            database_pages: self.page_hashes.database_pages(),
             time: head.time,
-            wal: wal.or(self.stands_at()),
+            wal: wal.or(self.wal_position()),
             database: self.database,
             origin: Origin::Followed,
         }
     }
 
-    /// Waits until something that is on its way has got further, in the end until the oldest segment is durable; for
-    /// ever if there is none. May be dropped and called again.
+    /// Waits until the oldest queued segment is durable or a segment has been spooled. Never returns if the queue is
+    /// empty. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::Fenced`] when another process has taken over; [`Error::Lost`] when a streamed upload was lost.
     pub async fn landed(&mut self) -> Result<Durable, Error> {
-        match self.queue.next(&mut self.spool, &self.store, &self.outage, &self.presence).await? {
+        match self.queue.next(&mut self.spool, &self.store, &self.health, &self.presence).await? {
             Event::Spooled => {}
             Event::Landed(landed) => {
                 point("shipper.segment.landed");
-                self.ledger.confirm(landed.position.clone())?;
+                self.page_hashes.confirm(landed.position.clone())?;
                 point("shipper.segment.confirmed");
                 self.packer.landed(&self.store, &self.presence);
-                if self.spilling && self.queue.is_empty() {
+                if self.is_spooling() && self.queue.is_empty() {
                     tracing::info!("the spool is empty again");
-                    self.spilling = false;
+                    self.mode = Mode::Direct;
                 }
             }
         }
         Ok(self.durable())
     }
 
-    /// Waits until everything that was appended is durable.
+    /// Waits until every appended entry is durable.
     ///
     /// # Errors
     /// As [`Shipper::landed`].
@@ -381,19 +384,19 @@ impl Shipper {
         }
     }
 
-    /// Ends without waiting for anything; what is on its way may still land.
+    /// Drops the shipper without waiting. A put in flight may still succeed.
     pub fn abandon(mut self) {
         if let Some(open) = self.open.take() {
             open.abandon();
         }
     }
 
-    /// The head is what the log already says it is, `position`: after a replay.
+    /// Moves to `position`, which the replica has, after a replay.
     pub(crate) fn adopt(&mut self, position: Position) -> Result<(), Error> {
         point("shipper.replay.adopted");
         self.head = Head { txid: position.txid, chain: position.chain, time: position.time };
-        self.ledger.seal();
-        self.ledger.confirm(position)
+        self.page_hashes.seal();
+        self.page_hashes.confirm(position)
     }
 
     pub(crate) fn head(&self) -> Head {
@@ -410,7 +413,7 @@ impl std::fmt::Debug for Shipper {
         f.debug_struct("Shipper")
             .field("store", &self.store)
             .field("head", &self.head)
-            .field("on_their_way", &self.queue.len())
+            .field("in_flight", &self.queue.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,12 +1,12 @@
-//! The spool: complete segments on the local disk, for when the store is away longer than the log can wait.
+//! The spool: complete segments on the local disk, used when an outage lasts longer than the log may grow.
 //!
-//! It lies in the folder of the local state and is laid out like a replica's log, so it is written and read as a store
-//! in a folder is: whole or not at all, and durable before anything relies on it. What it holds continues the
-//! replica's history: the same bytes are put later under the same names. Beside the segments stands `end.json`, where
-//! in the database's log the last of them ends; without it, or with an older one, a start compares pages instead of
-//! reading on.
+//! It lies in the directory of the local state and has the layout of a replica's log, so a [`FolderStore`] writes and
+//! reads it: an object is complete or absent, and durable before the log is released. The spooled segments continue the
+//! replica's log: the same bytes are put later under the same names. `end.json` beside the segments has the log
+//! position of the last one. Without it, or with an outdated one, a start compares pages instead of reading on in the
+//! log.
 //!
-//! What does not continue the replica's history is of no use to anybody and is removed.
+//! Segments that do not continue the replica's log are removed.
 
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -22,18 +22,18 @@ use ebbtide_wal::PageNumber;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::outage::{Outage, Spooled};
 use crate::part::{PART_BYTES, Parts, STREAM_BYTES, Sealed};
 use crate::put::{pause, put};
+use crate::store_health::{Spooled, StoreHealth};
 
-/// No more page hashes than this wait in memory for spooled segments to be confirmed, about 45 bytes each.
+/// The limit of page hashes in memory that belong to spooled segments, about 45 bytes each.
 const PAGES_MAX: u64 = 1_000_000;
 
 const END: &str = "end.json";
 const NEW_END: &str = "end.json.new";
 const END_BYTES_MAX: u64 = 1024;
 
-/// Where the spooled segments of one database lie, and how much of them there is.
+/// The spooled segments of one database.
 #[derive(Debug)]
 pub(crate) struct Spool {
     store: Arc<dyn Store>,
@@ -41,34 +41,34 @@ pub(crate) struct Spool {
     bytes_max: u64,
     spooled: Spooled,
     pages: u64,
-    /// Where it is told how much there is.
-    outage: Arc<Outage>,
-    /// The disk refused: no more is written until the next start.
+    /// The fill level is reported here.
+    health: Arc<StoreHealth>,
+    /// A write to the local disk failed: nothing is written until the next start.
     failed: bool,
-    /// What is wrong with the disk while a segment is streamed into the spool.
-    pub(crate) trouble: Arc<Outage>,
+    /// The health of the local disk while a segment is streamed into the spool.
+    pub(crate) disk_health: Arc<StoreHealth>,
 }
 
-/// A complete segment that waits for its turn.
+/// The bytes of a queued segment.
 #[derive(Debug)]
-pub(crate) enum Waiting {
-    /// In memory, because it could not be spooled.
+pub(crate) enum Queued {
+    /// In memory, because the write to the local disk failed.
     Memory(Bytes),
-    /// In the spool, with so many bytes.
+    /// In the spool, with this size.
     Spooled(u64),
 }
 
-/// A segment that was found in the spool.
+/// A segment that an earlier run left in the spool.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct SpooledSegment {
     pub(crate) object: Object,
-    /// Where the replica stands with it.
+    /// The position after it.
     pub(crate) position: Position,
-    /// What it changed, an entry at a time: hashes of pages and the size of the database.
+    /// For each entry the changed page hashes and the size of the database.
     pub(crate) entries: Vec<(Vec<(PageNumber, PageHash)>, u32)>,
 }
 
-/// Where in the database's log the last spooled segment ends.
+/// The log position of the last spooled segment.
 #[derive(Debug, Serialize, Deserialize)]
 struct End {
     txid: Txid,
@@ -77,10 +77,10 @@ struct End {
     checksum: (u32, u32),
 }
 
-/// The name of the spool's folder, which lies in that of the local state.
+/// The name of the spool's directory, within the directory of the local state.
 const FOLDER: &str = "spool";
 
-/// The folder of the spool beside the local state in `state_folder`, if both are there, and whose they are.
+/// The spool's directory within `state_folder`, if both exist, and the user id of the owner.
 fn folder(state_folder: &Path) -> io::Result<Option<(Directory, u32)>> {
     let Some(private) = state_directory(state_folder).map_err(io::Error::other)? else {
         return Ok(None);
@@ -88,8 +88,8 @@ fn folder(state_folder: &Path) -> io::Result<Option<(Directory, u32)>> {
     Ok(private.within(FOLDER)?.map(|(private, directory)| (directory, private.owner())))
 }
 
-/// Where in the database's log what is spooled ends, if anything is: the place to read on from, should the spool turn
-/// out to continue the replica.
+/// The log position of the last spooled segment, if there is one. Capturing resumes there if the spool continues the
+/// replica.
 #[must_use]
 pub fn spooled_end(state_folder: &Path) -> Option<(Txid, WalPosition)> {
     let end = read_end(state_folder)?;
@@ -117,7 +117,7 @@ fn read_end(state_folder: &Path) -> Option<End> {
     }
 }
 
-/// Not flushed: after a loss of power an older one, a torn one or none is as good as the comparison that follows from it.
+/// Without fsync: if a power failure leaves an outdated or torn file, the next start compares pages.
 fn write_end(state_folder: &Path, end: &End) -> io::Result<()> {
     let Some((folder, owner)) = folder(state_folder)? else {
         return Err(io::ErrorKind::NotFound.into());
@@ -129,12 +129,11 @@ fn write_end(state_folder: &Path, end: &End) -> io::Result<()> {
 }
 
 impl Spool {
-    /// The spool beside the local state in `state_folder`, which may hold up to `bytes_max`. Nothing is created before
-    /// it is needed.
+    /// The spool in `state_folder`, with at most `bytes_max`. The first write creates its directory.
     pub(crate) fn new(
         state_folder: &Path,
         bytes_max: u64,
-        outage: &Arc<Outage>,
+        health: &Arc<StoreHealth>,
     ) -> Result<Spool, StoreError> {
         let store = Arc::new(FolderStore::within(state_folder, FOLDER)?);
         Ok(Spool {
@@ -143,13 +142,13 @@ impl Spool {
             bytes_max,
             spooled: Spooled::default(),
             pages: 0,
-            outage: Arc::clone(outage),
+            health: Arc::clone(health),
             failed: false,
-            trouble: Arc::default(),
+            disk_health: Arc::default(),
         })
     }
 
-    /// Whether another segment of about `expected` bytes may come.
+    /// Whether there is room for another segment of about `expected` bytes.
     pub(crate) fn has_room(&self, expected: u64) -> bool {
         !self.failed
             && self.spooled.bytes.saturating_add(expected) <= self.bytes_max
@@ -160,7 +159,7 @@ impl Spool {
         &self.store
     }
 
-    /// So many pages wait with a segment that goes into the spool.
+    /// Counts the page hashes of a segment that is being spooled.
     pub(crate) fn count_pages(&mut self, pages: u64) {
         self.pages += pages;
     }
@@ -168,25 +167,25 @@ impl Spool {
     fn count(&mut self, bytes: u64) {
         self.spooled.segments += 1;
         self.spooled.bytes += bytes;
-        self.outage.note_spooled(self.spooled);
+        self.health.note_spooled(self.spooled);
     }
 
-    /// A segment was spooled, or could not be.
-    pub(crate) fn kept(&mut self, waiting: &Waiting) {
-        match waiting {
-            Waiting::Spooled(bytes) => self.count(*bytes),
-            Waiting::Memory(_) => self.failed = true,
+    /// Counts a spooled segment, or notes that the write failed.
+    pub(crate) fn note_written(&mut self, queued: &Queued) {
+        match queued {
+            Queued::Spooled(bytes) => self.count(*bytes),
+            Queued::Memory(_) => self.failed = true,
         }
     }
 
-    /// Forgets a segment that the store has.
+    /// Removes a segment that the store has confirmed.
     pub(crate) fn release(&mut self, key: Key, bytes: u64, pages: u64) {
         let Spooled { segments, bytes: before } = self.spooled;
         self.spooled =
             Spooled { segments: segments.saturating_sub(1), bytes: before.saturating_sub(bytes) };
-        self.outage.note_spooled(self.spooled);
+        self.health.note_spooled(self.spooled);
         self.pages = self.pages.saturating_sub(pages);
-        // One file on the local disk: not worth another thread, and what stays is removed by the next start.
+        // Blocks for one unlink on the local disk. A file that stays is removed by the next start.
         let key = key.to_string();
         let name = key.rsplit('/').next().unwrap_or_default();
         let removed = folder(&self.state_folder).and_then(|folder| match folder {
@@ -198,27 +197,28 @@ impl Spool {
         }
     }
 
-    /// Writes a complete segment. One that cannot be written stays in memory, unless it was streamed here.
-    pub(crate) fn keep(
+    /// Writes a complete segment. If the write fails the segment stays in memory, unless it was streamed into the
+    /// spool.
+    pub(crate) fn write(
         &self,
         sealed: Sealed,
         key: Key,
         last: Txid,
         wal: Option<WalPosition>,
-    ) -> impl Future<Output = Result<Waiting, Error>> + Send + 'static {
+    ) -> impl Future<Output = Result<Queued, Error>> + Send + 'static {
         let (store, folder) = (Arc::clone(&self.store), self.state_folder.clone());
         async move {
-            let waiting = match sealed {
+            let queued = match sealed {
                 Sealed::Whole(body) => match store.put(&key, body.clone()).await {
-                    Ok(()) => Waiting::Spooled(body.len() as u64),
+                    Ok(()) => Queued::Spooled(body.len() as u64),
                     Err(error) => {
                         tracing::error!(%error, "cannot spool on the local disk; the log waits");
-                        return Ok(Waiting::Memory(body));
+                        return Ok(Queued::Memory(body));
                     }
                 },
                 Sealed::Streamed(task) => {
                     task.await??;
-                    Waiting::Spooled(store.size(&key).await?.unwrap_or_default())
+                    Queued::Spooled(store.size(&key).await?.unwrap_or_default())
                 }
             };
             if let Some(WalPosition { salts, frame, checksum }) = wal {
@@ -227,16 +227,16 @@ impl Spool {
                     tracing::warn!(%error, "cannot note the end of the spool");
                 }
             }
-            Ok(waiting)
+            Ok(queued)
         }
     }
 
-    /// What the spool holds beyond `position`, in order. Whatever else lies there is removed.
-    pub(crate) async fn found(
+    /// The spooled segments that continue `position`, in order. Removes all other segments.
+    pub(crate) async fn read_continuing(
         &mut self,
         manifest: &Manifest,
         position: &Position,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<Vec<SpooledSegment>, Error> {
         self.store.sweep().await?;
         let objects = self.store.list(Folder::Log, None).await?;
         let end = read_end(&self.state_folder);
@@ -262,25 +262,25 @@ impl Spool {
         Ok(found)
     }
 
-    /// Removes all of it.
+    /// Removes all spooled segments.
     pub(crate) async fn clear(&mut self) -> Result<(), Error> {
         self.store.sweep().await?;
         for object in self.store.list(Folder::Log, None).await? {
             self.store.delete(&object.key).await?;
         }
         (self.spooled, self.pages) = (Spooled::default(), 0);
-        self.outage.note_spooled(self.spooled);
+        self.health.note_spooled(self.spooled);
         Ok(())
     }
 }
 
-/// A spooled segment, if it is whole and comes directly after `before`.
+/// A spooled segment, if it is complete and directly follows `before`.
 async fn read(
     store: &dyn Store,
     manifest: &Manifest,
     object: Object,
     before: &Position,
-) -> Option<Found> {
+) -> Option<SpooledSegment> {
     let fetched = ebbtide_catalog::read_index(store, manifest, object).await.ok()?;
     let index: &Index = &fetched.index;
     if object.key != Key::Log(before.txid.next()) || index.header().chain() != Some(before.chain) {
@@ -300,30 +300,30 @@ async fn read(
         digest: last.digest,
         database_pages: last.database_pages,
         time: last.time,
-        // Where it ends is known of the last one alone.
+        // Only the last segment's log position is stored.
         wal: None,
         ..before.clone()
     };
-    Some(Found { object, position, entries })
+    Some(SpooledSegment { object, position, entries })
 }
 
-/// Puts a spooled segment into the store, for as long as that takes.
+/// Puts a spooled segment into the store. Retries without limit.
 pub(crate) async fn send(
     spool: &Arc<dyn Store>,
     store: &Arc<dyn Store>,
     key: Key,
     bytes: u64,
-    outage: &Arc<Outage>,
+    health: &Arc<StoreHealth>,
 ) -> Result<(), Error> {
-    // As it would have been sent without the spool.
+    // The same threshold as for a segment that was not spooled.
     if bytes <= STREAM_BYTES as u64 {
         let body = spool.get(&key, bytes).await?;
-        return put(&**store, &key, body, outage).await;
+        return put(&**store, &key, body, health).await;
     }
     let part_bytes = PART_BYTES as u64;
     let mut failures = 0;
     loop {
-        let mut parts = Parts::begin(Arc::clone(store), key, bytes, None, Arc::clone(outage));
+        let mut parts = Parts::begin(Arc::clone(store), key, bytes, None, Arc::clone(health));
         let mut at = 0;
         while bytes - at > part_bytes {
             parts.feed(spool.get_range(&key, at..at + part_bytes).await?).await;
@@ -332,7 +332,7 @@ pub(crate) async fn send(
         let ended = parts.end(spool.get_range(&key, at..bytes).await?).await;
         match ended.await? {
             Err(Error::Lost(error)) => {
-                outage.note(&**store, &error);
+                health.note_failure(&**store, &error);
                 failures += 1;
                 pause(failures, error.kind()).await;
             }

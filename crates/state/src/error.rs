@@ -1,61 +1,61 @@
-//! What can go wrong with the local state.
+//! The errors of the local state.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ebbtide_directory::Refused;
 
-/// An error of the local state. None of them says anything about the replica.
+/// An error of the local state. The replica is not affected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// Another process uses the folder.
+    /// Another process uses the directory.
     #[error("{} is in use by {}", .folder.display(), holder(*.process))]
     Busy {
-        /// The folder.
+        /// The directory.
         folder: PathBuf,
-        /// Who holds it, if that is written in its lock file.
+        /// The process id in the lock file.
         process: Option<u32>,
     },
-    /// A later version wrote the folder.
+    /// A later version of ebbtide wrote the directory.
     #[error("{} was written by a newer ebbtide (version {version} of the local state): use that one", .file.display())]
     Newer {
-        /// The file that says so.
+        /// The file with the later version.
         file: PathBuf,
-        /// Its version.
+        /// The version in it.
         version: u32,
     },
-    /// The hashes that were to be published do not add up to the digest of the position.
+    /// [`Fill::publish`](crate::Fill::publish): the hashes do not add up to the digest of the position.
     #[error("the page hashes in {} do not add up to the position's digest", .folder.display())]
     Unproven {
-        /// The folder.
+        /// The directory.
         folder: PathBuf,
     },
-    /// An earlier write failed, so what the files hold is known only after they have been opened again.
+    /// An earlier write failed, so memory and files may differ until the state is opened again.
     #[error("an earlier write to {} failed: open it again", .folder.display())]
     Broken {
-        /// The folder.
+        /// The directory.
         folder: PathBuf,
     },
-    /// A value that no position can hold.
+    /// An argument that a record cannot hold.
     #[error("{0}")]
     Invalid(&'static str),
-    /// Somebody else may have put it there, or could change it.
+    /// Another user may have created or could change the directory.
     #[error("the local state is not used: {0}")]
     Refused(Refused),
-    /// The file system.
+    /// A system call failed.
     #[error("{what} {}", .path.display())]
     Io {
-        /// What was attempted.
+        /// The attempted operation.
         what: &'static str,
-        /// On which file.
+        /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// Gives an error of the operating system its context.
+/// Adds operation and path to an error of the operating system.
 pub(super) fn io_error<'a>(
     what: &'static str,
     path: &'a Path,
@@ -69,7 +69,7 @@ pub(super) fn io_error<'a>(
 fn holder(process: Option<u32>) -> String {
     match process {
         Some(process) if process == std::process::id() => {
-            // Or the same number in another container.
+            // The same process id may also come from another container.
             format!(
                 "another process ({process}), or by this one for another database: each database needs a local state \
                  of its own"

@@ -1,29 +1,28 @@
-//! Filling the table of page hashes from the beginning.
+//! Builds a new table of page hashes.
 
 use ebbtide_fault::point;
 use ebbtide_wal::PageNumber;
 
 use super::error::{StateError, io_error};
-use super::folder::{Locked, Slots, State};
 use super::position::Position;
+use super::state::{LockedDirectory, Slots, State};
 use super::table::Table;
 use ebbtide_replica::PageHash;
 
-/// A table of page hashes that is being filled, and a folder locked meanwhile. Dropped without [`Fill::publish`], it
-/// leaves the older state as it was.
+/// A new table of page hashes, in a locked directory. Until [`Fill::publish`] the older state stays valid.
 #[derive(Debug)]
 pub struct Fill {
-    folder: Locked,
+    folder: LockedDirectory,
     slots: Slots,
     table: Table,
     number: u8,
-    /// The folder was made for it.
+    /// Whether the directory was created for it.
     made: bool,
 }
 
 impl Fill {
     pub(super) fn begin(
-        folder: Locked,
+        folder: LockedDirectory,
         slots: Slots,
         number: u8,
         made: bool,
@@ -34,22 +33,22 @@ impl Fill {
         Ok(Fill { folder, slots, table, number, made })
     }
 
-    /// Sets the hashes of consecutive pages from `first` on. Pages may come in any order and from several threads at
-    /// once; each page's newest hash must come last. The lock page has zeros, as has a page that is never set.
+    /// Sets the hashes of consecutive pages from `first` on, in any order and from concurrent threads. If a page is set
+    /// twice the last hash counts. The lock-byte page and pages that are never set have zeros.
     pub fn set(&self, first: PageNumber, hashes: &[PageHash]) -> Result<(), StateError> {
         self.table.fill(first, hashes)
     }
 
-    /// Gives up: what was there before is there, and nothing else.
+    /// Removes the directory if it was created for this table.
     ///
     /// # Errors
-    /// When the file system does not let it go; then it stays, and means nothing.
+    /// When the directory cannot be removed. A remaining directory has no valid state.
     pub fn discard(&self) -> Result<(), StateError> {
         let removed = if self.made { self.folder.remove() } else { Ok(()) };
         removed.map_err(io_error("remove", self.folder.path()))
     }
 
-    /// Makes `position` count from now on, if the hashes add up to its digest.
+    /// Makes the table valid with `position`, if the hashes add up to its digest.
     pub fn publish(self, position: Position) -> Result<State, StateError> {
         State::publish(self.folder, self.slots, self.table, self.number, position)
     }

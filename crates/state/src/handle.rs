@@ -1,5 +1,5 @@
-//! A file of the local state that is open while it is in use: a thousand databases that nobody writes should not hold
-//! thousands of descriptors.
+//! A file of the local state that is closed while the database is idle: a process may follow thousands of databases,
+//! and file descriptors are limited.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use super::error::{StateError, io_error};
 use ebbtide_directory::{Directory, Private};
 
-/// A file that is opened when it is first needed, and again after it was [closed](Handle::close). Its name is ours alone
-/// as long as the folder is locked, so it is the same file each time.
+/// A file that is opened on demand, and again after [`Handle::close`]. It is the same file each time, because no other
+/// process replaces files while the directory is locked.
 #[derive(Debug)]
 pub(super) struct Handle {
     place: Private,
@@ -19,7 +19,7 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    /// The file of this name in `place`, which is created if it is missing.
+    /// Opens or creates the file `name` in `place`.
     pub(super) fn open(
         place: &Private,
         directory: &Directory,
@@ -34,18 +34,18 @@ impl Handle {
         &self.path
     }
 
-    /// The open file.
+    /// The file, opened if it is closed.
     pub(super) fn file(&self) -> Result<&File, StateError> {
         if let Some(file) = self.file.get() {
             return Ok(file);
         }
         let open = || self.place.directory()?.write(self.name, self.place.owner());
         let file = open().map_err(io_error("open", &self.path))?;
-        // Another thread may have been faster; both are the same file.
+        // If another thread has opened it meanwhile, this file descriptor is dropped.
         Ok(self.file.get_or_init(|| file))
     }
 
-    /// Closes it until it is needed again.
+    /// Closes the file descriptor. [`Handle::file`] opens it again.
     pub(super) fn close(&mut self) {
         self.file.take();
     }

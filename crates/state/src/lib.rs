@@ -1,37 +1,37 @@
-//! What a replicator remembers beside the database, in the folder `.NAME-ebbtide/`: how far the replica has come, and the
-//! hash of every page as the replica has it.
+//! The local state beside a database, in the directory `.NAME-ebbtide/`: the durable position of the replica, and the
+//! hash of every page at that position.
 //!
-//! It saves uploads, and nothing else depends on it: whatever is wrong with it can be found out ([`State::verify`]), and
-//! the replica can give it back. The folder holds
+//! The local state is a cache that saves uploads: [`State::verify`] detects a wrong one, and it can be rebuilt from the
+//! replica. The directory holds
 //!
 //! ```text
-//! lock          held with flock(2) by the one process that uses the folder
-//! position.0    two slots for the position. Each carries a sequence number and checksums; the newest valid one counts
+//! lock          locked with flock(2) by the process that uses the directory
+//! position.0    two slots for the position. Each has a sequence number and checksums; the newest valid one counts
 //! position.1
 //! pages.0       the hash of page n at byte 16 (n - 1), zeros for the lock page. The position names the one in use
 //! pages.1
 //! ```
 //!
-//! A commit writes the slot that does not count, together with the hashes that are about to change (its redo list), and
-//! then the table. So there are three moments at which a kill can come:
+//! A commit writes the older slot with the new position and the changed hashes (the redo list), and then the table. A
+//! kill can come at three moments:
 //!
-//! 1. within the slot: its checksum fails, the other slot counts, and the table is untouched;
-//! 2. within the table: the new slot counts, and opening applies its redo list again;
-//! 3. afterwards: nothing is left to do.
+//! 1. during the write of the slot: its checksum is wrong, the other slot counts, and the table is unchanged;
+//! 2. during the write of the table: the new slot counts, and [`State::open`] applies its redo list again;
+//! 3. afterwards: the commit is complete.
 //!
-//! A commit flushes nothing to the disk: after a power failure the digest of the table may not equal the position's,
-//! which [`State::verify`] tells, and the table is filled anew from the replica. A start flushes what it begins with
-//! ([`State::sync`]), so that no failure can bring back a position from before it.
+//! A commit does not fsync. After a power failure the digest of the table may differ from the position's; then
+//! [`State::verify`] fails, and the table is rebuilt from the replica. A start calls fsync ([`State::sync`]), so that a
+//! later power failure cannot bring back a position from before the start.
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
 mod error;
 mod fill;
-mod folder;
 mod handle;
 mod peek;
 mod position;
 mod record;
+mod state;
 mod table;
 
 #[cfg(test)]
@@ -40,7 +40,7 @@ mod tests;
 pub use ebbtide_directory::state_folder;
 pub use error::StateError;
 pub use fill::Fill;
-use folder::is_newer as newer;
-pub use folder::{State, state_directory};
 pub use peek::peek;
 pub use position::{FileIdentity, Origin, Position, WalPosition};
+use state::is_newer as newer;
+pub use state::{State, state_directory};

@@ -1,4 +1,4 @@
-//! A look at what a local state says, without its lock: for who only wants to know which replica it is about.
+//! Reads the position of a local state without its lock, to find out which replica it belongs to.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -8,16 +8,16 @@ use super::record::{self, Record, Slot};
 use super::{Position, newer, state_directory};
 use ebbtide_directory::Private;
 
-/// A longer slot is not read to its end. What a position says comes first, and few commits change so many pages.
+/// A longer slot is not read to its end: it then counts as invalid. Few commits change so many pages.
 const SLOT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The newest position of the state in `folder`, or nothing where there is none that can be read. Who uses the state
-/// meanwhile may be further by the time that this returns.
+/// The newest position in the directory `folder`, or nothing if there is no valid one. A process that uses the state
+/// may have moved on when this returns.
 ///
 /// # Errors
-/// When there is a state that cannot be read.
+/// When a file exists and cannot be read.
 pub fn peek(folder: &Path) -> Result<Option<Position>, StateError> {
-    // One that others may have planted is refused.
+    // A directory that another user may have created is refused.
     let Some(private) = state_directory(folder)? else { return Ok(None) };
     let mut newest: Option<Record> = None;
     for name in ["position.0", "position.1"] {

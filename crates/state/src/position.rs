@@ -1,19 +1,19 @@
-//! How far the replica has come, as the local state remembers it.
+//! The durable position of the replica.
 
 use ebbtide_wal::PageSize;
 
 use ebbtide_replica::{Chain, Digest, ReplicaId, Timestamp, Txid};
 
-/// The newest entry of the replica that is known to be durable, and where it lies in the database's log.
+/// The newest entry of the replica that is known to be durable, and its position in the database's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
-    /// The replica it is about.
+    /// The replica.
     pub replica: ReplicaId,
-    /// Where that replica lies, without secrets. At most [`Position::LOCATION_BYTES_MAX`] bytes.
+    /// The location of the replica, without secrets. At most [`Position::LOCATION_BYTES_MAX`] bytes.
     pub location: String,
     /// The page size of the database.
     pub page_size: PageSize,
-    /// The entry.
+    /// The txid of the entry.
     pub txid: Txid,
     /// The chain after it.
     pub chain: Chain,
@@ -21,13 +21,13 @@ pub struct Position {
     pub digest: Digest,
     /// The size of the database after it; the table has as many rows.
     pub database_pages: u32,
-    /// Its time.
+    /// The time of the entry.
     pub time: Timestamp,
     /// The end of the entry in the log, if it was read from there.
     pub wal: Option<WalPosition>,
-    /// The file that the database was at that time.
+    /// The database's file at that time.
     pub database: Option<FileIdentity>,
-    /// How the database came to be in that state.
+    /// The origin of the database's state.
     pub origin: Origin,
 }
 
@@ -36,23 +36,23 @@ impl Position {
     pub const LOCATION_BYTES_MAX: usize = 4096;
 }
 
-/// How the database came to be in the state that a position describes.
+/// The origin of the state that a position describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// It was followed while the application wrote it.
     Followed,
     /// It was restored from the replica.
     Restored {
-        /// The newest entry of the replica at that time. If that is a later one than the position's, the database was
-        /// taken back in time on purpose.
+        /// The newest entry of the replica at that time. If it is later than the position's entry, the database was
+        /// restored to an earlier state on purpose.
         head: Txid,
     },
 }
 
-/// A frame of a write-ahead log, with what proves that a log still holds the same frames up to it.
+/// A frame of a write-ahead log, with the salts and the checksum that prove that the log still has the same frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WalPosition {
-    /// The salts of the log's header, as they stand there.
+    /// The salts, in the byte order of the log's header.
     pub salts: [u8; 8],
     /// The number of the frame, counted from 1; 0 is the beginning of the log.
     pub frame: u64,
@@ -60,12 +60,12 @@ pub struct WalPosition {
     pub checksum: (u32, u32),
 }
 
-/// Which file it is, whatever its name.
+/// The identity of a file, independent of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {
     /// The device.
     pub device: u64,
-    /// The file on that device.
+    /// The inode on that device.
     pub inode: u64,
 }
 

@@ -1,4 +1,4 @@
-//! A slot of the local state as bytes.
+//! The format of a slot.
 //!
 //! ```text
 //!   0  [8]  magic              the first 32 bytes are the same in every version
@@ -27,9 +27,9 @@
 //! 176       location ‖ redo list: u32 page, [16] hash ‖ u32 CRC32 of everything before it but bytes 28 to 32
 //! ```
 //!
-//! The last checksum depends on the first bytes too. Otherwise those of a new record, torn off after them, would be taken
-//! for the head of the old record that still stands behind them. It leaves out the first checksum, because the CRC of
-//! anything that is followed by its own CRC is always the same.
+//! The last checksum covers the first bytes, too. Otherwise a torn write that replaced only the first bytes would look
+//! like a valid new record with the rest of the old one. The last checksum excludes the first one, because the CRC of
+//! data that is followed by its own CRC is a constant.
 
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
@@ -47,23 +47,23 @@ const WAL_KNOWN: u8 = 1;
 const FILE_KNOWN: u8 = 2;
 const RESTORED: u8 = 4;
 
-/// What a valid slot says.
+/// The contents of a valid slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
-    /// Which of two valid slots is the newer one.
+    /// The newer of two valid slots has the higher one, modulo 2^64.
     pub(super) sequence: u64,
-    /// Which table it is about, 0 or 1.
+    /// The table that belongs to it, 0 or 1.
     pub(super) table: u8,
     /// The position.
     pub(super) position: Position,
-    /// Rows that the table may not have yet: ascending, within the database, without the lock page.
+    /// Rows that may be missing in the table: ascending, within the database, without the lock-byte page.
     pub(super) redo: Vec<(PageNumber, PageHash)>,
 }
 
-/// What the bytes of a slot are.
+/// A decoded slot.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// Nothing that was ever written whole.
+    /// An incomplete or damaged record.
     Invalid,
     /// Written by a later version.
     Newer(u32),
@@ -145,7 +145,7 @@ fn flags(position: &Position) -> u8 {
     flags
 }
 
-/// Decodes what a slot holds. What follows the record does not count.
+/// Decodes a slot. Bytes after the record are ignored.
 pub(super) fn decode(bytes: &[u8]) -> Slot {
     match head(bytes) {
         None => Slot::Invalid,
@@ -157,7 +157,7 @@ pub(super) fn decode(bytes: &[u8]) -> Slot {
     }
 }
 
-/// Version, length and sequence number, if the part that all versions share is whole.
+/// Version, length and sequence number, if the checksum over the part that all versions share is right.
 fn head(bytes: &[u8]) -> Option<(u32, usize, u64)> {
     let mut fields = Fields(bytes.get(..HEAD)?);
     let checksum = crc32fast::hash(&bytes[..HEAD - CHECKSUM]);
@@ -213,7 +213,7 @@ fn decode_record(sequence: u64, record: &[u8]) -> Option<Record> {
     (table <= 1).then_some(Record { sequence, table, position, redo })
 }
 
-/// Of a record up to its last checksum.
+/// The last checksum of a record. `record` is the record without it.
 fn whole_checksum(record: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&record[..HEAD - CHECKSUM]);

@@ -1,7 +1,7 @@
 //! The table of page hashes: a file of 16-byte rows.
 //!
-//! Rows are read and written in windows. Pages that lie close together share one, so that a commit costs a system call or
-//! two for each neighbourhood that it touched, not one for each page.
+//! Rows are read and written in windows. Pages that are close together share a window, so that a commit needs one or
+//! two system calls per window, not per page.
 
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -15,13 +15,14 @@ use ebbtide_replica::PageHash;
 /// The size of a row in bytes.
 pub(super) const ROW: usize = 16;
 
-/// Rows between two pages that are rather copied along than left to another system call.
+/// Two pages with at most this many rows between them share a window: copying the rows is cheaper than another system
+/// call.
 const GAP_ROWS_MAX: u32 = 256;
 
 /// The largest window, in rows: 64 KiB.
 const WINDOW_ROWS_MAX: u32 = 4096;
 
-/// The file, and how many rows it has.
+/// The file and its number of rows.
 #[derive(Debug)]
 pub(super) struct Table {
     file: Handle,
@@ -29,7 +30,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The table in this file.
+    /// Opens the table in `file`.
     pub(super) fn open(file: Handle) -> Result<Table, StateError> {
         let metadata = file.file()?.metadata();
         let length = metadata.map_err(io_error("read the size of", file.path()))?.len();
@@ -37,31 +38,31 @@ impl Table {
         Ok(Table { file, rows })
     }
 
-    /// Makes the table have exactly `rows` rows: later ones are cut off, missing ones are zeros.
+    /// Truncates or extends the table to `rows` rows. New rows are zeros.
     pub(super) fn resize(&mut self, rows: u32) -> Result<(), StateError> {
         let length = u64::from(rows) * ROW as u64;
-        super::folder::set_length(self.file.file()?, length)
+        super::state::set_length(self.file.file()?, length)
             .map_err(io_error("resize", self.file.path()))?;
         self.rows = rows;
         Ok(())
     }
 
-    /// Closes the file until it is needed again.
-    pub(super) fn rest(&mut self) {
+    /// Closes the file descriptor until the next access.
+    pub(super) fn close_file(&mut self) {
         self.file.close();
     }
 
-    /// Makes it durable as it is.
+    /// Makes the table durable.
     pub(super) fn sync(&self) -> Result<(), StateError> {
         self.file.file()?.sync_data().map_err(io_error("make durable", self.file.path()))
     }
 
-    /// How many rows it has.
+    /// The number of rows.
     pub(super) fn rows(&self) -> u32 {
         self.rows
     }
 
-    /// Appends `count` rows from that of `first` on to `hashes`; zeros where there is none.
+    /// Appends the rows of `count` pages from `first` on to `hashes`; zeros for missing rows.
     pub(super) fn read(
         &self,
         first: PageNumber,
@@ -88,7 +89,7 @@ impl Table {
     pub(super) fn look_up(&self, pages: &[PageNumber]) -> Result<Vec<PageHash>, StateError> {
         let mut hashes = Vec::with_capacity(pages.len());
         let mut window = Vec::new();
-        for pages in neighbourhoods(pages, |&page| page) {
+        for pages in windows(pages, |&page| page) {
             let (first, rows) = extent(pages[0], pages[pages.len() - 1]);
             window.resize(rows * ROW, 0);
             self.read_window(first, &mut window)?;
@@ -105,7 +106,7 @@ impl Table {
     /// Writes the rows of `updates`, which ascend by page.
     pub(super) fn write(&mut self, updates: &[(PageNumber, PageHash)]) -> Result<(), StateError> {
         let mut window = Vec::new();
-        for updates in neighbourhoods(updates, |&(page, _)| page) {
+        for updates in windows(updates, |&(page, _)| page) {
             let (first, rows) = extent(updates[0].0, updates[updates.len() - 1].0);
             window.resize(rows * ROW, 0);
             if rows > updates.len() {
@@ -121,8 +122,8 @@ impl Table {
         Ok(())
     }
 
-    /// Writes `hashes` into consecutive rows from that of `first` on. Several threads may do that at once, in different
-    /// rows; the number of rows is only known again after [`Table::resize`].
+    /// Writes `hashes` into consecutive rows, beginning with that of `first`. Concurrent threads may write different
+    /// rows. The number of rows is unknown until [`Table::resize`].
     pub(super) fn fill(&self, first: PageNumber, hashes: &[PageHash]) -> Result<(), StateError> {
         let mut bytes = Vec::with_capacity(hashes.len() * ROW);
         for hash in hashes {
@@ -131,7 +132,7 @@ impl Table {
         self.write_window(first.get() - 1, &bytes)
     }
 
-    /// What all rows add up to.
+    /// The sum of all rows.
     pub(super) fn sum(&self) -> Result<[u8; ROW], StateError> {
         let mut window = vec![0; WINDOW_ROWS_MAX as usize * ROW];
         let mut sum = 0;
@@ -168,13 +169,13 @@ impl Table {
     }
 
     fn write_window(&self, row: u32, bytes: &[u8]) -> Result<(), StateError> {
-        super::folder::write_at(self.file.file()?, bytes, u64::from(row) * ROW as u64)
+        super::state::write_at(self.file.file()?, bytes, u64::from(row) * ROW as u64)
             .map_err(io_error("write", self.file.path()))
     }
 }
 
-/// Splits `items`, which ascend by page, where the next page lies too far away or the window would become too large.
-fn neighbourhoods<T>(items: &[T], page: impl Fn(&T) -> PageNumber) -> impl Iterator<Item = &[T]> {
+/// Splits `items`, which ascend by page, into windows: where the gap is too large or the window would become too large.
+fn windows<T>(items: &[T], page: impl Fn(&T) -> PageNumber) -> impl Iterator<Item = &[T]> {
     let mut rest = items;
     std::iter::from_fn(move || {
         let first = page(rest.first()?).get();
@@ -194,7 +195,7 @@ fn neighbourhoods<T>(items: &[T], page: impl Fn(&T) -> PageNumber) -> impl Itera
     })
 }
 
-/// The first row, and how many rows there are from page `first` up to page `last`.
+/// The first row and the number of rows from page `first` to page `last`.
 fn extent(first: PageNumber, last: PageNumber) -> (u32, usize) {
     (first.get() - 1, (last.get() - first.get()) as usize + 1)
 }

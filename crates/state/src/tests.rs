@@ -134,7 +134,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     /// A state that is killed at any byte of a commit must open to the old or to the new position and be provable, and
-    /// must go on from there. Catches a redo list that is written after the table, and a checksum that covers too little.
+    /// must go on from there. Catches a redo list that is written after the table, and a checksum that covers too
+    /// little.
     #[test]
     fn a_kill_after_any_byte_leaves_the_old_state_or_the_new_one(
         history in commits(1..4),

@@ -1,7 +1,7 @@
 //! The commands that read a replica, or ask a running process.
 
-mod let_go;
 pub(crate) mod log;
+mod release;
 pub(crate) mod restore;
 pub(crate) mod status;
 pub(crate) mod sync;

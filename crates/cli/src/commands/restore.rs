@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::task::block_in_place;
 
 use super::failure;
-use super::let_go::of_its_process;
+use super::release::of_its_process;
 use crate::args::{Integrity, Restore};
 use crate::destination::Destination;
 use crate::exit::{Code, Failure, Outcome};
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     }
     let store = source.open().await?;
     let is_free = args.force || output.symlink_metadata().is_err();
-    let let_go = match is_free && !args.dry_run {
+    let released = match is_free && !args.dry_run {
         // Until the end of this restore, whichever it is.
         true => block_in_place(|| of_its_process(output))?,
         false => None,
@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     };
     match done {
         Ok(done) => {
-            let follower = let_go.as_ref().map(|let_go| let_go.process);
+            let follower = released.as_ref().map(|released| released.process);
             let next = next(&args, &source, &destination, &done, follower);
             tell(&args, output, &done, read_as.as_deref(), next.as_deref());
             Ok(Outcome::Done)

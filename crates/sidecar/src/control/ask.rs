@@ -48,25 +48,25 @@ pub fn ask(peer: &Peer, request: &Request, patience: Duration) -> io::Result<Opt
     Ok(exchange(peer, request, patience)?.map(|(_, answer)| answer))
 }
 
-/// A database that a process has let go. It is followed again when this is dropped.
+/// A database that a process does not follow until this is dropped.
 #[derive(Debug)]
-pub struct LetGo {
+pub struct ReleasedDatabase {
     /// The process.
     pub process: u32,
-    /// Open as long as the database is let go.
+    /// The process follows the database again when this connection closes.
     _connection: UnixStream,
 }
 
-/// Has a process let a database go, which may take `patience` longer than an answer; or why it does not.
-pub fn let_go(
+/// Asks a process to release a database, which may take `patience` longer than an answer. Returns why if it refuses.
+pub fn release(
     peer: &Peer,
     database: &str,
     patience: Duration,
-) -> io::Result<Result<LetGo, String>> {
+) -> io::Result<Result<ReleasedDatabase, String>> {
     let request = Request::Release { database: database.to_owned() };
     Ok(match exchange(peer, &request, patience)? {
         Some((connection, Answer::Released)) => {
-            Ok(LetGo { process: peer.process, _connection: connection })
+            Ok(ReleasedDatabase { process: peer.process, _connection: connection })
         }
         Some((_, Answer::Refused(why))) => Err(why),
         Some(_) => Err("it answers another question".to_owned()),

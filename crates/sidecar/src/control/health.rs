@@ -81,7 +81,7 @@ pub(super) struct Vitals {
 
 /// Why somebody should look; nothing when all is well.
 pub(super) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
-    let failing = matches!(vitals.phase, Phase::Failing | Phase::LetGo | Phase::Stopped);
+    let failing = matches!(vitals.phase, Phase::Failing | Phase::LogReleased | Phase::Stopped);
     let failed = vitals.failed.is_some_and(|ago| ago <= FAILURE_REMEMBERED);
     let starting = vitals.phase == Phase::Starting && vitals.phase_for > START_MAX;
     let is_away = |(lasts, is_permanent)| lasts > TROUBLE_MAX || is_permanent;

@@ -1,10 +1,10 @@
-//! Bringing a replica in step with its database: by reading on, by reading again, or by comparing pages.
+//! Brings a replica up to date with its database: by resuming the log, by replaying commits, or by comparing pages.
 
 use ebbtide_catalog::ResyncDetail;
 use ebbtide_replica::{Timestamp, Txid};
 use ebbtide_shipper::{
-    Attached, Comparison, Consent, Difference, Error, KnownPages, Local, Restored, Resync, Shipper,
-    Stranger, Unconfirmed, attach,
+    Comparison, Consent, Difference, Error, KnownPages, Local, Opened, RestoredState, Resync,
+    Shipper, Unconfirmed, UnverifiedReplica, open_replica,
 };
 use ebbtide_watcher::{Follower, Image, Transaction};
 use tokio::task::{block_in_place, yield_now};
@@ -15,30 +15,30 @@ use super::start::{local, wal_position};
 use super::{Job, parts};
 use crate::clock::now_micros;
 
-/// So many of the newest objects are searched for the state that a database is in, which tells an older one from one that
-/// was changed. Where it is known which database it is, it matters only for the record.
+/// How many of the newest objects are searched for the database's state, which distinguishes a stale database from one
+/// that was changed. If the replica is known to be its own, the result only goes into the resync entry.
 const OBJECTS_SEARCHED: usize = 4096;
 const OBJECTS_SEARCHED_FOR_RECORD: usize = 64;
 
-/// So many pages are compared before whoever wants something else has a turn.
+/// The number of pages that are compared before the task yields.
 const COMPARED_AT_ONCE: u32 = 16_384;
 
-/// What is known of the time since the replica's last entry.
+/// The history of the database since the replica's last entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Past {
-    /// The log has everything since.
+    /// The log has all commits since.
     Resumed,
-    /// Nothing; it was this database.
+    /// Unknown: commits may be missing in the log.
     Missed,
-    /// The log has lost something that the replica has.
+    /// The log has lost commits that the replica has.
     Cut,
     /// The database was restored to this earlier state on purpose.
-    TakenBack(Restored),
+    Restored(RestoredState),
 }
 
-/// The page hashes are those of the replica's last entry. If the log proves that nothing is missing, that is all; else
-/// the database is compared with them.
-pub(crate) async fn in_step(
+/// Brings the replica up to date. `shipper` has the page hashes of the replica's last entry. If the log has all commits
+/// since, a claim is enough; otherwise the pages of the database are compared with the hashes.
+pub(crate) async fn catch_up(
     job: &Job,
     held: &mut Held,
     mut shipper: Shipper,
@@ -47,14 +47,14 @@ pub(crate) async fn in_step(
     if past != Past::Resumed {
         return compare(job, held, shipper, past).await;
     }
-    // The store may have been waited for, and no commit is dated before the claim that it comes after.
+    // Times ascend within a replica, so the claim must not be later than the first uncaptured commit.
     let oldest = held.follower.oldest_uncaptured().unwrap_or(i64::MAX);
     claim(job, held, &mut shipper, now_micros().min(oldest)).await?;
     tracing::info!(database = %job.database.path.display(), txid = %shipper.last().txid, "carrying on where the log was left");
     Ok(shipper)
 }
 
-/// Puts the claim behind whatever lies in the spool.
+/// Claims the replica, after the segments in the spool.
 async fn claim(
     job: &Job,
     held: &mut Held,
@@ -65,7 +65,7 @@ async fn claim(
     held.during(|| waiting_bytes_max, shipper.claim(&job.shared.owner, time), |_| {}).await
 }
 
-/// The database as of now, with everything before given up as history.
+/// Pins the current state of the database. Commits before it are not captured one by one.
 pub(crate) fn pin_end(follower: &mut Follower) -> Result<(Image, i64), FollowError> {
     let mut pin = follower.pin_image()?;
     let time = now_micros();
@@ -76,14 +76,14 @@ pub(crate) fn pin_end(follower: &mut Follower) -> Result<(Image, i64), FollowErr
     }
 }
 
-/// Sends what differs between the database and its replica, as one entry.
+/// Compares the database with its replica, and sends the pages that differ as one entry.
 async fn compare(
     job: &Job,
     held: &mut Held,
     mut shipper: Shipper,
     past: Past,
 ) -> Result<Shipper, FollowError> {
-    // What lies in the spool comes before: only then the table of hashes is that of the last entry.
+    // The spooled segments must be durable first: the table has the hashes of the durable position.
     let waiting_bytes_max = job.database.waiting_bytes_max();
     held.during(|| waiting_bytes_max, shipper.settle(), |_| {}).await?;
     let turn = job.shared.turn();
@@ -93,50 +93,50 @@ async fn compare(
     reconcile(job, held, shipper, past, Compared { image, time, difference }).await
 }
 
-/// A database and a replica that is not known to be its own: whether it is, is found out before anything is claimed.
-pub(crate) async fn strange(
+/// Checks whether the replica is the database's own, and claims it only then.
+pub(crate) async fn verify_ownership(
     job: &Job,
     held: &mut Held,
-    stranger: Stranger,
+    replica: UnverifiedReplica,
 ) -> Result<Shipper, FollowError> {
     let turn = job.shared.turn();
     let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
     let (image, time) = pin_end(&mut held.follower)?;
-    let (image, difference) = difference(&stranger, image).await?;
-    let past = recognize(job, &stranger, &difference).await?;
-    let shipper = stranger.accept().await?;
+    let (image, difference) = difference(&replica, image).await?;
+    let past = recognize(job, &replica, &difference).await?;
+    let shipper = replica.accept().await?;
     reconcile(job, held, shipper, past, Compared { image, time, difference }).await
 }
 
-/// Whether a database that nothing is known of may go on in the replica, and as what.
+/// Whether a database without local state may continue the replica, and with which history.
 async fn recognize(
     job: &Job,
-    stranger: &Stranger,
+    replica: &UnverifiedReplica,
     found: &Difference,
 ) -> Result<Past, FollowError> {
     let Consent { adopt, take_back, .. } = job.consent;
-    if stranger.is_state(found) {
+    if replica.is_state(found) {
         return Ok(Past::Missed);
     }
-    if let Some(older) = stranger.find_older(found, OBJECTS_SEARCHED).await? {
+    if let Some(stale) = replica.find_stale(found, OBJECTS_SEARCHED).await? {
         if !take_back {
-            return Err(Error::Older { head: stranger.head(), found: older }.into());
+            return Err(Error::Stale { head: replica.head(), found: stale }.into());
         }
-    } else if !(adopt || take_back || stranger.is_own(&job.shared.owner.host, found)) {
-        return Err(stranger.refuse(found).into());
+    } else if !(adopt || take_back || replica.is_own(&job.shared.owner.host, found)) {
+        return Err(replica.refuse(found).into());
     }
-    // What came in between is recorded as a fork.
+    // With --take-back the later entries of the replica become a fork.
     Ok(if take_back { Past::Cut } else { Past::Missed })
 }
 
-/// A database as it was found, and in what it differs from its replica.
+/// A pinned state of the database, and its difference from the replica.
 struct Compared {
     image: Image,
     time: i64,
     difference: Difference,
 }
 
-/// Claims the replica, and sends what differs.
+/// Claims the replica, and sends the pages that differ.
 async fn reconcile(
     job: &Job,
     held: &mut Held,
@@ -148,7 +148,7 @@ async fn reconcile(
     let database = job.database.path.display();
     let pages = image.database_pages();
     let is_state = shipper.is_state(&difference, pages);
-    // Our own claim says nothing about the time before it.
+    // Before the claim: its time says nothing about the commits before it.
     let since = shipper.last().time;
     let before = match is_state {
         true => Before::default(),
@@ -158,7 +158,7 @@ async fn reconcile(
     let wal = wal_position(image.position());
     if is_state {
         tracing::info!(%database, "the database is as the replica has it");
-        shipper.stand_at(wal)?;
+        shipper.set_wal_position(wal)?;
         return Ok(shipper);
     }
     let pages_differ = difference.count;
@@ -178,7 +178,7 @@ async fn reconcile(
     Ok(shipper)
 }
 
-/// Looks at all pages, some at a time: in between, a process that was told to end can.
+/// Compares all pages. Yields in between, so that the task can be stopped.
 async fn difference(
     there: &impl KnownPages,
     image: Image,
@@ -199,21 +199,21 @@ async fn difference(
     Ok((image, comparison.finish(there)?))
 }
 
-/// How a database that is not in the state of its replica came to be in its own.
+/// Why the database differs from its replica.
 #[derive(Debug, Default)]
 struct Before {
-    /// The replica has what the database has lost.
+    /// The replica has commits that the database has lost.
     is_fork: bool,
     /// It was set back to the state after this entry…
     set_back_to: Option<Txid>,
     /// …by a restore…
     by_restore: bool,
-    /// …and is as that left it, so that nothing was missed.
+    /// …and was not changed since, so that no commits are missing.
     is_untouched: bool,
 }
 
 impl Before {
-    /// As the entry has it, if the replica was up to date at `since`.
+    /// The detail of the resync entry. `since` is the time of the replica's last entry.
     fn detail(&self, since: Timestamp) -> ResyncDetail {
         ResyncDetail {
             since: (!self.is_untouched).then_some(since),
@@ -223,23 +223,23 @@ impl Before {
     }
 }
 
-/// What became of the database since the replica's last entry.
+/// Finds out why the database differs from its replica.
 async fn before(shipper: &Shipper, found: &Difference, past: Past) -> Result<Before, FollowError> {
     if past == Past::Cut {
         return Ok(Before { is_fork: true, ..Before::default() });
     }
-    if let Past::TakenBack(to) = past {
+    if let Past::Restored(to) = past {
         let is_untouched = (to.digest, to.database_pages) == (found.digest, found.database_pages);
         let set_back_to = Some(to.txid);
         return Ok(Before { is_fork: true, set_back_to, by_restore: true, is_untouched });
     }
-    match shipper.find_older(found, OBJECTS_SEARCHED_FOR_RECORD).await? {
+    match shipper.find_stale(found, OBJECTS_SEARCHED_FOR_RECORD).await? {
         None => Ok(Before::default()),
         set_back_to => Ok(Before { is_fork: true, set_back_to, ..Before::default() }),
     }
 }
 
-/// The replica has commits of ours that come next in the log: they are read again, and only what comes after is new.
+/// Replays the unconfirmed commits from the log, to update the page hashes. Later commits are then captured as usual.
 pub(crate) async fn ahead(
     job: &Job,
     held: &mut Held,
@@ -263,20 +263,21 @@ pub(crate) async fn ahead(
     }
     let wal = wal_position(held.follower.position());
     if resumed && left == 0 && shipper.confirm_replay(unconfirmed, wal)? {
-        return in_step(job, held, shipper, Past::Resumed).await;
+        return catch_up(job, held, shipper, Past::Resumed).await;
     }
-    // The log does not have them any more, so the replica tells the hashes, and the pages are compared.
-    let (store, outage, remembered) = (shipper.store(), shipper.outage(), shipper.durable_at());
+    // The log does not have those commits any more: read the hashes from the replica, and compare the pages.
+    let (store, health, remembered) =
+        (shipper.store(), shipper.store_health(), shipper.durable_position());
     shipper.abandon();
     let local = Local {
         remembered: Some(remembered),
         ..local(job, (None, None), held.follower.page_size())
     };
     let options = parts::shipping(&job.database);
-    match attach(store, outage, local, &options, job.consent).await? {
-        Attached::Rebuilt(shipper) => {
+    match open_replica(store, health, local, &options, job.consent).await? {
+        Opened::Rebuilt(shipper) => {
             let past = if past == Past::Cut { Past::Cut } else { Past::Missed };
-            in_step(job, held, shipper, past).await
+            catch_up(job, held, shipper, past).await
         }
         _ => Err(Error::Changed("the replica changed while it was read").into()),
     }

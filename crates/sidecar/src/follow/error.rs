@@ -27,7 +27,7 @@ pub enum FollowError {
     #[error(
         "the store was away for longer than the log and the spool may wait: the log was let go"
     )]
-    LetGo,
+    LogReleased,
     /// The log could not wait for a snapshot to be made.
     #[error("the log became too long while the snapshot was made")]
     SnapshotGivenUp,
@@ -87,7 +87,7 @@ impl FollowError {
             FollowError::Ship(error) => match error {
                 shipper::Error::Fenced { .. }
                 | shipper::Error::Behind { .. }
-                | shipper::Error::Older { .. }
+                | shipper::Error::Stale { .. }
                 | shipper::Error::Unrelated(_)
                 | shipper::Error::RolledBack(_)
                 | shipper::Error::PageSize { .. }
@@ -102,7 +102,7 @@ impl FollowError {
             FollowError::State(StateError::Newer { .. } | StateError::Busy { .. }) => true,
             FollowError::State(StateError::Refused(_)) => !ran,
             FollowError::State(_)
-            | FollowError::LetGo
+            | FollowError::LogReleased
             | FollowError::Panicked(_)
             | FollowError::SnapshotGivenUp => false,
             FollowError::Absent(_) | FollowError::Undurable(_) | FollowError::Unrestorable(_) => {
@@ -163,9 +163,9 @@ impl FollowError {
     #[must_use]
     pub(crate) fn is_own_claim(&self, session: &str) -> bool {
         match self {
-            FollowError::Ship(shipper::Error::Fenced { winner: shipper::Winner(Some(claim)) }) => {
-                claim.session == session
-            }
+            FollowError::Ship(shipper::Error::Fenced {
+                owner: shipper::ReplicaOwner(Some(claim)),
+            }) => claim.session == session,
             _ => false,
         }
     }
@@ -181,7 +181,7 @@ impl FollowError {
     pub fn is_worth_one_more(&self) -> bool {
         matches!(
             self,
-            FollowError::Ship(shipper::Error::Lost(_) | shipper::Error::Overtaken { .. })
+            FollowError::Ship(shipper::Error::Lost(_) | shipper::Error::SupersededOwnPut { .. })
                 | FollowError::Watch(watcher::Error::Broken { .. })
         )
     }
@@ -193,7 +193,7 @@ impl FollowError {
             FollowError::Ship(
                 shipper::Error::Fenced { .. }
                 | shipper::Error::Behind { .. }
-                | shipper::Error::Older { .. }
+                | shipper::Error::Stale { .. }
                 | shipper::Error::Unrelated(_),
             ) => Gravity::Fenced,
             FollowError::Ship(

@@ -155,7 +155,7 @@ impl Held {
     /// Waits for `work`, and dates the commits that come meanwhile. `each_look` is called now and then.
     ///
     /// # Errors
-    /// What `work` returns; [`FollowError::LetGo`] when the log has grown beyond `log_bytes_max` by then.
+    /// What `work` returns; [`FollowError::LogReleased`] when the log has grown beyond `log_bytes_max` by then.
     pub(crate) async fn during<T, E>(
         &mut self,
         log_bytes_max: impl Fn() -> u64,
@@ -179,7 +179,7 @@ impl Held {
             each_look(waited);
             self.follower.observe(now_micros())?;
             if self.follower.log_bytes()? > log_bytes_max() {
-                return Err(FollowError::LetGo);
+                return Err(FollowError::LogReleased);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebbtide_catalog::{PlanError, Target, outline};
-use ebbtide_shipper::{Error, Outage, Presence, Shipper};
+use ebbtide_shipper::{Error, Presence, Shipper, StoreHealth};
 use ebbtide_store::Store;
 use tokio::task::JoinHandle;
 
@@ -46,12 +46,12 @@ impl Look {
             return false;
         }
         let (presence, store) = (Arc::clone(shipper.presence()), shipper.store());
-        let outage = shipper.outage();
+        let health = shipper.store_health();
         self.0 = Some(tokio::spawn(async move {
             if care == Care::Glance {
-                return glance(&presence, &*store, &outage).await;
+                return glance(&presence, &*store, &health).await;
             }
-            presence.look(&*store, &outage).await?;
+            presence.check(&*store, &health).await?;
             if care == Care::Look {
                 return Ok(Seen::There);
             }
@@ -77,9 +77,9 @@ impl Look {
 async fn glance(
     presence: &Presence,
     store: &dyn Store,
-    outage: &Outage,
+    health: &StoreHealth,
 ) -> Result<Seen, FollowError> {
-    match tokio::time::timeout(GLANCE, presence.look(store, outage)).await {
+    match tokio::time::timeout(GLANCE, presence.check(store, health)).await {
         Ok(looked) => looked?,
         Err(_) => {
             tracing::warn!("the store does not answer, so the replica was not looked at once more")

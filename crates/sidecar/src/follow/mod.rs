@@ -123,8 +123,8 @@ async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             pause = PAUSE;
         }
         let database = job.database.path.display();
-        if matches!(error, FollowError::LetGo) {
-            job.status.let_go(&error);
+        if matches!(error, FollowError::LogReleased) {
+            job.status.log_released(&error);
             tracing::error!(%database, "{error}; waiting for the store");
             wait_for_store(&mut job).await?;
             continue;
@@ -153,7 +153,7 @@ async fn wait_for_store(job: &mut Job) -> Result<(), FollowError> {
     loop {
         wait(&mut job.order, ASK_AGAIN).await;
         if *job.order.borrow() == Order::Finish {
-            return Err(FollowError::LetGo);
+            return Err(FollowError::LogReleased);
         }
         let asked = async {
             let store = job.database.location.open().await?;

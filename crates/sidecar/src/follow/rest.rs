@@ -32,7 +32,7 @@ impl Session<'_> {
         }
         self.solitude.reset();
         self.held.rests(true);
-        self.started.shipper.rest();
+        self.started.shipper.close_files();
         self.job.status.rests(true);
         tracing::debug!(database = %self.job.database.path.display(), "at rest: nobody has the database open");
         Ok(())
@@ -58,12 +58,12 @@ impl Session<'_> {
         {
             return Ok(false);
         }
-        if shipper.is_kept() || shipper.outage().current().is_none() {
+        if shipper.is_durable_or_spooled() || shipper.store_health().outage().is_none() {
             return Ok(true);
         }
-        shipper.spill();
+        shipper.start_spooling();
         shipper.flush()?;
-        Ok(shipper.is_kept())
+        Ok(shipper.is_durable_or_spooled())
     }
 
     /// Takes hold of a database at rest again, if somebody has come or a snapshot is due; whether it did.

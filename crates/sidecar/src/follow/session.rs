@@ -75,7 +75,7 @@ pub(crate) async fn run(
     };
     session.job.status.rests(false);
     let result = match session.follow().await {
-        Err(FollowError::Ship(shipper::Error::SpoolFull)) => Err(FollowError::LetGo),
+        Err(FollowError::Ship(shipper::Error::SpoolFull)) => Err(FollowError::LogReleased),
         result => result,
     };
     if let Some(checkpoint) = session.checkpoint.take() {
@@ -83,8 +83,8 @@ pub(crate) async fn run(
         checkpoint.await.map_err(shipper::Error::from)?;
         session.held.follower.end_checkpoint()?;
     }
-    if let Err(FollowError::LetGo) = result {
-        session.started.shipper.retire().await?;
+    if let Err(FollowError::LogReleased) = result {
+        session.started.shipper.drain().await?;
     }
     result
 }
@@ -204,7 +204,7 @@ impl Session<'_> {
         let frames = self.look()?;
         self.change_pace(frames > 0, now);
         if self.pace.idle(now) >= REST_AFTER {
-            self.started.shipper.rest();
+            self.started.shipper.close_files();
             self.held.follower.trim();
         }
         let more = frames > 0 && self.capture(frames)?;
@@ -257,10 +257,10 @@ impl Session<'_> {
         let kept = match shipper.safety() {
             Safety::Settled if !more => Kept::Durable,
             Safety::NeedsLog if follower.log_bytes()? <= log_bytes_max => Kept::Nowhere,
-            Safety::Settled | Safety::Kept | Safety::NeedsLog => Kept::Elsewhere,
+            Safety::Settled | Safety::Buffered | Safety::NeedsLog => Kept::Elsewhere,
         };
         for _ in 0..MAINTENANCE_STEPS {
-            let has_room = shipper.has_room_at_once();
+            let has_room = shipper.has_room_without_waiting();
             let action = follower.due(kept, has_room)?;
             if action == Action::Wait {
                 break;
@@ -268,8 +268,9 @@ impl Session<'_> {
             // In a barrier the application's writers wait, so this must not.
             let sink = |transaction: &mut Transaction<'_>| {
                 let status = &self.job.status;
-                shipper.at_once(|shipper| append(status, shipper, snapshots, transaction))?;
-                Ok::<_, FollowError>(shipper.has_room_at_once())
+                shipper
+                    .without_waiting(|shipper| append(status, shipper, snapshots, transaction))?;
+                Ok::<_, FollowError>(shipper.has_room_without_waiting())
             };
             let shared = &self.job.shared;
             block_in_place(|| {
@@ -311,9 +312,9 @@ impl Session<'_> {
         snapshots.give_up();
         if !shipper.has_room() {
             if shipper.spool_is_full() {
-                return Err(FollowError::LetGo);
+                return Err(FollowError::LogReleased);
             }
-            shipper.spill();
+            shipper.start_spooling();
         }
         Ok(())
     }

@@ -134,11 +134,11 @@ impl Snapshots {
                     })
                 };
                 let (presence, store) = (Arc::clone(shipper.presence()), shipper.store());
-                let outage = shipper.outage();
+                let health = shipper.store_health();
                 self.task = Some(tokio::spawn(async move {
                     let vouch = ship_snapshot(snapshot, pages).await?;
                     // A new one does not hide that the one before is gone with all else.
-                    presence.look(&*store, &outage).await?;
+                    presence.check(&*store, &health).await?;
                     presence.set_base(Some(Key::Snapshot(vouch.snapshot)));
                     Ok(vouch)
                 }));

@@ -1,4 +1,4 @@
-//! How a session begins: the log is held, the replica is read, and the one is brought in step with the other.
+//! The start of a session: holds the log, opens the replica, and brings it up to date.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use ebbtide_fault::point;
 use ebbtide_replica::{ClaimedFile, Key};
-use ebbtide_shipper::{Attached, Beginning, Founder, Local, Outage, Shipper, attach, spooled_end};
+use ebbtide_shipper::{
+    Creator, FirstState, Local, Opened, Shipper, StoreHealth, open_replica, spooled_end,
+};
 use ebbtide_state::{FileIdentity, Position as Remembered, State, WalPosition, state_folder};
 use ebbtide_store::Store;
 use ebbtide_wal::{Checksum, PageSize, Position, Salts};
 use ebbtide_watcher::{Follower, Start};
 
-use super::catch_up::{Past, ahead, in_step, pin_end, strange};
+use super::catch_up::{Past, ahead, catch_up, pin_end, verify_ownership};
 use super::error::FollowError;
 use super::held::Held;
 use super::snapshots::{Snapshots, newest};
@@ -28,23 +30,23 @@ const ASK_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// A store that has not answered for so long is reported, although the attempt goes on.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// What a session ships with.
+/// The shipper and the snapshots of a session.
 pub(crate) struct Started {
     pub(crate) shipper: Shipper,
     pub(crate) snapshots: Snapshots,
 }
 
-/// Takes hold of the database, unless `held` has it already, then of the replica, and brings them in step.
+/// Holds the log, unless `held` does already, then opens the replica and brings it up to date.
 pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Started, FollowError> {
     let (known, began) = job.shared.starts.open(|| hold(job, held)).await?;
     let held = held.as_mut().expect("it was just filled");
     let starts = Arc::clone(&job.shared.starts);
     // In memory of its own, which it gives back: a start has far more to remember than what follows.
-    starts.in_turn(|| Box::pin(bring_in_step(job, held, known, began))).await
+    starts.in_turn(|| Box::pin(open_and_catch_up(job, held, known, began))).await
 }
 
-/// Opens the local state, and takes hold of the database.
-fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Known, Start), FollowError> {
+/// Opens the local state, and holds the log.
+fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, Start), FollowError> {
     let folder = folder(job);
     let (state, remembered) = open_state(&folder)?;
     let resume = state.as_ref().and_then(|state| resume_at(state.position(), &folder));
@@ -72,41 +74,41 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(Known, Start), FollowErro
     Ok(((state, remembered), began))
 }
 
-/// Whether the file that was followed last may be the one at `path`. The log of another file proves nothing of this one,
-/// even where it has stayed beside it. The number of a device may change with a restart of the machine.
+/// Whether the file that was followed last may be the one at `path`. The log of another file proves nothing of this
+/// one, even where it has stayed beside it. The number of a device may change with a restart of the machine.
 fn is_same_file(known: Option<FileIdentity>, path: &Path) -> bool {
     let Ok(metadata) = std::fs::metadata(path) else { return false };
     known.is_none_or(|known| known.inode == FileIdentity::of(&metadata).inode)
 }
 
-/// Takes hold of the replica, and brings it in step with the database.
-async fn bring_in_step(
+/// Opens the replica, and brings it up to date with the database.
+async fn open_and_catch_up(
     job: &mut Job,
     held: &mut Held,
-    known: Known,
+    known: LocalState,
     began: Start,
 ) -> Result<Started, FollowError> {
     let local = local(job, known, held.follower.page_size());
-    let outage = Arc::new(Outage::default());
+    let health = Arc::new(StoreHealth::default());
     let put_interval = parts::shipping(&job.database).puts.interval();
-    job.status.begin(held.follower.log_status_handle(), Arc::clone(&outage), put_interval);
-    let (store, attached) = reach(job, held, local, outage).await?;
+    job.status.begin(held.follower.log_status_handle(), Arc::clone(&health), put_interval);
+    let (store, opened) = reach(job, held, local, health).await?;
     job.status.set(Phase::CatchingUp);
-    let mut shipper = match attached {
-        Attached::New(founder) => found(job, held, founder).await?,
-        Attached::InStep(shipper) => {
-            let past = stands(held, &shipper, began)?;
-            in_step(job, held, shipper, past).await?
+    let mut shipper = match opened {
+        Opened::New(creator) => create(job, held, creator).await?,
+        Opened::CaughtUp(shipper) => {
+            let past = resume_log(held, &shipper, began)?;
+            catch_up(job, held, shipper, past).await?
         }
-        Attached::Ahead(shipper, unconfirmed) => {
-            let past = stands(held, &shipper, began)?;
+        Opened::Ahead(shipper, unconfirmed) => {
+            let past = resume_log(held, &shipper, began)?;
             ahead(job, held, shipper, past, &unconfirmed).await?
         }
-        Attached::Rebuilt(shipper) => in_step(job, held, shipper, Past::Missed).await?,
-        Attached::Stranger(stranger) => strange(job, held, stranger).await?,
-        Attached::TakenBack(shipper, to) => {
-            let past = to.map_or(Past::Cut, Past::TakenBack);
-            in_step(job, held, shipper, past).await?
+        Opened::Rebuilt(shipper) => catch_up(job, held, shipper, Past::Missed).await?,
+        Opened::Unverified(replica) => verify_ownership(job, held, replica).await?,
+        Opened::AtEarlierState(shipper, to) => {
+            let past = to.map_or(Past::Cut, Past::Restored);
+            catch_up(job, held, shipper, past).await?
         }
     };
     point("follow.start.in-step");
@@ -122,13 +124,13 @@ async fn bring_in_step(
     Ok(Started { shipper, snapshots })
 }
 
-/// Where the local state of a database is kept.
+/// The directory of the local state.
 pub(crate) fn folder(job: &Job) -> PathBuf {
     job.database.state.clone().unwrap_or_else(|| state_folder(&job.database.path))
 }
 
-/// What is known on this side.
-pub(crate) fn local(job: &Job, known: Known, page_size: PageSize) -> Local {
+/// The arguments of [`open_replica`] about the database and its local state.
+pub(crate) fn local(job: &Job, known: LocalState, page_size: PageSize) -> Local {
     let path = &job.database.path;
     let database = std::fs::metadata(path).ok().map(|metadata| FileIdentity::of(&metadata));
     let real = path.canonicalize().or_else(|_| std::path::absolute(path));
@@ -142,11 +144,11 @@ pub(crate) fn local(job: &Job, known: Known, page_size: PageSize) -> Local {
     Local { state, remembered, folder: folder(job), database, file, host, page_size }
 }
 
-/// The local state, if it is whole, and what it says of the replica in any case.
-type Known = (Option<State>, Option<Remembered>);
+/// The local state, if its page hashes add up, and its position in any case.
+type LocalState = (Option<State>, Option<Remembered>);
 
-/// The local state of an earlier run, if it proves itself.
-fn open_state(folder: &Path) -> Result<Known, FollowError> {
+/// Opens and verifies the local state of an earlier run.
+fn open_state(folder: &Path) -> Result<LocalState, FollowError> {
     let Some(state) = State::open(folder)? else { return Ok((None, None)) };
     let remembered = state.position().clone();
     if state.verify()? {
@@ -156,7 +158,7 @@ fn open_state(folder: &Path) -> Result<Known, FollowError> {
     Ok((None, Some(remembered)))
 }
 
-/// Where in the log to read on: behind what is durable, or behind what is spooled for the replica.
+/// The log position to resume at: after the last durable or spooled entry.
 fn resume_at(known: &Remembered, folder: &Path) -> Option<Position> {
     let spooled = spooled_end(folder).filter(|&(txid, _)| txid > known.txid);
     spooled.map(|(_, wal)| wal).or(known.wal).and_then(log_position)
@@ -174,13 +176,13 @@ pub(crate) fn wal_position(position: Position) -> WalPosition {
     WalPosition { salts: position.salts.0, frame: position.frame.into(), checksum }
 }
 
-/// Whether the log is read on where the shipper stands; it goes back to there if it can.
-fn stands(held: &mut Held, shipper: &Shipper, began: Start) -> Result<Past, FollowError> {
+/// Moves the follower to the shipper's position in the log, if the log still has it.
+fn resume_log(held: &mut Held, shipper: &Shipper, began: Start) -> Result<Past, FollowError> {
     if std::mem::take(&mut held.is_given_up) {
         return Ok(Past::Missed);
     }
-    let stands_at = shipper.stands_at().and_then(log_position);
-    let resumed = match (began, stands_at) {
+    let last_entry = shipper.wal_position().and_then(log_position);
+    let resumed = match (began, last_entry) {
         (Start::Resumed, Some(at)) if at == held.follower.position() => true,
         (_, Some(at)) => held.follower.rewind(at)?,
         (_, None) => false,
@@ -192,13 +194,13 @@ fn stands(held: &mut Held, shipper: &Shipper, began: Start) -> Result<Past, Foll
     })
 }
 
-/// Opens the store and reads the replica, for as long as that takes.
+/// Opens the store and the replica. Retries during an outage.
 async fn reach(
     job: &mut Job,
     held: &mut Held,
     local: Local,
-    outage: Arc<Outage>,
-) -> Result<(Arc<dyn Store>, Attached), FollowError> {
+    health: Arc<StoreHealth>,
+) -> Result<(Arc<dyn Store>, Opened), FollowError> {
     let waiting_bytes_max = job.database.waiting_bytes_max();
     let page_size = held.follower.page_size();
     let mut local = Some(local);
@@ -209,7 +211,7 @@ async fn reach(
             // An attempt that failed has used it up.
             None => self::local(job, open_state(&folder(job))?, page_size),
         };
-        let asked = ask(job, given, Arc::clone(&outage));
+        let asked = ask(job, given, Arc::clone(&health));
         let mut told = false;
         let status = job.status.clone();
         let silence = |waited| {
@@ -224,13 +226,13 @@ async fn reach(
         };
         let error = match held.during(|| waiting_bytes_max, asked, silence).await {
             Ok(reached) => return Ok(reached),
-            Err(error @ FollowError::LetGo) => return Err(error),
+            Err(error @ FollowError::LogReleased) => return Err(error),
             Err(error) => error,
         };
         // A replica that is gone may come back, and the log does not wait for that any longer than for a store.
         let is_gone = matches!(error, FollowError::Ship(ebbtide_shipper::Error::Gone { .. }));
         if is_gone && held.follower.log_bytes()? > waiting_bytes_max {
-            return Err(FollowError::LetGo);
+            return Err(FollowError::LogReleased);
         }
         if error.is_final(false) || *job.order.borrow() == Order::Finish {
             return Err(error);
@@ -249,20 +251,20 @@ async fn reach(
 async fn ask(
     job: &Job,
     local: Local,
-    outage: Arc<Outage>,
-) -> Result<(Arc<dyn Store>, Attached), FollowError> {
+    health: Arc<StoreHealth>,
+) -> Result<(Arc<dyn Store>, Opened), FollowError> {
     let store = job.database.location.open().await.map_err(ebbtide_shipper::Error::from)?;
     let options = parts::shipping(&job.database);
-    let attached = attach(Arc::clone(&store), outage, local, &options, job.consent).await?;
-    Ok((store, attached))
+    let opened = open_replica(Arc::clone(&store), health, local, &options, job.consent).await?;
+    Ok((store, opened))
 }
 
 /// The first snapshot of a new replica.
-async fn found(job: &Job, held: &mut Held, founder: Founder) -> Result<Shipper, FollowError> {
+async fn create(job: &Job, held: &mut Held, creator: Creator) -> Result<Shipper, FollowError> {
     let turn = job.shared.turn();
     let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
     let (image, time) = pin_end(&mut held.follower)?;
-    let beginning = Beginning {
+    let first = FirstState {
         time,
         database_pages: image.database_pages(),
         wal: wal_position(image.position()),
@@ -285,13 +287,13 @@ async fn found(job: &Job, held: &mut Held, founder: Founder) -> Result<Shipper, 
         })
     };
     let options = parts::shipping(&job.database);
-    let outage = founder.outage();
-    let founding = founder.found(&job.shared.owner, beginning, &options, pages);
+    let health = creator.store_health();
+    let creation = creator.create(&job.shared.owner, first, &options, pages);
     let show = |_| tell(false);
     // While the store takes it, the log is kept however long it gets: without a first snapshot there is no replica.
     let waiting_bytes_max = job.database.waiting_bytes_max();
-    let log_bytes_max = || outage.current().map_or(u64::MAX, |_| waiting_bytes_max);
-    let founded = held.during(log_bytes_max, founding, show).await;
+    let log_bytes_max = || health.outage().map_or(u64::MAX, |_| waiting_bytes_max);
+    let created = held.during(log_bytes_max, creation, show).await;
     tell(true);
-    founded
+    created
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::{Chain, Timestamp, Txid};
-use ebbtide_shipper::{Durable, Outage, Presence, Spooled, Trouble};
+use ebbtide_shipper::{Durable, Presence, Spooled, StoreHealth, StoreOutage};
 use ebbtide_watcher::{LogStatus, LogStatusHandle};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -30,8 +30,8 @@ pub enum Phase {
     Following,
     /// Waiting to begin again after an error.
     Failing,
-    /// The store has been away for so long that the log was let go; once it is back, the pages that differ are sent.
-    LetGo,
+    /// The outage lasted so long that the log was released. After it the pages that differ are sent.
+    LogReleased,
     /// A restore replaces its file; it is followed again afterwards.
     Released,
     /// Given up: no further attempt would end otherwise.
@@ -49,7 +49,7 @@ impl Phase {
             Phase::CatchingUp => "catching-up",
             Phase::Following => "following",
             Phase::Failing => "failing",
-            Phase::LetGo => "let-go",
+            Phase::LogReleased => "let-go",
             Phase::Released => "released",
             Phase::Stopped => "stopped",
             Phase::Ended => "ended",
@@ -98,7 +98,7 @@ pub struct Sight {
     /// The log; nothing while it is not held.
     pub log: Option<LogStatus>,
     /// What is wrong with the store.
-    pub trouble: Option<Trouble>,
+    pub trouble: Option<StoreOutage>,
     /// What lies in the spool.
     pub spooled: Spooled,
     /// How long a put may have to wait for the one before.
@@ -112,11 +112,11 @@ pub struct Sight {
 }
 
 #[derive(Debug)]
-struct Known {
+struct StatusData {
     progress: Progress,
     undurable: Undurable,
     log_status: Option<LogStatusHandle>,
-    outage: Option<Arc<Outage>>,
+    health: Option<Arc<StoreHealth>>,
     presence: Option<Arc<Presence>>,
     put_interval: Duration,
     /// Requests to ship what is committed, numbered…
@@ -126,8 +126,8 @@ struct Known {
 }
 
 #[derive(Debug)]
-struct Shared {
-    known: Mutex<Known>,
+struct SharedStatus {
+    known: Mutex<StatusData>,
     /// For the task: somebody asks.
     asked: Notify,
     /// For those who asked: something became durable, or the task is over.
@@ -137,7 +137,7 @@ struct Shared {
 
 /// One database's progress, shared between its task and whoever asks.
 #[derive(Debug, Clone)]
-pub struct Status(Arc<Shared>);
+pub struct Status(Arc<SharedStatus>);
 
 impl Status {
     /// A database about which nothing is known yet.
@@ -159,11 +159,11 @@ impl Status {
             resting: false,
         };
         let undurable = Undurable::new();
-        let known = Known {
+        let known = StatusData {
             progress,
             undurable,
             log_status: None,
-            outage: None,
+            health: None,
             presence: None,
             put_interval: Duration::ZERO,
             asked: 0,
@@ -171,7 +171,7 @@ impl Status {
         };
         let (asked, told) = (Notify::new(), Notify::new());
         let releases = Releases::new();
-        Status(Arc::new(Shared { known: Mutex::new(known), asked, told, releases }))
+        Status(Arc::new(SharedStatus { known: Mutex::new(known), asked, told, releases }))
     }
 
     /// Who wants the database let go.
@@ -193,9 +193,9 @@ impl Status {
         let uncaptured = log.as_ref().and_then(|log| log.oldest_uncaptured);
         let uncaptured = uncaptured.and_then(Timestamp::from_micros);
         let oldest = [known.undurable.oldest(), uncaptured].into_iter().flatten().min();
-        let outage = known.outage.as_ref();
-        let trouble = outage.and_then(|outage| outage.current());
-        let spooled = outage.map_or_else(Spooled::default, |outage| outage.spooled());
+        let health = known.health.as_ref();
+        let trouble = health.and_then(|health| health.outage());
+        let spooled = health.map_or_else(Spooled::default, |health| health.spooled());
         let presence = known.presence.as_ref();
         Sight {
             log,
@@ -208,7 +208,7 @@ impl Status {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, StatusData> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -240,9 +240,9 @@ impl Status {
         });
     }
 
-    /// The log was let go.
-    pub(crate) fn let_go(&self, error: &FollowError) {
-        self.enter(Phase::LetGo, Some(chain(error)));
+    /// The log was released.
+    pub(crate) fn log_released(&self, error: &FollowError) {
+        self.enter(Phase::LogReleased, Some(chain(error)));
         self.remember(error);
     }
 
@@ -270,12 +270,12 @@ impl Status {
     pub(crate) fn begin(
         &self,
         log_status: LogStatusHandle,
-        outage: Arc<Outage>,
+        health: Arc<StoreHealth>,
         put_interval: Duration,
     ) {
         let mut known = self.known();
         known.put_interval = put_interval;
-        (known.log_status, known.outage) = (Some(log_status), Some(outage));
+        (known.log_status, known.health) = (Some(log_status), Some(health));
         known.undurable.forget();
     }
 

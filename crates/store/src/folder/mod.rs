@@ -144,7 +144,7 @@ impl Store for FolderStore {
         let path = self.root.path().join(key.to_string());
         let opened =
             self.blocking(what.clone(), move |root, what| open_at(root, &key, &range, what));
-        let reading = Reading { file: opened.await?, left, path, what };
+        let reading = OpenObject { file: opened.await?, left, path, what };
         Ok(stream::try_unfold(reading, |reading| blocking(move || reading.next())).boxed())
     }
 
@@ -204,15 +204,15 @@ impl Store for FolderStore {
 }
 
 /// A part of an object that is being read.
-struct Reading {
+struct OpenObject {
     file: File,
     left: u64,
     path: PathBuf,
     what: String,
 }
 
-impl Reading {
-    fn next(mut self) -> Result<Option<(Bytes, Reading)>, StoreError> {
+impl OpenObject {
+    fn next(mut self) -> Result<Option<(Bytes, OpenObject)>, StoreError> {
         if self.left == 0 {
             return Ok(None);
         }

@@ -26,7 +26,7 @@ struct Reading {
     store: S3Store,
     key: Key,
     left: Range<u64>,
-    answer: Option<Answer>,
+    answer: Option<RangeResponse>,
     /// Connections in a row that broke.
     failures: u32,
     /// Bytes that came since the last one broke.
@@ -34,7 +34,7 @@ struct Reading {
 }
 
 /// An answer that is being read, which counts as a request under way.
-struct Answer {
+struct RangeResponse {
     body: SdkStream,
     /// For how long it may be waited for, all in all. The time that the reader takes does not count.
     patience: Duration,
@@ -69,7 +69,7 @@ impl S3Store {
 
 impl Reading {
     /// Asks for all that is left.
-    async fn ask(&self) -> Result<Answer, StoreError> {
+    async fn ask(&self) -> Result<RangeResponse, StoreError> {
         let client = &self.store.client;
         let wanted = Wanted::Part(self.left.clone());
         let attempt = async || {
@@ -77,7 +77,7 @@ impl Reading {
             let answer = self.store.ask(&self.key, &wanted).await?;
             let length = answer.content_length().and_then(|length| u64::try_from(length).ok());
             let bytes = wanted.check(&self.key, length, answer.content_range())?;
-            Ok(Answer { body: answer.body, patience: limits::timeout(bytes), _turn: turn })
+            Ok(RangeResponse { body: answer.body, patience: limits::timeout(bytes), _turn: turn })
         };
         retry(&READS, &client.served, attempt).await
     }
@@ -103,7 +103,7 @@ impl Reading {
     }
 
     /// The next piece. Without one the answer is of no more use.
-    async fn read(&mut self, mut answer: Answer) -> Result<Bytes, StoreError> {
+    async fn read(&mut self, mut answer: RangeResponse) -> Result<Bytes, StoreError> {
         let broken =
             |why: &str| StoreError::new(ErrorKind::Unavailable, format!("get {}", self.key), why);
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! A new replica: its manifest, the first claim, the first snapshot, and the entry that vouches for it.
+//! Creates a replica: manifest, first claim, first snapshot, and the entry that vouches for the snapshot.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,106 +14,106 @@ use ebbtide_state::{Fill, Origin, Position, State, WalPosition};
 use ebbtide_store::{Conditional, ErrorKind, Store, StoreError};
 use ebbtide_wal::{PageNumber, PageSize};
 
-use crate::attach::{Ground, Local};
 use crate::claim::Owner;
-use crate::error::{Error, Winner};
+use crate::error::{Error, ReplicaOwner};
 use crate::image::{Destination, EachPage, Moment, Pages, send_snapshot};
-use crate::outage::Outage;
+use crate::open::{Local, OpenContext};
 use crate::put::pause;
 use crate::segment::{Head as Last, Segment};
 use crate::shipper::{Options, Shipper};
+use crate::store_health::StoreHealth;
 
-/// Hashes are written to the local table so many at once.
-const HASHES_AT_ONCE: usize = 4096;
+/// How many page hashes are written to the local table with one system call.
+const HASHES_PER_WRITE: usize = 4096;
 
-/// Begins a replica that has no state yet.
+/// Creates a replica at a location that has no snapshot.
 #[derive(Debug)]
-pub struct Founder {
+pub struct Creator {
     to: Destination,
     local: Local,
     manifest: Option<Manifest>,
     head: Option<Head>,
 }
 
-/// The database that a replica begins with.
+/// The database state of the first snapshot.
 #[derive(Debug, Clone, Copy)]
-pub struct Beginning {
-    /// When, in µs since the epoch.
+pub struct FirstState {
+    /// The time of the state, in µs since the epoch.
     pub time: i64,
-    /// Its size in pages.
+    /// The size of the database in pages.
     pub database_pages: u32,
-    /// Where in the log its state is.
+    /// The log position of the state.
     pub wal: WalPosition,
 }
 
-/// The end of what was put so far.
+/// The position after the last entry of the replica.
 #[derive(Debug, Clone, Copy)]
-struct Tip {
+struct ReplicaEnd {
     next: Txid,
     chain: Chain,
     time: Timestamp,
 }
 
-impl Founder {
+impl Creator {
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        outage: Arc<Outage>,
+        health: Arc<StoreHealth>,
         local: Local,
         manifest: Option<Manifest>,
         head: Option<Head>,
-    ) -> Founder {
-        Founder { to: Destination { store, outage }, local, manifest, head }
+    ) -> Creator {
+        Creator { to: Destination { store, health }, local, manifest, head }
     }
 
-    /// The outage that the puts see.
+    /// The health of the store, as the puts see it.
     #[must_use]
-    pub fn outage(&self) -> Arc<Outage> {
-        Arc::clone(&self.to.outage)
+    pub fn store_health(&self) -> Arc<StoreHealth> {
+        Arc::clone(&self.to.health)
     }
 
-    /// Puts the manifest, a claim, the snapshot and the entry that vouches for it; the shipper that carries on from
-    /// there. A crash in between leaves a replica without a state, which the next start takes for new.
+    /// Puts the manifest, a claim, the snapshot and the entry that vouches for the snapshot, and returns the shipper.
+    /// After a crash in between the replica has no snapshot, and the next start creates it again.
     ///
     /// # Errors
-    /// [`Error::Fenced`] when somebody else began the same replica.
-    pub async fn found<E: From<Error> + Send + 'static>(
+    /// [`Error::Fenced`] when another process created the replica at the same time.
+    pub async fn create<E: From<Error> + Send + 'static>(
         self,
         owner: &Owner,
-        beginning: Beginning,
+        first: FirstState,
         options: &Options,
         pages: impl Pages<E> + Send + 'static,
     ) -> Result<Shipper, E> {
-        let Founder { to, mut local, manifest, head } = self;
-        // That of another replica, which holds the folder's lock.
+        let Creator { to, mut local, manifest, head } = self;
+        // The local state of another replica holds the lock on the directory.
         drop(local.state.take());
-        insist(&to, || to.store.begin()).await.map_err(Error::from)?;
+        retry(&to, || to.store.begin()).await.map_err(Error::from)?;
         probe(&to).await?;
-        let time = Timestamp::from_micros(beginning.time).unwrap_or(Timestamp::EPOCH);
+        let time = Timestamp::from_micros(first.time).unwrap_or(Timestamp::EPOCH);
         let page_size = local.page_size;
         let manifest = match manifest {
             Some(manifest) => manifest,
             None => put_manifest(&to, owner, page_size, time).await?,
         };
         let replica = manifest.replica;
-        let tip = Tip::after(head, replica, time);
+        let end = ReplicaEnd::after(head, replica, time);
         point("shipper.found.named");
-        let detail = owner.claim(tip.time, local.file.clone()).to_detail().map_err(Error::from)?;
-        let claim = entry(tip, EntryKind::Claim, EntryFlags::NONE, 0, detail);
-        let tip = put_entry(&to, replica, page_size, tip, claim, Digest::EMPTY).await?;
+        let detail = owner.claim(end.time, local.file.clone()).to_detail().map_err(Error::from)?;
+        let claim = entry(end, EntryKind::Claim, EntryFlags::NONE, 0, detail);
+        let end = put_entry(&to, replica, page_size, end, claim, Digest::EMPTY).await?;
         point("shipper.found.claimed");
         sweep(&*to.store).await;
         let moment = Moment {
             replica,
             page_size,
-            txid: tip.next,
-            time: tip.time,
-            database_pages: beginning.database_pages,
+            txid: end.next,
+            time: end.time,
+            database_pages: first.database_pages,
         };
         let fill = State::create(&local.folder).map_err(Error::from)?;
         let table = Table { fill, first: PageNumber::ONE, hashes: Vec::new() };
         let table = Arc::new(Mutex::new(table));
         let vouch = move |image: &Entry| {
-            let (segment, chain) = vouching(replica, page_size, tip, image)?;
+            let (segment, chain) = vouching_segment(replica, page_size, end, image)?;
             Ok((chain, (segment, chain, image.digest)))
         };
         let filled = Arc::clone(&table);
@@ -122,7 +122,7 @@ impl Founder {
         let (segment, chain, digest) = send_snapshot(to.clone(), moment, pages, add, vouch).await?;
         point("shipper.found.imaged");
         let key = segment.key();
-        segment.seal()?.land(&*to.store, &key, &to.outage).await?;
+        segment.seal()?.land(&*to.store, &key, &to.health).await?;
         point("shipper.found.vouched");
         let state = Table::complete(table)?
             .publish(Position {
@@ -134,45 +134,53 @@ impl Founder {
                 digest,
                 database_pages: moment.database_pages,
                 time: moment.time,
-                wal: Some(beginning.wal),
+                wal: Some(first.wal),
                 database: local.database,
                 origin: Origin::Followed,
             })
             .map_err(Error::from)?;
         point("shipper.found.published");
-        let Local { folder, database, file, .. } = local;
-        let (store, outage, options) = (to.store, to.outage, *options);
-        let ground =
-            Ground { store, outage, options, folder, database, file, manifest, is_stored: true };
-        Ok(founded(ground, state, moment.txid).await?)
+        Ok(shipper_of_new_replica(to, local, manifest, *options, state).await?)
     }
 }
 
 /// The shipper of a replica that has its first snapshot.
-async fn founded(ground: Ground, state: State, snapshot: Txid) -> Result<Shipper, Error> {
-    let mut spool = ground.spool()?;
+async fn shipper_of_new_replica(
+    to: Destination,
+    local: Local,
+    manifest: Manifest,
+    options: Options,
+    state: State,
+) -> Result<Shipper, Error> {
+    let snapshot = state.position().txid;
+    let Local { folder, database, file, .. } = local;
+    let Destination { store, health } = to;
+    let is_stored = true;
+    let context =
+        OpenContext { store, health, options, folder, database, file, manifest, is_stored };
+    let mut spool = context.spool()?;
     spool.clear().await?;
-    let shipper = ground.shipper(state, spool);
+    let shipper = context.shipper(state, spool);
     shipper.presence().set_base(Some(Key::Snapshot(snapshot)));
     Ok(shipper)
 }
 
-impl Tip {
-    /// Behind the last entry that there is, at `time` or later.
-    fn after(head: Option<Head>, replica: ReplicaId, time: Timestamp) -> Tip {
+impl ReplicaEnd {
+    /// The position after `head`, at `time` or later.
+    fn after(head: Option<Head>, replica: ReplicaId, time: Timestamp) -> ReplicaEnd {
         match head {
-            None => Tip { next: Txid::FIRST, chain: Chain::genesis(replica), time },
+            None => ReplicaEnd { next: Txid::FIRST, chain: Chain::genesis(replica), time },
             Some(head) => {
                 let time = time.max(head.entry.time);
-                Tip { next: head.entry.txid.next(), chain: head.chain, time }
+                ReplicaEnd { next: head.entry.txid.next(), chain: head.chain, time }
             }
         }
     }
 }
 
-/// Finds out whether the store keeps two writers apart, and says so if it does not.
+/// Checks whether the store supports conditional puts, and logs a warning if it does not.
 async fn probe(to: &Destination) -> Result<(), Error> {
-    if insist(to, || to.store.probe()).await? == Conditional::Ignored {
+    if retry(to, || to.store.probe()).await? == Conditional::Ignored {
         tracing::warn!(
             store = %to.store.describe(),
             "this store overwrites objects although it is told not to: make sure that never two processes write into \
@@ -182,8 +190,8 @@ async fn probe(to: &Destination) -> Result<(), Error> {
     Ok(())
 }
 
-/// Tries until it succeeds or never could, as segments are put.
-async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
+/// Retries `attempt` until it succeeds or fails with a permanent error.
+async fn retry<T, F: Future<Output = Result<T, StoreError>>>(
     to: &Destination,
     attempt: impl Fn() -> F,
 ) -> Result<T, StoreError> {
@@ -191,12 +199,12 @@ async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
     loop {
         match attempt().await {
             Err(error) if !error.is_permanent() => {
-                to.outage.note(&*to.store, &error);
+                to.health.note_failure(&*to.store, &error);
                 failures += 1;
                 pause(failures, error.kind()).await;
             }
             Ok(done) => {
-                to.outage.end(&*to.store);
+                to.health.note_success(&*to.store);
                 return Ok(done);
             }
             Err(error) => return Err(error),
@@ -204,7 +212,7 @@ async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
     }
 }
 
-/// Removes what uploads of ours left behind that were cut off. The claim has stopped whoever else may have had one.
+/// Aborts unfinished multipart uploads. None belongs to a running process: the claim has fenced other writers.
 async fn sweep(store: &dyn Store) {
     match store.sweep().await {
         Ok(0) => {}
@@ -224,14 +232,14 @@ async fn put_manifest(
     let created_by = Manifest::creator(&owner.version, &owner.host);
     let manifest = Manifest { replica, page_size, created, created_by };
     let body = Bytes::from(manifest.to_json());
-    match insist(to, || put_or_read(&*to.store, body.clone())).await?? {
-        Some(there) if there.replica != replica => Err(Error::Fenced { winner: Winner(None) }),
+    match retry(to, || put_or_read(&*to.store, body.clone())).await?? {
+        Some(there) if there.replica != replica => Err(Error::Fenced { owner: ReplicaOwner(None) }),
         _ => Ok(manifest),
     }
 }
 
-/// Puts a manifest. If it turns out that there is one: that one, which may be ours with its answer lost, or somebody
-/// else's, who began at the same moment.
+/// Puts a manifest, or returns the existing one. The existing one is ours if the answer to an earlier put was lost, or
+/// that of another process that created the replica at the same time.
 async fn put_or_read(
     store: &dyn Store,
     body: Bytes,
@@ -250,52 +258,52 @@ async fn put_or_read(
 }
 
 fn entry(
-    tip: Tip,
+    end: ReplicaEnd,
     kind: EntryKind,
     flags: EntryFlags,
     database_pages: u32,
     detail: Vec<u8>,
 ) -> EntryStart {
-    EntryStart { txid: tip.next, kind, flags, time: tip.time, database_pages, detail }
+    EntryStart { txid: end.next, kind, flags, time: end.time, database_pages, detail }
 }
 
-/// Puts one entry without pages as a segment of its own.
+/// Puts an entry without pages as a segment of its own.
 async fn put_entry(
     to: &Destination,
     replica: ReplicaId,
     page_size: PageSize,
-    tip: Tip,
+    end: ReplicaEnd,
     start: EntryStart,
     digest: Digest,
-) -> Result<Tip, Error> {
-    let mut segment = Segment::new(tip.next, tip.chain, replica, page_size);
+) -> Result<ReplicaEnd, Error> {
+    let mut segment = Segment::new(end.next, end.chain, replica, page_size);
     segment.begin(start)?;
     segment.end(digest, None)?;
     let after = segment.head();
     let key = segment.key();
-    segment.seal()?.land(&*to.store, &key, &to.outage).await?;
-    let chain = after.map_or(tip.chain, |last: Last| last.chain);
-    Ok(Tip { next: tip.next.next(), chain, time: tip.time })
+    segment.seal()?.land(&*to.store, &key, &to.health).await?;
+    let chain = after.map_or(end.chain, |last: Last| last.chain);
+    Ok(ReplicaEnd { next: end.next.next(), chain, time: end.time })
 }
 
-/// The segment whose entry says that the snapshot is the state of the replica, and the chain up to it.
-fn vouching(
+/// The segment whose entry vouches for the snapshot, and the chain after it.
+fn vouching_segment(
     replica: ReplicaId,
     page_size: PageSize,
-    tip: Tip,
+    end: ReplicaEnd,
     image: &Entry,
 ) -> Result<(Segment, Chain), Error> {
     let flags = EntryFlags::IN_SNAPSHOT;
-    let start = entry(tip, EntryKind::Resync, flags, image.database_pages, Vec::new());
-    let mut segment = Segment::new(tip.next, tip.chain, replica, page_size);
+    let start = entry(end, EntryKind::Resync, flags, image.database_pages, Vec::new());
+    let mut segment = Segment::new(end.next, end.chain, replica, page_size);
     segment.begin(start)?;
     segment.vouch(image.content)?;
     segment.end(image.digest, None)?;
-    let chain = segment.head().map_or(tip.chain, |last| last.chain);
+    let chain = segment.head().map_or(end.chain, |last| last.chain);
     Ok((segment, chain))
 }
 
-/// The local table of page hashes while it is filled in ascending order.
+/// Fills the local table of page hashes in ascending order, with few system calls.
 struct Table {
     fill: Fill,
     first: PageNumber,
@@ -305,7 +313,7 @@ struct Table {
 impl Table {
     fn add(&mut self, page: PageNumber, hash: PageHash) -> Result<(), Error> {
         let expected = self.first.get() as usize + self.hashes.len();
-        if self.hashes.len() >= HASHES_AT_ONCE || page.get() as usize != expected {
+        if self.hashes.len() >= HASHES_PER_WRITE || page.get() as usize != expected {
             self.flush()?;
         }
         if self.hashes.is_empty() {
@@ -332,25 +340,26 @@ impl Table {
 }
 
 impl Shipper {
-    /// Claims the replica: whoever wrote into it before stops at its next put. Returns once the claim is durable.
+    /// Claims the replica: a process that wrote into it before is fenced at its next put. Returns once the claim is
+    /// durable.
     ///
     /// # Errors
-    /// [`Error::Fenced`] when another process was faster.
+    /// [`Error::Fenced`] when another process claimed the replica first.
     pub async fn claim(&mut self, owner: &Owner, time: i64) -> Result<(), Error> {
         let time = Timestamp::from_micros(time).unwrap_or(self.head().time).max(self.head().time);
         self.append_claim(time, owner.claim(time, self.file.clone()).to_detail()?)?;
         self.flush()?;
         point("shipper.claim.sent");
-        // What an earlier run has spooled goes first: if somebody else has taken over meanwhile, it finds out.
+        // Segments in the spool are put before the claim, so a conflict with another writer shows before the claim.
         self.settle().await?;
         point("shipper.claim.landed");
-        self.ledger.sync()?;
+        self.page_hashes.sync()?;
         sweep(&*self.store).await;
         Ok(())
     }
 
-    /// Vouches for a snapshot that is durable: a claim of ours states its content, so that the history covers its pages.
-    /// It goes with the next segment.
+    /// Vouches for a durable snapshot: appends a claim with the hash of the snapshot's content, so that the chain
+    /// covers its pages. The claim is sent with the next segment.
     ///
     /// # Errors
     /// As [`Shipper::append`].
@@ -364,7 +373,7 @@ impl Shipper {
             kind: EntryKind::Claim,
             flags: EntryFlags::NONE,
             time: time.as_micros(),
-            database_pages: self.ledger.database_pages(),
+            database_pages: self.page_hashes.database_pages(),
             detail,
             expected: 0,
             wal: None,

@@ -1,39 +1,39 @@
-//! How the end of a replica relates to the last entry that is known here to be durable.
+//! Compares the replica's last entry with the durable position of the local state.
 
 use ebbtide_catalog::{self, CatalogError, Head};
 use ebbtide_replica::{Chain, Claim, EntryKind, Folder, Key, Manifest, Txid};
 use ebbtide_state::{Origin, Position};
 use ebbtide_store::{Object, Store};
 
-use crate::attach::carried_after;
 use crate::claim::last_claim;
-use crate::error::{Error, Winner};
+use crate::error::{Error, ReplicaOwner};
+use crate::open::carried_after;
 
-/// More segments than this behind, the page hashes come from the replica rather than from the log.
+/// With more segments than this after the known entry, the page hashes are read from the replica, not from the log.
 const CATCH_UP_MAX: usize = 4096;
 
-/// An entry lies in a segment that begins at most so many entries before it, mostly.
+/// The usual maximum number of entries in a segment. Bounds the first listing in [`has_entry`].
 const SEGMENT_ENTRIES: u64 = 4096;
 
-/// How the replica's last entry relates to the one that we know.
-pub(crate) enum Relation {
-    /// It is the same.
+/// How the replica's last entry relates to the durable entry of the local state.
+pub(crate) enum HeadComparison {
+    /// They are the same entry.
     Same,
-    /// It is a later one, with nothing but claims between.
-    SameState,
-    /// It is a later one of our own: between are commits whose confirmation was lost.
-    Ours { commits: u64, carried: Chain },
-    /// It is a later one, and the database was restored to the earlier one on purpose.
-    TakenBack,
+    /// It is later, and only claims are in between.
+    ClaimsSince,
+    /// It is later, and only commits of this process are in between: their confirmation was lost.
+    OwnCommitsSince { commits: u64, carried: Chain },
+    /// It is later, and the database was restored to the earlier state on purpose.
+    EarlierState,
 }
 
-pub(crate) async fn relate(
+pub(crate) async fn compare_head(
     store: &dyn Store,
     manifest: &Manifest,
     known: &Position,
     head: &Head,
     take_back: bool,
-) -> Result<Relation, Error> {
+) -> Result<HeadComparison, Error> {
     if known.txid > head.entry.txid {
         return Err(Error::RolledBack(format!(
             "the replica ends at txid {}, before txid {} that it had confirmed: it was rolled back or is another \
@@ -43,7 +43,7 @@ pub(crate) async fn relate(
     }
     if known.txid == head.entry.txid {
         if known.chain == head.chain {
-            return Ok(Relation::Same);
+            return Ok(HeadComparison::Same);
         }
         return Err(Error::RolledBack(format!(
             "the replica's txid {} is not the one that was confirmed: it was overwritten or is another copy. Give \
@@ -51,38 +51,44 @@ pub(crate) async fn relate(
             known.txid
         )));
     }
-    let taken_back = take_back
+    let is_meant = take_back
         || matches!(known.origin, Origin::Restored { head: then } if then == head.entry.txid);
-    if taken_back && known.digest != head.entry.digest {
-        return Ok(Relation::TakenBack);
+    if is_meant && known.digest != head.entry.digest {
+        return Ok(HeadComparison::EarlierState);
     }
     let since = read_since(store, manifest, known).await?;
-    // By what lies between, not by the digest of the end: whoever may write to the store can make up pages that lead
-    // back to any digest.
+    // The kinds of the entries decide, not the digest: a writer to the store can construct pages with any digest.
     if since.chain == Some(head.chain)
         && since.claims_only
         && (known.digest, known.database_pages) == (head.entry.digest, head.entry.database_pages)
     {
-        return Ok(Relation::SameState);
+        return Ok(HeadComparison::ClaimsSince);
     }
-    if taken_back {
-        return Ok(Relation::TakenBack);
+    if is_meant {
+        return Ok(HeadComparison::EarlierState);
     }
     if since.chain == Some(head.chain) && since.claim.is_none() {
-        return Ok(Relation::Ours { commits: since.commits, carried: since.carried });
+        return Ok(HeadComparison::OwnCommitsSince {
+            commits: since.commits,
+            carried: since.carried,
+        });
     }
-    Err(Error::Behind { head: head.entry.txid, known: known.txid, winner: Winner(since.claim) })
+    Err(Error::Behind {
+        head: head.entry.txid,
+        known: known.txid,
+        owner: ReplicaOwner(since.claim),
+    })
 }
 
-/// What the log holds after an entry.
+/// The replica's log after an entry.
 struct Since {
     commits: u64,
     claim: Option<Claim>,
-    /// Whether there are claims and nothing else.
+    /// Whether all entries are claims.
     claims_only: bool,
-    /// What all that is no claim carries.
+    /// The hash chain over the contents of entries that are not claims.
     carried: Chain,
-    /// The history up to the last of it, if it continues the entry without a gap.
+    /// The chain after the last entry, if the segments continue the known entry without a gap.
     chain: Option<Chain>,
 }
 
@@ -100,7 +106,7 @@ async fn read_since(
         let Object { key, .. } = object;
         let index = match ebbtide_catalog::read_index(store, manifest, object).await {
             Ok(fetched) => fetched.index,
-            // What does not continue the history is none of it.
+            // An unreadable object that is not the next segment is not part of the history.
             Err(error) if key != Key::Log(next) && error.is_about_object() => break,
             Err(error) => return Err(error.into()),
         };
@@ -117,9 +123,9 @@ async fn read_since(
     Ok(since)
 }
 
-/// Whether the replica still has the entry that is known to be durable. After its objects were deleted, a segment that came
-/// last may be all that there is.
-pub(crate) async fn holds(
+/// Whether the replica still has the durable entry of the local state. If a user deleted the objects, only a segment
+/// that was put later may be left.
+pub(crate) async fn has_entry(
     store: &dyn Store,
     manifest: &Manifest,
     known: &Position,
@@ -128,7 +134,7 @@ pub(crate) async fn holds(
     if known.txid == head.entry.txid {
         return Ok(known.chain == head.chain);
     }
-    if has(store, manifest, known, head.object).await? {
+    if object_has_entry(store, manifest, known, head.object).await? {
         return Ok(true);
     }
     let packs = store.list(Folder::Pack, None).await?;
@@ -144,7 +150,7 @@ pub(crate) async fn holds(
         let segment = log.into_iter().rev().find(|object| object.key <= Key::Log(known.txid));
         if segment.is_some() || from.is_none() {
             for object in packs.chain(segment) {
-                if has(store, manifest, known, object).await? {
+                if object_has_entry(store, manifest, known, object).await? {
                     return Ok(true);
                 }
             }
@@ -154,8 +160,8 @@ pub(crate) async fn holds(
     }
 }
 
-/// Whether an object has the entry, with the same history before it.
-async fn has(
+/// Whether an object has the entry with the same chain.
+async fn object_has_entry(
     store: &dyn Store,
     manifest: &Manifest,
     known: &Position,

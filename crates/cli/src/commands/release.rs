@@ -1,4 +1,5 @@
-//! A restore over a database that a running `replicate` follows: that lets it go for as long as the restore takes.
+//! Restoring over a database that a running `replicate` follows: that process releases the database until the restore
+//! ends.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,13 +7,13 @@ use std::time::Duration;
 use super::status::gather;
 use super::sync::find;
 use crate::exit::{Code, Failure};
-use ebbtide_sidecar::control::{LetGo, let_go, peers};
+use ebbtide_sidecar::control::{ReleasedDatabase, peers, release};
 
-/// How long a process may take to make everything durable and close the database.
+/// How long a process may take to make all commits durable and close the database.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Has the process that follows `database` let it go, if there is one.
-pub(super) fn of_its_process(database: &Path) -> Result<Option<LetGo>, Failure> {
+/// Asks the process that follows `database`, if there is one, to release it.
+pub(super) fn of_its_process(database: &Path) -> Result<Option<ReleasedDatabase>, Failure> {
     let (reports, _) = gather();
     let Some(report) = find(database, &reports) else { return Ok(None) };
     let peer = peers().into_iter().find(|peer| Some(peer.process) == report.process);
@@ -25,8 +26,8 @@ pub(super) fn of_its_process(database: &Path) -> Result<Option<LetGo>, Failure> 
         );
         Failure::new(Code::Failed, why)
     };
-    match let_go(&peer, &report.database, PATIENCE) {
-        Ok(Ok(let_go)) => Ok(Some(let_go)),
+    match release(&peer, &report.database, PATIENCE) {
+        Ok(Ok(released)) => Ok(Some(released)),
         Ok(Err(why)) => Err(fail(why)),
         Err(error) => Err(fail(error.to_string())),
     }

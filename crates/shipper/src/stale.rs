@@ -1,5 +1,5 @@
-//! Whether the database is in a state that its replica has left behind: then it is older than the replica, and not one
-//! that was changed while nobody looked.
+//! Detects a stale database: one that is in an earlier state of its replica. Such a database is an older copy or was
+//! set back, and not one that was changed while ebbtide did not run.
 
 use std::pin::pin;
 
@@ -12,22 +12,22 @@ use crate::image::Difference;
 use crate::shipper::Shipper;
 
 impl Shipper {
-    /// The newest entry among the last `segments_max` segments after which the database was as `found` says it is, if
-    /// there is one. That it is the state of the last entry is not asked here.
+    /// The newest entry among the last `segments_max` segments whose state equals the database's, as `found` describes
+    /// it. The caller has excluded that the database is in the state of the last entry.
     ///
     /// # Errors
     /// When the replica cannot be read.
-    pub async fn find_older(
+    pub async fn find_stale(
         &self,
         found: &Difference,
         segments_max: usize,
     ) -> Result<Option<Txid>, Error> {
-        find_older(&*self.store, self.presence.manifest(), found, segments_max).await
+        find_stale(&*self.store, self.presence.manifest(), found, segments_max).await
     }
 }
 
-/// The same for a database and a replica that need not go together, among the newest `objects_max`.
-pub(crate) async fn find_older(
+/// [`Shipper::find_stale`] among the newest `objects_max` objects of a replica.
+pub(crate) async fn find_stale(
     store: &dyn Store,
     manifest: &Manifest,
     found: &Difference,
@@ -39,7 +39,7 @@ pub(crate) async fn find_older(
         let fetched = match indexes.try_next().await {
             Ok(Some((_, fetched))) => fetched,
             Ok(None) => return Ok(None),
-            // What cannot be read has no state that could be restored.
+            // An unreadable object has no state that could be restored.
             Err(error) if error.is_about_object() => continue,
             Err(error) => return Err(error.into()),
         };
@@ -54,7 +54,7 @@ pub(crate) async fn find_older(
     }
 }
 
-/// The newest objects of the history, the newest first: segments, and before them the packs that they are in.
+/// The newest segments and packs of the replica, newest first.
 pub(crate) async fn newest_objects(
     store: &dyn Store,
     objects_max: usize,

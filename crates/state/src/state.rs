@@ -1,4 +1,4 @@
-//! The folder of the local state: opened by one process at a time, moved forward by commits.
+//! The local state in its directory: opened by one process at a time, changed by commits.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -22,13 +22,13 @@ use ebbtide_replica::{Digest, PageHash};
 /// The file that is locked.
 const LOCK: &str = "lock";
 
-/// A slot that is longer than this is cut off when a shorter record is written into it.
-const SLOT_BYTES_KEPT: usize = 1024 * 1024;
+/// A slot file that is longer than this is truncated before the next record is written into it.
+const SLOT_BYTES_RETAINED: usize = 1024 * 1024;
 
 /// The private directory of the local state, if there is one.
 ///
 /// # Errors
-/// [`StateError::Refused`] when others may have put it there, or could change it.
+/// [`StateError::Refused`] when another user may have created or could change it.
 pub fn state_directory(folder: &Path) -> Result<Option<Private>, StateError> {
     ebbtide_directory::state_directory(folder).map_err(io_error("open", folder))
 }
@@ -36,25 +36,25 @@ pub fn state_directory(folder: &Path) -> Result<Option<Private>, StateError> {
 /// The local state of one database, held open and locked.
 #[derive(Debug)]
 pub struct State {
-    folder: Locked,
+    folder: LockedDirectory,
     slots: Slots,
     table: Table,
     position: Position,
-    /// A write failed: memory and files may differ.
+    /// A write failed, so memory and files may differ.
     broken: bool,
-    /// Kept from commit to commit, so that a small one allocates nothing.
+    /// Reused by each commit, so that a small one allocates nothing.
     updates: Vec<(PageNumber, PageHash)>,
 }
 
 impl State {
-    /// Opens the state in `folder`, or finds that there is none that could be used. Call [`State::verify`] before relying
-    /// on the page hashes.
+    /// Opens the state in the directory `folder`, if there is a valid one. Call [`State::verify`] before using the page
+    /// hashes.
     pub fn open(folder: &Path) -> Result<Option<State>, StateError> {
         let found = Private::open(folder, database_owner(folder));
         let Some((place, directory)) = found.map_err(io_error("open", folder))? else {
             return Ok(None);
         };
-        let folder = Locked::new(place, &directory)?;
+        let folder = LockedDirectory::new(place, &directory)?;
         let (slots, newest) = Slots::open(&folder)?;
         let Some(Record { table, position, redo, .. }) = newest else { return Ok(None) };
         folder.remove_table(1 - table)?;
@@ -66,25 +66,25 @@ impl State {
         Ok(Some(State { folder, slots, table, position, broken: false, updates: Vec::new() }))
     }
 
-    /// Begins a state in `folder`, whatever was there before: fill in the page hashes and then publish the position.
-    /// Until then an older state stays valid.
+    /// Begins a new state in the directory `folder`: set the page hashes, then publish the position. Until then an
+    /// older state stays valid.
     pub fn create(folder: &Path) -> Result<Fill, StateError> {
         let made = Private::create(folder, database_owner(folder));
         let (place, directory, made) = made.map_err(io_error("create the directory", folder))?;
-        let folder = Locked::new(place, &directory)?;
+        let folder = LockedDirectory::new(place, &directory)?;
         let (slots, newest) = Slots::open(&folder)?;
         Fill::begin(folder, slots, newest.map_or(0, |record| 1 - record.table), made)
     }
 
-    /// Fills the table of page hashes anew. Until the result is published, the old state stays valid.
+    /// Begins a new table of page hashes. Until the result is published, the old state stays valid.
     pub fn refill(self) -> Result<Fill, StateError> {
         let table = 1 - self.slots.table;
         Fill::begin(self.folder, self.slots, table, false)
     }
 
-    /// Publishes a filled table.
+    /// Makes a filled table valid.
     pub(super) fn publish(
-        folder: Locked,
+        folder: LockedDirectory,
         mut slots: Slots,
         mut table: Table,
         number: u8,
@@ -108,19 +108,19 @@ impl State {
         &self.position
     }
 
-    /// The folder.
+    /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The hash of one page; zeros for the lock page and for one that the database does not have.
+    /// The hash of a page; zeros for the lock-byte page and for a page beyond the end of the database.
     pub fn page(&self, page: PageNumber) -> Result<PageHash, StateError> {
         Ok(self.look_up(&[page])?[0])
     }
 
-    /// The hashes of `count` pages from `first` on; zeros for the lock page and for those that the database does not
-    /// have.
+    /// The hashes of `count` pages from `first` on; zeros for the lock-byte page and for pages beyond the end of the
+    /// database.
     pub fn pages(&self, first: PageNumber, count: u32) -> Result<Vec<PageHash>, StateError> {
         self.check()?;
         let mut hashes = Vec::with_capacity(count as usize);
@@ -128,7 +128,7 @@ impl State {
         Ok(hashes)
     }
 
-    /// The hashes of `pages`, which must ascend; zeros as in [`State::pages`].
+    /// The hashes of `pages`, which must ascend. Zeros as in [`State::pages`].
     pub fn look_up(&self, pages: &[PageNumber]) -> Result<Vec<PageHash>, StateError> {
         self.check()?;
         if pages.windows(2).any(|pair| pair[0] >= pair[1]) {
@@ -137,9 +137,9 @@ impl State {
         self.table.look_up(pages)
     }
 
-    /// Moves on to `position`, at which the pages in `updates` have new hashes. They may come in any order; the last one
-    /// for a page counts, those beyond the end of the database are left out. After an error the state must be opened
-    /// again, and is then at the old position or at the new one.
+    /// Moves to `position` and sets the hashes of the pages in `updates`. `updates` may be in any order; the last hash
+    /// of a page counts, and pages beyond the end of the database are ignored. After an error the state must be opened
+    /// again; it is then at the old position or at the new one.
     pub fn commit(
         &mut self,
         position: Position,
@@ -149,10 +149,10 @@ impl State {
         self.broken = true;
         let mut redo = std::mem::take(&mut self.updates);
         redo.clear();
-        let kept = |page: PageNumber| {
+        let is_in_table = |page: PageNumber| {
             page.get() <= position.database_pages && page != lock_page(position.page_size)
         };
-        redo.extend(updates.iter().copied().filter(|&(page, _)| kept(page)));
+        redo.extend(updates.iter().copied().filter(|&(page, _)| is_in_table(page)));
         if redo.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
             redo.reverse();
             redo.sort_by_key(|&(page, _)| page);
@@ -167,26 +167,26 @@ impl State {
         point("state.table.written");
         self.position = position;
         self.broken = false;
-        redo.shrink_to(SLOT_BYTES_KEPT / size_of::<(PageNumber, PageHash)>());
+        redo.shrink_to(SLOT_BYTES_RETAINED / size_of::<(PageNumber, PageHash)>());
         self.updates = redo;
         Ok(())
     }
 
-    /// Closes what is not needed while nothing happens; it is opened again by itself.
-    pub fn rest(&mut self) {
-        self.table.rest();
+    /// Closes the file descriptors while the database is idle. They are reopened on demand.
+    pub fn close_files(&mut self) {
+        self.table.close_file();
         self.slots.files.iter_mut().for_each(Handle::close);
     }
 
-    /// Whether the page hashes add up to the digest of the position. If not, fill them anew.
+    /// Whether the page hashes add up to the digest of the position. If not, rebuild the table.
     pub fn verify(&self) -> Result<bool, StateError> {
         self.check()?;
         Ok(Digest::from_bytes(self.table.sum()?) == self.position.digest)
     }
 
-    /// Makes the state durable as it is, in both slots. A commit does not: what a failure of the power makes of it is
-    /// found out. But a state that goes back as a whole, to before another start, looks like that of another host; and
-    /// while one slot has such a state, it counts again as soon as the other one is torn.
+    /// Makes the state durable, in both slots. A commit does not fsync, because [`State::verify`] detects a torn state
+    /// after a power failure. But a complete state from before the last start would look like that of another host, and
+    /// it would become valid again if one slot still had it and the other one was torn.
     pub fn sync(&mut self) -> Result<(), StateError> {
         self.check()?;
         self.slots.write(&self.folder, &self.position, &[])?;
@@ -207,20 +207,20 @@ impl State {
     }
 }
 
-/// The two slots. The next record goes into the one that does not hold the newest.
+/// The two slots. The next record goes into the slot without the newest record.
 #[derive(Debug)]
 pub(super) struct Slots {
     files: [Handle; 2],
     lengths: [u64; 2],
-    /// Of the newest record; 0 if there is none. Slot `sequence % 2` holds it.
+    /// The sequence number of the newest record, which is in slot `sequence % 2`; 0 if there is none.
     sequence: u64,
-    /// Which table belongs to it.
+    /// The table that belongs to the newest record.
     table: u8,
     buffer: Vec<u8>,
 }
 
 impl Slots {
-    fn open(folder: &Locked) -> Result<(Slots, Option<Record>), StateError> {
+    fn open(folder: &LockedDirectory) -> Result<(Slots, Option<Record>), StateError> {
         let mut newest: Option<Record> = None;
         let mut lengths = [0; 2];
         let mut open = |number: usize| {
@@ -249,7 +249,7 @@ impl Slots {
 
     fn write(
         &mut self,
-        folder: &Locked,
+        folder: &LockedDirectory,
         position: &Position,
         redo: &[(PageNumber, PageHash)],
     ) -> Result<(), StateError> {
@@ -257,7 +257,7 @@ impl Slots {
         let number = slot_of(sequence);
         record::encode(&mut self.buffer, sequence, self.table, position, redo)?;
         let (file, path) = (self.files[number].file()?, folder.slot(number));
-        if self.lengths[number] > SLOT_BYTES_KEPT as u64 {
+        if self.lengths[number] > SLOT_BYTES_RETAINED as u64 {
             set_length(file, 0).map_err(io_error("shorten", &path))?;
             self.lengths[number] = 0;
         }
@@ -265,17 +265,17 @@ impl Slots {
         write_at(file, &self.buffer, 0).map_err(io_error("write", &path))?;
         self.lengths[number] = self.lengths[number].max(self.buffer.len() as u64);
         self.sequence = sequence;
-        self.buffer.shrink_to(SLOT_BYTES_KEPT);
+        self.buffer.shrink_to(SLOT_BYTES_RETAINED);
         Ok(())
     }
 }
 
-/// Which slot holds the record with this number.
+/// The slot of the record with this sequence number.
 fn slot_of(sequence: u64) -> usize {
     usize::from(sequence % 2 == 1)
 }
 
-/// Numbers go round, so that whatever a slot says, the next record is newer.
+/// Sequence numbers wrap around, so that a next number always exists.
 pub(super) fn is_newer(record: &Record, than: &Record) -> bool {
     (1..1 << 63).contains(&record.sequence.wrapping_sub(than.sequence))
 }
@@ -288,15 +288,15 @@ fn table_name(number: u8) -> &'static str {
     if number == 0 { "pages.0" } else { "pages.1" }
 }
 
-/// The folder, locked as long as this lives.
+/// The directory, locked until this is dropped.
 #[derive(Debug)]
-pub(super) struct Locked {
+pub(super) struct LockedDirectory {
     place: Private,
     _lock: Flock<File>,
 }
 
-impl Locked {
-    fn new(place: Private, directory: &Directory) -> Result<Locked, StateError> {
+impl LockedDirectory {
+    fn new(place: Private, directory: &Directory) -> Result<LockedDirectory, StateError> {
         let lock_path = place.path().join(LOCK);
         let file = directory.write(LOCK, place.owner()).map_err(io_error("open", &lock_path))?;
         let lock =
@@ -312,7 +312,7 @@ impl Locked {
         lock.set_len(0).map_err(io_error("write", &lock_path))?;
         lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
             .map_err(io_error("write", &lock_path))?;
-        Ok(Locked { place, _lock: lock })
+        Ok(LockedDirectory { place, _lock: lock })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -335,7 +335,7 @@ impl Locked {
         Table::open(self.handle(table_name(number))?)
     }
 
-    /// Removes a table that no position names any more.
+    /// Removes a table that is not valid.
     pub(super) fn remove_table(&self, number: u8) -> Result<(), StateError> {
         let name = table_name(number);
         match self.directory()?.remove(name) {
@@ -344,18 +344,18 @@ impl Locked {
         }
     }
 
-    /// Removes all files of the folder, and the folder if nothing else is in it.
+    /// Removes all files of the local state, and the directory if it is then empty.
     pub(super) fn remove(&self) -> io::Result<()> {
         let directory = self.place.directory()?;
         for name in [slot_name(0), slot_name(1), table_name(0), table_name(1), LOCK] {
             directory.remove(name)?;
         }
-        // By its path: what has that name now must be empty, and so is nobody's loss.
+        // By path: rmdir only removes an empty directory, so a directory that has replaced this one is not lost.
         std::fs::remove_dir(self.path())
     }
 }
 
-/// The one way in which bytes get into a slot or a table.
+/// All writes to slots and tables, so that a test can stop after any byte.
 pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     #[cfg(test)]
     if let Some(allowed) = super::tests::killed_after(bytes.len()) {
@@ -365,7 +365,7 @@ pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()>
     file.write_all_at(bytes, offset)
 }
 
-/// The one way in which a slot or a table changes its size.
+/// All changes of the size of slots and tables, so that a test can stop before one.
 pub(super) fn set_length(file: &File, length: u64) -> io::Result<()> {
     #[cfg(test)]
     if super::tests::killed_after(1).is_some() {

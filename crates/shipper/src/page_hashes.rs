@@ -1,8 +1,8 @@
-//! The digest of the database, kept up to date entry by entry from the hashes of the pages that each changed.
+//! The hash of every page, and the digest over them, updated with each entry.
 //!
-//! The hash that a page had before stands in one of three places: in the open segment's layer, in the layer of a
-//! segment on its way, or in the durable table beside the database. A layer reaches the table when its segment is
-//! confirmed, so that the table always tells the state of a txid that the replica has.
+//! The current hash of a page is in one of three places, searched in this order: the overlay of the open segment, the
+//! overlays of the segments in flight, the durable table beside the database. An overlay is written into the table when
+//! its segment is confirmed, so the table always has the state of a txid that the replica has.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,23 +12,23 @@ use ebbtide_wal::{PageNumber, lock_page};
 
 use crate::error::Error;
 
-/// How many hashes are looked up at once when a database shrinks.
-const SHRINK_PAGES_AT_ONCE: u32 = 65_536;
+/// How many hashes are looked up with one call when a database shrinks.
+const SHRINK_BATCH_PAGES: u32 = 65_536;
 
 const NONE: PageHash = PageHash::from_bytes([0; 16]);
 
-/// What one segment changed.
+/// The page hashes that one segment changed.
 #[derive(Debug)]
-struct Layer {
+struct Overlay {
     hashes: HashMap<PageNumber, PageHash>,
-    /// The smallest size that the database had within the segment: a page beyond it that is not in `hashes` did not
-    /// exist when the segment began to be written, whatever the layers below say.
+    /// The smallest size of the database within the segment. A page beyond it that is not in `hashes` does not exist,
+    /// even if an older overlay or the table has a hash for it.
     smallest: u32,
 }
 
-impl Layer {
-    fn new() -> Layer {
-        Layer { hashes: HashMap::new(), smallest: u32::MAX }
+impl Overlay {
+    fn new() -> Overlay {
+        Overlay { hashes: HashMap::new(), smallest: u32::MAX }
     }
 
     fn find(&self, page: PageNumber) -> Option<PageHash> {
@@ -36,29 +36,35 @@ impl Layer {
         self.hashes.get(&page).copied().or_else(beyond)
     }
 
-    /// The database shrank: what it grows again has nothing to do with what was there.
+    /// Drops the hashes beyond the new size: if the database grows again, those pages are new.
     fn cut(&mut self, database_pages: u32) {
         self.smallest = self.smallest.min(database_pages);
         self.hashes.retain(|page, _| page.get() <= database_pages);
     }
 }
 
-/// The hashes of all pages, and the digest over them, as of the last entry recorded.
+/// The page hashes and the digest after the last recorded entry.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct PageHashes {
     state: State,
     /// Oldest first.
-    on_their_way: VecDeque<Layer>,
-    open: Layer,
+    in_flight: VecDeque<Overlay>,
+    open: Overlay,
     digest: Digest,
     database_pages: u32,
 }
 
-impl Ledger {
-    /// As of the position that `state` holds.
-    pub(crate) fn new(state: State) -> Ledger {
+impl PageHashes {
+    /// The page hashes at the position of `state`.
+    pub(crate) fn new(state: State) -> PageHashes {
         let (digest, database_pages) = (state.position().digest, state.position().database_pages);
-        Ledger { state, on_their_way: VecDeque::new(), open: Layer::new(), digest, database_pages }
+        PageHashes {
+            state,
+            in_flight: VecDeque::new(),
+            open: Overlay::new(),
+            digest,
+            database_pages,
+        }
     }
 
     /// The durable position.
@@ -66,18 +72,18 @@ impl Ledger {
         self.state.position()
     }
 
-    /// The digest after the last entry recorded.
+    /// The digest after the last recorded entry.
     pub(crate) fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// The size of the database after the last entry recorded, in pages.
+    /// The size of the database after the last recorded entry, in pages.
     pub(crate) fn database_pages(&self) -> u32 {
         self.database_pages
     }
 
-    /// Records an entry that leaves `database_pages` and set the hashes of the pages in `changed`, which ascend; the
-    /// digest after it.
+    /// Records an entry, and returns the digest after it. `changed` has the new page hashes in ascending order of
+    /// pages.
     pub(crate) fn record(
         &mut self,
         changed: &[(PageNumber, PageHash)],
@@ -87,7 +93,7 @@ impl Ledger {
         let mut digest = self.digest;
         let mut first = database_pages.saturating_add(1);
         while first <= self.database_pages {
-            let last = self.database_pages.min(first.saturating_add(SHRINK_PAGES_AT_ONCE - 1));
+            let last = self.database_pages.min(first.saturating_add(SHRINK_BATCH_PAGES - 1));
             let gone: Vec<PageNumber> = (first..=last).filter_map(PageNumber::new).collect();
             digest = self.look_up(&gone)?.into_iter().fold(digest, Digest::toggle);
             first = last.saturating_add(1);
@@ -103,7 +109,7 @@ impl Ledger {
         Ok(digest)
     }
 
-    /// A database never grows by a page that is not written; the format relies on it.
+    /// Checks that the entry writes every page by which the database grew. The format relies on it.
     fn check_growth(
         &self,
         changed: &[(PageNumber, PageHash)],
@@ -119,10 +125,10 @@ impl Ledger {
         Err(Error::Hole { from: self.database_pages, to: database_pages })
     }
 
-    /// The hashes that pages have now; zeros for those that do not exist.
+    /// The current hashes of pages; zeros for pages that do not exist.
     fn look_up(&self, pages: &[PageNumber]) -> Result<Vec<PageHash>, Error> {
         let above = |page: PageNumber| {
-            let below = || self.on_their_way.iter().rev().find_map(|layer| layer.find(page));
+            let below = || self.in_flight.iter().rev().find_map(|overlay| overlay.find(page));
             self.open.find(page).or_else(below)
         };
         let found: Vec<Option<PageHash>> = pages.iter().map(|&page| above(page)).collect();
@@ -135,7 +141,7 @@ impl Ledger {
         Ok(found.into_iter().map(|hash| hash.or_else(|| durable.next()).unwrap_or(NONE)).collect())
     }
 
-    /// The hashes that consecutive pages have in the durable table.
+    /// The hashes of consecutive pages in the durable table.
     pub(crate) fn durable_pages(
         &self,
         first: PageNumber,
@@ -144,27 +150,27 @@ impl Ledger {
         Ok(self.state.pages(first, count)?)
     }
 
-    /// The open segment is complete and goes on its way; how many pages it changed.
+    /// Begins a new overlay: the open segment is sealed. Returns how many pages the segment changed.
     pub(crate) fn seal(&mut self) -> u64 {
-        let sealed = std::mem::replace(&mut self.open, Layer::new());
+        let sealed = std::mem::replace(&mut self.open, Overlay::new());
         let pages = sealed.hashes.len() as u64;
-        self.on_their_way.push_back(sealed);
+        self.in_flight.push_back(sealed);
         pages
     }
 
-    /// Closes the table's files until they are needed again.
-    pub(crate) fn rest(&mut self) {
-        self.state.rest();
+    /// Closes the file descriptors of the table until the next access.
+    pub(crate) fn close_files(&mut self) {
+        self.state.close_files();
     }
 
-    /// The oldest segment on its way is durable, and `position` with it.
+    /// Writes the oldest overlay into the table: its segment is durable, and `position` is the new durable position.
     pub(crate) fn confirm(&mut self, position: Position) -> Result<(), Error> {
-        let layer = self.on_their_way.pop_front().unwrap_or_else(Layer::new);
-        let updates: Vec<(PageNumber, PageHash)> = layer.hashes.into_iter().collect();
+        let overlay = self.in_flight.pop_front().unwrap_or_else(Overlay::new);
+        let updates: Vec<(PageNumber, PageHash)> = overlay.hashes.into_iter().collect();
         Ok(self.state.commit(position, &updates)?)
     }
 
-    /// What is durable in the store is so in the local state, too.
+    /// Makes the table durable on the local disk.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         Ok(self.state.sync()?)
     }

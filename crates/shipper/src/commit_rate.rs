@@ -1,30 +1,30 @@
-//! How many commits come in a second. Time is an argument.
+//! The number of commits in the last second. Time is an argument.
 
 use std::time::{Duration, Instant};
 
 const SLICES: usize = 4;
 const SLICE: Duration = Duration::from_millis(250);
 
-/// Counts the commits of the last second, in quarters.
+/// Counts the commits of the last second in four slices.
 #[derive(Debug, Clone)]
-pub(crate) struct Traffic {
+pub(crate) struct CommitRate {
     slices: [u32; SLICES],
     at: usize,
     began: Instant,
 }
 
-impl Traffic {
-    pub(crate) fn new(now: Instant) -> Traffic {
-        Traffic { slices: [0; SLICES], at: 0, began: now }
+impl CommitRate {
+    pub(crate) fn new(now: Instant) -> CommitRate {
+        CommitRate { slices: [0; SLICES], at: 0, began: now }
     }
 
-    /// A commit came.
+    /// Counts a commit.
     pub(crate) fn count(&mut self, now: Instant) {
         self.turn(now);
         self.slices[self.at] = self.slices[self.at].saturating_add(1);
     }
 
-    /// How many came in the last second.
+    /// The number of commits in the last second.
     pub(crate) fn per_second(&mut self, now: Instant) -> u32 {
         self.turn(now);
         self.slices.iter().fold(0, |sum, &slice| sum.saturating_add(slice))
@@ -39,7 +39,7 @@ impl Traffic {
             self.slices[self.at] = 0;
             self.began += SLICE;
         }
-        // More than a second passed at once: nothing of it counts any more.
+        // More than a second passed: all slices are empty.
         self.began = now;
     }
 }
@@ -51,13 +51,13 @@ mod tests {
     #[test]
     fn only_the_last_second_counts() {
         let start = Instant::now();
-        let mut traffic = Traffic::new(start);
+        let mut commit_rate = CommitRate::new(start);
         for commit in 0..200 {
-            traffic.count(start + Duration::from_millis(5) * commit);
+            commit_rate.count(start + Duration::from_millis(5) * commit);
         }
         let after = start + Duration::from_secs(1);
-        assert!((150..=200).contains(&traffic.per_second(after)));
-        assert!(traffic.per_second(after + Duration::from_millis(600)) < 100);
-        assert_eq!(traffic.per_second(after + Duration::from_secs(60)), 0);
+        assert!((150..=200).contains(&commit_rate.per_second(after)));
+        assert!(commit_rate.per_second(after + Duration::from_millis(600)) < 100);
+        assert_eq!(commit_rate.per_second(after + Duration::from_secs(60)), 0);
     }
 }

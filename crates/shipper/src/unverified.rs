@@ -1,6 +1,6 @@
-//! A database of which nothing is known here, and a replica that has a history: whether the one is the other's is shown by
-//! the last claim, which says what file was followed, or by the pages. Until it is shown, nothing is claimed and the local
-//! state stays what it was: it may be that of the replica that was meant.
+//! A replica with history, opened for a database without local state of it. The replica is the database's own if its
+//! last claim names the database's file, or if most pages are equal. Until ownership is verified nothing is put into
+//! the replica, and the local state stays unchanged: it may belong to the replica that the user meant.
 
 use std::pin::pin;
 
@@ -12,50 +12,50 @@ use ebbtide_wal::{PageNumber, PageSize};
 use futures::TryStreamExt as _;
 use tempfile::TempDir;
 
-use crate::attach::Ground;
 use crate::claim::last_claim;
 use crate::error::Error;
 use crate::image::{Difference, KnownPages};
-use crate::older::{find_older, newest_objects};
+use crate::open::OpenContext;
 use crate::shipper::Shipper;
+use crate::stale::{find_stale, newest_objects};
 
-/// So many of the newest objects are searched for a claim.
+/// The number of newest objects that are searched for a claim.
 const OBJECTS_SEARCHED: usize = 4096;
 
-/// Page hashes are copied so many at once.
-const HASHES_AT_ONCE: u32 = 65_536;
+/// How many page hashes are copied with one call.
+const HASHES_PER_WRITE: u32 = 65_536;
 
-/// A replica with a history, and page hashes of its end in a folder that goes with this.
+/// A replica whose ownership is not verified, with its page hashes in a temporary directory.
 #[derive(Debug)]
-pub struct Stranger {
-    ground: Ground,
+pub struct UnverifiedReplica {
+    context: OpenContext,
     state: State,
     claim: Option<Claim>,
     _folder: TempDir,
 }
 
-impl Stranger {
-    /// Reads the end of the replica.
+impl UnverifiedReplica {
+    /// Reads the page hashes and the last claim of the replica.
     pub(crate) async fn read(
-        ground: Ground,
+        context: OpenContext,
         head: &Head,
         position: Position,
-    ) -> Result<Stranger, Error> {
+    ) -> Result<UnverifiedReplica, Error> {
         let folder = tempfile::tempdir().map_err(|source| Error::System {
             doing: "make a directory for temporary files",
             source,
         })?;
         let fill = State::create(folder.path())?;
-        let (store, manifest) = (&*ground.store, &ground.manifest);
+        let (store, manifest) = (&*context.store, &context.manifest);
         ebbtide_catalog::rebuild_table(store, manifest, head, &fill).await?;
         let claim = newest_claim(store, manifest).await?;
-        Ok(Stranger { state: fill.publish(position)?, ground, claim, _folder: folder })
+        Ok(UnverifiedReplica { state: fill.publish(position)?, context, claim, _folder: folder })
     }
 
     /// Whether the database is in the state of the replica's last entry.
     #[must_use]
     pub fn is_state(&self, found: &Difference) -> bool {
-        // Page by page, because pages can be made up that add up to any digest.
+        // The count of differing pages decides, not the digest alone: a writer can construct pages with any digest.
         let there = self.state.position();
         found.count == 0
             && (there.digest, there.database_pages) == (found.digest, found.database_pages)
@@ -67,29 +67,29 @@ impl Stranger {
         self.state.position().txid
     }
 
-    /// As [`Shipper::find_older`].
+    /// Searches for the database's state among earlier states of the replica, as [`Shipper::find_stale`] does.
     ///
     /// # Errors
     /// When the replica cannot be read.
-    pub async fn find_older(
+    pub async fn find_stale(
         &self,
         found: &Difference,
         objects_max: usize,
     ) -> Result<Option<Txid>, Error> {
-        find_older(&*self.ground.store, &self.ground.manifest, found, objects_max).await
+        find_stale(&*self.context.store, &self.context.manifest, found, objects_max).await
     }
 
-    /// Whether the last claim is of this very file, or most of the database's pages are the replica's.
+    /// Whether the last claim names the database's file, or more than half of the pages are equal.
     #[must_use]
     pub fn is_own(&self, host: &str, found: &Difference) -> bool {
         let same_file = self.claim.as_ref().is_some_and(|claim| {
             let claimed = claim.database.as_deref();
-            claim.host == host && claimed.is_some() && claimed == self.ground.file.as_ref()
+            claim.host == host && claimed.is_some() && claimed == self.context.file.as_ref()
         });
         same_file || same_pages(found) * 2 > u64::from(found.database_pages)
     }
 
-    /// Why it is refused.
+    /// The error for a replica that is not the database's own.
     #[must_use]
     pub fn refuse(&self, found: &Difference) -> Error {
         let there = self.state.position();
@@ -99,7 +99,7 @@ impl Stranger {
             Some(claim) => format!("a database of {}", claim.host),
             None => "another database".to_owned(),
         };
-        let file = self.ground.file.as_ref();
+        let file = self.context.file.as_ref();
         let this = file.map_or("another one", |file| &file.path);
         Error::Unrelated(format!(
             "the replica in {} holds {holds} ({} bytes, last written {}), and this is {this} ({} bytes), which has {} of \
@@ -114,28 +114,28 @@ impl Stranger {
         ))
     }
 
-    /// Makes the replica this database's: the page hashes go into its local state.
+    /// Accepts the replica as the database's own: writes the page hashes into the local state.
     ///
     /// # Errors
     /// When the local state or the spool cannot be written.
     pub async fn accept(self) -> Result<Shipper, Error> {
-        let Stranger { ground, state, .. } = self;
-        let mut spool = ground.spool()?;
+        let UnverifiedReplica { context, state, .. } = self;
+        let mut spool = context.spool()?;
         spool.clear().await?;
-        let fill = State::create(&ground.folder)?;
+        let fill = State::create(&context.folder)?;
         let position = state.position().clone();
         let mut first = PageNumber::ONE;
         while first.get() <= position.database_pages {
-            let count = HASHES_AT_ONCE.min(position.database_pages - first.get() + 1);
+            let count = HASHES_PER_WRITE.min(position.database_pages - first.get() + 1);
             fill.set(first, &state.pages(first, count)?)?;
             let Some(next) = PageNumber::new(first.get().saturating_add(count)) else { break };
             first = next;
         }
-        Ok(ground.shipper(fill.publish(position)?, spool))
+        Ok(context.shipper(fill.publish(position)?, spool))
     }
 }
 
-impl KnownPages for Stranger {
+impl KnownPages for UnverifiedReplica {
     fn page_size(&self) -> PageSize {
         self.state.position().page_size
     }
@@ -168,7 +168,7 @@ pub(crate) async fn newest_claim(
                 }
             }
             Ok(None) => return Ok(None),
-            // Those that cannot be read are found by whoever needs them.
+            // An unreadable object is no reason to stop here: a restore or verify reports it.
             Err(error) if error.is_about_object() => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,7 +1,7 @@
-//! Small commits that wait for a few others, so that their pages are hashed side by side.
+//! A batch of small commits, whose pages are hashed together with SIMD.
 //!
-//! They wait only while their capturing goes on: whoever captures says when it has ended ([`Shipper::encode`]), and
-//! everything that sends, ends or proves something encodes them first.
+//! A batch lives no longer than one capture: the caller ends it with [`Shipper::encode`]. Functions that send, finish
+//! or verify entries encode the batch first.
 
 use ebbtide_replica::{PAGES_AT_ONCE, PageHash, hash_pages};
 use ebbtide_wal::PageNumber;
@@ -11,17 +11,17 @@ use crate::error::Error;
 use crate::image::Pages;
 use crate::shipper::{Durable, Shipper};
 
-/// Commits whose pages are neither hashed nor encoded, in order.
+/// Commits that are neither hashed nor encoded yet, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
-    /// Each with its number of pages.
+pub(crate) struct Batch {
+    /// Each commit with its number of pages.
     starts: Vec<(Start, usize)>,
     numbers: Vec<PageNumber>,
     images: Vec<u8>,
 }
 
-impl Waiting {
-    /// Whether a commit of so many pages is small enough to wait.
+impl Batch {
+    /// Whether a commit of `page_count` pages is small enough for the batch.
     pub(crate) fn takes(page_count: usize) -> bool {
         page_count <= PAGES_AT_ONCE
     }
@@ -49,8 +49,8 @@ impl Waiting {
         Ok(())
     }
 
-    /// Without what it had, but with its memory.
-    fn cleared(mut self) -> Waiting {
+    /// An empty batch that reuses the allocations.
+    fn cleared(mut self) -> Batch {
         self.starts.clear();
         self.numbers.clear();
         self.images.clear();
@@ -59,53 +59,53 @@ impl Waiting {
 }
 
 impl Shipper {
-    /// The last entry that was appended.
+    /// The last appended entry.
     #[must_use]
     pub fn last(&self) -> Durable {
         let encoded = Durable { txid: self.head().txid, time: self.head().time };
-        self.waiting.starts.iter().fold(encoded, |last, (start, _)| Durable {
+        self.batch.starts.iter().fold(encoded, |last, (start, _)| Durable {
             txid: last.txid.next(),
             time: time_after(last.time, start),
         })
     }
 
-    /// Appends a small commit, together with others if those come at once.
-    pub(crate) fn append_small<E: From<Error>>(
+    /// Adds a small commit to the batch, and encodes the batch when it is full.
+    pub(crate) fn append_to_batch<E: From<Error>>(
         &mut self,
         start: Start,
         each_page: impl Pages<E>,
     ) -> Result<(), E> {
-        self.waiting.push(start, each_page)?;
-        if self.waiting.is_full() {
-            self.encode_waiting()?;
+        self.batch.push(start, each_page)?;
+        if self.batch.is_full() {
+            self.encode_batch()?;
         }
         Ok(())
     }
 
-    /// Encodes what was appended and waits for more: none will come at once.
+    /// Encodes the batch: no more commits follow in this capture.
     ///
     /// # Errors
     /// As [`Shipper::append`].
     pub fn encode(&mut self) -> Result<(), Error> {
-        self.encode_waiting()?;
-        // With its memory.
-        self.waiting = Waiting::default();
+        self.encode_batch()?;
+        // Frees the allocations.
+        self.batch = Batch::default();
         Ok(())
     }
 
-    fn encode_waiting(&mut self) -> Result<(), Error> {
-        if self.waiting.is_empty() {
+    fn encode_batch(&mut self) -> Result<(), Error> {
+        if self.batch.is_empty() {
             return Ok(());
         }
-        let waiting = std::mem::take(&mut self.waiting);
-        let mut hashes: Vec<PageHash> = Vec::with_capacity(waiting.numbers.len());
-        hash_pages(&waiting.numbers, &waiting.images, |_, hash| hashes.push(hash));
-        let images = waiting.images.chunks_exact(self.page_size().bytes());
-        let mut pages = waiting.numbers.iter().copied().zip(images).zip(hashes);
-        for (start, count) in &waiting.starts {
+        let batch = std::mem::take(&mut self.batch);
+        let mut hashes: Vec<PageHash> = Vec::with_capacity(batch.numbers.len());
+        hash_pages(&batch.numbers, &batch.images, |_, hash| hashes.push(hash));
+        let images = batch.images.chunks_exact(self.page_size().bytes());
+        let mut pages = batch.numbers.iter().copied().zip(images).zip(hashes);
+        for (start, count) in &batch.starts {
             self.append_hashed(start, pages.by_ref().take(*count))?;
         }
-        self.waiting = waiting.cleared();
+        self.batch = batch.cleared();
         Ok(())
     }
 }

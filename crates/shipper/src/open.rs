@@ -1,4 +1,4 @@
-//! The start: what the replica has, what is known here, and whether the one continues the other.
+//! Opens a replica for writing: compares the replica's last entry with the local state and with the spool.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,67 +10,68 @@ use ebbtide_state::{FileIdentity, Origin, Position, State};
 use ebbtide_store::{Object, Store, StoreError, same_place};
 use ebbtide_wal::{PageNumber, PageSize};
 
+use crate::compare_head::{HeadComparison, compare_head, has_entry};
 use crate::copied::refuse_copy;
+use crate::create::Creator;
 use crate::error::Error;
-use crate::found::Founder;
-use crate::outage::Outage;
 use crate::presence::Presence;
-use crate::relation::{Relation, holds, relate};
 use crate::shipper::{Options, Shipper};
-use crate::spool::{Found, Spool};
-use crate::stranger::{Stranger, newest_claim};
+use crate::spool::{Spool, SpooledSegment};
+use crate::store_health::StoreHealth;
+use crate::unverified::{UnverifiedReplica, newest_claim};
 
-/// What is known on this side.
+/// The database and its local state.
 #[derive(Debug)]
 pub struct Local {
     /// The local state of an earlier run, if its page hashes add up.
     pub state: Option<State>,
-    /// What an earlier run knew to be durable, also where its page hashes do not add up.
+    /// The durable position of an earlier run, even if its page hashes do not add up.
     pub remembered: Option<Position>,
-    /// Where the state is kept.
+    /// The directory of the local state.
     pub folder: PathBuf,
     /// The database's file.
     pub database: Option<FileIdentity>,
-    /// The same, as a claim tells others of it.
+    /// The database's file, as a claim names it.
     pub file: Option<ClaimedFile>,
-    /// The name of this host, as claims have it.
+    /// The name of this host, as a claim has it.
     pub host: String,
-    /// The size of its pages.
+    /// The page size of the database.
     pub page_size: PageSize,
 }
 
-/// What is refused unless a person has said that it is meant.
+/// Operations that are refused unless the user asks for them on the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Consent {
-    /// To follow a database into a replica that is not shown to be its own.
+    /// Write into a replica that is not shown to be the database's own.
     pub adopt: bool,
-    /// To take a replica back that another process has continued, or that has gone on from the database's state.
+    /// Continue from the database's state, although the replica has later entries. They become a fork.
     pub take_back: bool,
-    /// To begin a replica where the one is gone that is known to have been there.
+    /// Create another replica where the known one is missing.
     pub begin_anew: bool,
 }
 
-/// How a replica and a database go together.
+/// The result of opening a replica.
 #[derive(Debug)]
-pub enum Attached {
-    /// The replica has no state of any database yet.
-    New(Founder),
-    /// The local state is that of the replica's last entry: the log can be resumed at its position.
-    InStep(Shipper),
-    /// The replica has commits of ours whose confirmation never reached us: they come next in the log.
+pub enum Opened {
+    /// The replica has no snapshot yet.
+    New(Creator),
+    /// The local state equals that of the replica's last entry: capturing resumes at its position in the log.
+    CaughtUp(Shipper),
+    /// The replica has commits of this process whose confirmation was lost. They come next in the log.
     Ahead(Shipper, Box<Unconfirmed>),
-    /// The page hashes had to be read from the replica, which is this database's.
+    /// The page hashes were read from the replica, which is the database's own. The log position is unknown.
     Rebuilt(Shipper),
-    /// There is no local state of this replica: whether it is this database's is still to be shown.
-    Stranger(Stranger),
-    /// As [`Attached::Rebuilt`], and the database was taken back in time on purpose, to this state if it was restored.
-    TakenBack(Shipper, Option<Restored>),
+    /// There is no local state of this replica: the caller checks whether it is the database's own.
+    Unverified(UnverifiedReplica),
+    /// The page hashes were read from the replica, and the database continues from an earlier state on purpose: from
+    /// the given one if it was restored.
+    AtEarlierState(Shipper, Option<RestoredState>),
 }
 
 /// The state that a database was restored to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Restored {
-    /// The entry that led to it.
+pub struct RestoredState {
+    /// The last entry before it.
     pub txid: Txid,
     /// The digest of the database.
     pub digest: Digest,
@@ -81,18 +82,18 @@ pub struct Restored {
 /// Commits that the replica has and the local state does not.
 #[derive(Debug, Clone)]
 pub struct Unconfirmed {
-    /// How many transactions.
+    /// The number of transactions.
     pub commits: u64,
     position: Position,
-    /// What they carry.
+    /// The hash chain over their contents.
     carried: Chain,
 }
 
-/// What a shipper stands on.
+/// The parts that a [`Shipper`] is made of.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct OpenContext {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) outage: Arc<Outage>,
+    pub(crate) health: Arc<StoreHealth>,
     pub(crate) options: Options,
     pub(crate) folder: PathBuf,
     pub(crate) database: Option<FileIdentity>,
@@ -102,33 +103,35 @@ pub(crate) struct Ground {
     pub(crate) is_stored: bool,
 }
 
-impl Ground {
+impl OpenContext {
     pub(crate) fn spool(&self) -> Result<Spool, StoreError> {
-        Spool::new(&self.folder, self.options.spool_bytes_max, &self.outage)
+        Spool::new(&self.folder, self.options.spool_bytes_max, &self.health)
     }
 
     pub(crate) fn shipper(self, state: State, spool: Spool) -> Shipper {
-        let presence = Presence::new(self.manifest.clone(), self.is_stored, &self.outage);
+        let presence = Presence::new(self.manifest.clone(), self.is_stored, &self.health);
         Shipper::new(self, state, spool, Arc::new(presence))
     }
 }
 
-/// Finds out how the replica in `store` and the database go together. It writes nothing into the replica.
+/// Opens the replica in `store` for writing. Writes nothing into the replica.
 ///
-/// On this side it changes what it needs to go on, and only once nothing refuses: what is spooled and does not continue
-/// the replica is removed, because the database is compared with the replica instead; page hashes that are missing or of
-/// another state are taken from the replica; a position of the same state becomes that of the replica's last entry.
+/// Changes local files only after all checks have passed:
+///
+/// - removes spooled segments that do not continue the replica (the pages are compared with the replica instead);
+/// - reads page hashes from the replica if they are missing or of another state;
+/// - moves the local position to the replica's last entry if there are only claims in between.
 ///
 /// # Errors
-/// [`Error::Behind`] when another process has written history that this database does not have; [`Error::Gone`] when the
-/// replica that is known here is not there any more.
-pub async fn attach(
+/// [`Error::Behind`] when another process has written entries that this database does not have; [`Error::Gone`] when
+/// the replica that the local state names is missing.
+pub async fn open_replica(
     store: Arc<dyn Store>,
-    outage: Arc<Outage>,
+    health: Arc<StoreHealth>,
     local: Local,
     options: &Options,
     consent: Consent,
-) -> Result<Attached, Error> {
+) -> Result<Opened, Error> {
     let known = local.state.as_ref().map(State::position).or(local.remembered.as_ref()).cloned();
     let identity =
         ebbtide_catalog::identify(&*store, known.as_ref().map(|known| known.replica)).await?;
@@ -141,13 +144,13 @@ pub async fn attach(
     let (identity, head) = match (identity, head) {
         (Some(identity), Some(head)) if has_state(&head) => (identity, head),
         (identity, head) => {
-            return begin(store, outage, local, known.as_ref(), identity, head, consent).await;
+            return begin(store, health, local, known.as_ref(), identity, head, consent).await;
         }
     };
     let Identity { manifest, is_stored } = identity;
     let known = known.filter(|known| known.replica == manifest.replica);
     if let Some(known) = known.as_ref().filter(|_| !is_stored && !consent.begin_anew) {
-        // A last put into what was emptied before leaves just that.
+        // A put after the bucket was emptied leaves one segment, without manifest and snapshot.
         let snapshots = store.list_some(Folder::Snapshot, None, 1).await?;
         if snapshots.is_empty() {
             return Err(gone(&store.describe(), known));
@@ -164,23 +167,25 @@ pub async fn attach(
     let position = position_at(&manifest, &head, &*store, &local);
     let Local { state, folder, database, file, .. } = local;
     let options = *options;
-    let ground = Ground { store, outage, options, folder, database, file, manifest, is_stored };
-    let ours = state.filter(|state| state.position().replica == ground.manifest.replica);
+    let context =
+        OpenContext { store, health, options, folder, database, file, manifest, is_stored };
+    let ours = state.filter(|state| state.position().replica == context.manifest.replica);
     match ours {
-        Some(state) => resume(ground, state, &head, position, consent).await,
+        Some(state) => resume(context, state, &head, position, consent).await,
         None if known.is_some() => {
-            let mut spool = ground.spool()?;
+            let mut spool = context.spool()?;
             spool.clear().await?;
-            let fill = State::create(&ground.folder)?;
-            ebbtide_catalog::rebuild_table(&*ground.store, &ground.manifest, &head, &fill).await?;
-            Ok(Attached::Rebuilt(ground.shipper(fill.publish(position)?, spool)))
+            let fill = State::create(&context.folder)?;
+            ebbtide_catalog::rebuild_table(&*context.store, &context.manifest, &head, &fill)
+                .await?;
+            Ok(Opened::Rebuilt(context.shipper(fill.publish(position)?, spool)))
         }
-        None => Ok(Attached::Stranger(Stranger::read(ground, &head, position).await?)),
+        None => Ok(Opened::Unverified(UnverifiedReplica::read(context, &head, position).await?)),
     }
 }
 
-/// Whether the file is the one that was followed last, or was restored to be followed: a copy of it is neither, nor what has
-/// replaced it.
+/// Whether the file is the one that was followed last, or was restored by ebbtide. A copy of the file and a file that
+/// replaced it have another inode.
 fn is_same_file(known: &Position, local: &Local) -> bool {
     if matches!(known.origin, Origin::Restored { .. }) {
         return true;
@@ -189,16 +194,16 @@ fn is_same_file(known: &Position, local: &Local) -> bool {
     known.inode == now.inode
 }
 
-/// A place without a state of any database: a replica begins there, unless the one that is known has been lost there.
+/// A location without a snapshot: a replica is created there, unless the local state knows one that was lost.
 async fn begin(
     store: Arc<dyn Store>,
-    outage: Arc<Outage>,
+    health: Arc<StoreHealth>,
     local: Local,
     known: Option<&Position>,
     identity: Option<Identity>,
     head: Option<Head>,
     consent: Consent,
-) -> Result<Attached, Error> {
+) -> Result<Opened, Error> {
     let place = store.describe();
     let was_here = |known: &&Position| {
         let same = identity.as_ref().is_some_and(|there| there.manifest.replica == known.replica);
@@ -218,7 +223,7 @@ async fn begin(
         }
     }
     let manifest = identity.map(|identity| identity.manifest);
-    Ok(Attached::New(Founder::new(store, outage, local, manifest, head)))
+    Ok(Opened::New(Creator::new(store, health, local, manifest, head)))
 }
 
 fn gone(place: &str, known: &Position) -> Error {
@@ -232,58 +237,58 @@ fn gone(place: &str, known: &Position) -> Error {
     }
 }
 
-/// Carries on with the local state of this very replica.
+/// Continues with the local state of this replica.
 async fn resume(
-    ground: Ground,
+    context: OpenContext,
     mut state: State,
     head: &Head,
     position: Position,
     consent: Consent,
-) -> Result<Attached, Error> {
-    let mut spool = ground.spool()?;
-    let (store, manifest) = (Arc::clone(&ground.store), ground.manifest.clone());
+) -> Result<Opened, Error> {
+    let mut spool = context.spool()?;
+    let (store, manifest) = (Arc::clone(&context.store), context.manifest.clone());
     let known = state.position().clone();
-    let spooled = spool.found(&manifest, &known).await?;
-    let is_head = |found: &Found| {
+    let spooled = spool.read_continuing(&manifest, &known).await?;
+    let is_head = |found: &SpooledSegment| {
         found.position.txid == head.entry.txid && found.position.chain == head.chain
     };
-    let relation = match spooled.iter().any(is_head) {
-        true => Relation::Same,
-        false => relate(&*store, &manifest, &known, head, consent.take_back).await?,
+    let comparison = match spooled.iter().any(is_head) {
+        true => HeadComparison::Same,
+        false => compare_head(&*store, &manifest, &known, head, consent.take_back).await?,
     };
-    if !consent.begin_anew && !holds(&*store, &manifest, &known, head).await? {
+    if !consent.begin_anew && !has_entry(&*store, &manifest, &known, head).await? {
         return Err(gone(&store.describe(), &known));
     }
-    if !matches!(relation, Relation::Same) && !spooled.is_empty() {
+    if !matches!(comparison, HeadComparison::Same) && !spooled.is_empty() {
         tracing::warn!("what was spooled does not continue the replica; comparing instead");
         spool.clear().await?;
     }
     let (txid, digest, database_pages) = (known.txid, known.digest, known.database_pages);
     let restored = matches!(known.origin, Origin::Restored { .. });
-    let restored = restored.then_some(Restored { txid, digest, database_pages });
-    match relation {
-        Relation::Same | Relation::Ours { .. } => {}
-        Relation::SameState => {
+    let restored = restored.then_some(RestoredState { txid, digest, database_pages });
+    match comparison {
+        HeadComparison::Same | HeadComparison::OwnCommitsSince { .. } => {}
+        HeadComparison::ClaimsSince => {
             let position = Position { wal: known.wal, ..position.clone() };
             state.commit(position, &[])?;
         }
-        Relation::TakenBack => {
+        HeadComparison::EarlierState => {
             let fill = state.refill()?;
             ebbtide_catalog::rebuild_table(&*store, &manifest, head, &fill).await?;
             state = fill.publish(position.clone())?;
         }
     }
-    let mut shipper = ground.shipper(state, spool);
-    Ok(match relation {
-        Relation::Same => {
+    let mut shipper = context.shipper(state, spool);
+    Ok(match comparison {
+        HeadComparison::Same => {
             shipper.take_up(spooled, head.entry.txid)?;
-            Attached::InStep(shipper)
+            Opened::CaughtUp(shipper)
         }
-        Relation::SameState => Attached::InStep(shipper),
-        Relation::Ours { commits, carried } => {
-            Attached::Ahead(shipper, Box::new(Unconfirmed { commits, position, carried }))
+        HeadComparison::ClaimsSince => Opened::CaughtUp(shipper),
+        HeadComparison::OwnCommitsSince { commits, carried } => {
+            Opened::Ahead(shipper, Box::new(Unconfirmed { commits, position, carried }))
         }
-        Relation::TakenBack => Attached::TakenBack(shipper, restored),
+        HeadComparison::EarlierState => Opened::AtEarlierState(shipper, restored),
     })
 }
 
@@ -311,20 +316,20 @@ fn position_at(manifest: &Manifest, head: &Head, store: &dyn Store, local: &Loca
     }
 }
 
-/// What was carried up to one more entry with this content, if `before` is what was carried before it.
+/// The hash chain over entry contents after one more entry. `before` is the chain before it.
 pub(crate) fn carried_after(before: Chain, database_pages: u32, content: &[u8; 32]) -> Chain {
     before.next(content, &database_pages.to_le_bytes(), b"")
 }
 
 impl Shipper {
-    /// One more transaction was read again, which changed these pages.
+    /// Adds a transaction that was read again from the log to the chain of contents.
     pub(crate) fn replayed(&mut self, database_pages: u32, changed: &[(PageNumber, PageHash)]) {
         let content = content_of(changed.iter().map(|&(_, hash)| hash));
         self.carried = carried_after(self.carried, database_pages, &content);
     }
 
-    /// Ends a replay of unconfirmed commits: whether they were those that the replica has, page by page, so that the log
-    /// can be followed from `wal` on. If not, attach again without the local state.
+    /// Ends a replay of unconfirmed commits. If they were the replica's, page by page, capturing continues at `wal`; if
+    /// not, open the replica again without the local state.
     ///
     /// # Errors
     /// When the local state cannot be written.
@@ -335,8 +340,8 @@ impl Shipper {
     ) -> Result<bool, Error> {
         let there = &unconfirmed.position;
         let same = self.carried == unconfirmed.carried
-            && self.ledger.digest() == there.digest
-            && self.ledger.database_pages() == there.database_pages;
+            && self.page_hashes.digest() == there.digest
+            && self.page_hashes.database_pages() == there.database_pages;
         if same {
             self.adopt(Position { wal: Some(wal), ..there.clone() })?;
         }
