@@ -1,7 +1,7 @@
 //! The log's checksum: two sums over 32-bit words, each fed by the other, carried from frame to frame
 //! (fileformat2.html, 4.2).
 
-/// How the words of a log are read for its checksum: the byte order of the machine that began it. The stored
+/// The byte order in which the checksum reads the words of a log: that of the machine that created the log. The stored
 /// checksums themselves are always big-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByteOrder {
@@ -12,12 +12,12 @@ pub enum ByteOrder {
 }
 
 impl ByteOrder {
-    /// The order of the machine this runs on, in which the wal-index is written.
+    /// The byte order of this machine, and of its wal-index.
     pub const NATIVE: ByteOrder =
         if cfg!(target_endian = "big") { ByteOrder::Big } else { ByteOrder::Little };
 }
 
-/// The running value: of a log's header, or of everything up to and including one frame.
+/// The running checksum: of a log's header, or of all bytes up to the end of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Checksum {
     /// The first sum.
@@ -27,8 +27,8 @@ pub struct Checksum {
 }
 
 impl Checksum {
-    /// The value after `bytes` more, which are taken in whole pairs of words; what is left over (fewer than eight
-    /// bytes) does not count. SQLite only ever sums multiples of eight.
+    /// The checksum after `bytes` more, in whole pairs of words; fewer than eight bytes at the end are ignored. SQLite
+    /// sums only multiples of eight bytes.
     #[must_use]
     pub fn extend(self, order: ByteOrder, bytes: &[u8]) -> Checksum {
         let (pairs, _) = bytes.as_chunks::<8>();
@@ -42,21 +42,21 @@ impl Checksum {
     fn extend_pairs(self, pairs: &[[u8; 8]], word: impl Fn([u8; 4]) -> u32) -> Checksum {
         let Checksum { mut s0, mut s1 } = self;
         for &[a, b, c, d, e, f, g, h] in pairs {
-            // The sum just computed is added last, so that each pair costs two additions in a row and no more.
+            // The sum of the line before is added last, so that each pair has two dependent additions only.
             s0 = s0.wrapping_add(word([a, b, c, d])).wrapping_add(s1);
             s1 = s1.wrapping_add(word([e, f, g, h])).wrapping_add(s0);
         }
         Checksum { s0, s1 }
     }
 
-    /// As it is stored in a log: big-endian.
+    /// Reads the big-endian form of a log.
     #[must_use]
     pub fn from_stored(bytes: [u8; 8]) -> Checksum {
         let [a, b, c, d, e, f, g, h] = bytes;
         Checksum { s0: u32::from_be_bytes([a, b, c, d]), s1: u32::from_be_bytes([e, f, g, h]) }
     }
 
-    /// As it is stored in a log: big-endian.
+    /// The big-endian form of a log.
     #[must_use]
     pub fn to_stored(self) -> [u8; 8] {
         let ([a, b, c, d], [e, f, g, h]) = (self.s0.to_be_bytes(), self.s1.to_be_bytes());

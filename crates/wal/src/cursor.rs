@@ -1,59 +1,60 @@
-//! Walking a log frame by frame with proof: salts, page number and the chain of checksums.
+//! The cursor: reads a log frame by frame and proves each by its salts, its page number and the checksum chain.
 
 use crate::{
     ByteOrder, Checksum, FRAME_HEADER_BYTES, FrameHeader, Header, PageNumber, PageSize, Salts,
 };
 
-/// A place in a log that can be found again and proved: same salts and same checksum of the same frame mean that
-/// every byte up to there is the same, but for a collision of 64 bits.
+/// A position in a log that can be proved later: if the frame has the same salts and the same checksum, every byte up
+/// to its end is the same, but for a collision of 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// The generation of the log.
+    /// The WAL generation.
     pub salts: Salts,
-    /// How many frames of it lie behind; 0 stands for its header alone.
+    /// The number of the last frame before the position; 0 for the end of the header.
     pub frame: u32,
-    /// The checksum of the last of them, or of the header.
+    /// The checksum of that frame, or of the header.
     pub checksum: Checksum,
 }
 
-/// One frame whose place in the chain was proved.
+/// A frame whose place in the checksum chain was proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
     /// Counted from 1.
     pub number: u32,
-    /// The page that it holds.
+    /// The number of its page.
     pub page: PageNumber,
-    /// On the last frame of a transaction, the size of the database after it in pages; else nothing.
+    /// If some, the frame is a commit frame, and this is the size of the database after it in pages.
     pub commit: Option<u32>,
-    /// The page itself.
+    /// The image of its page.
     pub image: &'a [u8],
 }
 
-/// Why the chain ends here. None of these is an error by itself: each is how the end of a log may look.
+/// Why the checksum chain ends. None of these is an error by itself: each can be the normal end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
     /// There are not enough bytes for another frame.
     Short,
-    /// The bytes belong to an older generation.
+    /// The frame is of another WAL generation.
     Salts,
     /// The page number is 0.
     Page,
-    /// The frame was never finished, or was damaged.
+    /// The checksum is wrong: the frame was not written completely, or is damaged.
     Checksum,
 }
 
-/// Stands behind a frame that was proved, and proves the next.
+/// Proves the frame after its position.
 #[derive(Debug, Clone, Copy)]
 pub struct Cursor {
     order: ByteOrder,
     page_size: PageSize,
     position: Position,
-    /// Whether the last frame is a commit that is unsealed: what the chain goes on from is not in the log then.
+    /// Whether the last frame is a zero-header commit frame: the checksum that the chain continues from is not in the
+    /// log then.
     is_checksum_unknown: bool,
 }
 
 impl Cursor {
-    /// At the start of the log that `header` begins.
+    /// At the start of the log with this header.
     #[must_use]
     pub fn start(header: &Header) -> Cursor {
         let position = Position { salts: header.salts, frame: 0, checksum: header.checksum };
@@ -65,8 +66,8 @@ impl Cursor {
         Cursor { order, page_size, position, is_checksum_unknown: false }
     }
 
-    /// At a position held from before, if it can be in this log. `frame_header` is what stands before the position's
-    /// last frame now; it is not looked at for frame 0.
+    /// At a position from before, if the log still has it. `frame_header` is the present header of the position's
+    /// frame; it is ignored for frame 0.
     #[must_use]
     pub fn resume(
         header: &Header,
@@ -82,7 +83,8 @@ impl Cursor {
         same.then_some(Cursor::at(header, position))
     }
 
-    /// At the end that the wal-index names, if its last frame is unsealed. Only the wal-index knows the checksum then.
+    /// At the log's end as of the wal-index, if the last frame is a zero-header frame. Only the wal-index has its
+    /// checksum.
     #[must_use]
     pub fn at_zero_header_end(
         header: &Header,
@@ -94,7 +96,7 @@ impl Cursor {
         is_there.then_some(Cursor::at(header, end))
     }
 
-    /// Where it stands.
+    /// The position after the last proved frame.
     #[must_use]
     pub fn position(&self) -> Position {
         self.position
@@ -106,10 +108,10 @@ impl Cursor {
         self.page_size
     }
 
-    /// Proves the frame at the start of `bytes` and steps behind it; otherwise stays.
+    /// Proves the frame at the start of `bytes` and advances the position; on an error the position stays.
     ///
     /// # Errors
-    /// When `bytes` does not begin with the next frame of this chain.
+    /// When `bytes` does not begin with the next frame of this checksum chain.
     pub fn advance<'a>(&mut self, bytes: &'a [u8]) -> Result<Frame<'a>, Stop> {
         let (head, image) = self.split(bytes)?;
         let header = FrameHeader::parse(head);
@@ -124,13 +126,14 @@ impl Cursor {
         self.step(&header, image)
     }
 
-    /// The same over a frame that the wal-index names as committed, and takes its word for a frame that is *unsealed*,
-    /// without salts and checksum.
+    /// As [`Cursor::advance`], for a frame that is committed as of the wal-index. Accepts *zero-header frames*, which
+    /// have neither salts nor checksum, on the evidence of the wal-index alone.
     ///
-    /// SQLite 3.11.0 to 3.49.2 leaves such frames where a transaction spilled, wrote spilled pages again, rolled back
-    /// to a savepoint and committed. Who reads through the wal-index never notices, as no reader looks at checksums,
-    /// and a checkpoint copies them. The chain goes on from zeros. Only if the commit's own frame is unsealed, it goes
-    /// on from what is in the wal-index then and is not known later, so the frame after that one is taken as it stands.
+    /// SQLite 3.11.0 to 3.49.2 writes zero-header frames when a transaction spills, writes spilled pages again, rolls
+    /// back to a savepoint and commits. SQLite's readers find frames by the wal-index and check no checksum, so they
+    /// read these frames, and a checkpoint backfills them. The checksum chain continues from zeros. Only after a
+    /// zero-header commit frame it continues from the checksum that was in the wal-index at that time, which is unknown
+    /// later, so the frame after such a commit frame is accepted with any checksum.
     ///
     /// # Errors
     /// As [`Cursor::advance`].
@@ -150,7 +153,8 @@ impl Cursor {
         Err(stop)
     }
 
-    /// The wal-index names the frame before as the last, and this as the checksum that the chain goes on from.
+    /// Sets the checksum that the chain continues from, if it is unknown. `checksum` is that of the wal-index, whose
+    /// last frame must be the cursor's.
     pub fn anchor(&mut self, checksum: Checksum) {
         if std::mem::take(&mut self.is_checksum_unknown) {
             self.position.checksum = checksum;
@@ -162,7 +166,7 @@ impl Cursor {
         Ok((head, rest.get(..self.page_size.bytes()).ok_or(Stop::Short)?))
     }
 
-    /// Steps behind a frame.
+    /// Advances the position over a frame.
     fn step<'a>(&mut self, header: &FrameHeader, image: &'a [u8]) -> Result<Frame<'a>, Stop> {
         let page = header.page.ok_or(Stop::Page)?;
         let number = self.position.frame.checked_add(1).ok_or(Stop::Short)?;
@@ -177,7 +181,7 @@ impl Cursor {
 mod tests {
     use super::*;
 
-    /// A log of `pages`, each frame a commit, in `order`.
+    /// A log of `pages`, each one a commit frame, in `order`.
     fn log(order: ByteOrder, size: PageSize, pages: &[u8]) -> Vec<u8> {
         let header = Header {
             order,
@@ -241,17 +245,17 @@ mod tests {
         }
     }
 
-    /// The log of `pages` with the frames `unsealed` without salts and checksum, and the next one's chain begun from
-    /// `seed`.
-    fn zero_header_log(pages: &[u8], unsealed: usize, seed: Checksum) -> Vec<u8> {
+    /// The log of `pages` in which frame `zeroed`, counted from 0, is a zero-header frame, and the checksum chain
+    /// continues from `seed`.
+    fn zero_header_log(pages: &[u8], zeroed: usize, seed: Checksum) -> Vec<u8> {
         let (order, size) = (ByteOrder::Little, PageSize::MIN);
         let mut bytes = log(order, size, pages);
         let whole = FRAME_HEADER_BYTES + size.bytes();
         let mut checksum = seed;
         for (at, frame) in bytes[crate::HEADER_BYTES..].chunks_exact_mut(whole).enumerate() {
-            if at == unsealed {
+            if at == zeroed {
                 frame[8..FRAME_HEADER_BYTES].fill(0);
-            } else if at > unsealed {
+            } else if at > zeroed {
                 checksum = checksum.extend(order, &frame[..8]);
                 checksum = checksum.extend(order, &frame[FRAME_HEADER_BYTES..]);
                 frame[16..FRAME_HEADER_BYTES].copy_from_slice(&checksum.to_stored());
@@ -260,7 +264,7 @@ mod tests {
         bytes
     }
 
-    /// How many frames a cursor takes that is told they are committed.
+    /// How many committed frames a cursor accepts.
     fn walk_committed(bytes: &[u8]) -> (usize, Position, Option<Stop>) {
         let header = Header::parse(bytes).unwrap();
         let mut cursor = Cursor::start(&header);
@@ -272,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_zero_header_frame_is_taken_at_the_word_of_the_wal_index_alone() {
-        // Within a transaction: page number 0 in the place of the size says that the commit comes later.
+        // Within a transaction: a database size of 0 says that the frame is no commit frame.
         let mut bytes = zero_header_log(&[1, 2, 3, 4], 1, Checksum::default());
         let second = crate::HEADER_BYTES + FRAME_HEADER_BYTES + PageSize::MIN.bytes();
         bytes[second + 4..second + 8].fill(0);

@@ -1,4 +1,4 @@
-//! What the first 100 bytes of a database say about whether it can be followed (fileformat2.html, 1.3).
+//! The database header, as far as a follower needs it (fileformat2.html, 1.3).
 
 use std::fmt;
 
@@ -6,32 +6,32 @@ use crate::PageSize;
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 
-/// The few fields of a database's header that a follower needs.
+/// The fields of a database header that a follower needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseHeader {
-    /// The size of its pages.
+    /// The page size.
     pub page_size: PageSize,
-    /// Whether it keeps a write-ahead log.
+    /// Whether the database is in WAL mode.
     pub is_wal: bool,
 }
 
 /// Why a file is not a database that can be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfollowable {
-    /// There is nothing in it yet.
+    /// The file is empty.
     Empty,
-    /// It is too short for a database, or begins otherwise: no database, or an encrypted one.
+    /// The file is too short, or begins with other bytes: no database, or an encrypted one.
     NotADatabase,
-    /// It uses `wal2`, a mode of a branch of SQLite.
+    /// The database is in `wal2` mode, of a branch of SQLite.
     Wal2,
-    /// It was written by a newer SQLite than this one understands.
+    /// The read version of the file format is newer than those that the bundled SQLite can read.
     Format(u8),
-    /// Its page size is none of SQLite's.
+    /// The page size is invalid.
     PageSize(u16),
 }
 
 impl DatabaseHeader {
-    /// Reads the beginning of a database file.
+    /// Parses the first bytes of a database file.
     ///
     /// # Errors
     /// When the file cannot be followed in any journal mode.

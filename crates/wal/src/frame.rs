@@ -1,4 +1,4 @@
-//! The 24 bytes before each page image, and where frames lie (fileformat2.html, 4.1).
+//! The frame header, and the offsets of frames (fileformat2.html, 4.1).
 
 use crate::{Checksum, PageNumber, PageSize, Salts};
 
@@ -11,7 +11,7 @@ pub const fn frame_bytes(size: PageSize) -> u64 {
     FRAME_HEADER_BYTES as u64 + size.offset()
 }
 
-/// The byte of the log at which frame `frame` begins; frames count from 1, so 0 has no answer.
+/// The offset of a frame in the log; `None` for 0, as frames are numbered from 1.
 #[must_use]
 pub const fn frame_offset(frame: u32, size: PageSize) -> Option<u64> {
     match frame.checked_sub(1) {
@@ -20,21 +20,21 @@ pub const fn frame_offset(frame: u32, size: PageSize) -> Option<u64> {
     }
 }
 
-/// A frame's header as it stands, before anything about it is proved.
+/// A frame header that is not proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// The page that follows, or nothing where the field is 0, which makes the frame invalid.
+    /// The page number; `None` for 0, which is invalid.
     pub page: Option<PageNumber>,
-    /// On the last frame of a transaction the size of the database after it, in pages; on others 0.
+    /// On a commit frame the size of the database after it, in pages; on other frames 0.
     pub database_pages: u32,
-    /// The salts of the generation that wrote it.
+    /// The salts of its WAL generation.
     pub salts: Salts,
-    /// The checksum of everything up to the end of this frame.
+    /// The checksum of all bytes of the log up to the end of this frame.
     pub checksum: Checksum,
 }
 
 impl FrameHeader {
-    /// Reads the 24 bytes.
+    /// Parses the 24 bytes.
     #[must_use]
     pub fn parse(bytes: &[u8; FRAME_HEADER_BYTES]) -> FrameHeader {
         let [p0, p1, p2, p3, n0, n1, n2, n3, rest @ ..] = *bytes;
@@ -49,7 +49,7 @@ impl FrameHeader {
         }
     }
 
-    /// Whether it has neither salts nor checksum: SQLite 3.11.0 to 3.49.2 could commit such a frame (see
+    /// Whether the salts and the checksum are zeros: SQLite 3.11.0 to 3.49.2 may commit such a frame (see
     /// [`Cursor::advance_committed`](crate::Cursor::advance_committed)).
     #[must_use]
     pub fn is_zero_header(&self) -> bool {

@@ -1,10 +1,10 @@
-//! The 32 bytes at the start of a log (fileformat2.html, 4.1).
+//! The log header (fileformat2.html, 4.1).
 
 use std::fmt;
 
 use crate::{ByteOrder, Checksum, PageSize};
 
-/// The length of a log's header.
+/// The size of the log header.
 pub const HEADER_BYTES: usize = 32;
 
 const MAGIC_LITTLE: u32 = 0x377f_0682;
@@ -12,7 +12,7 @@ const MAGIC_BIG: u32 = 0x377f_0683;
 const VERSION: u32 = 3_007_000;
 const VERSION_WAL2: u32 = 3_021_000;
 
-/// The two salts of a log's generation, as the eight bytes in the file. Every frame of the generation repeats them; a
+/// The two salts of a WAL generation, as the eight bytes in the file. Every frame of the generation repeats them; a
 /// restart of the log changes both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Salts(pub [u8; 8]);
@@ -23,43 +23,43 @@ impl fmt::Display for Salts {
     }
 }
 
-/// A log's header whose checksum was right.
+/// A log header whose checksum is right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
-    /// The order in which the checksums of this log read their words.
+    /// The byte order in which the checksums of this log read their words.
     pub order: ByteOrder,
-    /// The size of the pages in the frames.
+    /// The page size.
     pub page_size: PageSize,
-    /// How often the log was restarted; SQLite only ever shows it to people.
+    /// The checkpoint sequence number, incremented at each restart. SQLite does not use it.
     pub sequence: u32,
-    /// The salts that every frame of this generation repeats.
+    /// The salts that every frame of this WAL generation repeats.
     pub salts: Salts,
-    /// The checksum of the header, with which the chain of the frames begins.
+    /// The checksum of the header, with which the checksum chain of the frames begins.
     pub checksum: Checksum,
 }
 
 /// Why bytes are not the header of a log that can be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderError {
-    /// The log holds fewer than 32 bytes: it was not begun, or was truncated.
+    /// The log has fewer than 32 bytes: it is new, or was truncated.
     Short,
-    /// The first four bytes are not a log's.
+    /// The magic number is wrong.
     Magic(u32),
-    /// A `wal2` log, which is two files and another protocol.
+    /// The log of a database in `wal2` mode, which has two logs and another protocol.
     Wal2,
-    /// A version that this does not know.
+    /// The version is unknown.
     Version(u32),
-    /// A page size that SQLite does not have.
+    /// The page size is invalid.
     PageSize(u32),
-    /// The checksum does not match: the header is torn or damaged.
+    /// The checksum is wrong: the header is torn or damaged.
     Checksum,
 }
 
 impl Header {
-    /// Reads a header from the first bytes of a log.
+    /// Parses a header from the first bytes of a log.
     ///
     /// # Errors
-    /// When they are not a whole header of SQLite's only log version with a right checksum.
+    /// When the bytes are not a whole header of the known version with a right checksum.
     pub fn parse(bytes: &[u8]) -> Result<Header, HeaderError> {
         let bytes: &[u8; HEADER_BYTES] = bytes.first_chunk().ok_or(HeaderError::Short)?;
         let field = |at: usize| {
@@ -86,7 +86,7 @@ impl Header {
         Ok(Header { order, page_size, sequence: field(12), salts, checksum })
     }
 
-    /// The bytes of a header with these fields; `checksum` is computed, not taken.
+    /// The bytes of a header with these fields. The checksum is computed; the field `checksum` is ignored.
     #[must_use]
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let magic = match self.order {

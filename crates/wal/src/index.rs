@@ -1,18 +1,18 @@
-//! The head of the wal-index, the `-shm` file: what has been committed, what has been copied back, and which byte
-//! locks what (walformat.html, 2.1 to 2.3). It is in the byte order of the machine.
+//! The header of the wal-index, the `-shm` file: which frames are committed, which are backfilled, and the lock bytes
+//! (walformat.html, 2.1 to 2.3). It is in the byte order of the machine.
 
 use std::fmt;
 
 use crate::{ByteOrder, Checksum, PageSize, Salts};
 
-/// How much of the file this reads.
+/// The size of the wal-index header, with the checkpoint information and the lock bytes.
 pub const INDEX_BYTES: usize = 136;
 
-/// How many readers' marks there are; mark 0 stands for readers that ignore the log.
+/// The number of read marks. Read mark 0 is that of readers of the database file alone (`WAL_READ_LOCK(0)`).
 pub const READ_MARKS: usize = 5;
 
-/// SQLite maps the file in regions of this size. Each begins with the page numbers of its frames, of which the first
-/// has fewer because of the head (walformat.html, 2.2).
+/// The size of the regions in which SQLite maps the file. Each begins with the page numbers of its frames; the first
+/// region has fewer because of the header (walformat.html, 2.2).
 pub const REGION_BYTES: usize = 32768;
 
 const REGION_FRAMES: usize = 4096;
@@ -24,27 +24,27 @@ const MARK_UNUSED: u32 = 0xffff_ffff;
 
 /// The bytes of the `-shm` file that stand for locks.
 pub mod lock {
-    /// Held by the one connection that writes.
+    /// `WAL_WRITE_LOCK`, exclusive: held by the connection that writes.
     pub const WRITE: u64 = 120;
-    /// Held by the one connection that checkpoints.
+    /// `WAL_CKPT_LOCK`, exclusive: held by the connection that checkpoints.
     pub const CHECKPOINT: u64 = 121;
-    /// Held while the wal-index is built anew.
+    /// `WAL_RECOVER_LOCK`, exclusive: held while the wal-index is recovered.
     pub const RECOVER: u64 = 122;
-    /// Held, shared, by readers of mark `mark` (0 to 4).
+    /// `WAL_READ_LOCK(mark)`, shared: held by readers with read mark `mark` (0 to 4).
     #[must_use]
     pub const fn read(mark: usize) -> u64 {
         123 + mark as u64
     }
-    /// Held, shared, by every connection: the "dead man's switch".
+    /// The dead-man's-switch lock, shared: held by every connection.
     pub const CONNECTED: u64 = 128;
 }
 
-/// What the wal-index says, at one moment, of the log. By default that there is nothing in it.
+/// The wal-index header at one moment. The default is that of an empty log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Index {
-    /// Counts commits; recovery sets it back.
+    /// The change counter, incremented at each commit; recovery resets it.
     pub changes: u32,
-    /// The size of the database's pages; nothing while the log is empty and nobody has said.
+    /// The page size; `None` while the log is empty and no frame has been written.
     pub page_size: Option<PageSize>,
     /// The last committed frame; 0 when the log is empty.
     pub frames: u32,
@@ -52,41 +52,41 @@ pub struct Index {
     pub database_pages: u32,
     /// The checksum of that frame.
     pub checksum: Checksum,
-    /// The generation of the log.
+    /// The WAL generation.
     pub salts: Salts,
-    /// How many frames have been copied back into the database.
+    /// `nBackfill`: the number of frames that are backfilled into the database.
     pub backfilled: u32,
-    /// How many frames a checkpoint has begun to copy back.
+    /// `nBackfillAttempted`: the number of frames that a checkpoint has begun to backfill.
     pub backfill_attempted: u32,
-    /// Up to which frame the readers of each mark may look; nothing where the mark is unused.
+    /// The read marks: the last frame that readers with each mark may read; `None` for an unused mark.
     pub read_marks: [Option<u32>; READ_MARKS],
 }
 
-/// Why the wal-index cannot be read just now.
+/// Why the wal-index header cannot be read now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IndexError {
-    /// The file is too short to hold it: no connection has set it up yet.
+    /// The file is too short: no connection has created the wal-index yet.
     Short,
-    /// The two copies differ: a commit is being published. Read again.
+    /// The two copies of the header differ: a commit is being published. Retry.
     Torn,
-    /// Nobody has filled it in, or a recovery is under way.
+    /// The field `isInit` is 0: a recovery has not begun, or is in progress.
     Uninitialised,
-    /// A version that this does not know.
+    /// The version is unknown.
     Version(u32),
-    /// The copies agree but their checksum is wrong: the next connection will recover it.
+    /// The two copies are equal but the checksum is wrong: the next connection will recover the wal-index.
     Checksum,
-    /// A page size that SQLite does not have.
+    /// The page size is invalid.
     PageSize(u16),
 }
 
 impl Index {
-    /// Reads the first 136 bytes of a `-shm` file.
+    /// Parses the first 136 bytes of a `-shm` file.
     ///
-    /// The header stands there twice; a writer fills in the second copy first. When both are the same and their
-    /// checksum is right, they are what SQLite itself would take for the state of the log (`walIndexTryHdr`).
+    /// The file has two copies of the header; a writer writes the second copy first. If both are equal and their
+    /// checksum is right, SQLite accepts them, too (`walIndexTryHdr`).
     ///
     /// # Errors
-    /// When SQLite itself would not take it.
+    /// When SQLite would not accept the header.
     pub fn parse(bytes: &[u8]) -> Result<Index, IndexError> {
         let bytes: &[u8; INDEX_BYTES] = bytes.first_chunk().ok_or(IndexError::Short)?;
         if bytes[..COPY_BYTES] != bytes[COPY_BYTES..2 * COPY_BYTES] {
@@ -126,14 +126,14 @@ impl Index {
         })
     }
 
-    /// Whether every committed frame has been copied back, so that a reader that begins now ignores the log.
+    /// Whether all committed frames are backfilled, so that a reader that begins now reads the database file alone.
     #[must_use]
     pub fn is_backfilled(&self) -> bool {
         self.backfilled == self.frames
     }
 }
 
-/// Where the file has the page number of `frame`, counted from 1: in which region, and at which byte of it.
+/// The slot of the page number of `frame`, counted from 1: its region, and its offset in the region.
 #[must_use]
 pub const fn page_slot(frame: u32) -> (usize, usize) {
     let before = frame.saturating_sub(1) as usize;

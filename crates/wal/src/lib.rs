@@ -1,12 +1,12 @@
 //! SQLite's write-ahead log as bytes: headers, frames, the checksum chain, the wal-index.
 //!
-//! Nothing here reads a file or a clock. Everything is a function from bytes to values, takes any bytes, and never
-//! panics on them. Sources: SQLite's *Database File Format* (fileformat2.html, section 4) for the log, and *WAL-mode
-//! File Format* (walformat.html) for the wal-index and its locks.
+//! This crate reads no file and no clock. Every function maps bytes to values, accepts any bytes, and never panics on
+//! them. Sources: SQLite's *Database File Format* (fileformat2.html, section 4) for the log, and *WAL-mode File Format*
+//! (walformat.html) for the wal-index and its locks.
 //!
 //! A log is a [`Header`] followed by frames. The checksum of each frame covers all frames before it, so a [`Cursor`]
-//! that stands behind frame *n* and holds its checksum has proved every byte up to there; to carry on later it needs
-//! the [`Position`] alone.
+//! with the checksum of frame *n* has proved every byte up to the end of that frame, and can resume there with the
+//! [`Position`] alone.
 //!
 //! The words that are ours are in `docs/glossary.md`.
 

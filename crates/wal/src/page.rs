@@ -1,4 +1,4 @@
-//! Page sizes and page numbers: the units in which everything else is counted.
+//! Page sizes and page numbers.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -13,7 +13,7 @@ impl PageSize {
     /// The largest page, 64 KiB.
     pub const MAX: PageSize = PageSize(65536);
 
-    /// The page size of `bytes` bytes, if SQLite has such pages.
+    /// The page size of `bytes` bytes, if it is valid.
     #[must_use]
     pub const fn new(bytes: u32) -> Option<PageSize> {
         if bytes.is_power_of_two() && bytes >= 512 && bytes <= 65536 {
@@ -23,8 +23,7 @@ impl PageSize {
         }
     }
 
-    /// The page size named by bytes 16 and 17 of a database's header, where 1 stands for 65536
-    /// (fileformat2.html, 1.3.2).
+    /// The page size of bytes 16 and 17 of a database header, where 1 stands for 65536 (fileformat2.html, 1.3.2).
     #[must_use]
     pub const fn from_database_header(field: u16) -> Option<PageSize> {
         if field == 1 { Some(PageSize::MAX) } else { PageSize::new(field as u32) }
@@ -60,10 +59,10 @@ impl fmt::Display for PageSize {
 pub struct PageNumber(NonZeroU32);
 
 impl PageNumber {
-    /// The page that holds the database's header.
+    /// The page with the database header.
     pub const ONE: PageNumber = PageNumber(NonZeroU32::MIN);
 
-    /// Page `number`, unless it is 0, which no page has.
+    /// Page `number`; `None` for 0.
     #[must_use]
     pub const fn new(number: u32) -> Option<PageNumber> {
         match NonZeroU32::new(number) {
@@ -72,13 +71,13 @@ impl PageNumber {
         }
     }
 
-    /// The number itself, at least 1.
+    /// The number, at least 1.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0.get()
     }
 
-    /// The byte at which the page begins in the database file.
+    /// The offset of the page in the database file.
     #[must_use]
     pub const fn offset(self, size: PageSize) -> u64 {
         (self.0.get() as u64 - 1) * size.offset()
@@ -91,8 +90,8 @@ impl fmt::Display for PageNumber {
     }
 }
 
-/// The page that covers byte 2^30, where SQLite keeps its file locks. It is in no log and no replica; a database that
-/// reaches beyond it has zeros there (fileformat2.html, 1.4).
+/// The lock-byte page, which contains byte 2^30, the first of SQLite's lock bytes. No log and no replica has it; in a
+/// larger database it is all zeros (fileformat2.html, 1.4).
 #[must_use]
 pub const fn lock_page(size: PageSize) -> PageNumber {
     match PageNumber::new(0x4000_0000 / size.get() + 1) {

@@ -80,10 +80,10 @@ mod tests {
         let mut backoff = CheckpointBackoff::default();
         let now = Instant::now();
         let ran = |backfilled| Progress::Ran { frames: 10, backfilled };
-        for (vain, progress) in [(1, ran(5)), (2, Progress::NoRoom), (0, ran(6)), (1, ran(4))] {
+        for (count, progress) in [(1, ran(5)), (2, Progress::NoRoom), (0, ran(6)), (1, ran(4))] {
             backoff.checkpoint_ended(progress, 5, now);
-            assert_eq!(backoff.without_progress(), vain);
-            assert_eq!(backoff.since_no_progress().is_some(), vain > 0);
+            assert_eq!(backoff.without_progress(), count);
+            assert_eq!(backoff.since_no_progress().is_some(), count > 0);
             assert_eq!(backoff.since_busy_checkpoint(), None);
         }
         backoff.exclusive_ended(false, now);

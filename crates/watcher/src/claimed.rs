@@ -1,8 +1,8 @@
-//! How large a database says it is, against what there is of it.
+//! A check of the number of pages that a database claims to have against its file and its log.
 //!
-//! One row whose overflow page was damaged makes SQLite note an owner for that page, wherever it would be: the database
-//! of five pages is then one of three terabytes, by its own word, and everything that goes through all its pages goes
-//! on for hours. The pages are nowhere, so a look at the file tells.
+//! One row with a damaged overflow page number makes SQLite write a pointer-map entry for that page, wherever it is: a
+//! database of five pages then claims to have three terabytes, and every scan of all its pages takes hours. The pages
+//! do not exist, so the size of the file shows the damage.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -12,24 +12,24 @@ use crate::error::{Error, Refusal};
 use crate::files::Paths;
 use crate::follower::Follower;
 
-/// From here on a file is looked at for how much of it is a hole…
+/// The size from which on a database is checked for holes.
 const HOLLOW_BYTES_MIN: u64 = 16 << 30;
-/// …and if there is less than this share of it, nobody has written it. No file system compresses pages as well.
+/// A file with less than this share of allocated blocks was never written. No file system compresses pages that well.
 const HOLLOW_SHARE: u64 = 1024;
 
-/// The size of the blocks that a file's blocks are counted in.
+/// The unit of `st_blocks`.
 const BLOCK_BYTES: u64 = 512;
 
-/// What the file takes.
+/// The size of the file.
 #[derive(Debug, Clone, Copy)]
 struct Taken {
     bytes: u64,
-    /// Without holes.
+    /// The size of the allocated blocks, without holes.
     allocated: u64,
 }
 
 impl Follower {
-    /// That the database does not claim to have more pages than there can be.
+    /// Checks that the database does not claim to have more pages than its file and its log have.
     ///
     /// # Errors
     /// [`Error::Refused`] when it does.
@@ -38,7 +38,7 @@ impl Follower {
     }
 }
 
-/// Refuses a database that claims, by what was committed last, to have more pages than there can be.
+/// Refuses a database that claims, as of its last commit, to have more pages than its file and its log have.
 pub(crate) fn check(paths: &Paths, size: PageSize, index: &Index) -> Result<(), Error> {
     let path = &paths.database;
     let metadata = std::fs::metadata(path).map_err(|source| Error::Io {
@@ -54,7 +54,7 @@ pub(crate) fn check(paths: &Paths, size: PageSize, index: &Index) -> Result<(), 
     }
 }
 
-/// How many pages are claimed and how many there can be, if those are too few.
+/// The number of claimed pages and of pages that can exist, if the latter is smaller.
 fn excess(taken: Taken, size: PageSize, index: &Index) -> Option<(u64, u64)> {
     let logged = u64::from(index.frames);
     let in_file = taken.bytes / size.offset();

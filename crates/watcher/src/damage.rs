@@ -82,8 +82,8 @@ impl Follower {
                 %database,
                 frames = index.frames,
                 backfilled = index.backfilled,
-                "somebody cut the log while it was in use: commits that were not yet copied into the database are lost \
-                 to the application, though not to the replica; see \"A log that was cut\" in docs/operations.md"
+                "the log was truncated while it was in use: commits that were not yet checkpointed into the database are lost \
+                 to the application, though not to the replica; see \"A truncated log\" in docs/operations.md"
             );
         }
         Ok(())

@@ -1,10 +1,10 @@
-//! The one lock that a database at rest keeps, and what tells whether its file was changed meanwhile.
+//! The lock on the database's file during a rest, and the stamp that shows whether the file was changed.
 //!
-//! SQLite's last close takes the EXCLUSIVE lock of the database, copies the log into it and deletes the log. A shared
-//! lock on the same bytes keeps a close from being exclusive, so that what an application commits in passing stays in
-//! the log until it is captured (`sqlite3WalClose`). The lock belongs to the open file description, not to the process:
-//! no connection of ours that is closed drops it. It is also what keeps a close of our own from deleting the log, so it
-//! is given back before a [`Follower`](crate::Follower) ends for good.
+//! SQLite's last close takes the EXCLUSIVE lock of the database, checkpoints the log and deletes it. A shared lock on
+//! the same bytes prevents that, so that the commits of a short-lived application stay in the log until they are
+//! captured (`sqlite3WalClose`). The lock belongs to the open file description, not to the process, so that closing a
+//! connection of ours does not drop it. It prevents a close of our own from deleting the log, too, so it is released
+//! before a [`Follower`](crate::Follower) is dropped.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -32,7 +32,7 @@ pub(crate) struct DatabaseLock {
     locked: bool,
 }
 
-/// What a change of the file's content changes, too.
+/// The size and modification time of the file, which change with its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     bytes: u64,
@@ -41,7 +41,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Whether a change at `time`, in µs since the epoch, or later shows in the stamp.
+    /// Whether a change at `time`, in µs since the epoch, or later will change the stamp.
     pub(crate) fn tells_from(self, time: i64) -> bool {
         let (seconds, nanoseconds) = self.modified;
         let modified = seconds.saturating_mul(1_000_000).saturating_add(nanoseconds / 1000);
@@ -50,7 +50,7 @@ impl Stamp {
 }
 
 impl DatabaseLock {
-    /// Opens the database's file, which must be the one that is `identity`.
+    /// Opens the database's file, which must have this identity.
     pub(crate) fn open(paths: &Paths, identity: Identity) -> Result<DatabaseLock, Error> {
         let path = &paths.database;
         let file = OpenOptions::new()
@@ -62,7 +62,7 @@ impl DatabaseLock {
         Ok(DatabaseLock { file, locked: false })
     }
 
-    /// Takes the lock; whether nobody was in the way. Some systems and sandboxes have no such locks.
+    /// Takes the lock. Returns false if another lock conflicts, or the kernel has no open file description locks.
     pub(crate) fn try_lock(&mut self) -> io::Result<bool> {
         if !self.locked {
             self.locked = lock_shared(&self.file, libc::F_RDLCK)?;
@@ -70,7 +70,7 @@ impl DatabaseLock {
         Ok(self.locked)
     }
 
-    /// Gives the lock back, if it was taken.
+    /// Releases the lock, if it was taken.
     pub(crate) fn unlock(&mut self) {
         if std::mem::take(&mut self.locked)
             && let Err(error) = lock_shared(&self.file, libc::F_UNLCK)
@@ -79,7 +79,7 @@ impl DatabaseLock {
         }
     }
 
-    /// The file as it stands now.
+    /// The present stamp of the file.
     pub(crate) fn stamp(&self, paths: &Paths) -> Result<Stamp, Error> {
         let metadata = self.file.metadata().map_err(|source| Error::Io {
             doing: "look at",
@@ -91,7 +91,7 @@ impl DatabaseLock {
     }
 }
 
-/// Changes the lock of the open file description on the SHARED range; whether nobody was in the way.
+/// Changes the open file description lock on the SHARED range. Returns false if another lock conflicts.
 #[cfg(target_os = "linux")]
 fn lock_shared(file: &File, kind: i32) -> io::Result<bool> {
     crate::shm::lock_description(file, kind, SHARED_FIRST, SHARED_BYTES)

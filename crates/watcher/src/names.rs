@@ -1,6 +1,6 @@
-//! Other names of a database's file. SQLite looks for the log beside the name by which a file is opened, so whoever
-//! opens the file by another hard link, or through a bind mount of the file alone, has another log, of which nobody
-//! here knows, and which will damage the database.
+//! Other names of a database's file. SQLite derives the name of the log from the name of the database, so a process
+//! that opens the file by another hard link, or through a bind mount of the file alone, writes another log. That log is
+//! not followed, and it will damage the database.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::Paths;
 
-/// In words, which other names the file has; nothing if there are none that this process can see.
+/// A sentence about the other names of the file; `None` if this process can see none.
 pub(crate) fn other_names(database: &Path) -> Option<String> {
     let metadata = fs::metadata(database).ok()?;
     let links = metadata.nlink();
@@ -33,7 +33,7 @@ pub(crate) fn other_names(database: &Path) -> Option<String> {
     ))
 }
 
-/// Tells of other names that the file has; whether it has any.
+/// Logs an error if the file has other names. Returns whether it has any.
 pub(crate) fn tell_names(paths: &Paths) -> bool {
     let names = other_names(&paths.database);
     if let Some(names) = &names {
@@ -57,7 +57,7 @@ fn mounts_on(mounts: &str, (major, minor): (u64, u64)) -> impl Iterator<Item = P
     })
 }
 
-/// A space, a tab, a line break and a backslash stand there in octal.
+/// Decodes the octal escapes of space, tab, line break and backslash.
 fn unescape(field: &str) -> PathBuf {
     let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
     escapes

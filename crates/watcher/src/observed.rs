@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn each_commit_has_the_time_of_the_first_sighting_that_covers_it() {
+    fn each_commit_has_the_time_of_the_first_observation_that_covers_it() {
         let mut observed = Observed::after(5, position(0, 0));
         observed.see(&index(1, 3), 10);
         observed.see(&index(1, 3), 11);

@@ -1,7 +1,7 @@
-//! What SQLite offers and rusqlite does not, but for the VFS.
+//! Functions of SQLite that rusqlite does not wrap, but for the VFS.
 //!
-//! The database's file is read through SQLite's own descriptor. One of our own would have to stay open for ever:
-//! closing it would drop the locks of every connection that this process has on the database.
+//! The database's file is read through SQLite's own file descriptor. One of our own would have to stay open for ever:
+//! closing it would drop the locks of all connections of this process to the database.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -24,7 +24,7 @@ pub(crate) fn read(connection: &Connection, offset: i64, bytes: &mut [u8]) -> Re
     }
 }
 
-/// Syncs the main database file, as a checkpoint does that has copied the whole log.
+/// Runs fsync on the main database file, as a checkpoint that completes does.
 #[expect(unsafe_code, reason = "the file's xSync has no safe wrapper")]
 pub(crate) fn sync(connection: &Connection) -> Result<(), c_int> {
     let (file, methods) = main_file(connection)?;
@@ -63,8 +63,8 @@ fn main_file(
     methods.map(|methods| (file, methods)).ok_or(ffi::SQLITE_MISUSE)
 }
 
-/// Gives back the memory that a connection has set aside for small allocations, 48 KiB, which is most of what an idle
-/// one takes. It asks the allocator from here on.
+/// Frees the lookaside memory of a connection, 48 KiB, which is most of the memory of an idle connection. The
+/// connection uses the allocator from here on.
 #[expect(unsafe_code, reason = "sqlite3_db_config with numbers has no safe wrapper")]
 pub(crate) fn drop_lookaside(connection: &Connection) {
     let none: *mut c_void = ptr::null_mut();

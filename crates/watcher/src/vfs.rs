@@ -1,10 +1,10 @@
-//! What our connections use instead of SQLite's own VFS: the same, but for checkpoints, see [`Copying`].
+//! The VFS of our connections: SQLite's own, but for the reads and writes of checkpoints, see [`Copying`].
 //!
-//! It is SQLite's own with another name and another `xOpen`, which replaces three methods: `xFileControl` of a
-//! database's file, by which SQLite says when the copying begins and ends, its `xWrite`, and `xRead` of a log. A
-//! checkpoint runs on one thread from beginning to end, so what belongs to it is that thread's. Everything else is done
-//! by SQLite's code, on its own files: its locks and the descriptors that it keeps open because of them are as they
-//! would be without this.
+//! It is a copy of SQLite's VFS with another name and another `xOpen`, which replaces three methods: `xFileControl` of
+//! a database's file, by which SQLite announces the beginning and the end of a checkpoint's writes, its `xWrite`, and
+//! `xRead` of a log. A checkpoint runs on one thread from beginning to end, so its buffers are thread-local. SQLite's
+//! code does everything else, on its own files: its locks, and the file descriptors that it keeps open because of them,
+//! are as without this VFS.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -16,13 +16,13 @@ use rusqlite::ffi;
 
 use crate::copying::Copying;
 
-/// Its name, for opening a connection.
+/// The name of the VFS.
 const NAME: &CStr = c"ebbtide";
 
-/// How often a head of the wal-index is read that is in the midst of a change, which takes less than a microsecond.
-const LOOKS: usize = 1000;
+/// How often to read a torn wal-index header: a change of the header takes less than a microsecond.
+const ATTEMPTS: usize = 1000;
 
-/// The methods of a kind of file, and ours in their place.
+/// SQLite's methods of one kind of file, and ours.
 struct Methods {
     theirs: &'static ffi::sqlite3_io_methods,
     ours: ffi::sqlite3_io_methods,
@@ -33,7 +33,7 @@ static LOG: OnceLock<Methods> = OnceLock::new();
 /// SQLite's own VFS.
 static THEIRS: OnceLock<Option<Vfs>> = OnceLock::new();
 
-/// A VFS that is registered, and so will never move or go away.
+/// A registered VFS. It is never moved or freed.
 #[derive(Clone, Copy)]
 struct Vfs(*mut ffi::sqlite3_vfs);
 
@@ -44,17 +44,17 @@ unsafe impl Send for Vfs {}
 #[expect(unsafe_code, reason = "a pointer to what never changes")]
 unsafe impl Sync for Vfs {}
 
-/// The checkpoint that is copying on this thread.
-struct Under {
+/// The checkpoint that is running on this thread.
+struct Running {
     database: *mut ffi::sqlite3_file,
     copying: Copying,
 }
 
 thread_local! {
-    static UNDER: RefCell<Option<Under>> = const { RefCell::new(None) };
+    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
 
-/// The VFS to open connections with, or nothing if SQLite has no place for it, when its own does.
+/// The name of the VFS for opening connections; `None` if it cannot be registered, so that SQLite's own must be used.
 pub(crate) fn name() -> Option<&'static CStr> {
     THEIRS.get_or_init(register).is_some().then_some(NAME)
 }
@@ -105,7 +105,7 @@ unsafe extern "C" fn open(
     }
 }
 
-/// Replaces the methods of a file that was opened, if they are those that all files of its kind have.
+/// Replaces the methods of an open file, if they are the methods of the first file of its kind.
 ///
 /// # Safety
 /// `file` was opened by SQLite's own VFS.
@@ -150,14 +150,14 @@ unsafe extern "C" fn control(
 fn begin(file: *mut ffi::sqlite3_file, theirs: &ffi::sqlite3_io_methods) {
     let copying = WalIndex::new(file, theirs)
         .and_then(|wal_index| Copying::new(&wal_index.head, |frame| wal_index.page_of(frame)));
-    UNDER.set(copying.map(|copying| Under { database: file, copying }));
+    RUNNING.set(copying.map(|copying| Running { database: file, copying }));
 }
 
 fn end(file: *mut ffi::sqlite3_file, theirs: &ffi::sqlite3_io_methods) {
-    let Some(mut under) = UNDER.take() else { return };
-    if let Err(code) = under.copying.flush(|bytes, at| write_through(file, theirs, bytes, at)) {
-        // SQLite does not ask here whether all went well, and would let readers look for pages in the file that are not
-        // there. Until it says so nothing has happened: this process may end, as it may at any moment.
+    let Some(mut running) = RUNNING.take() else { return };
+    if let Err(code) = running.copying.flush(|bytes, at| write_through(file, theirs, bytes, at)) {
+        // SQLite ignores errors of this call, and would then publish `nBackfill`, so that readers read stale pages from
+        // the file. Before it is published the end of this process does no harm.
         tracing::error!(code, "the last pages of a checkpoint cannot be written into the database");
         std::process::abort();
     }
@@ -177,8 +177,10 @@ unsafe extern "C" fn write(
     // SAFETY: SQLite passes as many bytes as it says.
     let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) };
     let through = |bytes: &[u8], at| write_through(file, methods.theirs, bytes, at);
-    let written = UNDER.with_borrow_mut(|under| match under {
-        Some(under) if ptr::eq(under.database, file) => under.copying.write(bytes, at, through),
+    let written = RUNNING.with_borrow_mut(|running| match running {
+        Some(running) if ptr::eq(running.database, file) => {
+            running.copying.write(bytes, at, through)
+        }
         _ => through(bytes, at),
     });
     written.err().unwrap_or(ffi::SQLITE_OK)
@@ -216,8 +218,8 @@ unsafe extern "C" fn read(
     // into memory from its allocator, and looks at neither before this returns.
     let bytes = unsafe { std::slice::from_raw_parts_mut(bytes.cast::<u8>(), length) };
     let through = |bytes: &mut [u8], at| read_through(file, methods.theirs, bytes, at);
-    let read = UNDER.with_borrow_mut(|under| match under {
-        Some(under) => under.copying.read(bytes, at, through),
+    let read = RUNNING.with_borrow_mut(|running| match running {
+        Some(running) => running.copying.read(bytes, at, through),
         None => through(bytes, at),
     });
     read.err().unwrap_or(ffi::SQLITE_OK)
@@ -240,8 +242,8 @@ fn read_through(
     }
 }
 
-/// The wal-index as the connection has it mapped that is making a checkpoint: while it has the checkpoint lock, and
-/// keeps readers from ignoring the log, what it says of committed frames stays.
+/// The wal-index, mapped by the connection that runs the checkpoint. While this connection has the checkpoint lock and
+/// an exclusive `WAL_READ_LOCK(0)`, the log cannot be restarted, so committed frames keep their pages.
 struct WalIndex {
     head: Index,
     regions: Vec<*const u32>,
@@ -256,7 +258,7 @@ impl WalIndex {
         Some(WalIndex { head, regions })
     }
 
-    /// The page of a frame that the head knows.
+    /// The page of a committed frame.
     #[expect(unsafe_code, reason = "SQLite hands out shared memory as a pointer")]
     fn page_of(&self, frame: u32) -> u32 {
         let (region, byte) = page_slot(frame);
@@ -267,7 +269,7 @@ impl WalIndex {
     }
 }
 
-/// Where a region of the wal-index is mapped, if it is there.
+/// The address of a region of the wal-index, if it is mapped.
 #[expect(unsafe_code, reason = "the file's xShmMap has no safe wrapper")]
 fn region(
     file: *mut ffi::sqlite3_file,
@@ -282,11 +284,11 @@ fn region(
     (code == ffi::SQLITE_OK && !region.is_null()).then_some(region.cast_const().cast::<u32>())
 }
 
-/// What the head in the first region says, once nobody is in the midst of changing it.
+/// Reads the header in the first region, with retries while it is torn.
 #[expect(unsafe_code, reason = "SQLite hands out shared memory as a pointer")]
 fn head(region: *const u32) -> Option<Index> {
     let mut bytes = [0; INDEX_BYTES];
-    for _ in 0..LOOKS {
+    for _ in 0..ATTEMPTS {
         for (at, word) in bytes.as_chunks_mut().0.iter_mut().enumerate() {
             // SAFETY: the first region is mapped and larger than the head; others may be writing to it, so it is read as
             // what it is, volatile, and taken only if it agrees with itself.

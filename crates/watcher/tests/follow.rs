@@ -220,8 +220,8 @@ fn assert_same(ours: &[u8], theirs: &[u8], size: usize, what: &str) {
 
 fn follow(seed: u64, page_size: u32, length: Duration) {
     println!("seed {seed}, pages of {page_size}");
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
     let mut writer = Writer::start(&path, seed, length, page_size);
     let options = Options { enable_wal: false, limits: LIMITS };
     let (mut follower, start) = Follower::open(&path, &options, None, 0).unwrap();
@@ -249,7 +249,7 @@ fn follow(seed: u64, page_size: u32, length: Duration) {
     steps.end(&mut follower);
     drop(follower);
     println!("{} transactions, {images} images, at {position:?}", model.transactions);
-    assert!(!folder.path().join("app.db-wal").exists(), "the last to close removes the log");
+    assert!(!directory.path().join("app.db-wal").exists(), "the last to close removes the log");
     let theirs = std::fs::read(&path).unwrap();
     assert_same(&model.bytes, &theirs, page_size as usize, "the end");
 }
@@ -261,12 +261,12 @@ fn a_database_is_followed_byte_for_byte_at_every_page_size() {
     }
 }
 
-/// Would catch an image whose pages are another generation's frames: everything was copied back when it began, so that
-/// the application may begin the log anew while the image is being read.
+/// Would catch an image with frames of another WAL generation: all frames were backfilled when it began, so that the
+/// application may restart the log while the image is being read.
 #[test]
 fn an_image_stands_still_while_the_log_is_restarted() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
     let application = Connection::open(&path).unwrap();
     application
         .execute_batch(
@@ -289,8 +289,8 @@ fn an_image_stands_still_while_the_log_is_restarted() {
 
 #[test]
 fn a_rollback_journal_and_a_stranger_are_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
     let options = Options { enable_wal: false, limits: LIMITS };
     let refusal = |path: &Path| Follower::open(path, &options, None, 0).unwrap_err().to_string();
     assert!(refusal(&path).contains("no such file"));
@@ -311,12 +311,13 @@ fn a_rollback_journal_and_a_stranger_are_refused_by_name() {
     assert_eq!(mode, "wal");
 }
 
-/// Would catch commits that are left out: they were made and copied back while nobody followed, so that the hold of the
-/// next start ignores the log, and but for the guard the application would begin it anew before they are read.
+/// Would catch commits that are left out: they were made and checkpointed while nobody followed, so that the hold of
+/// the next start reads the database file alone, and without the restart lock the application would restart the log
+/// before they are read.
 #[test]
 fn commits_that_were_checkpointed_before_a_start_are_captured_all_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
     let application = Connection::open(&path).unwrap();
     application
         .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(a); INSERT INTO t VALUES(1)")

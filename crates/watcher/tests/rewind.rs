@@ -1,4 +1,4 @@
-//! Going back to an earlier position of a log that is held.
+//! `Follower::rewind`: going back to an earlier position of a log that is held.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -27,7 +27,7 @@ const OPTIONS: Options = Options {
     },
 };
 
-/// How many transactions are captured now, or why none are.
+/// The number of transactions that are captured now, or the error.
 fn capture(follower: &mut Follower) -> Result<usize, Error> {
     let captured = follower.capture(0, &mut Scratch::default(), |_| Ok::<_, Infallible>(true));
     match captured {
@@ -37,21 +37,22 @@ fn capture(follower: &mut Follower) -> Result<usize, Error> {
     }
 }
 
-/// Everything was captured and copied back, so the hold ignores the log. Going back makes it needed again: the guard
-/// keeps the application from beginning it anew. Would catch commits that are lost although the log had them.
+/// All frames were captured and backfilled, so the hold reads the database file alone. After going back the log is
+/// needed again: the restart lock keeps the application from restarting it. Would catch commits that are lost although
+/// the log had them.
 #[test]
 fn a_log_that_one_goes_back_in_is_kept_until_it_is_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let captured = go_back_and_write(&folder.path().join("app.db"), true);
+    let directory = tempfile::tempdir().unwrap();
+    let captured = go_back_and_write(&directory.path().join("app.db"), true);
     assert_eq!(captured.unwrap(), 4);
 }
 
-/// Somebody was stopped in the midst of beginning the log anew, so the guard cannot be had, and nothing keeps the
-/// application from beginning it anew. Would catch a history that lacks the three commits.
+/// Another process was stopped within a restart of the log, so the restart lock is not free, and nothing keeps the
+/// application from restarting the log. Would catch a history that lacks the three commits.
 #[test]
 fn a_log_that_restarts_after_going_back_is_broken() {
-    let folder = tempfile::tempdir().unwrap();
-    match go_back_and_write(&folder.path().join("app.db"), false) {
+    let directory = tempfile::tempdir().unwrap();
+    match go_back_and_write(&directory.path().join("app.db"), false) {
         Err(Error::Broken { .. }) => {}
         other => panic!("of four commits these were captured: {other:?}"),
     }
@@ -65,8 +66,8 @@ fn lock_last_mark(file: &File, kind: i32) {
     fcntl(file, FcntlArg::F_OFD_SETLK(&lock)).unwrap();
 }
 
-/// Three commits, captured and copied back; goes back before them, and the application commits once more. How many are
-/// captured then.
+/// Three commits, captured and backfilled; goes back before them, and the application commits once more. Returns how
+/// many transactions are captured then.
 fn go_back_and_write(path: &Path, has_restart_lock: bool) -> Result<usize, Error> {
     // Closed last: that drops this process's locks.
     let shm;
@@ -90,12 +91,12 @@ fn go_back_and_write(path: &Path, has_restart_lock: bool) -> Result<usize, Error
     lock_last_mark(&shm, libc::F_UNLCK);
     insert();
     let captured = capture(&mut follower);
-    // The guard was given back, or this would fail.
+    // The restart lock was released, or this would fail.
     lock_last_mark(&shm, libc::F_WRLCK);
     captured
 }
 
-/// Does what the log needs, one thing at a time; what it was.
+/// Performs the action that is due, and returns it.
 fn maintain(follower: &mut Follower) -> Action {
     let mut scratch = Scratch::default();
     let sink = |_: &mut Transaction<'_>| Ok::<_, Infallible>(true);

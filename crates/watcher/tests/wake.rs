@@ -1,5 +1,5 @@
-//! That a write to a log wakes, and what a look then shows. Would catch events that are filed under another name than
-//! the one that is watched, and a commit that is taken for none because it was not published yet.
+//! File events of a log, and the observation after each. Would catch events under another path than the watched one,
+//! and a commit that is missed because it was not published yet.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -62,8 +62,8 @@ impl Application {
 
 #[test]
 fn a_transaction_is_waited_for_until_it_is_published_or_rolled_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("app.db");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
     let mut application = Application::start(&path);
     application.execute("PRAGMA journal_mode = WAL; CREATE TABLE t(a)");
     let limits = Limits {
@@ -103,8 +103,8 @@ fn a_transaction_is_waited_for_until_it_is_published_or_rolled_back() {
 
 #[test]
 fn opening_a_log_closing_it_and_writing_into_it_are_told_apart() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("app.db-wal");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("app.db-wal");
     std::fs::write(&file, b"").unwrap();
     let wake = Wake::new().unwrap();
     let (sender, receiver) = mpsc::channel();
@@ -119,18 +119,18 @@ fn opening_a_log_closing_it_and_writing_into_it_are_told_apart() {
     told(&[Cause::Opened, Cause::Closed]);
     std::fs::File::options().append(true).open(&file).unwrap().write_all(b"frame").unwrap();
     told(&[Cause::Opened, Cause::Written, Cause::Closed]);
-    // Whoever only reads is not the last who could have written.
+    // The close of a file descriptor that was open for reading is no event.
     drop(std::fs::File::open(&file).unwrap());
     told(&[Cause::Opened]);
 }
 
 #[test]
 fn a_write_wakes_whatever_form_the_path_has() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("app.db-wal");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("app.db-wal");
     std::fs::write(&file, b"").unwrap();
-    // Only this test changes the folder of this process.
-    std::env::set_current_dir(folder.path()).unwrap();
+    // Only this test changes the current directory of this process.
+    std::env::set_current_dir(directory.path()).unwrap();
     let wake = Wake::new().unwrap();
     for path in [file.as_path(), Path::new("app.db-wal"), Path::new("./app.db-wal")] {
         let (sender, receiver) = mpsc::channel();

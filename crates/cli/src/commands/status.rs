@@ -160,7 +160,7 @@ fn explain(ailment: Ailment, report: &Report) -> Option<String> {
             report.other_names.as_ref().map(|names| format!("the file has other names: {names}"))
         }
         Ailment::WalIndex => Some(
-            "the wal-index is damaged or the log was cut: the database will lack pages that its replica has"
+            "the wal-index is damaged or the log was truncated: the database will lack pages that its replica has"
                 .to_owned(),
         ),
         Ailment::Clock => Some(format!(

@@ -51,7 +51,7 @@ struct Calls {
     touched: AtomicBool,
     /// No connection of ours has the database open, so that everything is a reason to wake up.
     at_rest: AtomicBool,
-    /// The last round found that nobody else has the database open, and said so.
+    /// Whether the last poll found, and reported, that no other process has the database open.
     told_alone: AtomicBool,
 }
 
@@ -63,7 +63,7 @@ impl Calls {
         cause == Cause::Closed || self.at_rest.load(Ordering::Relaxed)
     }
 
-    /// A round found nothing, or something; whether it is the first to find that the application has gone.
+    /// A poll has ended. Returns whether it is the first to find that no other process has the database open.
     fn polled(&self, found: bool, is_open_elsewhere: impl Fn() -> bool) -> bool {
         let alone = !found && !is_open_elsewhere();
         alone && !self.told_alone.swap(alone, Ordering::Relaxed)

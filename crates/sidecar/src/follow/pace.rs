@@ -1,20 +1,20 @@
-//! How a task learns that there is something to do: by events while commits are few, in rounds while they are many.
+//! How a task learns of commits: by file events while commits are few, by polling while they are many.
 //!
-//! Each commit makes two or three events, which cost more than its shipping, and they cost it on a processor that the
-//! application wants. So a busy log is not watched; the thread that goes round looks at it every few milliseconds, dates
-//! what it finds, and wakes the task if that is not to wait. The decision is a function of what was counted; time is an
-//! argument.
+//! Each commit causes two or three events, which take more CPU time than its shipping, and the application wants the
+//! CPU. So a busy log is not watched; the polling thread reads its wal-index every few milliseconds, takes the commit
+//! timestamps, and wakes the task if the commits are not to wait. The decision is a function of the counted events and
+//! commits; time is an argument.
 //!
-//! An event comes when frames are written, and a commit is published only after that: with `synchronous = FULL` after the
-//! disk has answered, and by a write to shared memory, which makes no event. So a wake-up that finds nothing is followed
-//! by looks at short distances, which grow.
+//! An event comes when frames are written, and a commit is published only after that: with `synchronous = FULL` after
+//! the disk has answered, and by a write to shared memory, which makes no event. So a wake-up that finds nothing is
+//! followed by looks at short distances, which grow.
 
 use std::time::{Duration, Instant};
 
-/// More than this a second, and rounds are cheaper.
+/// The count per second from which on polling is cheaper than events.
 const OFTEN: Count = Count { writes: 1000, commits: 50 };
 
-/// Less than this a second, and events are cheaper again.
+/// The count per second below which events are cheaper again.
 const SELDOM: Count = Count { writes: 300, commits: 30 };
 
 /// Over how long is counted, at least.
@@ -30,8 +30,8 @@ const ALERTS: [(Duration, Duration); 3] = [
 /// A put that is further off than this is not prepared for as commits come: they are dated, and captured together.
 pub(crate) const HELD_BACK_MIN: Duration = Duration::from_millis(100);
 
-/// How often a busy log is looked at beside the rounds once its writers were stopped, and for how long: a round that came
-/// meanwhile found nothing, and the next one may be late.
+/// The poll interval of the task after the writers of a busy log were stopped, and for how long: the polling thread
+/// found no commit during the stop, so its next poll may be late.
 const STOPPED_INTERVAL: Duration = Duration::from_millis(3);
 const STOPPED: Duration = Duration::from_millis(150);
 
@@ -48,18 +48,18 @@ const BLIND_INTERVAL: Duration = Duration::from_millis(20);
 /// How the log is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// When it is written.
+    /// At file events.
     Events,
-    /// In rounds, and commits of one round share a date.
+    /// By polling, so that commits of one interval share a timestamp.
     Polling,
-    /// In rounds at the least distance: few commits write so much that events are too many.
+    /// By polling at the least interval: few commits write so many frames that there would be too many events.
     ClosePolling,
 }
 
 /// How busy a log was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Count {
-    /// Events, or the frames that rounds have found.
+    /// Events, or frames that polls have found.
     pub(crate) writes: u32,
     pub(crate) commits: u32,
 }
@@ -181,7 +181,7 @@ mod tests {
     const ONE: Count = Count { writes: 1, commits: 1 };
 
     #[test]
-    fn a_busy_log_is_looked_at_in_rounds_until_it_is_quiet_again() {
+    fn a_busy_log_is_polled_until_it_is_quiet_again() {
         let start = Instant::now();
         let mut pace = Pace::new(true, start);
         let after = |millis| start + Duration::from_millis(millis);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn after_writers_were_stopped_the_next_look_does_not_wait_for_a_round() {
+    fn after_writers_were_stopped_the_task_does_not_wait_for_the_next_poll() {
         let start = Instant::now();
         let mut pace = Pace::new(true, start);
         let after = |millis| start + Duration::from_millis(millis);

@@ -57,7 +57,7 @@ pub(crate) async fn run(
     );
     let held = held.as_mut().expect("a start holds the log");
     let now = Instant::now();
-    // A session before this one may have left the log to the rounds.
+    // A session before this one may have left the log to the polling thread.
     let pace = Pace::new(held.has_events && held.change(Mode::Events), now);
     let is_once = *job.order.borrow() == Order::Finish && job.is_once;
     let mut session = Session {
@@ -265,7 +265,7 @@ impl Session<'_> {
             if action == Action::Wait {
                 break;
             }
-            // In a barrier the application's writers wait, so this must not.
+            // In an exclusive checkpoint the application's writers wait, so this must not block.
             let sink = |transaction: &mut Transaction<'_>| {
                 let status = &self.job.status;
                 shipper

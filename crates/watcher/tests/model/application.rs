@@ -19,7 +19,7 @@ pub(crate) enum Writer {
     Writing {
         lock: LockOrder,
     },
-    /// It has named a new generation, and reads nothing yet.
+    /// It has restarted the log, and has no read lock yet.
     Restarted,
     /// The frame of this transaction is in the file.
     Written {
@@ -244,7 +244,7 @@ fn write(world: &mut World, number: usize, rules: &Rules) -> Option<&'static str
             (Writer::Writing { lock }, "sqlite3WalBeginWriteTransaction")
         }
         Writer::Writing { lock: LockOrder::Zero } => {
-            // Its own lock is no mark, so whoever reads from the log is somebody else.
+            // Its own lock is that of read mark 0, so every reader of the log is another connection.
             if index.backfilled > 0 && !world.log_is_read() {
                 world.restart();
                 (Writer::Restarted, "walRestartHdr")
@@ -267,7 +267,7 @@ fn write(world: &mut World, number: usize, rules: &Rules) -> Option<&'static str
                 world.file.synced = 0;
             }
             world.file.frames[at] = world.tried;
-            // The checksum chain of whatever a dead writer left behind it does not fit any more.
+            // The frames that a dead writer left after it no longer fit the checksum chain.
             world.file.frames[at + 1..].fill(0);
             (Writer::Written { transaction: world.tried, lock }, "walWriteOneFrame")
         }

@@ -1,15 +1,14 @@
-//! The protocol of the watcher, checked in every state that can be reached.
+//! A model checker for the protocol of the watcher: checks every reachable state.
 //!
 //! The model has an application with up to two writers and two checkpointers (one PASSIVE, one that uses TRUNCATE),
 //! each taken apart at every point where SQLite lets others in; recovery; writers that are killed, also in the midst of
 //! publishing; power that fails and takes unsynced frames with it; and the sidecar, whose steps are those of
-//! `Follower`, with its own checkpoints, barriers and truncates, killed and started again at any point. What holds in
+//! `Follower`, with its own passive, exclusive and truncating checkpoints, killed and started again at any point. What holds in
 //! every state:
 //!
-//! - a committed transaction that was not captured is in the log, wherever the sidecar is: no commit is both unread and
-//!   unheld;
-//! - what is captured was committed, and comes in the order of the commits;
-//! - the log never looks broken while it is held, or guarded by a start that has not read what it found;
+//! - a committed transaction that was not captured is in the log, at every step of the sidecar;
+//! - every captured transaction was committed, and transactions are captured in the order of the commits;
+//! - the log never contradicts the wal-index while it is held, or while a start has the restart lock;
 //! - an image of the database has the pages of its position, wherever each is read from, and so has a transaction whose
 //!   pages are read again after they were proved;
 //! - a start resumes only where the history behind it is that of the replica;
@@ -19,10 +18,11 @@
 //!
 //! The last is what the WAL-reset bug of SQLite before 3.51.3 breaks: a checkpointer that has read the wal-index before
 //! a restart of the log marks frames as copied that it has never seen. The model finds it in an application alone, and
-//! beside a sidecar that hands its hold on without Rule 0; with Rule 0, or with the checkpoint lock kept, it is gone.
+//! beside a sidecar that hands its hold over without *checkpoint-lock-first*; with *checkpoint-lock-first*, or with the
+//! checkpoint lock kept, it is gone.
 //!
-//! The rules of `policy::decide` are left out but for what safety needs: what it does at its time, the model may do at
-//! any.
+//! The rules of `policy::decide` are left out but for those that safety needs: the model may perform each action at any
+//! time.
 //!
 //! What the model leaves out: torn frames (the checksum chain finds them), more than one page a transaction, shared
 //! read marks, rollbacks (frames that are overwritten before anything names them), and everything that depends on time.
@@ -121,7 +121,7 @@ fn finds(what: &str, rules: &Rules, expected: &str) {
 
 const NEITHER: &[bool] = &[];
 
-/// What the sidecar does besides handing its hold over is left out.
+/// A sidecar without checkpoints of its own.
 const HANDS_OVER: Follows = Follows { checkpoints: false, ..FOLLOWED };
 
 #[test]
@@ -179,16 +179,16 @@ fn a_sidecar_that_dies_in_any_checkpoint_leaves_an_exact_history() {
     holds("the sidecar may die, all that it does", &rules);
 }
 
-/// Somebody else was stopped while it had the marks to itself.
+/// Another process was stopped within a restart, with exclusive locks on the read marks.
 #[test]
 fn a_start_without_the_restart_lock_notices_what_it_has_missed() {
     let unguarded = Follows { kills: true, takes_restart_lock: false, ..HANDS_OVER };
     let rules = Rules { tries: 2, power_loss: false, sidecar: unguarded, ..DIES };
-    holds("everybody may die, no guard", &rules);
+    holds("everybody may die, no restart lock", &rules);
 }
 
-/// The model found this in the sidecar: a start that resumes has not read everything that its hold found, so the log
-/// may begin anew before it has.
+/// The model found this in the sidecar: a start that resumes has not read all frames from before its hold, so the log
+/// may be restarted before it has.
 #[test]
 fn a_start_that_does_not_look_whether_it_has_read_everything_misses_commits() {
     let careless =
@@ -212,13 +212,20 @@ fn an_unpatched_application_alone_loses_commits() {
 #[test]
 fn an_unpatched_application_loses_commits_beside_a_hold_that_is_handed_on_too_soon() {
     let naive = Follows { checkpoint_lock_first: false, keeps_lock: false, ..HANDS_OVER };
-    finds("unpatched, without Rule 0", &Rules { sidecar: naive, ..UNPATCHED }, "has lost");
+    finds(
+        "unpatched, without checkpoint-lock-first",
+        &Rules { sidecar: naive, ..UNPATCHED },
+        "has lost",
+    );
 }
 
 #[test]
 fn an_unpatched_application_keeps_its_commits_with_checkpoint_lock_first() {
     let checkpoint_lock_first = Follows { keeps_lock: false, ..HANDS_OVER };
-    holds("unpatched, with Rule 0", &Rules { sidecar: checkpoint_lock_first, ..UNPATCHED });
+    holds(
+        "unpatched, with checkpoint-lock-first",
+        &Rules { sidecar: checkpoint_lock_first, ..UNPATCHED },
+    );
 }
 
 #[test]
@@ -232,8 +239,8 @@ fn a_checkpoint_on_another_thread_while_we_capture_misses_nothing() {
     holds("unpatched, checkpoints on another thread", &Rules { sidecar: aside, ..UNPATCHED });
 }
 
-/// The task that captures does not know when the checkpoint on the other thread has let go of the checkpoint lock, so
-/// it must not take the lock for its own until it hears.
+/// The task that captures does not know when the checkpoint on the other thread has dropped the checkpoint lock, so it
+/// must take the lock for lost until the checkpoint has ended.
 #[test]
 fn a_checkpoint_on_another_thread_that_is_trusted_with_the_lock_breaks_checkpoint_lock_first() {
     let trusting = Follows { aside: true, doubts_lock: false, policy: false, ..FOLLOWED };
@@ -256,8 +263,8 @@ fn an_image_is_that_of_its_position_beside_checkpoints_of_our_own_of_every_kind(
     holds("images, all that the sidecar does", &rules);
 }
 
-/// The watcher once had this: where an image ignores the log, the application may begin it anew while the image is
-/// read.
+/// The watcher once had this fault: if an image reads the database file alone, the application may restart the log
+/// while the image is read.
 #[test]
 fn an_image_that_does_not_look_at_the_log_again_has_pages_of_another_generation() {
     let trusting = Follows { looks_again: false, ..READS_IMAGES };
@@ -265,14 +272,14 @@ fn an_image_that_does_not_look_at_the_log_again_has_pages_of_another_generation(
     finds("images, trusting", &rules, "not of its position");
 }
 
-/// A start that could not have the guard, and what it finds are transactions that do not fit into memory.
+/// A start without the restart lock that finds transactions which do not fit into memory.
 const READS_TWICE: Follows =
     Follows { kills: true, takes_restart_lock: false, reads_twice: true, ..HANDS_OVER };
 
 #[test]
 fn a_large_transaction_is_captured_with_its_own_pages() {
     let rules = Rules { tries: 2, power_loss: false, sidecar: READS_TWICE, ..DIES };
-    holds("everybody may die, large transactions, no guard", &rules);
+    holds("everybody may die, large transactions, no restart lock", &rules);
 }
 
 #[test]
@@ -306,7 +313,7 @@ fn an_application_that_comes_and_goes_is_followed_and_another_file_is_noticed() 
     holds("rest, the sidecar may die", &Rules { tries: 1, sidecar: dies, ..COMES_AND_GOES });
 }
 
-/// What every sidecar does that keeps the log for itself: SQLite plays it over the file that is moved there.
+/// A sidecar that keeps the log during a rest: SQLite recovers the log into the file that is moved into place.
 #[test]
 fn a_rest_with_a_log_that_is_not_empty_has_it_played_over_another_file() {
     let hoards = Follows { empties: false, ..RESTS };
@@ -330,5 +337,5 @@ fn a_rest_after_which_nobody_looks_at_the_file_takes_commits_of_another_file() {
 fn a_rest_in_which_the_log_may_be_checkpointed_and_restarted_misses_commits() {
     let unguarded = Follows { takes_backfill_lock: false, ..RESTS };
     let rules = Rules { sidecar: unguarded, ..COMES_AND_GOES };
-    finds("a rest without a guard", &rules, "neither captured nor in the log");
+    finds("a rest without the backfill lock", &rules, "neither captured nor in the log");
 }

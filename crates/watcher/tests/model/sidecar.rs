@@ -13,7 +13,7 @@ pub(crate) use steps::steps;
 
 const NAME: &str = "sidecar";
 
-/// How far the log was captured. The set stands for the checksum: it is that of these very frames.
+/// The captured position. The set of transactions in the frames is the checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Position {
     pub(crate) salts: u8,
@@ -68,7 +68,7 @@ struct Mark {
 }
 
 impl Mark {
-    /// The generation that comes next is the one that is being read from now on.
+    /// The next WAL generation is the one that is being read from now on.
     fn enter(&mut self) {
         let passed = !self.next_generation;
         *self = Mark { next_generation: false, frames: if passed { 0 } else { self.frames } };
@@ -119,7 +119,7 @@ pub(crate) struct Sidecar {
     handover: Option<(Hold, Mark)>,
     pub(crate) exclusive: Lock,
     pub(crate) image: Image,
-    /// `Shm::take_restart_lock`.
+    /// Whether it has the restart lock (`Shm::take_restart_lock`).
     pub(crate) restart_lock: bool,
     /// Its own checkpoint…
     pub(crate) checkpoint: Checkpointer,
@@ -179,14 +179,14 @@ impl Sidecar {
         !matches!(self.task, Task::Gone | Task::Opening | Task::Anew)
     }
 
-    /// Whether it will find that the log began anew before all of it was read. That can only happen at a start without
-    /// the guard.
+    /// Whether it will find that the log was restarted before all of it was read. That can only happen at a start
+    /// without the restart lock.
     pub(crate) fn will_notice(&self, index: Index, follows: &Follows) -> bool {
         let missed = index.salts != self.position.salts && self.position.frame < self.known_frames;
         missed && follows.notices_missed && !follows.takes_restart_lock && !self.caught_up
     }
 
-    /// The generations that it remembers.
+    /// The WAL generations that it remembers.
     pub(crate) fn salts(&self) -> impl Iterator<Item = u8> {
         let looked = match self.task {
             Task::Capturing(index)

@@ -36,21 +36,22 @@ pub(crate) struct Follows {
     pub(crate) runs: bool,
     /// Whether it may be killed and started again. It may be started as often as it ends by itself, and once more.
     pub(crate) kills: bool,
-    /// Rule 0: the hold is not handed on before the checkpoint lock was free once after a restart of the log.
+    /// Whether the hold is not handed over before the checkpoint lock was free once after a restart of the log.
     pub(crate) checkpoint_lock_first: bool,
     /// Whether it holds the checkpoint lock between its own checkpoints.
     pub(crate) keeps_lock: bool,
-    /// Whether it makes checkpoints, barriers and truncates of its own.
+    /// Whether it runs passive, exclusive and truncating checkpoints of its own.
     pub(crate) checkpoints: bool,
     /// Whether its checkpoints run on another thread while it captures.
     pub(crate) aside: bool,
     /// Whether it takes the checkpoint lock for lost while a checkpoint of its own is on another thread.
     pub(crate) doubts_lock: bool,
-    /// Whether a start takes the guard, so that nobody begins the log anew before it has read what it found.
+    /// Whether a start takes the restart lock, so that no process restarts the log before all frames that it found are
+    /// read.
     pub(crate) takes_restart_lock: bool,
-    /// Whether it looks, when the log has begun anew, if the one before was read to its end.
+    /// Whether it checks, after a restart of the log, that the WAL generation before was read to its end.
     pub(crate) notices_missed: bool,
-    /// Whether the policy keeps it from a checkpoint that its hold would not let through.
+    /// Whether the policy prevents a checkpoint that the hold does not allow.
     pub(crate) policy: bool,
     /// Whether it reads images of the database.
     pub(crate) images: bool,
@@ -65,7 +66,7 @@ pub(crate) struct Follows {
     pub(crate) closes: bool,
     /// Whether it looks if the file is as it was left.
     pub(crate) looks_at_file: bool,
-    /// Whether it keeps everybody from copying frames into the database meanwhile.
+    /// Whether it takes the backfill lock during a rest.
     pub(crate) takes_backfill_lock: bool,
     /// Whether it looks, after it has read pages from the log unproved, if the log is still the same.
     pub(crate) looks_again: bool,
@@ -74,13 +75,13 @@ pub(crate) struct Follows {
 /// The wal-index, as one look shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Index {
-    /// The salts: a number for each generation of the log.
+    /// The salts: a number for each WAL generation.
     pub(crate) salts: u8,
     pub(crate) frames: u8,
     pub(crate) backfilled: u8,
 }
 
-/// The log's file. Frames that are not of its header's generation count as nothing, so they are not kept.
+/// The log's file. Frames of another WAL generation than its header's are invalid, so they are not modelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct File {
     /// 0 without a header.
@@ -95,9 +96,9 @@ pub(crate) struct File {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Lock {
     None,
-    /// `READ(0)`: the log is ignored.
+    /// `WAL_READ_LOCK(0)`: a reader of the database file alone.
     Zero,
-    /// `READ(1…4)` with this mark.
+    /// `WAL_READ_LOCK(1)` to `(4)`, with this read mark.
     Mark(u8),
 }
 
@@ -202,12 +203,12 @@ impl World {
         self.writers.iter().map(Writer::lock).chain(ours)
     }
 
-    /// Whether somebody reads from the log, or takes_restart_lock it, so that it cannot be restarted.
+    /// Whether a reader of the log or the restart lock prevents a restart.
     pub(crate) fn log_is_read(&self) -> bool {
         self.sidecar.restart_lock || self.locks().any(|lock| matches!(lock, Lock::Mark(_)))
     }
 
-    /// The smallest mark that somebody holds.
+    /// The smallest read mark in use.
     pub(crate) fn least_mark(&self) -> Option<u8> {
         let marks = self.locks().filter_map(|lock| match lock {
             Lock::Mark(mark) => Some(mark),
@@ -228,8 +229,7 @@ impl World {
         self.checkpoints().any(Checkpointer::is_copying)
     }
 
-    /// The transactions whose pages are being copied into the database just now, so that nobody can say what stands
-    /// there.
+    /// The transactions whose pages are being backfilled, so that their pages in the file are undefined.
     pub(crate) fn half_copied(&self) -> Set {
         self.checkpoints().fold(0, |set, one| set | one.copies(self))
     }
@@ -246,7 +246,7 @@ impl World {
         })
     }
 
-    /// A generation that was never there: salts are random. The least number that nothing names.
+    /// New salts: the least number that is not in use, as real salts are random.
     pub(crate) fn fresh_salts(&self) -> u8 {
         let mut known = vec![self.index.salts, self.file.salts];
         known.extend(self.checkpointers.iter().map(|one| one.salts));
@@ -259,7 +259,7 @@ impl World {
             .expect("few generations are known at once")
     }
 
-    /// `walRestartHdr`: the wal-index names a new generation, of which the file knows nothing yet.
+    /// `walRestartHdr`: the wal-index has the salts of a new WAL generation, and the file does not have them yet.
     pub(crate) fn restart(&mut self) {
         let stale = self.checkpointers.iter().any(|one| one.salts == self.index.salts);
         self.tainted |= stale && !self.sidecar.is_there();

@@ -64,7 +64,7 @@ impl Image {
         }
     }
 
-    /// The generation that it remembers.
+    /// The WAL generation that it remembers.
     pub(crate) fn salts(&self) -> u8 {
         match *self {
             Image::None | Image::Begun(_) => 0,
@@ -107,7 +107,7 @@ fn look(world: &mut World, lock: Lock) -> bool {
 /// For a start that could not resume: everything before the pin is given up as history.
 fn skip_to(world: &mut World, mut pin: Pin) -> bool {
     if pin.end.frames > 0 && world.file.salts != pin.end.salts {
-        // Begun anew before the end could be proved. The next session tries again.
+        // The log was restarted before the end could be proved. The next session tries again.
         super::steps::kill(world);
         return true;
     }
@@ -177,7 +177,7 @@ pub(super) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
         }
         Step::Look { .. } => {
             let after = Reading { restarted: true, ..reading.at(Step::FileAgain) };
-            let what = "Image::read_pages finds that the log was begun anew";
+            let what = "Image::read_pages finds that the log was restarted";
             add(what, Some(Image::Reading(after)));
         }
         Step::FileAgain => {

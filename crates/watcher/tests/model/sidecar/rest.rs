@@ -32,7 +32,7 @@ pub(super) fn steps(
 ) {
     match world.sidecar.task {
         Task::Leaving => add("rest closes the connections", &|after| {
-            // `Shm::take_backfill_lock` is the lock of a reader who ignores the log.
+            // `Shm::take_backfill_lock` is the lock of a reader of the database file alone.
             after.sidecar.held = Lock::Zero;
             if !follows.takes_backfill_lock {
                 after.sidecar.held = Lock::None;
@@ -91,8 +91,8 @@ fn begin(world: &mut World, follows: &Follows) {
     sidecar.task = Task::Waiting;
 }
 
-/// Whoever opens a database that nobody has open builds the wal-index anew; or the wal-index of an application that has
-/// just left is kept as it is.
+/// The first connection to a database rebuilds the wal-index; or the wal-index of an application that has just closed
+/// the database is kept.
 fn revive(world: &mut World) {
     if !world.index_whole {
         if world.index.frames > 0 && !world.kills {

@@ -32,7 +32,7 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
     }
     match sidecar.task {
         Task::Gone => add("Follower::open holds the log", &|after| {
-            // Whoever opens what nobody has open builds the wal-index anew.
+            // The first connection to a database rebuilds the wal-index.
             if !after.open && !after.index_whole {
                 after.recover();
             }
@@ -209,7 +209,7 @@ fn wait(
         add("truncate", &|after| begin_checkpoint(after, true, false));
     }
     let stale = sidecar.stale_checkpointer && follows.checkpoint_lock_first;
-    // Barriers beside a rest would be many more states, and are none of its business: nobody writes.
+    // Exclusive checkpoints beside a rest would be many more states, and there are no writers then.
     if follows.checkpoints && !follows.rests && sidecar.handover.is_none() && !stale {
         add("checkpoint_exclusively 1: stop_writers", &|after| {
             let lock = after.begin_read();
@@ -317,8 +317,8 @@ fn hand_out(world: &mut World, index: Index, follows: &Follows) {
     finish_handover(world, follows);
 }
 
-/// The log is not what it should be. Before all that a start without the guard found was read this may happen: the
-/// session ends, and the next one begins by comparing the state. Else it may not.
+/// The log contradicts the wal-index. That is allowed only before a start without the restart lock has read all frames
+/// that it found: the session ends, and the next one compares pages.
 fn broke(world: &mut World) {
     if world.sidecar.caught_up || world.sidecar.restart_lock {
         world.wrong = Some("the log broke while it was held");
@@ -368,7 +368,7 @@ fn begin_checkpoint(world: &mut World, truncates: bool, aside: bool) -> bool {
     world.sidecar.checkpointing = true;
     world.sidecar.unlocked = locked.is_none();
     world.sidecar.aside = aside;
-    // Of one on another thread the task hears when it is over, and believes until then that it has the lock.
+    // Of a checkpoint on another thread the task learns at its end, and believes until then that it has the lock.
     world.sidecar.has_lock &= aside && locked.is_some();
     true
 }
@@ -386,7 +386,7 @@ fn run_checkpoint(world: &mut World) -> bool {
     true
 }
 
-/// The lock is taken again, if nobody was quicker, and the task knows.
+/// The lock is taken again, if it is free, and the task learns of it.
 fn checkpointed(world: &mut World, follows: &Follows) -> bool {
     if !world.sidecar.unlocked {
         return false;
