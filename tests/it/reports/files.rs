@@ -84,7 +84,7 @@ fn r14_a_log_that_is_cut_is_told_and_everything_committed_can_be_restored() {
         .unwrap()
         .set_len(0)
         .unwrap();
-    sidecar.process().line_with("somebody cut the log", PATIENCE);
+    sidecar.process().line_with("the log was truncated while it was in use", PATIENCE);
     let config = site.path("ebbtide.toml");
     let (database, replica) = (site.database.to_str().unwrap(), &site.replica);
     let text = format!("[[database]]\npath = \"{database}\"\nreplica = \"{replica}\"\n");
