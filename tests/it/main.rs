@@ -26,6 +26,7 @@ mod outage;
 mod output;
 mod ownership;
 mod panic;
+mod persist;
 mod planted;
 mod presence;
 mod recover;

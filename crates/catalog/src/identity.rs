@@ -29,16 +29,27 @@ pub async fn identify(
     store: &dyn Store,
     known: Option<ReplicaId>,
 ) -> Result<Option<Identity>, CatalogError> {
-    if let Some(manifest) = read_manifest(store).await? {
-        return Ok(Some(Identity { manifest, is_stored: true }));
-    }
-    let Some(manifest) = from_objects(store, known).await? else { return Ok(None) };
+    let damage = match read_manifest(store).await {
+        Ok(Some(manifest)) => return Ok(Some(Identity { manifest, is_stored: true })),
+        Ok(None) => None,
+        // A full disk or a power failure empties small files. An empty one says nothing that could be wrong.
+        Err(error @ CatalogError::Object { .. }) if is_empty(store).await? => Some(error),
+        Err(error) => return Err(error),
+    };
+    let Some(manifest) = from_objects(store, known).await? else {
+        return damage.map_or(Ok(None), Err);
+    };
+    let what = if damage.is_some() { "empty; remove it" } else { "missing" };
     tracing::warn!(
         store = %store.describe(),
         replica = %manifest.replica,
-        "ebbtide.json is missing: the replica's id and page size are taken from its objects"
+        "ebbtide.json is {what}: the replica's id and page size are taken from its objects"
     );
     Ok(Some(Identity { manifest, is_stored: false }))
+}
+
+async fn is_empty(store: &dyn Store) -> Result<bool, CatalogError> {
+    Ok(store.size(&Key::Manifest).await? == Some(0))
 }
 
 /// What the headers of some objects say most often.

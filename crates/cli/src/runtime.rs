@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::{io, panic, thread};
 
+use nix::libc;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Code, Failure, Outcome};
 use crate::logging;
@@ -28,10 +30,21 @@ pub(crate) fn run(
         Workers::One => 1,
     };
     let runtime = build(threads).map_err(|error| Failure::new(Code::Failed, error))?;
-    let result = runtime.block_on(command);
+    let result = runtime.block_on(async {
+        report_file_size_limits();
+        command.await
+    });
     // A put that nobody waits for any more must not keep the process.
     runtime.shutdown_background();
     result
+}
+
+/// A write beyond a limit on the size of files (`ulimit -f`, `LimitFSIZE=`) becomes an error like any other, which says
+/// what could not be written. By itself the kernel ends the process. A child has the signal as it would be without us.
+fn report_file_size_limits() {
+    if let Err(error) = signal(SignalKind::from_raw(libc::SIGXFSZ)) {
+        tracing::debug!(%error, "a limit on the size of files may end this process");
+    }
 }
 
 /// The runtime itself. One that gets fewer threads than it asks for panics, and while that unwinds it waits for those

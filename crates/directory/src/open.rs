@@ -10,7 +10,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{Uid, UnlinkatFlags, unlinkat};
 use rustix::fs::RenameFlags;
 
 use super::entries::Entries;
@@ -297,6 +297,16 @@ impl Directory {
     /// What is made in it from now on belongs to `owner`.
     pub(super) fn made_for(self, owner: u32) -> Directory {
         Directory { heir: Some(owner), ..self }
+    }
+
+    /// What root makes in another user's directory from now on belongs to that user.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn for_its_owner(self) -> io::Result<Directory> {
+        let owner = self.file.metadata()?.uid();
+        let is_anothers = Uid::effective().is_root() && owner != 0;
+        Ok(if is_anothers { self.made_for(owner) } else { self })
     }
 
     fn give(&self, made: &File) -> io::Result<()> {

@@ -47,6 +47,13 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
             "this is not the name of a file: name the database to create",
         ));
     }
+    if let Some(database) = companion_of(target) {
+        let why = format!(
+            "SQLite would take it for a part of {}: choose another path",
+            database.display()
+        );
+        return Err(Error::refused(target, why));
+    }
     let mut existing = Existing::default();
     if let Some(metadata) = look_at(target)? {
         if !metadata.is_file() {
@@ -73,11 +80,19 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
         return Err(Error::refused(target, why));
     }
     if let (Some(suffix), false) = (existing.companions.first(), force) {
-        let why = "it was left behind by another database, and SQLite would take it for part of the \
+        let why = "it was left behind by a database that had this name, and SQLite would take it for part of the \
                    restored one: remove it, or force the restore (--force), which moves it aside";
         return Err(Error::refused(&companion(target, suffix), why));
     }
     Ok(existing)
+}
+
+/// The database that is there, if the target has the name of what SQLite keeps beside it.
+fn companion_of(target: &Path) -> Option<PathBuf> {
+    let name = target.file_name()?.to_str()?;
+    let database = COMPANIONS.iter().find_map(|suffix| name.strip_suffix(suffix))?;
+    let database = target.with_file_name(database);
+    (!database.as_os_str().is_empty() && database.is_file()).then_some(database)
 }
 
 /// What is at `path`, itself and not what it may point to.

@@ -13,6 +13,9 @@ use crate::follow::{Consent, FollowError, Job, Order, Phase, Shared, Status, fol
 use crate::hooks::Hooks;
 use crate::owner;
 
+/// How long tasks that are ended where they are may take for that.
+const ABORT_MAX: Duration = Duration::from_secs(1);
+
 /// Databases that are followed side by side, each by a task of its own. It needs a Tokio runtime of several threads, because
 /// SQLite and files block.
 ///
@@ -173,9 +176,11 @@ impl Sidecar {
         all
     }
 
-    /// Ends everything where it is.
+    /// Ends everything where it is. A task that is blocked, because a file does not answer, is left behind.
     pub async fn abort(&mut self) {
-        self.tasks.shutdown().await;
+        if tokio::time::timeout(ABORT_MAX, self.tasks.shutdown()).await.is_err() {
+            tracing::warn!("a database does not let go of its files; ending without it");
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Paths {
     pub(crate) database: PathBuf,
     pub(crate) wal: PathBuf,
     pub(crate) shm: PathBuf,
+    /// The rollback journal, which a database with a log has none of.
+    journal: PathBuf,
 }
 
 impl Paths {
@@ -33,8 +35,8 @@ impl Paths {
             name.push(suffix);
             PathBuf::from(name)
         };
-        let (wal, shm) = (beside("-wal"), beside("-shm"));
-        Paths { given: given.to_owned(), database: database.to_owned(), wal, shm }
+        let (wal, shm, journal) = (beside("-wal"), beside("-shm"), beside("-journal"));
+        Paths { given: given.to_owned(), database: database.to_owned(), wal, shm, journal }
     }
 
     /// Their directory.
@@ -118,7 +120,9 @@ pub(crate) fn read_header(paths: &Paths) -> Result<DatabaseHeader, Error> {
 /// Refuses a path that names no regular file before SQLite opens it: opening a pipe blocks until another process
 /// writes.
 fn check_kinds(paths: &Paths) -> Result<(), Error> {
-    let others = [&paths.wal, &paths.shm].map(|path| (path, path.symlink_metadata()));
+    // SQLite opens a rollback journal to see whether it is hot, and would wait for a pipe's other end for ever.
+    let others =
+        [&paths.wal, &paths.shm, &paths.journal].map(|path| (path, path.symlink_metadata()));
     let all = others.into_iter().chain([(&paths.database, paths.database.metadata())]);
     for (path, metadata) in all {
         let Some(kind) = metadata.ok().map(|metadata| metadata.file_type()) else { continue };

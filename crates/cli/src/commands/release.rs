@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::status::gather;
 use super::sync::find;
 use crate::exit::{Code, Failure};
-use ebbtide_sidecar::control::{ReleasedDatabase, peers, release};
+use ebbtide_sidecar::control::{Peer, ReleasedDatabase, peers, release};
 
 /// How long a process may take to make all commits durable and close the database.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -16,7 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) fn of_its_process(database: &Path) -> Result<Option<ReleasedDatabase>, Failure> {
     let (reports, _) = gather();
     let Some(report) = find(database, &reports) else { return Ok(None) };
-    let peer = peers().into_iter().find(|peer| Some(peer.process) == report.process);
+    let is_its = |peer: &Peer| {
+        Some(peer.process) == report.process && peer.may_tell_of(Path::new(&report.database))
+    };
+    let peer = peers().into_iter().find(is_its);
     let Some(peer) = peer else { return Ok(None) };
     let fail = |why: String| {
         let why = format!(

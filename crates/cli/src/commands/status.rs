@@ -1,5 +1,6 @@
 //! `ebbtide status`: how the databases of the running processes are doing.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::args::Status;
@@ -7,7 +8,7 @@ use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};
 use crate::{output, terminal};
 use ebbtide_config::Config;
-use ebbtide_sidecar::control::{Ailment, Answer, Report, Request, ask, peers, places_to_ask};
+use ebbtide_sidecar::control::{Ailment, Answer, Report, Request, ask_all, peers, places_to_ask};
 use ebbtide_sidecar::follow::Phase;
 
 /// Runs the command.
@@ -39,12 +40,27 @@ pub(crate) fn run(args: Status) -> Result<Outcome, Failure> {
     }
 }
 
-/// What all running processes report, and which of them do not answer.
+/// What all running processes report, and which of them do not answer. They are asked side by side, so that one which does
+/// not answer does not take the time of the others.
 pub(super) fn gather() -> (Vec<Report>, Vec<String>) {
     let (mut reports, mut silent) = (Vec::new(), Vec::new());
-    for peer in peers() {
-        match ask(&peer, &Request::Status, Duration::ZERO) {
-            Ok(Some(Answer::Status(all))) => reports.extend(all),
+    for (peer, answer) in ask_all(peers(), &Request::Status, Duration::ZERO) {
+        match answer {
+            Ok(Some(Answer::Status(all))) => {
+                let is_believed = |report: &Report| {
+                    report.process == Some(peer.process)
+                        && peer.may_tell_of(Path::new(&report.database))
+                };
+                let (believed, other): (Vec<_>, Vec<_>) = all.into_iter().partition(is_believed);
+                if !other.is_empty() {
+                    tracing::warn!(
+                        process = peer.process,
+                        databases = other.len(),
+                        "reports databases that are not its user's; passed over"
+                    );
+                }
+                reports.extend(believed);
+            }
             Ok(None) => {}
             Ok(Some(Answer::Refused(why))) => {
                 silent.push(format!("process {}: {why}", peer.process))

@@ -1,12 +1,12 @@
 //! `ebbtide sync`: what is committed now is shipped now.
 
+use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::args::Sync;
 use crate::exit::{Code, Failure, Outcome};
 use crate::output;
-use ebbtide_sidecar::control::{Answer, Peer, Report, Request, Synced, ask, peers};
+use ebbtide_sidecar::control::{Answer, Peer, Report, Request, Synced, ask_all, peers};
 
 use super::status::{gather, nobody};
 
@@ -26,17 +26,13 @@ pub(crate) fn run(args: Sync) -> Result<Outcome, Failure> {
         Request::Sync { database: wanted.map(|report| report.database.clone()), wait_millis };
     let chosen = |peer: &Peer| wanted.is_none_or(|report| report.process == Some(peer.process));
     let asked: Vec<Peer> = peers().into_iter().filter(chosen).collect();
-    // Side by side, so that one process whose store is away does not take the time of the others.
-    let answers = std::thread::scope(|scope| {
-        let ask = |peer: &Peer| ask_one(peer, &request, wait.unwrap_or_default());
-        let threads: Vec<_> = asked.iter().map(|peer| scope.spawn(move || ask(peer))).collect();
-        threads.into_iter().map(|thread| thread.join()).collect::<Vec<_>>()
-    });
     let (mut done, mut failed) = (0, Vec::new());
-    for answer in answers {
-        match answer.unwrap_or_else(|_| Err("asking failed".to_owned())) {
-            Ok(synced) => {
-                synced.into_iter().for_each(|synced| tell(synced, &mut done, &mut failed))
+    for (peer, answer) in ask_all(asked, &request, wait.unwrap_or_default()) {
+        match synced(&peer, answer) {
+            Ok(all) => {
+                let believed =
+                    all.into_iter().filter(|one| peer.may_tell_of(one.database.as_ref()));
+                believed.for_each(|synced| tell(synced, &mut done, &mut failed));
             }
             Err(why) => failed.push(why),
         }
@@ -48,8 +44,8 @@ pub(crate) fn run(args: Sync) -> Result<Outcome, Failure> {
     }
 }
 
-fn ask_one(peer: &Peer, request: &Request, patience: Duration) -> Result<Vec<Synced>, String> {
-    match ask(peer, request, patience) {
+fn synced(peer: &Peer, answer: io::Result<Option<Answer>>) -> Result<Vec<Synced>, String> {
+    match answer {
         Ok(Some(Answer::Sync(synced))) => Ok(synced),
         Ok(None) => Ok(Vec::new()),
         Ok(Some(Answer::Refused(why))) => Err(format!("process {}: {why}", peer.process)),

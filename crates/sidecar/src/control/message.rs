@@ -10,6 +10,9 @@ pub(super) const REQUEST_BYTES_MAX: u64 = 16 << 10;
 /// More than the reports of ten thousand databases.
 pub(super) const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
+/// The same for another user's process, which root asks: a few thousand databases.
+pub(super) const FOREIGN_ANSWER_BYTES_MAX: u64 = 4 << 20;
+
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]

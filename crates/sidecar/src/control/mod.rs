@@ -13,7 +13,7 @@ mod report;
 mod serve;
 mod silent;
 
-pub use ask::{Peer, ReleasedDatabase, ask, peers, release};
+pub use ask::{Peer, ReleasedDatabase, ask_all, peers, release};
 pub use folder::places_to_ask;
 pub use health::Ailment;
 pub use message::{Answer, Request, Synced};

@@ -87,14 +87,15 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 /// What no further attempt would mend: the replica is another writer's, or the database cannot be followed.
 async fn follow_on(mut job: Job) -> Result<(), FollowError> {
     let mut pause = PAUSE;
-    let mut ran = false;
     let mut held = None;
     loop {
         let began = tokio::time::Instant::now();
         let before = awaited::Looks::of(&job.database.path);
         // A panic ends this database's session and nobody else's.
-        let session = AssertUnwindSafe(session::run(&mut job, &mut held, &mut ran));
+        let session = AssertUnwindSafe(session::run(&mut job, &mut held));
         let ended = session.catch_unwind().await;
+        // Also if that was before it was released for a restore.
+        let ran = job.status.was_followed();
         let error = match ended.unwrap_or_else(|panic| Err(FollowError::panicked(&*panic))) {
             Ok(()) => {
                 job.status.set(Phase::Ended);
@@ -114,7 +115,9 @@ async fn follow_on(mut job: Job) -> Result<(), FollowError> {
         let finishing = *job.order.borrow() == Order::Finish;
         let own = error.is_own_claim(&job.shared.owner.session);
         let is_awaited = (ran || job.may_come) && error.awaits_database();
-        let is_final = error.is_final(ran) && !own && !waits && !is_awaited;
+        // Whoever has had the local state is not the newcomer: a `replicate --once` that has it now ends soon.
+        let is_taken = error.is_anothers_turn() && job.status.has_begun();
+        let is_final = error.is_final(ran) && !own && !waits && !is_awaited && !is_taken;
         if is_final || (finishing && !error.is_worth_one_more()) {
             job.status.stop(&error);
             return Err(error);

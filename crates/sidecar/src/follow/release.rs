@@ -80,7 +80,14 @@ pub async fn follow(job: Job) -> Result<(), FollowError> {
         }
         let database = job.database.path.display();
         if let Err(error) = &ended {
-            tracing::warn!(%database, error = chain(error), "let go, and not all of it is durable");
+            let progress = status.get();
+            let (captured, durable) = (progress.captured, progress.durable);
+            let is_durable = captured.map(|last| last.txid) == durable.map(|last| last.txid);
+            if is_durable {
+                tracing::info!(%database, error = chain(error), "what was captured is durable, and the session had ended before");
+            } else {
+                tracing::warn!(%database, error = chain(error), "let go, and not all of it is durable");
+            }
         }
         status.set(Phase::Released);
         status.releases().set_released(true);

@@ -32,18 +32,15 @@ const OUTRUN_CAPTURE_MAX: Duration = Duration::from_millis(2);
 /// After so long without a commit descriptors are given back.
 const REST_AFTER: Duration = Duration::from_secs(10);
 
+/// A process that is to end as soon as all is durable waits for so long for a store that refuses it.
+const HOPE: Duration = Duration::from_secs(10);
+
 /// How often the files are looked at: are they still those that were opened?
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Follows until ordered to finish. `ran` becomes true once the database is followed. The hold stays in `held` whatever
-/// happens.
-pub(crate) async fn run(
-    job: &mut Job,
-    held: &mut Option<Held>,
-    ran: &mut bool,
-) -> Result<(), FollowError> {
+/// Follows until ordered to finish. The hold stays in `held` whatever happens.
+pub(crate) async fn run(job: &mut Job, held: &mut Option<Held>) -> Result<(), FollowError> {
     let started = start(job, held).await?;
-    *ran = true;
     // It was given for what was found then, and not for what may become of it.
     job.consent = Consent::default();
     job.status.set(Phase::Following);
@@ -110,6 +107,11 @@ impl Session<'_> {
     async fn follow(&mut self) -> Result<(), FollowError> {
         loop {
             let finishing = *self.job.order.borrow_and_update() == Order::Finish;
+            if self.end.is_once
+                && let Some(why) = self.job.status.hopeless(HOPE)
+            {
+                return Err(FollowError::Undurable(why));
+            }
             let asked = self.job.status.asked();
             let more = self.step(asked)?;
             self.vouch()?;

@@ -49,6 +49,7 @@ pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Star
 fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, Start), FollowError> {
     let folder = folder(job);
     let (state, remembered) = open_state(&folder)?;
+    job.status.begun();
     let resume = state.as_ref().and_then(|state| resume_at(state.position(), &folder));
     let latest = state.as_ref().map_or(0, |state| state.position().time.as_micros());
     let began = match held.as_mut() {

@@ -119,6 +119,10 @@ struct StatusData {
     health: Option<Arc<StoreHealth>>,
     presence: Option<Arc<Presence>>,
     put_interval: Duration,
+    /// The local state was this process's own once.
+    has_begun: bool,
+    /// It was followed, in this session or in one before it.
+    was_followed: bool,
     /// Requests to ship what is committed, numbered…
     asked: u64,
     /// …and up to which they were met.
@@ -166,6 +170,8 @@ impl Status {
             health: None,
             presence: None,
             put_interval: Duration::ZERO,
+            has_begun: false,
+            was_followed: false,
             asked: 0,
             met: 0,
         };
@@ -217,8 +223,32 @@ impl Status {
         self.0.told.notify_waiters();
     }
 
+    /// Whether this process has had the local state to itself.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.known().has_begun
+    }
+
+    /// Whether this process has followed the database before.
+    pub(crate) fn was_followed(&self) -> bool {
+        self.known().was_followed
+    }
+
+    /// The local state is this process's own.
+    pub(crate) fn begun(&self) {
+        self.known().has_begun = true;
+    }
+
+    /// Why only a person can help the store, if that has lasted for so long.
+    pub(crate) fn hopeless(&self, patience: Duration) -> Option<String> {
+        let health = self.known().health.clone()?;
+        let outage = health.outage()?;
+        let is_so = outage.is_permanent && outage.since.elapsed() >= patience;
+        is_so.then_some(outage.error)
+    }
+
     /// What is being done now, without trouble.
     pub(crate) fn set(&self, phase: Phase) {
+        self.known().was_followed |= phase == Phase::Following;
         self.enter(phase, None);
     }
 

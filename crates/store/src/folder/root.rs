@@ -158,7 +158,7 @@ impl Root {
             make(path).map_err(|error| fail(what, path, error))?;
         }
         let failed = |error| fail(what, path, error);
-        let root = Directory::open(path).map_err(failed)?;
+        let root = Directory::open(path).and_then(Directory::for_its_owner).map_err(failed)?;
         root.make(Folder::Log.name()).map_err(failed)?;
         let identity = root.identity().map_err(failed)?;
         lock(known).get_or_insert(Known { identity, manifest: None, last: None });
@@ -199,7 +199,7 @@ fn open_chosen(
 ) -> Result<Option<Directory>, StoreError> {
     let failed = |error| fail(what, path, error);
     let mut known = lock(known);
-    let directory = match Directory::open(path) {
+    let directory = match Directory::open(path).and_then(Directory::for_its_owner) {
         Ok(directory) => directory,
         Err(error) if error.kind() == io::ErrorKind::NotFound && known.is_none() => {
             return Ok(None);
