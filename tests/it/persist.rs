@@ -155,3 +155,19 @@ fn o47_a_restore_into_the_name_of_anothers_log_is_refused() {
         assert!(said(&ended).contains("a part of"), "{}", said(&ended));
     }
 }
+
+/// What `log` ends with is what an operator relies on.
+#[test]
+fn o48_the_log_does_not_promise_what_a_missing_snapshot_alone_could_give() {
+    let place = Place::new();
+    let application = place.database("app.db");
+    insert(&application);
+    let (database, replica) = (place.text("app.db"), place.text("backup"));
+    assert_eq!(code(&place.run(&["replicate", "--once", &database, &replica])), 0);
+    let told = || String::from_utf8(place.run(&["log", &replica]).stdout).unwrap();
+    assert!(told().contains("can be restored: any txid from"), "{}", told());
+    for snapshot in fs::read_dir(place.path("backup").join("snap")).unwrap() {
+        fs::remove_file(snapshot.unwrap().path()).unwrap();
+    }
+    assert!(told().contains("can be restored: not all of this"), "{}", told());
+}

@@ -112,12 +112,15 @@ struct Print {
     read: Option<Txid>,
     /// The first entries that are in no object, though some after them are.
     hole: Option<(Txid, Txid)>,
+    /// Entries whose pages are in a snapshot alone.
+    in_snapshots: Vec<Txid>,
 }
 
 impl Print {
     fn new(json: bool, from: Option<Point>, to: Option<Point>, now: Timestamp) -> Print {
         let (tally, first, last, ahead) = (Tally::default(), None, None, None);
-        Print { json, from, to, tally, first, last, now, ahead, read: None, hole: None }
+        let (read, hole, in_snapshots) = (None, None, Vec::new());
+        Print { json, from, to, tally, first, last, now, ahead, read, hole, in_snapshots }
     }
 
     fn head(&mut self, place: &str, manifest: &Manifest) {
@@ -140,6 +143,9 @@ impl Print {
         if entry.kind != EntryKind::Claim {
             self.first.get_or_insert_with(|| entry.clone());
             self.last = Some(entry.clone());
+        }
+        if entry.flags.contains(EntryFlags::IN_SNAPSHOT) {
+            self.in_snapshots.push(entry.txid);
         }
         if entry.time > self.now {
             self.ahead.get_or_insert(entry.txid);
@@ -213,6 +219,14 @@ impl Print {
             return output::line(format_args!(
                 "can be restored: not all of this, because entries {first} to {last} are in no object; `ebbtide verify` \
                  says what can be"
+            ));
+        }
+        let has_snapshot =
+            |txid: &Txid| listing.snapshots.iter().any(|object| object.key == Key::Snapshot(*txid));
+        if let Some(missing) = self.in_snapshots.iter().find(|txid| !has_snapshot(txid)) {
+            return output::line(format_args!(
+                "can be restored: not all of this, because {} is missing; `ebbtide verify` says what can be",
+                Key::Snapshot(*missing)
             ));
         }
         let range = self.first.take().zip(self.last.take());
