@@ -158,8 +158,7 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
     };
     let mut findings = Vec::new();
     if !survey.has_manifest() {
-        let what =
-            "it is missing or empty; what it would say was taken from the objects".to_owned();
+        let what = "it is missing or empty; the objects say the same".to_owned();
         findings.push(Finding { key: Key::Manifest, severity: Severity::Note, what });
     }
     for junk in &listing.junk {
