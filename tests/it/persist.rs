@@ -8,7 +8,7 @@ use ebbtide_state::{State, state_folder};
 use rusqlite::Connection;
 
 use crate::control::{Place, code, insert, said};
-use crate::support::{PATIENCE, Replica, wait_until};
+use crate::support::{PATIENCE, Replica, Sidecar, wait_until};
 
 /// The database, its log and its wal-index are removed, as by somebody who takes them for leftovers.
 fn remove(place: &Place) {
@@ -18,6 +18,16 @@ fn remove(place: &Place) {
             _ => {}
         }
     }
+}
+
+/// A database that is followed, with a row that is durable, and that nobody has open.
+fn followed() -> (Place, Sidecar) {
+    let place = Place::new();
+    let application = place.database("app.db");
+    let sidecar = place.follow("app.db", "backup");
+    insert(&application);
+    sync(&place);
+    (place, sidecar)
 }
 
 fn sync(place: &Place) {
@@ -35,12 +45,7 @@ fn follows(place: &Place) -> bool {
 
 #[test]
 fn o43_a_restore_that_fails_where_the_database_is_gone_leaves_it_followed() {
-    let place = Place::new();
-    let application = place.database("app.db");
-    let sidecar = place.follow("app.db", "backup");
-    insert(&application);
-    sync(&place);
-    drop(application);
+    let (place, sidecar) = followed();
     remove(&place);
     wait_until("the loss to be noticed", || is_failing(&place));
     let restore = |more: &[&str]| {
@@ -63,12 +68,7 @@ fn o43_a_restore_that_fails_where_the_database_is_gone_leaves_it_followed() {
 /// As a `replicate --once` by cron has it for a moment.
 #[test]
 fn o42_whoever_has_the_local_state_for_a_moment_does_not_end_who_follows() {
-    let place = Place::new();
-    let application = place.database("app.db");
-    let sidecar = place.follow("app.db", "backup");
-    insert(&application);
-    sync(&place);
-    drop(application);
+    let (place, sidecar) = followed();
     fs::rename(place.path("app.db"), place.path("aside.db")).unwrap();
     wait_until("the loss to be noticed", || is_failing(&place));
     let state = State::open(&state_folder(&place.path("app.db"))).unwrap().unwrap();

@@ -92,7 +92,7 @@ fn companion_of(target: &Path) -> Option<PathBuf> {
     let name = target.file_name()?.to_str()?;
     let database = COMPANIONS.iter().find_map(|suffix| name.strip_suffix(suffix))?;
     let database = target.with_file_name(database);
-    (!database.as_os_str().is_empty() && database.is_file()).then_some(database)
+    database.is_file().then_some(database)
 }
 
 /// What is at `path`, itself and not what it may point to.

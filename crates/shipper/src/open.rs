@@ -191,7 +191,7 @@ fn is_same_file(known: &Position, local: &Local) -> bool {
         return true;
     }
     let (Some(known), Some(now)) = (known.database, local.database) else { return true };
-    known.inode == now.inode
+    known.may_be(now)
 }
 
 /// A location without a snapshot: a replica is created there, unless the local state knows one that was lost.

@@ -9,7 +9,7 @@ use ebbtide_replica::Txid;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::follow::{Consent, FollowError, Job, Order, Phase, Shared, Status, follow};
+use crate::follow::{Consent, FollowError, Job, Order, Shared, Status, follow};
 use crate::hooks::Hooks;
 use crate::owner;
 
@@ -217,7 +217,7 @@ impl Followed {
     /// # Errors
     /// With the reason, when it is not followed any more.
     pub async fn following(&self) -> Result<(), String> {
-        self.status.until(|progress| progress.phase == Phase::Following).await
+        self.status.until_following().await
     }
 }
 

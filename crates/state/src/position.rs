@@ -76,4 +76,10 @@ impl FileIdentity {
         use std::os::unix::fs::MetadataExt as _;
         FileIdentity { device: metadata.dev(), inode: metadata.ino() }
     }
+
+    /// Whether both may be one file. Only inodes are compared: a device number may change with a restart of the machine.
+    #[must_use]
+    pub fn may_be(self, other: FileIdentity) -> bool {
+        self.inode == other.inode
+    }
 }

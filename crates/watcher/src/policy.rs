@@ -131,8 +131,8 @@ const NO_PROGRESS_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// writer writes tens of megabytes meanwhile.
 const EXCLUSIVE_PAUSE: Duration = Duration::from_millis(100);
 
-/// The same if the writers outrun us.
-const OUTRUN_EXCLUSIVE_PAUSE: Duration = Duration::from_millis(10);
+/// The same if the backlog is small, so that writers wait no longer than for a checkpoint of their own.
+const END_NEAR_PAUSE: Duration = Duration::from_millis(10);
 
 /// The pause after a brake. Writers then commit at the speed of the capturing.
 const BRAKE_PAUSE: Duration = Duration::from_millis(1);
@@ -163,10 +163,9 @@ pub fn decide(now: &Situation, limits: &Limits) -> Action {
         None => {}
     }
     match shorten(now, limits) {
-        action @ (Action::Checkpoint | Action::ExclusiveCheckpoint | Action::Truncate)
+        Action::Checkpoint | Action::ExclusiveCheckpoint | Action::Truncate
             if !now.has_checkpoint_lock =>
         {
-            tracing::trace!(?action, "somebody else has the checkpoint lock");
             Action::Wait
         }
         action => action,
@@ -186,7 +185,7 @@ fn shorten(now: &Situation, limits: &Limits) -> Action {
             _ => Action::Wait,
         };
     }
-    let over_limit = now.frames >= limits.exclusive_frames;
+    let over_limit = is_outrun(now.frames, limits);
     let due = now.frames >= limits.checkpoint_frames
         || now.since_checkpoint >= limits.checkpoint_interval
         || truncate;
@@ -196,15 +195,13 @@ fn shorten(now: &Situation, limits: &Limits) -> Action {
     let has_elapsed =
         |since: Option<Duration>, pause| since.is_none_or(|since: Duration| since >= pause);
     // Writers wait while an exclusive checkpoint copies the backlog, so passive checkpoints copy most of the log
-    // before. If the writers are faster than those, they have to wait all the same, or the log would never be
-    // restarted.
-    let is_end_near = now.backlog_bytes <= backlog_bytes_max(now.frames, limits);
-    let mostly_copied = now.backfilled >= backlog && is_end_near;
-    let short = backlog <= limits.checkpoint_frames || mostly_copied;
-    let outrun = is_outrun(now.frames, limits) && now.backfilled > 0 && is_end_near;
-    let pause = if outrun { OUTRUN_EXCLUSIVE_PAUSE } else { EXCLUSIVE_PAUSE };
+    // before.
+    let is_short = backlog <= limits.checkpoint_frames;
+    let is_end_near =
+        now.backfilled > 0 && now.backlog_bytes <= backlog_bytes_max(now.frames, limits);
+    let pause = if is_end_near { END_NEAR_PAUSE } else { EXCLUSIVE_PAUSE };
     let can_stop = now.has_room && !now.imaging && has_elapsed(now.since_failed_exclusive, pause);
-    if over_limit && (short || outrun) && can_stop {
+    if over_limit && (is_short || is_end_near) && can_stop {
         return Action::ExclusiveCheckpoint;
     }
     let no_progress_pause = no_progress_pause(now.without_progress);

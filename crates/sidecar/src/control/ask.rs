@@ -86,15 +86,14 @@ pub fn ask_all(
     let mut answers = Vec::new();
     for some in peers.chunks(SIDE_BY_SIDE) {
         answers.extend(std::thread::scope(|scope| {
-            let ask = |peer| move || exchange(peer, request, patience);
-            let threads: Vec<_> = some.iter().map(|peer| scope.spawn(ask(peer))).collect();
-            let answer = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                let failed = |_| Err(io::Error::other("asking failed"));
-                thread.join().unwrap_or_else(failed).map(|exchanged: Option<(_, Answer)>| {
-                    exchanged.map(|(_, answer): (UnixStream, Answer)| answer)
-                })
+            let ask = |peer| {
+                let exchanged = exchange(peer, request, patience)?;
+                Ok(exchanged.map(|(_, answer)| answer))
             };
-            threads.into_iter().map(answer).collect::<Vec<_>>()
+            let threads: Vec<_> = some.iter().map(|peer| scope.spawn(move || ask(peer))).collect();
+            let failed = |_| Err(io::Error::other("asking failed"));
+            let answers = threads.into_iter().map(|thread| thread.join().unwrap_or_else(failed));
+            answers.collect::<Vec<_>>()
         }));
     }
     peers.into_iter().zip(answers).collect()

@@ -76,10 +76,10 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, Start), Follo
 }
 
 /// Whether the file that was followed last may be the one at `path`. The log of another file proves nothing of this
-/// one, even where it has stayed beside it. The number of a device may change with a restart of the machine.
+/// one, even where it has stayed beside it.
 fn is_same_file(known: Option<FileIdentity>, path: &Path) -> bool {
     let Ok(metadata) = std::fs::metadata(path) else { return false };
-    known.is_none_or(|known| known.inode == FileIdentity::of(&metadata).inode)
+    known.is_none_or(|known| known.may_be(FileIdentity::of(&metadata)))
 }
 
 /// Opens the replica, and brings it up to date with the database.

@@ -387,6 +387,20 @@ impl Status {
     /// # Errors
     /// With the reason, when it will not be met any more.
     pub(crate) async fn until_met(&self, number: u64) -> Result<Option<Txid>, String> {
+        let durable = |data: &StatusData| data.progress.durable.map(|durable| durable.txid);
+        self.until(|data| (data.met >= number).then(|| durable(data))).await
+    }
+
+    /// Waits until the database is followed.
+    ///
+    /// # Errors
+    /// With the reason, when it is not followed any more.
+    pub(crate) async fn until_following(&self) -> Result<(), String> {
+        self.until(|data| (data.progress.phase == Phase::Following).then_some(())).await
+    }
+
+    /// Waits until `found` finds what it looks for, or the task is over.
+    async fn until<T>(&self, found: impl Fn(&StatusData) -> Option<T>) -> Result<T, String> {
         loop {
             let told = self.0.told.notified();
             tokio::pin!(told);
@@ -394,32 +408,13 @@ impl Status {
             told.as_mut().enable();
             {
                 let known = self.known();
-                if known.met >= number {
-                    return Ok(known.progress.durable.map(|durable| durable.txid));
+                if let Some(found) = found(&known) {
+                    return Ok(found);
                 }
                 if known.progress.phase.is_over() {
-                    return Err(why_over(known.progress.error.clone()));
+                    let why = known.progress.error.clone();
+                    return Err(why.unwrap_or_else(|| "it is not followed any more".to_owned()));
                 }
-            }
-            told.await;
-        }
-    }
-
-    /// Waits until its progress is so.
-    ///
-    /// # Errors
-    /// With the reason, when it is not followed any more.
-    pub(crate) async fn until(&self, is_so: impl Fn(&Progress) -> bool) -> Result<(), String> {
-        loop {
-            let told = self.0.told.notified();
-            tokio::pin!(told);
-            told.as_mut().enable();
-            let progress = self.get();
-            if is_so(&progress) {
-                return Ok(());
-            }
-            if progress.phase.is_over() {
-                return Err(why_over(progress.error));
             }
             told.await;
         }
@@ -441,9 +436,4 @@ impl Drop for Over {
             self.0.enter(Phase::Stopped, Some("its task ended unexpectedly".to_owned()));
         }
     }
-}
-
-/// Why a task is over.
-fn why_over(error: Option<String>) -> String {
-    error.unwrap_or_else(|| "it is not followed any more".to_owned())
 }
