@@ -42,6 +42,17 @@ impl Scene {
         Scene { folder, server, application }
     }
 
+    /// The store has gone away, much was written and spooled, and the sidecar was killed.
+    fn killed_with_a_spool() -> Scene {
+        let scene = Scene::new("256 MiB");
+        let sidecar = scene.follow();
+        scene.store_goes_away();
+        scene.write(250);
+        wait_until("much to be spooled", || spooled(&scene.spool()) >= 3);
+        sidecar.kill().unwrap();
+        scene
+    }
+
     fn database(&self) -> PathBuf {
         self.folder.path().join("app.db")
     }
@@ -142,12 +153,7 @@ fn s10_what_the_log_cannot_hold_is_spooled_and_every_transaction_arrives() {
 
 #[test]
 fn s10_what_is_spooled_survives_a_kill_and_a_log_that_was_begun_anew() {
-    let scene = Scene::new("256 MiB");
-    let sidecar = scene.follow();
-    scene.store_goes_away();
-    scene.write(250);
-    wait_until("much to be spooled", || spooled(&scene.spool()) >= 3);
-    sidecar.kill().unwrap();
+    let scene = Scene::killed_with_a_spool();
     scene.write(1);
     scene.application.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     scene.write(3);
@@ -166,12 +172,7 @@ fn s10_what_is_spooled_survives_a_kill_and_a_log_that_was_begun_anew() {
 /// it may not go on.
 #[test]
 fn s10_a_start_that_is_refused_leaves_what_is_spooled() {
-    let scene = Scene::new("256 MiB");
-    let sidecar = scene.follow();
-    scene.store_goes_away();
-    scene.write(250);
-    wait_until("much to be spooled", || spooled(&scene.spool()) >= 3);
-    sidecar.kill().unwrap();
+    let scene = Scene::killed_with_a_spool();
     scene.server.heal();
     // Meanwhile another process goes on from what is in the replica.
     let (copy, address) = (scene.folder.path().join("copy.db"), scene.server.address("app"));
