@@ -11,7 +11,8 @@ use ebbtide_wal::{PageNumber, PageSize};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::image::Pages;
-use crate::part::{Route, STREAM_BYTES};
+use crate::outgoing::{BeginUpload, STREAM_BYTES};
+use crate::parts::Parts;
 use crate::segment::{Head, Segment};
 use crate::shipper::Shipper;
 use crate::spooling::Mode;
@@ -30,9 +31,28 @@ pub(crate) struct Start {
     pub(crate) wal: Option<WalPosition>,
 }
 
+/// What became of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Appended {
+    /// It is in the open segment or in the batch.
+    Taken,
+    /// An outage lasted until the spool was full. The commit was not appended, and the log must be released.
+    SpoolFull,
+}
+
+impl Start {
+    /// Whether the entry may have more bytes than stay in memory.
+    fn is_streamed(&self) -> bool {
+        self.expected > STREAM_BYTES as u64
+    }
+}
+
 impl Shipper {
     /// Appends a commit. `each_page` visits its pages in ascending order; `time` is in µs since the epoch. A small
     /// commit may stay in the batch, not yet encoded, until [`Shipper::encode`].
+    ///
+    /// If the spool has no room for the commit, nothing is appended.
     ///
     /// # Errors
     /// After an error the shipper cannot be used any more: open the replica again.
@@ -43,7 +63,7 @@ impl Shipper {
         page_count: usize,
         wal: WalPosition,
         each_page: impl Pages<E>,
-    ) -> Result<(), E> {
+    ) -> Result<Appended, E> {
         let start = Start {
             kind: EntryKind::Commit,
             flags: EntryFlags::NONE,
@@ -54,10 +74,16 @@ impl Shipper {
             wal: Some(wal),
         };
         self.commit_rate.count(Instant::now());
-        if Batch::takes(page_count) {
-            return self.append_to_batch(start, each_page);
+        // The spool may exceed its limit by one segment, but not by a streamed transaction, which can have any size.
+        if self.is_spooling() && start.is_streamed() && !self.spool.has_room(start.expected) {
+            return Ok(Appended::SpoolFull);
         }
-        self.append_entry(start, each_page)
+        if Batch::takes(page_count) {
+            self.append_to_batch(start, each_page)?;
+        } else {
+            self.append_entry(start, each_page)?;
+        }
+        Ok(Appended::Taken)
     }
 
     pub(crate) fn append_entry<E: From<Error>>(
@@ -66,29 +92,22 @@ impl Shipper {
         each_page: impl Pages<E>,
     ) -> Result<(), E> {
         self.encode()?;
-        // The spool may exceed its limit by one segment, but not by a streamed transaction, which can have any size.
-        let streamed = start.expected > STREAM_BYTES as u64;
-        if self.is_spooling() && streamed && !self.spool.has_room(start.expected) {
-            return Err(Error::SpoolFull.into());
-        }
         self.begin_entry(&start)?;
         let segment = open_segment(&mut self.open, self.head, self.replica, self.page_size);
-        let (store, health, before) = match self.mode {
-            Mode::Spooling => (self.spool.store(), &self.spool.disk_health, None),
-            Mode::Direct => (&self.store, &self.health, self.queue.take_landed()),
+        let (to, before) = match self.mode {
+            Mode::Spooling => (self.spool.disk(), None),
+            Mode::Direct => (self.presence.destination(), self.queue.last_visible()),
         };
-        let (expected, in_memory) = (start.expected, self.non_blocking || !streamed);
-        let mut route = Route { store, health, before, expected, in_memory };
+        let begin = |key| Parts::begin(to, key, start.expected, before.clone());
+        let begin: Option<&BeginUpload<'_>> =
+            (start.is_streamed() && !self.non_blocking).then_some(&begin as &BeginUpload<'_>);
         each_page(&mut |page, image| {
-            segment.page(page, image, &mut route)?;
+            segment.page(page, image, begin)?;
             self.changed.extend(segment.hashed());
             Ok(())
         })?;
         segment.hash_pages();
         self.changed.extend(segment.hashed());
-        if let Some(before) = route.before {
-            self.queue.return_landed(before);
-        }
         Ok(self.end_entry(&start)?)
     }
 

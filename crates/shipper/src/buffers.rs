@@ -5,14 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::part::PART_BYTES;
-
-/// A part, and the bytes by which its last block exceeds it.
-const BUFFER_BYTES: usize = PART_BYTES + (128 << 10);
-
-/// The unused buffers. Clones share the pool.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+/// The unused buffers, each with the same capacity. Clones share the pool.
+#[derive(Debug, Clone)]
+pub(crate) struct Buffers {
+    buffer_bytes: usize,
+    unused: Arc<Mutex<Vec<Vec<u8>>>>,
+}
 
 /// A buffer in use, which returns to the pool when it is dropped.
 struct Lent {
@@ -21,18 +19,23 @@ struct Lent {
 }
 
 impl Buffers {
-    /// An empty buffer.
-    pub(crate) fn take(&self) -> Vec<u8> {
-        self.spares().pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_BYTES))
+    /// A pool of buffers with a capacity of `buffer_bytes`.
+    pub(crate) fn new(buffer_bytes: usize) -> Buffers {
+        Buffers { buffer_bytes, unused: Arc::default() }
     }
 
-    fn spares(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// An empty buffer.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        self.unused().pop().unwrap_or_else(|| Vec::with_capacity(self.buffer_bytes))
+    }
+
+    fn unused(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Converts a buffer to [`Bytes`]. The buffer returns to the pool when the last clone of them is dropped.
     pub(crate) fn lend(&self, mut bytes: Vec<u8>) -> Bytes {
-        bytes.shrink_to(BUFFER_BYTES);
+        bytes.shrink_to(self.buffer_bytes);
         Bytes::from_owner(Lent { bytes, to: self.clone() })
     }
 }
@@ -47,7 +50,7 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let mut buffer = std::mem::take(&mut self.bytes);
         buffer.clear();
-        self.to.spares().push(buffer);
+        self.to.unused().push(buffer);
     }
 }
 
@@ -57,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_empty_when_its_last_reader_is_done() {
-        let buffers = Buffers::default();
+        let buffers = Buffers::new(64);
         let mut buffer = buffers.take();
         buffer.extend_from_slice(b"abc");
         let address = buffer.as_ptr();

@@ -5,9 +5,9 @@ use ebbtide_replica::{Chain, Claim, EntryKind, Folder, Key, Manifest, Txid};
 use ebbtide_state::{Origin, Position};
 use ebbtide_store::{Object, Store};
 
-use crate::claim::last_claim;
 use crate::error::{Error, ReplicaOwner};
 use crate::open::carried_after;
+use crate::owner::last_claim;
 
 /// With more segments than this after the known entry, the page hashes are read from the replica, not from the log.
 const CATCH_UP_MAX: usize = 4096;

@@ -11,14 +11,15 @@ use ebbtide_replica::{
     Txid, Vouch,
 };
 use ebbtide_state::{Fill, Origin, Position, State, WalPosition};
-use ebbtide_store::{Conditional, ErrorKind, Store, StoreError};
+use ebbtide_store::{Conditional, ErrorKind, Store};
 use ebbtide_wal::{PageNumber, PageSize};
 
-use crate::claim::Owner;
+use crate::destination::Destination;
 use crate::error::{Error, ReplicaOwner};
-use crate::image::{Destination, EachPage, Moment, Pages, send_snapshot};
+use crate::image::{EachPage, Moment, Pages, send_snapshot};
 use crate::open::{Local, OpenContext};
-use crate::put::pause;
+use crate::owner::Owner;
+use crate::retry::{AttemptError, retry};
 use crate::segment::{Head as Last, Segment};
 use crate::shipper::{Options, Shipper};
 use crate::store_health::StoreHealth;
@@ -86,7 +87,8 @@ impl Creator {
         let Creator { to, mut local, manifest, head } = self;
         // The local state of another replica holds the lock on the directory.
         drop(local.state.take());
-        retry(&to, || to.store.begin()).await.map_err(Error::from)?;
+        retry(&to, || async { to.store.begin().await.map_err(AttemptError::unless_permanent) })
+            .await?;
         probe(&to).await?;
         let time = Timestamp::from_micros(first.time).unwrap_or(Timestamp::EPOCH);
         let page_size = local.page_size;
@@ -122,7 +124,7 @@ impl Creator {
         let (segment, chain, digest) = send_snapshot(to.clone(), moment, pages, add, vouch).await?;
         point("shipper.found.imaged");
         let key = segment.key();
-        segment.seal()?.land(&*to.store, &key, &to.health).await?;
+        segment.seal()?.land(&to, &key).await?;
         point("shipper.found.vouched");
         let state = Table::complete(table)?
             .publish(Position {
@@ -154,10 +156,8 @@ async fn shipper_of_new_replica(
 ) -> Result<Shipper, Error> {
     let snapshot = state.position().txid;
     let Local { folder, database, file, .. } = local;
-    let Destination { store, health } = to;
     let is_stored = true;
-    let context =
-        OpenContext { store, health, options, folder, database, file, manifest, is_stored };
+    let context = OpenContext { to, options, folder, database, file, manifest, is_stored };
     let mut spool = context.spool()?;
     spool.clear().await?;
     let shipper = context.shipper(state, spool);
@@ -180,7 +180,8 @@ impl ReplicaEnd {
 
 /// Checks whether the store supports conditional puts, and logs a warning if it does not.
 async fn probe(to: &Destination) -> Result<(), Error> {
-    if retry(to, || to.store.probe()).await? == Conditional::Ignored {
+    let probe = || async { to.store.probe().await.map_err(AttemptError::unless_permanent) };
+    if retry(to, probe).await? == Conditional::Ignored {
         tracing::warn!(
             store = %to.store.describe(),
             "this store overwrites objects although it is told not to: make sure that never two processes write into \
@@ -188,28 +189,6 @@ async fn probe(to: &Destination) -> Result<(), Error> {
         );
     }
     Ok(())
-}
-
-/// Retries `attempt` until it succeeds or fails with a permanent error.
-async fn retry<T, F: Future<Output = Result<T, StoreError>>>(
-    to: &Destination,
-    attempt: impl Fn() -> F,
-) -> Result<T, StoreError> {
-    let mut failures = 0;
-    loop {
-        match attempt().await {
-            Err(error) if !error.is_permanent() => {
-                to.health.note_failure(&*to.store, &error);
-                failures += 1;
-                pause(failures, error.kind()).await;
-            }
-            Ok(done) => {
-                to.health.note_success(&*to.store);
-                return Ok(done);
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Aborts unfinished multipart uploads. None belongs to a running process: the claim has fenced other writers.
@@ -232,7 +211,7 @@ async fn put_manifest(
     let created_by = Manifest::creator(&owner.version, &owner.host);
     let manifest = Manifest { replica, page_size, created, created_by };
     let body = Bytes::from(manifest.to_json());
-    match retry(to, || put_or_read(&*to.store, body.clone())).await?? {
+    match retry(to, || put_or_read(&*to.store, body.clone())).await? {
         Some(there) if there.replica != replica => Err(Error::Fenced { owner: ReplicaOwner(None) }),
         _ => Ok(manifest),
     }
@@ -240,20 +219,17 @@ async fn put_manifest(
 
 /// Puts a manifest, or returns the existing one. The existing one is ours if the answer to an earlier put was lost, or
 /// that of another process that created the replica at the same time.
-async fn put_or_read(
-    store: &dyn Store,
-    body: Bytes,
-) -> Result<Result<Option<Manifest>, CatalogError>, StoreError> {
+async fn put_or_read(store: &dyn Store, body: Bytes) -> Result<Option<Manifest>, AttemptError> {
     let error = match store.put(&Key::Manifest, body).await {
-        Ok(()) => return Ok(Ok(None)),
+        Ok(()) => return Ok(None),
         Err(error) if error.kind() == ErrorKind::Exists || !error.is_permanent() => error,
-        Err(error) => return Err(error),
+        Err(error) => return Err(AttemptError::Final(error.into())),
     };
     match ebbtide_catalog::read_manifest(store).await {
-        Ok(None) => Err(error),
-        Ok(there) => Ok(Ok(there)),
-        Err(CatalogError::Store(error)) => Err(error),
-        Err(error) => Ok(Err(error)),
+        Ok(None) => Err(AttemptError::unless_permanent(error)),
+        Ok(there) => Ok(there),
+        Err(CatalogError::Store(error)) => Err(AttemptError::unless_permanent(error)),
+        Err(error) => Err(AttemptError::Final(error.into())),
     }
 }
 
@@ -281,7 +257,7 @@ async fn put_entry(
     segment.end(digest, None)?;
     let after = segment.head();
     let key = segment.key();
-    segment.seal()?.land(&*to.store, &key, &to.health).await?;
+    segment.seal()?.land(to, &key).await?;
     let chain = after.map_or(end.chain, |last: Last| last.chain);
     Ok(ReplicaEnd { next: end.next.next(), chain, time: end.time })
 }
@@ -354,7 +330,7 @@ impl Shipper {
         self.settle().await?;
         point("shipper.claim.landed");
         self.page_hashes.sync()?;
-        sweep(&*self.store).await;
+        sweep(&*self.store()).await;
         Ok(())
     }
 

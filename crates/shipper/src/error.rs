@@ -113,9 +113,6 @@ pub enum Error {
         /// The likely cause.
         why: &'static str,
     },
-    /// An outage lasted until the spool was full.
-    #[error("the spool on the local disk is full")]
-    SpoolFull,
     /// An upload that was streamed from the log failed. It must be repeated from the log or the database.
     #[error("an upload was lost and must be begun again")]
     Lost(#[source] StoreError),

@@ -1,7 +1,6 @@
 //! Full passes over a database: the first snapshot, periodic snapshots, and the comparison before a resync.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use ebbtide_catalog::ResyncDetail;
 use ebbtide_fault::point;
@@ -10,13 +9,13 @@ use ebbtide_replica::{
     Chain, Digest, Entry, EntryFlags, EntryKind, Key, PageHash, PageHasher, ReplicaId, Timestamp,
     Txid, Vouch,
 };
-use ebbtide_store::Store;
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
+use crate::destination::Destination;
 use crate::error::Error;
-use crate::part::{Outgoing, Route};
+use crate::outgoing::Outgoing;
+use crate::parts::Parts;
 use crate::shipper::Shipper;
-use crate::store_health::StoreHealth;
 
 /// Receives one page.
 pub type EachPage<'a, E> = dyn FnMut(PageNumber, &[u8]) -> Result<(), E> + 'a;
@@ -41,13 +40,6 @@ pub struct Moment {
     pub database_pages: u32,
 }
 
-/// The store that a snapshot is put into.
-#[derive(Debug, Clone)]
-pub(crate) struct Destination {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) health: Arc<StoreHealth>,
-}
-
 /// Encodes and puts a snapshot; returns once it is durable. `vouch` receives the snapshot's entry, with the digest and
 /// the content hash of all pages, and returns the chain for its footer. Encoding runs on a blocking thread.
 pub(crate) async fn send_snapshot<E, R>(
@@ -69,8 +61,7 @@ where
         let (mut writer, mut outgoing) = (Writer::new(header), Outgoing::new(key));
         writer.begin_entry(image_start(&moment)).map_err(Error::from)?;
         let expected = u64::from(moment.database_pages) * moment.page_size.offset();
-        let (store, health) = (&destination.store, &destination.health);
-        let mut route = Route { store, health, before: None, expected, in_memory: false };
+        let begin_upload = |key| Parts::begin(&destination, key, expected, None);
         let mut digest = Digest::EMPTY;
         let mut take = |digest: &mut Digest, page, hash| {
             *digest = digest.toggle(hash);
@@ -79,7 +70,7 @@ where
         let sent = pages(&mut |page, image| {
             writer.page(page, image).map_err(Error::from)?;
             writer.hashed().try_for_each(|(page, hash)| take(&mut digest, page, hash))?;
-            outgoing.drain(&mut writer, &mut route);
+            outgoing.drain(&mut writer, Some(&begin_upload));
             point("shipper.snapshot.page");
             Ok(())
         });
@@ -103,7 +94,7 @@ where
     let encoded: Result<_, E> = tokio::task::spawn_blocking(encode).await.map_err(Error::from)?;
     let (sealed, vouched) = encoded?;
     point("shipper.snapshot.encoded");
-    sealed.land(&*to.store, &key, &to.health).await?;
+    sealed.land(&to, &key).await?;
     point("shipper.snapshot.landed");
     Ok(vouched)
 }
@@ -139,9 +130,8 @@ impl Shipper {
             time: self.head().time,
             database_pages: self.page_hashes.database_pages(),
         };
-        let (store, health) = (Arc::clone(&self.store), Arc::clone(&self.health));
         let (chain, digest) = (self.head().chain, self.page_hashes.digest());
-        Snapshot { to: Destination { store, health }, moment, chain, digest }
+        Snapshot { to: self.presence.destination().clone(), moment, chain, digest }
     }
 
     /// Appends one entry with the pages that differ.

@@ -19,21 +19,26 @@
 mod append;
 mod batch;
 mod buffers;
-mod claim;
 mod commit_rate;
 mod compare_head;
 mod copied;
 mod create;
+mod destination;
 mod error;
 mod image;
+mod name_conflict;
 mod open;
+mod outgoing;
+mod owner;
 mod pack;
 mod page_hashes;
-mod part;
+mod parts;
 mod presence;
 mod put;
 mod queue;
 mod rate_limiter;
+mod resend;
+mod retry;
 mod room;
 mod segment;
 mod shipper;
@@ -42,14 +47,17 @@ mod spooling;
 mod stale;
 mod store_health;
 mod unverified;
+mod upload;
+mod visible;
 
-pub use claim::Owner;
+pub use append::Appended;
 pub use create::{Creator, FirstState};
 pub use error::{Error, ReplicaOwner};
 pub use image::{
     Comparison, Difference, EachPage, KnownPages, Moment, Pages, Resync, Snapshot, ship_snapshot,
 };
 pub use open::{Consent, Local, Opened, RestoredState, Unconfirmed, open_replica};
+pub use owner::Owner;
 pub use presence::Presence;
 pub use rate_limiter::{Rate, RateLimiter};
 pub use shipper::{Durable, Options, Safety, Shipper};

@@ -13,6 +13,7 @@ use ebbtide_wal::{PageNumber, PageSize};
 use crate::compare_head::{HeadComparison, compare_head, has_entry};
 use crate::copied::refuse_copy;
 use crate::create::Creator;
+use crate::destination::Destination;
 use crate::error::Error;
 use crate::presence::Presence;
 use crate::shipper::{Options, Shipper};
@@ -92,8 +93,7 @@ pub struct Unconfirmed {
 /// The parts that a [`Shipper`] is made of.
 #[derive(Debug)]
 pub(crate) struct OpenContext {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) health: Arc<StoreHealth>,
+    pub(crate) to: Destination,
     pub(crate) options: Options,
     pub(crate) folder: PathBuf,
     pub(crate) database: Option<FileIdentity>,
@@ -105,11 +105,11 @@ pub(crate) struct OpenContext {
 
 impl OpenContext {
     pub(crate) fn spool(&self) -> Result<Spool, StoreError> {
-        Spool::new(&self.folder, self.options.spool_bytes_max, &self.health)
+        Spool::new(&self.folder, self.options.spool_bytes_max, &self.to.health)
     }
 
     pub(crate) fn shipper(self, state: State, spool: Spool) -> Shipper {
-        let presence = Presence::new(self.manifest.clone(), self.is_stored, &self.health);
+        let presence = Presence::new(self.manifest.clone(), self.is_stored, self.to.clone());
         Shipper::new(self, state, spool, Arc::new(presence))
     }
 }
@@ -167,8 +167,8 @@ pub async fn open_replica(
     let position = position_at(&manifest, &head, &*store, &local);
     let Local { state, folder, database, file, .. } = local;
     let options = *options;
-    let context =
-        OpenContext { store, health, options, folder, database, file, manifest, is_stored };
+    let to = Destination { store, health };
+    let context = OpenContext { to, options, folder, database, file, manifest, is_stored };
     let ours = state.filter(|state| state.position().replica == context.manifest.replica);
     match ours {
         Some(state) => resume(context, state, &head, position, consent).await,
@@ -176,7 +176,7 @@ pub async fn open_replica(
             let mut spool = context.spool()?;
             spool.clear().await?;
             let fill = State::create(&context.folder)?;
-            ebbtide_catalog::rebuild_table(&*context.store, &context.manifest, &head, &fill)
+            ebbtide_catalog::rebuild_table(&*context.to.store, &context.manifest, &head, &fill)
                 .await?;
             Ok(Opened::Rebuilt(context.shipper(fill.publish(position)?, spool)))
         }
@@ -246,7 +246,7 @@ async fn resume(
     consent: Consent,
 ) -> Result<Opened, Error> {
     let mut spool = context.spool()?;
-    let (store, manifest) = (Arc::clone(&context.store), context.manifest.clone());
+    let (store, manifest) = (Arc::clone(&context.to.store), context.manifest.clone());
     let known = state.position().clone();
     let spooled = spool.read_continuing(&manifest, &known).await?;
     let is_head = |found: &SpooledSegment| {

@@ -52,16 +52,17 @@ impl Packer {
     }
 
     /// Counts a confirmed segment, and starts the task if a search is due.
-    pub(crate) fn landed(&mut self, store: &Arc<dyn Store>, presence: &Arc<Presence>) {
+    pub(crate) fn landed(&mut self, presence: &Arc<Presence>) {
         self.left = self.left.saturating_sub(1);
         let is_busy = self.task.as_ref().is_some_and(|task| !task.is_finished());
         if self.left > 0 || is_busy {
             return;
         }
         self.left = SEGMENTS;
-        let (store, presence) = (Arc::clone(store), Arc::clone(presence));
+        let presence = Arc::clone(presence);
         self.task = Some(tokio::spawn(async move {
-            if let Err(error) = pack(&*store, presence.manifest()).await {
+            let store = &presence.destination().store;
+            if let Err(error) = pack(&**store, presence.manifest()).await {
                 // A pack is an optimization; the next search tries again.
                 tracing::warn!(store = %store.describe(), ?error, "cannot merge segments into a pack");
             }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use ebbtide_catalog::{CatalogError, read_manifest};
 use ebbtide_replica::{Key, Manifest};
-use ebbtide_store::{ErrorKind, Store, StoreError};
+use ebbtide_store::{ErrorKind, StoreError};
 
+use crate::destination::Destination;
 use crate::error::Error;
-use crate::put::pause;
-use crate::store_health::StoreHealth;
+use crate::retry::{AttemptError, retry};
 
 /// The interval between checks while there are puts.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
@@ -21,6 +21,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Presence {
     manifest: Manifest,
+    to: Destination,
     state: Mutex<PresenceState>,
 }
 
@@ -54,17 +55,22 @@ enum CheckResult {
 }
 
 impl Presence {
-    pub(crate) fn new(manifest: Manifest, is_stored: bool, health: &StoreHealth) -> Presence {
+    pub(crate) fn new(manifest: Manifest, is_stored: bool, to: Destination) -> Presence {
         let missing = (Instant::now(), "ebbtide.json was missing at the start".to_owned());
         let state = PresenceState {
             base: None,
             checked: None,
-            outages: health.outages_ended(),
+            outages: to.health.outages_ended(),
             since: Instant::now(),
             is_urgent: !is_stored,
             manifest_trouble: (!is_stored).then_some(missing),
         };
-        Presence { manifest, state: Mutex::new(state) }
+        Presence { manifest, to, state: Mutex::new(state) }
+    }
+
+    /// The store of the replica.
+    pub(crate) fn destination(&self) -> &Destination {
+        &self.to
     }
 
     /// The manifest of the replica.
@@ -91,19 +97,15 @@ impl Presence {
     }
 
     /// Runs the check if it is due.
-    pub(crate) async fn confirm(
-        &self,
-        store: &dyn Store,
-        health: &StoreHealth,
-    ) -> Result<(), Error> {
-        if self.is_due(health, Instant::now()) { self.check(store, health).await } else { Ok(()) }
+    pub(crate) async fn confirm(&self) -> Result<(), Error> {
+        if self.is_due(Instant::now()) { self.check().await } else { Ok(()) }
     }
 
-    fn is_due(&self, health: &StoreHealth, now: Instant) -> bool {
+    fn is_due(&self, now: Instant) -> bool {
         let state = self.state();
         let last = state.checked.unwrap_or(state.since);
         state.is_urgent
-            || state.outages != health.outages_ended()
+            || state.outages != self.to.health.outages_ended()
             || now.saturating_duration_since(last) >= CHECK_INTERVAL
     }
 
@@ -111,34 +113,28 @@ impl Presence {
     ///
     /// # Errors
     /// [`Error::Gone`] when the replica is missing, or another one has its place.
-    pub async fn check(&self, store: &dyn Store, health: &StoreHealth) -> Result<(), Error> {
-        let mut failures = 0;
-        loop {
-            let outages = health.outages_ended();
-            let checked = async {
-                let mut found = self.try_check(store).await?;
-                if found == CheckResult::NoManifest {
-                    self.put_back(store).await?;
-                    found = CheckResult::Whole;
-                }
-                Ok(found)
-            };
-            let error = match checked.await {
-                Ok(found) => {
-                    if failures > 0 {
-                        health.note_success(store);
-                    }
-                    return self.note(found, outages, store);
-                }
-                Err(error) => error,
-            };
-            health.note_failure(store, &error);
-            failures += 1;
-            pause(failures, error.kind()).await;
+    pub async fn check(&self) -> Result<(), Error> {
+        let (found, outages) = retry(&self.to, || async {
+            let outages = self.to.health.outages_ended();
+            let found = self.check_once().await.map_err(AttemptError::Retryable)?;
+            Ok((found, outages))
+        })
+        .await?;
+        self.note(found, outages)
+    }
+
+    async fn check_once(&self) -> Result<CheckResult, StoreError> {
+        match self.look_up().await? {
+            CheckResult::NoManifest => {
+                self.put_back().await?;
+                Ok(CheckResult::Whole)
+            }
+            found => Ok(found),
         }
     }
 
-    async fn try_check(&self, store: &dyn Store) -> Result<CheckResult, StoreError> {
+    async fn look_up(&self) -> Result<CheckResult, StoreError> {
+        let store = &*self.to.store;
         let base = self.state().base;
         let has_base = async {
             match base {
@@ -169,9 +165,9 @@ impl Presence {
     }
 
     /// Stores and logs the result of a check.
-    fn note(&self, found: CheckResult, outages: u64, store: &dyn Store) -> Result<(), Error> {
+    fn note(&self, found: CheckResult, outages: u64) -> Result<(), Error> {
         let mut state = self.state();
-        let store = store.describe();
+        let store = self.to.store.describe();
         match found {
             CheckResult::Gone(why) => {
                 state.is_urgent = true;
@@ -198,7 +194,8 @@ impl Presence {
     }
 
     /// Puts the manifest back with the same contents.
-    async fn put_back(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn put_back(&self) -> Result<(), StoreError> {
+        let store = &*self.to.store;
         match store.put(&Key::Manifest, self.manifest.to_json().into()).await {
             Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
             Err(error) => Err(error),
@@ -222,8 +219,10 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use ebbtide_replica::{ReplicaId, Timestamp, Txid};
-    use ebbtide_store::MemoryStore;
+    use ebbtide_store::{MemoryStore, Store as _};
     use ebbtide_wal::PageSize;
 
     use super::*;
@@ -239,63 +238,64 @@ mod tests {
 
     const BASE: Key = Key::Snapshot(Txid::FIRST);
 
-    async fn replica() -> (MemoryStore, Presence, StoreHealth) {
-        let (store, health) = (MemoryStore::default(), StoreHealth::default());
+    async fn replica() -> (MemoryStore, Presence) {
+        let store = MemoryStore::default();
         store.put(&Key::Manifest, manifest(7).to_json().into()).await.unwrap();
         store.put(&BASE, vec![1].into()).await.unwrap();
-        let presence = Presence::new(manifest(7), true, &health);
+        let to = Destination { store: Arc::new(store.clone()), health: Arc::default() };
+        let presence = Presence::new(manifest(7), true, to);
         presence.set_base(Some(BASE));
-        (store, presence, health)
+        (store, presence)
     }
 
     #[tokio::test]
     async fn o02_a_manifest_that_is_missing_is_put_back_as_it_was() {
-        let (store, presence, health) = replica().await;
-        presence.check(&store, &health).await.unwrap();
+        let (store, presence) = replica().await;
+        presence.check().await.unwrap();
         assert!(presence.manifest_trouble().is_none());
         store.delete(&Key::Manifest).await.unwrap();
-        presence.check(&store, &health).await.unwrap();
+        presence.check().await.unwrap();
         assert!(presence.manifest_trouble().is_some());
         assert_eq!(read_manifest(&store).await.unwrap(), Some(manifest(7)));
     }
 
     #[tokio::test]
     async fn o02_a_store_that_was_emptied_or_has_another_replica_is_not_ours() {
-        let (store, presence, health) = replica().await;
+        let (store, presence) = replica().await;
         for key in [Key::Manifest, BASE] {
             store.delete(&key).await.unwrap();
         }
-        let gone = presence.check(&store, &health).await;
+        let gone = presence.check().await;
         assert!(matches!(gone, Err(Error::Gone { .. })), "{gone:?}");
-        assert!(presence.is_due(&health, Instant::now()));
+        assert!(presence.is_due(Instant::now()));
         store.put(&Key::Manifest, manifest(8).to_json().into()).await.unwrap();
         store.put(&BASE, vec![1].into()).await.unwrap();
-        let gone = presence.check(&store, &health).await;
+        let gone = presence.check().await;
         assert!(matches!(gone, Err(Error::Gone { .. })), "{gone:?}");
         assert_eq!(read_manifest(&store).await.unwrap(), Some(manifest(8)), "it is left alone");
     }
 
     #[tokio::test]
     async fn o02_a_snapshot_that_is_missing_is_noticed() {
-        let (store, presence, health) = replica().await;
+        let (store, presence) = replica().await;
         store.delete(&BASE).await.unwrap();
         assert!(!presence.lacks_base());
-        presence.check(&store, &health).await.unwrap();
+        presence.check().await.unwrap();
         assert!(presence.lacks_base());
     }
 
     #[tokio::test]
     async fn o02_it_is_looked_at_after_an_outage_and_every_hour() {
-        let (store, presence, health) = replica().await;
-        presence.check(&store, &health).await.unwrap();
+        let (_store, presence) = replica().await;
+        presence.check().await.unwrap();
         let now = Instant::now();
-        assert!(!presence.is_due(&health, now));
-        assert!(presence.is_due(&health, now + CHECK_INTERVAL));
-        health.note_failure(&store, &StoreError::new(ErrorKind::Unavailable, "put x", "no route"));
-        assert!(!presence.is_due(&health, now), "nobody could look now");
-        health.note_success(&store);
-        assert!(presence.is_due(&health, now));
-        presence.confirm(&store, &health).await.unwrap();
-        assert!(!presence.is_due(&health, now));
+        assert!(!presence.is_due(now));
+        assert!(presence.is_due(now + CHECK_INTERVAL));
+        presence.to.note_failure(&StoreError::new(ErrorKind::Unavailable, "put x", "no route"));
+        assert!(!presence.is_due(now), "nobody could look now");
+        presence.to.note_success();
+        assert!(presence.is_due(now));
+        presence.confirm().await.unwrap();
+        assert!(!presence.is_due(now));
     }
 }

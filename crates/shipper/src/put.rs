@@ -1,118 +1,88 @@
 //! One put, retried until the object exists or its name turns out to be taken by another process.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use ebbtide_fault::point;
 use ebbtide_replica::Key;
 use ebbtide_replica::container::Footer;
-use ebbtide_store::retry::Policy;
 use ebbtide_store::{ErrorKind, Store, StoreError};
 
-use crate::claim::{NameConflict, read_name_conflict};
+use crate::destination::Destination;
 use crate::error::Error;
-use crate::store_health::StoreHealth;
+use crate::name_conflict::{NameConflict, read_name_conflict};
+use crate::retry::{AttemptError, retry};
 
-/// Exponential backoff without a limit of attempts: during an outage commits stay in the log.
-const POLICY: Policy = Policy {
-    first: Duration::from_millis(100),
-    longest: Duration::from_secs(15),
-    attempts: u32::MAX,
-};
+/// The end of an object and its length, by which the object is recognized in the store: the footer has a hash over
+/// header and index, and the index has the checksums of all blocks.
+#[derive(Debug, Clone)]
+pub(crate) struct Tail {
+    footer: Bytes,
+    length: u64,
+}
 
-/// The shortest pause after an error that retries cannot cure.
-const PERMANENT_PAUSE: Duration = Duration::from_secs(5);
+impl Tail {
+    /// The tail of an object with this length, whose last bytes are `end`.
+    pub(crate) fn new(end: &Bytes, length: u64) -> Tail {
+        Tail { footer: end.slice(end.len().saturating_sub(Footer::SIZE)..), length }
+    }
+
+    pub(crate) fn length(&self) -> u64 {
+        self.length
+    }
+}
 
 /// Puts `body` under `key`, which must be an object of the container format.
 ///
 /// # Errors
 /// [`Error::Fenced`] when the name is taken by an object of another process.
-pub(crate) async fn put(
-    store: &dyn Store,
-    key: &Key,
-    body: Bytes,
-    health: &StoreHealth,
-) -> Result<(), Error> {
-    let mut failures = 0;
-    loop {
+pub(crate) async fn put(to: &Destination, key: &Key, body: Bytes) -> Result<(), Error> {
+    let tail = Tail::new(&body, body.len() as u64);
+    retry(to, || async {
         point("shipper.put.begin");
-        let error = match store.put(key, body.clone()).await {
-            Ok(()) => {
-                point("shipper.put.done");
-                health.note_success(store);
-                return Ok(());
+        match to.store.put(key, body.clone()).await {
+            Ok(()) => point("shipper.put.done"),
+            Err(error) if error.kind() == ErrorKind::Exists => {
+                check_owner(&*to.store, key, &tail, error).await?;
             }
-            Err(error) => match is_there(store, key, &body, body.len() as u64, error).await? {
-                Lookup::Ours => {
-                    health.note_success(store);
-                    return Ok(());
-                }
-                Lookup::Failed(error) => error,
-            },
-        };
-        health.note_failure(store, &error);
-        failures += 1;
-        pause(failures, error.kind()).await;
-    }
+            Err(error) => return Err(AttemptError::Retryable(error)),
+        }
+        to.note_success();
+        Ok(())
+    })
+    .await
 }
 
-/// Waits before the attempt after `failures` failures.
-pub(crate) async fn pause(failures: u32, kind: ErrorKind) {
-    // Without a random number the pause is the longest possible one.
-    let wait = POLICY.wait(failures, kind, getrandom::u64().unwrap_or(u64::MAX));
-    let passing = matches!(kind, ErrorKind::Throttled | ErrorKind::Unavailable);
-    tokio::time::sleep(if passing { wait } else { wait.max(PERMANENT_PAUSE) }).await;
-}
-
-/// The outcome of a put that returned an error.
-pub(crate) enum Lookup {
-    /// The put succeeded, and its answer was lost.
-    Ours,
-    /// The put failed.
-    Failed(StoreError),
-}
-
-/// Distinguishes a lost answer from a lost race. An object of the same length with the same footer is the same object,
-/// because the footer has a hash over header and index, and the index has the checksums of all blocks. `end` ends with
-/// the object's footer.
-pub(crate) async fn is_there(
+/// Distinguishes a lost answer from a lost race, after a put failed with `error` because its name is taken: succeeds if
+/// the object under the name is the one that was put.
+pub(crate) async fn check_owner(
     store: &dyn Store,
     key: &Key,
-    end: &[u8],
-    length: u64,
+    tail: &Tail,
     error: StoreError,
-) -> Result<Lookup, Error> {
-    if error.kind() != ErrorKind::Exists {
-        return Ok(Lookup::Failed(error));
-    }
-    let footer = end.len().saturating_sub(Footer::SIZE);
-    let same = match store.size(key).await {
-        Ok(Some(size)) if size == length => {
-            let range = size.saturating_sub(Footer::SIZE as u64)..size;
-            match store.get_range(key, range).await {
-                Ok(theirs) => theirs == end[footer..],
-                Err(error) => return Ok(Lookup::Failed(passing(error))),
-            }
+) -> Result<(), AttemptError> {
+    let size = store.size(key).await.map_err(transient)?;
+    let Some(size) = size else { return Err(transient(error)) };
+    if size == tail.length {
+        let range = size.saturating_sub(Footer::SIZE as u64)..size;
+        if store.get_range(key, range).await.map_err(transient)? == tail.footer {
+            return Ok(());
         }
-        Ok(Some(_)) => false,
-        Ok(None) => return Ok(Lookup::Failed(passing(error))),
-        Err(error) => return Ok(Lookup::Failed(passing(error))),
-    };
-    if same {
-        return Ok(Lookup::Ours);
     }
-    match read_name_conflict(store, key).await {
-        NameConflict::Error(error) => Err(error),
+    Err(match read_name_conflict(store, key).await {
+        NameConflict::Error(error) => AttemptError::Final(error),
         NameConflict::Foreign(why) => {
             let why = format!(
                 "its name is taken by an object that is none of the replica's ({why}): remove it"
             );
-            Ok(Lookup::Failed(StoreError::new(ErrorKind::Invalid, format!("put {key}"), why)))
+            AttemptError::Retryable(StoreError::new(ErrorKind::Invalid, format!("put {key}"), why))
         }
-    }
+    })
 }
 
 /// An error of the check as a transient error: it says nothing about the put.
-fn passing(error: StoreError) -> StoreError {
-    StoreError::new(ErrorKind::Unavailable, "look whose object it is", error.with_causes())
+fn transient(error: StoreError) -> AttemptError {
+    AttemptError::Retryable(StoreError::new(
+        ErrorKind::Unavailable,
+        "look whose object it is",
+        error.with_causes(),
+    ))
 }

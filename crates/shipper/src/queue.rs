@@ -10,15 +10,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ebbtide_replica::Key;
 use ebbtide_state::Position;
-use ebbtide_store::Store;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
 use crate::presence::Presence;
 use crate::put::put;
-use crate::spool::{Queued, Spool, send};
-use crate::store_health::StoreHealth;
+use crate::resend::resend;
+use crate::spool::{Queued, Spool};
+use crate::visible::{Visible, visible};
 
 /// A sealed segment that is not confirmed yet.
 #[derive(Debug)]
@@ -35,8 +34,8 @@ pub(crate) struct SealedSegment {
 
 #[derive(Debug)]
 enum Work {
-    /// A put is in flight. `landed` fires once the object is visible; a streamed upload that follows waits for it.
-    Sending { task: Task, landed: Option<oneshot::Receiver<()>>, source: Source },
+    /// A put is in flight. A streamed upload that follows waits until the object is `visible`.
+    Sending { task: Task, visible: Visible, source: Source },
     /// A write into the spool is in flight.
     Spooling,
     /// It waits for the segments before it.
@@ -113,20 +112,11 @@ impl Queue {
         self.segments.iter().any(streamed)
     }
 
-    /// Takes the receiver that fires once the newest segment is visible in the store.
-    pub(crate) fn take_landed(&mut self) -> Option<oneshot::Receiver<()>> {
-        match &mut self.segments.back_mut()?.work {
-            Work::Sending { landed, .. } => landed.take(),
+    /// Waits until the newest segment is visible in the store. Nothing if it is not being put.
+    pub(crate) fn last_visible(&self) -> Option<Visible> {
+        match &self.last()?.work {
+            Work::Sending { visible, .. } => Some(visible.clone()),
             Work::Spooling | Work::Queued(_) => None,
-        }
-    }
-
-    /// Returns an unused receiver.
-    pub(crate) fn return_landed(&mut self, receiver: oneshot::Receiver<()>) {
-        if let Some(SealedSegment { work: Work::Sending { landed, .. }, .. }) =
-            self.segments.back_mut()
-        {
-            *landed = Some(receiver);
         }
     }
 
@@ -140,8 +130,8 @@ impl Queue {
         land: impl Future<Output = Result<(), Error>> + Send + 'static,
     ) {
         let source = body.map_or(Source::Stream, Source::Memory);
-        let (task, landed) = start(key, land);
-        let work = Work::Sending { task, landed: Some(landed), source };
+        let (task, visible) = start(land);
+        let work = Work::Sending { task, visible, source };
         self.segments.push_back(SealedSegment { key, position, pages, work, spooled_bytes: 0 });
     }
 
@@ -187,12 +177,10 @@ impl Queue {
     pub(crate) async fn next(
         &mut self,
         spool: &mut Spool,
-        store: &Arc<dyn Store>,
-        health: &Arc<StoreHealth>,
         presence: &Arc<Presence>,
     ) -> Result<Event, Error> {
         let Some(front) = self.segments.front_mut() else { return std::future::pending().await };
-        front.start(spool, store, health, presence);
+        front.start(spool, presence);
         let sending = match &mut front.work {
             Work::Sending { task, .. } => Some(&mut task.0),
             Work::Spooling | Work::Queued(_) => None,
@@ -242,52 +230,40 @@ impl Queue {
 
 impl SealedSegment {
     /// Starts the put of the oldest segment, if it is queued.
-    fn start(
-        &mut self,
-        spool: &Spool,
-        store: &Arc<dyn Store>,
-        health: &Arc<StoreHealth>,
-        presence: &Arc<Presence>,
-    ) {
+    fn start(&mut self, spool: &Spool, presence: &Arc<Presence>) {
         let Work::Queued(queued) = &self.work else { return };
-        let (key, store, health) = (self.key, Arc::clone(store), Arc::clone(health));
-        let presence = Arc::clone(presence);
-        let (source, (task, landed)) = match queued {
+        let (key, presence) = (self.key, Arc::clone(presence));
+        let (source, (task, visible)) = match queued {
             Queued::Memory(body) => {
                 let sent = body.clone();
                 let land = async move {
-                    put(&*store, &key, sent, &health).await?;
-                    presence.confirm(&*store, &health).await
+                    put(presence.destination(), &key, sent).await?;
+                    presence.confirm().await
                 };
-                (Source::Memory(body.clone()), start(key, land))
+                (Source::Memory(body.clone()), start(land))
             }
             &Queued::Spooled(bytes) => {
                 let spool = Arc::clone(spool.store());
                 let land = async move {
-                    send(&spool, &store, key, bytes, &health).await?;
-                    presence.confirm(&*store, &health).await
+                    resend(&spool, presence.destination(), key, bytes).await?;
+                    presence.confirm().await
                 };
-                (Source::Spool, start(key, land))
+                (Source::Spool, start(land))
             }
         };
-        self.work = Work::Sending { task, landed: Some(landed), source };
+        self.work = Work::Sending { task, visible, source };
     }
 }
 
-/// Runs `land` as a task; the receiver fires when it has succeeded.
-fn start(
-    key: Key,
-    land: impl Future<Output = Result<(), Error>> + Send + 'static,
-) -> (Task, oneshot::Receiver<()>) {
-    let (fire, landed) = oneshot::channel();
+/// Runs `land` as a task. Its object is visible once it has succeeded.
+fn start(land: impl Future<Output = Result<(), Error>> + Send + 'static) -> (Task, Visible) {
+    let (announcement, visible) = visible();
     let task = tokio::spawn(async move {
         land.await?;
-        if fire.send(()).is_err() {
-            tracing::trace!(%key, "nothing waited for it");
-        }
+        announcement.announce();
         Ok(())
     });
-    (Task(task), landed)
+    (Task(task), visible)
 }
 
 /// The result of a task. Never returns if there is no task.

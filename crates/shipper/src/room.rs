@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::part::STREAM_BYTES;
+use crate::outgoing::STREAM_BYTES;
 use crate::segment::FULL_BYTES;
 use crate::shipper::Shipper;
 

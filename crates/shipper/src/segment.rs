@@ -6,7 +6,7 @@ use ebbtide_state::WalPosition;
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::error::Error;
-use crate::part::{Outgoing, Route, STREAM_BYTES, Sealed};
+use crate::outgoing::{BeginUpload, Outgoing, STREAM_BYTES, Sealed};
 
 /// A segment with this many encoded bytes is full: it is sealed without asking the rate limiter, and new commits stay
 /// in the log until then.
@@ -92,10 +92,10 @@ impl Segment {
         &mut self,
         page: PageNumber,
         image: &[u8],
-        route: &mut Route<'_>,
+        begin_upload: Option<&BeginUpload<'_>>,
     ) -> Result<(), Error> {
         self.writer.page(page, image)?;
-        self.outgoing.drain(&mut self.writer, route);
+        self.outgoing.drain(&mut self.writer, begin_upload);
         Ok(())
     }
 

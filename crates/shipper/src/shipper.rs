@@ -15,9 +15,9 @@ use crate::commit_rate::CommitRate;
 use crate::error::Error;
 use crate::image::{Difference, Pages};
 use crate::open::OpenContext;
+use crate::outgoing::Sealed;
 use crate::pack::Packer;
 use crate::page_hashes::PageHashes;
-use crate::part::Sealed;
 use crate::presence::Presence;
 use crate::queue::{Event, Queue};
 use crate::rate_limiter::{Rate, RateLimiter};
@@ -52,8 +52,6 @@ const BUSY_COMMITS: u32 = 10;
 
 /// Ships one database into one replica.
 pub struct Shipper {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) health: Arc<StoreHealth>,
     pub(crate) replica: ReplicaId,
     location: String,
     pub(crate) page_size: PageSize,
@@ -100,12 +98,10 @@ impl Shipper {
         spool: Spool,
         presence: Arc<Presence>,
     ) -> Shipper {
-        let OpenContext { store, health, options, database, file, .. } = context;
+        let OpenContext { options, database, file, .. } = context;
         let position = state.position();
         let head = Head { txid: position.txid, chain: position.chain, time: position.time };
         Shipper {
-            store,
-            health,
             replica: position.replica,
             location: position.location.clone(),
             page_size: position.page_size,
@@ -197,7 +193,7 @@ impl Shipper {
     /// The store.
     #[must_use]
     pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.store)
+        Arc::clone(&self.presence.destination().store)
     }
 
     /// Stores `wal` as the log position of the last entry, for the next start.
@@ -219,7 +215,7 @@ impl Shipper {
     /// The health of the store, as the puts see it.
     #[must_use]
     pub fn store_health(&self) -> Arc<StoreHealth> {
-        Arc::clone(&self.health)
+        Arc::clone(&self.presence.destination().health)
     }
 
     /// Closes the file descriptors of the local state while the database is idle. They are reopened when needed.
@@ -317,15 +313,14 @@ impl Shipper {
             self.queue.spool(key, position, pages, write);
             return Ok(());
         }
-        let (store, health) = (Arc::clone(&self.store), Arc::clone(&self.health));
         let body = match &sealed {
             Sealed::Whole(body) => Some(body.clone()),
             Sealed::Streamed(_) => None,
         };
         let presence = Arc::clone(&self.presence);
         let land = async move {
-            sealed.land(&*store, &key, &health).await?;
-            presence.confirm(&*store, &health).await
+            sealed.land(presence.destination(), &key).await?;
+            presence.confirm().await
         };
         self.queue.send(key, position, pages, body, land);
         Ok(())
@@ -354,13 +349,13 @@ impl Shipper {
     /// # Errors
     /// [`Error::Fenced`] when another process has taken over; [`Error::Lost`] when a streamed upload was lost.
     pub async fn landed(&mut self) -> Result<Durable, Error> {
-        match self.queue.next(&mut self.spool, &self.store, &self.health, &self.presence).await? {
+        match self.queue.next(&mut self.spool, &self.presence).await? {
             Event::Spooled => {}
             Event::Landed(landed) => {
                 point("shipper.segment.landed");
                 self.page_hashes.confirm(landed.position.clone())?;
                 point("shipper.segment.confirmed");
-                self.packer.landed(&self.store, &self.presence);
+                self.packer.landed(&self.presence);
                 if self.is_spooling() && self.queue.is_empty() {
                     tracing::info!("the spool is empty again");
                     self.mode = Mode::Direct;
@@ -411,7 +406,7 @@ impl Shipper {
 impl std::fmt::Debug for Shipper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shipper")
-            .field("store", &self.store)
+            .field("store", &self.presence.destination().store)
             .field("head", &self.head)
             .field("in_flight", &self.queue.len())
             .finish_non_exhaustive()

@@ -21,9 +21,9 @@ use ebbtide_store::{FolderStore, Object, Store, StoreError};
 use ebbtide_wal::PageNumber;
 use serde::{Deserialize, Serialize};
 
+use crate::destination::Destination;
 use crate::error::Error;
-use crate::part::{PART_BYTES, Parts, STREAM_BYTES, Sealed};
-use crate::put::{pause, put};
+use crate::outgoing::Sealed;
 use crate::store_health::{Spooled, StoreHealth};
 
 /// The limit of page hashes in memory that belong to spooled segments, about 45 bytes each.
@@ -36,7 +36,8 @@ const END_BYTES_MAX: u64 = 1024;
 /// The spooled segments of one database.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    store: Arc<dyn Store>,
+    /// The local disk. Its health is not that of the replica's store.
+    disk: Destination,
     state_folder: PathBuf,
     bytes_max: u64,
     spooled: Spooled,
@@ -45,8 +46,6 @@ pub(crate) struct Spool {
     health: Arc<StoreHealth>,
     /// A write to the local disk failed: nothing is written until the next start.
     failed: bool,
-    /// The health of the local disk while a segment is streamed into the spool.
-    pub(crate) disk_health: Arc<StoreHealth>,
 }
 
 /// The bytes of a queued segment.
@@ -137,14 +136,13 @@ impl Spool {
     ) -> Result<Spool, StoreError> {
         let store = Arc::new(FolderStore::within(state_folder, FOLDER)?);
         Ok(Spool {
-            store,
+            disk: Destination { store, health: Arc::default() },
             state_folder: state_folder.to_path_buf(),
             bytes_max,
             spooled: Spooled::default(),
             pages: 0,
             health: Arc::clone(health),
             failed: false,
-            disk_health: Arc::default(),
         })
     }
 
@@ -155,8 +153,13 @@ impl Spool {
             && self.pages <= PAGES_MAX
     }
 
+    /// The local disk as a store.
+    pub(crate) fn disk(&self) -> &Destination {
+        &self.disk
+    }
+
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+        &self.disk.store
     }
 
     /// Counts the page hashes of a segment that is being spooled.
@@ -206,7 +209,7 @@ impl Spool {
         last: Txid,
         wal: Option<WalPosition>,
     ) -> impl Future<Output = Result<Queued, Error>> + Send + 'static {
-        let (store, folder) = (Arc::clone(&self.store), self.state_folder.clone());
+        let (store, folder) = (Arc::clone(&self.disk.store), self.state_folder.clone());
         async move {
             let queued = match sealed {
                 Sealed::Whole(body) => match store.put(&key, body.clone()).await {
@@ -237,12 +240,12 @@ impl Spool {
         manifest: &Manifest,
         position: &Position,
     ) -> Result<Vec<SpooledSegment>, Error> {
-        self.store.sweep().await?;
-        let objects = self.store.list(Folder::Log, None).await?;
+        self.disk.store.sweep().await?;
+        let objects = self.disk.store.list(Folder::Log, None).await?;
         let end = read_end(&self.state_folder);
         let (mut found, mut last) = (Vec::new(), position.clone());
         for object in objects {
-            match read(&*self.store, manifest, object, &last).await {
+            match read(&*self.disk.store, manifest, object, &last).await {
                 Some(next) => {
                     last = next.position.clone();
                     self.count(object.size);
@@ -250,7 +253,7 @@ impl Spool {
                         next.entries.iter().map(|entry| entry.0.len() as u64).sum::<u64>();
                     found.push(next);
                 }
-                None => self.store.delete(&object.key).await?,
+                None => self.disk.store.delete(&object.key).await?,
             }
         }
         if let (Some(found), Some(end)) = (found.last_mut(), end)
@@ -264,9 +267,9 @@ impl Spool {
 
     /// Removes all spooled segments.
     pub(crate) async fn clear(&mut self) -> Result<(), Error> {
-        self.store.sweep().await?;
-        for object in self.store.list(Folder::Log, None).await? {
-            self.store.delete(&object.key).await?;
+        self.disk.store.sweep().await?;
+        for object in self.disk.store.list(Folder::Log, None).await? {
+            self.disk.store.delete(&object.key).await?;
         }
         (self.spooled, self.pages) = (Spooled::default(), 0);
         self.health.note_spooled(self.spooled);
@@ -305,38 +308,4 @@ async fn read(
         ..before.clone()
     };
     Some(SpooledSegment { object, position, entries })
-}
-
-/// Puts a spooled segment into the store. Retries without limit.
-pub(crate) async fn send(
-    spool: &Arc<dyn Store>,
-    store: &Arc<dyn Store>,
-    key: Key,
-    bytes: u64,
-    health: &Arc<StoreHealth>,
-) -> Result<(), Error> {
-    // The same threshold as for a segment that was not spooled.
-    if bytes <= STREAM_BYTES as u64 {
-        let body = spool.get(&key, bytes).await?;
-        return put(&**store, &key, body, health).await;
-    }
-    let part_bytes = PART_BYTES as u64;
-    let mut failures = 0;
-    loop {
-        let mut parts = Parts::begin(Arc::clone(store), key, bytes, None, Arc::clone(health));
-        let mut at = 0;
-        while bytes - at > part_bytes {
-            parts.feed(spool.get_range(&key, at..at + part_bytes).await?).await;
-            at += part_bytes;
-        }
-        let ended = parts.end(spool.get_range(&key, at..bytes).await?).await;
-        match ended.await? {
-            Err(Error::Lost(error)) => {
-                health.note_failure(&**store, &error);
-                failures += 1;
-                pause(failures, error.kind()).await;
-            }
-            ended => return ended,
-        }
-    }
 }

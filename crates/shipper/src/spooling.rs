@@ -4,7 +4,7 @@
 use ebbtide_replica::Txid;
 
 use crate::error::Error;
-use crate::part::Sealed;
+use crate::outgoing::Sealed;
 use crate::segment::Head;
 use crate::shipper::Shipper;
 use crate::spool::SpooledSegment;

@@ -22,7 +22,13 @@ impl Shipper {
         found: &Difference,
         segments_max: usize,
     ) -> Result<Option<Txid>, Error> {
-        find_stale(&*self.store, self.presence.manifest(), found, segments_max).await
+        find_stale(
+            &*self.presence.destination().store,
+            self.presence.manifest(),
+            found,
+            segments_max,
+        )
+        .await
     }
 }
 

@@ -12,10 +12,10 @@ use ebbtide_wal::{PageNumber, PageSize};
 use futures::TryStreamExt as _;
 use tempfile::TempDir;
 
-use crate::claim::last_claim;
 use crate::error::Error;
 use crate::image::{Difference, KnownPages};
 use crate::open::OpenContext;
+use crate::owner::last_claim;
 use crate::shipper::Shipper;
 use crate::stale::{find_stale, newest_objects};
 
@@ -46,7 +46,7 @@ impl UnverifiedReplica {
             source,
         })?;
         let fill = State::create(folder.path())?;
-        let (store, manifest) = (&*context.store, &context.manifest);
+        let (store, manifest) = (&*context.to.store, &context.manifest);
         ebbtide_catalog::rebuild_table(store, manifest, head, &fill).await?;
         let claim = newest_claim(store, manifest).await?;
         Ok(UnverifiedReplica { state: fill.publish(position)?, context, claim, _folder: folder })
@@ -76,7 +76,7 @@ impl UnverifiedReplica {
         found: &Difference,
         objects_max: usize,
     ) -> Result<Option<Txid>, Error> {
-        find_stale(&*self.context.store, &self.context.manifest, found, objects_max).await
+        find_stale(&*self.context.to.store, &self.context.manifest, found, objects_max).await
     }
 
     /// Whether the last claim names the database's file, or more than half of the pages are equal.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebbtide_catalog::{PlanError, Target, outline};
-use ebbtide_shipper::{Error, Presence, Shipper, StoreHealth};
-use ebbtide_store::Store;
+use ebbtide_shipper::{Error, Presence, Shipper};
 use tokio::task::JoinHandle;
 
 use super::error::FollowError;
@@ -46,12 +45,11 @@ impl Look {
             return false;
         }
         let (presence, store) = (Arc::clone(shipper.presence()), shipper.store());
-        let health = shipper.store_health();
         self.0 = Some(tokio::spawn(async move {
             if care == Care::Glance {
-                return glance(&presence, &*store, &health).await;
+                return glance(&presence).await;
             }
-            presence.check(&*store, &health).await?;
+            presence.check().await?;
             if care == Care::Look {
                 return Ok(Seen::There);
             }
@@ -74,12 +72,8 @@ impl Look {
 }
 
 /// Looks if the store answers soon.
-async fn glance(
-    presence: &Presence,
-    store: &dyn Store,
-    health: &StoreHealth,
-) -> Result<Seen, FollowError> {
-    match tokio::time::timeout(GLANCE, presence.check(store, health)).await {
+async fn glance(presence: &Presence) -> Result<Seen, FollowError> {
+    match tokio::time::timeout(GLANCE, presence.check()).await {
         Ok(looked) => looked?,
         Err(_) => {
             tracing::warn!("the store does not answer, so the replica was not looked at once more")

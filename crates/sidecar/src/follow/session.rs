@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ebbtide_shipper::{self as shipper, Consent, Safety};
+use ebbtide_shipper::{self as shipper, Appended, Consent, Safety};
 use ebbtide_watcher::{Action, Kept, Transaction};
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
@@ -71,10 +71,7 @@ pub(crate) async fn run(job: &mut Job, held: &mut Option<Held>) -> Result<(), Fo
         end: End::new(is_once),
     };
     session.job.status.rests(false);
-    let result = match session.follow().await {
-        Err(FollowError::Ship(shipper::Error::SpoolFull)) => Err(FollowError::LogReleased),
-        result => result,
-    };
+    let result = session.follow().await;
     if let Some(checkpoint) = session.checkpoint.take() {
         // It has a connection that the follower misses.
         checkpoint.await.map_err(shipper::Error::from)?;
@@ -358,13 +355,16 @@ fn append(
 ) -> Result<(), FollowError> {
     let pages = transaction.page_count();
     snapshots.grew(pages as u64 * transaction.page_size.offset());
-    shipper.append(
+    let appended = shipper.append(
         transaction.time,
         transaction.database_pages,
         pages,
         wal_position(transaction.position),
         |each| transaction.for_each_page::<FollowError>(each),
     )?;
-    status.captured(shipper.last());
+    match appended {
+        Appended::Taken => status.captured(shipper.last()),
+        Appended::SpoolFull => return Err(FollowError::LogReleased),
+    }
     Ok(())
 }

@@ -133,12 +133,11 @@ impl Snapshots {
                         each(page, bytes)
                     })
                 };
-                let (presence, store) = (Arc::clone(shipper.presence()), shipper.store());
-                let health = shipper.store_health();
+                let presence = Arc::clone(shipper.presence());
                 self.task = Some(tokio::spawn(async move {
                     let vouch = ship_snapshot(snapshot, pages).await?;
                     // A new one does not hide that the one before is gone with all else.
-                    presence.check(&*store, &health).await?;
+                    presence.check().await?;
                     presence.set_base(Some(Key::Snapshot(vouch.snapshot)));
                     Ok(vouch)
                 }));

@@ -1,46 +1,12 @@
-//! Ownership of a replica: a process claims it by putting a claim under the next name of the log. The previous owner is
-//! fenced at its next put, because that name is taken.
+//! Why a name in the log is already taken.
 
 use ebbtide_catalog::Identity;
-use ebbtide_replica::container::{Header, Index};
-use ebbtide_replica::{Claim, ClaimedFile, Entry, EntryKind, Key, Timestamp, Vouch};
+use ebbtide_replica::container::Header;
+use ebbtide_replica::{Claim, Key};
 use ebbtide_store::{Object, Store};
 
 use crate::error::{Error, ReplicaOwner};
-
-/// The identity of this process, as its claims have it.
-#[derive(Debug, Clone)]
-pub struct Owner {
-    /// The name of this host.
-    pub host: String,
-    /// The process id.
-    pub pid: u32,
-    /// A random id, which distinguishes processes with the same host name and process id.
-    pub session: String,
-    /// The version of ebbtide.
-    pub version: String,
-}
-
-impl Owner {
-    pub(crate) fn claim(&self, time: Timestamp, database: Option<ClaimedFile>) -> Claim {
-        Claim {
-            host: self.host.clone(),
-            pid: self.pid,
-            session: self.session.clone(),
-            version: self.version.clone(),
-            time,
-            database: database.map(Box::new),
-        }
-    }
-}
-
-/// The last claim in an object by which a process claimed the replica. A claim that vouches for a snapshot does not
-/// count.
-pub(crate) fn last_claim(index: &Index) -> Option<Claim> {
-    let taken = |entry: &&Entry| entry.kind == EntryKind::Claim && Vouch::of(entry).is_none();
-    let claims = index.entries().iter().rev().filter(taken);
-    claims.map(|entry| Claim::from_detail(&entry.detail)).find_map(Result::ok)
-}
+use crate::owner::last_claim;
 
 /// Why a name in the log is already taken.
 pub(crate) enum NameConflict {
