@@ -148,7 +148,12 @@ async fn restore_to(location: &Location, target: Target, output: &Path) -> Resul
     let options = Options::new(target, output.to_path_buf(), now);
     let report = restore(location.open().await?, &options, &Arc::new(Progress::default())).await?;
     let point = report.outline.point;
-    say(&format!("   {} is txid {} of {}", options.output.display(), point.txid, point.time))?;
+    say(&format!(
+        "   {} is txid {} of {}",
+        options.output.display(),
+        point.state.txid(),
+        point.state.time()
+    ))?;
     Ok(())
 }
 

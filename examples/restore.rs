@@ -17,6 +17,11 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let now = ebbtide_sidecar::clock::now();
     let options = Options::new(Target::Latest, output.into(), now);
     let report = restore(store, &options, &Arc::new(Progress::default())).await?;
-    writeln!(stdout(), "{} is txid {}", options.output.display(), report.outline.point.txid)?;
+    writeln!(
+        stdout(),
+        "{} is txid {}",
+        options.output.display(),
+        report.outline.point.state.txid()
+    )?;
     Ok(())
 }

@@ -98,8 +98,8 @@ fn claim_a_year_ahead(replica: &Path) {
         let head = ebbtide_catalog::head(&*store, &manifest).await.unwrap().unwrap();
         let year = 365 * 86_400 * 1_000_000;
         let time = Timestamp::from_micros(i64::try_from(micros_now()).unwrap() + year).unwrap();
-        let txid = head.entry.txid.next();
-        let contents = Contents::Segment { first: txid, chain: head.chain };
+        let txid = head.state.txid().next();
+        let contents = Contents::Segment { first: txid, chain: head.state.chain };
         let (replica, page_size) = (manifest.replica, manifest.page_size);
         let mut writer = Writer::new(Header { replica, page_size, contents });
         let empty = String::new;
@@ -107,10 +107,10 @@ fn claim_a_year_ahead(replica: &Path) {
         let detail =
             Claim { host, pid: 1, session, version, time, database: None }.to_detail().unwrap();
         let (kind, flags) = (EntryKind::Claim, EntryFlags::NONE);
-        let database_pages = head.entry.database_pages;
+        let database_pages = head.state.database_pages;
         let start = EntryStart { txid, kind, flags, time, database_pages, detail };
         writer.begin_entry(start).unwrap();
-        writer.end_entry(head.entry.digest).unwrap();
+        writer.end_entry(head.state.digest).unwrap();
         let finished = writer.finish().unwrap();
         store.put(&Key::Log(txid), finished.tail.into()).await.unwrap();
     });

@@ -75,9 +75,9 @@ impl Compared {
             }
         }
         let Some(known) = known else { return };
-        if find(after, known.txid).is_none_or(|entry| entry.digest != known.digest) {
+        if find(after, known.state.txid()).is_none_or(|entry| entry.digest != known.state.digest) {
             self.acknowledged_lost += 1;
-            self.wrong.push(format!("acknowledged {} is lost or has changed", known.txid));
+            self.wrong.push(format!("acknowledged {} is lost or has changed", known.state.txid()));
         }
     }
 }

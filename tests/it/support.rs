@@ -250,7 +250,7 @@ impl Replica {
             let manifest = ebbtide_catalog::read_manifest(&*self.store).await.unwrap()?;
             ebbtide_catalog::head(&*self.store, &manifest).await.unwrap()
         };
-        self.runtime.block_on(read).map(|head| head.entry.txid)
+        self.runtime.block_on(read).map(|head| head.state.txid())
     }
 
     /// The one under `prefix` on a server in this process.
@@ -304,7 +304,7 @@ impl Replica {
             Options { target, output, force: false, state: None, expect: None, now, check: None };
         let progress = Arc::new(Progress::default());
         let restored = ebbtide_restore::restore(Arc::clone(&self.store), &options, &progress);
-        self.runtime.block_on(restored).unwrap().outline.point.txid
+        self.runtime.block_on(restored).unwrap().outline.point.state.txid()
     }
 
     /// Every state that the history has, with the entry that led to it.

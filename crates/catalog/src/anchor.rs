@@ -8,7 +8,7 @@ use ebbtide_replica::{Chain, Txid};
 use ebbtide_store::Object;
 
 use crate::known::Known;
-use crate::piece::Point;
+use crate::piece::IndexState;
 use crate::plan::Plan;
 use crate::plan_error::{PlanError, Result};
 use crate::survey::Survey;
@@ -80,8 +80,8 @@ pub async fn hold_to(survey: &mut Survey, plan: &Plan, anchor: &Anchor) -> Resul
     }
 }
 
-fn step(known: &Known, stop: &Point, txid: Txid, chain: Chain) -> AnchorStep {
-    let (oldest, newest) = (stop.txid.min(txid), stop.txid.max(txid));
+fn step(known: &Known, stop: &IndexState, txid: Txid, chain: Chain) -> AnchorStep {
+    let (oldest, newest) = (stop.state.txid().min(txid), stop.state.txid().max(txid));
     let mut walk = Walk::new(known, newest);
     let walked = walk.extend(oldest);
     let found = walked.is_ok().then(|| (walk.witness(oldest), walk.newest(newest)));
@@ -93,11 +93,11 @@ fn step(known: &Known, stop: &Point, txid: Txid, chain: Chain) -> AnchorStep {
         if wanted == newest { *high } else { low.as_ref().map(|low| low.chain()) }
     };
     let ends_before = || format!("the replica does not have the history up to txid {txid}");
-    match (chain_at(stop.txid), chain_at(txid)) {
-        (Some(at_stop), Some(there)) if at_stop == stop.chain && there == chain => {
+    match (chain_at(stop.state.txid()), chain_at(txid)) {
+        (Some(at_stop), Some(there)) if at_stop == stop.state.chain && there == chain => {
             AnchorStep::Sound
         }
-        (Some(at_stop), Some(there)) if at_stop == stop.chain => AnchorStep::Refuse(format!(
+        (Some(at_stop), Some(there)) if at_stop == stop.state.chain => AnchorStep::Refuse(format!(
             "the chain after txid {txid} is {there}: its history was rewritten, or is another one"
         )),
         (Some(_), Some(_)) => {

@@ -1,25 +1,23 @@
 //! Where the history of a replica ends.
 
 use super::{CatalogError, Fetched, Listing, read_index};
-use ebbtide_replica::{Chain, Entry, Error, Folder, Key, Manifest, Txid};
+use ebbtide_replica::{EntryState, Error, Folder, Key, Manifest, Txid};
 use ebbtide_store::{Object, Store};
 
 /// The newest entry of a replica.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    /// The object it lies in.
+    /// The object that has the entry.
     pub object: Object,
-    /// The entry.
-    pub entry: Entry,
-    /// The history up to it.
-    pub chain: Chain,
+    /// The state after the entry.
+    pub state: EntryState,
 }
 
 impl Head {
     /// The name under which the next segment would be put.
     #[must_use]
     pub fn next(&self) -> Key {
-        Key::Log(self.entry.txid.next())
+        Key::Log(self.state.txid().next())
     }
 }
 
@@ -88,12 +86,12 @@ async fn follow(
     mut head: Head,
 ) -> Result<Head, CatalogError> {
     // Nothing comes after the last number that there is.
-    while head.entry.txid.precedes(head.entry.txid.next()) {
+    while head.state.txid().precedes(head.state.txid().next()) {
         let Some(size) = store.size(&head.next()).await? else { break };
         let object = Object { key: head.next(), size };
         let fetched = read_index(store, manifest, object).await?;
-        if fetched.index.header().chain() != Some(head.chain) {
-            let why = format!("it was not written after entry {}", head.entry.txid);
+        if fetched.index.header().chain() != Some(head.state.chain) {
+            let why = format!("it was not written after entry {}", head.state.txid());
             let source = Error::damaged("the object", why);
             return Err(CatalogError::Object { key: object.key, source });
         }
@@ -105,7 +103,7 @@ async fn follow(
 fn end_of(object: Object, fetched: Fetched) -> Result<Head, CatalogError> {
     let chain = fetched.index.footer().chain;
     match fetched.index.entries().last() {
-        Some(entry) => Ok(Head { object, entry: entry.clone(), chain }),
+        Some(entry) => Ok(Head { object, state: EntryState::after(entry, chain) }),
         None => {
             let source = Error::damaged("the index", "it has no entries");
             Err(CatalogError::Object { key: object.key, source })

@@ -39,7 +39,7 @@ pub use identity::{Identity, identify};
 pub use known::{Known, first_of, last_of};
 pub use listing::{Listing, list, list_recent};
 pub use outline::{Outline, outline};
-pub use piece::{Carrier, Change, Interest, Piece, Point};
+pub use piece::{Carrier, Change, IndexState, Interest, Piece};
 pub use plan::{Culprit, Goal, Part, Plan, Refusal, Step, plan};
 pub use plan_error::{Nearest, Nothing, PlanError};
 pub use progress::{Counts, Progress};

@@ -7,7 +7,7 @@ use ebbtide_store::Store;
 use ebbtide_wal::PageSize;
 
 use crate::anchor::{Anchor, hold_to};
-use crate::piece::Point;
+use crate::piece::IndexState;
 use crate::plan::Plan;
 use crate::plan_error::Result;
 use crate::progress::Progress;
@@ -22,7 +22,7 @@ pub struct Outline {
     /// The page size of the database.
     pub page_size: PageSize,
     /// The state.
-    pub point: Point,
+    pub point: IndexState,
     /// The newest entry of the replica, which may be a claim.
     pub head: Txid,
     /// Whether the database is in this state after the newest entry, too.
@@ -49,8 +49,8 @@ impl Outline {
             point: plan.stop,
             head,
             is_newest: survey.newest().is_some_and(|newest| {
-                (newest.digest, newest.database_pages)
-                    == (plan.stop.digest, plan.stop.database_pages)
+                (newest.state.digest, newest.state.database_pages)
+                    == (plan.stop.state.digest, plan.stop.state.database_pages)
             }),
             snapshot: plan.snapshot.map(|object| object.key),
             objects: objects().count(),
@@ -62,7 +62,7 @@ impl Outline {
     /// The size of the database file.
     #[must_use]
     pub fn database_bytes(&self) -> u64 {
-        u64::from(self.point.database_pages) * self.page_size.offset()
+        u64::from(self.point.state.database_pages) * self.page_size.offset()
     }
 }
 
@@ -78,6 +78,6 @@ pub async fn outline(
     if let Some(anchor) = &expect {
         hold_to(&mut survey, &plan, anchor).await?;
     }
-    let head = survey.head().await?.unwrap_or(plan.stop.txid).max(plan.stop.txid);
+    let head = survey.head().await?.unwrap_or(plan.stop.state.txid()).max(plan.stop.state.txid());
     Ok(Outline::of(&survey, &plan, head))
 }

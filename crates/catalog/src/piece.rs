@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::missed_since;
 use ebbtide_replica::container::Index;
-use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, EntryKind, Timestamp, Txid, Vouch};
+use ebbtide_replica::{
+    Chain, Entry, EntryFlags, EntryKind, EntryState, Point, Timestamp, Txid, Vouch,
+};
 
 /// The gist of the index of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub struct Piece {
     /// The time of the first entry.
     pub first_time: Timestamp,
     /// Those states that were of [`Interest`], and always the last one. Ascending.
-    pub points: Vec<Point>,
+    pub points: Vec<IndexState>,
     /// The first page from which on the first entry carries all: see [`Entry::carries_from`].
     pub carries_from: u32,
     /// What it vouches for, and by which entry. Ascending.
@@ -35,22 +37,14 @@ pub struct Piece {
     pub change_after: Option<Change>,
 }
 
-/// A state that the database was in.
+/// A state that the database was in, with what its entry needs to be proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    /// The entry that led to it.
-    pub txid: Txid,
-    /// What that entry is.
+pub struct IndexState {
+    /// The state.
+    pub state: EntryState,
+    /// The kind of the entry.
     pub kind: EntryKind,
-    /// When it was seen.
-    pub time: Timestamp,
-    /// The size of the database.
-    pub database_pages: u32,
-    /// The digest of the database.
-    pub digest: Digest,
-    /// The history up to it.
-    pub chain: Chain,
-    /// The content of the entry.
+    /// The content hash of the entry.
     pub content: [u8; 32],
 }
 
@@ -67,9 +61,7 @@ pub enum Carrier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     /// The entry.
-    pub txid: Txid,
-    /// When it was seen.
-    pub time: Timestamp,
+    pub point: Point,
     /// If history was missed before it, from when on.
     pub missed_since: Option<Timestamp>,
 }
@@ -90,7 +82,7 @@ impl Piece {
         let (header, footer) = (index.header(), index.footer());
         let entries = index.entries();
         let (first, last) = (entries.first()?, entries.last()?);
-        let end = Point::after(last, footer.chain);
+        let end = IndexState::after(last, footer.chain);
         let inside = interest.txids.range(first.txid..last.txid).next().is_some();
         let mut points = Vec::new();
         if inside && header.kind().is_history() {
@@ -98,7 +90,7 @@ impl Piece {
             let wanted = states.filter(|(entry, _)| {
                 entry.txid < last.txid && interest.txids.contains(&entry.txid)
             });
-            points.extend(wanted.map(|(entry, chain)| Point::after(entry, chain)));
+            points.extend(wanted.map(|(entry, chain)| IndexState::after(entry, chain)));
         }
         points.push(end);
         let at_time =
@@ -121,13 +113,16 @@ impl Piece {
 
     /// The state after entry `txid`, if it was of interest.
     #[must_use]
-    pub fn point(&self, txid: Txid) -> Option<&Point> {
-        self.points.binary_search_by_key(&txid, |point| point.txid).ok().map(|at| &self.points[at])
+    pub fn point(&self, txid: Txid) -> Option<&IndexState> {
+        self.points
+            .binary_search_by_key(&txid, |point| point.state.txid())
+            .ok()
+            .map(|at| &self.points[at])
     }
 
     /// The state after the last entry.
     #[must_use]
-    pub fn end(&self) -> Option<&Point> {
+    pub fn end(&self) -> Option<&IndexState> {
         self.points.last()
     }
 
@@ -138,17 +133,13 @@ impl Piece {
     }
 }
 
-impl Point {
+impl IndexState {
     /// The state after `entry`, up to which the history is `chain`.
     #[must_use]
-    pub fn after(entry: &Entry, chain: Chain) -> Point {
-        Point {
-            txid: entry.txid,
+    pub fn after(entry: &Entry, chain: Chain) -> IndexState {
+        IndexState {
+            state: EntryState::after(entry, chain),
             kind: entry.kind,
-            time: entry.time,
-            database_pages: entry.database_pages,
-            digest: entry.digest,
-            chain,
             content: entry.content,
         }
     }
@@ -171,9 +162,5 @@ fn base(entry: &Entry) -> Option<(Txid, Carrier)> {
 
 fn change(entry: &Entry) -> Option<Change> {
     let is_change = matches!(entry.kind, EntryKind::Commit | EntryKind::Resync);
-    is_change.then(|| Change {
-        txid: entry.txid,
-        time: entry.time,
-        missed_since: missed_since(entry),
-    })
+    is_change.then(|| Change { point: entry.point(), missed_since: missed_since(entry) })
 }

@@ -4,7 +4,7 @@ use ebbtide_replica::{Key, Txid};
 use ebbtide_store::Object;
 
 use crate::known::{Known, first_of, last_of};
-use crate::piece::{Carrier, Piece, Point};
+use crate::piece::{Carrier, IndexState, Piece};
 use crate::target::Notice;
 use crate::walk::{Hole, Walk, Witness};
 
@@ -41,7 +41,7 @@ pub struct Plan {
     /// The parts of the history after the base, the oldest first.
     pub history: Vec<Part>,
     /// The state that comes out.
-    pub stop: Point,
+    pub stop: IndexState,
     /// What the user ought to know.
     pub notices: Vec<Notice>,
 }
@@ -199,7 +199,7 @@ struct Search<'a> {
     passed: Vec<Culprit>,
     /// The newest snapshot to which the log leads without vouching for its pages, with the state that is wanted if that is
     /// known: it serves if nothing else does.
-    unvouched: Option<(Object, Option<Point>)>,
+    unvouched: Option<(Object, Option<IndexState>)>,
 }
 
 /// What became of one snapshot.
@@ -259,7 +259,7 @@ impl Search<'_> {
         if !witness.leads_to(&point) {
             return self.pass_over(snapshot);
         }
-        let unborne = self.walk.unborne_after(txid, point.database_pages);
+        let unborne = self.walk.unborne_after(txid, point.state.database_pages);
         let mut vouched = self.walk.vouched(txid, self.stop);
         if vouched.is_none() {
             // The entry itself may do it; if the log does not reach as far back any more, nothing does.
@@ -354,7 +354,7 @@ impl Search<'_> {
     }
 
     /// The plan with the entries from `first` on. `stop` is the state that comes out, if that is known already.
-    fn ready(&mut self, snapshot: Option<Object>, first: Txid, stop: Option<Point>) -> Step {
+    fn ready(&mut self, snapshot: Option<Object>, first: Txid, stop: Option<IndexState>) -> Step {
         let mut history = Vec::new();
         let mut last = self.stop;
         for &object in self.walk.objects() {
@@ -383,7 +383,7 @@ impl Search<'_> {
     }
 
     /// The plan with a snapshot around which the log is no longer kept.
-    fn ready_alone(&self, snapshot: Object, stop: Point) -> Step {
+    fn ready_alone(&self, snapshot: Object, stop: IndexState) -> Step {
         let mut notices = self.passed_notices();
         notices.push(Notice::Unvouched { key: snapshot.key });
         Step::Ready(Plan { snapshot: Some(snapshot), history: Vec::new(), stop, notices })
@@ -407,7 +407,7 @@ impl Search<'_> {
         Outcome::Next
     }
 
-    fn pass_over_unvouched(&mut self, snapshot: Object, stop: Option<Point>) -> Outcome {
+    fn pass_over_unvouched(&mut self, snapshot: Object, stop: Option<IndexState>) -> Outcome {
         self.unvouched.get_or_insert((snapshot, stop));
         Outcome::Next
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ebbtide_replica::{Key, Timestamp, Txid};
+use ebbtide_replica::{Key, Point, Txid};
 use ebbtide_state::StateError;
 use ebbtide_store::StoreError;
 
@@ -73,7 +73,7 @@ pub enum Nothing {
     /// A state as early as that.
     Before {
         /// The first state that can be restored.
-        first: Option<(Txid, Timestamp)>,
+        first: Option<Point>,
     },
     /// An entry that far.
     Beyond {
@@ -95,9 +95,9 @@ pub enum Nothing {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Nearest {
     /// The last one before.
-    pub before: Option<(Txid, Timestamp)>,
+    pub before: Option<Point>,
     /// The first one known after.
-    pub after: Option<(Txid, Timestamp)>,
+    pub after: Option<Point>,
 }
 
 impl fmt::Display for Nothing {
@@ -109,7 +109,7 @@ impl fmt::Display for Nothing {
             Nothing::State { place } => {
                 write!(f, "the replica in {place} holds no state of the database yet")
             }
-            Nothing::Before { first: Some((txid, time)) } => write!(
+            Nothing::Before { first: Some(Point { txid, time }) } => write!(
                 f,
                 "nothing is kept from that early: the first state that can be restored is txid {txid} of {time}"
             ),
@@ -128,7 +128,7 @@ impl fmt::Display for Nothing {
 
 impl fmt::Display for Nearest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let point = |(txid, time): (Txid, Timestamp)| format!("txid {txid} of {time}");
+        let point = |Point { txid, time }| format!("txid {txid} of {time}");
         match (self.before.map(point), self.after.map(point)) {
             (Some(before), Some(after)) => write!(f, "the nearest are {before} and {after}"),
             (Some(only), None) | (None, Some(only)) => write!(f, "the nearest is {only}"),

@@ -29,7 +29,7 @@ pub async fn rebuild_table(
     let (listing, complete_from) = list_recent(store).await?;
     let rebuild = Rebuild { store, manifest, upto, fill, listing: &listing, complete_from };
     let end =
-        listing.snapshots.partition_point(|object| object.key <= Key::Snapshot(upto.entry.txid));
+        listing.snapshots.partition_point(|object| object.key <= Key::Snapshot(upto.state.txid()));
     let (mut unvouched, mut failed) = (None, None);
     for base in listing.snapshots[..end].iter().rev().map(|&object| Some(object)).chain([None]) {
         match rebuild.fill_from(base).await {
@@ -70,7 +70,7 @@ struct Reached {
 impl Rebuild<'_> {
     /// Fills the table from this snapshot on, or from the first entry. Says whether the history vouches for the snapshot.
     async fn fill_from(&self, base: Option<Object>) -> Result<bool, CatalogError> {
-        let upto = self.upto.entry.txid;
+        let upto = self.upto.state.txid();
         let chain = Chain::genesis(self.manifest.replica);
         let mut reached = Reached { txid: None, chain, database_pages: 0 };
         let mut content = None;
@@ -105,7 +105,7 @@ impl Rebuild<'_> {
             self.fill_in(object.key, &fetched, &applied).await?;
         }
         let head = &self.upto;
-        let end = (Some(upto), head.chain, head.entry.database_pages);
+        let end = (Some(upto), head.state.chain, head.state.database_pages);
         if (reached.txid, reached.chain, reached.database_pages) != end {
             return Err(damaged(head.object.key, "the history does not lead to it"));
         }
@@ -126,7 +126,7 @@ impl Rebuild<'_> {
         let mut applied = Vec::with_capacity(index.entries().len());
         for (entry, chain) in index.entries().iter().zip(index.chains()) {
             let next = reached.txid.map_or(Txid::FIRST, Txid::next);
-            let applies = entry.txid == next && entry.txid <= self.upto.entry.txid;
+            let applies = entry.txid == next && entry.txid <= self.upto.state.txid();
             applied.push(applies);
             if applies {
                 if before != reached.chain {

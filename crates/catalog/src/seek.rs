@@ -172,6 +172,7 @@ fn next_change(known: &Known, objects: &[Object]) -> Result<Option<Change>, Vec<
 }
 
 fn gap(wanted: Timestamp, before: Txid, change: Change) -> Option<Notice> {
-    let since = change.missed_since.filter(|&since| since <= wanted && wanted < change.time)?;
-    Some(Notice::Gap { wanted, since, before, after: change.txid, until: change.time })
+    let since =
+        change.missed_since.filter(|&since| since <= wanted && wanted < change.point.time)?;
+    Some(Notice::Gap { wanted, since, before, after: change.point.txid, until: change.point.time })
 }

@@ -194,9 +194,9 @@ impl Survey {
             }
             Err(refusal) => return Err(self.explain(Some(txid), refusal).await?),
         };
-        let is_newest = self.head().await?.is_none_or(|head| head <= plan.stop.txid);
+        let is_newest = self.head().await?.is_none_or(|head| head <= plan.stop.state.txid());
         if wanted > now && is_newest {
-            notices.push(Notice::Future { wanted, newest: plan.stop.time });
+            notices.push(Notice::Future { wanted, newest: plan.stop.state.time() });
         }
         notices.append(&mut plan.notices);
         Ok(Plan { notices, ..plan })
@@ -233,7 +233,7 @@ impl Survey {
                 Step::Refuse(_) if self.complete_from.is_some() => self.list_all().await?,
                 Step::Read { objects, points } => self.read(objects, points).await?,
                 Step::Ready(plan) => {
-                    let next = Key::Log(plan.stop.txid.next());
+                    let next = Key::Log(plan.stop.state.txid().next());
                     if goal == Goal::Head && self.look_for(next).await? {
                         continue;
                     }
@@ -354,7 +354,9 @@ impl Survey {
     fn check_again(&self, key: Key, fetched: &Fetched) -> Result<(), CatalogError> {
         let Some(piece) = self.known.piece(key) else { return Ok(()) };
         let footer = fetched.index.footer();
-        if piece.root == footer.root && piece.end().is_some_and(|end| end.chain == footer.chain) {
+        if piece.root == footer.root
+            && piece.end().is_some_and(|end| end.state.chain == footer.chain)
+        {
             return Ok(());
         }
         let source = ebbtide_replica::Error::damaged("the object", "it is another one than before");

@@ -4,7 +4,7 @@ use ebbtide_replica::{Chain, Key, Txid};
 use ebbtide_store::Object;
 
 use crate::known::{Known, first_of};
-use crate::piece::{Carrier, Piece, Point};
+use crate::piece::{Carrier, IndexState, Piece};
 
 /// Objects with consecutive entries, the newest first. Each one is linked with the one after it by the chain.
 #[derive(Debug)]
@@ -119,8 +119,8 @@ impl<'a> Walk<'a> {
             return Link::Sound;
         };
         match piece.point(next) {
-            Some(point) if point.chain == expected => {
-                self.unborne(after, point.database_pages).map_or(Link::Sound, Link::Unborne)
+            Some(point) if point.state.chain == expected => {
+                self.unborne(after, point.state.database_pages).map_or(Link::Sound, Link::Unborne)
             }
             Some(_) => Link::Broken(format!(
                 "its entry {next} is not the one that entry {} was written after",
@@ -160,7 +160,7 @@ impl<'a> Walk<'a> {
         if point.is_none() {
             self.must_know(txid, object);
         }
-        point.map(|point| point.chain)
+        point.map(|point| point.state.chain)
     }
 
     /// The content of the snapshot of the state after `txid`, if an entry up to `stop` that is covered states it.
@@ -216,7 +216,7 @@ enum Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Witness {
     /// All about it.
-    State(Point),
+    State(IndexState),
     /// The history up to it.
     Chain(Chain),
 }
@@ -225,18 +225,18 @@ impl Witness {
     /// The history up to the state.
     pub(crate) fn chain(&self) -> Chain {
         match self {
-            Witness::State(point) => point.chain,
+            Witness::State(point) => point.state.chain,
             Witness::Chain(chain) => *chain,
         }
     }
 
     /// Whether the state of a snapshot is this one, as far as chain and digest tell.
-    pub(crate) fn leads_to(&self, snapshot: &Point) -> bool {
+    pub(crate) fn leads_to(&self, snapshot: &IndexState) -> bool {
         match self {
-            Witness::Chain(chain) => *chain == snapshot.chain,
+            Witness::Chain(chain) => *chain == snapshot.state.chain,
             Witness::State(point) => {
-                (point.chain, point.digest, point.database_pages)
-                    == (snapshot.chain, snapshot.digest, snapshot.database_pages)
+                (point.state.chain, point.state.digest, point.state.database_pages)
+                    == (snapshot.state.chain, snapshot.state.digest, snapshot.state.database_pages)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::ops::BitOr;
 
 use ebbtide_wal::{PageSize, lock_page};
 
-use crate::{Digest, Run, Timestamp, Txid};
+use crate::{Digest, Point, Run, Timestamp, Txid};
 
 /// One step of a replica's history, or, in a snapshot or delta, one state. An entry out of an
 /// index keeps all rules that are stated at its fields.
@@ -37,6 +37,12 @@ pub struct Entry {
 impl Entry {
     /// The most bytes of a detail.
     pub const DETAIL_MAX: usize = 64 * 1024;
+
+    /// Its txid and its time.
+    #[must_use]
+    pub fn point(&self) -> Point {
+        Point { txid: self.txid, time: self.time }
+    }
 
     /// Whether it carries every page of the database.
     #[must_use]

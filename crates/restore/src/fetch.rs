@@ -79,7 +79,7 @@ pub(crate) async fn fetch(
     sink: &Arc<Sink>,
     progress: &Arc<Progress>,
 ) -> Result<Written, Stopped> {
-    let mut wanted = Wanted::new(plan.stop.database_pages, survey.manifest().page_size);
+    let mut wanted = Wanted::new(plan.stop.state.database_pages, survey.manifest().page_size);
     progress.start_pages(wanted.left());
     let mut pool = Pool::new(survey, sink, progress);
     let submitted = submit_all(survey, plan, &mut wanted, &mut pool).await;
@@ -158,7 +158,7 @@ fn bytes_in_flight(latency: Duration) -> u32 {
 fn parts(plan: &Plan) -> Vec<Part> {
     let snapshot = plan.snapshot.map(|object| {
         // The one entry of a snapshot applies whatever its number.
-        Part { object, first: ebbtide_replica::Txid::FIRST, last: plan.stop.txid }
+        Part { object, first: ebbtide_replica::Txid::FIRST, last: plan.stop.state.txid() }
     });
     plan.history.iter().rev().copied().chain(snapshot).collect()
 }

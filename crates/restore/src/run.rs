@@ -90,7 +90,8 @@ pub async fn restore(
         if let Some(anchor) = &options.expect {
             hold_to(&mut survey, &plan, anchor).await?;
         }
-        let head = survey.head().await?.unwrap_or(plan.stop.txid).max(plan.stop.txid);
+        let head =
+            survey.head().await?.unwrap_or(plan.stop.state.txid()).max(plan.stop.state.txid());
         match attempt(&survey, &plan, head, options, progress).await {
             Ok(report) => return Ok(report),
             Err(Stopped::Failed(error)) => return Err(error),
@@ -108,8 +109,8 @@ async fn attempt(
     progress: &Arc<Progress>,
 ) -> Result<Report, Stopped> {
     let manifest = survey.manifest();
-    let size = u64::from(plan.stop.database_pages) * manifest.page_size.offset();
-    let rows = options.state.as_ref().map_or(0, |_| u64::from(plan.stop.database_pages) * 16);
+    let size = u64::from(plan.stop.state.database_pages) * manifest.page_size.offset();
+    let rows = options.state.as_ref().map_or(0, |_| u64::from(plan.stop.state.database_pages) * 16);
     let (target, force) = (options.output.clone(), options.force);
     let output = blocking(move || Output::create(&target, force, size, rows)).await;
     let output = output.map_err(Stopped::Failed)?;
@@ -128,7 +129,7 @@ async fn attempt(
     };
     drop(sink);
     point("restore.fetched");
-    if written.missing > 0 || written.digest != plan.stop.digest {
+    if written.missing > 0 || written.digest != plan.stop.state.digest {
         discard(state);
         return Err(unproven(survey, plan).await);
     }
@@ -181,10 +182,12 @@ async fn unproven(survey: &Survey, plan: &Plan) -> Stopped {
             Err(error) => return Stopped::Failed(error),
         }
     }
-    let why =
-        format!("the pages from there on do not add up to the digest of entry {}", plan.stop.txid);
+    let why = format!(
+        "the pages from there on do not add up to the digest of entry {}",
+        plan.stop.state.txid()
+    );
     let base = plan.snapshot.or(history.clone().next());
-    Stopped::Damaged(base.map_or(Key::Log(plan.stop.txid), |object| object.key), why)
+    Stopped::Damaged(base.map_or(Key::Log(plan.stop.state.txid()), |object| object.key), why)
 }
 
 /// A local state in the making.
@@ -215,11 +218,7 @@ impl NewState {
             replica: manifest.replica,
             location: self.location,
             page_size: manifest.page_size,
-            txid: stop.txid,
-            chain: stop.chain,
-            digest: stop.digest,
-            database_pages: stop.database_pages,
-            time: stop.time,
+            state: stop.state,
             wal: None,
             database: Some(FileIdentity::of(&metadata)),
             origin: Origin::Restored { head },

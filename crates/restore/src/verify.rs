@@ -12,7 +12,7 @@ mod rows;
 use std::fmt;
 use std::sync::Arc;
 
-use ebbtide_replica::{Key, ReplicaId, Timestamp, Txid};
+use ebbtide_replica::{Key, Point, ReplicaId, Timestamp, Txid};
 use ebbtide_store::{Object, Store};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
@@ -38,12 +38,12 @@ pub struct Verification {
     /// What was looked at.
     pub counts: Totals,
     /// The first and the last entry of the history, with their times.
-    pub history: Option<[Moment; 2]>,
+    pub history: Option<[Point; 2]>,
     /// The first entry whose state can be restored.
     pub first_restorable: Option<Txid>,
     /// The first and the last entry of each range of entries of which each can be restored, as the planner says that
     /// restores. Of more than 64 ranges the newest.
-    pub restorable: Vec<[Moment; 2]>,
+    pub restorable: Vec<[Point; 2]>,
     /// All that is wrong, and what ought to be known, in the order of the history.
     pub findings: Vec<Finding>,
 }
@@ -69,15 +69,6 @@ pub struct Totals {
     pub pages: u64,
     /// Entries before which history was missed.
     pub gaps: u64,
-}
-
-/// An entry and its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Moment {
-    /// The entry.
-    pub txid: Txid,
-    /// When it was seen.
-    pub time: Timestamp,
 }
 
 /// Something about one object.
@@ -196,9 +187,9 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
     findings.extend(proved.findings);
     findings.extend(restorable(&mut survey, &findings).await?);
     findings.sort_by_key(|finding| (ebbtide_catalog::first_of(finding.key), finding.key));
-    let moment = |point: ebbtide_catalog::Point| Moment { txid: point.txid, time: point.time };
+    let moment = |found: ebbtide_catalog::IndexState| found.state.point;
     let ranges = survey.ranges().await?.into_iter();
-    let restorable: Vec<[Moment; 2]> =
+    let restorable: Vec<[Point; 2]> =
         ranges.map(|range| [moment(range.first), moment(range.last)]).collect();
     counts.entries = proved.entries;
     counts.digests = proved.digests;

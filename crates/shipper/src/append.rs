@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use ebbtide_fault::point;
 use ebbtide_replica::container::EntryStart;
-use ebbtide_replica::{EntryFlags, EntryKind, PageHash, ReplicaId, Timestamp};
-use ebbtide_state::WalPosition;
+use ebbtide_replica::{EntryFlags, EntryKind, EntryState, PageHash, ReplicaId, Timestamp};
+use ebbtide_wal::Position;
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::batch::Batch;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::image::Pages;
 use crate::outgoing::{BeginUpload, STREAM_BYTES};
 use crate::parts::Parts;
-use crate::segment::{Head, Segment};
+use crate::segment::Segment;
 use crate::shipper::Shipper;
 use crate::spooling::Mode;
 
@@ -28,7 +28,7 @@ pub(crate) struct Start {
     pub(crate) detail: Vec<u8>,
     /// The expected size of the pages in bytes.
     pub(crate) expected: u64,
-    pub(crate) wal: Option<WalPosition>,
+    pub(crate) wal: Option<Position>,
 }
 
 /// What became of a commit.
@@ -61,7 +61,7 @@ impl Shipper {
         time: i64,
         database_pages: u32,
         page_count: usize,
-        wal: WalPosition,
+        wal: Position,
         each_page: impl Pages<E>,
     ) -> Result<Appended, E> {
         let start = Start {
@@ -151,7 +151,7 @@ impl Shipper {
 /// The open segment. Creates one if there is none.
 fn open_segment(
     open: &mut Option<Segment>,
-    head: Head,
+    head: EntryState,
     replica: ReplicaId,
     page_size: PageSize,
 ) -> &mut Segment {
@@ -164,12 +164,12 @@ pub(crate) fn time_after(last: Timestamp, start: &Start) -> Timestamp {
 }
 
 /// The entry after `head`.
-fn entry_start(start: &Start, head: Head) -> EntryStart {
+fn entry_start(start: &Start, head: EntryState) -> EntryStart {
     EntryStart {
-        txid: head.txid.next(),
+        txid: head.txid().next(),
         kind: start.kind,
         flags: start.flags,
-        time: time_after(head.time, start),
+        time: time_after(head.time(), start),
         database_pages: start.database_pages,
         detail: start.detail.clone(),
     }

@@ -3,13 +3,13 @@
 //! A batch lives no longer than one capture: the caller ends it with [`Shipper::encode`]. Functions that send, finish
 //! or verify entries encode the batch first.
 
-use ebbtide_replica::{PAGES_AT_ONCE, PageHash, hash_pages};
+use ebbtide_replica::{PAGES_AT_ONCE, PageHash, Point, hash_pages};
 use ebbtide_wal::PageNumber;
 
 use crate::append::{Start, time_after};
 use crate::error::Error;
 use crate::image::Pages;
-use crate::shipper::{Durable, Shipper};
+use crate::shipper::Shipper;
 
 /// Commits that are neither hashed nor encoded yet, in order.
 #[derive(Debug, Default)]
@@ -61,9 +61,8 @@ impl Batch {
 impl Shipper {
     /// The last appended entry.
     #[must_use]
-    pub fn last(&self) -> Durable {
-        let encoded = Durable { txid: self.head().txid, time: self.head().time };
-        self.batch.starts.iter().fold(encoded, |last, (start, _)| Durable {
+    pub fn last(&self) -> Point {
+        self.batch.starts.iter().fold(self.head().point, |last, (start, _)| Point {
             txid: last.txid.next(),
             time: time_after(last.time, start),
         })

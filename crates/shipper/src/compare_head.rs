@@ -34,48 +34,49 @@ pub(crate) async fn compare_head(
     head: &Head,
     take_back: bool,
 ) -> Result<HeadComparison, Error> {
-    if known.txid > head.entry.txid {
+    if known.state.txid() > head.state.txid() {
         return Err(Error::RolledBack(format!(
             "the replica ends at txid {}, before txid {} that it had confirmed: it was rolled back or is another \
              copy. Give the database a replica of its own, and keep this one for what it holds",
-            head.entry.txid, known.txid
+            head.state.txid(),
+            known.state.txid()
         )));
     }
-    if known.txid == head.entry.txid {
-        if known.chain == head.chain {
+    if known.state.txid() == head.state.txid() {
+        if known.state.chain == head.state.chain {
             return Ok(HeadComparison::Same);
         }
         return Err(Error::RolledBack(format!(
             "the replica's txid {} is not the one that was confirmed: it was overwritten or is another copy. Give \
              the database a replica of its own, and keep this one for what it holds",
-            known.txid
+            known.state.txid()
         )));
     }
     let is_meant = take_back
-        || matches!(known.origin, Origin::Restored { head: then } if then == head.entry.txid);
-    if is_meant && known.digest != head.entry.digest {
+        || matches!(known.origin, Origin::Restored { head: then } if then == head.state.txid());
+    if is_meant && known.state.digest != head.state.digest {
         return Ok(HeadComparison::EarlierState);
     }
     let since = read_since(store, manifest, known).await?;
     // The kinds of the entries decide, not the digest: a writer to the store can construct pages with any digest.
-    if since.chain == Some(head.chain)
+    if since.chain == Some(head.state.chain)
         && since.claims_only
-        && (known.digest, known.database_pages) == (head.entry.digest, head.entry.database_pages)
+        && known.state.has_same_pages(&head.state)
     {
         return Ok(HeadComparison::ClaimsSince);
     }
     if is_meant {
         return Ok(HeadComparison::EarlierState);
     }
-    if since.chain == Some(head.chain) && since.claim.is_none() {
+    if since.chain == Some(head.state.chain) && since.claim.is_none() {
         return Ok(HeadComparison::OwnCommitsSince {
             commits: since.commits,
             carried: since.carried,
         });
     }
     Err(Error::Behind {
-        head: head.entry.txid,
-        known: known.txid,
+        head: head.state.txid(),
+        known: known.state.txid(),
         owner: ReplicaOwner(since.claim),
     })
 }
@@ -97,11 +98,11 @@ async fn read_since(
     manifest: &Manifest,
     known: &Position,
 ) -> Result<Since, Error> {
-    let (carried, chain) = (known.chain, Some(known.chain));
+    let (carried, chain) = (known.state.chain, Some(known.state.chain));
     let mut since = Since { commits: 0, claim: None, claims_only: true, carried, chain };
-    let mut next = known.txid.next();
+    let mut next = known.state.txid().next();
     let objects =
-        store.list_some(Folder::Log, Some(&Key::Log(known.txid)), CATCH_UP_MAX + 1).await?;
+        store.list_some(Folder::Log, Some(&Key::Log(known.state.txid())), CATCH_UP_MAX + 1).await?;
     for (at, object) in objects.into_iter().enumerate() {
         let Object { key, .. } = object;
         let index = match ebbtide_catalog::read_index(store, manifest, object).await {
@@ -131,23 +132,24 @@ pub(crate) async fn has_entry(
     known: &Position,
     head: &Head,
 ) -> Result<bool, Error> {
-    if known.txid == head.entry.txid {
-        return Ok(known.chain == head.chain);
+    if known.state.txid() == head.state.txid() {
+        return Ok(known.state.chain == head.state.chain);
     }
     if object_has_entry(store, manifest, known, head.object).await? {
         return Ok(true);
     }
     let packs = store.list(Folder::Pack, None).await?;
     let packs = packs.into_iter().filter(|object| match object.key {
-        Key::Pack { first, last } => first <= known.txid && known.txid <= last,
+        Key::Pack { first, last } => first <= known.state.txid() && known.state.txid() <= last,
         _ => false,
     });
-    let near = known.txid.get().saturating_sub(SEGMENT_ENTRIES);
+    let near = known.state.txid().get().saturating_sub(SEGMENT_ENTRIES);
     let mut from = Txid::new(near).map(Key::Log);
     loop {
         let most = usize::try_from(SEGMENT_ENTRIES).unwrap_or(usize::MAX);
         let log = store.list_some(Folder::Log, from.as_ref(), most + 1).await?;
-        let segment = log.into_iter().rev().find(|object| object.key <= Key::Log(known.txid));
+        let segment =
+            log.into_iter().rev().find(|object| object.key <= Key::Log(known.state.txid()));
         if segment.is_some() || from.is_none() {
             for object in packs.chain(segment) {
                 if object_has_entry(store, manifest, known, object).await? {
@@ -174,5 +176,5 @@ async fn object_has_entry(
         Err(error) => return Err(error.into()),
     };
     let mut states = index.entries().iter().zip(index.chains());
-    Ok(states.any(|(entry, chain)| entry.txid == known.txid && chain == known.chain))
+    Ok(states.any(|(entry, chain)| entry.txid == known.state.txid() && chain == known.state.chain))
 }

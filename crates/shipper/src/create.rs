@@ -7,20 +7,20 @@ use ebbtide_catalog::{CatalogError, Head};
 use ebbtide_fault::point;
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::{
-    Chain, Digest, Entry, EntryFlags, EntryKind, Key, Manifest, PageHash, ReplicaId, Timestamp,
-    Txid, Vouch,
+    Chain, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, PageHash, Point,
+    ReplicaId, Timestamp, Txid, Vouch,
 };
-use ebbtide_state::{Fill, Origin, Position, State, WalPosition};
+use ebbtide_state::{Fill, Origin, Position, State};
 use ebbtide_store::{Conditional, ErrorKind, Store};
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::destination::Destination;
 use crate::error::{Error, ReplicaOwner};
-use crate::image::{EachPage, Moment, Pages, send_snapshot};
+use crate::image::{EachPage, Pages, SnapshotStart, send_snapshot};
 use crate::open::{Local, OpenContext};
 use crate::owner::Owner;
 use crate::retry::{AttemptError, retry};
-use crate::segment::{Head as Last, Segment};
+use crate::segment::Segment;
 use crate::shipper::{Options, Shipper};
 use crate::store_health::StoreHealth;
 
@@ -44,7 +44,7 @@ pub struct FirstState {
     /// The size of the database in pages.
     pub database_pages: u32,
     /// The log position of the state.
-    pub wal: WalPosition,
+    pub wal: ebbtide_wal::Position,
 }
 
 /// The position after the last entry of the replica.
@@ -104,11 +104,10 @@ impl Creator {
         let end = put_entry(&to, replica, page_size, end, claim, Digest::EMPTY).await?;
         point("shipper.found.claimed");
         sweep(&*to.store).await;
-        let moment = Moment {
+        let of = SnapshotStart {
             replica,
             page_size,
-            txid: end.next,
-            time: end.time,
+            point: Point { txid: end.next, time: end.time },
             database_pages: first.database_pages,
         };
         let fill = State::create(&local.folder).map_err(Error::from)?;
@@ -121,7 +120,7 @@ impl Creator {
         let filled = Arc::clone(&table);
         let add =
             move |page, hash| filled.lock().unwrap_or_else(PoisonError::into_inner).add(page, hash);
-        let (segment, chain, digest) = send_snapshot(to.clone(), moment, pages, add, vouch).await?;
+        let (segment, chain, digest) = send_snapshot(to.clone(), of, pages, add, vouch).await?;
         point("shipper.found.imaged");
         let key = segment.key();
         segment.seal()?.land(&to, &key).await?;
@@ -131,11 +130,12 @@ impl Creator {
                 replica,
                 location: to.store.describe(),
                 page_size,
-                txid: moment.txid,
-                chain,
-                digest,
-                database_pages: moment.database_pages,
-                time: moment.time,
+                state: EntryState {
+                    point: of.point,
+                    chain,
+                    digest,
+                    database_pages: of.database_pages,
+                },
                 wal: Some(first.wal),
                 database: local.database,
                 origin: Origin::Followed,
@@ -154,7 +154,7 @@ async fn shipper_of_new_replica(
     options: Options,
     state: State,
 ) -> Result<Shipper, Error> {
-    let snapshot = state.position().txid;
+    let snapshot = state.position().state.txid();
     let Local { folder, database, file, .. } = local;
     let is_stored = true;
     let context = OpenContext { to, options, folder, database, file, manifest, is_stored };
@@ -171,8 +171,8 @@ impl ReplicaEnd {
         match head {
             None => ReplicaEnd { next: Txid::FIRST, chain: Chain::genesis(replica), time },
             Some(head) => {
-                let time = time.max(head.entry.time);
-                ReplicaEnd { next: head.entry.txid.next(), chain: head.chain, time }
+                let time = time.max(head.state.time());
+                ReplicaEnd { next: head.state.txid().next(), chain: head.state.chain, time }
             }
         }
     }
@@ -258,7 +258,7 @@ async fn put_entry(
     let after = segment.head();
     let key = segment.key();
     segment.seal()?.land(to, &key).await?;
-    let chain = after.map_or(end.chain, |last: Last| last.chain);
+    let chain = after.map_or(end.chain, |last| last.chain);
     Ok(ReplicaEnd { next: end.next.next(), chain, time: end.time })
 }
 
@@ -322,7 +322,8 @@ impl Shipper {
     /// # Errors
     /// [`Error::Fenced`] when another process claimed the replica first.
     pub async fn claim(&mut self, owner: &Owner, time: i64) -> Result<(), Error> {
-        let time = Timestamp::from_micros(time).unwrap_or(self.head().time).max(self.head().time);
+        let time =
+            Timestamp::from_micros(time).unwrap_or(self.head().time()).max(self.head().time());
         self.append_claim(time, owner.claim(time, self.file.clone()).to_detail()?)?;
         self.flush()?;
         point("shipper.claim.sent");
@@ -340,7 +341,7 @@ impl Shipper {
     /// # Errors
     /// As [`Shipper::append`].
     pub fn vouch(&mut self, owner: &Owner, vouch: Vouch) -> Result<(), Error> {
-        let time = self.head().time;
+        let time = self.head().time();
         self.append_claim(time, vouch.to_detail(Some(&owner.claim(time, self.file.clone())))?)
     }
 

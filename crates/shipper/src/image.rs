@@ -6,8 +6,7 @@ use ebbtide_catalog::ResyncDetail;
 use ebbtide_fault::point;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::{
-    Chain, Digest, Entry, EntryFlags, EntryKind, Key, PageHash, PageHasher, ReplicaId, Timestamp,
-    Txid, Vouch,
+    Chain, Digest, Entry, EntryFlags, EntryKind, Key, PageHash, PageHasher, Point, ReplicaId, Vouch,
 };
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
@@ -25,26 +24,24 @@ pub trait Pages<E>: FnOnce(&mut EachPage<'_, E>) -> Result<(), E> {}
 
 impl<E, F> Pages<E> for F where F: FnOnce(&mut EachPage<'_, E>) -> Result<(), E> {}
 
-/// The database state of a snapshot.
+/// What a snapshot is of, before its pages are read.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub(crate) struct SnapshotStart {
     /// The replica.
-    pub replica: ReplicaId,
+    pub(crate) replica: ReplicaId,
     /// The page size.
-    pub page_size: PageSize,
+    pub(crate) page_size: PageSize,
     /// The last entry before it.
-    pub txid: Txid,
-    /// The entry's time.
-    pub time: Timestamp,
+    pub(crate) point: Point,
     /// The size of the database, in pages.
-    pub database_pages: u32,
+    pub(crate) database_pages: u32,
 }
 
 /// Encodes and puts a snapshot; returns once it is durable. `vouch` receives the snapshot's entry, with the digest and
 /// the content hash of all pages, and returns the chain for its footer. Encoding runs on a blocking thread.
 pub(crate) async fn send_snapshot<E, R>(
     to: Destination,
-    moment: Moment,
+    start: SnapshotStart,
     pages: impl Pages<E> + Send + 'static,
     mut each_hash: impl FnMut(PageNumber, PageHash) -> Result<(), Error> + Send + 'static,
     vouch: impl FnOnce(&Entry) -> Result<(Chain, R), Error> + Send + 'static,
@@ -53,14 +50,14 @@ where
     E: From<Error> + Send + 'static,
     R: Send + 'static,
 {
-    let key = Key::Snapshot(moment.txid);
+    let key = Key::Snapshot(start.point.txid);
     let destination = to.clone();
     let encode = move || {
-        let contents = Contents::Snapshot { txid: moment.txid };
-        let header = Header { replica: moment.replica, page_size: moment.page_size, contents };
+        let contents = Contents::Snapshot { txid: start.point.txid };
+        let header = Header { replica: start.replica, page_size: start.page_size, contents };
         let (mut writer, mut outgoing) = (Writer::new(header), Outgoing::new(key));
-        writer.begin_entry(image_start(&moment)).map_err(Error::from)?;
-        let expected = u64::from(moment.database_pages) * moment.page_size.offset();
+        writer.begin_entry(image_start(&start)).map_err(Error::from)?;
+        let expected = u64::from(start.database_pages) * start.page_size.offset();
         let begin_upload = |key| Parts::begin(&destination, key, expected, None);
         let mut digest = Digest::EMPTY;
         let mut take = |digest: &mut Digest, page, hash| {
@@ -99,13 +96,13 @@ where
     Ok(vouched)
 }
 
-fn image_start(moment: &Moment) -> EntryStart {
+fn image_start(start: &SnapshotStart) -> EntryStart {
     EntryStart {
-        txid: moment.txid,
+        txid: start.point.txid,
         kind: EntryKind::Image,
         flags: EntryFlags::COMPLETE,
-        time: moment.time,
-        database_pages: moment.database_pages,
+        time: start.point.time,
+        database_pages: start.database_pages,
         detail: Vec::new(),
     }
 }
@@ -114,7 +111,7 @@ fn image_start(moment: &Moment) -> EntryStart {
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     to: Destination,
-    moment: Moment,
+    start: SnapshotStart,
     chain: Chain,
     digest: Digest,
 }
@@ -123,15 +120,14 @@ impl Shipper {
     /// A snapshot of the state after the last appended entry.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        let moment = Moment {
+        let start = SnapshotStart {
             replica: self.replica(),
             page_size: self.page_size(),
-            txid: self.head().txid,
-            time: self.head().time,
+            point: self.head().point,
             database_pages: self.page_hashes.database_pages(),
         };
         let (chain, digest) = (self.head().chain, self.page_hashes.digest());
-        Snapshot { to: self.presence.destination().clone(), moment, chain, digest }
+        Snapshot { to: self.presence.destination().clone(), start, chain, digest }
     }
 
     /// Appends one entry with the pages that differ.
@@ -158,7 +154,7 @@ impl Shipper {
         point("shipper.resync.appended");
         if self.page_hashes.digest() != difference.digest {
             let why = "they changed between two looks at them";
-            return Err(Error::Unproven { txid: self.head().txid, why }.into());
+            return Err(Error::Unproven { txid: self.head().txid(), why }.into());
         }
         Ok(())
     }
@@ -254,7 +250,7 @@ pub struct Resync {
     /// Whether the replica had entries that the database lacks.
     pub is_fork: bool,
     /// The log position of the state.
-    pub wal: ebbtide_state::WalPosition,
+    pub wal: ebbtide_wal::Position,
 }
 
 /// The difference between a database and its replica.
@@ -326,8 +322,8 @@ pub async fn ship_snapshot<E: From<Error> + Send + 'static>(
     snapshot: Snapshot,
     pages: impl Pages<E> + Send + 'static,
 ) -> Result<Vouch, E> {
-    let Snapshot { to, moment, chain, digest } = snapshot;
-    let txid = moment.txid;
+    let Snapshot { to, start, chain, digest } = snapshot;
+    let txid = start.point.txid;
     let vouch = move |found: &Entry| {
         if found.digest == digest {
             return Ok((chain, Vouch { snapshot: txid, content: found.content }));
@@ -335,5 +331,5 @@ pub async fn ship_snapshot<E: From<Error> + Send + 'static>(
         let why = "the file was changed without SQLite, or its disk is failing";
         Err(Error::Unproven { txid, why })
     };
-    send_snapshot(to, moment, pages, |_, _| Ok(()), vouch).await
+    send_snapshot(to, start, pages, |_, _| Ok(()), vouch).await
 }

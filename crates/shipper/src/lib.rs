@@ -54,13 +54,13 @@ pub use append::Appended;
 pub use create::{Creator, FirstState};
 pub use error::{Error, ReplicaOwner};
 pub use image::{
-    Comparison, Difference, EachPage, KnownPages, Moment, Pages, Resync, Snapshot, ship_snapshot,
+    Comparison, Difference, EachPage, KnownPages, Pages, Resync, Snapshot, ship_snapshot,
 };
-pub use open::{Consent, Local, Opened, RestoredState, Unconfirmed, open_replica};
+pub use open::{Consent, Local, Opened, Unconfirmed, open_replica};
 pub use owner::Owner;
 pub use presence::Presence;
 pub use rate_limiter::{Rate, RateLimiter};
-pub use shipper::{Durable, Options, Safety, Shipper};
+pub use shipper::{Options, Safety, Shipper};
 pub use spool::spooled_end;
 pub use store_health::{Spooled, StoreHealth, StoreOutage};
 pub use unverified::UnverifiedReplica;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use ebbtide_catalog::{self, Head, Identity};
 use ebbtide_fault::point;
-use ebbtide_replica::{Chain, ClaimedFile, Digest, Folder, Manifest, PageHash, Txid, content_of};
+use ebbtide_replica::{
+    Chain, ClaimedFile, Digest, EntryState, Folder, Manifest, PageHash, content_of,
+};
 use ebbtide_state::{FileIdentity, Origin, Position, State};
 use ebbtide_store::{Object, Store, StoreError, same_place};
 use ebbtide_wal::{PageNumber, PageSize};
@@ -66,18 +68,7 @@ pub enum Opened {
     Unverified(UnverifiedReplica),
     /// The page hashes were read from the replica, and the database continues from an earlier state on purpose: from
     /// the given one if it was restored.
-    AtEarlierState(Shipper, Option<RestoredState>),
-}
-
-/// The state that a database was restored to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RestoredState {
-    /// The last entry before it.
-    pub txid: Txid,
-    /// The digest of the database.
-    pub digest: Digest,
-    /// The size of the database, in pages.
-    pub database_pages: u32,
+    AtEarlierState(Shipper, Option<EntryState>),
 }
 
 /// Commits that the replica has and the local state does not.
@@ -140,7 +131,7 @@ pub async fn open_replica(
         None => None,
     };
     let has_state =
-        |head: &Head| head.entry.database_pages != 0 || head.entry.digest != Digest::EMPTY;
+        |head: &Head| head.state.database_pages != 0 || head.state.digest != Digest::EMPTY;
     let (identity, head) = match (identity, head) {
         (Some(identity), Some(head)) if has_state(&head) => (identity, head),
         (identity, head) => {
@@ -213,7 +204,7 @@ async fn begin(
         if !consent.begin_anew {
             return Err(gone(&place, known));
         }
-        tracing::warn!(store = place, replica = %known.replica, txid = %known.txid, "the replica that was here is gone; beginning another");
+        tracing::warn!(store = place, replica = %known.replica, txid = %known.state.txid(), "the replica that was here is gone; beginning another");
     }
     if head.is_none() && identity.is_some() {
         let left: Vec<Object> = store.list_some(Folder::Snapshot, None, 1).await?;
@@ -232,7 +223,9 @@ fn gone(place: &str, known: &Position) -> Error {
             "the replica {} is not in {place} any more, where it had reached txid {} of {}: is a disk not mounted, or \
              was the bucket emptied? Mount it or bring the objects back, and start again; give the database another \
              place; or begin another replica there with --begin-anew",
-            known.replica, known.txid, known.time
+            known.replica,
+            known.state.txid(),
+            known.state.time()
         ),
     }
 }
@@ -250,7 +243,8 @@ async fn resume(
     let known = state.position().clone();
     let spooled = spool.read_continuing(&manifest, &known).await?;
     let is_head = |found: &SpooledSegment| {
-        found.position.txid == head.entry.txid && found.position.chain == head.chain
+        (found.position.state.txid(), found.position.state.chain)
+            == (head.state.txid(), head.state.chain)
     };
     let comparison = match spooled.iter().any(is_head) {
         true => HeadComparison::Same,
@@ -263,9 +257,8 @@ async fn resume(
         tracing::warn!("what was spooled does not continue the replica; comparing instead");
         spool.clear().await?;
     }
-    let (txid, digest, database_pages) = (known.txid, known.digest, known.database_pages);
     let restored = matches!(known.origin, Origin::Restored { .. });
-    let restored = restored.then_some(RestoredState { txid, digest, database_pages });
+    let restored = restored.then_some(known.state);
     match comparison {
         HeadComparison::Same | HeadComparison::OwnCommitsSince { .. } => {}
         HeadComparison::ClaimsSince => {
@@ -281,7 +274,7 @@ async fn resume(
     let mut shipper = context.shipper(state, spool);
     Ok(match comparison {
         HeadComparison::Same => {
-            shipper.take_up(spooled, head.entry.txid)?;
+            shipper.take_up(spooled, head.state.txid())?;
             Opened::CaughtUp(shipper)
         }
         HeadComparison::ClaimsSince => Opened::CaughtUp(shipper),
@@ -305,11 +298,7 @@ fn position_at(manifest: &Manifest, head: &Head, store: &dyn Store, local: &Loca
         replica: manifest.replica,
         location: store.describe(),
         page_size: manifest.page_size,
-        txid: head.entry.txid,
-        chain: head.chain,
-        digest: head.entry.digest,
-        database_pages: head.entry.database_pages,
-        time: head.entry.time,
+        state: head.state,
         wal: None,
         database: local.database,
         origin: Origin::Followed,
@@ -336,12 +325,12 @@ impl Shipper {
     pub fn confirm_replay(
         &mut self,
         unconfirmed: &Unconfirmed,
-        wal: ebbtide_state::WalPosition,
+        wal: ebbtide_wal::Position,
     ) -> Result<bool, Error> {
         let there = &unconfirmed.position;
         let same = self.carried == unconfirmed.carried
-            && self.page_hashes.digest() == there.digest
-            && self.page_hashes.database_pages() == there.database_pages;
+            && self.page_hashes.digest() == there.state.digest
+            && self.page_hashes.database_pages() == there.state.database_pages;
         if same {
             self.adopt(Position { wal: Some(wal), ..there.clone() })?;
         }

@@ -211,7 +211,7 @@ mod tests {
         let head = ebbtide_catalog::head(&store, &manifest).await.unwrap().unwrap();
         let begin = ebbtide_catalog::read_index(&store, &manifest, head.object).await.unwrap();
         assert_eq!(Some(last.index.footer().chain), begin.index.header().chain());
-        assert_eq!(head.chain, chain);
+        assert_eq!(head.state.chain, chain);
     }
 
     /// Segments with these sizes, of one entry each.

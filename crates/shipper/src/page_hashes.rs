@@ -57,7 +57,8 @@ pub(crate) struct PageHashes {
 impl PageHashes {
     /// The page hashes at the position of `state`.
     pub(crate) fn new(state: State) -> PageHashes {
-        let (digest, database_pages) = (state.position().digest, state.position().database_pages);
+        let (digest, database_pages) =
+            (state.position().state.digest, state.position().state.database_pages);
         PageHashes {
             state,
             in_flight: VecDeque::new(),

@@ -1,9 +1,10 @@
 //! The open segment: entries that are being encoded into one object.
 
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
-use ebbtide_replica::{Chain, Digest, Entry, EntryKind, Key, PageHash, ReplicaId, Timestamp, Txid};
-use ebbtide_state::WalPosition;
-use ebbtide_wal::{PageNumber, PageSize};
+use ebbtide_replica::{
+    Chain, Digest, Entry, EntryKind, EntryState, Key, PageHash, ReplicaId, Txid,
+};
+use ebbtide_wal::{PageNumber, PageSize, Position};
 
 use crate::error::Error;
 use crate::outgoing::{BeginUpload, Outgoing, STREAM_BYTES, Sealed};
@@ -12,27 +13,19 @@ use crate::outgoing::{BeginUpload, Outgoing, STREAM_BYTES, Sealed};
 /// in the log until then.
 pub(crate) const FULL_BYTES: usize = STREAM_BYTES * 3 / 4;
 
-/// The last entry of a replica.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Head {
-    pub(crate) txid: Txid,
-    pub(crate) chain: Chain,
-    pub(crate) time: Timestamp,
-}
-
 /// Entries that are being encoded into one object.
 pub(crate) struct Segment {
     writer: Writer,
     outgoing: Outgoing,
     /// The last entry that was ended.
-    head: Option<Head>,
-    wal: Option<WalPosition>,
+    head: Option<EntryState>,
+    wal: Option<Position>,
 }
 
 impl Segment {
     /// The segment that follows `head`.
-    pub(crate) fn after(head: Head, replica: ReplicaId, page_size: PageSize) -> Segment {
-        Segment::new(head.txid.next(), head.chain, replica, page_size)
+    pub(crate) fn after(head: EntryState, replica: ReplicaId, page_size: PageSize) -> Segment {
+        Segment::new(head.txid().next(), head.chain, replica, page_size)
     }
 
     /// The segment that begins with `first`. `chain` is the chain before it.
@@ -52,12 +45,12 @@ impl Segment {
     }
 
     /// The last entry that was ended.
-    pub(crate) fn head(&self) -> Option<Head> {
+    pub(crate) fn head(&self) -> Option<EntryState> {
         self.head
     }
 
     /// The log position of the last entry that is not a claim.
-    pub(crate) fn wal(&self) -> Option<WalPosition> {
+    pub(crate) fn wal(&self) -> Option<Position> {
         self.wal
     }
 
@@ -117,10 +110,9 @@ impl Segment {
         self.writer.hash_pages();
     }
 
-    pub(crate) fn end(&mut self, digest: Digest, wal: Option<WalPosition>) -> Result<Entry, Error> {
+    pub(crate) fn end(&mut self, digest: Digest, wal: Option<Position>) -> Result<Entry, Error> {
         let entry = self.writer.end_entry(digest)?;
-        let head = |chain| Head { txid: entry.txid, chain, time: entry.time };
-        self.head = self.writer.chain().map(head);
+        self.head = self.writer.chain().map(|chain| EntryState::after(&entry, chain));
         if entry.kind != EntryKind::Claim {
             self.wal = wal;
         }

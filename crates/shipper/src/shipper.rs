@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
-use ebbtide_replica::{Chain, ClaimedFile, PageHash, PageHasher, ReplicaId, Timestamp, Txid};
-use ebbtide_state::{FileIdentity, Origin, Position, State, WalPosition};
+use ebbtide_replica::{Chain, ClaimedFile, EntryState, PageHash, PageHasher, Point, ReplicaId};
+use ebbtide_state::{FileIdentity, Origin, Position, State};
 use ebbtide_store::Store;
 use ebbtide_wal::{PageNumber, PageSize};
 
@@ -21,7 +21,7 @@ use crate::page_hashes::PageHashes;
 use crate::presence::Presence;
 use crate::queue::{Event, Queue};
 use crate::rate_limiter::{Rate, RateLimiter};
-use crate::segment::{Head, Segment};
+use crate::segment::Segment;
 use crate::spool::Spool;
 use crate::spooling::Mode;
 use crate::store_health::StoreHealth;
@@ -33,15 +33,6 @@ pub struct Options {
     pub puts: Rate,
     /// The largest size of the spool on the local disk, in bytes.
     pub spool_bytes_max: u64,
-}
-
-/// The last entry that the store has confirmed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Durable {
-    /// Its txid.
-    pub txid: Txid,
-    /// Its time.
-    pub time: Timestamp,
 }
 
 /// With at most this many entries that are not durable, a log may be restarted: see [`Safety::Settled`].
@@ -60,7 +51,7 @@ pub struct Shipper {
     pub(crate) file: Option<ClaimedFile>,
     pub(crate) presence: Arc<Presence>,
     pub(crate) page_hashes: PageHashes,
-    pub(crate) head: Head,
+    pub(crate) head: EntryState,
     pub(crate) open: Option<Segment>,
     pub(crate) queue: Queue,
     pub(crate) spool: Spool,
@@ -100,7 +91,7 @@ impl Shipper {
     ) -> Shipper {
         let OpenContext { options, database, file, .. } = context;
         let position = state.position();
-        let head = Head { txid: position.txid, chain: position.chain, time: position.time };
+        let head = position.state;
         Shipper {
             replica: position.replica,
             location: position.location.clone(),
@@ -127,15 +118,14 @@ impl Shipper {
 
     /// The last entry that the store has confirmed.
     #[must_use]
-    pub fn durable(&self) -> Durable {
-        let position = self.page_hashes.durable();
-        Durable { txid: position.txid, time: position.time }
+    pub fn durable(&self) -> Point {
+        self.page_hashes.durable().state.point
     }
 
     /// The chain after the last entry that the store has confirmed.
     #[must_use]
     pub fn durable_chain(&self) -> Chain {
-        self.page_hashes.durable().chain
+        self.page_hashes.durable().state.chain
     }
 
     /// The durable position: that of the last entry that the store has confirmed.
@@ -171,7 +161,7 @@ impl Shipper {
 
     /// The log position of the last sealed entry, if it is known.
     #[must_use]
-    pub fn wal_position(&self) -> Option<WalPosition> {
+    pub fn wal_position(&self) -> Option<ebbtide_wal::Position> {
         self.queue.last().map_or(self.page_hashes.durable().wal, |last| last.position.wal)
     }
 
@@ -200,7 +190,7 @@ impl Shipper {
     ///
     /// # Errors
     /// When the local state cannot be written.
-    pub fn set_wal_position(&mut self, wal: WalPosition) -> Result<(), Error> {
+    pub fn set_wal_position(&mut self, wal: ebbtide_wal::Position) -> Result<(), Error> {
         let position = Position { wal: Some(wal), ..self.page_hashes.durable().clone() };
         self.page_hashes.seal();
         self.page_hashes.confirm(position)
@@ -309,7 +299,7 @@ impl Shipper {
         let pages = self.page_hashes.seal();
         if self.is_spooling() && (streamed || !self.queue.is_empty()) {
             self.spool.count_pages(pages);
-            let write = self.spool.write(sealed, key, position.txid, position.wal);
+            let write = self.spool.write(sealed, key, position.state.txid(), position.wal);
             self.queue.spool(key, position, pages, write);
             return Ok(());
         }
@@ -327,16 +317,12 @@ impl Shipper {
     }
 
     /// The position of the local state once `head` is durable.
-    fn position(&self, head: Head, wal: Option<WalPosition>) -> Position {
+    fn position(&self, head: EntryState, wal: Option<ebbtide_wal::Position>) -> Position {
         Position {
             replica: self.replica,
             location: self.location.clone(),
             page_size: self.page_size,
-            txid: head.txid,
-            chain: head.chain,
-            digest: self.page_hashes.digest(),
-            database_pages: self.page_hashes.database_pages(),
-            time: head.time,
+            state: head,
             wal: wal.or(self.wal_position()),
             database: self.database,
             origin: Origin::Followed,
@@ -348,7 +334,7 @@ impl Shipper {
     ///
     /// # Errors
     /// [`Error::Fenced`] when another process has taken over; [`Error::Lost`] when a streamed upload was lost.
-    pub async fn landed(&mut self) -> Result<Durable, Error> {
+    pub async fn landed(&mut self) -> Result<Point, Error> {
         match self.queue.next(&mut self.spool, &self.presence).await? {
             Event::Spooled => {}
             Event::Landed(landed) => {
@@ -389,12 +375,12 @@ impl Shipper {
     /// Moves to `position`, which the replica has, after a replay.
     pub(crate) fn adopt(&mut self, position: Position) -> Result<(), Error> {
         point("shipper.replay.adopted");
-        self.head = Head { txid: position.txid, chain: position.chain, time: position.time };
+        self.head = position.state;
         self.page_hashes.seal();
         self.page_hashes.confirm(position)
     }
 
-    pub(crate) fn head(&self) -> Head {
+    pub(crate) fn head(&self) -> EntryState {
         self.head
     }
 

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ebbtide_directory::Directory;
 use ebbtide_replica::container::Index;
-use ebbtide_replica::{Folder, Key, Manifest, PageHash, Txid};
-use ebbtide_state::{Position, WalPosition, state_directory};
+use ebbtide_replica::{EntryState, Folder, Key, Manifest, PageHash, Txid};
+use ebbtide_state::{Position, state_directory};
 use ebbtide_store::{FolderStore, Object, Store, StoreError};
-use ebbtide_wal::PageNumber;
+use ebbtide_wal::{self as wal, PageNumber};
 use serde::{Deserialize, Serialize};
 
 use crate::destination::Destination;
@@ -67,13 +67,26 @@ pub(crate) struct SpooledSegment {
     pub(crate) entries: Vec<(Vec<(PageNumber, PageHash)>, u32)>,
 }
 
-/// The log position of the last spooled segment.
+/// The file that holds the log position of the last spooled segment.
 #[derive(Debug, Serialize, Deserialize)]
-struct End {
+struct SpoolEnd {
     txid: Txid,
     salts: [u8; 8],
-    frame: u64,
+    frame: u32,
     checksum: (u32, u32),
+}
+
+impl SpoolEnd {
+    fn new(txid: Txid, at: wal::Position) -> SpoolEnd {
+        let checksum = (at.checksum.s0, at.checksum.s1);
+        SpoolEnd { txid, salts: at.salts.0, frame: at.frame, checksum }
+    }
+
+    fn position(&self) -> wal::Position {
+        let (s0, s1) = self.checksum;
+        let checksum = wal::Checksum { s0, s1 };
+        wal::Position { salts: wal::Salts(self.salts), frame: self.frame, checksum }
+    }
 }
 
 /// The name of the spool's directory, within the directory of the local state.
@@ -90,12 +103,12 @@ fn folder(state_folder: &Path) -> io::Result<Option<(Directory, u32)>> {
 /// The log position of the last spooled segment, if there is one. Capturing resumes there if the spool continues the
 /// replica.
 #[must_use]
-pub fn spooled_end(state_folder: &Path) -> Option<(Txid, WalPosition)> {
+pub fn spooled_end(state_folder: &Path) -> Option<(Txid, wal::Position)> {
     let end = read_end(state_folder)?;
-    Some((end.txid, WalPosition { salts: end.salts, frame: end.frame, checksum: end.checksum }))
+    Some((end.txid, end.position()))
 }
 
-fn read_end(state_folder: &Path) -> Option<End> {
+fn read_end(state_folder: &Path) -> Option<SpoolEnd> {
     let read = || -> io::Result<Option<Vec<u8>>> {
         let Some((folder, owner)) = folder(state_folder)? else { return Ok(None) };
         let file = match folder.read_ours(END, owner) {
@@ -117,7 +130,7 @@ fn read_end(state_folder: &Path) -> Option<End> {
 }
 
 /// Without fsync: if a power failure leaves an outdated or torn file, the next start compares pages.
-fn write_end(state_folder: &Path, end: &End) -> io::Result<()> {
+fn write_end(state_folder: &Path, end: &SpoolEnd) -> io::Result<()> {
     let Some((folder, owner)) = folder(state_folder)? else {
         return Err(io::ErrorKind::NotFound.into());
     };
@@ -207,7 +220,7 @@ impl Spool {
         sealed: Sealed,
         key: Key,
         last: Txid,
-        wal: Option<WalPosition>,
+        wal: Option<wal::Position>,
     ) -> impl Future<Output = Result<Queued, Error>> + Send + 'static {
         let (store, folder) = (Arc::clone(&self.disk.store), self.state_folder.clone());
         async move {
@@ -224,8 +237,8 @@ impl Spool {
                     Queued::Spooled(store.size(&key).await?.unwrap_or_default())
                 }
             };
-            if let Some(WalPosition { salts, frame, checksum }) = wal {
-                let end = End { txid: last, salts, frame, checksum };
+            if let Some(at) = wal {
+                let end = SpoolEnd::new(last, at);
                 if let Err(error) = write_end(&folder, &end) {
                     tracing::warn!(%error, "cannot note the end of the spool");
                 }
@@ -257,10 +270,9 @@ impl Spool {
             }
         }
         if let (Some(found), Some(end)) = (found.last_mut(), end)
-            && end.txid == found.position.txid
+            && end.txid == found.position.state.txid()
         {
-            let End { salts, frame, checksum, .. } = end;
-            found.position.wal = Some(WalPosition { salts, frame, checksum });
+            found.position.wal = Some(end.position());
         }
         Ok(found)
     }
@@ -286,7 +298,9 @@ async fn read(
 ) -> Option<SpooledSegment> {
     let fetched = ebbtide_catalog::read_index(store, manifest, object).await.ok()?;
     let index: &Index = &fetched.index;
-    if object.key != Key::Log(before.txid.next()) || index.header().chain() != Some(before.chain) {
+    if object.key != Key::Log(before.state.txid().next())
+        || index.header().chain() != Some(before.state.chain)
+    {
         return None;
     }
     let mut entries: Vec<(Vec<(PageNumber, PageHash)>, u32)> =
@@ -298,11 +312,7 @@ async fn read(
     }
     let last = index.entries().last()?;
     let position = Position {
-        txid: last.txid,
-        chain: index.footer().chain,
-        digest: last.digest,
-        database_pages: last.database_pages,
-        time: last.time,
+        state: EntryState::after(last, index.footer().chain),
         // Only the last segment's log position is stored.
         wal: None,
         ..before.clone()

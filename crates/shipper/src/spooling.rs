@@ -5,7 +5,6 @@ use ebbtide_replica::Txid;
 
 use crate::error::Error;
 use crate::outgoing::Sealed;
-use crate::segment::Head;
 use crate::shipper::Shipper;
 use crate::spool::SpooledSegment;
 
@@ -31,7 +30,7 @@ impl Shipper {
         self.mode = Mode::Spooling;
         tracing::warn!("the log cannot wait for the store any longer; spooling on the local disk");
         if let Some((front, body)) = self.queue.unspooled() {
-            let (key, txid, wal) = (front.key, front.position.txid, front.position.wal);
+            let (key, txid, wal) = (front.key, front.position.state.txid(), front.position.wal);
             let write = self.spool.write(Sealed::Whole(body), key, txid, wal);
             self.queue.spool_besides(key, write);
         }
@@ -63,13 +62,13 @@ impl Shipper {
                 pages += changed.len() as u64;
                 self.page_hashes.record(&changed, database_pages)?;
             }
-            if self.page_hashes.digest() != position.digest {
+            if self.page_hashes.digest() != position.state.digest {
                 let why = "its pages are not those of the entry";
-                return Err(Error::Unproven { txid: position.txid, why });
+                return Err(Error::Unproven { txid: position.state.txid(), why });
             }
-            self.head = Head { txid: position.txid, chain: position.chain, time: position.time };
+            self.head = position.state;
             self.page_hashes.seal();
-            if position.txid <= head {
+            if position.state.txid() <= head {
                 self.page_hashes.confirm(position)?;
                 self.spool.release(object.key, object.size, pages);
             } else {

@@ -58,13 +58,14 @@ impl UnverifiedReplica {
         // The count of differing pages decides, not the digest alone: a writer can construct pages with any digest.
         let there = self.state.position();
         found.count == 0
-            && (there.digest, there.database_pages) == (found.digest, found.database_pages)
+            && (there.state.digest, there.state.database_pages)
+                == (found.digest, found.database_pages)
     }
 
     /// The last entry of the replica.
     #[must_use]
     pub fn head(&self) -> Txid {
-        self.state.position().txid
+        self.state.position().state.txid()
     }
 
     /// Searches for the database's state among earlier states of the replica, as [`Shipper::find_stale`] does.
@@ -106,8 +107,8 @@ impl UnverifiedReplica {
              {} pages in common with it. Give it a replica of its own; if it is the same database all the same, say so \
              with --adopt",
             there.location,
-            bytes(there.database_pages),
-            there.time,
+            bytes(there.state.database_pages),
+            there.state.time(),
             bytes(found.database_pages),
             same_pages(found),
             found.database_pages,
@@ -125,8 +126,8 @@ impl UnverifiedReplica {
         let fill = State::create(&context.folder)?;
         let position = state.position().clone();
         let mut first = PageNumber::ONE;
-        while first.get() <= position.database_pages {
-            let count = HASHES_PER_WRITE.min(position.database_pages - first.get() + 1);
+        while first.get() <= position.state.database_pages {
+            let count = HASHES_PER_WRITE.min(position.state.database_pages - first.get() + 1);
             fill.set(first, &state.pages(first, count)?)?;
             let Some(next) = PageNumber::new(first.get().saturating_add(count)) else { break };
             first = next;
@@ -141,7 +142,7 @@ impl KnownPages for UnverifiedReplica {
     }
 
     fn database_pages(&self) -> u32 {
-        self.state.position().database_pages
+        self.state.position().state.database_pages
     }
 
     fn hashes(&self, first: PageNumber, count: u32) -> Result<Vec<PageHash>, Error> {

@@ -41,6 +41,6 @@ pub use ebbtide_directory::state_folder;
 pub use error::StateError;
 pub use fill::Fill;
 pub use peek::peek;
-pub use position::{FileIdentity, Origin, Position, WalPosition};
+pub use position::{FileIdentity, Origin, Position};
 use state::is_newer as newer;
 pub use state::{State, state_directory};

@@ -2,7 +2,7 @@
 
 use ebbtide_wal::PageSize;
 
-use ebbtide_replica::{Chain, Digest, ReplicaId, Timestamp, Txid};
+use ebbtide_replica::{EntryState, ReplicaId, Txid};
 
 /// The newest entry of the replica that is known to be durable, and its position in the database's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,18 +13,10 @@ pub struct Position {
     pub location: String,
     /// The page size of the database.
     pub page_size: PageSize,
-    /// The txid of the entry.
-    pub txid: Txid,
-    /// The chain after it.
-    pub chain: Chain,
-    /// The digest of the database after it, which the table of page hashes adds up to.
-    pub digest: Digest,
-    /// The size of the database after it; the table has as many rows.
-    pub database_pages: u32,
-    /// The time of the entry.
-    pub time: Timestamp,
+    /// The state after the entry. The table of page hashes has a row for each of its pages, and adds up to its digest.
+    pub state: EntryState,
     /// The end of the entry in the log, if it was read from there.
-    pub wal: Option<WalPosition>,
+    pub wal: Option<ebbtide_wal::Position>,
     /// The database's file at that time.
     pub database: Option<FileIdentity>,
     /// The origin of the database's state.
@@ -47,17 +39,6 @@ pub enum Origin {
         /// restored to an earlier state on purpose.
         head: Txid,
     },
-}
-
-/// A frame of a write-ahead log, with the salts and the checksum that prove that the log still has the same frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WalPosition {
-    /// The salts, in the byte order of the log's header.
-    pub salts: [u8; 8],
-    /// The number of the frame, counted from 1; 0 is the beginning of the log.
-    pub frame: u64,
-    /// The cumulative checksum of the frame.
-    pub checksum: (u32, u32),
 }
 
 /// The identity of a file, independent of its path.

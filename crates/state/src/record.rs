@@ -31,10 +31,10 @@
 //! like a valid new record with the rest of the old one. The last checksum excludes the first one, because the CRC of
 //! data that is followed by its own CRC is a constant.
 
-use ebbtide_wal::{PageNumber, PageSize, lock_page};
+use ebbtide_wal::{self as wal, PageNumber, PageSize, lock_page};
 
-use super::{FileIdentity, Origin, Position, StateError, WalPosition};
-use ebbtide_replica::{Chain, Digest, PageHash, ReplicaId, Timestamp, Txid};
+use super::{FileIdentity, Origin, Position, StateError};
+use ebbtide_replica::{Chain, Digest, EntryState, PageHash, Point, ReplicaId, Timestamp, Txid};
 
 const MAGIC: &[u8; 8] = b"ebbtide\x10";
 const VERSION: u32 = 1;
@@ -101,17 +101,21 @@ pub(super) fn encode(
     bytes.push(table);
     bytes.push(flags(position));
     bytes.extend_from_slice(&location_bytes.to_le_bytes());
-    bytes.extend_from_slice(&position.txid.get().to_le_bytes());
-    bytes.extend_from_slice(position.chain.as_bytes());
-    bytes.extend_from_slice(position.digest.as_bytes());
-    bytes.extend_from_slice(&position.database_pages.to_le_bytes());
+    bytes.extend_from_slice(&position.state.txid().get().to_le_bytes());
+    bytes.extend_from_slice(position.state.chain.as_bytes());
+    bytes.extend_from_slice(position.state.digest.as_bytes());
+    bytes.extend_from_slice(&position.state.database_pages.to_le_bytes());
     bytes.extend_from_slice(&redo_rows.to_le_bytes());
-    bytes.extend_from_slice(&position.time.as_micros().to_le_bytes());
-    let wal = position.wal.unwrap_or(WalPosition { salts: [0; 8], frame: 0, checksum: (0, 0) });
-    bytes.extend_from_slice(&wal.salts);
-    bytes.extend_from_slice(&wal.frame.to_le_bytes());
-    bytes.extend_from_slice(&wal.checksum.0.to_le_bytes());
-    bytes.extend_from_slice(&wal.checksum.1.to_le_bytes());
+    bytes.extend_from_slice(&position.state.time().as_micros().to_le_bytes());
+    let wal = position.wal.unwrap_or(wal::Position {
+        salts: wal::Salts([0; 8]),
+        frame: 0,
+        checksum: wal::Checksum { s0: 0, s1: 0 },
+    });
+    bytes.extend_from_slice(&wal.salts.0);
+    bytes.extend_from_slice(&u64::from(wal.frame).to_le_bytes());
+    bytes.extend_from_slice(&wal.checksum.s0.to_le_bytes());
+    bytes.extend_from_slice(&wal.checksum.s1.to_le_bytes());
     let database = position.database.unwrap_or(FileIdentity { device: 0, inode: 0 });
     bytes.extend_from_slice(&database.device.to_le_bytes());
     bytes.extend_from_slice(&database.inode.to_le_bytes());
@@ -183,11 +187,10 @@ fn decode_record(sequence: u64, record: &[u8]) -> Option<Record> {
     let digest = Digest::from_bytes(fields.take()?);
     let (database_pages, redo_rows) = (fields.u32()?, fields.u32()?);
     let time = Timestamp::from_micros(i64::from_le_bytes(fields.take()?))?;
-    let wal = WalPosition {
-        salts: fields.take()?,
-        frame: fields.u64()?,
-        checksum: (fields.u32()?, fields.u32()?),
-    };
+    let salts = wal::Salts(fields.take()?);
+    let frame = u32::try_from(fields.u64()?).ok()?;
+    let checksum = wal::Checksum { s0: fields.u32()?, s1: fields.u32()? };
+    let wal = wal::Position { salts, frame, checksum };
     let database = FileIdentity { device: fields.u64()?, inode: fields.u64()? };
     let head = fields.u64()?;
     let origin = if flags & RESTORED == 0 {
@@ -201,11 +204,7 @@ fn decode_record(sequence: u64, record: &[u8]) -> Option<Record> {
         replica,
         location: String::from_utf8(location.to_vec()).ok()?,
         page_size,
-        txid,
-        chain,
-        digest,
-        database_pages,
-        time,
+        state: EntryState { point: Point { txid, time }, chain, digest, database_pages },
         wal: (flags & WAL_KNOWN != 0).then_some(wal),
         database: (flags & FILE_KNOWN != 0).then_some(database),
         origin,

@@ -60,8 +60,8 @@ impl State {
         folder.remove_table(1 - table)?;
         let mut table = folder.table(table)?;
         table.write(&redo)?;
-        if table.rows() != position.database_pages {
-            table.resize(position.database_pages)?;
+        if table.rows() != position.state.database_pages {
+            table.resize(position.state.database_pages)?;
         }
         Ok(Some(State { folder, slots, table, position, broken: false, updates: Vec::new() }))
     }
@@ -90,8 +90,8 @@ impl State {
         number: u8,
         position: Position,
     ) -> Result<State, StateError> {
-        table.resize(position.database_pages)?;
-        if table.sum()? != *position.digest.as_bytes() {
+        table.resize(position.state.database_pages)?;
+        if table.sum()? != *position.state.digest.as_bytes() {
             return Err(StateError::Unproven { folder: folder.path().to_path_buf() });
         }
         point("state.publish.filled");
@@ -150,7 +150,7 @@ impl State {
         let mut redo = std::mem::take(&mut self.updates);
         redo.clear();
         let is_in_table = |page: PageNumber| {
-            page.get() <= position.database_pages && page != lock_page(position.page_size)
+            page.get() <= position.state.database_pages && page != lock_page(position.page_size)
         };
         redo.extend(updates.iter().copied().filter(|&(page, _)| is_in_table(page)));
         if redo.windows(2).any(|pair| pair[0].0 >= pair[1].0) {
@@ -161,8 +161,8 @@ impl State {
         self.slots.write(&self.folder, &position, &redo)?;
         point("state.slot.written");
         self.table.write(&redo)?;
-        if self.table.rows() != position.database_pages {
-            self.table.resize(position.database_pages)?;
+        if self.table.rows() != position.state.database_pages {
+            self.table.resize(position.state.database_pages)?;
         }
         point("state.table.written");
         self.position = position;
@@ -181,7 +181,7 @@ impl State {
     /// Whether the page hashes add up to the digest of the position. If not, rebuild the table.
     pub fn verify(&self) -> Result<bool, StateError> {
         self.check()?;
-        Ok(Digest::from_bytes(self.table.sum()?) == self.position.digest)
+        Ok(Digest::from_bytes(self.table.sum()?) == self.position.state.digest)
     }
 
     /// Makes the state durable, in both slots. A commit does not fsync, because [`State::verify`] detects a torn state

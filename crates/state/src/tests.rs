@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ebbtide_wal::{PageNumber, PageSize, lock_page};
+use ebbtide_wal::{Checksum, PageNumber, PageSize, Salts, lock_page};
 use proptest::prelude::*;
 
 use super::record::{self, Slot};
 use super::*;
-use ebbtide_replica::{Chain, Digest, PageHash, ReplicaId, Timestamp, Txid};
+use ebbtide_replica::{Chain, Digest, EntryState, PageHash, Point, ReplicaId, Timestamp, Txid};
 
 thread_local! {
     static BYTES_LEFT: Cell<Option<usize>> = const { Cell::new(None) };
@@ -61,12 +61,17 @@ impl Model {
             replica: ReplicaId::from_bytes([7; 16]),
             location: "s3://bucket/prefix".to_owned(),
             page_size: page_size(),
-            txid: Txid::new(self.txid).unwrap(),
-            chain: Chain::from_bytes([self.txid.to_le_bytes()[0]; 32]),
-            digest: self.pages.values().copied().collect(),
-            database_pages: self.database_pages,
-            time: Timestamp::EPOCH,
-            wal: Some(WalPosition { salts: [3; 8], frame: self.txid, checksum: (1, 2) }),
+            state: EntryState {
+                point: Point { txid: Txid::new(self.txid).unwrap(), time: Timestamp::EPOCH },
+                chain: Chain::from_bytes([self.txid.to_le_bytes()[0]; 32]),
+                digest: self.pages.values().copied().collect(),
+                database_pages: self.database_pages,
+            },
+            wal: Some(ebbtide_wal::Position {
+                salts: Salts([3; 8]),
+                frame: u32::try_from(self.txid).unwrap(),
+                checksum: Checksum { s0: 1, s1: 2 },
+            }),
             database: Some(FileIdentity { device: 1, inode: 2 }),
             origin: Origin::Followed,
         }
@@ -156,7 +161,7 @@ proptest! {
                 prop_assert_eq!(was_killed, torn.page(PageNumber::ONE).is_err());
                 drop(torn);
                 let mut torn = State::open(&image).unwrap().unwrap();
-                if torn.position().txid == next.position().txid {
+                if torn.position().state.txid() == next.position().state.txid() {
                     news += 1;
                     next.assert_is(&torn);
                 } else {
@@ -197,7 +202,7 @@ proptest! {
             fill.publish(next.position()).map(drop)
         });
         let state = State::open(&folder).unwrap().unwrap();
-        if state.position().txid == next.position().txid { &next } else { &model }.assert_is(&state);
+        if state.position().state.txid() == next.position().state.txid() { &next } else { &model }.assert_is(&state);
     }
 
     /// No bytes in a slot may lead to a panic, and only whole records count.
@@ -290,6 +295,6 @@ fn only_the_owner_may_read_a_state() {
 fn a_digest_of_nothing_is_that_of_an_empty_table() {
     let root = tempfile::tempdir().unwrap();
     let state = create(root.path(), &Model::default().after(0, &[]));
-    assert_eq!(state.position().digest, Digest::EMPTY);
+    assert_eq!(state.position().state.digest, Digest::EMPTY);
     assert!(state.verify().unwrap());
 }

@@ -186,7 +186,7 @@ fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
             scene.act(actor, Ask::InsertEach(5, 200));
             // Behind the claim and the first state. What is not acknowledged yet would lead down another way.
             wait_until("all to be acknowledged", || {
-                scene.acknowledged().is_some_and(|known| known.txid.get() >= 7)
+                scene.acknowledged().is_some_and(|known| known.state.txid().get() >= 7)
             });
             sidecar.kill();
             scene.act(actor, Ask::InsertEach(3, 200));

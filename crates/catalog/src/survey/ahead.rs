@@ -2,11 +2,11 @@
 //! history, all that came after them have that time, too: a state that is chosen by its time is one from before the clock
 //! jumped, for as long as it takes until the time comes.
 
-use ebbtide_replica::{Key, Timestamp, Txid};
+use ebbtide_replica::{Key, Point, Timestamp, Txid};
 
 use super::Survey;
 use crate::known::last_of;
-use crate::piece::Point;
+use crate::piece::IndexState;
 use crate::plan::{Plan, Refusal};
 use crate::plan_error::Result;
 use crate::target::{Notice, Target};
@@ -23,7 +23,8 @@ impl Survey {
         now: Timestamp,
     ) -> Result<Plan> {
         self.head().await?;
-        let Some(Point { txid: newest, time: until, .. }) = self.newest() else { return Ok(plan) };
+        let Some(IndexState { state, .. }) = self.newest() else { return Ok(plan) };
+        let Point { txid: newest, time: until } = state.point;
         if until.as_micros().saturating_sub(now.as_micros()) <= CLOCKS_APART_MICROS_MAX {
             return Ok(plan);
         }
@@ -32,18 +33,18 @@ impl Survey {
             Err(Refusal::Before) => self.known.oldest_entry().unwrap_or(Txid::FIRST),
             Err(_) => return Ok(plan),
         };
-        let is_without = matches!(target, Target::Time(_)) && plan.stop.txid < first;
+        let is_without = matches!(target, Target::Time(_)) && plan.stop.state.txid() < first;
         plan.notices.insert(0, Notice::Ahead { first, newest, until, is_without });
         Ok(plan)
     }
 
     /// The newest entry, if its object was read and can be.
-    pub fn newest(&self) -> Option<Point> {
+    pub fn newest(&self) -> Option<IndexState> {
         let listing = self.known.listing();
         let packs = listing.packs.iter().map(|object| object.key);
         let pack = packs.max_by_key(|&key| last_of(key));
         let segment = listing.log.last().map(|object| object.key);
         let point = |key: Option<Key>| self.known.piece(key?)?.end().copied();
-        point(segment).into_iter().chain(point(pack)).max_by_key(|point| point.txid)
+        point(segment).into_iter().chain(point(pack)).max_by_key(|point| point.state.txid())
     }
 }

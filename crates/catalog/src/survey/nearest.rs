@@ -1,6 +1,6 @@
 //! When a state cannot be had: why, and which ones near it can.
 
-use ebbtide_replica::{Timestamp, Txid};
+use ebbtide_replica::{Point, Txid};
 
 use super::Survey;
 use crate::known::first_of;
@@ -51,12 +51,12 @@ impl Survey {
         Ok(Nearest { before, after })
     }
 
-    async fn before(&mut self, first: Txid) -> Result<Option<(Txid, Timestamp)>> {
+    async fn before(&mut self, first: Txid) -> Result<Option<Point>> {
         let mut next = first.previous();
         for _ in 0..ATTEMPTS {
             let Some(txid) = next else { break };
             next = match self.drive(Goal::Txid(txid)).await? {
-                Ok(plan) => return Ok(Some((txid, plan.stop.time))),
+                Ok(plan) => return Ok(Some(plan.stop.state.point)),
                 Err(Refusal::Damaged { first, .. }) => first.min(txid).previous(),
                 Err(Refusal::Beyond { head }) if head < txid => Some(head),
                 Err(_) => txid
@@ -69,7 +69,7 @@ impl Survey {
     }
 
     /// The first base after `wanted`, or of all.
-    async fn after(&mut self, wanted: Option<Txid>) -> Result<Option<(Txid, Timestamp)>> {
+    async fn after(&mut self, wanted: Option<Txid>) -> Result<Option<Point>> {
         let listing = self.known.listing();
         let snapshots = listing.snapshots.iter().filter(|object| self.known.is_usable(object.key));
         let mut bases: Vec<Txid> = snapshots.filter_map(|object| first_of(object.key)).collect();
@@ -83,7 +83,7 @@ impl Survey {
         bases.dedup();
         for txid in bases.into_iter().take(ATTEMPTS) {
             if let Ok(plan) = self.drive(Goal::Txid(txid)).await? {
-                return Ok(Some((txid, plan.stop.time)));
+                return Ok(Some(plan.stop.state.point));
             }
         }
         Ok(None)

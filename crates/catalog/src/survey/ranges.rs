@@ -2,7 +2,7 @@
 
 use super::Survey;
 use crate::known::first_of;
-use crate::piece::Point;
+use crate::piece::IndexState;
 use crate::plan::{Goal, Refusal};
 use crate::plan_error::Result;
 
@@ -16,9 +16,9 @@ const PLANS_MAX: usize = 512;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     /// The first state.
-    pub first: Point,
+    pub first: IndexState,
     /// The last state.
-    pub last: Point,
+    pub last: IndexState,
 }
 
 impl Survey {
@@ -37,19 +37,21 @@ impl Survey {
                         Some(object) => first_of(object.key),
                         None => plan.history.first().map(|part| part.first),
                     };
-                    let base = base.unwrap_or(plan.stop.txid);
+                    let base = base.unwrap_or(plan.stop.state.txid());
                     let first = match self.drive(Goal::Txid(base)).await? {
                         Ok(plan) => plan.stop,
                         // The base itself is not kept as a state, but the ones after it are.
                         Err(_) => plan.stop,
                     };
                     match ranges.last_mut() {
-                        Some(newer) if plan.stop.txid.precedes(newer.first.txid) => {
+                        Some(newer)
+                            if plan.stop.state.txid().precedes(newer.first.state.txid()) =>
+                        {
                             newer.first = first;
                         }
                         _ => ranges.push(Range { first, last: plan.stop }),
                     }
-                    first.txid.previous()
+                    first.state.txid().previous()
                 }
                 Err(Refusal::Damaged { first, .. }) => match goal {
                     Goal::Txid(txid) => first.min(txid).previous(),

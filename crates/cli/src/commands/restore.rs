@@ -140,7 +140,7 @@ fn next(
     let replica = quoted(&args.source);
     let output = quoted(&to.path.to_string_lossy());
     if to.state.is_none() {
-        let txid = report.outline.point.txid.get();
+        let txid = report.outline.point.state.txid().get();
         return Some(format!(
             "look at this copy; to go on with it, stop the application and run `ebbtide restore --force --txid {txid:x} \
              -o DATABASE {replica}`"
@@ -184,7 +184,7 @@ fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>, next:
     if let Some(why) = unchecked {
         logging::note(format_args!("the file is exact, and could not be checked: {why}"));
     }
-    let (txid, time) = (outline.point.txid, outline.point.time);
+    let (txid, time) = (outline.point.state.txid(), outline.point.state.time());
     let as_json = || {
         json!({
             "restored": report.is_some(),
@@ -192,7 +192,7 @@ fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>, next:
             "replica": outline.replica.to_string(),
             "txid": txid.to_string(),
             "time": time.to_string(),
-            "chain": outline.point.chain.to_string(),
+            "chain": outline.point.state.chain.to_string(),
             "head": outline.head.to_string(),
             "is_newest": outline.is_newest,
             "database_bytes": outline.database_bytes(),

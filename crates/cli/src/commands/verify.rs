@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ebbtide_catalog::{Progress, Target};
+use ebbtide_replica::Point;
 use ebbtide_replica::Timestamp;
-use ebbtide_restore::{Moment, Options, Severity, Verification, restore, verify};
+use ebbtide_restore::{Options, Severity, Verification, restore, verify};
 use ebbtide_store::Store;
 use serde_json::json;
 
@@ -62,7 +63,7 @@ async fn try_restore(
     };
     let restoring = restore(store, &options, &progress);
     let report = terminal::watch(&bar, counts, restoring).await.map_err(failure)?;
-    let (txid, unchecked) = (report.outline.point.txid.to_string(), report.unchecked);
+    let (txid, unchecked) = (report.outline.point.state.txid().to_string(), report.unchecked);
     Ok(Restored { txid, unchecked })
 }
 
@@ -74,7 +75,7 @@ struct Restored {
 
 /// What can be restored, in words.
 fn restorable(verification: &Verification) -> String {
-    let range = |[first, last]: &[Moment; 2]| match first.txid == last.txid {
+    let range = |[first, last]: &[Point; 2]| match first.txid == last.txid {
         true => format!("txid {} of {}", last.txid, last.time),
         false => format!("txid {} to {} of {}", first.txid, last.txid, last.time),
     };

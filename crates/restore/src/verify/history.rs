@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ebbtide_catalog::{Fetched, HashRun, Hashes, missed_since};
-use ebbtide_replica::{Chain, Entry, EntryFlags, EntryKind, Key, Txid, Vouch};
+use ebbtide_replica::{Chain, Entry, EntryFlags, EntryKind, Key, Point, Txid, Vouch};
 use ebbtide_store::Object;
 use futures::{StreamExt as _, stream};
 
 use super::rows::Rows;
-use super::{Finding, Moment, Severity};
+use super::{Finding, Severity};
 use crate::error::Result;
-use ebbtide_catalog::Point;
+use ebbtide_catalog::IndexState;
 use ebbtide_catalog::Survey;
 use ebbtide_catalog::first_of;
 
@@ -26,8 +26,8 @@ pub(super) struct Proved {
     pub(super) entries: u64,
     pub(super) digests: u64,
     pub(super) gaps: u64,
-    pub(super) first: Option<Moment>,
-    pub(super) last: Option<Moment>,
+    pub(super) first: Option<Point>,
+    pub(super) last: Option<Point>,
     pub(super) first_restorable: Option<Txid>,
 }
 
@@ -40,10 +40,10 @@ pub(super) struct Prover<'a> {
     /// Whether a base was met at all: before the first one, there are only the claims of a new replica.
     based: bool,
     /// The last entry, if the history is whole up to the next one.
-    before: Option<Point>,
+    before: Option<IndexState>,
     /// The states with which something else is to be compared.
     interest: BTreeSet<Txid>,
-    points: BTreeMap<Txid, Point>,
+    points: BTreeMap<Txid, IndexState>,
     /// What the history says of the content of snapshots: by its pages…
     contents: BTreeMap<Txid, [u8; 32]>,
     /// …and in so many words.
@@ -111,7 +111,7 @@ impl<'a> Prover<'a> {
 
     async fn object(&mut self, key: Key, fetched: &Arc<Fetched>) -> Result<()> {
         let index = &fetched.index;
-        if self.before.is_some_and(|before| index.footer().last <= before.txid) {
+        if self.before.is_some_and(|before| index.footer().last <= before.state.txid()) {
             self.compare(key, fetched);
             return Ok(());
         }
@@ -146,7 +146,7 @@ impl<'a> Prover<'a> {
         };
         match self.before {
             None => self.rows = (first.txid == Txid::FIRST).then(Rows::new).transpose()?,
-            Some(before) if first.txid <= before.txid => {
+            Some(before) if first.txid <= before.state.txid() => {
                 let what = format!(
                     "it begins with entry {}, which lies in another object too",
                     first.txid
@@ -154,21 +154,21 @@ impl<'a> Prover<'a> {
                 self.damage(key, what);
                 return Ok(false);
             }
-            Some(before) if !before.txid.precedes(first.txid) => {
-                self.missing(before.txid.next(), first.txid);
+            Some(before) if !before.state.txid().precedes(first.txid) => {
+                self.missing(before.state.txid().next(), first.txid);
                 (self.rows, self.before) = (None, None);
             }
-            Some(before) if before.chain != chain => {
+            Some(before) if before.state.chain != chain => {
                 self.damage(
                     key,
-                    format!("its first entry was not written after entry {}", before.txid),
+                    format!("its first entry was not written after entry {}", before.state.txid()),
                 );
                 (self.rows, self.before) = (None, None);
             }
-            Some(before) if first.time < before.time => {
+            Some(before) if first.time < before.state.time() => {
                 self.damage(
                     key,
-                    format!("its first entry is of {}, before {}", first.time, before.time),
+                    format!("its first entry is of {}, before {}", first.time, before.state.time()),
                 );
             }
             Some(_) => {}
@@ -180,7 +180,7 @@ impl<'a> Prover<'a> {
     fn check_growth(&mut self, key: Key, entry: &Entry) {
         let Some(before) = self.before else { return };
         let page_size = self.survey.manifest().page_size;
-        if entry.carries_from(page_size) > before.database_pages.saturating_add(1) {
+        if entry.carries_from(page_size) > before.state.database_pages.saturating_add(1) {
             let what = format!(
                 "entry {} makes the database larger and does not carry all of the new pages",
                 entry.txid
@@ -191,7 +191,7 @@ impl<'a> Prover<'a> {
     }
 
     async fn entry(&mut self, key: Key, entry: &Entry, chain: Chain) -> Result<()> {
-        let point = Point::after(entry, chain);
+        let point = IndexState::after(entry, chain);
         let moved = entry.flags.contains(EntryFlags::IN_SNAPSHOT);
         if moved || self.rows.is_none() {
             self.rows = self.load(&point).await?;
@@ -217,7 +217,8 @@ impl<'a> Prover<'a> {
             }
         }
         let kept = self.before.is_none_or(|before| {
-            (before.digest, before.database_pages) == (entry.digest, entry.database_pages)
+            (before.state.digest, before.state.database_pages)
+                == (entry.digest, entry.database_pages)
         });
         if entry.kind == EntryKind::Claim && !kept {
             self.damage(key, format!("entry {} is a claim and changes the database", entry.txid));
@@ -226,7 +227,7 @@ impl<'a> Prover<'a> {
             self.points.insert(entry.txid, point);
         }
         self.note_content(entry)?;
-        let moment = Moment { txid: entry.txid, time: entry.time };
+        let moment = entry.point();
         self.proved.first.get_or_insert(moment);
         self.proved.last = Some(moment);
         self.proved.entries += 1;
@@ -258,10 +259,10 @@ impl<'a> Prover<'a> {
     }
 
     /// The page hashes of the snapshot of this state, if there is one that can be used.
-    async fn load(&self, point: &Point) -> Result<Option<Rows>> {
-        let Some(object) = self.snapshot(point.txid) else { return Ok(None) };
+    async fn load(&self, point: &IndexState) -> Result<Option<Rows>> {
+        let Some(object) = self.snapshot(point.state.txid()) else { return Ok(None) };
         let fetched = self.survey.index(object).await?;
-        if fetched.index.footer().chain != point.chain {
+        if fetched.index.footer().chain != point.state.chain {
             return Ok(None);
         }
         let mut rows = Rows::new()?;
@@ -295,15 +296,21 @@ impl<'a> Prover<'a> {
         }
         let begin = header.first().previous().and_then(|txid| self.points.get(&txid));
         if let (Some(begin), Some(chain)) = (begin, header.chain())
-            && begin.chain != chain
+            && begin.state.chain != chain
         {
-            self.damage(key, format!("the log does not lead to it after entry {}", begin.txid));
+            self.damage(
+                key,
+                format!("the log does not lead to it after entry {}", begin.state.txid()),
+            );
         }
         match self.points.get(&footer.last).copied() {
             Some(end) => {
-                let state = (end.chain, end.digest, Some(end.database_pages));
+                let state = (end.state.chain, end.state.digest, Some(end.state.database_pages));
                 if state != (footer.chain, footer.digest, database_pages) {
-                    self.damage(key, format!("the log has another state after entry {}", end.txid));
+                    self.damage(
+                        key,
+                        format!("the log has another state after entry {}", end.state.txid()),
+                    );
                 }
             }
             None if self.proved.last.is_some_and(|last| footer.last > last.txid) => {

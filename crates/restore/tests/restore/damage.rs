@@ -2,7 +2,7 @@
 //! names an object and leaves no file.
 
 use ebbtide_catalog::{Notice, PlanError, Target};
-use ebbtide_replica::Key;
+use ebbtide_replica::{Key, Point};
 use ebbtide_restore::Error;
 use ebbtide_store::{MemoryStore, Store as _};
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ async fn check(store: &MemoryStore, state: &State, harmed: &[Key]) -> bool {
     match restored(store, Target::Txid(state.txid)).await {
         Ok((image, report)) => {
             assert!(image == state.image(), "{harmed:?}: txid {} is another state", state.txid);
-            assert_eq!(report.outline.point.txid, state.txid);
+            assert_eq!(report.outline.point.state.txid(), state.txid);
             for notice in &report.outline.notices {
                 match notice {
                     Notice::PlannedAround { key, .. } => {
@@ -49,7 +49,7 @@ async fn check(store: &MemoryStore, state: &State, harmed: &[Key]) -> bool {
             assert!(!culprits.is_empty());
             let blamed = culprits.iter().any(|culprit| harmed.contains(&culprit.key));
             assert!(blamed, "{harmed:?}: blamed are {culprits:?}");
-            for (txid, _) in nearest.before.into_iter().chain(nearest.after) {
+            for Point { txid, .. } in nearest.before.into_iter().chain(nearest.after) {
                 assert!(
                     restored(store, Target::Txid(txid)).await.is_ok(),
                     "{txid} is named in vain"
@@ -119,7 +119,7 @@ async fn any_missing_object_is_found() {
                 .unwrap()
         {
             let (image, report) = restored(&store, Target::Latest).await.unwrap();
-            let last = report.outline.point.txid;
+            let last = report.outline.point.state.txid();
             assert!(last < builder.last().txid && image == builder.state(last.get()).image());
             continue;
         }

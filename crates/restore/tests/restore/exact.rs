@@ -1,7 +1,7 @@
 //! Whatever the history: each of its states comes out byte for byte.
 
 use ebbtide_catalog::{Nothing, Notice, PlanError, Target};
-use ebbtide_replica::{EntryKind, Txid};
+use ebbtide_replica::{EntryKind, Point, Txid};
 use ebbtide_restore::Error;
 use ebbtide_store::Store as _;
 use proptest::prelude::*;
@@ -72,14 +72,14 @@ proptest! {
             for state in &builder.states[1..] {
                 let (image, report) = restored(&builder.store, Target::Txid(state.txid)).await.unwrap();
                 assert!(image == state.image(), "txid {}", state.txid);
-                assert_eq!(report.outline.point.digest, state.digest);
-                assert_eq!(report.outline.point.chain, state.chain);
+                assert_eq!(report.outline.point.state.digest, state.digest);
+                assert_eq!(report.outline.point.state.chain, state.chain);
                 assert_eq!(report.outline.head, builder.last().txid);
                 assert_eq!(report.outline.notices, []);
             }
             let (image, report) = restored(&builder.store, Target::Latest).await.unwrap();
             assert!(image == builder.last().image());
-            assert_eq!(report.outline.point.txid, builder.last().txid);
+            assert_eq!(report.outline.point.state.txid(), builder.last().txid);
         });
     }
 }
@@ -95,7 +95,9 @@ async fn what_never_was_is_refused() {
         "{error}"
     );
     let error = restored(&builder.store, Target::Txid(Txid::FIRST)).await.unwrap_err();
-    let Error::Plan(PlanError::Nothing(Nothing::Before { first: Some((first, _)) })) = error else {
+    let Error::Plan(PlanError::Nothing(Nothing::Before { first: Some(Point { txid: first, .. }) })) =
+        error
+    else {
         panic!("{error}")
     };
     assert_eq!(first, txid(2));

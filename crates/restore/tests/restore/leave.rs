@@ -33,7 +33,7 @@ async fn the_state_is_that_of_the_restored_database() {
         assert!(state.verify().unwrap());
         let (expected, position) = (builder.state(number), state.position());
         assert_eq!(
-            (position.txid, position.chain, position.digest),
+            (position.state.txid(), position.state.chain, position.state.digest),
             (expected.txid, expected.chain, expected.digest)
         );
         assert_eq!(position.origin, Origin::Restored { head: builder.last().txid });
@@ -55,7 +55,7 @@ async fn an_older_state_stays_until_the_restore_succeeded() {
     let output = folder.path().join("app.db");
     let first = with_state(options(Target::Txid(txid(3)), &output));
     restore_with(&builder.store, &first).await.unwrap();
-    let position = || State::open(&state_folder(&output)).unwrap().unwrap().position().txid;
+    let position = || State::open(&state_folder(&output)).unwrap().unwrap().position().state.txid();
     let again = with_state(Options { force: true, ..options(Target::Latest, &output) });
     // Damage that shows only when pages are decoded.
     let key = ebbtide_replica::Key::Log(builder.last().txid);
@@ -114,7 +114,7 @@ proptest! {
             let builder = build(512, &steps).await;
             let head = head(&builder.store, &builder.manifest).await.unwrap().unwrap();
             let last = builder.last();
-            assert_eq!((head.entry.txid, head.chain), (last.txid, last.chain));
+            assert_eq!((head.state.txid(), head.state.chain), (last.txid, last.chain));
             let folder = tempfile::tempdir().unwrap();
             let fill = State::create(folder.path()).unwrap();
             rebuild_table(&builder.store, &builder.manifest, &head, &fill).await.unwrap();
@@ -122,11 +122,7 @@ proptest! {
                 replica: builder.manifest.replica,
                 location: builder.store.describe(),
                 page_size: builder.manifest.page_size,
-                txid: head.entry.txid,
-                chain: head.chain,
-                digest: head.entry.digest,
-                database_pages: head.entry.database_pages,
-                time: head.entry.time,
+                state: head.state,
                 wal: None,
                 database: None,
                 origin: Origin::Followed,

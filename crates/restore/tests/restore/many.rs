@@ -88,7 +88,7 @@ async fn o22_a_table_is_rebuilt_without_the_names_of_segments_that_are_in_packs(
     let store = Full(builder.store.clone());
     assert!(store.list(Folder::Log, None).await.is_err());
     let head = head(&store, &builder.manifest).await.unwrap().unwrap();
-    assert_eq!(head.entry.txid, builder.last().txid);
+    assert_eq!(head.state.txid(), builder.last().txid);
     let folder = tempfile::tempdir().unwrap();
     let fill = State::create(folder.path()).unwrap();
     rebuild_table(&store, &builder.manifest, &head, &fill).await.unwrap();
@@ -96,11 +96,7 @@ async fn o22_a_table_is_rebuilt_without_the_names_of_segments_that_are_in_packs(
         replica: builder.manifest.replica,
         location: store.describe(),
         page_size: builder.manifest.page_size,
-        txid: head.entry.txid,
-        chain: head.chain,
-        digest: head.entry.digest,
-        database_pages: head.entry.database_pages,
-        time: head.entry.time,
+        state: head.state,
         wal: None,
         database: None,
         origin: Origin::Followed,

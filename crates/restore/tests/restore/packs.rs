@@ -29,7 +29,7 @@ async fn every_state_is_there(builder: &Builder) {
         for target in [Target::Txid(state.txid), Target::Time(state.time)] {
             // The claim and the first state have one time.
             let (image, report) = restored(&builder.store, target).await.unwrap();
-            assert_eq!(report.outline.point.txid, state.txid, "{target:?}");
+            assert_eq!(report.outline.point.state.txid(), state.txid, "{target:?}");
             assert!(image == state.image(), "{target:?}");
         }
     }

@@ -304,7 +304,8 @@ async fn try_restore(
         Ok(report) => {
             let image = std::fs::read(&output).unwrap();
             std::fs::remove_file(&output).unwrap();
-            let known = sample.states.iter().find(|(txid, _)| *txid == report.outline.point.txid);
+            let known =
+                sample.states.iter().find(|(txid, _)| *txid == report.outline.point.state.txid());
             assert!(known.is_some_and(|(_, known)| *known == image), "{}: wrong", harm.what);
             let newest =
                 known.map(|(txid, _)| *txid) == sample.states.last().map(|(txid, _)| *txid);

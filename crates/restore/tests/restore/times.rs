@@ -1,7 +1,7 @@
 //! The state at a time is the one after the last entry at or before it.
 
 use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Nothing, Notice, PlanError, Target};
-use ebbtide_replica::EntryKind;
+use ebbtide_replica::{EntryKind, Point};
 use ebbtide_restore::{Error, Options};
 use ebbtide_store::Store as _;
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ proptest! {
                     None => assert!(matches!(result, Err(Error::Plan(PlanError::Nothing(Nothing::Before { .. }))))),
                     Some(state) => {
                         let (image, report) = result.unwrap();
-                        assert_eq!(report.outline.point.txid, state.txid, "at {time}");
+                        assert_eq!(report.outline.point.state.txid(), state.txid, "at {time}");
                         assert!(image == state.image());
                     }
                 }
@@ -43,7 +43,9 @@ proptest! {
 async fn a_time_before_everything_names_the_first_state() {
     let builder = Builder::started(512, 2).await;
     let error = restored(&builder.store, Target::Time(micros(START - 1))).await.unwrap_err();
-    let Error::Plan(PlanError::Nothing(Nothing::Before { first: Some((first, time)) })) = &error
+    let Error::Plan(PlanError::Nothing(Nothing::Before {
+        first: Some(Point { txid: first, time }),
+    })) = &error
     else {
         panic!("{error}")
     };
@@ -66,7 +68,7 @@ async fn the_future_is_the_newest_state_and_says_so() {
         let output = folder.path().join(now.to_string());
         let options = Options { now: micros(now), ..options(Target::Time(wanted), &output) };
         let report = restore_with(&builder.store, &options).await.unwrap();
-        assert_eq!(report.outline.point.txid, txid(3));
+        assert_eq!(report.outline.point.state.txid(), txid(3));
         assert_eq!(report.outline.notices, notices);
     }
 }
@@ -99,7 +101,7 @@ async fn a_time_in_a_gap_names_the_gap() {
     ] {
         let wanted = micros(START + second * SECOND);
         let (_, report) = restored(&builder.store, Target::Time(wanted)).await.unwrap();
-        assert_eq!(report.outline.point.txid, txid(before), "after {second} s");
+        assert_eq!(report.outline.point.state.txid(), txid(before), "after {second} s");
         let expected: Vec<Notice> = in_gap.then(|| gap(wanted, txid(before))).into_iter().collect();
         assert_eq!(report.outline.notices, expected, "after {second} s");
     }
@@ -133,7 +135,7 @@ async fn where_only_snapshots_are_kept_the_last_one_before_is_given() {
         (at(11, 3), 11, false),
     ] {
         let (image, report) = restored(&builder.store, Target::Time(time)).await.unwrap();
-        assert_eq!(report.outline.point.txid, txid(expected), "at {time}");
+        assert_eq!(report.outline.point.state.txid(), txid(expected), "at {time}");
         assert!(image == builder.state(expected).image());
         let notices = &report.outline.notices;
         let is_thinned = notices.iter().any(|notice| matches!(notice, Notice::Thinned { .. }));
@@ -141,14 +143,14 @@ async fn where_only_snapshots_are_kept_the_last_one_before_is_given() {
     }
     let error = restored(&builder.store, Target::Time(at(3, -1))).await.unwrap_err();
     assert!(
-        matches!(error, Error::Plan(PlanError::Nothing(Nothing::Before { first: Some((first, _)) })) if first == txid(3))
+        matches!(error, Error::Plan(PlanError::Nothing(Nothing::Before { first: Some(Point { txid: first, .. }) })) if first == txid(3))
     );
     let error = restored(&builder.store, Target::Txid(txid(8))).await.unwrap_err();
     let Error::Plan(PlanError::Nothing(Nothing::Kept { nearest, .. })) = error else {
         panic!("{error}")
     };
-    assert_eq!(nearest.before.map(|(txid, _)| txid), Some(txid(6)));
-    assert_eq!(nearest.after.map(|(txid, _)| txid), Some(txid(9)));
+    assert_eq!(nearest.before.map(|point| point.txid), Some(txid(6)));
+    assert_eq!(nearest.after.map(|point| point.txid), Some(txid(9)));
 }
 
 /// A clock was a year ahead once, and was put right. Whatever was committed since has that later time, and a time of today
@@ -175,7 +177,7 @@ async fn o08_commits_that_are_dated_after_now_are_named() {
         let output = folder.path().join(output.to_string());
         let options = Options { now, ..options(target, &output) };
         let report = restore_with(&builder.store, &options).await.unwrap();
-        assert_eq!(report.outline.point.txid, txid(expected), "{target:?}");
+        assert_eq!(report.outline.point.state.txid(), txid(expected), "{target:?}");
         let notice = |is_without| Notice::Ahead { first, newest, until, is_without };
         let expected: Vec<Notice> = is_without.map(notice).into_iter().collect();
         let mut notices = report.outline.notices;
@@ -202,5 +204,5 @@ async fn o08_a_clock_that_is_a_little_ahead_is_no_fault() {
     let now = micros(builder.micros - CLOCKS_APART_MICROS_MAX);
     let options = Options { now, ..options(Target::Latest, &folder.path().join("out")) };
     let report = restore_with(&builder.store, &options).await.unwrap();
-    assert_eq!((report.outline.point.txid, report.outline.notices), (txid(3), vec![]));
+    assert_eq!((report.outline.point.state.txid(), report.outline.notices), (txid(3), vec![]));
 }

@@ -104,8 +104,8 @@ impl Report {
     pub fn of(status: &Status, now: Timestamp, unlogged: Option<LostLines>) -> Report {
         let sight = status.look();
         let progress = status.get();
-        let txid = |durable: ebbtide_shipper::Durable| durable.txid.to_string();
-        let time = |durable: ebbtide_shipper::Durable| durable.time.to_string();
+        let txid = |durable: ebbtide_replica::Point| durable.txid.to_string();
+        let time = |durable: ebbtide_replica::Point| durable.time.to_string();
         let attention = ailments(&vitals(&progress, &sight, now));
         let trouble = |since: Timestamp, error| Trouble { since: since.to_string(), error };
         let readers = sight.log.as_ref().map(|log| log.readers.as_slice()).unwrap_or_default();

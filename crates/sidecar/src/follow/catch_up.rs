@@ -1,17 +1,17 @@
 //! Brings a replica up to date with its database: by resuming the log, by replaying commits, or by comparing pages.
 
 use ebbtide_catalog::ResyncDetail;
-use ebbtide_replica::{Timestamp, Txid};
+use ebbtide_replica::{EntryState, Timestamp, Txid};
 use ebbtide_shipper::{
-    Comparison, Consent, Difference, Error, KnownPages, Local, Opened, RestoredState, Resync,
-    Shipper, Unconfirmed, UnverifiedReplica, open_replica,
+    Comparison, Consent, Difference, Error, KnownPages, Local, Opened, Resync, Shipper,
+    Unconfirmed, UnverifiedReplica, open_replica,
 };
 use ebbtide_watcher::{Follower, Image, Transaction};
 use tokio::task::{block_in_place, yield_now};
 
 use super::error::FollowError;
 use super::held::Held;
-use super::start::{local, wal_position};
+use super::start::local;
 use super::{Job, parts};
 use crate::clock::now_micros;
 
@@ -33,7 +33,7 @@ pub(crate) enum Past {
     /// The log has lost commits that the replica has.
     Cut,
     /// The database was restored to this earlier state on purpose.
-    Restored(RestoredState),
+    Restored(EntryState),
 }
 
 /// Brings the replica up to date. `shipper` has the page hashes of the replica's last entry. If the log has all commits
@@ -155,7 +155,7 @@ async fn reconcile(
         false => before(&shipper, &difference, past).await?,
     };
     claim(job, held, &mut shipper, time).await?;
-    let wal = wal_position(image.position());
+    let wal = image.position();
     if is_state {
         tracing::info!(%database, "the database is as the replica has it");
         shipper.set_wal_position(wal)?;
@@ -230,7 +230,7 @@ async fn before(shipper: &Shipper, found: &Difference, past: Past) -> Result<Bef
     }
     if let Past::Restored(to) = past {
         let is_untouched = (to.digest, to.database_pages) == (found.digest, found.database_pages);
-        let set_back_to = Some(to.txid);
+        let set_back_to = Some(to.txid());
         return Ok(Before { is_fork: true, set_back_to, by_restore: true, is_untouched });
     }
     match shipper.find_stale(found, OBJECTS_SEARCHED_FOR_RECORD).await? {
@@ -261,7 +261,7 @@ pub(crate) async fn ahead(
             block_in_place(|| held.follower.capture(now_micros(), scratch, replay))
         })?;
     }
-    let wal = wal_position(held.follower.position());
+    let wal = held.follower.position();
     if resumed && left == 0 && shipper.confirm_replay(unconfirmed, wal)? {
         return catch_up(job, held, shipper, Past::Resumed).await;
     }

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
+use ebbtide_replica::Point;
 use ebbtide_replica::{Timestamp, Txid};
-use ebbtide_shipper::Durable;
 
 /// So many runs are told apart. Beyond that neighbours become one, and the lag may then be that of a commit which has
 /// just become durable: too long, never too short.
@@ -33,7 +33,7 @@ impl Undurable {
     }
 
     /// This commit was captured, after all before it.
-    pub(crate) fn captured(&mut self, commit: Durable) {
+    pub(crate) fn captured(&mut self, commit: Point) {
         if let Some(run) = self.runs.back_mut().filter(|run| run.count < self.count_max) {
             (run.last, run.count) = (commit.txid, run.count + 1);
             return;
@@ -76,9 +76,9 @@ impl Undurable {
 mod tests {
     use super::*;
 
-    fn commit(number: u64) -> Durable {
+    fn commit(number: u64) -> Point {
         let time = Timestamp::from_micros(i64::try_from(number).unwrap() * 1000).unwrap();
-        Durable { txid: Txid::new(number).unwrap(), time }
+        Point { txid: Txid::new(number).unwrap(), time }
     }
 
     fn oldest(undurable: &Undurable) -> Option<i64> {

@@ -13,7 +13,7 @@ use super::look::Seen;
 use super::owed::Owed;
 use super::pace::{HELD_BACK_MIN, Mode, Pace, together};
 use super::solitude::Solitude;
-use super::start::{Started, start, wal_position};
+use super::start::{Started, start};
 use super::{Job, Order, Phase, Status};
 use crate::clock::now_micros;
 
@@ -359,7 +359,7 @@ fn append(
         transaction.time,
         transaction.database_pages,
         pages,
-        wal_position(transaction.position),
+        transaction.position,
         |each| transaction.for_each_page::<FollowError>(each),
     )?;
     match appended {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ebbtide_replica::Point;
 use ebbtide_replica::{Key, Manifest, Txid, Vouch};
-use ebbtide_shipper::{Durable, EachPage, Owner, Shipper, ship_snapshot};
+use ebbtide_shipper::{EachPage, Owner, Shipper, ship_snapshot};
 use ebbtide_store::Store;
 use ebbtide_watcher::{Follower, ImagePin};
 use tokio::task::JoinHandle;
@@ -30,7 +31,7 @@ pub(crate) struct Snapshots {
     pin: Option<ImagePin>,
     task: Option<JoinHandle<Result<Vouch, FollowError>>>,
     /// The one that the task makes.
-    making: Option<Durable>,
+    making: Option<Point>,
     /// The one that is done, and that the history does not vouch for yet.
     done: Option<Vouch>,
     /// Tells the thread that makes it to stop.
@@ -46,7 +47,7 @@ impl Snapshots {
     /// `newest` is there already, at `now` in µs since the epoch. A replica that cannot say is due for one.
     pub(crate) fn new(
         interval: Duration,
-        newest: Option<Durable>,
+        newest: Option<Point>,
         now: i64,
         status: Status,
     ) -> Snapshots {
@@ -226,7 +227,7 @@ impl Drop for Snapshots {
 }
 
 /// The newest snapshot of the replica, if it has one that can be read.
-pub(crate) async fn newest(store: &Arc<dyn Store>, manifest: &Manifest) -> Option<Durable> {
+pub(crate) async fn newest(store: &Arc<dyn Store>, manifest: &Manifest) -> Option<Point> {
     let read = async {
         let listing = store.list(ebbtide_replica::Folder::Snapshot, None).await?;
         for object in listing.into_iter().rev() {
@@ -239,7 +240,7 @@ pub(crate) async fn newest(store: &Arc<dyn Store>, manifest: &Manifest) -> Optio
                 fetched => fetched?,
             };
             let time = fetched.index.entries().first().map(|entry| entry.time);
-            return Ok(time.map(|time| Durable { txid, time }));
+            return Ok(time.map(|time| Point { txid, time }));
         }
         Ok::<_, ebbtide_catalog::CatalogError>(None)
     };

@@ -10,9 +10,9 @@ use ebbtide_replica::{ClaimedFile, Key};
 use ebbtide_shipper::{
     Creator, FirstState, Local, Opened, Shipper, StoreHealth, open_replica, spooled_end,
 };
-use ebbtide_state::{FileIdentity, Position as Remembered, State, WalPosition, state_folder};
+use ebbtide_state::{FileIdentity, Position as Remembered, State, state_folder};
 use ebbtide_store::Store;
-use ebbtide_wal::{Checksum, PageSize, Position, Salts};
+use ebbtide_wal::{PageSize, Position};
 use ebbtide_watcher::{Follower, Start};
 
 use super::catch_up::{Past, ahead, catch_up, pin_end, verify_ownership};
@@ -51,7 +51,7 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, Start), Follo
     let (state, remembered) = open_state(&folder)?;
     job.status.begun();
     let resume = state.as_ref().and_then(|state| resume_at(state.position(), &folder));
-    let latest = state.as_ref().map_or(0, |state| state.position().time.as_micros());
+    let latest = state.as_ref().map_or(0, |state| state.position().state.time().as_micros());
     let began = match held.as_mut() {
         Some(held) => {
             held.follower.rouse()?;
@@ -161,20 +161,8 @@ fn open_state(folder: &Path) -> Result<LocalState, FollowError> {
 
 /// The log position to resume at: after the last durable or spooled entry.
 fn resume_at(known: &Remembered, folder: &Path) -> Option<Position> {
-    let spooled = spooled_end(folder).filter(|&(txid, _)| txid > known.txid);
-    spooled.map(|(_, wal)| wal).or(known.wal).and_then(log_position)
-}
-
-fn log_position(wal: WalPosition) -> Option<Position> {
-    let (s0, s1) = wal.checksum;
-    let frame = u32::try_from(wal.frame).ok()?;
-    Some(Position { salts: Salts(wal.salts), frame, checksum: Checksum { s0, s1 } })
-}
-
-/// A position of the log as the local state keeps it.
-pub(crate) fn wal_position(position: Position) -> WalPosition {
-    let checksum = (position.checksum.s0, position.checksum.s1);
-    WalPosition { salts: position.salts.0, frame: position.frame.into(), checksum }
+    let spooled = spooled_end(folder).filter(|&(txid, _)| txid > known.state.txid());
+    spooled.map(|(_, wal)| wal).or(known.wal)
 }
 
 /// Moves the follower to the shipper's position in the log, if the log still has it.
@@ -182,7 +170,7 @@ fn resume_log(held: &mut Held, shipper: &Shipper, began: Start) -> Result<Past, 
     if std::mem::take(&mut held.is_given_up) {
         return Ok(Past::Missed);
     }
-    let last_entry = shipper.wal_position().and_then(log_position);
+    let last_entry = shipper.wal_position();
     let resumed = match (began, last_entry) {
         (Start::Resumed, Some(at)) if at == held.follower.position() => true,
         (_, Some(at)) => held.follower.rewind(at)?,
@@ -265,11 +253,7 @@ async fn create(job: &Job, held: &mut Held, creator: Creator) -> Result<Shipper,
     let turn = job.shared.turn();
     let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
     let (image, time) = pin_end(&mut held.follower)?;
-    let first = FirstState {
-        time,
-        database_pages: image.database_pages(),
-        wal: wal_position(image.position()),
-    };
+    let first = FirstState { time, database_pages: image.database_pages(), wal: image.position() };
     let done = Arc::new(AtomicU64::new(0));
     let bytes = u64::from(image.database_pages()) * image.page_size().offset();
     let total = u64::from(image.database_pages());

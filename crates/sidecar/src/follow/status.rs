@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ebbtide_replica::Point;
 use ebbtide_replica::{Chain, Timestamp, Txid};
-use ebbtide_shipper::{Durable, Presence, Spooled, StoreHealth, StoreOutage};
+use ebbtide_shipper::{Presence, Spooled, StoreHealth, StoreOutage};
 use ebbtide_watcher::{LogStatus, LogStatusHandle};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -77,13 +78,13 @@ pub struct Progress {
     /// The last session that failed: when, and why.
     pub failure: Option<(Timestamp, String)>,
     /// The last transaction that was captured.
-    pub captured: Option<Durable>,
+    pub captured: Option<Point>,
     /// The last transaction that the store has confirmed.
-    pub durable: Option<Durable>,
+    pub durable: Option<Point>,
     /// The chain after it.
     pub durable_chain: Option<Chain>,
     /// The newest snapshot.
-    pub snapshot: Option<Durable>,
+    pub snapshot: Option<Point>,
     /// Since when snapshots fail, and why the last one did.
     pub snapshot_trouble: Option<(Timestamp, String)>,
     /// How many segments the store has confirmed since this process began.
@@ -315,14 +316,14 @@ impl Status {
     }
 
     /// A commit was captured.
-    pub(crate) fn captured(&self, commit: Durable) {
+    pub(crate) fn captured(&self, commit: Point) {
         let mut known = self.known();
         known.undurable.captured(commit);
         known.progress.captured = Some(commit);
     }
 
     /// A session begins with this captured and that durable.
-    pub(crate) fn stand(&self, captured: Durable, durable: Durable, chain: Chain) {
+    pub(crate) fn stand(&self, captured: Point, durable: Point, chain: Chain) {
         self.change(|progress| {
             (progress.captured, progress.durable) = (Some(captured), Some(durable));
             progress.durable_chain = Some(chain);
@@ -330,7 +331,7 @@ impl Status {
     }
 
     /// The store has confirmed a segment that ends with this.
-    pub(crate) fn durable(&self, durable: Durable, chain: Chain) {
+    pub(crate) fn durable(&self, durable: Point, chain: Chain) {
         let mut known = self.known();
         known.undurable.durable(durable.txid);
         (known.progress.durable, known.progress.durable_chain) = (Some(durable), Some(chain));
@@ -338,7 +339,7 @@ impl Status {
     }
 
     /// The newest snapshot is this.
-    pub(crate) fn snapshot(&self, snapshot: Durable) {
+    pub(crate) fn snapshot(&self, snapshot: Point) {
         let mut known = self.known();
         known.progress.snapshot = Some(snapshot);
         known.progress.snapshot_trouble = None;
