@@ -26,6 +26,7 @@ use crate::progress::Progress;
 use crate::seek::{Seek, seek};
 use crate::target::{Notice, Target};
 pub use ahead::CLOCKS_APART_MICROS_MAX;
+pub use cache::Ahead;
 use cache::Cache;
 pub use ranges::Range;
 
@@ -445,15 +446,6 @@ impl Survey {
         self.relisted += 1;
         Ok(())
     }
-}
-
-/// An object, and its index if that was read ahead.
-#[derive(Debug)]
-pub struct Ahead {
-    /// The object.
-    pub object: Object,
-    /// Its index, if it could be read and was not needed before.
-    pub fetched: Option<Arc<Fetched>>,
 }
 
 /// What a survey begins with.

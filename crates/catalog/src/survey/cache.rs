@@ -5,10 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Fetched;
 use ebbtide_replica::Key;
+use ebbtide_store::Object;
 
 /// What is kept at most. An index that does not fit in is not kept, and is read again when it is needed. Small segments
 /// come with their pages, so this is also what does not have to be fetched later.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// An object, and its index if that was read ahead.
+#[derive(Debug)]
+pub struct Ahead {
+    /// The object.
+    pub object: Object,
+    /// Its index, if it could be read and was not needed before.
+    pub fetched: Option<Arc<Fetched>>,
+}
 
 /// The cache.
 #[derive(Debug, Default)]
