@@ -6,8 +6,8 @@ use ebbtide_state::{Origin, Position};
 use ebbtide_store::{Object, Store};
 
 use crate::error::{Error, ReplicaOwner};
-use crate::open::carried_after;
 use crate::owner::last_claim;
+use crate::replay::carried_after;
 
 /// With more segments than this after the known entry, the page hashes are read from the replica, not from the log.
 const CATCH_UP_MAX: usize = 4096;

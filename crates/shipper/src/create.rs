@@ -7,25 +7,27 @@ use ebbtide_catalog::{CatalogError, Head};
 use ebbtide_fault::point;
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::{
-    Chain, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, PageHash, Point,
-    ReplicaId, Timestamp, Txid, Vouch,
+    Chain, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, Point, ReplicaId,
+    Timestamp, Txid,
 };
-use ebbtide_state::{Fill, Origin, Position, State};
+use ebbtide_state::{Origin, Position, State};
 use ebbtide_store::{Conditional, ErrorKind, Store};
-use ebbtide_wal::{PageNumber, PageSize};
+use ebbtide_wal::PageSize;
 
+use crate::claim::sweep;
+use crate::context::OpenContext;
 use crate::destination::Destination;
 use crate::error::{Error, ReplicaOwner};
-use crate::image::{EachPage, Pages, SnapshotStart, send_snapshot};
-use crate::open::{Local, OpenContext};
+use crate::local::Local;
+use crate::options::Options;
 use crate::owner::Owner;
+use crate::pages::Pages;
 use crate::retry::{AttemptError, retry};
 use crate::segment::Segment;
-use crate::shipper::{Options, Shipper};
+use crate::shipper::Shipper;
+use crate::snapshot::{SnapshotStart, send_snapshot};
 use crate::store_health::StoreHealth;
-
-/// How many page hashes are written to the local table with one system call.
-const HASHES_PER_WRITE: usize = 4096;
+use crate::table_fill::TableFill;
 
 /// Creates a replica at a location that has no snapshot.
 #[derive(Debug)]
@@ -104,14 +106,14 @@ impl Creator {
         let end = put_entry(&to, replica, page_size, end, claim, Digest::EMPTY).await?;
         point("shipper.found.claimed");
         sweep(&*to.store).await;
-        let of = SnapshotStart {
+        let start = SnapshotStart {
             replica,
             page_size,
             point: Point { txid: end.next, time: end.time },
             database_pages: first.database_pages,
         };
         let fill = State::create(&local.folder).map_err(Error::from)?;
-        let table = Table { fill, first: PageNumber::ONE, hashes: Vec::new() };
+        let table = TableFill::new(fill);
         let table = Arc::new(Mutex::new(table));
         let vouch = move |image: &Entry| {
             let (segment, chain) = vouching_segment(replica, page_size, end, image)?;
@@ -120,21 +122,21 @@ impl Creator {
         let filled = Arc::clone(&table);
         let add =
             move |page, hash| filled.lock().unwrap_or_else(PoisonError::into_inner).add(page, hash);
-        let (segment, chain, digest) = send_snapshot(to.clone(), of, pages, add, vouch).await?;
+        let (segment, chain, digest) = send_snapshot(to.clone(), start, pages, add, vouch).await?;
         point("shipper.found.imaged");
         let key = segment.key();
         segment.seal()?.land(&to, &key).await?;
         point("shipper.found.vouched");
-        let state = Table::complete(table)?
+        let state = TableFill::complete(table)?
             .publish(Position {
                 replica,
                 location: to.store.describe(),
                 page_size,
                 state: EntryState {
-                    point: of.point,
+                    point: start.point,
                     chain,
                     digest,
-                    database_pages: of.database_pages,
+                    database_pages: start.database_pages,
                 },
                 wal: Some(first.wal),
                 database: local.database,
@@ -191,15 +193,6 @@ async fn probe(to: &Destination) -> Result<(), Error> {
     Ok(())
 }
 
-/// Aborts unfinished multipart uploads. None belongs to a running process: the claim has fenced other writers.
-async fn sweep(store: &dyn Store) {
-    match store.sweep().await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(count, "removed what unfinished uploads left behind"),
-        Err(error) => tracing::warn!(%error, "cannot remove what unfinished uploads left behind"),
-    }
-}
-
 async fn put_manifest(
     to: &Destination,
     owner: &Owner,
@@ -254,7 +247,7 @@ async fn put_entry(
 ) -> Result<ReplicaEnd, Error> {
     let mut segment = Segment::new(end.next, end.chain, replica, page_size);
     segment.begin(start)?;
-    segment.end(digest, None)?;
+    segment.end(digest)?;
     let after = segment.head();
     let key = segment.key();
     segment.seal()?.land(to, &key).await?;
@@ -274,87 +267,7 @@ fn vouching_segment(
     let mut segment = Segment::new(end.next, end.chain, replica, page_size);
     segment.begin(start)?;
     segment.vouch(image.content)?;
-    segment.end(image.digest, None)?;
+    segment.end(image.digest)?;
     let chain = segment.head().map_or(end.chain, |last| last.chain);
     Ok((segment, chain))
-}
-
-/// Fills the local table of page hashes in ascending order, with few system calls.
-struct Table {
-    fill: Fill,
-    first: PageNumber,
-    hashes: Vec<PageHash>,
-}
-
-impl Table {
-    fn add(&mut self, page: PageNumber, hash: PageHash) -> Result<(), Error> {
-        let expected = self.first.get() as usize + self.hashes.len();
-        if self.hashes.len() >= HASHES_PER_WRITE || page.get() as usize != expected {
-            self.flush()?;
-        }
-        if self.hashes.is_empty() {
-            self.first = page;
-        }
-        self.hashes.push(hash);
-        Ok(())
-    }
-
-    fn complete(table: Arc<Mutex<Table>>) -> Result<Fill, Error> {
-        let table = Arc::into_inner(table).map(Mutex::into_inner);
-        let mut table = table
-            .ok_or(Error::Changed("the table of page hashes is in use"))?
-            .unwrap_or_else(PoisonError::into_inner);
-        table.flush()?;
-        Ok(table.fill)
-    }
-
-    fn flush(&mut self) -> Result<(), Error> {
-        self.fill.set(self.first, &self.hashes)?;
-        self.hashes.clear();
-        Ok(())
-    }
-}
-
-impl Shipper {
-    /// Claims the replica: a process that wrote into it before is fenced at its next put. Returns once the claim is
-    /// durable.
-    ///
-    /// # Errors
-    /// [`Error::Fenced`] when another process claimed the replica first.
-    pub async fn claim(&mut self, owner: &Owner, time: i64) -> Result<(), Error> {
-        let time =
-            Timestamp::from_micros(time).unwrap_or(self.head().time()).max(self.head().time());
-        self.append_claim(time, owner.claim(time, self.file.clone()).to_detail()?)?;
-        self.flush()?;
-        point("shipper.claim.sent");
-        // Segments in the spool are put before the claim, so a conflict with another writer shows before the claim.
-        self.settle().await?;
-        point("shipper.claim.landed");
-        self.page_hashes.sync()?;
-        sweep(&*self.store()).await;
-        Ok(())
-    }
-
-    /// Vouches for a durable snapshot: appends a claim with the hash of the snapshot's content, so that the chain
-    /// covers its pages. The claim is sent with the next segment.
-    ///
-    /// # Errors
-    /// As [`Shipper::append`].
-    pub fn vouch(&mut self, owner: &Owner, vouch: Vouch) -> Result<(), Error> {
-        let time = self.head().time();
-        self.append_claim(time, vouch.to_detail(Some(&owner.claim(time, self.file.clone())))?)
-    }
-
-    fn append_claim(&mut self, time: Timestamp, detail: Vec<u8>) -> Result<(), Error> {
-        let start = crate::append::Start {
-            kind: EntryKind::Claim,
-            flags: EntryFlags::NONE,
-            time: time.as_micros(),
-            database_pages: self.page_hashes.database_pages(),
-            detail,
-            expected: 0,
-            wal: None,
-        };
-        self.append_entry(start, |_: &mut EachPage<'_, Error>| Ok(()))
-    }
 }

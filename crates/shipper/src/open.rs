@@ -1,46 +1,28 @@
 //! Opens a replica for writing: compares the replica's last entry with the local state and with the spool.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ebbtide_catalog::{self, Head, Identity};
 use ebbtide_fault::point;
-use ebbtide_replica::{
-    Chain, ClaimedFile, Digest, EntryState, Folder, Manifest, PageHash, content_of,
-};
-use ebbtide_state::{FileIdentity, Origin, Position, State};
-use ebbtide_store::{Object, Store, StoreError, same_place};
-use ebbtide_wal::{PageNumber, PageSize};
+use ebbtide_replica::{Digest, EntryState, Folder, Manifest};
+use ebbtide_state::{Origin, Position, State};
+use ebbtide_store::{Object, Store, same_place};
+use ebbtide_wal::PageSize;
 
 use crate::compare_head::{HeadComparison, compare_head, has_entry};
+use crate::context::OpenContext;
 use crate::copied::refuse_copy;
 use crate::create::Creator;
 use crate::destination::Destination;
 use crate::error::Error;
-use crate::presence::Presence;
-use crate::shipper::{Options, Shipper};
-use crate::spool::{Spool, SpooledSegment};
+use crate::local::Local;
+use crate::newest::newest_claim;
+use crate::options::Options;
+use crate::replay::Unconfirmed;
+use crate::shipper::Shipper;
+use crate::spooled::SpooledSegment;
 use crate::store_health::StoreHealth;
-use crate::unverified::{UnverifiedReplica, newest_claim};
-
-/// The database and its local state.
-#[derive(Debug)]
-pub struct Local {
-    /// The local state of an earlier run, if its page hashes add up.
-    pub state: Option<State>,
-    /// The durable position of an earlier run, even if its page hashes do not add up.
-    pub remembered: Option<Position>,
-    /// The directory of the local state.
-    pub folder: PathBuf,
-    /// The database's file.
-    pub database: Option<FileIdentity>,
-    /// The database's file, as a claim names it.
-    pub file: Option<ClaimedFile>,
-    /// The name of this host, as a claim has it.
-    pub host: String,
-    /// The page size of the database.
-    pub page_size: PageSize,
-}
+use crate::unverified::UnverifiedReplica;
 
 /// Operations that are refused unless the user asks for them on the command line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,40 +51,6 @@ pub enum Opened {
     /// The page hashes were read from the replica, and the database continues from an earlier state on purpose: from
     /// the given one if it was restored.
     AtEarlierState(Shipper, Option<EntryState>),
-}
-
-/// Commits that the replica has and the local state does not.
-#[derive(Debug, Clone)]
-pub struct Unconfirmed {
-    /// The number of transactions.
-    pub commits: u64,
-    position: Position,
-    /// The hash chain over their contents.
-    carried: Chain,
-}
-
-/// The parts that a [`Shipper`] is made of.
-#[derive(Debug)]
-pub(crate) struct OpenContext {
-    pub(crate) to: Destination,
-    pub(crate) options: Options,
-    pub(crate) folder: PathBuf,
-    pub(crate) database: Option<FileIdentity>,
-    pub(crate) file: Option<ClaimedFile>,
-    pub(crate) manifest: Manifest,
-    /// Whether the manifest is in the store.
-    pub(crate) is_stored: bool,
-}
-
-impl OpenContext {
-    pub(crate) fn spool(&self) -> Result<Spool, StoreError> {
-        Spool::new(&self.folder, self.options.spool_bytes_max, &self.to.health)
-    }
-
-    pub(crate) fn shipper(self, state: State, spool: Spool) -> Shipper {
-        let presence = Presence::new(self.manifest.clone(), self.is_stored, self.to.clone());
-        Shipper::new(self, state, spool, Arc::new(presence))
-    }
 }
 
 /// Opens the replica in `store` for writing. Writes nothing into the replica.
@@ -274,12 +222,13 @@ async fn resume(
     let mut shipper = context.shipper(state, spool);
     Ok(match comparison {
         HeadComparison::Same => {
-            shipper.take_up(spooled, head.state.txid())?;
+            shipper.resume_spool(spooled, head.state.txid())?;
             Opened::CaughtUp(shipper)
         }
         HeadComparison::ClaimsSince => Opened::CaughtUp(shipper),
         HeadComparison::OwnCommitsSince { commits, carried } => {
-            Opened::Ahead(shipper, Box::new(Unconfirmed { commits, position, carried }))
+            let unconfirmed = Unconfirmed::new(commits, known.state.chain, position, carried);
+            Opened::Ahead(shipper, Box::new(unconfirmed))
         }
         HeadComparison::EarlierState => Opened::AtEarlierState(shipper, restored),
     })
@@ -302,38 +251,5 @@ fn position_at(manifest: &Manifest, head: &Head, store: &dyn Store, local: &Loca
         wal: None,
         database: local.database,
         origin: Origin::Followed,
-    }
-}
-
-/// The hash chain over entry contents after one more entry. `before` is the chain before it.
-pub(crate) fn carried_after(before: Chain, database_pages: u32, content: &[u8; 32]) -> Chain {
-    before.next(content, &database_pages.to_le_bytes(), b"")
-}
-
-impl Shipper {
-    /// Adds a transaction that was read again from the log to the chain of contents.
-    pub(crate) fn replayed(&mut self, database_pages: u32, changed: &[(PageNumber, PageHash)]) {
-        let content = content_of(changed.iter().map(|&(_, hash)| hash));
-        self.carried = carried_after(self.carried, database_pages, &content);
-    }
-
-    /// Ends a replay of unconfirmed commits. If they were the replica's, page by page, capturing continues at `wal`; if
-    /// not, open the replica again without the local state.
-    ///
-    /// # Errors
-    /// When the local state cannot be written.
-    pub fn confirm_replay(
-        &mut self,
-        unconfirmed: &Unconfirmed,
-        wal: ebbtide_wal::Position,
-    ) -> Result<bool, Error> {
-        let there = &unconfirmed.position;
-        let same = self.carried == unconfirmed.carried
-            && self.page_hashes.digest() == there.state.digest
-            && self.page_hashes.database_pages() == there.state.database_pages;
-        if same {
-            self.adopt(Position { wal: Some(wal), ..there.clone() })?;
-        }
-        Ok(same)
     }
 }

@@ -3,16 +3,17 @@
 //! the manifest and the size of the newest snapshot (two small requests). It runs after each outage, every hour while
 //! there are puts, and when a client asks, and no later entry counts as durable before it has passed.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ebbtide_catalog::{CatalogError, read_manifest};
 use ebbtide_replica::{Key, Manifest};
-use ebbtide_store::{ErrorKind, StoreError};
+use ebbtide_store::{ErrorKind, Store, StoreError};
 
 use crate::destination::Destination;
 use crate::error::Error;
 use crate::retry::{AttemptError, retry};
+use crate::store_health::StoreHealth;
 
 /// The interval between checks while there are puts.
 const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
@@ -69,6 +70,18 @@ impl Presence {
     }
 
     /// The store of the replica.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.to.store
+    }
+
+    /// The health of the store, as the puts see it.
+    #[must_use]
+    pub fn store_health(&self) -> &Arc<StoreHealth> {
+        &self.to.health
+    }
+
+    /// The store of the replica and its health.
     pub(crate) fn destination(&self) -> &Destination {
         &self.to
     }
@@ -219,10 +232,8 @@ impl Presence {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use ebbtide_replica::{ReplicaId, Timestamp, Txid};
-    use ebbtide_store::{MemoryStore, Store as _};
+    use ebbtide_store::MemoryStore;
     use ebbtide_wal::PageSize;
 
     use super::*;

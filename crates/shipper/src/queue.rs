@@ -16,12 +16,13 @@ use crate::error::Error;
 use crate::presence::Presence;
 use crate::put::put;
 use crate::resend::resend;
-use crate::spool::{Queued, Spool};
+use crate::spool::Spool;
+use crate::spooled::QueuedBody;
 use crate::visible::{Visible, visible};
 
-/// A sealed segment that is not confirmed yet.
+/// A segment that is not confirmed yet.
 #[derive(Debug)]
-pub(crate) struct SealedSegment {
+pub(crate) struct QueuedSegment {
     pub(crate) key: Key,
     /// The durable position once it is confirmed.
     pub(crate) position: Position,
@@ -39,7 +40,7 @@ enum Work {
     /// A write into the spool is in flight.
     Spooling,
     /// It waits for the segments before it.
-    Queued(Queued),
+    Queued(QueuedBody),
 }
 
 /// Where a repeated put takes the bytes from.
@@ -64,7 +65,7 @@ impl Drop for Task {
 /// A change of state of a segment.
 pub(crate) enum Event {
     /// The oldest is durable.
-    Landed(Box<SealedSegment>),
+    Landed(Box<QueuedSegment>),
     /// The newest is spooled, or stays in memory because the write failed.
     Spooled,
 }
@@ -72,9 +73,9 @@ pub(crate) enum Event {
 /// The sealed segments that are not confirmed yet, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    segments: VecDeque<SealedSegment>,
+    segments: VecDeque<QueuedSegment>,
     /// The write into the spool that is in flight.
-    spooling: Option<(Key, JoinHandle<Result<Queued, Error>>)>,
+    spooling: Option<(Key, JoinHandle<Result<QueuedBody, Error>>)>,
 }
 
 impl Drop for Queue {
@@ -95,7 +96,7 @@ impl Queue {
     }
 
     /// The newest segment.
-    pub(crate) fn last(&self) -> Option<&SealedSegment> {
+    pub(crate) fn last(&self) -> Option<&QueuedSegment> {
         self.segments.back()
     }
 
@@ -106,7 +107,7 @@ impl Queue {
 
     /// Whether a streamed segment is in flight, which cannot be sent again from memory or from the spool.
     pub(crate) fn has_streamed(&self) -> bool {
-        let streamed = |segment: &SealedSegment| {
+        let streamed = |segment: &QueuedSegment| {
             matches!(segment.work, Work::Sending { source: Source::Stream, .. })
         };
         self.segments.iter().any(streamed)
@@ -132,7 +133,7 @@ impl Queue {
         let source = body.map_or(Source::Stream, Source::Memory);
         let (task, visible) = start(land);
         let work = Work::Sending { task, visible, source };
-        self.segments.push_back(SealedSegment { key, position, pages, work, spooled_bytes: 0 });
+        self.segments.push_back(QueuedSegment { key, position, pages, work, spooled_bytes: 0 });
     }
 
     /// Queues a segment that `write` puts into the spool.
@@ -141,16 +142,16 @@ impl Queue {
         key: Key,
         position: Position,
         pages: u64,
-        write: impl Future<Output = Result<Queued, Error>> + Send + 'static,
+        write: impl Future<Output = Result<QueuedBody, Error>> + Send + 'static,
     ) {
         self.spool_besides(key, write);
         let work = Work::Spooling;
-        self.segments.push_back(SealedSegment { key, position, pages, work, spooled_bytes: 0 });
+        self.segments.push_back(QueuedSegment { key, position, pages, work, spooled_bytes: 0 });
     }
 
     /// The oldest segment with its body, if it is only in memory. It must be in the spool, too: otherwise, after a
     /// crash, the spool would not continue the replica.
-    pub(crate) fn unspooled(&self) -> Option<(&SealedSegment, Bytes)> {
+    pub(crate) fn unspooled(&self) -> Option<(&QueuedSegment, Bytes)> {
         let front = self.segments.front()?;
         match &front.work {
             Work::Sending { source: Source::Memory(body), .. } => Some((front, body.clone())),
@@ -162,15 +163,15 @@ impl Queue {
     pub(crate) fn spool_besides(
         &mut self,
         key: Key,
-        write: impl Future<Output = Result<Queued, Error>> + Send + 'static,
+        write: impl Future<Output = Result<QueuedBody, Error>> + Send + 'static,
     ) {
         self.spooling = Some((key, tokio::spawn(write)));
     }
 
     /// Queues a segment that an earlier run has spooled.
     pub(crate) fn push_spooled(&mut self, key: Key, position: Position, pages: u64, bytes: u64) {
-        let work = Work::Queued(Queued::Spooled(bytes));
-        self.segments.push_back(SealedSegment { key, position, pages, work, spooled_bytes: bytes });
+        let work = Work::Queued(QueuedBody::Spooled(bytes));
+        self.segments.push_back(QueuedSegment { key, position, pages, work, spooled_bytes: bytes });
     }
 
     /// Waits for the next event. Never returns if the queue is empty. Cancel-safe.
@@ -211,9 +212,9 @@ impl Queue {
     }
 
     /// Handles the end of a write into the spool. The segment may have been confirmed meanwhile.
-    fn spooled(&mut self, spool: &mut Spool, key: Option<Key>, queued: Queued) {
+    fn spooled(&mut self, spool: &mut Spool, key: Option<Key>, queued: QueuedBody) {
         spool.note_written(&queued);
-        let written = if let Queued::Spooled(bytes) = queued { bytes } else { 0 };
+        let written = if let QueuedBody::Spooled(bytes) = queued { bytes } else { 0 };
         let segment = self.segments.iter_mut().find(|segment| Some(segment.key) == key);
         match (segment, key) {
             (Some(segment), _) => {
@@ -228,13 +229,13 @@ impl Queue {
     }
 }
 
-impl SealedSegment {
+impl QueuedSegment {
     /// Starts the put of the oldest segment, if it is queued.
     fn start(&mut self, spool: &Spool, presence: &Arc<Presence>) {
         let Work::Queued(queued) = &self.work else { return };
         let (key, presence) = (self.key, Arc::clone(presence));
         let (source, (task, visible)) = match queued {
-            Queued::Memory(body) => {
+            QueuedBody::Memory(body) => {
                 let sent = body.clone();
                 let land = async move {
                     put(presence.destination(), &key, sent).await?;
@@ -242,7 +243,7 @@ impl SealedSegment {
                 };
                 (Source::Memory(body.clone()), start(land))
             }
-            &Queued::Spooled(bytes) => {
+            &QueuedBody::Spooled(bytes) => {
                 let spool = Arc::clone(spool.store());
                 let land = async move {
                     resend(&spool, presence.destination(), key, bytes).await?;

@@ -1,10 +1,8 @@
 //! The open segment: entries that are being encoded into one object.
 
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
-use ebbtide_replica::{
-    Chain, Digest, Entry, EntryKind, EntryState, Key, PageHash, ReplicaId, Txid,
-};
-use ebbtide_wal::{PageNumber, PageSize, Position};
+use ebbtide_replica::{Chain, Digest, Entry, EntryState, Key, PageHash, ReplicaId, Txid};
+use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::error::Error;
 use crate::outgoing::{BeginUpload, Outgoing, STREAM_BYTES, Sealed};
@@ -19,15 +17,9 @@ pub(crate) struct Segment {
     outgoing: Outgoing,
     /// The last entry that was ended.
     head: Option<EntryState>,
-    wal: Option<Position>,
 }
 
 impl Segment {
-    /// The segment that follows `head`.
-    pub(crate) fn after(head: EntryState, replica: ReplicaId, page_size: PageSize) -> Segment {
-        Segment::new(head.txid().next(), head.chain, replica, page_size)
-    }
-
     /// The segment that begins with `first`. `chain` is the chain before it.
     pub(crate) fn new(
         first: Txid,
@@ -37,7 +29,7 @@ impl Segment {
     ) -> Segment {
         let contents = Contents::Segment { first, chain };
         let writer = Writer::new(Header { replica, page_size, contents });
-        Segment { writer, outgoing: Outgoing::new(Key::Log(first)), head: None, wal: None }
+        Segment { writer, outgoing: Outgoing::new(Key::Log(first)), head: None }
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -47,11 +39,6 @@ impl Segment {
     /// The last entry that was ended.
     pub(crate) fn head(&self) -> Option<EntryState> {
         self.head
-    }
-
-    /// The log position of the last entry that is not a claim.
-    pub(crate) fn wal(&self) -> Option<Position> {
-        self.wal
     }
 
     pub(crate) fn entries(&self) -> u32 {
@@ -110,12 +97,9 @@ impl Segment {
         self.writer.hash_pages();
     }
 
-    pub(crate) fn end(&mut self, digest: Digest, wal: Option<Position>) -> Result<Entry, Error> {
+    pub(crate) fn end(&mut self, digest: Digest) -> Result<Entry, Error> {
         let entry = self.writer.end_entry(digest)?;
         self.head = self.writer.chain().map(|chain| EntryState::after(&entry, chain));
-        if entry.kind != EntryKind::Claim {
-            self.wal = wal;
-        }
         Ok(entry)
     }
 
@@ -123,10 +107,5 @@ impl Segment {
     pub(crate) fn seal(self) -> Result<Sealed, Error> {
         let finished = self.writer.finish()?;
         Ok(self.outgoing.seal(finished.tail))
-    }
-
-    /// Drops the segment: its object does not become visible.
-    pub(crate) fn abandon(self) {
-        self.outgoing.abandon();
     }
 }

@@ -1,352 +1,195 @@
-//! The shipper of one database: entries are appended to the open segment, segments are sealed, queued, put and
-//! confirmed.
+//! The shipper of one database: the face of encoder, uploader and put budget.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
-use ebbtide_replica::{Chain, ClaimedFile, EntryState, PageHash, PageHasher, Point, ReplicaId};
-use ebbtide_state::{FileIdentity, Origin, Position, State};
-use ebbtide_store::Store;
+use ebbtide_replica::{Chain, ClaimedFile, Digest, EntryFlags, EntryKind, PageHash, Point, Txid};
+use ebbtide_state::{FileIdentity, Position, State};
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::batch::Batch;
-use crate::commit_rate::CommitRate;
+use crate::commit::{Appended, Blocking, Commit};
+use crate::comparison::KnownPages;
+use crate::encoder::Encoder;
+use crate::entry::NewEntry;
 use crate::error::Error;
-use crate::image::{Difference, Pages};
-use crate::open::OpenContext;
-use crate::outgoing::Sealed;
-use crate::pack::Packer;
-use crate::page_hashes::PageHashes;
+use crate::options::Options;
+use crate::outgoing::{BeginUpload, STREAM_BYTES};
+use crate::pages::Pages;
 use crate::presence::Presence;
-use crate::queue::{Event, Queue};
-use crate::rate_limiter::{Rate, RateLimiter};
-use crate::segment::Segment;
+use crate::put_budget::PutBudget;
+use crate::safety::{SETTLED_ENTRIES, Safety};
+use crate::segment::{FULL_BYTES, Segment};
+use crate::snapshot::{Snapshot, SnapshotStart};
 use crate::spool::Spool;
-use crate::spooling::Mode;
-use crate::store_health::StoreHealth;
+use crate::spooled::SpooledSegment;
+use crate::uploader::Uploader;
 
-/// Limits of one shipper.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// The allowed rate of puts.
-    pub puts: Rate,
-    /// The largest size of the spool on the local disk, in bytes.
-    pub spool_bytes_max: u64,
-}
+/// The limit of the open segment, in encoded bytes, while a put is in flight.
+const BESIDE_BYTES: usize = 2 * FULL_BYTES;
 
-/// With at most this many entries that are not durable, a log may be restarted: see [`Safety::Settled`].
-const SETTLED_ENTRIES: usize = 4;
-
-/// A database with more commits than this in the last second is held to the sustained rate of puts.
-const BUSY_COMMITS: u32 = 10;
+/// The limit of the open segment, in encoded bytes, while the application's writers are blocked.
+const NON_BLOCKING_BYTES: usize = 2 * STREAM_BYTES;
 
 /// Ships one database into one replica.
+///
+/// Invariant: the uploader has the segments that the encoder has sealed and that are not confirmed, in the same order.
 pub struct Shipper {
-    pub(crate) replica: ReplicaId,
-    location: String,
-    pub(crate) page_size: PageSize,
-    database: Option<FileIdentity>,
+    encoder: Encoder,
+    uploader: Uploader,
+    budget: PutBudget,
     /// The database's file, as a claim names it.
-    pub(crate) file: Option<ClaimedFile>,
-    pub(crate) presence: Arc<Presence>,
-    pub(crate) page_hashes: PageHashes,
-    pub(crate) head: EntryState,
-    pub(crate) open: Option<Segment>,
-    pub(crate) queue: Queue,
-    pub(crate) spool: Spool,
-    /// Where sealed segments go.
-    pub(crate) mode: Mode,
-    rate_limiter: RateLimiter,
-    pub(crate) commit_rate: CommitRate,
-    packer: Packer,
-    pub(crate) last_put: Option<Instant>,
-    pub(crate) changed: Vec<(PageNumber, PageHash)>,
-    /// The hash chain over the contents of the transactions that were read again since the durable position.
-    pub(crate) carried: Chain,
-    /// Small commits that are appended and not yet encoded.
-    pub(crate) batch: Batch,
-    /// Appending must not block on the store, because the application's writers are blocked meanwhile.
-    pub(crate) non_blocking: bool,
-}
-
-/// What would be lost if SQLite restarted the log now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Safety {
-    /// All but a few entries are durable. If this process crashed after a restart of the log, the next start would
-    /// record those few transactions as one entry.
-    Settled,
-    /// Nothing while this process runs: entries that are not durable are in memory or in the spool.
-    Buffered,
-    /// A transaction that is being streamed: if the upload fails, it must be read from the log again.
-    NeedsLog,
+    file: Option<ClaimedFile>,
 }
 
 impl Shipper {
+    /// A shipper that continues at the position of `state`.
     pub(crate) fn new(
-        context: OpenContext,
         state: State,
-        spool: Spool,
+        database: Option<FileIdentity>,
+        file: Option<ClaimedFile>,
         presence: Arc<Presence>,
+        spool: Spool,
+        options: Options,
     ) -> Shipper {
-        let OpenContext { options, database, file, .. } = context;
-        let position = state.position();
-        let head = position.state;
         Shipper {
-            replica: position.replica,
-            location: position.location.clone(),
-            page_size: position.page_size,
-            database,
+            encoder: Encoder::new(state, database),
+            uploader: Uploader::new(presence, spool),
+            budget: PutBudget::new(options.puts, Instant::now()),
             file,
-            presence,
-            head,
-            page_hashes: PageHashes::new(state),
-            open: None,
-            queue: Queue::default(),
-            spool,
-            mode: Mode::Direct,
-            rate_limiter: RateLimiter::new(options.puts, Instant::now()),
-            commit_rate: CommitRate::new(Instant::now()),
-            packer: Packer::new(),
-            last_put: None,
-            changed: Vec::new(),
-            carried: head.chain,
-            batch: Batch::default(),
-            non_blocking: false,
         }
     }
 
-    /// The last entry that the store has confirmed.
-    #[must_use]
-    pub fn durable(&self) -> Point {
-        self.page_hashes.durable().state.point
-    }
-
-    /// The chain after the last entry that the store has confirmed.
-    #[must_use]
-    pub fn durable_chain(&self) -> Chain {
-        self.page_hashes.durable().state.chain
-    }
-
-    /// The durable position: that of the last entry that the store has confirmed.
-    #[must_use]
-    pub fn durable_position(&self) -> Position {
-        self.page_hashes.durable().clone()
-    }
-
-    /// The replica.
-    #[must_use]
-    pub fn replica(&self) -> ReplicaId {
-        self.replica
-    }
-
-    /// Whether every appended entry is durable.
-    #[must_use]
-    pub fn is_durable(&self) -> bool {
-        self.batch.is_empty() && self.open.is_none() && self.queue.is_empty()
-    }
-
-    /// Whether the log may be restarted.
-    #[must_use]
-    pub fn safety(&self) -> Safety {
-        let open = self.open.as_ref().map_or(0, Segment::entries) as usize + self.batch.len();
-        if self.queue.is_empty() && open <= SETTLED_ENTRIES {
-            Safety::Settled
-        } else if self.queue.has_streamed() {
-            Safety::NeedsLog
-        } else {
-            Safety::Buffered
-        }
-    }
-
-    /// The log position of the last sealed entry, if it is known.
-    #[must_use]
-    pub fn wal_position(&self) -> Option<ebbtide_wal::Position> {
-        self.queue.last().map_or(self.page_hashes.durable().wal, |last| last.position.wal)
-    }
-
-    /// Whether the database is in the state of the last entry. The count of differing pages decides, not the digest
-    /// alone: a writer to the store can construct pages with any digest.
-    #[must_use]
-    pub fn is_state(&self, difference: &Difference, database_pages: u32) -> bool {
-        difference.count == 0
-            && self.page_hashes.digest() == difference.digest
-            && self.page_hashes.database_pages() == database_pages
-    }
-
-    /// The size of the database after the last entry, in bytes.
-    #[must_use]
-    pub fn database_bytes(&self) -> u64 {
-        u64::from(self.page_hashes.database_pages()) * self.page_size.offset()
-    }
-
-    /// The store.
-    #[must_use]
-    pub fn store(&self) -> Arc<dyn Store> {
-        Arc::clone(&self.presence.destination().store)
-    }
-
-    /// Stores `wal` as the log position of the last entry, for the next start.
+    /// Appends a commit, whose pages `each_page` visits in ascending order. A small commit may stay in the batch, not yet
+    /// encoded, until [`Shipper::encode`].
     ///
     /// # Errors
-    /// When the local state cannot be written.
-    pub fn set_wal_position(&mut self, wal: ebbtide_wal::Position) -> Result<(), Error> {
-        let position = Position { wal: Some(wal), ..self.page_hashes.durable().clone() };
-        self.page_hashes.seal();
-        self.page_hashes.confirm(position)
-    }
-
-    /// The check that the replica still exists.
-    #[must_use]
-    pub fn presence(&self) -> &Arc<Presence> {
-        &self.presence
-    }
-
-    /// The health of the store, as the puts see it.
-    #[must_use]
-    pub fn store_health(&self) -> Arc<StoreHealth> {
-        Arc::clone(&self.presence.destination().health)
-    }
-
-    /// Closes the file descriptors of the local state while the database is idle. They are reopened when needed.
-    pub fn close_files(&mut self) {
-        self.page_hashes.close_files();
-    }
-
-    /// Reads a transaction that the replica already has, to update the page hashes.
-    ///
-    /// # Errors
-    /// As [`Shipper::append`].
-    pub fn replay<E: From<Error>>(
+    /// After an error the shipper cannot be used any more: open the replica again.
+    pub fn append<E: From<Error>>(
         &mut self,
-        database_pages: u32,
+        commit: Commit,
+        blocking: Blocking,
+        each_page: impl Pages<E>,
+    ) -> Result<Appended, E> {
+        let Commit { time, database_pages, page_count, wal } = commit;
+        let entry = NewEntry {
+            kind: EntryKind::Commit,
+            flags: EntryFlags::NONE,
+            time,
+            database_pages,
+            detail: Vec::new(),
+            expected: page_count as u64 * self.encoder.position().page_size.offset(),
+            wal: Some(wal),
+        };
+        self.budget.count_commit(Instant::now());
+        // The spool may exceed its limit by one segment, but not by a streamed transaction, which can have any size.
+        if self.uploader.is_spooling()
+            && entry.is_large()
+            && !self.uploader.has_spool_room(entry.expected)
+        {
+            return Ok(Appended::SpoolFull);
+        }
+        if Batch::takes(page_count) {
+            self.encoder.append_to_batch(entry, each_page)?;
+        } else {
+            self.append_and_seal(&entry, blocking, each_page)?;
+        }
+        Ok(Appended::Taken)
+    }
+
+    /// Appends an entry that is no commit.
+    pub(crate) fn append_entry<E: From<Error>>(
+        &mut self,
+        entry: &NewEntry,
         each_page: impl Pages<E>,
     ) -> Result<(), E> {
-        self.changed.clear();
-        let mut hasher = PageHasher::default();
-        each_page(&mut |page, image| {
-            self.changed.extend(hasher.push(page, image));
-            Ok(())
-        })?;
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.extend(hasher.finish());
-        self.page_hashes.record(&changed, database_pages)?;
-        self.replayed(database_pages, &changed);
-        self.changed = changed;
-        Ok(())
+        self.append_and_seal(entry, Blocking::Allowed, each_page)
     }
 
-    /// Seals the open segment if the rate limiter allows a put now. Otherwise returns the time to wait, or nothing if
-    /// there is no open segment or a put is in flight.
-    ///
-    /// # Errors
-    /// As [`Shipper::append`].
-    pub fn pump(&mut self, now: Instant) -> Result<Option<Duration>, Error> {
-        self.encode()?;
-        let Some(open) = &self.open else { return Ok(None) };
-        if !self.queue.is_empty() {
-            // A full segment goes into the spool, which makes room for the next one.
-            let can_spool =
-                self.is_spooling() && self.spool.has_room(0) && !self.queue.is_writing_spool();
-            if can_spool && open.is_full() {
-                self.seal()?;
-            }
-            return Ok(None);
-        }
-        if open.is_full() {
-            self.rate_limiter.overdraw(now);
-        } else if let Some(wait) = self.wait_when_busy(now) {
-            return Ok(Some(wait));
-        } else if !self.rate_limiter.take(now) {
-            return Ok(Some(self.rate_limiter.wait(now)));
-        }
-        self.seal()?;
-        Ok(None)
-    }
-
-    /// The time to wait for a database with many commits per second. It would use up its burst within seconds, so it is
-    /// held to the sustained rate from the start.
-    fn wait_when_busy(&mut self, now: Instant) -> Option<Duration> {
-        if self.commit_rate.per_second(now) <= BUSY_COMMITS {
-            return None;
-        }
-        let due = self.last_put? + self.rate_limiter.interval();
-        due.checked_duration_since(now).filter(|wait| !wait.is_zero())
-    }
-
-    /// Seals the open segment without asking the rate limiter, because a client waits for the put or the process ends.
-    ///
-    /// # Errors
-    /// As [`Shipper::append`].
-    pub fn flush(&mut self) -> Result<(), Error> {
-        self.encode()?;
-        let can_spool = self.is_spooling() && !self.queue.is_writing_spool();
-        if self.open.is_some() && (self.queue.is_empty() || can_spool) {
-            self.rate_limiter.overdraw(Instant::now());
+    /// Appends an entry to the open segment, and seals the segment if it is streamed.
+    fn append_and_seal<E: From<Error>>(
+        &mut self,
+        entry: &NewEntry,
+        blocking: Blocking,
+        each_page: impl Pages<E>,
+    ) -> Result<(), E> {
+        let may_stream = entry.is_large() && blocking == Blocking::Allowed;
+        let begin = |key| self.uploader.begin(key, entry.expected);
+        let begin: Option<&BeginUpload<'_>> = may_stream.then_some(&begin as &BeginUpload<'_>);
+        self.encoder.append(entry, begin, each_page)?;
+        if self.encoder.open().is_some_and(Segment::is_streaming) {
             self.seal()?;
         }
         Ok(())
     }
 
-    pub(crate) fn seal(&mut self) -> Result<(), Error> {
-        debug_assert!(self.batch.is_empty(), "what waits belongs into the segment");
-        let Some(segment) = self.open.take() else { return Ok(()) };
-        let position = self.position(self.head, segment.wal());
-        let (key, streamed) = (segment.key(), segment.is_streaming());
-        self.last_put = Some(Instant::now());
-        let sealed = segment.seal()?;
-        point("shipper.segment.sealed");
-        let pages = self.page_hashes.seal();
-        if self.is_spooling() && (streamed || !self.queue.is_empty()) {
-            self.spool.count_pages(pages);
-            let write = self.spool.write(sealed, key, position.state.txid(), position.wal);
-            self.queue.spool(key, position, pages, write);
-            return Ok(());
+    /// Encodes the small commits of one capture together.
+    ///
+    /// # Errors
+    /// As [`Shipper::append`].
+    pub fn encode(&mut self) -> Result<(), Error> {
+        self.encoder.encode()
+    }
+
+    /// Seals the open segment if the put budget allows a put now. Otherwise returns the time to wait, or nothing if there
+    /// is no open segment or a put is in flight.
+    ///
+    /// # Errors
+    /// As [`Shipper::append`].
+    pub fn pump(&mut self, now: Instant) -> Result<Option<Duration>, Error> {
+        self.encoder.encode()?;
+        let Some(open) = self.encoder.open() else { return Ok(None) };
+        let is_full = open.is_full();
+        if !self.uploader.is_empty() {
+            // A full segment goes into the spool, which makes room for the next one.
+            if is_full && self.uploader.can_spool() && self.uploader.has_spool_room(0) {
+                self.seal()?;
+            }
+            return Ok(None);
         }
-        let body = match &sealed {
-            Sealed::Whole(body) => Some(body.clone()),
-            Sealed::Streamed(_) => None,
-        };
-        let presence = Arc::clone(&self.presence);
-        let land = async move {
-            sealed.land(presence.destination(), &key).await?;
-            presence.confirm().await
-        };
-        self.queue.send(key, position, pages, body, land);
+        if is_full {
+            self.budget.overdraw(now);
+        } else if let Err(wait) = self.budget.take(now) {
+            return Ok(Some(wait));
+        }
+        self.seal()?;
+        Ok(None)
+    }
+
+    /// Seals the open segment whatever the put budget, because a client waits for the put or the process ends.
+    ///
+    /// # Errors
+    /// As [`Shipper::append`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.encoder.encode()?;
+        if self.encoder.open().is_some() && (self.uploader.is_empty() || self.uploader.can_spool())
+        {
+            self.budget.overdraw(Instant::now());
+            self.seal()?;
+        }
         Ok(())
     }
 
-    /// The position of the local state once `head` is durable.
-    fn position(&self, head: EntryState, wal: Option<ebbtide_wal::Position>) -> Position {
-        Position {
-            replica: self.replica,
-            location: self.location.clone(),
-            page_size: self.page_size,
-            state: head,
-            wal: wal.or(self.wal_position()),
-            database: self.database,
-            origin: Origin::Followed,
+    fn seal(&mut self) -> Result<(), Error> {
+        let now = Instant::now();
+        if let Some(segment) = self.encoder.seal()? {
+            self.budget.note_put(now);
+            self.uploader.accept(segment);
         }
+        Ok(())
     }
 
-    /// Waits until the oldest queued segment is durable or a segment has been spooled. Never returns if the queue is
-    /// empty. Cancel-safe.
+    /// Waits until the oldest sealed segment is durable or a segment has been spooled. Never returns if every sealed
+    /// segment is durable. Cancel-safe.
     ///
     /// # Errors
     /// [`Error::Fenced`] when another process has taken over; [`Error::Lost`] when a streamed upload was lost.
     pub async fn landed(&mut self) -> Result<Point, Error> {
-        match self.queue.next(&mut self.spool, &self.presence).await? {
-            Event::Spooled => {}
-            Event::Landed(landed) => {
-                point("shipper.segment.landed");
-                self.page_hashes.confirm(landed.position.clone())?;
-                point("shipper.segment.confirmed");
-                self.packer.landed(&self.presence);
-                if self.is_spooling() && self.queue.is_empty() {
-                    tracing::info!("the spool is empty again");
-                    self.mode = Mode::Direct;
-                }
-            }
+        if let Some(position) = self.uploader.landed().await? {
+            point("shipper.segment.landed");
+            self.encoder.confirm(position)?;
+            point("shipper.segment.confirmed");
         }
         Ok(self.durable())
     }
@@ -358,43 +201,217 @@ impl Shipper {
     pub async fn settle(&mut self) -> Result<(), Error> {
         loop {
             self.flush()?;
-            if self.is_durable() {
+            if self.safety() == Safety::Durable {
                 return Ok(());
             }
             self.landed().await?;
         }
     }
 
-    /// Drops the shipper without waiting. A put in flight may still succeed.
-    pub fn abandon(mut self) {
-        if let Some(open) = self.open.take() {
-            open.abandon();
+    /// Switches to spooling, if a segment is in flight: the log may not grow any further during an outage.
+    pub fn start_spooling(&mut self) {
+        self.uploader.start_spooling();
+    }
+
+    /// Writes the open segment into the spool before the log is released. The next start sends it from there.
+    ///
+    /// # Errors
+    /// As [`Shipper::append`].
+    pub async fn drain(mut self) -> Result<(), Error> {
+        self.encoder.encode()?;
+        while self.uploader.is_writing_spool() || self.encoder.open().is_some() {
+            if !self.uploader.is_writing_spool() {
+                self.seal()?;
+            }
+            self.uploader.spooled().await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the open segment has room. If not, new commits stay in the log (backpressure) until it is sealed.
+    #[must_use]
+    pub fn has_room(&self, blocking: Blocking) -> bool {
+        let bytes_max = match blocking {
+            Blocking::Forbidden => NON_BLOCKING_BYTES,
+            Blocking::Allowed if self.is_putting() => BESIDE_BYTES,
+            Blocking::Allowed => FULL_BYTES,
+        };
+        let open = self.encoder.open();
+        !self.is_spool_full() && open.is_none_or(|open| open.has_room(bytes_max))
+    }
+
+    /// Whether a put is in flight that is probably not stuck in an outage. Otherwise new commits stay in the log instead
+    /// of in memory.
+    fn is_putting(&self) -> bool {
+        let uploader = &self.uploader;
+        !uploader.is_spooling()
+            && !uploader.is_empty()
+            && self.budget.has_recent_put(Instant::now())
+    }
+
+    /// Whether the shipper is spooling and the spool is full.
+    #[must_use]
+    pub fn is_spool_full(&self) -> bool {
+        self.uploader.is_spooling() && !self.uploader.has_spool_room(0)
+    }
+
+    /// Where the appended entries are, and so what a restart of the log or a crash would lose.
+    #[must_use]
+    pub fn safety(&self) -> Safety {
+        let (encoder, uploader) = (&self.encoder, &self.uploader);
+        let open = encoder.open().map_or(0, Segment::entries) as usize + encoder.batch().len();
+        match uploader.is_empty() {
+            true if encoder.is_empty() => Safety::Durable,
+            true if open <= SETTLED_ENTRIES => Safety::Settled,
+            _ if uploader.needs_log() => Safety::NeedsLog,
+            _ if encoder.is_empty() && uploader.can_spool() => Safety::Spooled,
+            _ => Safety::Buffered,
         }
     }
 
+    /// The last appended entry.
+    #[must_use]
+    pub fn last(&self) -> Point {
+        self.encoder.batch().last(self.encoder.position().state.point)
+    }
+
+    /// The last entry that the store has confirmed.
+    #[must_use]
+    pub fn durable(&self) -> Point {
+        self.durable_position().state.point
+    }
+
+    /// The chain after the last entry that the store has confirmed.
+    #[must_use]
+    pub fn durable_chain(&self) -> Chain {
+        self.durable_position().state.chain
+    }
+
+    /// The position of the last entry that the store has confirmed.
+    #[must_use]
+    pub fn durable_position(&self) -> &Position {
+        self.encoder.page_hashes().durable()
+    }
+
+    /// The position after the last encoded entry.
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        self.encoder.position()
+    }
+
+    /// The size of the database after the last entry, in bytes.
+    #[must_use]
+    pub fn database_bytes(&self) -> u64 {
+        let page_bytes = self.encoder.position().page_size.offset();
+        u64::from(self.database_pages()) * page_bytes
+    }
+
+    /// The replica in its store.
+    #[must_use]
+    pub fn presence(&self) -> &Arc<Presence> {
+        self.uploader.presence()
+    }
+
+    /// A snapshot of the state after the last encoded entry.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let position = self.encoder.position();
+        let start = SnapshotStart {
+            replica: position.replica,
+            page_size: position.page_size,
+            point: position.state.point,
+            database_pages: self.database_pages(),
+        };
+        let to = self.presence().destination().clone();
+        Snapshot { to, start, chain: position.state.chain, digest: self.digest() }
+    }
+
+    /// Stores `wal` as the log position of the last entry, which must be durable, for the next start.
+    ///
+    /// # Errors
+    /// When the local state cannot be written.
+    pub fn set_wal_position(&mut self, wal: ebbtide_wal::Position) -> Result<(), Error> {
+        self.encoder.set_wal_position(wal)
+    }
+
+    /// Closes the file descriptors of the local state while the database is idle. They are reopened when needed.
+    pub fn close_files(&mut self) {
+        self.encoder.page_hashes_mut().close_files();
+    }
+
+    /// Makes the local state durable on the local disk.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        self.encoder.page_hashes_mut().sync()
+    }
+
+    /// The database's file, as a claim names it.
+    pub(crate) fn file(&self) -> Option<&ClaimedFile> {
+        self.file.as_ref()
+    }
+
+    /// Records a transaction that the replica already has. Returns its page hashes.
+    pub(crate) fn replay<E: From<Error>>(
+        &mut self,
+        database_pages: u32,
+        each_page: impl Pages<E>,
+    ) -> Result<&[(PageNumber, PageHash)], E> {
+        self.encoder.replay(database_pages, each_page)
+    }
+
     /// Moves to `position`, which the replica has, after a replay.
-    pub(crate) fn adopt(&mut self, position: Position) -> Result<(), Error> {
-        point("shipper.replay.adopted");
-        self.head = position.state;
-        self.page_hashes.seal();
-        self.page_hashes.confirm(position)
+    pub(crate) fn move_to(&mut self, position: Position) -> Result<(), Error> {
+        self.encoder.move_to(position)
     }
 
-    pub(crate) fn head(&self) -> EntryState {
-        self.head
+    /// Resumes with the segments that an earlier run left in the spool. Segments up to `head`, the replica's last
+    /// entry, are confirmed; later ones are queued.
+    pub(crate) fn resume_spool(
+        &mut self,
+        spooled: Vec<SpooledSegment>,
+        head: Txid,
+    ) -> Result<(), Error> {
+        for segment in spooled {
+            let pages = self.encoder.take_spooled(&segment)?;
+            let SpooledSegment { object, position, .. } = segment;
+            if position.state.txid() <= head {
+                self.encoder.confirm(position)?;
+                self.uploader.release_spooled(object.key, pages, object.size);
+            } else {
+                self.uploader.accept_spooled(object.key, position, pages, object.size);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every appended entry must be durable: the local table has the hashes of the durable position.
+impl KnownPages for Shipper {
+    fn page_size(&self) -> PageSize {
+        self.encoder.position().page_size
     }
 
-    pub(crate) fn page_size(&self) -> PageSize {
-        self.page_size
+    fn database_pages(&self) -> u32 {
+        self.encoder.page_hashes().database_pages()
+    }
+
+    fn digest(&self) -> Digest {
+        self.encoder.page_hashes().digest()
+    }
+
+    fn hashes(&self, first: PageNumber, count: u32) -> Result<Vec<PageHash>, Error> {
+        debug_assert!(
+            self.safety() == Safety::Durable,
+            "the table is that of the durable position"
+        );
+        self.encoder.page_hashes().durable_pages(first, count)
     }
 }
 
 impl std::fmt::Debug for Shipper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shipper")
-            .field("store", &self.presence.destination().store)
-            .field("head", &self.head)
-            .field("in_flight", &self.queue.len())
+            .field("position", self.encoder.position())
+            .field("segments", &self.uploader.len())
             .finish_non_exhaustive()
     }
 }

@@ -3,37 +3,20 @@
 
 use std::pin::pin;
 
-use ebbtide_replica::{EntryKind, Key, Manifest, Txid};
-use ebbtide_store::{Object, Store};
+use ebbtide_replica::{EntryKind, Manifest, Txid};
+use ebbtide_store::Store;
 use futures::TryStreamExt as _;
 
+use crate::comparison::Difference;
 use crate::error::Error;
-use crate::image::Difference;
-use crate::shipper::Shipper;
+use crate::newest::newest_objects;
 
-impl Shipper {
-    /// The newest entry among the last `segments_max` segments whose state equals the database's, as `found` describes
-    /// it. The caller has excluded that the database is in the state of the last entry.
-    ///
-    /// # Errors
-    /// When the replica cannot be read.
-    pub async fn find_stale(
-        &self,
-        found: &Difference,
-        segments_max: usize,
-    ) -> Result<Option<Txid>, Error> {
-        find_stale(
-            &*self.presence.destination().store,
-            self.presence.manifest(),
-            found,
-            segments_max,
-        )
-        .await
-    }
-}
-
-/// [`Shipper::find_stale`] among the newest `objects_max` objects of a replica.
-pub(crate) async fn find_stale(
+/// The newest entry among the newest `objects_max` objects of a replica whose state equals the database's, as `found`
+/// describes it. The caller has excluded that the database is in the state of the last entry.
+///
+/// # Errors
+/// When the replica cannot be read.
+pub async fn find_stale(
     store: &dyn Store,
     manifest: &Manifest,
     found: &Difference,
@@ -58,19 +41,4 @@ pub(crate) async fn find_stale(
             return Ok(Some(entry.txid));
         }
     }
-}
-
-/// The newest segments and packs of the replica, newest first.
-pub(crate) async fn newest_objects(
-    store: &dyn Store,
-    objects_max: usize,
-) -> Result<Vec<Object>, Error> {
-    let (listing, _) = ebbtide_catalog::list_recent(store).await?;
-    let mut objects: Vec<Object> = listing.packs.iter().chain(&listing.log).copied().collect();
-    objects.sort_by_key(|object| match object.key {
-        Key::Log(first) => Some(first),
-        Key::Pack { last, .. } => Some(last),
-        _ => None,
-    });
-    Ok(objects.into_iter().rev().take(objects_max).collect())
 }

@@ -2,25 +2,20 @@
 //! last claim names the database's file, or if most pages are equal. Until ownership is verified nothing is put into
 //! the replica, and the local state stays unchanged: it may belong to the replica that the user meant.
 
-use std::pin::pin;
+use std::sync::Arc;
 
 use ebbtide_catalog::{self, Head};
-use ebbtide_replica::{Claim, Manifest, PageHash, Txid};
+use ebbtide_replica::{Claim, Digest, Manifest, PageHash, Txid};
 use ebbtide_state::{Position, State};
 use ebbtide_store::Store;
 use ebbtide_wal::{PageNumber, PageSize};
-use futures::TryStreamExt as _;
 use tempfile::TempDir;
 
+use crate::comparison::{Difference, KnownPages};
+use crate::context::OpenContext;
 use crate::error::Error;
-use crate::image::{Difference, KnownPages};
-use crate::open::OpenContext;
-use crate::owner::last_claim;
+use crate::newest::newest_claim;
 use crate::shipper::Shipper;
-use crate::stale::{find_stale, newest_objects};
-
-/// The number of newest objects that are searched for a claim.
-const OBJECTS_SEARCHED: usize = 4096;
 
 /// How many page hashes are copied with one call.
 const HASHES_PER_WRITE: u32 = 65_536;
@@ -52,32 +47,22 @@ impl UnverifiedReplica {
         Ok(UnverifiedReplica { state: fill.publish(position)?, context, claim, _folder: folder })
     }
 
-    /// Whether the database is in the state of the replica's last entry.
-    #[must_use]
-    pub fn is_state(&self, found: &Difference) -> bool {
-        // The count of differing pages decides, not the digest alone: a writer can construct pages with any digest.
-        let there = self.state.position();
-        found.count == 0
-            && (there.state.digest, there.state.database_pages)
-                == (found.digest, found.database_pages)
-    }
-
     /// The last entry of the replica.
     #[must_use]
     pub fn head(&self) -> Txid {
         self.state.position().state.txid()
     }
 
-    /// Searches for the database's state among earlier states of the replica, as [`Shipper::find_stale`] does.
-    ///
-    /// # Errors
-    /// When the replica cannot be read.
-    pub async fn find_stale(
-        &self,
-        found: &Difference,
-        objects_max: usize,
-    ) -> Result<Option<Txid>, Error> {
-        find_stale(&*self.context.to.store, &self.context.manifest, found, objects_max).await
+    /// The manifest of the replica.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.context.manifest
+    }
+
+    /// The store of the replica.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.context.to.store
     }
 
     /// Whether the last claim names the database's file, or more than half of the pages are equal.
@@ -145,6 +130,10 @@ impl KnownPages for UnverifiedReplica {
         self.state.position().state.database_pages
     }
 
+    fn digest(&self) -> Digest {
+        self.state.position().state.digest
+    }
+
     fn hashes(&self, first: PageNumber, count: u32) -> Result<Vec<PageHash>, Error> {
         Ok(self.state.pages(first, count)?)
     }
@@ -152,26 +141,4 @@ impl KnownPages for UnverifiedReplica {
 
 fn same_pages(found: &Difference) -> u64 {
     u64::from(found.database_pages).saturating_sub(found.count)
-}
-
-/// The newest claim of a replica, if there is one among its newest objects.
-pub(crate) async fn newest_claim(
-    store: &dyn Store,
-    manifest: &Manifest,
-) -> Result<Option<Claim>, Error> {
-    let newest_first = newest_objects(store, OBJECTS_SEARCHED).await?;
-    let mut indexes = pin!(ebbtide_catalog::read_indexes(store, manifest, newest_first));
-    loop {
-        match indexes.try_next().await {
-            Ok(Some((_, fetched))) => {
-                if let Some(claim) = last_claim(&fetched.index) {
-                    return Ok(Some(claim));
-                }
-            }
-            Ok(None) => return Ok(None),
-            // An unreadable object is no reason to stop here: a restore or verify reports it.
-            Err(error) if error.is_about_object() => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

@@ -1,10 +1,12 @@
 //! Brings a replica up to date with its database: by resuming the log, by replaying commits, or by comparing pages.
 
+use std::sync::Arc;
+
 use ebbtide_catalog::ResyncDetail;
 use ebbtide_replica::{EntryState, Timestamp, Txid};
 use ebbtide_shipper::{
     Comparison, Consent, Difference, Error, KnownPages, Local, Opened, Resync, Shipper,
-    Unconfirmed, UnverifiedReplica, open_replica,
+    Unconfirmed, UnverifiedReplica, find_stale, open_replica,
 };
 use ebbtide_watcher::{Follower, Image, Transaction};
 use tokio::task::{block_in_place, yield_now};
@@ -62,7 +64,12 @@ async fn claim(
     time: i64,
 ) -> Result<(), FollowError> {
     let waiting_bytes_max = job.database.waiting_bytes_max();
-    held.during(|| waiting_bytes_max, shipper.claim(&job.shared.owner, time), |_| {}).await
+    held.during(
+        || waiting_bytes_max,
+        ebbtide_shipper::claim(shipper, &job.shared.owner, time),
+        |_| {},
+    )
+    .await
 }
 
 /// Pins the current state of the database. Commits before it are not captured one by one.
@@ -118,7 +125,9 @@ async fn recognize(
     if replica.is_state(found) {
         return Ok(Past::Missed);
     }
-    if let Some(stale) = replica.find_stale(found, OBJECTS_SEARCHED).await? {
+    if let Some(stale) =
+        find_stale(&**replica.store(), replica.manifest(), found, OBJECTS_SEARCHED).await?
+    {
         if !take_back {
             return Err(Error::Stale { head: replica.head(), found: stale }.into());
         }
@@ -147,7 +156,7 @@ async fn reconcile(
     let Compared { image, time, difference } = found;
     let database = job.database.path.display();
     let pages = image.database_pages();
-    let is_state = shipper.is_state(&difference, pages);
+    let is_state = shipper.is_state(&difference);
     // Before the claim: its time says nothing about the commits before it.
     let since = shipper.last().time;
     let before = match is_state {
@@ -171,7 +180,7 @@ async fn reconcile(
     let detail = before.detail(since);
     let resync = Resync { time, detail, database_pages: pages, is_fork, wal };
     block_in_place(|| {
-        shipper.resync(resync, &difference, |each| {
+        resync.append(&mut shipper, &difference, |each| {
             image.for_pages_in::<FollowError>(&difference.pages, each)
         })
     })?;
@@ -233,7 +242,9 @@ async fn before(shipper: &Shipper, found: &Difference, past: Past) -> Result<Bef
         let set_back_to = Some(to.txid());
         return Ok(Before { is_fork: true, set_back_to, by_restore: true, is_untouched });
     }
-    match shipper.find_stale(found, OBJECTS_SEARCHED_FOR_RECORD).await? {
+    let presence = shipper.presence();
+    let (store, manifest) = (presence.store(), presence.manifest());
+    match find_stale(&**store, manifest, found, OBJECTS_SEARCHED_FOR_RECORD).await? {
         None => Ok(Before::default()),
         set_back_to => Ok(Before { is_fork: true, set_back_to, ..Before::default() }),
     }
@@ -245,30 +256,29 @@ pub(crate) async fn ahead(
     held: &mut Held,
     mut shipper: Shipper,
     past: Past,
-    unconfirmed: &Unconfirmed,
+    mut unconfirmed: Unconfirmed,
 ) -> Result<Shipper, FollowError> {
     let resumed = past == Past::Resumed;
-    let mut left = unconfirmed.commits;
-    if resumed && left > 0 {
+    if resumed && unconfirmed.left() > 0 {
         let replay = |transaction: &mut Transaction<'_>| {
-            shipper.replay(transaction.database_pages, |each| {
+            unconfirmed.replay(&mut shipper, transaction.database_pages, |each| {
                 transaction.for_each_page::<FollowError>(each)
             })?;
-            left -= 1;
-            Ok::<_, FollowError>(left > 0)
+            Ok::<_, FollowError>(unconfirmed.left() > 0)
         };
         job.shared.with_scratch(|scratch| {
             block_in_place(|| held.follower.capture(now_micros(), scratch, replay))
         })?;
     }
     let wal = held.follower.position();
-    if resumed && left == 0 && shipper.confirm_replay(unconfirmed, wal)? {
+    if resumed && unconfirmed.left() == 0 && unconfirmed.confirm(&mut shipper, wal)? {
         return catch_up(job, held, shipper, Past::Resumed).await;
     }
     // The log does not have those commits any more: read the hashes from the replica, and compare the pages.
-    let (store, health, remembered) =
-        (shipper.store(), shipper.store_health(), shipper.durable_position());
-    shipper.abandon();
+    let presence = Arc::clone(shipper.presence());
+    let (store, health) = (Arc::clone(presence.store()), Arc::clone(presence.store_health()));
+    let remembered = shipper.durable_position().clone();
+    drop(shipper);
     let local = Local {
         remembered: Some(remembered),
         ..local(job, (None, None), held.follower.page_size())

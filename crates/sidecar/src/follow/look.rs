@@ -44,7 +44,8 @@ impl Look {
         if self.0.is_some() {
             return false;
         }
-        let (presence, store) = (Arc::clone(shipper.presence()), shipper.store());
+        let (presence, store) =
+            (Arc::clone(shipper.presence()), Arc::clone(shipper.presence().store()));
         self.0 = Some(tokio::spawn(async move {
             if care == Care::Glance {
                 return glance(&presence).await;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use ebbtide_shipper::Safety;
+use ebbtide_shipper::{Safety, Shipper};
 use tokio::task::block_in_place;
 
 use super::error::FollowError;
@@ -58,12 +58,14 @@ impl Session<'_> {
         {
             return Ok(false);
         }
-        if shipper.is_durable_or_spooled() || shipper.store_health().outage().is_none() {
+        let is_safe =
+            |shipper: &Shipper| matches!(shipper.safety(), Safety::Durable | Safety::Spooled);
+        if is_safe(shipper) || shipper.presence().store_health().outage().is_none() {
             return Ok(true);
         }
         shipper.start_spooling();
         shipper.flush()?;
-        Ok(shipper.is_durable_or_spooled())
+        Ok(is_safe(shipper))
     }
 
     /// Takes hold of a database at rest again, if somebody has come or a snapshot is due; whether it did.

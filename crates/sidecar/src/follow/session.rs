@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ebbtide_shipper::{self as shipper, Appended, Consent, Safety};
+use ebbtide_shipper::{self as shipper, Appended, Blocking, Commit, Consent, Safety};
 use ebbtide_watcher::{Action, Kept, Transaction};
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
@@ -120,13 +120,15 @@ impl Session<'_> {
             let Started { shipper, snapshots } = &mut self.started;
             if finishing
                 && !more
-                && shipper.is_durable()
+                && shipper.safety() == Safety::Durable
                 && self.end.is_reached(shipper, snapshots)?
             {
                 return Ok(());
             }
             let mut interval = together(self.pace.interval(now), self.job.shared.began, now);
-            if (more || self.held.follower.waits_for_capture()) && shipper.has_room() {
+            if (more || self.held.follower.waits_for_capture())
+                && shipper.has_room(Blocking::Allowed)
+            {
                 interval = Duration::ZERO;
             }
             let wait = [put_in, rest_in].into_iter().flatten().fold(interval, Duration::min);
@@ -232,14 +234,16 @@ impl Session<'_> {
     fn capture(&mut self, frames: u32) -> Result<bool, FollowError> {
         let Started { shipper, snapshots } = &mut self.started;
         let follower = &mut self.held.follower;
-        if !shipper.has_room() {
+        if !shipper.has_room(Blocking::Allowed) {
             return Ok(true);
         }
         let began = Instant::now();
         let capture_max = if follower.is_outrun() { OUTRUN_CAPTURE_MAX } else { CAPTURE_MAX };
         let sink = |transaction: &mut Transaction<'_>| {
-            append(&self.job.status, shipper, snapshots, transaction)?;
-            Ok::<_, FollowError>(shipper.has_room() && began.elapsed() < capture_max)
+            append(&self.job.status, shipper, snapshots, transaction, Blocking::Allowed)?;
+            Ok::<_, FollowError>(
+                shipper.has_room(Blocking::Allowed) && began.elapsed() < capture_max,
+            )
         };
         let capture = || {
             self.job.shared.with_scratch(|scratch| follower.capture(now_micros(), scratch, sink))
@@ -254,22 +258,20 @@ impl Session<'_> {
         let follower = &mut self.held.follower;
         let log_bytes_max = self.job.database.log_bytes_max;
         let kept = match shipper.safety() {
-            Safety::Settled if !more => Kept::Durable,
+            Safety::Durable | Safety::Settled if !more => Kept::Durable,
             Safety::NeedsLog if follower.log_bytes()? <= log_bytes_max => Kept::Nowhere,
-            Safety::Settled | Safety::Buffered | Safety::NeedsLog => Kept::Elsewhere,
+            _ => Kept::Elsewhere,
         };
         for _ in 0..MAINTENANCE_STEPS {
-            let has_room = shipper.has_room_without_waiting();
+            let has_room = shipper.has_room(Blocking::Forbidden);
             let action = follower.due(kept, has_room)?;
             if action == Action::Wait {
                 break;
             }
             // In an exclusive checkpoint the application's writers wait, so this must not block.
             let sink = |transaction: &mut Transaction<'_>| {
-                let status = &self.job.status;
-                shipper
-                    .without_waiting(|shipper| append(status, shipper, snapshots, transaction))?;
-                Ok::<_, FollowError>(shipper.has_room_without_waiting())
+                append(&self.job.status, shipper, snapshots, transaction, Blocking::Forbidden)?;
+                Ok::<_, FollowError>(shipper.has_room(Blocking::Forbidden))
             };
             let shared = &self.job.shared;
             block_in_place(|| {
@@ -301,7 +303,7 @@ impl Session<'_> {
     /// through the spool; once that is full, it is let go.
     fn relieve_log(&mut self) -> Result<(), FollowError> {
         let Started { shipper, snapshots } = &mut self.started;
-        let waits = !shipper.has_room() || snapshots.hold_the_log();
+        let waits = !shipper.has_room(Blocking::Allowed) || snapshots.hold_the_log();
         if self.held.follower.is_resting()
             || !waits
             || self.held.follower.log_bytes()? <= self.job.database.log_bytes_max
@@ -309,8 +311,8 @@ impl Session<'_> {
             return Ok(());
         }
         snapshots.give_up();
-        if !shipper.has_room() {
-            if shipper.spool_is_full() {
+        if !shipper.has_room(Blocking::Allowed) {
+            if shipper.is_spool_full() {
                 return Err(FollowError::LogReleased);
             }
             shipper.start_spooling();
@@ -352,16 +354,18 @@ fn append(
     shipper: &mut ebbtide_shipper::Shipper,
     snapshots: &mut super::snapshots::Snapshots,
     transaction: &mut Transaction<'_>,
+    blocking: Blocking,
 ) -> Result<(), FollowError> {
     let pages = transaction.page_count();
     snapshots.grew(pages as u64 * transaction.page_size.offset());
-    let appended = shipper.append(
-        transaction.time,
-        transaction.database_pages,
-        pages,
-        transaction.position,
-        |each| transaction.for_each_page::<FollowError>(each),
-    )?;
+    let commit = Commit {
+        time: transaction.time,
+        database_pages: transaction.database_pages,
+        page_count: pages,
+        wal: transaction.position,
+    };
+    let appended =
+        shipper.append(commit, blocking, |each| transaction.for_each_page::<FollowError>(each))?;
     match appended {
         Appended::Taken => status.captured(shipper.last()),
         Appended::SpoolFull => return Err(FollowError::LogReleased),

@@ -200,7 +200,7 @@ impl Snapshots {
     ) -> Result<(), FollowError> {
         let Some(vouch) = self.done.take() else { return Ok(()) };
         let is_last = shipper.last().txid == vouch.snapshot;
-        shipper.vouch(owner, vouch)?;
+        ebbtide_shipper::vouch(shipper, owner, vouch)?;
         if is_last {
             // There is nothing new to make a snapshot of.
             self.last_txid = Some(shipper.last().txid);

@@ -103,7 +103,7 @@ async fn open_and_catch_up(
         }
         Opened::Ahead(shipper, unconfirmed) => {
             let past = resume_log(held, &shipper, began)?;
-            ahead(job, held, shipper, past, &unconfirmed).await?
+            ahead(job, held, shipper, past, *unconfirmed).await?
         }
         Opened::Rebuilt(shipper) => catch_up(job, held, shipper, Past::Missed).await?,
         Opened::Unverified(replica) => verify_ownership(job, held, replica).await?,
@@ -170,7 +170,7 @@ fn resume_log(held: &mut Held, shipper: &Shipper, began: Start) -> Result<Past, 
     if std::mem::take(&mut held.is_given_up) {
         return Ok(Past::Missed);
     }
-    let last_entry = shipper.wal_position();
+    let last_entry = shipper.position().wal;
     let resumed = match (began, last_entry) {
         (Start::Resumed, Some(at)) if at == held.follower.position() => true,
         (_, Some(at)) => held.follower.rewind(at)?,
