@@ -57,12 +57,16 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "config",
         &["watcher", "shipper", "restore", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"],
     ),
+    (
+        "retention",
+        &["watcher", "shipper", "restore", "sidecar", "cli", "rusqlite", "notify", "aws-sdk-s3"],
+    ),
     ("sidecar", &["cli", "restore", "clap", "indicatif", "tracing-subscriber"]),
     (
         "restore",
         &["watcher", "shipper", "sidecar", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"],
     ),
-    ("testkit", &["watcher", "shipper", "restore", "cli", "clap"]),
+    ("testkit", &["watcher", "shipper", "restore", "retention", "cli", "clap"]),
 ];
 
 /// The packages that ebbtide is built on by request.

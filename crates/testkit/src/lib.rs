@@ -14,6 +14,7 @@ pub mod proxy;
 mod random;
 pub mod raw_server;
 pub mod s3_server;
+pub mod search;
 mod seeds;
 pub mod sparse;
 pub mod tls;

@@ -10,11 +10,12 @@ use super::tree::{manifests, read, root};
 const PICTURE: &str = "docs/architecture.svg";
 
 /// The crates of the picture: in which half column each stands, and what it has. How high follows from its arrows.
-const CRATES: [(&str, u32, &str); 12] = [
+const CRATES: [(&str, u32, &str); 13] = [
     ("cli", 4, "arguments, exit codes"),
     ("sidecar", 2, "the engine"),
     ("shipper", 4, "commits in, objects out"),
     ("restore", 6, "objects in, a file out"),
+    ("retention", 8, "what is kept"),
     ("config", 2, "the configuration"),
     ("catalog", 5, "listings, the planner"),
     ("store", 4, "bucket, directory"),
@@ -78,7 +79,7 @@ fn draw(uses: &Uses) -> String {
         let (_, column, _) = CRATES.iter().find(|known| known.0 == name).expect("it has a place");
         (MARGIN + column * HALF_COLUMN, MARGIN + (top - height(uses, name)) * ROW)
     };
-    let width = 2 * MARGIN + 6 * HALF_COLUMN + BOX.0;
+    let width = 2 * MARGIN + 8 * HALF_COLUMN + BOX.0;
     let total = 2 * MARGIN + top * ROW + BOX.1;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {total}\" \

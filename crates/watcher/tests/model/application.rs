@@ -2,8 +2,8 @@
 //!
 //! Each step is what SQLite does between two looks at what others may change, and is named by its function in wal.c.
 
-use crate::check::Next;
 use crate::world::{Lock, Owner, Rules, Set, TRIES_MAX, World, bit};
+use ebbtide_testkit::search::Next;
 
 /// A connection that writes. One that never goes on from `Reading` is a long reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

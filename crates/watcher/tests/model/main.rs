@@ -28,11 +28,10 @@
 //! read marks, rollbacks (frames that are overwritten before anything names them), and everything that depends on time.
 
 mod application;
-mod check;
 mod sidecar;
 mod world;
 
-use check::{Next, Searched, search};
+use ebbtide_testkit::search::{Next, Searched, search};
 use world::{Follows, Rules, World};
 
 const ALONE: Follows = Follows {
@@ -105,18 +104,12 @@ fn alike(world: &mut World) {
 
 #[track_caller]
 fn holds(what: &str, rules: &Rules) {
-    let searched = check(what, rules);
-    if let Some((wrong, path)) = searched.violation {
-        panic!("{what}: {wrong}:\n{}", path.join("\n"));
-    }
+    check(what, rules).holds(what);
 }
 
 #[track_caller]
 fn finds(what: &str, rules: &Rules, expected: &str) {
-    let searched = check(what, rules);
-    let (wrong, path) = searched.violation.unwrap_or_else(|| panic!("{what}: nothing was found"));
-    assert!(wrong.contains(expected), "{what}: {wrong}:\n{}", path.join("\n"));
-    println!("{what}: {wrong}, in {} steps", path.len());
+    check(what, rules).finds(what, expected);
 }
 
 const NEITHER: &[bool] = &[];

@@ -5,8 +5,8 @@
 //! transactions up to its position. Any number of pages is read, in any order.
 
 use super::{Mark, NAME, Position, Task};
-use crate::check::Next;
 use crate::world::{Follows, Index, Lock, Rules, Set, TRIES_MAX, World, bit};
+use ebbtide_testkit::search::Next;
 
 /// `image::Image`, if there is one, and how far it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,8 +3,8 @@
 use super::steps::{kill, maintain_lock};
 use super::{Hold, Position, Task};
 use crate::application::{Checkpointer, Writer};
-use crate::check::Next;
 use crate::world::{Follows, Lock, Owner, Rules, TRIES_MAX, World};
+use ebbtide_testkit::search::Next;
 
 /// What a task that waits may do towards a rest.
 pub(super) fn wait(

@@ -4,8 +4,8 @@ use super::image::{self, Image};
 use super::rest;
 use super::{Hold, NAME, Position, Reads, Task};
 use crate::application::Checkpointer;
-use crate::check::Next;
 use crate::world::{Follows, Index, Lock, Owner, Rules, World, bit};
+use ebbtide_testkit::search::Next;
 
 /// Every step that the sidecar can take.
 pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {

@@ -1,0 +1,20 @@
+//! Which history of a replica is kept, and what may be deleted without anybody losing any of it.
+//!
+//! A create-only name is the lock that keeps two writers of a replica apart, and a name that is deleted is a lock that
+//! is open again. So nothing is deleted but by these rules, which `tests/model` checks in every state that it can reach,
+//! and of which it shows that each is needed:
+//!
+//! - *Fences.* The segment of a claim is never deleted, nor is the newest segment, nor a claim below the horizon of which
+//!   no pack says that it is void.
+//! - *Look behind.* A session counts its first put, and what it found of an earlier session of its own, only after it has
+//!   looked at what comes behind that put, in `log/` and in the newest horizon.
+//! - *One body a name.* A session never puts, or spools, two bodies under one name.
+//! - *Packs.* A pack is put only if the segment after it continues it; readers and plans take packs before segments; a
+//!   segment goes only a day after a pack of it was put. Where a horizon names a segment, a pack of its entries serves.
+//! - *Horizons.* They are numbered and create-only, and condemn; what is condemned goes once the newest horizon is older
+//!   than the grace, after the marks were listed again. What was condemned once is not relied on, and is condemned by
+//!   every later horizon until it is gone, with a word on who condemned it first.
+//! - *Marks* count once they were judged beside the newest horizon, and an *undo* is two horizons: one that stops the
+//!   deleting, and one that promises again.
+//!
+//! A listing may lag; the grace is more than twice as long as it may.
