@@ -16,10 +16,10 @@ use std::io::Write;
 use ebbtide_testkit::for_each_seed;
 use ebbtide_testkit::minio::MinIO;
 
-use crate::scene::Scene;
+use crate::support::Setup;
 use crate::tally::Tally;
 
-use course::{Course, Place};
+use course::Course;
 
 /// The command that starts the application; says how to name one if there is none.
 fn application() -> Option<String> {
@@ -38,9 +38,7 @@ fn a36_every_state_of_an_application_with_another_sqlite_is_restored() {
     let Some(command) = application() else { return };
     let mut tally = Tally::new("applications");
     for_each_seed(4, |seed| {
-        let scene = Scene::new();
-        let place = Place::folder(&scene.replica);
-        let compared = Course::new(&command, scene, place, seed).run(&mut tally);
+        let compared = Course::new(&command, Setup::in_memory(), seed).run(&mut tally);
         compared.assert_right(&format!("seed {seed}"));
     });
     tally.print();
@@ -53,10 +51,8 @@ fn a36_every_state_of_an_application_with_another_sqlite_is_restored_from_minio(
     let Some(minio) = runtime.block_on(MinIO::find()) else { return };
     let mut tally = Tally::new("applications beside minio");
     for_each_seed(1, |seed| {
-        let prefix = format!("application-{seed}");
-        let scene = Scene { replica: minio.address(&prefix), ..Scene::new() };
-        let place = Place::minio(&minio, &prefix);
-        let compared = Course::new(&command, scene, place, seed + 100).run(&mut tally);
+        let setup = Setup::in_memory().in_minio(&minio, &format!("application-{seed}"));
+        let compared = Course::new(&command, setup, seed + 100).run(&mut tally);
         compared.assert_right(&format!("seed {seed}"));
     });
     tally.print();

@@ -1,131 +1,86 @@
 //! What a person sees: exit codes, messages, JSON.
 
-use std::path::Path;
-use std::process::Output;
+use std::fs::{self, read};
 
-use rusqlite::Connection;
+use crate::support::Setup;
 
-use crate::support::{Sidecar, ebbtide};
-
-fn stderr(ended: &Output) -> String {
-    String::from_utf8(ended.stderr.clone()).unwrap()
-}
-
-fn code(ended: &Output) -> i32 {
-    ended.status.code().unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-fn database(path: &Path) -> Connection {
-    let database = Connection::open(path).unwrap();
-    database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS t (a)").unwrap();
-    database.execute("INSERT INTO t VALUES (1)", []).unwrap();
-    database
+/// A setup whose application has committed a row and gone.
+fn written() -> Setup {
+    Setup::with_rows(1).0
 }
 
 #[test]
 fn one_run_brings_a_replica_up_to_date_and_it_can_be_listed_proved_and_restored() {
-    let folder = tempfile::tempdir().unwrap();
-    let (app, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
-    drop(database(&app));
+    let setup = written();
     for _ in 0..2 {
-        drop(database(&app));
-        let ended = ebbtide(&["replicate", "--once", text(&app), text(&replica)]);
-        assert_eq!(code(&ended), 0, "{}", stderr(&ended));
+        setup.app().insert(1, 8);
+        setup.once().exits(0);
     }
-    let ended = ebbtide(&["log", "--json", text(&replica)]);
-    let lines = String::from_utf8(ended.stdout).unwrap();
-    let what: Vec<String> = lines
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .map(|line| line["what"].as_str().unwrap().to_owned())
-        .collect();
+    let lines = setup.run(&["log", "--json", &setup.replica]).exits(0).json_lines();
+    let what: Vec<&str> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["claim", "resync", "claim", "resync", "snapshot", "summary"]);
-    let summary: serde_json::Value =
-        serde_json::from_str(lines.lines().next_back().unwrap()).unwrap();
+    let summary = lines.last().unwrap();
     let counts = ["entries", "claims", "resyncs", "gaps", "forks"].map(|key| &summary[key]);
     assert_eq!(counts, [4, 2, 2, 1, 0], "{summary}");
     assert!(summary["longest_gap_seconds"].as_f64().unwrap() > 0.0, "{summary}");
     assert_eq!(summary["last_txid"], "0000000000000004");
-    let table = String::from_utf8(ebbtide(&["log", text(&replica)]).stdout).unwrap();
+    let table = setup.run(&["log", &setup.replica]).out;
     assert!(table.contains("\n1 gap, the longest of "), "{table}");
     assert!(table.contains("; no forks\n"), "{table}");
-    let ended = ebbtide(&["verify", "--restore", "--json", text(&replica)]);
-    assert_eq!(code(&ended), 0, "{}", stderr(&ended));
-    let proof: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let proof = setup.run(&["verify", "--restore", "--json", &setup.replica]).exits(0).json();
     assert_eq!(proof["sound"], true);
-    let output = folder.path().join("copy.db");
-    let restore = ["restore", "--verify", "full", "-o", text(&output), text(&replica)];
-    assert_eq!(code(&ebbtide(&restore)), 0);
-    assert_eq!(std::fs::read(&output).unwrap(), std::fs::read(&app).unwrap());
-    let refused = ebbtide(&restore);
-    assert_eq!(code(&refused), 1);
-    assert!(stderr(&refused).contains("--force"), "{}", stderr(&refused));
+    let output = setup.text("copy.db");
+    let restore = ["--verify", "full", "-o", &output];
+    setup.restore(&restore).exits(0);
+    assert_eq!(read(&output).unwrap(), read(&setup.database).unwrap());
+    setup.restore(&restore).exits(1).says("--force");
 }
 
 #[test]
 fn a_database_that_was_followed_can_be_given_another_replica() {
-    let folder = tempfile::tempdir().unwrap();
-    let (app, copy) = (folder.path().join("app.db"), folder.path().join("copy.db"));
+    let setup = written();
+    let copy = setup.text("copy.db");
     for replica in ["one", "two", "one"] {
-        drop(database(&app));
-        let replica = folder.path().join(replica);
-        let ended = ebbtide(&["replicate", "--once", text(&app), text(&replica)]);
-        assert_eq!(code(&ended), 0, "{}", stderr(&ended));
-        let ended = ebbtide(&["restore", "--force", "-o", text(&copy), text(&replica)]);
-        assert_eq!(code(&ended), 0, "{}", stderr(&ended));
-        assert_eq!(std::fs::read(&copy).unwrap(), std::fs::read(&app).unwrap());
+        setup.app().insert(1, 8);
+        setup.once_other("app.db", replica, &[]).exits(0);
+        setup.run(&["restore", "--force", "-o", &copy, &setup.text(replica)]).exits(0);
+        assert_eq!(read(&copy).unwrap(), read(&setup.database).unwrap());
     }
 }
 
 #[test]
 fn exit_codes_mean_what_they_say() {
-    let folder = tempfile::tempdir().unwrap();
-    let (app, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
-    let output = folder.path().join("copy.db");
-    assert_eq!(code(&ebbtide(&["restore"])), 2);
-    assert_eq!(code(&ebbtide(&["restore", text(&replica)])), 2, "no output is named");
-    assert_eq!(code(&ebbtide(&["restore", "-o", text(&output), text(&replica)])), 3);
-    let lenient = ["restore", "--if-replica-exists", "-o", text(&output), text(&replica)];
-    assert_eq!(code(&ebbtide(&lenient)), 0);
-    assert_eq!(code(&ebbtide(&["log", text(&replica)])), 3);
-    let missing = ebbtide(&["replicate", "--once", text(&app), text(&replica)]);
-    assert_eq!(code(&missing), 1);
-    assert!(stderr(&missing).contains("no such file"), "{}", stderr(&missing));
-    drop(database(&app));
-    assert_eq!(code(&ebbtide(&["replicate", "--once", text(&app), text(&replica)])), 0);
-    let early =
-        ["restore", "--timestamp", "2001-01-01T00:00:00Z", "-o", text(&output), text(&replica)];
-    assert_eq!(code(&ebbtide(&early)), 3);
-    let beyond = ["restore", "--txid", "ffff", "-o", text(&output), text(&replica)];
-    assert_eq!(code(&ebbtide(&beyond)), 3);
-    let snapshot = replica.join("snap/0000000000000002.seg");
-    let mut bytes = std::fs::read(&snapshot).unwrap();
+    let setup = Setup::new();
+    let output = setup.text("copy.db");
+    setup.run(&["restore"]).exits(2);
+    // No output is named.
+    setup.restore(&[]).exits(2);
+    setup.restore(&["-o", &output]).exits(3);
+    setup.restore(&["--if-replica-exists", "-o", &output]).exits(0);
+    setup.run(&["log", &setup.replica]).exits(3);
+    setup.once().exits(1).says("no such file");
+    setup.app().insert(1, 8);
+    setup.once().exits(0);
+    setup.restore(&["--timestamp", "2001-01-01T00:00:00Z", "-o", &output]).exits(3);
+    setup.restore(&["--txid", "ffff", "-o", &output]).exits(3);
+    let snapshot = setup.path("backup/snap/0000000000000002.seg");
+    let mut bytes = read(&snapshot).unwrap();
     // Within the first block of pages.
     bytes[140] ^= 1;
-    std::fs::write(&snapshot, bytes).unwrap();
-    let damaged = ebbtide(&["restore", "-o", text(&output), text(&replica)]);
-    assert_eq!(code(&damaged), 4);
-    assert!(stderr(&damaged).contains("snap/0000000000000002.seg"), "{}", stderr(&damaged));
-    assert_eq!(code(&ebbtide(&["verify", text(&replica)])), 4);
-    assert!(!output.exists(), "nothing is left of a restore that failed");
+    fs::write(&snapshot, bytes).unwrap();
+    setup.restore(&["-o", &output]).exits(4).says("snap/0000000000000002.seg");
+    setup.run(&["verify", &setup.replica]).exits(4);
+    assert!(!setup.path("copy.db").exists(), "nothing is left of a restore that failed");
 }
 
 #[test]
 fn the_second_of_two_writers_owns_the_replica_and_the_first_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let (app, copy) = (folder.path().join("app.db"), folder.path().join("copy.db"));
-    let replica = folder.path().join("backup");
-    let application = database(&app);
-    let first = Sidecar::start(&app, text(&replica));
+    let (setup, app) = Setup::with_rows(1);
+    let first = setup.follow();
     // The state of another host: the same database, restored.
-    let restored = ebbtide(&["restore", "-o", text(&copy), text(&replica)]);
-    assert_eq!(code(&restored), 0, "{}", stderr(&restored));
-    let second = Sidecar::start(&copy, text(&replica));
-    application.execute("INSERT INTO t VALUES (2)", []).unwrap();
+    setup.restore(&["-o", &setup.text("copy.db")]).exits(0);
+    let second = setup.follow_other("copy.db", "backup");
+    app.insert(1, 8);
     let (ended, said) = first.end();
     assert_eq!(ended, 5, "{said}");
     assert!(said.contains(&format!("process {}", second.process().id())), "{said}");
@@ -134,48 +89,39 @@ fn the_second_of_two_writers_owns_the_replica_and_the_first_says_so() {
 
 #[test]
 fn the_applications_exit_code_is_ours() {
-    let folder = tempfile::tempdir().unwrap();
-    let (app, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
-    drop(database(&app));
-    let ended = ebbtide(&["replicate", "--exec", "exit 7", text(&app), text(&replica)]);
-    assert_eq!(code(&ended), 7, "{}", stderr(&ended));
-    let ended = ebbtide(&["replicate", "--exec", "sleep 0.3", text(&app), text(&replica)]);
-    assert_eq!(code(&ended), 0, "{}", stderr(&ended));
-    assert_eq!(code(&ebbtide(&["verify", text(&replica)])), 0);
+    let setup = written();
+    for (script, code) in [("exit 7", 7), ("sleep 0.3", 0)] {
+        let args = ["replicate", "--exec", script, &setup.text("app.db"), &setup.replica];
+        setup.run(&args).exits(code);
+    }
+    setup.run(&["verify", &setup.replica]).exits(0);
 }
 
 #[test]
 fn a_misspelt_key_in_the_configuration_is_refused_with_the_right_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("ebbtide.toml");
-    std::fs::write(&file, "[[database]]\npath = \"app.db\"\nreplcia = \"backup\"\n").unwrap();
-    let ended = ebbtide(&["replicate", "--config", text(&file)]);
-    assert_eq!(code(&ended), 2);
-    assert!(stderr(&ended).contains("did you mean `replica`?"), "{}", stderr(&ended));
+    let setup = Setup::new();
+    let file = setup.text("ebbtide.toml");
+    fs::write(&file, "[[database]]\npath = \"app.db\"\nreplcia = \"backup\"\n").unwrap();
+    setup.run(&["replicate", "--config", &file]).exits(2).says("did you mean `replica`?");
 }
 
 #[test]
 fn many_databases_of_a_configuration_are_followed_by_one_process() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut config = String::new();
-    for number in 0..5 {
-        let app = folder.path().join(format!("{number}.db"));
-        drop(database(&app));
-        let replica = folder.path().join(format!("backup-{number}"));
-        config += &format!("[[database]]\npath = {app:?}\nreplica = {:?}\n", text(&replica));
-    }
-    let file = folder.path().join("ebbtide.toml");
-    std::fs::write(&file, config).unwrap();
-    let ended = ebbtide(&["replicate", "--once", "--config", text(&file)]);
-    assert_eq!(code(&ended), 0, "{}", stderr(&ended));
-    for number in 0..5 {
-        let app = folder.path().join(format!("{number}.db"));
-        let output = folder.path().join("copy.db");
+    let setup = Setup::new();
+    let names = [0, 1, 2, 3, 4].map(|number| format!("{number}.db"));
+    let entry = |name: &String| {
+        setup.other_app(name).insert(1, 8);
+        let (database, replica) = (setup.path(name), setup.path(&format!("backup-{name}")));
+        format!("[[database]]\npath = {database:?}\nreplica = {replica:?}\n")
+    };
+    let file = setup.text("ebbtide.toml");
+    fs::write(&file, names.iter().map(entry).collect::<String>()).unwrap();
+    setup.run(&["replicate", "--once", "--config", &file]).exits(0);
+    for name in &names {
+        let output = setup.text("copy.db");
         // By the name of the database, from the configuration.
-        let args = ["restore", "--config", text(&file), "-o", text(&output), text(&app)];
-        let ended = ebbtide(&args);
-        assert_eq!(code(&ended), 0, "{}", stderr(&ended));
-        assert_eq!(std::fs::read(&output).unwrap(), std::fs::read(&app).unwrap());
-        std::fs::remove_file(&output).unwrap();
+        setup.run(&["restore", "--config", &file, "-o", &output, &setup.text(name)]).exits(0);
+        assert_eq!(read(&output).unwrap(), read(setup.path(name)).unwrap());
+        fs::remove_file(&output).unwrap();
     }
 }

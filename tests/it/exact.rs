@@ -13,7 +13,7 @@ use ebbtide_testkit::writer::{self, Task, Writer};
 use ebbtide_testkit::{Random, for_each_seed};
 use ebbtide_wal::PageSize;
 
-use crate::support::{Replica, Sidecar};
+use crate::support::Setup;
 
 /// Not a test: the application, when this binary is started as one.
 #[test]
@@ -29,12 +29,11 @@ const PAGES: PageSize = PageSize::new(4096).unwrap();
 fn every_transaction_of_a_random_application_is_restored_byte_for_byte() {
     let mut seen = 0;
     for_each_seed(12, |seed| {
-        let folder = tempfile::tempdir().unwrap();
-        let (database, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
+        let setup = Setup::new();
         let options = Options::random(&mut Random::new(seed));
         println!("seed {seed}: {options}");
         let task = Task {
-            path: database.clone(),
+            path: setup.database.clone(),
             seed,
             options,
             commits_max: 150,
@@ -42,16 +41,16 @@ fn every_transaction_of_a_random_application_is_restored_byte_for_byte() {
             images: true,
         };
         let writer = Writer::start(WRITER, &task).unwrap();
-        let sidecar = Sidecar::start(&database, replica.to_str().unwrap());
+        let sidecar = setup.follow();
         let begin = writer.begin();
         let commits = writer.finish().unwrap();
         assert_eq!(sidecar.stop(), 0, "everything is durable at the end");
         let told = commits.iter().map(|commit| commit.image.unwrap());
         let told = begin.into_iter().chain(told).collect();
-        let replica = Replica::open(replica.to_str().unwrap());
-        let states: Vec<_> = replica.states(folder.path());
+        let history = setup.history();
+        let states: Vec<_> = history.states(setup.directory.path());
         seen += compare(told, states.iter().map(|(_, image)| *image).collect());
-        assert_eq!(states.last().unwrap().1, Image::of_file(&database).unwrap(), "the end");
+        assert_eq!(states.last().unwrap().1, Image::of_file(&setup.database).unwrap(), "the end");
         assert!(states[1..].iter().all(|(entry, _)| entry.kind == EntryKind::Commit), "no gaps");
     });
     // On a busy machine an application may be done before the sidecar has started, but not every one of them.
@@ -74,10 +73,9 @@ pub(crate) fn compare(mut told: Vec<Image>, mut restored: Vec<Image>) -> usize {
 
 #[test]
 fn every_moment_restores_the_last_commit_at_or_before_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let (database, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
+    let setup = Setup::new();
     let task = Task {
-        path: database.clone(),
+        path: setup.database.clone(),
         seed: 7,
         // Frames are written long before their commit is published, and only the one makes an event.
         options: Options { synchronous: Synchronous::Full, ..Options::plain(PAGES) },
@@ -87,18 +85,31 @@ fn every_moment_restores_the_last_commit_at_or_before_it() {
         images: true,
     };
     let writer = Writer::start(WRITER, &task).unwrap();
-    let sidecar = Sidecar::start(&database, replica.to_str().unwrap());
+    let sidecar = setup.follow();
     let commits = writer.finish().unwrap();
     assert_eq!(sidecar.stop(), 0);
-    let replica = Replica::open(replica.to_str().unwrap());
+    let history = setup.history();
+    let states = history.states(setup.directory.path());
+    // How late a commit is dated depends on how busy the machine is. That it is not dated before it was, does not.
+    let mut latest = 0;
+    for (entry, image) in states.iter().filter(|(entry, _)| entry.kind == EntryKind::Commit) {
+        let at = commits.iter().position(|commit| commit.image == Some(*image)).unwrap();
+        let dated = u64::try_from(entry.time.as_micros()).unwrap();
+        let before = at.checked_sub(1).map_or(0, |before| commits[before].micros);
+        assert!(dated >= before, "{} is dated before the commit that came before it", entry.txid);
+        latest = latest.max(dated.saturating_sub(commits[at].micros));
+    }
+    println!("no commit was dated more than {latest} µs late");
     let mut random = Random::new(7);
     for _ in 0..12 {
-        // Half way between two commits that are some time apart.
-        let at = random.between(12, 38) as usize;
-        let (before, after) = (commits[at].micros, commits[at + 1].micros);
-        let moment = i64::try_from(before + (after - before) / 2).unwrap();
-        let time = ebbtide_replica::Timestamp::from_micros(moment).unwrap();
-        let (txid, image) = replica.restore(Target::Time(time), folder.path());
-        assert_eq!(Some(image), commits[at].image, "{time} gave txid {txid}");
+        // Half way between two that are some time apart.
+        let at = random.below(u32::try_from(states.len() - 1).unwrap()) as usize;
+        let [(entry, image), (next, _)] = &states[at..at + 2] else { panic!("two states") };
+        let (begin, end) = (entry.time.as_micros(), next.time.as_micros());
+        let time = ebbtide_replica::Timestamp::from_micros(begin + (end - begin) / 2).unwrap();
+        let (txid, restored) = history.restore(Target::Time(time), setup.directory.path());
+        if begin < end {
+            assert_eq!((txid, restored), (entry.txid, *image), "{time}");
+        }
     }
 }

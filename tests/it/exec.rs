@@ -4,7 +4,7 @@
 //! The application is a test of this binary's own: it inserts a row every few milliseconds, one for each signal that it
 //! hears, and five more after the one that ends it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -13,10 +13,9 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rusqlite::Connection;
-use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
+use crate::support::{App, PATIENCE, Setup, Sidecar, wait_until};
 
 pub(crate) const DATABASE: &str = "EBBTIDE_TEST_EXEC_DATABASE";
 const ROWS: &str = "EBBTIDE_TEST_EXEC_ROWS";
@@ -84,34 +83,33 @@ async fn serve(path: &Path) {
     }
 }
 
-/// A database, and its replica.
+/// A setup whose application a sidecar starts.
 pub(crate) struct Place {
-    pub(crate) folder: TempDir,
+    pub(crate) setup: Setup,
 }
 
 impl Place {
     pub(crate) fn new() -> Place {
-        let place = Place { folder: tempfile::tempdir().unwrap() };
-        let database = Connection::open(place.database()).unwrap();
+        let setup = Setup::new();
+        App::prepared(&setup.database, "PRAGMA journal_mode = WAL; CREATE TABLE t (what, process)");
+        Place { setup }
+    }
+
+    fn connect(&self) -> Connection {
+        let database = Connection::open(&self.setup.database).unwrap();
+        database.busy_timeout(PATIENCE).unwrap();
         database
-            .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (what, process)")
-            .unwrap();
-        place
-    }
-
-    pub(crate) fn database(&self) -> PathBuf {
-        self.folder.path().join("app.db")
-    }
-
-    pub(crate) fn replica(&self) -> String {
-        self.folder.path().join("backup").to_str().unwrap().to_owned()
     }
 
     /// `ebbtide replicate --exec`, with `APP` standing for the application in `script`.
     fn command(&self, script: &str) -> Command {
-        let mut command =
-            command(&self.args(script).iter().map(String::as_str).collect::<Vec<_>>());
-        command.env(DATABASE, self.database());
+        self.started(&self.args(script))
+    }
+
+    fn started(&self, args: &[String]) -> Command {
+        let args: Vec<_> = args.iter().map(String::as_str).collect();
+        let mut command = self.setup.command(&args);
+        command.env(DATABASE, &self.setup.database);
         command
     }
 
@@ -119,31 +117,22 @@ impl Place {
         let exe = std::env::current_exe().unwrap();
         let app = format!("'{}' exec::application --exact --nocapture", exe.to_str().unwrap());
         let script = script.replace("APP", &app);
-        let database = self.database().to_str().unwrap().to_owned();
+        let database = self.setup.text("app.db");
         let options = ["replicate", "--log-format", "json", "--exec"].map(str::to_owned);
-        [options.as_slice(), &[script, database, self.replica()]].concat()
+        [options.as_slice(), &[script, database, self.setup.replica.clone()]].concat()
     }
 
     /// A file of configuration that gives the application little time.
     fn impatient(&self, script: &str) -> Command {
-        let config = format!(
-            "shutdown-timeout = \"1s\"\n[[database]]\npath = {:?}\nreplica = {:?}\n",
-            self.database(),
-            self.replica()
-        );
-        let file = self.folder.path().join("ebbtide.toml");
-        std::fs::write(&file, config).unwrap();
+        let config = self.setup.configure("shutdown-timeout = \"1s\"", "");
         let mut args = self.args(script);
         args.truncate(5);
-        args.extend(["--config".to_owned(), file.to_str().unwrap().to_owned()]);
-        let mut command = command(&args.iter().map(String::as_str).collect::<Vec<_>>());
-        command.env(DATABASE, self.database());
-        command
+        args.extend(["--config".to_owned(), config]);
+        self.started(&args)
     }
 
     pub(crate) fn count(&self, what: &str) -> usize {
-        let database = Connection::open(self.database()).unwrap();
-        database.busy_timeout(PATIENCE).unwrap();
+        let database = self.connect();
         let count = "SELECT count(*) FROM t WHERE what = ?1";
         database.query_row(count, [what], |row| row.get::<_, i64>(0)).unwrap().try_into().unwrap()
     }
@@ -155,7 +144,7 @@ impl Place {
     /// Every process that has written is gone.
     #[track_caller]
     fn assert_gone(&self) {
-        let database = Connection::open(self.database()).unwrap();
+        let database = self.connect();
         let mut pids = database.prepare("SELECT DISTINCT process FROM t").unwrap();
         let pids = pids.query_map([], |row| row.get::<_, i32>(0)).unwrap();
         for pid in pids {
@@ -166,9 +155,7 @@ impl Place {
     /// The replica ends with the application's last row.
     #[track_caller]
     pub(crate) fn assert_whole(&self) {
-        let copy = self.folder.path().join("copy");
-        std::fs::create_dir_all(&copy).unwrap();
-        Replica::open(&self.replica()).assert_ends_with(&self.database(), &copy);
+        self.setup.assert_exact();
     }
 }
 
@@ -335,11 +322,9 @@ fn o37_process_one_passes_signals_on_and_leaves_no_zombies() {
 fn o37_process_one_without_an_application_leaves_no_zombies() {
     let place = Place::new();
     let name = "o37_process_one_without_an_application_leaves_no_zombies";
-    let (database, replica) = (place.database(), place.replica());
-    let args = ["replicate", "--log-format", "json", database.to_str().unwrap(), &replica];
     // A child that process 1 has from before it was ebbtide, and one that comes to it.
     let before = "true & (sh -c 'sleep 0.2; sleep 0.2' &);";
-    let Some(mut outer) = as_process_one(&command(&args), before, name) else { return };
+    let Some(mut outer) = as_process_one(&place.setup.replicate(), before, name) else { return };
     outer.line_with("\"following\"", PATIENCE);
     let (one, _) = children(outer.id())[0];
     wait_until("nobody to be left", || children(u32::try_from(one).unwrap()).is_empty());
@@ -350,7 +335,7 @@ fn o37_process_one_without_an_application_leaves_no_zombies() {
 #[test]
 fn z17_the_application_can_be_kept_from_the_stores_credentials() {
     let place = Place::new();
-    let seen = place.folder.path().join("seen");
+    let seen = place.setup.path("seen");
     let script = format!("env | grep ^AWS_ > '{}'; true", seen.display());
     let variables = [
         ("AWS_ACCESS_KEY_ID", "an-id"),

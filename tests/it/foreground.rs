@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use rusqlite::Connection;
 
 use crate::exec::{DATABASE, LAST, Place, children, has};
-use crate::support::{Replica, by_itself_in, command, wait_until};
+use crate::support::{History, Setup, by_itself_in, command, wait_until};
 
 /// A shell on a terminal. Both are gone when this is dropped.
 struct Terminal {
@@ -26,13 +26,14 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(folder: &Path) -> Terminal {
+    fn open(setup: &Setup) -> Terminal {
         let pty = openpty(None, None).unwrap();
         let slave = || Stdio::from(pty.slave.try_clone().unwrap());
         let mut shell = Command::new("setsid");
-        shell.args(["--ctty", "sh", "-i"]).current_dir(folder).env("PS1", "ready> ");
-        shell.env_remove("ENV").env("TERM", "xterm").env_remove("NO_COLOR");
+        shell.args(["--ctty", "sh", "-i"]).current_dir(setup.directory.path());
+        shell.env("PS1", "ready> ").env("TERM", "xterm").env_remove("ENV").env_remove("NO_COLOR");
         by_itself_in(&mut shell);
+        let mut shell = setup.equip(shell);
         shell.stdin(slave()).stdout(slave()).stderr(slave());
         let shell = shell.spawn().unwrap();
         drop(pty.slave);
@@ -90,9 +91,9 @@ fn script(place: &Place, args: &[String]) {
         .chain(args.iter().cloned())
         .map(|arg| format!("'{}'", arg.replace('\'', r"'\''")))
         .collect();
-    let database = place.database();
-    let text = format!("export {DATABASE}='{}'\n{}\n", database.display(), quoted.join(" "));
-    std::fs::write(place.folder.path().join("run"), text).unwrap();
+    let database = place.setup.text("app.db");
+    let text = format!("export {DATABASE}='{database}'\n{}\n", quoted.join(" "));
+    std::fs::write(place.setup.path("follow"), text).unwrap();
 }
 
 /// `ebbtide replicate --exec` on a terminal, with the application running. Nothing where there is no `setsid`.
@@ -102,7 +103,7 @@ fn with_application(test: &str, line: &str) -> Option<(Place, Terminal)> {
     }
     let place = Place::new();
     script(&place, &place.args("APP; true"));
-    let mut terminal = Terminal::open(place.folder.path());
+    let mut terminal = Terminal::open(&place.setup);
     terminal.press(line);
     place.wait_for_rows();
     Some((place, terminal))
@@ -120,7 +121,7 @@ fn parent(pid: i32) -> i32 {
 
 /// The application and the ebbtide above it.
 fn processes(place: &Place) -> (i32, i32) {
-    let database = Connection::open(place.database()).unwrap();
+    let database = Connection::open(&place.setup.database).unwrap();
     let query = "SELECT process FROM t LIMIT 1";
     let application: i32 = database.query_row(query, [], |row| row.get(0)).unwrap();
     // Below the shell that --exec began.
@@ -136,7 +137,7 @@ fn wait_until_gone(pid: i32) {
 #[test]
 fn o37_ctrl_c_is_heard_once_and_the_last_commits_are_in_the_replica() {
     let name = "o37_ctrl_c_is_heard_once_and_the_last_commits_are_in_the_replica";
-    let line = ". ./run; echo code=$?\n";
+    let line = ". ./follow; echo code=$?\n";
     let Some((place, mut terminal)) = with_application(name, line) else { return };
     terminal.press("\x03");
     assert_eq!(terminal.number("code="), 130, "{}", terminal.shown());
@@ -147,7 +148,7 @@ fn o37_ctrl_c_is_heard_once_and_the_last_commits_are_in_the_replica() {
 #[test]
 fn o37_in_a_pipeline_ctrl_c_is_heard_once_too() {
     let name = "o37_in_a_pipeline_ctrl_c_is_heard_once_too";
-    let line = ". ./run 2>&1 | cat\n";
+    let line = ". ./follow 2>&1 | cat\n";
     let Some((place, mut terminal)) = with_application(name, line) else { return };
     let (_, ebbtide) = processes(&place);
     terminal.press("\x03");
@@ -159,7 +160,7 @@ fn o37_in_a_pipeline_ctrl_c_is_heard_once_too() {
 #[test]
 fn o37_ctrl_z_stops_all_of_it_and_fg_has_it_go_on() {
     let name = "o37_ctrl_z_stops_all_of_it_and_fg_has_it_go_on";
-    for line in [". ./run\n", ". ./run 2>&1 | cat\n"] {
+    for line in [". ./follow\n", ". ./follow 2>&1 | cat\n"] {
         let Some((place, mut terminal)) = with_application(name, line) else { return };
         let (application, ebbtide) = processes(&place);
         terminal.press("\x1a");
@@ -181,7 +182,7 @@ fn o37_ctrl_z_stops_all_of_it_and_fg_has_it_go_on() {
 #[test]
 fn o12_the_end_of_the_terminal_is_an_end_with_a_last_sync() {
     let name = "o12_the_end_of_the_terminal_is_an_end_with_a_last_sync";
-    for line in [". ./run\n", ". ./run 2>&1 | cat\n"] {
+    for line in [". ./follow\n", ". ./follow 2>&1 | cat\n"] {
         let Some((place, mut terminal)) = with_application(name, line) else { return };
         let (_, ebbtide) = processes(&place);
         // Which closes it, once the thread that reads has seen that, too.
@@ -202,12 +203,12 @@ fn o12_without_an_application_the_end_of_the_terminal_is_an_end_unless_it_is_ign
     }
     for ignored in [false, true] {
         let place = Place::new();
-        let replica = place.replica();
-        let database = place.database().to_str().unwrap().to_owned();
+        let replica = place.setup.replica.clone();
+        let database = place.setup.text("app.db");
         script(&place, &["replicate".to_owned(), database, replica.clone()]);
-        let mut terminal = Terminal::open(place.folder.path());
-        terminal.press(if ignored { "nohup sh ./run &\n" } else { ". ./run\n" });
-        let head = || Replica::open(&replica).head();
+        let mut terminal = Terminal::open(&place.setup);
+        terminal.press(if ignored { "nohup sh ./follow &\n" } else { ". ./follow\n" });
+        let head = || History::open(&replica).head();
         wait_until("a replica", || Path::new(&replica).exists() && head().is_some());
         let shell = terminal.shell.id();
         let ours = |pid: &i32| {
@@ -219,7 +220,7 @@ fn o12_without_an_application_the_end_of_the_terminal_is_an_end_unless_it_is_ign
             [pid].into_iter().chain(further.collect::<Vec<i32>>())
         });
         let ebbtide = below.rfind(ours).unwrap();
-        let application = Connection::open(place.database()).unwrap();
+        let application = Connection::open(&place.setup.database).unwrap();
         terminal.shell.kill().unwrap();
         terminal.master = None;
         if ignored {
@@ -253,8 +254,7 @@ fn shown_by(args: &[&str], variables: &[(&str, &str)]) -> String {
 #[test]
 fn o32_colours_are_for_terminals_and_people_that_take_them() {
     let place = Place::new();
-    let (database, replica) = (place.database(), place.replica());
-    let args = ["replicate", "--once", database.to_str().unwrap(), &replica];
+    let args = place.setup.once_args();
     let has_colours = |variables| {
         let shown = shown_by(&args, variables);
         assert!(shown.contains("following"), "{shown}");

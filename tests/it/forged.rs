@@ -1,42 +1,27 @@
 //! A replica into which somebody writes who knows the format, beside the binary.
 
-use std::path::Path;
-
 use ebbtide_catalog::Target;
 use ebbtide_replica::container::Contents;
 use ebbtide_replica::{Chain, EntryFlags, EntryKind, Txid};
 use ebbtide_testkit::forger::{Forged, with_same_digest};
-use rusqlite::Connection;
 
-use crate::support::{Replica, ebbtide};
-
-/// A database of more pages than it takes to make up a digest.
-fn database(path: &Path) {
-    let connection = Connection::open(path).unwrap();
-    connection
-        .execute_batch(
-            "PRAGMA journal_mode = WAL; CREATE TABLE t (x);
-             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
-             INSERT INTO t SELECT zeroblob(3000) FROM n;",
-        )
-        .unwrap();
-}
-
-fn once(database: &Path, replica: &Path) -> i32 {
-    let (database, replica) = (database.to_str().unwrap(), replica.to_str().unwrap());
-    ebbtide(&["replicate", "--once", database, replica]).status.code().unwrap()
-}
+use crate::support::{App, Setup};
 
 /// Commits after the last one that lead back to its digest, with other pages: taken for ours, whose confirmation was lost,
 /// they would be what is restored from then on, and nothing would ever be said.
 #[test]
 fn z01_a_commit_that_somebody_slipped_in_is_not_taken_for_ours() {
-    let folder = tempfile::tempdir().unwrap();
-    let (path, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
-    database(&path);
-    assert_eq!(once(&path, &replica), 0);
-    let there = Replica::open(replica.to_str().unwrap());
-    let (last, before) = there.restore(Target::Latest, folder.path());
+    let setup = Setup::new();
+    // More pages than it takes to make up a digest.
+    App::prepared(
+        &setup.database,
+        "PRAGMA journal_mode = WAL; CREATE TABLE t (x);
+         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
+         INSERT INTO t SELECT zeroblob(3000) FROM n;",
+    );
+    setup.once().exits(0);
+    let (there, replica) = (setup.history(), setup.path("backup"));
+    let (last, before) = there.restore(Target::Latest, setup.directory.path());
     let log = |txid: Txid| replica.join(format!("log/{txid}.seg"));
     let end = Forged::take_apart(&std::fs::read(log(last)).unwrap()).unwrap();
     let chain: Chain = end.chain_after();
@@ -56,11 +41,14 @@ fn z01_a_commit_that_somebody_slipped_in_is_not_taken_for_ours() {
     forged.list_hashes();
     forged.state_contents();
     std::fs::write(log(next), forged.put_together()).unwrap();
-    assert!(there.restore(Target::Latest, folder.path()).1 != before, "it leads to other pages");
+    assert!(
+        there.restore(Target::Latest, setup.directory.path()).1 != before,
+        "it leads to other pages"
+    );
 
-    assert_eq!(once(&path, &replica), 0);
+    setup.once().exits(0);
     assert_eq!(
-        there.restore(Target::Latest, folder.path()).1,
+        there.restore(Target::Latest, setup.directory.path()).1,
         before,
         "the database is sent again"
     );

@@ -6,8 +6,7 @@ use std::fs;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::{Chain, Digest, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
 
-use crate::control::{Place, code, insert, said};
-use crate::support::Replica;
+use crate::support::{App, Setup};
 
 /// A sound segment, pack or snapshot of a replica, with one claim or an empty database.
 fn forged(manifest: &Manifest, contents: Contents, txid: Txid) -> Vec<u8> {
@@ -28,54 +27,49 @@ fn forged(manifest: &Manifest, contents: Contents, txid: Txid) -> Vec<u8> {
 
 /// The replica goes on and is restored, with whatever lies in it.
 #[track_caller]
-fn assert_goes_on(place: &Place, application: &rusqlite::Connection, what: &str) {
-    let replica = place.text("backup");
+fn assert_goes_on(setup: &Setup, application: &App) {
     for _ in 0..2 {
-        insert(application);
-        let ended = place.run(&["replicate", "--once", &place.text("app.db"), &replica]);
-        assert_eq!(code(&ended), 0, "{what}: {}", said(&ended));
+        application.insert(1, 100);
+        setup.once().exits(0);
     }
-    Replica::open(&replica).assert_ends_with(&place.path("app.db"), place.folder.path());
-    let output = place.text("copy.db");
-    let by_time = ["restore", "-o", &output, "--timestamp", "now", &replica];
-    let ended = place.run(&by_time);
-    assert_eq!(code(&ended), 0, "{what}: {}", said(&ended));
+    setup.assert_exact();
+    let output = setup.text("copy.db");
+    setup.restore(&["-o", &output, "--timestamp", "now"]).exits(0);
     fs::remove_file(&output).unwrap();
-    fs::remove_dir_all(place.path(".copy.db-ebbtide")).ok();
+    fs::remove_dir_all(setup.path(".copy.db-ebbtide")).ok();
 }
 
 #[test]
 fn o20_a_foreign_object_far_or_near_is_named_and_passed_over() {
-    let place = Place::new();
-    let application = place.database("app.db");
-    assert_eq!(place.follow("app.db", "backup").stop(), 0);
-    let _other = place.database("other.db");
-    assert_eq!(place.follow("other.db", "other").stop(), 0);
-    let foreign = fs::read(place.path("other/log/0000000000000001.seg")).unwrap();
+    let setup = Setup::new();
+    let application = setup.app();
+    assert_eq!(setup.follow().stop(), 0);
+    let _other = setup.other_app("other.db");
+    assert_eq!(setup.follow_other("other.db", "other").stop(), 0);
+    let foreign = fs::read(setup.path("other/log/0000000000000001.seg")).unwrap();
     for (name, body) in [
         ("log/00000000ffffffff.seg", foreign.clone()),
         ("log/0000000000000055.seg", foreign),
         ("log/00000000fffffffe.seg", b"junk".to_vec()),
         ("log/0000000000000066.seg", b"junk".to_vec()),
     ] {
-        fs::write(place.path(&format!("backup/{name}")), body).unwrap();
-        assert_goes_on(&place, &application, name);
-        let ended =
-            place.run(&["replicate", "--once", &place.text("app.db"), &place.text("backup")]);
-        assert!(said(&ended).contains(name), "{}", said(&ended));
+        fs::write(setup.path(&format!("backup/{name}")), body).unwrap();
+        assert_goes_on(&setup, &application);
+        let ended = setup.once();
+        ended.says(name);
         // Without local state as well.
-        fs::remove_dir_all(place.path(".app.db-ebbtide")).unwrap();
-        assert_goes_on(&place, &application, name);
+        fs::remove_dir_all(setup.path(".app.db-ebbtide")).unwrap();
+        assert_goes_on(&setup, &application);
     }
 }
 
 /// Z6: after the last number there is none.
 #[test]
 fn z06_a_forged_object_with_the_last_number_stops_nobody() {
-    let place = Place::new();
-    let application = place.database("app.db");
-    assert_eq!(place.follow("app.db", "backup").stop(), 0);
-    let manifest = fs::read(place.path("backup/ebbtide.json")).unwrap();
+    let setup = Setup::new();
+    let application = setup.app();
+    assert_eq!(setup.follow().stop(), 0);
+    let manifest = fs::read(setup.path("backup/ebbtide.json")).unwrap();
     let manifest = Manifest::from_json(&manifest).unwrap();
     let last = Txid::new(u64::MAX).unwrap();
     let chain = Chain::genesis(manifest.replica);
@@ -84,12 +78,12 @@ fn z06_a_forged_object_with_the_last_number_stops_nobody() {
         ("pack", Key::Pack { first: last, last }, Contents::Pack { first: last, chain }),
         ("snap", Key::Snapshot(last), Contents::Snapshot { txid: last }),
     ] {
-        fs::create_dir_all(place.path(&format!("backup/{folder}"))).unwrap();
+        fs::create_dir_all(setup.path(&format!("backup/{folder}"))).unwrap();
         let body = forged(&manifest, contents, last);
-        fs::write(place.path(&format!("backup/{key}")), body).unwrap();
-        assert_goes_on(&place, &application, folder);
-        fs::remove_dir_all(place.path(".app.db-ebbtide")).unwrap();
-        assert_goes_on(&place, &application, folder);
+        fs::write(setup.path(&format!("backup/{key}")), body).unwrap();
+        assert_goes_on(&setup, &application);
+        fs::remove_dir_all(setup.path(".app.db-ebbtide")).unwrap();
+        assert_goes_on(&setup, &application);
     }
 }
 
@@ -97,22 +91,22 @@ fn z06_a_forged_object_with_the_last_number_stops_nobody() {
 /// other writer has the replica, and no attempt of our own has landed.
 #[test]
 fn o31_a_foreign_segment_under_the_next_name_is_told_as_that_and_waited_for() {
-    let place = Place::new();
-    let application = place.database("app.db");
-    let _other = place.database("other.db");
-    assert_eq!(place.follow("other.db", "other").stop(), 0);
-    let sidecar = place.follow("app.db", "backup");
-    let replica = Replica::open(&place.text("backup"));
-    let next = place.path(&format!("backup/{}", Key::Log(replica.head().unwrap().next())));
-    fs::copy(place.path("other/log/0000000000000001.seg"), &next).unwrap();
-    insert(&application);
-    let trouble = || place.status(&[]).1[0]["store_trouble"]["error"].clone();
+    let setup = Setup::new();
+    let application = setup.app();
+    let _other = setup.other_app("other.db");
+    assert_eq!(setup.follow_other("other.db", "other").stop(), 0);
+    let sidecar = setup.follow();
+    let replica = setup.history();
+    let next = setup.path(&format!("backup/{}", Key::Log(replica.head().unwrap().next())));
+    fs::copy(setup.path("other/log/0000000000000001.seg"), &next).unwrap();
+    application.insert(1, 100);
+    let trouble = || setup.status(&[]).1[0]["store_trouble"]["error"].clone();
     crate::support::wait_until("the trouble to show", || !trouble().is_null());
     let why = trouble().to_string();
     assert!(why.contains("none of the replica's") && why.contains("remove it"), "{why}");
-    assert_eq!(place.status(&[]).1[0]["attention"][0], "store");
+    assert_eq!(setup.status(&[]).1[0]["attention"][0], "store");
     fs::remove_file(&next).unwrap();
-    assert_eq!(code(&place.run(&["sync", "--wait", "--timeout", "60s"])), 0);
+    setup.run(&["sync", "--wait", "--timeout", "60s"]).exits(0);
     assert_eq!(sidecar.stop(), 0);
-    replica.assert_ends_with(&place.path("app.db"), place.folder.path());
+    replica.assert_ends_with(&setup.path("app.db"), setup.directory.path());
 }

@@ -34,6 +34,7 @@ mod reports;
 mod rest;
 mod root;
 mod rot;
+mod runs;
 mod s3;
 mod scene;
 mod support;

@@ -16,6 +16,7 @@ use ebbtide_testkit::workload::Options;
 use ebbtide_testkit::{Random, for_each_seed_at_once};
 
 use crate::scene::Scene;
+use crate::support::Setup;
 use crate::tally::Tally;
 use crate::trial::{Trial, Victim};
 
@@ -70,12 +71,12 @@ fn run(seed: u64) -> Tally {
     let server = S3Server::start();
     let options = Options::random(&mut random);
     println!("seed {seed}: {options}");
-    let scene = Scene::in_bucket(&server);
-    let mut trial = Trial::new(scene, &server.environment(), seed, options);
+    let scene = Scene::of(Setup::in_memory().in_bucket(&server));
+    let mut trial = Trial::new(scene, seed, options);
     let mut done = Vec::new();
     let faults = bucket::forecast(&server, Weather::Fair, seed);
     for _ in 0..STEPS {
-        let step = Step::random(&mut random, trial.sidecar.is_some());
+        let step = Step::random(&mut random, trial.sidecar.is_on());
         done.push(step);
         match step {
             Step::Act(steps) => trial.act(steps),

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use ebbtide_testkit::s3_server::{ACCESS_KEY, S3Server};
@@ -11,81 +11,33 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Replica, Running, command, status, wait_until};
+use crate::support::{Running, Setup, by_itself_in, command, wait_until};
 
-/// A database with a replica that is up to date.
-struct Place {
-    folder: TempDir,
+/// A setup with a database and a configuration of it.
+fn configured() -> Setup {
+    let setup = Setup::new();
+    setup.app();
+    setup.configure("", "");
+    setup
 }
 
-impl Place {
-    fn new() -> Place {
-        let place = Place { folder: tempfile::tempdir().unwrap() };
-        let database = Connection::open(place.path("app.db")).unwrap();
-        database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
-        let config = format!(
-            "[[database]]\npath = {:?}\nreplica = {:?}\n",
-            place.path("app.db"),
-            place.path("backup")
-        );
-        std::fs::write(place.path("ebbtide.toml"), config).unwrap();
-        place
-    }
+/// `ebbtide replicate` of its database, with its log there.
+fn follow(setup: &Setup, stderr: impl Into<Stdio>) -> Running {
+    Running::start(setup.replicate().stdin(Stdio::null()).stderr(stderr))
+}
 
-    fn replicated() -> Place {
-        let place = Place::new();
-        let once = place.command(&["replicate", "--once"], &["app.db", "backup"]).output().unwrap();
-        assert_eq!(once.status.code(), Some(0), "{once:?}");
-        place
-    }
+fn wait_until_followed(setup: &Setup) {
+    wait_until("it to follow", || setup.report()["phase"] == "following");
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    /// A command with `paths` in this folder at its end.
-    fn command(&self, args: &[&str], paths: &[&str]) -> Command {
-        let mut command = command(args);
-        command.args(paths.iter().map(|path| self.path(path)));
-        command
-    }
-
-    /// `ebbtide replicate` of its database, with its log there.
-    fn follow(&self, stderr: impl Into<Stdio>) -> Running {
-        let mut command =
-            self.command(&["replicate", "--log-format", "json"], &["app.db", "backup"]);
-        Running::start(command.stdin(Stdio::null()).stderr(stderr))
-    }
-
-    fn report(&self) -> Value {
-        status(&self.path("ebbtide.toml"))
-    }
-
-    fn wait_until_followed(&self) {
-        wait_until("it to follow", || self.report()["phase"] == "following");
-    }
-
-    fn insert(&self) {
-        let database = Connection::open(self.path("app.db")).unwrap();
-        database.busy_timeout(PATIENCE).unwrap();
-        database.execute("INSERT INTO t VALUES (1)", []).unwrap();
-    }
-
-    /// Ends it; it has followed to the last commit.
-    #[track_caller]
-    fn assert_follows_to_the_end(&self, mut sidecar: Running) {
-        self.insert();
-        sidecar.signal(Signal::SIGTERM);
-        assert_eq!(sidecar.wait(), 0);
-        Replica::open(&self.text("backup"))
-            .assert_ends_with(&self.path("app.db"), self.folder.path());
-    }
+/// Ends it; it has followed to the last commit.
+#[track_caller]
+fn assert_follows_to_the_end(setup: &Setup, mut sidecar: Running) {
+    setup.app().insert(1, 8);
+    sidecar.signal(Signal::SIGTERM);
+    assert_eq!(sidecar.wait(), 0);
+    setup.assert_exact();
 }
 
 /// An output that is always full; nothing where the system has none.
@@ -106,42 +58,42 @@ fn lost(report: &Value) -> u64 {
 
 #[test]
 fn o04_a_log_that_nobody_reads_any_more_ends_nothing() {
-    let place = Place::new();
+    let setup = configured();
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let sidecar = place.follow(writer);
-    place.wait_until_followed();
-    assert_eq!(lost(&place.report()), 0);
+    let sidecar = follow(&setup, writer);
+    wait_until_followed(&setup);
+    assert_eq!(lost(&setup.report()), 0);
     reader.read_exact(&mut [0]).unwrap();
     drop(reader);
     // Something to log.
     sidecar.signal(Signal::SIGUSR2);
-    wait_until("the loss to be counted", || lost(&place.report()) > 0);
-    let report = place.report();
+    wait_until("the loss to be counted", || lost(&setup.report()) > 0);
+    let report = setup.report();
     assert!(report["log_error"].as_str().unwrap().contains("Broken pipe"), "{report}");
     assert_eq!((&report["healthy"], &report["phase"]), (&true.into(), &"following".into()));
-    let config = place.text("ebbtide.toml");
-    let table = place.command(&["status", "--config", &config], &[]).output().unwrap();
+    let config = setup.text("ebbtide.toml");
+    let table = command_on(&setup, &["status", "--config", &config], &[]).output().unwrap();
     let table = String::from_utf8(table.stdout).unwrap();
     assert!(table.contains("could not be logged: Broken pipe"), "{table}");
-    place.assert_follows_to_the_end(sidecar);
+    assert_follows_to_the_end(&setup, sidecar);
 }
 
 #[test]
 fn o04_a_log_on_a_full_disk_ends_nothing() {
     let Some(full) = full() else { return eprintln!("NOT RUN: o04: there is no /dev/full here") };
-    let place = Place::new();
-    let sidecar = place.follow(full);
-    place.wait_until_followed();
-    let report = place.report();
+    let setup = configured();
+    let sidecar = follow(&setup, full);
+    wait_until_followed(&setup);
+    let report = setup.report();
     assert!(lost(&report) > 0, "{report}");
     assert!(report["log_error"].as_str().unwrap().contains("No space left"), "{report}");
-    place.assert_follows_to_the_end(sidecar);
+    assert_follows_to_the_end(&setup, sidecar);
 }
 
 /// Would catch a task that waits, in the middle of following, for somebody to read a line.
 #[test]
 fn o04_a_log_that_is_not_read_delays_nothing() {
-    let place = Place::new();
+    let setup = configured();
     let (reader, mut writer) = std::io::pipe().unwrap();
     let is_ready = |writer: &std::io::PipeWriter| {
         let mut descriptors = [PollFd::new(writer.as_fd(), PollFlags::POLLOUT)];
@@ -150,40 +102,50 @@ fn o04_a_log_that_is_not_read_delays_nothing() {
     while is_ready(&writer) {
         writer.write_all(&[b'\n'; 4096]).unwrap();
     }
-    let sidecar = place.follow(writer);
-    place.wait_until_followed();
-    let report = place.report();
+    let sidecar = follow(&setup, writer);
+    wait_until_followed(&setup);
+    let report = setup.report();
     assert!(lost(&report) > 0, "{report}");
     assert!(report["log_error"].as_str().unwrap().contains("nobody reads"), "{report}");
-    place.assert_follows_to_the_end(sidecar);
+    assert_follows_to_the_end(&setup, sidecar);
     drop(reader);
 }
 
+/// A command with paths in the directory at its end.
+fn command_on(setup: &Setup, args: &[&str], paths: &[&str]) -> Command {
+    let mut command = setup.command(args);
+    command.args(paths.iter().map(|path| setup.path(path)));
+    command
+}
+
 /// Each command, and its exit code when all is well.
-fn commands(place: &Place) -> Vec<(Command, &'static str)> {
-    let config = place.text("ebbtide.toml");
+fn commands(setup: &Setup) -> Vec<(Command, &'static str)> {
+    let config = setup.text("ebbtide.toml");
     let copy = || {
-        std::fs::remove_file(place.path("copy.db")).ok();
-        place.text("copy.db")
+        std::fs::remove_file(setup.path("copy.db")).ok();
+        setup.text("copy.db")
     };
     let copy = copy();
     vec![
-        (place.command(&["log"], &["backup"]), "log"),
-        (place.command(&["log", "--json"], &["backup"]), "log --json"),
-        (place.command(&["verify"], &["backup"]), "verify"),
-        (place.command(&["verify", "--json", "--restore"], &["backup"]), "verify --json"),
-        (place.command(&["restore", "--dry-run", "-o", &copy], &["backup"]), "restore --dry-run"),
-        (place.command(&["restore", "--force", "-o", &copy], &["backup"]), "restore"),
+        (command_on(setup, &["log"], &["backup"]), "log"),
+        (command_on(setup, &["log", "--json"], &["backup"]), "log --json"),
+        (command_on(setup, &["verify"], &["backup"]), "verify"),
+        (command_on(setup, &["verify", "--json", "--restore"], &["backup"]), "verify --json"),
         (
-            place.command(&["restore", "--json", "--force", "-o", &copy], &["backup"]),
+            command_on(setup, &["restore", "--dry-run", "-o", &copy], &["backup"]),
+            "restore --dry-run",
+        ),
+        (command_on(setup, &["restore", "--force", "-o", &copy], &["backup"]), "restore"),
+        (
+            command_on(setup, &["restore", "--json", "--force", "-o", &copy], &["backup"]),
             "restore --json",
         ),
-        (place.command(&["status", "--config", &config], &[]), "status"),
-        (place.command(&["status", "--json", "--config", &config], &[]), "status --json"),
-        (place.command(&["sync", "--wait"], &["app.db"]), "sync"),
-        (place.command(&["--help"], &[]), "--help"),
-        (place.command(&["--version"], &[]), "--version"),
-        (place.command(&["replicate", "--help"], &[]), "replicate --help"),
+        (command_on(setup, &["status", "--config", &config], &[]), "status"),
+        (command_on(setup, &["status", "--json", "--config", &config], &[]), "status --json"),
+        (command_on(setup, &["sync", "--wait"], &["app.db"]), "sync"),
+        (command_on(setup, &["--help"], &[]), "--help"),
+        (command_on(setup, &["--version"], &[]), "--version"),
+        (command_on(setup, &["replicate", "--help"], &[]), "replicate --help"),
     ]
 }
 
@@ -193,18 +155,18 @@ fn stderr(ended: &Output) -> &str {
 
 #[test]
 fn o38_a_result_that_nobody_reads_is_no_error_and_one_that_is_lost_is_one() {
-    let place = Place::new();
-    let mut sidecar = place.follow(Stdio::null());
-    place.wait_until_followed();
-    for (mut command, name) in commands(&place) {
+    let setup = configured();
+    let mut sidecar = follow(&setup, Stdio::null());
+    wait_until_followed(&setup);
+    for (mut command, name) in commands(&setup) {
         let ended = command.stdout(closed()).stderr(Stdio::piped()).output().unwrap();
         assert_eq!(ended.status.code(), Some(0), "{name}: {}", stderr(&ended));
         assert!(!stderr(&ended).contains("panicked"), "{name}: {}", stderr(&ended));
         assert!(!stderr(&ended).contains("ebbtide:"), "{name}: {}", stderr(&ended));
         // The work is done all the same.
-        assert!(!name.starts_with("restore --json") || place.path("copy.db").exists());
+        assert!(!name.starts_with("restore --json") || setup.path("copy.db").exists());
     }
-    for (mut command, name) in commands(&place) {
+    for (mut command, name) in commands(&setup) {
         let Some(full) = full() else { return eprintln!("NOT RUN: o38: there is no /dev/full") };
         let ended = command.stdout(full).stderr(Stdio::piped()).output().unwrap();
         let said = stderr(&ended);
@@ -213,9 +175,9 @@ fn o38_a_result_that_nobody_reads_is_no_error_and_one_that_is_lost_is_one() {
         assert_eq!(errors.len(), 1, "{name}: {said}");
         assert!(errors[0].contains("standard output: No space left"), "{name}: {said}");
     }
-    assert!(place.path("copy.db").exists());
+    assert!(setup.path("copy.db").exists());
     // Neither is a lost log.
-    for (mut command, name) in commands(&place) {
+    for (mut command, name) in commands(&setup) {
         let Some(full) = full() else { return };
         let ended = command.stdout(Stdio::null()).stderr(full).status().unwrap();
         assert_eq!(ended.code(), Some(0), "{name}");
@@ -226,7 +188,8 @@ fn o38_a_result_that_nobody_reads_is_no_error_and_one_that_is_lost_is_one() {
 
 #[test]
 fn o38_an_error_keeps_its_exit_code_wherever_it_is_said() {
-    let place = Place::replicated();
+    let setup = configured();
+    setup.once().exits(0);
     let cases: [(&[&str], &[&str], i32); 4] = [
         (&["restore"], &[], 2),
         (&["log"], &["nowhere"], 3),
@@ -235,10 +198,10 @@ fn o38_an_error_keeps_its_exit_code_wherever_it_is_said() {
     ];
     for (args, paths, code) in cases {
         let Some(full) = full() else { return eprintln!("NOT RUN: o38: there is no /dev/full") };
-        let mut command = place.command(args, paths);
+        let mut command = command_on(&setup, args, paths);
         let ended = command.stdout(full.try_clone().unwrap()).stderr(full).status().unwrap();
         assert_eq!(ended.code(), Some(code), "{args:?}");
-        let mut command = place.command(args, paths);
+        let mut command = command_on(&setup, args, paths);
         let ended = command.stdout(closed()).stderr(closed()).status().unwrap();
         assert_eq!(ended.code(), Some(code), "{args:?}");
     }
@@ -246,29 +209,29 @@ fn o38_an_error_keeps_its_exit_code_wherever_it_is_said() {
 
 #[test]
 fn o29_a_database_that_is_not_there_is_waited_for_only_where_that_was_said() {
-    let place = Place::new();
-    let refused = place.command(&["replicate"], &["nope.db", "other"]).output().unwrap();
+    let setup = configured();
+    let refused = command_on(&setup, &["replicate"], &["nope.db", "other"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
     // Once, with a way out, and nothing is left of it.
     let said = stderr(&refused);
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains("nope.db: there is no such file") && said.contains("--wait"), "{said}");
-    let mut names: Vec<_> = std::fs::read_dir(place.folder.path())
+    let mut names: Vec<_> = std::fs::read_dir(setup.directory.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.contains("nope") || name == "other")
         .collect();
     names.sort();
     assert_eq!(names, [""; 0]);
-    let mut config = place.text("nope.toml");
+    let mut config = setup.text("nope.toml");
     let entry = format!(
         "[[database]]\npath = {:?}\nreplica = {:?}\n",
-        place.path("one.db"),
-        place.path("one")
+        setup.path("one.db"),
+        setup.path("one")
     );
     std::fs::write(&config, entry).unwrap();
     config.insert_str(0, "--config=");
-    let (two, three) = (place.text("two.db"), place.text("three.db"));
+    let (two, three) = (setup.text("two.db"), setup.text("three.db"));
     let ways: [(&str, Vec<&str>); 3] = [
         ("one.db", vec![&config]),
         ("two.db", vec!["--wait", &two, "other-two"]),
@@ -277,11 +240,12 @@ fn o29_a_database_that_is_not_there_is_waited_for_only_where_that_was_said() {
     for (name, args) in ways {
         let mut command = command(&[&["replicate", "--log-format", "json"], &args[..]].concat());
         let (reader, writer) = std::io::pipe().unwrap();
-        let mut waiting = Running::start(command.current_dir(place.folder.path()).stderr(writer));
+        let mut waiting =
+            Running::start(command.current_dir(setup.directory.path()).stderr(writer));
         drop(command);
         let lines = crate::support::Lines::of(reader);
         lines.wait_for("there is no such file");
-        let database = Connection::open(place.path(name)).unwrap();
+        let database = Connection::open(setup.path(name)).unwrap();
         database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
         lines.wait_for("\"following\"");
         waiting.signal(Signal::SIGTERM);
@@ -291,10 +255,11 @@ fn o29_a_database_that_is_not_there_is_waited_for_only_where_that_was_said() {
 
 #[test]
 fn o31_an_error_is_said_once_in_the_form_of_the_logs_and_an_end_is_logged() {
-    let place = Place::replicated();
+    let setup = configured();
+    setup.once().exits(0);
     let json = |args: &[&str], paths: &[&str]| {
         let args = [args, &["--log-format", "json"]].concat();
-        let ended = place.command(&args, paths).output().unwrap();
+        let ended = command_on(&setup, &args, paths).output().unwrap();
         let parse = |line| serde_json::from_str::<Value>(line).expect(line);
         let lines: Vec<Value> = stderr(&ended).lines().map(parse).collect();
         (ended.status.code().unwrap(), lines)
@@ -310,11 +275,12 @@ fn o31_an_error_is_said_once_in_the_form_of_the_logs_and_an_end_is_logged() {
         assert_eq!((ended, errors(&lines)), (code, 1), "{args:?}: {lines:?}");
         assert!(lines.last().unwrap()["timestamp"].is_string(), "{lines:?}");
     }
-    let text = place.command(&["replicate", "--once"], &["nope.db", "other"]).output().unwrap();
+    let text =
+        command_on(&setup, &["replicate", "--once"], &["nope.db", "other"]).output().unwrap();
     assert_eq!(stderr(&text).matches("there is no such file").count(), 1, "{}", stderr(&text));
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut sidecar = place.follow(writer);
-    place.wait_until_followed();
+    let mut sidecar = follow(&setup, writer);
+    wait_until_followed(&setup);
     sidecar.signal(Signal::SIGTERM);
     assert_eq!(sidecar.wait(), 0);
     let said = crate::support::Lines::of(reader).all();
@@ -324,31 +290,30 @@ fn o31_an_error_is_said_once_in_the_form_of_the_logs_and_an_end_is_logged() {
 
 #[test]
 fn o12_no_signal_but_one_that_says_so_ends_following() {
-    let place = Place::new();
+    let setup = configured();
     let (reader, writer) = std::io::pipe().unwrap();
     let lines = crate::support::Lines::of(reader);
-    let mut sidecar = place.follow(writer);
-    place.wait_until_followed();
+    let mut sidecar = follow(&setup, writer);
+    wait_until_followed(&setup);
     for signal in [Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2] {
         sidecar.signal(signal);
         lines.wait_for(signal.as_str());
-        place.insert();
-        let synced = place.command(&["sync", "--wait"], &["app.db"]).output().unwrap();
+        setup.app().insert(1, 8);
+        let synced = command_on(&setup, &["sync", "--wait"], &["app.db"]).output().unwrap();
         assert_eq!(synced.status.code(), Some(0), "{signal}: {}", stderr(&synced));
     }
-    place.insert();
+    setup.app().insert(1, 8);
     sidecar.signal(Signal::SIGQUIT);
     assert_eq!(sidecar.wait(), 0);
-    Replica::open(&place.text("backup"))
-        .assert_ends_with(&place.path("app.db"), place.folder.path());
+    setup.assert_exact();
 }
 
 #[test]
 fn z17_no_access_key_id_is_logged_at_any_level() {
-    let place = Place::new();
+    let setup = configured();
     let server = S3Server::start();
     let address = server.address("app");
-    let database = place.text("app.db");
+    let database = setup.text("app.db");
     let mut said = String::new();
     for args in [
         vec!["replicate", "--once", &database, &address],
@@ -372,7 +337,7 @@ fn z17_no_access_key_id_is_logged_at_any_level() {
 #[test]
 fn z13_no_core_is_dumped_and_the_applications_limit_is_its_own() {
     use std::os::unix::process::ExitStatusExt as _;
-    let place = Place::new();
+    let setup = configured();
     let run = |script: &str, paths: &[&Path]| {
         let mut shell = Command::new("sh");
         shell.args([
@@ -381,17 +346,17 @@ fn z13_no_core_is_dumped_and_the_applications_limit_is_its_own() {
             "sh",
             env!("CARGO_BIN_EXE_ebbtide"),
         ]);
-        shell.args(paths).current_dir(place.folder.path());
-        crate::support::by_itself_in(&mut shell);
-        shell
+        shell.args(paths).current_dir(setup.directory.path());
+        by_itself_in(&mut shell);
+        setup.equip(shell)
     };
-    let paths = [place.path("app.db"), place.path("backup")];
+    let paths = [setup.path("app.db"), setup.path("backup")];
     let paths = [paths[0].as_path(), paths[1].as_path()];
     let dumps = run("exec sh -c 'kill -ABRT $$'", &[]).status().unwrap().core_dumped();
     if dumps {
         let mut command = run("exec \"$1\" replicate \"$2\" \"$3\"", &paths);
         let mut sidecar = Running::start(command.stderr(Stdio::null()));
-        place.wait_until_followed();
+        wait_until_followed(&setup);
         sidecar.signal(Signal::SIGABRT);
         assert!(!sidecar.ended().core_dumped());
     } else {

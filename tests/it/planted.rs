@@ -9,64 +9,40 @@ use std::process::Command;
 use ebbtide_testkit::process::{Output, Process};
 use nix::sys::stat::Mode;
 use nix::unistd::{Uid, mkfifo};
-use rusqlite::Connection;
-use tempfile::TempDir;
 
-use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
+use crate::support::{App, History, PATIENCE, Setup, Sidecar, wait_until};
 
 /// Another user, who owns nothing here but what a test gives to it.
 const NOBODY: u32 = 65534;
 
-struct Place {
-    folder: TempDir,
+/// A setup with a database and a replica that was begun.
+fn begun() -> Setup {
+    let setup = Setup::new();
+    setup.app().insert(1, 8);
+    setup.once().exits(0);
+    setup
 }
 
-impl Place {
-    /// A folder with a database and a replica that was begun.
-    fn new() -> Place {
-        let place = Place::empty();
-        let database = place.database();
-        database.execute_batch("CREATE TABLE t (a); INSERT INTO t VALUES (1)").unwrap();
-        drop(database);
-        assert_eq!(place.once(), (0, String::new()));
-        place
-    }
+/// A command that hangs fails the test, and is not waited for.
+#[track_caller]
+fn run(setup: &Setup, args: &[&str]) -> (i32, String) {
+    Sidecar::spawn_command(&mut setup.command(args)).end()
+}
 
-    fn empty() -> Place {
-        Place { folder: tempfile::tempdir().unwrap() }
-    }
+#[track_caller]
+fn once(setup: &Setup) -> (i32, String) {
+    run(setup, &setup.once_args())
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
+#[track_caller]
+fn assert_done((code, said): (i32, String)) {
+    assert_eq!(code, 0, "{said}");
+}
 
-    fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    fn database(&self) -> Connection {
-        let database = Connection::open(self.path("app.db")).unwrap();
-        database.execute_batch("PRAGMA journal_mode = WAL").unwrap();
-        database
-    }
-
-    /// The exit code of a command, and what it said unless all was well. A command that hangs fails the test.
-    #[track_caller]
-    fn run(&self, args: &[&str]) -> (i32, String) {
-        let (code, said) = Sidecar::spawn_command(&mut command(args)).end();
-        (code, if code == 0 { String::new() } else { said })
-    }
-
-    #[track_caller]
-    fn once(&self) -> (i32, String) {
-        self.run(&["replicate", "--once", &self.text("app.db"), &self.text("backup")])
-    }
-
-    #[track_caller]
-    fn assert_refused(&self, (code, said): (i32, String), path: &Path, why: &str) {
-        assert_eq!(code, 1, "{said}");
-        assert!(said.contains(path.to_str().unwrap()) && said.contains(why), "{said}");
-    }
+#[track_caller]
+fn assert_refused((code, said): (i32, String), path: &Path, why: &str) {
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains(path.to_str().unwrap()) && said.contains(why), "{said}");
 }
 
 /// What lies in a folder, with its content.
@@ -88,63 +64,62 @@ fn copy(from: &Path, to: &Path) {
 
 #[test]
 fn z02_a_link_in_the_place_of_the_local_state_is_refused_and_its_target_untouched() {
-    let place = Place::new();
-    let (state, victim) = (place.path(".app.db-ebbtide"), place.path("victim"));
+    let setup = begun();
+    let (state, victim) = (setup.path(".app.db-ebbtide"), setup.path("victim"));
     fs::rename(&state, &victim).unwrap();
     symlink(&victim, &state).unwrap();
-    place.database().execute_batch("INSERT INTO t VALUES (2)").unwrap();
+    setup.app().insert(1, 8);
     let before = contents(&victim);
-    place.assert_refused(place.once(), &state, "is a symbolic link");
+    assert_refused(once(&setup), &state, "is a symbolic link");
     let restored =
-        place.run(&["restore", "--force", "-o", &place.text("app.db"), &place.text("backup")]);
-    place.assert_refused(restored, &state, "is a symbolic link");
+        run(&setup, &["restore", "--force", "-o", &setup.text("app.db"), &setup.text("backup")]);
+    assert_refused(restored, &state, "is a symbolic link");
     assert_eq!(contents(&victim), before);
 }
 
 #[test]
 fn z02_a_link_in_the_place_of_the_spool_deletes_nothing_in_another_replica() {
-    let place = Place::new();
-    let spool = place.path(".app.db-ebbtide/spool");
-    copy(&place.path("backup"), &place.path("victim"));
+    let setup = begun();
+    let spool = setup.path(".app.db-ebbtide/spool");
+    copy(&setup.path("backup"), &setup.path("victim"));
     if spool.exists() {
         fs::remove_dir_all(&spool).unwrap();
     }
-    symlink(place.path("victim"), &spool).unwrap();
-    place.database().execute_batch("INSERT INTO t VALUES (2)").unwrap();
-    let before = contents(&place.path("victim"));
-    place.assert_refused(place.once(), &spool, "is a symbolic link");
-    assert_eq!(contents(&place.path("victim")), before);
+    symlink(setup.path("victim"), &spool).unwrap();
+    setup.app().insert(1, 8);
+    let before = contents(&setup.path("victim"));
+    assert_refused(once(&setup), &spool, "is a symbolic link");
+    assert_eq!(contents(&setup.path("victim")), before);
     fs::remove_file(&spool).unwrap();
-    assert_eq!(place.once(), (0, String::new()));
+    assert_done(once(&setup));
 }
 
 #[test]
 fn z02_a_state_that_others_may_write_is_refused_until_it_is_private() {
-    let place = Place::new();
-    let state = place.path(".app.db-ebbtide");
+    let setup = begun();
+    let state = setup.path(".app.db-ebbtide");
     fs::set_permissions(&state, Permissions::from_mode(0o777)).unwrap();
-    place.assert_refused(place.once(), &state, "chmod 700");
+    assert_refused(once(&setup), &state, "chmod 700");
     fs::set_permissions(&state, Permissions::from_mode(0o700)).unwrap();
-    fs::hard_link(state.join("position.0"), place.path("elsewhere")).unwrap();
-    place.assert_refused(place.once(), &state.join("position.0"), "a second name");
-    fs::remove_file(place.path("elsewhere")).unwrap();
-    assert_eq!(place.once(), (0, String::new()));
+    fs::hard_link(state.join("position.0"), setup.path("elsewhere")).unwrap();
+    assert_refused(once(&setup), &state.join("position.0"), "a second name");
+    fs::remove_file(setup.path("elsewhere")).unwrap();
+    assert_done(once(&setup));
 }
 
 /// Directories that others may write, sticky or not, and links above are where databases lie.
 #[test]
 fn z02_a_state_in_a_directory_that_others_may_write_is_used() {
-    let place = Place::empty();
-    fs::create_dir(place.path("data")).unwrap();
-    fs::set_permissions(place.path("data"), Permissions::from_mode(0o1777)).unwrap();
-    symlink(place.path("data"), place.path("link")).unwrap();
-    let database = Connection::open(place.path("data/app.db")).unwrap();
-    database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
+    let setup = Setup::new();
+    fs::create_dir(setup.path("data")).unwrap();
+    fs::set_permissions(setup.path("data"), Permissions::from_mode(0o1777)).unwrap();
+    symlink(setup.path("data"), setup.path("link")).unwrap();
+    let _app = setup.other_app("data/app.db");
     for _ in 0..2 {
-        let args = ["replicate", "--once", &place.text("link/app.db"), &place.text("backup")];
-        assert_eq!(place.run(&args), (0, String::new()));
+        let args = ["replicate", "--once", &setup.text("link/app.db"), &setup.text("backup")];
+        assert_done(run(&setup, &args));
     }
-    assert_eq!(fs::metadata(place.path("data/.app.db-ebbtide")).unwrap().mode() & 0o777, 0o700);
+    assert_eq!(fs::metadata(setup.path("data/.app.db-ebbtide")).unwrap().mode() & 0o777, 0o700);
 }
 
 #[test]
@@ -153,49 +128,48 @@ fn z02_root_serves_another_users_database_with_that_users_state_and_no_other_one
         eprintln!("skipped: only root can serve another user's database");
         return;
     }
-    let place = Place::empty();
-    let data = place.path("data");
+    let setup = Setup::new();
+    let data = setup.path("data");
     fs::create_dir(&data).unwrap();
-    let database = Connection::open(data.join("app.db")).unwrap();
-    database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
+    let app = App::open(&data.join("app.db"));
     chown(data.join("app.db"), Some(NOBODY), None).unwrap();
-    let args = ["replicate", "--once", &place.text("data/app.db"), &place.text("backup")];
-    assert_eq!(place.run(&args), (0, String::new()));
+    let args = ["replicate", "--once", &setup.text("data/app.db"), &setup.text("backup")];
+    assert_done(run(&setup, &args));
     let state = data.join(".app.db-ebbtide");
     for path in [state.clone(), state.join("lock"), state.join("position.0")] {
         assert_eq!(fs::metadata(&path).unwrap().uid(), NOBODY, "{}", path.display());
     }
-    database.execute_batch("INSERT INTO t VALUES (1)").unwrap();
-    assert_eq!(place.run(&args), (0, String::new()));
+    app.insert(1, 8);
+    assert_done(run(&setup, &args));
     chown(&state, Some(1), None).unwrap();
-    place.assert_refused(place.run(&args), &state, "belongs to user 1");
+    assert_refused(run(&setup, &args), &state, "belongs to user 1");
 }
 
 #[test]
 fn z05_pipes_beside_unfinished_files_stop_nothing() {
-    let place = Place::new();
-    mkfifo(&place.path("backup/log/.tmp-x"), Mode::S_IRWXU).unwrap();
-    mkfifo(&place.path(".copy.db.ebbtide-restore-x"), Mode::S_IRWXU).unwrap();
-    place.database().execute_batch("INSERT INTO t VALUES (2)").unwrap();
-    assert_eq!(place.once(), (0, String::new()));
-    let args = ["restore", "-o", &place.text("copy.db"), &place.text("backup")];
-    assert_eq!(place.run(&args), (0, String::new()));
-    assert!(place.path("backup/log/.tmp-x").exists());
-    assert!(place.path(".copy.db.ebbtide-restore-x").exists());
+    let setup = begun();
+    mkfifo(&setup.path("backup/log/.tmp-x"), Mode::S_IRWXU).unwrap();
+    mkfifo(&setup.path(".copy.db.ebbtide-restore-x"), Mode::S_IRWXU).unwrap();
+    setup.app().insert(1, 8);
+    assert_done(once(&setup));
+    let args = ["restore", "-o", &setup.text("copy.db"), &setup.text("backup")];
+    assert_done(run(&setup, &args));
+    assert!(setup.path("backup/log/.tmp-x").exists());
+    assert!(setup.path(".copy.db.ebbtide-restore-x").exists());
 }
 
 /// By a neighbour who may write the directory, in the moment before the restored file gets its name.
 #[test]
 fn z11_a_restore_whose_file_is_exchanged_is_refused_and_leaves_what_was_there() {
-    let place = Place::new();
-    let copy = place.path("copy.db");
+    let setup = begun();
+    let copy = setup.path("copy.db");
     fs::write(&copy, "old").unwrap();
     let mut restore =
-        command(&["restore", "--force", "-o", &place.text("copy.db"), &place.text("backup")]);
+        setup.command(&["restore", "--force", "-o", &setup.text("copy.db"), &setup.text("backup")]);
     restore.env("FAILPOINTS", "restore.publish.aside=1:wait");
     let mut process = Process::start(&mut restore, Output::Stderr).unwrap();
     process.line_with("restore.publish.aside", PATIENCE);
-    let names = fs::read_dir(place.folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let names = fs::read_dir(setup.directory.path()).unwrap().map(|entry| entry.unwrap().path());
     let is_unfinished = |path: &PathBuf| path.to_str().unwrap().contains(".ebbtide-restore-");
     let unfinished = names.into_iter().find(is_unfinished).unwrap();
     fs::remove_file(&unfinished).unwrap();
@@ -210,16 +184,16 @@ fn z11_a_restore_whose_file_is_exchanged_is_refused_and_leaves_what_was_there() 
 
 #[test]
 fn z09_a_replica_whose_log_is_a_link_is_refused_by_name() {
-    let place = Place::new();
-    let log = place.path("backup/log");
-    fs::rename(&log, place.path("victim")).unwrap();
-    symlink(place.path("victim"), &log).unwrap();
-    place.database().execute_batch("INSERT INTO t VALUES (2)").unwrap();
-    let before = contents(&place.path("victim"));
-    place.assert_refused(place.once(), &log, "is a symbolic link");
-    assert_eq!(contents(&place.path("victim")), before);
-    let args = ["restore", "-o", &place.text("copy.db"), &place.text("backup")];
-    place.assert_refused(place.run(&args), &log, "is a symbolic link");
+    let setup = begun();
+    let log = setup.path("backup/log");
+    fs::rename(&log, setup.path("victim")).unwrap();
+    symlink(setup.path("victim"), &log).unwrap();
+    setup.app().insert(1, 8);
+    let before = contents(&setup.path("victim"));
+    assert_refused(once(&setup), &log, "is a symbolic link");
+    assert_eq!(contents(&setup.path("victim")), before);
+    let args = ["restore", "-o", &setup.text("copy.db"), &setup.text("backup")];
+    assert_refused(run(&setup, &args), &log, "is a symbolic link");
 }
 
 /// A folder, a pipe, a socket and a device, one after the other, at `path`.
@@ -238,36 +212,36 @@ fn each_kind(path: &Path, mut check: impl FnMut(&str)) {
 
 #[test]
 fn o15_what_is_no_file_in_the_place_of_the_database_or_its_log_is_one_error_at_once() {
-    let place = Place::empty();
+    let setup = Setup::new();
     for name in ["app.db", "app.db-wal", "app.db-shm"] {
-        if name != "app.db" && !place.path("app.db").exists() {
-            place.database().execute_batch("CREATE TABLE t (a)").unwrap();
+        if name != "app.db" && !setup.path("app.db").exists() {
+            setup.app();
         }
-        each_kind(&place.path(name), |why| {
-            place.assert_refused(place.once(), &place.path(name), why);
-            let args = ["replicate", &place.text("app.db"), &place.text("backup")];
-            place.assert_refused(place.run(&args), &place.path(name), why);
+        each_kind(&setup.path(name), |why| {
+            assert_refused(once(&setup), &setup.path(name), why);
+            let args = ["replicate", &setup.text("app.db"), &setup.text("backup")];
+            assert_refused(run(&setup, &args), &setup.path(name), why);
         });
     }
-    let device = place.run(&["replicate", "/dev/null", &place.text("backup")]);
-    place.assert_refused(device, Path::new("/dev/null"), "is a device");
-    assert!(!place.path("backup").exists());
+    let device = run(&setup, &["replicate", "/dev/null", &setup.text("backup")]);
+    assert_refused(device, Path::new("/dev/null"), "is a device");
+    assert!(!setup.path("backup").exists());
 }
 
 #[test]
 fn o15_what_is_no_file_in_the_place_of_a_configuration_or_a_replica_is_one_error_at_once() {
-    let place = Place::empty();
-    place.database().execute_batch("CREATE TABLE t (a)").unwrap();
-    each_kind(&place.path("ebbtide.toml"), |why| {
-        let (code, said) = place.run(&["replicate", "--config", &place.text("ebbtide.toml")]);
+    let setup = Setup::new();
+    setup.app();
+    each_kind(&setup.path("ebbtide.toml"), |why| {
+        let (code, said) = run(&setup, &["replicate", "--config", &setup.text("ebbtide.toml")]);
         assert_eq!(code, 2, "{said}");
         assert!(said.contains("ebbtide.toml") && said.contains(why), "{said}");
     });
-    let path = place.path("backup");
+    let path = setup.path("backup");
     each_kind(&path, |why| {
         if why != "is a directory" {
-            place.assert_refused(place.once(), &path, why);
-            place.assert_refused(place.run(&["verify", &place.text("backup")]), &path, why);
+            assert_refused(once(&setup), &path, why);
+            assert_refused(run(&setup, &["verify", &setup.text("backup")]), &path, why);
         }
     });
 }
@@ -324,31 +298,30 @@ impl Drop for Disk {
 
 #[test]
 fn o02_a_disk_that_is_unmounted_takes_nothing_and_has_everything_when_it_is_back() {
-    let place = Place::empty();
-    let database = place.database();
-    database.execute_batch("CREATE TABLE t (a)").unwrap();
-    fs::create_dir_all(place.path("disk/app")).unwrap();
-    fs::create_dir(place.path("mnt")).unwrap();
-    let disk = Disk::attach(place.path("disk"), place.path("mnt"));
+    let setup = Setup::new();
+    let app = setup.app();
+    fs::create_dir_all(setup.path("disk/app")).unwrap();
+    fs::create_dir(setup.path("mnt")).unwrap();
+    let disk = Disk::attach(setup.path("disk"), setup.path("mnt"));
     // The replica is a folder on the disk, so it is gone as a whole; its mount point stays.
-    let sidecar = Sidecar::start(&place.path("app.db"), &place.text("mnt/app"));
+    let sidecar = setup.follow_other("app.db", "mnt/app");
     let sync =
-        |timeout| place.run(&["sync", "--wait", "--timeout", timeout, &place.text("app.db")]);
-    assert_eq!(sync("60s"), (0, String::new()));
+        |timeout| run(&setup, &["sync", "--wait", "--timeout", timeout, &setup.text("app.db")]);
+    assert_done(sync("60s"));
     disk.detach();
-    database.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    app.insert(1, 8);
     let (code, said) = sync("1s");
     assert_eq!(code, 1, "nothing is durable: {said}");
-    assert_eq!(fs::read_dir(place.path("mnt")).unwrap().count(), 0, "no folder was made again");
-    fs::create_dir_all(place.path("mnt/app/log")).unwrap();
-    database.execute_batch("INSERT INTO t VALUES (2)").unwrap();
+    assert_eq!(fs::read_dir(setup.path("mnt")).unwrap().count(), 0, "no folder was made again");
+    fs::create_dir_all(setup.path("mnt/app/log")).unwrap();
+    app.insert(1, 8);
     let (code, said) = sync("1s");
     assert_eq!(code, 1, "nothing is durable: {said}");
-    assert_eq!(fs::read_dir(place.path("mnt/app/log")).unwrap().count(), 0);
-    fs::remove_dir_all(place.path("mnt/app")).unwrap();
+    assert_eq!(fs::read_dir(setup.path("mnt/app/log")).unwrap().count(), 0);
+    fs::remove_dir_all(setup.path("mnt/app")).unwrap();
     disk.attach_again();
-    assert_eq!(sync("60s"), (0, String::new()));
+    assert_done(sync("60s"));
     assert_eq!(sidecar.stop(), 0);
-    let replica = Replica::open(&place.text("mnt/app"));
-    replica.assert_ends_with(&place.path("app.db"), place.folder.path());
+    let replica = History::open(&setup.text("mnt/app"));
+    replica.assert_ends_with(&setup.path("app.db"), setup.directory.path());
 }

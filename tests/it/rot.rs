@@ -11,7 +11,7 @@ use ebbtide_wal::PageSize;
 
 use crate::kill::armed::{Armed, End};
 use crate::scene::Scene;
-use crate::support::{Replica, status, wait_until};
+use crate::support::wait_until;
 
 const PAGES: PageSize = PageSize::new(4096).unwrap();
 
@@ -27,15 +27,14 @@ fn a12_a39_a_page_that_rots_while_it_is_followed_is_in_no_snapshot_and_the_statu
     armed.follows().unwrap();
     scene.act(&mut actor, Ask::InsertEach(3, 200));
     assert_eq!(armed.end().0, End::Stopped);
-    let (snapshots, aside) =
-        (scene.folder.path().join("backup/snap"), scene.folder.path().join("aside"));
+    let (snapshots, aside) = (scene.path("backup/snap"), scene.path("aside"));
     std::fs::rename(&snapshots, &aside).unwrap();
 
     let mut armed = Armed::start(&scene, "watcher.image.pinned=1:wait");
     armed.waits();
     rot(&scene);
     armed.go_on();
-    let status = || status(&armed.config);
+    let status = || scene.report();
     wait_until("the status to say so", || status()["attention"] == serde_json::json!(["snapshot"]));
     let why = status()["snapshot_trouble"]["error"].as_str().unwrap().to_owned();
     assert!(why.contains("changed without SQLite, or its disk is failing"), "{why}");
@@ -45,7 +44,7 @@ fn a12_a39_a_page_that_rots_while_it_is_followed_is_in_no_snapshot_and_the_statu
     assert_eq!(made, 0, "no snapshot is made of it");
 
     std::fs::rename(&aside, &snapshots).unwrap();
-    let restored = Replica::open(&scene.replica).restore(Target::Latest, scene.folder.path()).1;
+    let restored = scene.history().restore(Target::Latest, scene.directory.path()).1;
     assert_eq!(restored, scene.told.last().unwrap().0, "the replica has what SQLite wrote");
 }
 

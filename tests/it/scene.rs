@@ -1,32 +1,26 @@
-//! One application, its database, its replica, and what is known of every commit: the ground on which faults are tried.
+//! An application in a process of its own, its database, its replica, and what is known of every commit: where faults are
+//! tried.
 
 use std::fs::File;
+use std::ops::Deref;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ebbtide_catalog::Target;
 use ebbtide_replica::{Entry, EntryFlags, EntryKind, Txid};
 use ebbtide_state::{Position, State, state_folder};
 use ebbtide_testkit::actor::{Actor, Ask};
-use ebbtide_testkit::oracle::{self, Image};
-use ebbtide_testkit::s3_server::S3Server;
+use ebbtide_testkit::oracle::Image;
 use ebbtide_testkit::workload::Options;
 use ebbtide_testkit::writer::{Commit, micros_now};
 use ebbtide_wal::{INDEX_BYTES, Index};
-use tempfile::TempDir;
 
-use crate::support::Replica;
+use crate::support::{Setup, image};
 use crate::trial::ACTOR;
 
-/// A folder with a database and a replica in it, and the states that the database was in.
+/// A [`Setup`] with an application in a process of its own, and the states that the database was in.
 pub(crate) struct Scene {
-    pub(crate) folder: TempDir,
-    pub(crate) database: PathBuf,
-    /// The replica as the sidecar is told of it.
-    pub(crate) replica: String,
-    /// The replica as a folder, as the test looks at it.
-    pub(crate) objects: String,
+    pub(crate) setup: Setup,
     /// Every state that a commit left and when, in µs since the epoch; in order, without repetitions.
     pub(crate) told: Vec<(Image, u64)>,
     /// How long the longest step of the application took.
@@ -86,30 +80,22 @@ fn find(entries: &[Entry], txid: Txid) -> Option<&Entry> {
     entries.iter().find(|entry| entry.txid == txid)
 }
 
+impl Deref for Scene {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        &self.setup
+    }
+}
+
 impl Scene {
-    /// In memory where that can be: a kill takes nothing from a file system that a crash of the machine would.
+    /// With the replica in a directory, in memory where that can be.
     pub(crate) fn new() -> Scene {
-        let memory = Path::new("/dev/shm");
-        let folder =
-            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let folder = folder.unwrap();
-        let (database, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
-        let replica = replica.to_str().unwrap().to_owned();
-        Scene {
-            folder,
-            database,
-            objects: replica.clone(),
-            replica,
-            told: Vec::new(),
-            step_max: Duration::ZERO,
-            log_bytes_max: 0,
-        }
+        Scene::of(Setup::in_memory())
     }
 
-    /// The same with the replica in a bucket.
-    pub(crate) fn in_bucket(server: &S3Server) -> Scene {
-        let objects = server.file("app").to_str().unwrap().to_owned();
-        Scene { replica: server.address("app"), objects, ..Scene::new() }
+    pub(crate) const fn of(setup: Setup) -> Scene {
+        Scene { setup, told: Vec::new(), step_max: Duration::ZERO, log_bytes_max: 0 }
     }
 
     /// Starts an application on the database.
@@ -145,19 +131,19 @@ impl Scene {
 
     /// Looks what an application left that was killed, which may be one commit more than it told.
     pub(crate) fn look(&mut self) -> Image {
-        let image = Image::of(&oracle::committed(&self.database).unwrap());
+        let image = image(&self.database);
         self.see(image, micros_now());
         image
     }
 
     /// How old the oldest commit is that the replica does not have; nothing if it has all.
     pub(crate) fn tail(&self) -> Duration {
-        let replica = Replica::open(&self.objects);
+        let replica = self.history();
         // Who is killed while it begins a replica leaves a claim, and none of its successors need get further.
         if replica.entries().iter().all(|entry| entry.kind == EntryKind::Claim) {
             return Duration::ZERO;
         }
-        let (_, image) = replica.restore(Target::Latest, self.folder.path());
+        let (_, image) = replica.restore(Target::Latest, self.directory.path());
         let place = self.told.iter().rposition(|(told, _)| *told == image);
         let next = place.and_then(|place| self.told.get(place + 1));
         next.map_or(Duration::ZERO, |(_, then)| {
@@ -176,7 +162,7 @@ impl Scene {
     /// Up to where a sidecar that is gone knew its history to be durable. Its state is left as it is.
     pub(crate) fn acknowledged(&self) -> Option<Position> {
         let folder = state_folder(&self.database);
-        let copy = self.folder.path().join("state-copy");
+        let copy = self.directory.path().join("state-copy");
         if !folder.is_dir() {
             return None;
         }
@@ -197,7 +183,7 @@ impl Scene {
     /// told, in the same order, each commit must come right after the one before it, and the last must be what the
     /// database is now.
     pub(crate) fn compare(&self) -> Compared {
-        let states = Replica::open(&self.objects).states(self.folder.path());
+        let states = self.history().states(self.directory.path());
         let mut found = Compared { states: states.len(), ..Compared::default() };
         let mut at: Option<usize> = None;
         for (entry, image) in &states {
@@ -220,7 +206,7 @@ impl Scene {
             }
             at = Some(place);
         }
-        let last = Image::of(&oracle::committed(&self.database).unwrap());
+        let last = image(&self.database);
         let told = self.told.last().map(|(image, _)| *image);
         assert_eq!(told, Some(last), "the test knows every commit");
         if states.last().map(|(_, image)| *image) != Some(last) {

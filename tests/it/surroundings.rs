@@ -10,8 +10,7 @@ use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::s3_server::{ACCESS_KEY, Fault, NEXT_ACCESS_KEY, S3Server, SECRET_KEY};
 use rusqlite::Connection;
 
-use crate::control::{Place, code, insert, said};
-use crate::support::{Replica, Sidecar, command, limited, wait_until};
+use crate::support::{App, Ended, History, Setup, Sidecar, wait_until};
 use crate::tidy::tree;
 
 /// Names that SQLite would take for something else than a file's.
@@ -22,15 +21,11 @@ const STRANGE_NAMES: [&str; 6] =
 #[test]
 fn o16_the_path_of_a_database_is_never_a_uri() {
     for name in STRANGE_NAMES {
-        let folder = tempfile::tempdir().unwrap();
+        let (setup, folder) = (Setup::new(), tempfile::tempdir().unwrap());
         // With a slash before it a name is a path to everybody.
-        let database = Connection::open(folder.path().join(name)).unwrap();
-        database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
-        database.execute("INSERT INTO t VALUES (randomblob(5000))", []).unwrap();
-        drop(database);
+        App::open(&folder.path().join(name)).insert(1, 5000);
         let run = |args: &[&str]| {
-            let ended = command(args).current_dir(folder.path()).output().unwrap();
-            assert_eq!(code(&ended), 0, "{name}: {}", said(&ended));
+            Ended::of(setup.command(args).current_dir(folder.path())).exits(0);
         };
         run(&["replicate", "--once", "--", name, "backup"]);
         let restore = ["restore", "--verify", "full", "-o", "./file:copy.db", "backup"];
@@ -50,73 +45,66 @@ fn o16_the_path_of_a_database_is_never_a_uri() {
 /// O26: a folder whose name is a variable is nothing that anybody wants.
 #[test]
 fn o26_variables_in_a_configuration_are_expanded_and_one_that_is_not_set_is_named() {
-    let place = Place::new();
-    drop(place.database("app.db"));
+    let setup = Setup::new();
+    drop(setup.app());
     let config = "[[database]]\npath = \"${PLACE}/app.db\"\nreplica = \"${PLACE}/backup\"\n\
                   state = \"${PLACE}/state\"\n";
-    fs::write(place.path("ebbtide.toml"), config).unwrap();
-    let file = place.text("ebbtide.toml");
+    fs::write(setup.path("ebbtide.toml"), config).unwrap();
+    let file = setup.text("ebbtide.toml");
     let args = ["replicate", "--once", "--config", file.as_str()];
     let elsewhere = tempfile::tempdir().unwrap();
     let run = |variable: Option<&str>| {
-        let mut command = command(&args);
+        let mut command = setup.command(&args);
         command.current_dir(elsewhere.path()).env_remove("PLACE");
         variable.map(|value| command.env("PLACE", value));
-        command.output().unwrap()
+        Ended::of(&mut command)
     };
-    let ended = run(None);
-    assert_eq!(code(&ended), 2);
-    assert!(said(&ended).contains("the variable PLACE is not set"), "{}", said(&ended));
-    let ended = run(Some(place.text("").trim_end_matches('/')));
-    assert_eq!(code(&ended), 0, "{}", said(&ended));
-    assert!(place.path("backup/ebbtide.json").exists() && place.path("state").is_dir());
-    fs::write(place.path("ebbtide.toml"), config.replace("${PLACE}/backup", "~/backup")).unwrap();
-    let ended = run(Some(&place.text("")));
-    assert_eq!(code(&ended), 2);
-    assert!(said(&ended).contains("write ${HOME}"), "{}", said(&ended));
+    let ended = run(None).exits(2);
+    ended.says("the variable PLACE is not set");
+    run(Some(setup.text("").trim_end_matches('/'))).exits(0);
+    assert!(setup.path("backup/ebbtide.json").exists() && setup.path("state").is_dir());
+    fs::write(setup.path("ebbtide.toml"), config.replace("${PLACE}/backup", "~/backup")).unwrap();
+    let ended = run(Some(&setup.text(""))).exits(2);
+    ended.says("write ${HOME}");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0, "nothing was made elsewhere");
 }
 
 /// O26: on the command line the shell expands; what it has not expanded was quoted by mistake.
 #[test]
 fn o26_what_a_shell_would_have_expanded_is_no_replica() {
-    let place = Place::new();
-    drop(place.database("app.db"));
-    let app = place.text("app.db");
+    let setup = Setup::new();
+    drop(setup.app());
+    let app = setup.text("app.db");
     for replica in ["~/backup", "~", "${HOME}/backup", "s3://bucket/${NAME}"] {
         for args in [&["replicate", "--once", app.as_str(), replica][..], &["log", replica]] {
-            let ended = command(args).current_dir(place.path("run")).output().unwrap();
-            assert_eq!(code(&ended), 2, "{args:?}: {}", said(&ended));
-            assert!(said(&ended).contains("the shell's to expand"), "{}", said(&ended));
+            let ended = Ended::of(setup.command(args).current_dir(setup.path("run")));
+            ended.exits(2).says("the shell's to expand");
         }
     }
-    let ended =
-        command(&["replicate", "--once", &app, "./~"]).current_dir(place.path("run")).output();
-    assert_eq!(code(&ended.unwrap()), 0, "a folder of that name can be had");
+    let mut once = setup.command(&["replicate", "--once", &app, "./~"]);
+    Ended::of(once.current_dir(setup.path("run"))).exits(0);
 }
 
 /// O14: a limit of the size of our files stands for a full disk.
 #[test]
 fn o14_status_and_sync_say_why_a_put_failed() {
-    let place = Place::new();
-    let application = place.database("app.db");
-    let (app, replica) = (place.text("app.db"), place.text("backup"));
+    let setup = Setup::new();
+    let application = setup.app();
+    let (app, replica) = (setup.text("app.db"), setup.text("backup"));
     let args = ["replicate", "--log-format", "json", &app, &replica];
     // In blocks of 512 bytes.
-    let mut limited = limited("-f 200", &args);
-    let sidecar = Sidecar::start_command(limited.env("EBBTIDE_RUNTIME_DIR", place.path("run")));
-    application.execute("INSERT INTO t VALUES (randomblob(300000))", []).unwrap();
+    let sidecar = Sidecar::start_command(&mut setup.limited("-f 200", &args));
+    application.insert(1, 300_000);
     let why = "File too large";
-    let ended = place.run(&["sync", "--wait", "--timeout", "500ms", &app]);
-    assert_eq!(code(&ended), 1);
+    setup.run(&["sync", "--wait", "--timeout", "500ms", &app]).exits(1);
     wait_until("the status to say why", || {
-        let (_, reports) = place.status(&[]);
+        let (_, reports) = setup.status(&[]);
         let trouble = &reports[0]["store_trouble"]["error"];
         trouble.as_str().is_some_and(|error| error.contains(why) && error.contains("put log/"))
     });
-    let ended = place.run(&["sync", "--wait", "--timeout", "100ms", &app]);
-    assert!(said(&ended).contains(why), "{}", said(&ended));
-    let table = String::from_utf8(place.run(&["status"]).stdout).unwrap();
+    let ended = setup.run(&["sync", "--wait", "--timeout", "100ms", &app]);
+    ended.says(why);
+    let table = setup.run(&["status"]).out;
     assert!(table.contains(why), "{table}");
     sidecar.kill();
 }
@@ -125,35 +113,36 @@ fn o14_status_and_sync_say_why_a_put_failed() {
 #[test]
 fn o13_a_key_that_is_replaced_while_it_runs_is_used_at_once() {
     let server = S3Server::start();
-    let place = Place::new();
-    let application = place.database("app.db");
-    let file = place.path("credentials");
+    let setup = Setup::new().in_bucket(&server);
+    let application = setup.app();
+    let file = setup.path("credentials");
     let write = |key: &str| {
         let text =
             format!("[default]\naws_access_key_id={key}\naws_secret_access_key={SECRET_KEY}\n");
         fs::write(&file, text).unwrap();
     };
     write(ACCESS_KEY);
-    let app = place.text("app.db");
-    let mut command = command(&["replicate", "--log-format", "json", &app, &server.address("app")]);
+    let app = setup.text("app.db");
+    let mut command = setup.replicate();
+    for (name, _) in server.environment() {
+        command.env_remove(name);
+    }
     command
-        .env("EBBTIDE_RUNTIME_DIR", place.path("run"))
         .env("AWS_SHARED_CREDENTIALS_FILE", &file)
-        .env("AWS_CONFIG_FILE", place.path("none"))
+        .env("AWS_CONFIG_FILE", setup.path("none"))
         .env("AWS_EC2_METADATA_DISABLED", "true");
     let sidecar = Sidecar::start_command(&mut command);
     write(NEXT_ACCESS_KEY);
     server.script(|asked| {
         (asked.key == ACCESS_KEY).then_some(Fault::Refused(403, "InvalidAccessKeyId"))
     });
-    insert(&application);
-    let ended = place.run(&["sync", "--wait", &app]);
-    assert_eq!(code(&ended), 0, "{}", said(&ended));
-    let (code, reports) = place.status(&[]);
+    application.insert(1, 100);
+    setup.run(&["sync", "--wait", &app]).exits(0);
+    let (code, reports) = setup.status(&[]);
     assert_eq!((code, &reports[0]["store_trouble"]), (0, &serde_json::Value::Null));
     assert_eq!(sidecar.stop(), 0);
     server.heal();
-    Replica::on(&server, "app").assert_ends_with(Path::new(&app), place.path("").as_path());
+    setup.assert_exact();
 }
 
 /// Makes the schema of a database one that this SQLite cannot read, as libSQL's is that has a table with `RANDOM ROWID`.
@@ -168,26 +157,23 @@ fn make_foreign(database: &Connection) {
 /// O9: pages need no schema.
 #[test]
 fn o09_a_schema_that_only_another_sqlite_can_read_is_followed() {
-    let place = Place::new();
-    let application = place.database("app.db");
+    let setup = Setup::new();
+    let application = setup.app();
     make_foreign(&application);
     drop(application);
-    let plain = Connection::open(place.path("app.db")).unwrap();
+    let plain = App::prepared(&setup.database, "");
     plain.query_row("SELECT count(*) FROM t", [], |_| Ok(())).unwrap_err();
     plain.execute_batch("PRAGMA writable_schema = ON").unwrap();
-    let (app, replica, copy) = (place.text("app.db"), place.text("backup"), place.text("copy.db"));
+    let (app, replica, copy) = (setup.text("app.db"), setup.text("backup"), setup.text("copy.db"));
     let run = |args: &[&str]| {
-        let ended = place.run(args);
-        assert_eq!(code(&ended), 0, "{args:?}: {}", said(&ended));
+        setup.run(args).exits(0);
     };
-    let sidecar = place.follow("app.db", "backup");
-    for _ in 0..20 {
-        insert(&plain);
-    }
+    let sidecar = setup.follow();
+    plain.insert(20, 100);
     run(&["sync", "--wait", &app]);
     // The log is kept short by checkpoints of ours, which need no schema either.
     assert_eq!(sidecar.stop(), 0);
-    insert(&plain);
+    plain.insert(1, 100);
     run(&["replicate", "--once", &app, &replica]);
     // The last to close it leaves all in the file.
     drop(plain);
@@ -226,32 +212,30 @@ fn damage_at(path: &Path, page: u32, bytes: u32) {
 /// O40: where the pages could be, the database is taken as it is: once, as a step of history.
 #[test]
 fn o40_a_database_that_grows_by_pages_that_nobody_wrote_is_taken_as_it_is() {
-    let place = Place::new();
-    damage_at(&place.path("app.db"), 1000, 3_250_000);
-    let sidecar = place.follow("app.db", "backup");
-    let before = Replica::open(&place.text("backup")).entries().len();
-    let application = Connection::open(place.path("app.db")).unwrap();
+    let setup = Setup::new();
+    damage_at(&setup.path("app.db"), 1000, 3_250_000);
+    let sidecar = setup.follow();
+    let before = setup.history().entries().len();
+    let application = Connection::open(setup.path("app.db")).unwrap();
     application.execute_batch("PRAGMA wal_autocheckpoint = 0").unwrap();
     for _ in 0..60 {
         application.execute("INSERT INTO t VALUES (randomblob(600))", []).unwrap();
     }
     // The owner of page 1000 is noted on page 822.
-    let pages = fs::metadata(place.path("app.db")).unwrap().len() / 4096;
+    let pages = fs::metadata(setup.path("app.db")).unwrap().len() / 4096;
     assert!((750..822).contains(&pages), "{pages}");
     wait_until("it to be followed again", || {
-        let (_, reports) = place.status(&[]);
+        let (_, reports) = setup.status(&[]);
         reports[0]["phase"] == "following" && !reports[0]["last_failure"].is_null()
     });
     application.execute("INSERT INTO t VALUES (randomblob(600))", []).unwrap();
-    let (app, replica, copy) = (place.text("app.db"), place.text("backup"), place.text("copy.db"));
-    let ended = place.run(&["sync", "--wait", &app]);
-    assert_eq!(code(&ended), 0, "{}", said(&ended));
-    let told = Replica::open(&replica).entries();
+    let (app, replica, copy) = (setup.text("app.db"), setup.text("backup"), setup.text("copy.db"));
+    setup.run(&["sync", "--wait", &app]).exits(0);
+    let told = History::open(&replica).entries();
     assert!(told.len() < before + 100, "{} entries", told.len());
     let expected = Image::of(&oracle::committed(Path::new(&app)).unwrap());
     assert_eq!(sidecar.stop(), 0);
-    let ended = place.run(&["restore", "-o", &copy, &replica]);
-    assert_eq!(code(&ended), 0, "{}", said(&ended));
+    setup.run(&["restore", "-o", &copy, &replica]).exits(0);
     // The log counts the pages in between, and SQLite does not.
     assert_eq!(Image::of(&oracle::committed(Path::new(&copy)).unwrap()), expected);
     drop(application);
@@ -273,12 +257,11 @@ fn grow(path: &Path) -> Connection {
 /// O11: a database of three terabytes, by its own word.
 #[test]
 fn o11_a_database_that_claims_pages_that_are_nowhere_is_refused_at_once() {
-    let place = Place::new();
-    damage(&place.path("app.db"));
-    let _application = grow(&place.path("app.db"));
-    let ended = place.run(&["replicate", "--once", &place.text("app.db"), &place.text("backup")]);
-    assert_eq!(code(&ended), 1);
-    let said = said(&ended);
+    let setup = Setup::new();
+    damage(&setup.path("app.db"));
+    let _application = grow(&setup.path("app.db"));
+    let ended = setup.once().exits(1);
+    let said = ended.said;
     assert!(said.contains("claims") && said.contains("is damaged"), "{said}");
 }
 
@@ -286,18 +269,18 @@ fn o11_a_database_that_claims_pages_that_are_nowhere_is_refused_at_once() {
 #[test]
 fn o40_a_database_that_begins_to_claim_such_pages_is_told_and_the_process_ends_when_it_is_told_to()
 {
-    let place = Place::new();
-    damage(&place.path("app.db"));
-    let sidecar = place.follow("app.db", "backup");
-    let before = Replica::open(&place.text("backup")).entries();
-    let _application = grow(&place.path("app.db"));
+    let setup = Setup::new();
+    damage(&setup.path("app.db"));
+    let sidecar = setup.follow();
+    let before = setup.history().entries();
+    let _application = grow(&setup.path("app.db"));
     wait_until("the damage to be told", || {
-        let (_, reports) = place.status(&[]);
+        let (_, reports) = setup.status(&[]);
         reports[0]["error"].as_str().is_some_and(|error| error.contains("is damaged"))
     });
     let (code, told) = sidecar.stop_and_tell();
     assert_eq!(code, 1, "{told}");
-    let after = Replica::open(&place.text("backup")).entries();
+    let after = setup.history().entries();
     assert_eq!(after[..before.len()], before);
     // Not an entry for each attempt.
     assert!(after.len() <= before.len() + 12, "{} entries", after.len());
@@ -322,15 +305,13 @@ fn o27_the_example_runs_with_a_relative_path() {
                   [ \"$1\" != replicate ] || while :; do sleep 0.05; done";
     tool("build/ebbtide", script);
     let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
-    let ended = Command::new("bash")
-        .arg(tree::root().join("examples/minio/run.sh"))
+    let mut bash = Command::new("bash");
+    bash.arg(tree::root().join("examples/minio/run.sh"))
         .current_dir(folder.path())
         .env("PATH", path)
         .env("EBBTIDE", "build/ebbtide")
-        .env("CALLS", folder.path().join("calls"))
-        .output()
-        .unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        .env("CALLS", folder.path().join("calls"));
+    Ended::of(&mut bash).exits(0);
     let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
     assert_eq!(calls, "replicate\nlog\nrestore\n");
 }

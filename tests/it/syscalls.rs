@@ -9,13 +9,12 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use ebbtide_catalog::Target;
-use ebbtide_testkit::oracle::{self, Image};
+use ebbtide_testkit::oracle::Image;
 use ebbtide_testkit::process::{Output, Process};
 use rusqlite::Connection;
-use tempfile::TempDir;
 
 use crate::exact::compare;
-use crate::support::{PATIENCE, Replica, Sidecar, command, wait_until};
+use crate::support::{PATIENCE, Setup, Sidecar, image, rows, wait_until};
 
 const DATABASE: &str = "EBBTIDE_TEST_SYSCALLS_DATABASE";
 const COMMITS: &str = "EBBTIDE_TEST_SYSCALLS_COMMITS";
@@ -62,16 +61,11 @@ pub(crate) fn tampered(
 }
 
 fn insert(database: &Connection) -> rusqlite::Result<usize> {
-    database.execute("INSERT INTO t VALUES (randomblob(3000))", [])
-}
-
-fn rows(database: &Path) -> i64 {
-    let database = Connection::open(database).unwrap();
-    database.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap()
+    database.execute("INSERT INTO t (b) VALUES (randomblob(3000))", [])
 }
 
 /// How many rows somebody finds who believes what is in the files, as a recovery does.
-fn rows_of_copy(database: &Path) -> i64 {
+fn rows_of_copy(database: &Path) -> u32 {
     let folder = tempfile::tempdir().unwrap();
     for suffix in ["", "-wal"] {
         let name = format!("{}{suffix}", database.display());
@@ -90,11 +84,10 @@ fn application() {
     let commits: u32 = std::env::var(COMMITS).unwrap().parse().unwrap();
     let database = Connection::open(&path).unwrap();
     database.pragma_update(None, "synchronous", "FULL").unwrap();
-    let image = || Image::of(&oracle::committed(&path).unwrap());
-    println!("is {}", image());
+    println!("is {}", image(&path));
     for _ in 0..commits {
         match insert(&database) {
-            Ok(_) => println!("is {}", image()),
+            Ok(_) => println!("is {}", image(&path)),
             Err(error) => println!("failed {} {}: {error}", rows(&path), rows_of_copy(&path)),
         }
     }
@@ -114,41 +107,32 @@ impl Told {
             self.images.extend(image.parse::<Image>().ok());
         } else if let Some((_, counts)) = line.split_once("failed ") {
             let counts = counts.split_once(':').unwrap().0.split_once(' ').unwrap();
-            let (committed, found): (i64, i64) =
+            let (committed, found): (u32, u32) =
                 (counts.0.parse().unwrap(), counts.1.parse().unwrap());
             self.phantoms += usize::from(found > committed);
         }
     }
 }
 
-/// A database in a folder of its own, followed.
+/// A database, and what its application told.
 struct Scene {
-    folder: TempDir,
+    setup: Setup,
     told: Told,
 }
 
 impl Scene {
     fn new() -> Scene {
-        let scene = Scene { folder: tempfile::tempdir().unwrap(), told: Told::default() };
-        let database = Connection::open(scene.database()).unwrap();
-        database.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
-        scene
-    }
-
-    fn database(&self) -> PathBuf {
-        self.folder.path().join("app.db")
-    }
-
-    fn replica(&self) -> String {
-        self.folder.path().join("backup").to_str().unwrap().to_owned()
+        let setup = Setup::new();
+        setup.app();
+        Scene { setup, told: Told::default() }
     }
 
     /// Runs the application until it ends or is killed, with its syncs tampered with, if `how` says so.
     fn run(&mut self, commits: u32, how: Option<&str>) {
         let mut plain = Command::new(std::env::current_exe().unwrap());
         plain.args(["syscalls::application", "--exact", "--nocapture", "--test-threads=1"]);
-        plain.env(DATABASE, self.database()).env(COMMITS, commits.to_string());
-        let log = self.folder.path().join("strace");
+        plain.env(DATABASE, &self.setup.database).env(COMMITS, commits.to_string());
+        let log = self.setup.path("strace");
         let mut run = match how {
             Some(how) => tampered(&plain, "fsync,fdatasync", how, &[], &log),
             None => plain,
@@ -161,8 +145,7 @@ impl Scene {
 
     /// Every state that was told can be restored, and no other.
     fn assert_exact(self) {
-        let replica = Replica::open(&self.replica());
-        let states = replica.states(self.folder.path());
+        let states = self.setup.history().states(self.setup.directory.path());
         compare(self.told.images, states.into_iter().map(|(_, image)| image).collect());
     }
 }
@@ -173,14 +156,14 @@ fn a01_a_commit_in_which_the_application_was_killed_is_never_shipped() {
         return;
     }
     let mut scene = Scene::new();
-    let sidecar = Sidecar::start(&scene.database(), &scene.replica());
+    let sidecar = scene.setup.follow();
     // The first sync of all is that of the log's header, which is no commit yet.
     for sync in [3, 5, 9] {
         let before = scene.told.images.len();
         scene.run(50, Some(&format!("signal=KILL:when={sync}")));
         assert!(scene.told.images.len() - before < 20, "it was killed");
         // The sidecar has the wal-index open, so nothing is recovered: the frames stay what they are, nothing.
-        let (committed, found) = (rows(&scene.database()), rows_of_copy(&scene.database()));
+        let (committed, found) = (rows(&scene.setup.database), rows_of_copy(&scene.setup.database));
         assert_eq!(found, committed + 1, "a phantom lies in the log");
     }
     scene.run(5, None);
@@ -194,7 +177,7 @@ fn a02_a_commit_whose_sync_failed_is_never_shipped() {
         return;
     }
     let mut scene = Scene::new();
-    let sidecar = Sidecar::start(&scene.database(), &scene.replica());
+    let sidecar = scene.setup.follow();
     scene.run(30, Some("error=EIO:when=3+3"));
     assert!(scene.told.phantoms >= 5, "only {} phantoms", scene.told.phantoms);
     assert_eq!(sidecar.stop(), 0);
@@ -211,12 +194,11 @@ fn b10_a_network_file_system_is_refused_by_name() {
     let kinds = [("NFS", 0x6969_u64), ("SMB2", 0xfe53_4d42), ("FUSE or virtiofs", 0x6573_5546)];
     for (name, magic) in kinds {
         let scene = Scene::new();
-        let (database, log) = (scene.database(), scene.folder.path().join("strace"));
+        let log = scene.setup.path("strace");
         let bytes: String = magic.to_ne_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let how = format!("poke_exit=@arg2={bytes}");
-        let plain = command(&["replicate", database.to_str().unwrap(), &scene.replica()]);
-        let folder = [scene.folder.path().to_owned()];
-        let mut replicate = tampered(&plain, "statfs", &how, &folder, &log);
+        let folder = [scene.setup.path("")];
+        let mut replicate = tampered(&scene.setup.replicate(), "statfs", &how, &folder, &log);
         let (code, said) = Sidecar::spawn_command(&mut replicate).end();
         assert_eq!(code, 1, "{said}");
         assert!(said.contains(&format!("it lies on {name}, where SQLite's locks")), "{said}");
@@ -230,13 +212,11 @@ fn b04_a_state_folder_that_cannot_be_written_costs_neither_commits_nor_the_appli
     }
     for how in ["error=ENOSPC:when=5", "error=EIO:when=9"] {
         let mut scene = Scene::new();
-        let log = scene.folder.path().join("strace");
-        let state = scene.folder.path().join(".app.db-ebbtide");
+        let log = scene.setup.path("strace");
+        let state = scene.setup.path(".app.db-ebbtide");
         let files = ["position.0", "position.1", "pages.0", "pages.1"].map(|name| state.join(name));
-        let (database, replica) = (scene.database(), scene.replica());
-        let args = ["replicate", "--log-format", "json", database.to_str().unwrap(), &replica];
         let calls = "pwrite64,ftruncate";
-        let mut replicate = tampered(&command(&args), calls, how, &files, &log);
+        let mut replicate = tampered(&scene.setup.replicate(), calls, how, &files, &log);
         let sidecar = Sidecar::start_command(&mut replicate);
         // One at a time, so that each is put, and remembered, by itself.
         let mut commits = 0;
@@ -250,10 +230,11 @@ fn b04_a_state_folder_that_cannot_be_written_costs_neither_commits_nor_the_appli
         // Another thread's share of the faults may come in the last sync, which then says so.
         let code = sidecar.stop();
         assert!(code == 0 || code == 1, "{how}: {code}");
-        assert_eq!(Sidecar::start(&database, &replica).stop(), 0, "{how}");
+        assert_eq!(scene.setup.follow().stop(), 0, "{how}");
         let strace = std::fs::read_to_string(&log).unwrap();
         assert!(strace.contains("INJECTED"), "{how}: {strace}");
-        let (last, restored) = Replica::open(&replica).restore(Target::Latest, scene.folder.path());
+        let directory = scene.setup.directory.path();
+        let (last, restored) = scene.setup.history().restore(Target::Latest, directory);
         assert_eq!(Some(&restored), scene.told.images.last(), "{how}: txid {last}");
         scene.assert_exact();
     }

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
-
-use crate::support::ebbtide;
+use crate::support::{App, Setup};
 
 /// Whether a terminal acts on it, or shows what stands around it in another order.
 fn is_active(c: char) -> bool {
@@ -13,8 +11,8 @@ fn is_active(c: char) -> bool {
 }
 
 #[track_caller]
-fn assert_harmless(args: &[&str], code: i32) -> String {
-    let ended = ebbtide(args);
+fn assert_harmless(setup: &Setup, args: &[&str], code: i32) -> String {
+    let ended = setup.command(args).output().unwrap();
     let all = [ended.stdout.as_slice(), &ended.stderr].concat();
     let said = String::from_utf8(all).unwrap();
     assert_eq!(ended.status.code(), Some(code), "{args:?}: {said}");
@@ -30,36 +28,38 @@ fn assert_harmless(args: &[&str], code: i32) -> String {
 
 #[test]
 fn z08_names_with_control_sequences_and_bidirectional_marks_are_spelled_out() {
-    let folder = tempfile::tempdir().unwrap();
-    let hostile = folder.path().join("a\u{1b}]0;title\u{7}\u{9b}2J\u{202e}b\nforged");
+    let setup = Setup::new();
+    let hostile = setup.path("a\u{1b}]0;title\u{7}\u{9b}2J\u{202e}b\nforged");
     std::fs::create_dir(&hostile).unwrap();
     let database = hostile.join("app.db");
-    let connection = Connection::open(&database).unwrap();
-    connection.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (x)").unwrap();
-    let (path, replica) = (database.to_str().unwrap(), folder.path().join("back\u{202e}up"));
+    let _app = App::open(&database);
+    let (path, replica) = (database.to_str().unwrap(), setup.path("back\u{202e}up"));
     let replica = replica.to_str().unwrap();
     for format in ["text", "json"] {
         let level = ["--log", "debug", "--log-format", format];
-        let said =
-            assert_harmless(&[&["replicate", "--once", path, replica], &level[..]].concat(), 0);
+        let said = assert_harmless(
+            &setup,
+            &[&["replicate", "--once", path, replica], &level[..]].concat(),
+            0,
+        );
         assert!(said.contains("\\u{202e}") || said.contains("\\u202e"), "{said}");
     }
     let copy = hostile.join("copy.db");
     let copy = copy.to_str().unwrap();
-    assert_harmless(&["restore", "-o", copy, replica], 0);
-    assert_harmless(&["restore", "-o", copy, replica], 1);
-    assert_harmless(&["restore", "--json", "--force", "-o", copy, replica], 0);
-    assert_harmless(&["restore", "-o", &format!("{copy}2"), &format!("{replica}-none")], 3);
+    assert_harmless(&setup, &["restore", "-o", copy, replica], 0);
+    assert_harmless(&setup, &["restore", "-o", copy, replica], 1);
+    assert_harmless(&setup, &["restore", "--json", "--force", "-o", copy, replica], 0);
+    assert_harmless(&setup, &["restore", "-o", &format!("{copy}2"), &format!("{replica}-none")], 3);
     for command in ["log", "verify"] {
-        assert_harmless(&[command, replica], 0);
-        assert_harmless(&[command, "--json", replica], 0);
+        assert_harmless(&setup, &[command, replica], 0);
+        assert_harmless(&setup, &[command, "--json", replica], 0);
     }
-    assert_harmless(&["sync", path], 1);
+    assert_harmless(&setup, &["sync", path], 1);
     let config = write_configuration(&hostile, &database, replica);
-    assert_harmless(&["status", "--config", &config], 1);
-    assert_harmless(&["status", "--json", "--config", &config], 1);
+    assert_harmless(&setup, &["status", "--config", &config], 1);
+    assert_harmless(&setup, &["status", "--json", "--config", &config], 1);
     std::fs::write(&config, "[[database]]\npath = 1\nforged\n").unwrap();
-    assert_harmless(&["status", "--config", &config], 2);
+    assert_harmless(&setup, &["status", "--config", &config], 2);
 }
 
 fn write_configuration(folder: &Path, database: &Path, replica: &str) -> String {

@@ -4,12 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ebbtide_catalog::Target;
-use ebbtide_replica::EntryKind;
-use ebbtide_testkit::oracle::{self, Image};
-use rusqlite::Connection;
-
-use crate::support::{PATIENCE, Replica, Sidecar, wait_until};
+use crate::support::{PATIENCE, Setup, wait_until};
 
 /// Leaves the second copy of the header newer than the first, as a publication does after its first half. By another
 /// process: closing a descriptor on the wal-index would drop the locks of this one.
@@ -23,29 +18,24 @@ fn tear(shm: &Path) {
 
 #[test]
 fn a04_a_torn_wal_index_is_recovered_under_our_hold_and_nothing_is_missed() {
-    let folder = tempfile::tempdir().unwrap();
-    let (database, replica) = (folder.path().join("app.db"), folder.path().join("backup"));
-    let replica = replica.to_str().unwrap();
-    let application = Connection::open(&database).unwrap();
-    application.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
-    let insert = || application.execute("INSERT INTO t VALUES (randomblob(100))", []);
-    let sidecar = Sidecar::start(&database, replica);
+    let setup = Setup::new();
+    let app = setup.app();
+    let insert = || app.execute("INSERT INTO t (b) VALUES (randomblob(100))", []);
+    let sidecar = setup.follow();
     for _ in 0..3 {
         for _ in 0..5 {
             insert().unwrap();
         }
-        tear(&folder.path().join("app.db-shm"));
+        tear(&setup.path("app.db-shm"));
         // SQLite waits a while for somebody else to recover it, and then gives up.
         wait_until("the next commit", || insert().is_ok());
     }
     let recovered = sidecar.process().line_with("recovering the wal-index", PATIENCE);
     assert!(recovered.contains("WARN"), "{recovered}");
-    let expected = Image::of(&oracle::committed(&database).unwrap());
     let (code, said) = sidecar.stop_and_tell();
     assert_eq!(code, 0, "{said}");
     assert!(!said.contains("following again"), "it never let go of the log: {said}");
-    let replica = Replica::open(replica);
-    assert_eq!(replica.restore(Target::Latest, folder.path()).1, expected);
-    let commits = replica.entries().iter().filter(|entry| entry.kind == EntryKind::Commit).count();
+    setup.assert_exact();
+    let commits = setup.history().counts().commits;
     assert_eq!(commits, 18, "each commit is an entry of its own");
 }

@@ -1,45 +1,22 @@
 //! What a seed has applications and a sidecar do, and what must hold in the end.
 
-use std::path::Path;
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use ebbtide_catalog::Target;
 use ebbtide_replica::{Entry, EntryKind};
-use ebbtide_state::Position;
 use ebbtide_testkit::Random;
-use ebbtide_testkit::minio::MinIO;
-use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::workload::Options;
-use nix::sys::signal::Signal;
 
-use super::history::History;
+use super::history::Told;
 use super::program::{Answer, Program, State};
+use crate::runs::Runs;
 use crate::scene::{Compared, Scene};
-use crate::support::{Replica, Sidecar};
+use crate::support::Setup;
 use crate::tally::Tally;
 
 /// How often everybody works for a while.
 const PHASES: u32 = 8;
-
-/// Where the replica is.
-pub(super) struct Place<'a> {
-    open: Box<dyn Fn() -> Replica + 'a>,
-    variables: Vec<(&'static str, String)>,
-}
-
-impl<'a> Place<'a> {
-    pub(super) fn folder(address: &str) -> Place<'a> {
-        let address = address.to_owned();
-        Place { open: Box::new(move || Replica::open(&address)), variables: Vec::new() }
-    }
-
-    pub(super) fn minio(minio: &'a MinIO, prefix: &str) -> Place<'a> {
-        let prefix = prefix.to_owned();
-        let open = Box::new(move || Replica::in_minio(minio, &prefix));
-        Place { open, variables: minio.environment.to_vec() }
-    }
-}
 
 /// What becomes of the sidecar and of one application while they work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,19 +29,14 @@ enum Blow {
 }
 
 /// Everybody, and what is known.
-pub(super) struct Course<'a> {
+pub(super) struct Course {
     command: String,
     pragmas: Vec<String>,
     random: Random,
     scene: Scene,
-    place: Place<'a>,
     programs: Vec<Program>,
-    sidecar: Option<Sidecar>,
-    /// Whether the sidecar was started and may not follow yet.
-    is_begun: bool,
-    history: History,
-    /// What was durable whenever the sidecar was gone.
-    durable: Vec<(Vec<Entry>, Option<Position>)>,
+    sidecar: Runs,
+    history: Told,
     kills: u64,
     /// Whether the sidecar is never away, so that nothing may be missed.
     is_steady: bool,
@@ -74,8 +46,9 @@ pub(super) struct Course<'a> {
     longest: Duration,
 }
 
-impl<'a> Course<'a> {
-    pub(super) fn new(command: &str, scene: Scene, place: Place<'a>, seed: u64) -> Course<'a> {
+impl Course {
+    pub(super) fn new(command: &str, setup: Setup, seed: u64) -> Course {
+        let scene = Scene::of(setup);
         let mut random = Random::new(seed);
         let pragmas = pragmas(&mut random, seed);
         println!("seed {seed}: {}", pragmas.join(" "));
@@ -86,7 +59,7 @@ impl<'a> Course<'a> {
                 .replace('\n', " ")
                 .as_str(),
         );
-        let mut history = History::default();
+        let mut history = Told::default();
         history.tell(&Answer::State(first.look()));
         let mut programs = vec![first];
         for _ in 1..random.between(1, 3) {
@@ -99,12 +72,9 @@ impl<'a> Course<'a> {
             pragmas,
             random,
             scene,
-            place,
             programs,
-            sidecar: None,
-            is_begun: false,
+            sidecar: Runs::default(),
             history,
-            durable: Vec::new(),
             kills: 0,
             longest: Duration::ZERO,
         }
@@ -115,10 +85,10 @@ impl<'a> Course<'a> {
         for _ in 0..PHASES {
             let blow = self.blow();
             // Now and then nobody follows for a while, and now and then a start finds everybody at work.
-            if self.sidecar.is_none() && (self.is_steady || !self.random.one_in(3)) {
-                self.follow();
+            if !self.sidecar.is_on() && (self.is_steady || !self.random.one_in(3)) {
+                self.sidecar.begin(&self.scene);
                 if self.random.one_in(2) {
-                    self.wait();
+                    self.sidecar.wait();
                 }
             }
             self.work(blow);
@@ -141,22 +111,6 @@ impl<'a> Course<'a> {
             Blow::KillApplication,
             Blow::KillBoth,
         ])
-    }
-
-    fn follow(&mut self) {
-        let variables: Vec<_> =
-            self.place.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let (database, replica) = (&self.scene.database, &self.scene.replica);
-        self.sidecar = Some(Sidecar::spawn_in(database, replica, &variables));
-        self.is_begun = true;
-    }
-
-    fn wait(&mut self) {
-        if let Some(sidecar) = &self.sidecar
-            && std::mem::take(&mut self.is_begun)
-        {
-            sidecar.wait_until_it_follows();
-        }
     }
 
     /// All applications work at once, and meanwhile comes the blow.
@@ -183,10 +137,8 @@ impl<'a> Course<'a> {
             if matches!(blow, Blow::KillApplication | Blow::KillBoth) {
                 kill();
             }
-            if matches!(blow, Blow::KillSidecar | Blow::KillBoth)
-                && let Some(sidecar) = &self.sidecar
-            {
-                sidecar.process().signal(Signal::SIGKILL).unwrap();
+            if matches!(blow, Blow::KillSidecar | Blow::KillBoth) {
+                self.sidecar.kill();
             }
             at_work.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
@@ -207,51 +159,24 @@ impl<'a> Course<'a> {
         }
         match blow {
             Blow::KillSidecar | Blow::KillBoth => {
-                if let Some(mut sidecar) = self.sidecar.take() {
-                    self.kills += 1;
-                    sidecar.reap();
-                    self.is_begun = false;
-                    self.note();
-                }
+                self.sidecar.bury(&self.scene);
             }
-            Blow::Stop => self.stop(),
+            Blow::Stop => self.sidecar.stop(&self.scene),
             Blow::None | Blow::KillApplication => {}
         }
     }
 
-    fn stop(&mut self) {
-        // Before it follows, it may not even have heard of signals.
-        self.wait();
-        if let Some(sidecar) = self.sidecar.take() {
-            assert_eq!(sidecar.stop(), 0, "everything is durable at the end");
-            self.note();
-        }
-    }
-
-    /// The sidecar is gone: remembers what it knew to be durable, and what the replica has.
-    fn note(&mut self) {
-        self.durable.push(((self.place.open)().entries(), self.scene.acknowledged()));
-    }
-
     fn end(mut self, tally: &mut Tally) -> Compared {
-        if self.sidecar.is_none() {
-            self.follow();
-        }
-        self.stop();
+        self.sidecar.begin(&self.scene);
+        self.sidecar.stop(&self.scene);
         let mut judge = self.programs.swap_remove(0);
         let end = judge.look();
         self.history.tell(&Answer::State(end.clone()));
-        let committed = Image::of(&oracle::committed(&self.scene.database).unwrap());
         let version = judge.version.clone();
-        let replica = (self.place.open)();
-        let folder = self.scene.folder.path();
-        assert_eq!(replica.restore(Target::Latest, folder).1, committed, "the end, page for page");
-        let restored = restore_all(&replica, folder, &mut judge);
+        self.scene.assert_exact();
+        let restored = restore_all(&self.scene, &mut judge);
         let mut compared = self.history.compare(&restored, &end);
-        let after = replica.entries();
-        for (before, known) in &self.durable {
-            compared.compare_kept(before, known.as_ref(), &after);
-        }
+        self.sidecar.compare_kept(&self.scene, &mut compared);
         let resyncs = restored.iter().filter(|(entry, _)| entry.kind == EntryKind::Resync).count();
         if self.is_steady && resyncs != 1 {
             compared.wrong.push(format!("{resyncs} resyncs beside a sidecar that was never away"));
@@ -261,29 +186,18 @@ impl<'a> Course<'a> {
         self.programs.push(judge);
         let longest = self.programs.iter().map(|program| program.longest).max();
         self.programs.into_iter().for_each(Program::finish);
-        tally.add(self.kills, &compared);
+        tally.add(self.kills + self.sidecar.kills, &compared);
         tally.seeds += 1;
         tally.step_max = tally.step_max.max(self.longest).max(longest.unwrap_or_default());
         compared
     }
 }
 
-/// Every state that the history has, as that SQLite reads it: each in a folder of its own, because the SQLite of 2014
+/// Every state that the history has, as that SQLite reads it: each in a directory of its own, because the SQLite of 2014
 /// lets go of a file some time after it was closed, and then removes the log that has its name.
-fn restore_all(replica: &Replica, folder: &Path, judge: &mut Program) -> Vec<(Entry, State)> {
-    let entries = replica.entries();
-    let states = entries.into_iter().filter(|entry| entry.kind != EntryKind::Claim);
-    states
-        .map(|entry| {
-            let own = folder.join(entry.txid.to_string());
-            std::fs::create_dir(&own).unwrap();
-            let output = own.join("restored.db");
-            replica.restore_into(Target::Txid(entry.txid), &output);
-            let state = judge.read(&output);
-            std::fs::remove_dir_all(&own).unwrap();
-            (entry, state)
-        })
-        .collect()
+fn restore_all(scene: &Scene, judge: &mut Program) -> Vec<(Entry, State)> {
+    let judge = Mutex::new(judge);
+    scene.history().states_as(scene.directory.path(), |output| judge.lock().unwrap().read(output))
 }
 
 /// The pragmas of each connection. Three seeds in a row have all that matters most between them.

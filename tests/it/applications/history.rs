@@ -9,7 +9,7 @@ use crate::scene::Compared;
 
 /// All that was told.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct Told {
     /// What the rows were after each transaction.
     rows: BTreeMap<u64, String>,
     /// What the pages were after it, and after what is done without one, such as VACUUM.
@@ -20,7 +20,7 @@ pub(super) struct History {
     wrong: Vec<String>,
 }
 
-impl History {
+impl Told {
     /// An application said this.
     pub(super) fn tell(&mut self, answer: &Answer) {
         match answer {

@@ -19,7 +19,7 @@ fn a06_a07_a_power_failure_that_takes_commits_is_told_and_nothing_is_mixed() {
     for_each_seed(10, |seed| {
         let mut random = Random::new(seed);
         let options = Options { synchronous: Synchronous::Normal, ..Options::random(&mut random) };
-        let mut trial = Trial::new(Scene::new(), &[], seed, options);
+        let mut trial = Trial::new(Scene::new(), seed, options);
         let mut failures = 0;
         for _ in 0..5 {
             trial.follow();

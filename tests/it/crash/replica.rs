@@ -11,7 +11,7 @@ use ebbtide_wal::PageSize;
 
 use crate::kill::armed::{Armed, End};
 use crate::scene::Scene;
-use crate::support::{Replica, Sidecar, wait_until};
+use crate::support::wait_until;
 
 /// The files of a replica.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -44,7 +44,7 @@ fn survive(place: &str, passage: u32) {
         armed.is_dead()
     });
     assert_eq!(armed.end().0, End::Died, "{what}");
-    let folder = PathBuf::from(&scene.objects);
+    let folder = PathBuf::from(&scene.replica);
     let folder = folder.as_path();
     if let (true, Some(newest)) = (place == "folder.put.named", newest(folder)) {
         fs::remove_file(newest).unwrap();
@@ -52,15 +52,15 @@ fn survive(place: &str, passage: u32) {
     // What another kill may have left: a part of an object that never got its name.
     fs::create_dir_all(folder.join("log")).unwrap();
     fs::write(folder.join("log/.tmp-abandoned"), [7; 100]).unwrap();
-    let before = Replica::open(&scene.objects).entries();
-    let sidecar = Sidecar::start(&scene.database, &scene.replica);
+    let before = scene.history().entries();
+    let sidecar = scene.follow();
     scene.act(&mut actor, Ask::InsertEach(3, 200));
     assert_eq!(sidecar.stop(), 0, "{what}");
     actor.finish().unwrap();
     let left = files(folder).into_iter().find(|path| is_temporary(path));
     assert_eq!(left, None, "{what}: what was abandoned is removed");
     let mut compared = scene.compare();
-    compared.compare_kept(&before, None, &Replica::open(&scene.objects).entries());
+    compared.compare_kept(&before, None, &scene.history().entries());
     compared.assert_right(&what);
 }
 

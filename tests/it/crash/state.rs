@@ -23,7 +23,7 @@ fn a05_b13_any_local_state_that_a_power_failure_leaves_does_no_harm() {
     let mut tally = Tally::new("crash-state");
     for_each_seed(8, |seed| {
         let mut random = Random::new(seed);
-        let mut trial = Trial::new(Scene::new(), &[], seed, Options::random(&mut random));
+        let mut trial = Trial::new(Scene::new(), seed, Options::random(&mut random));
         let mut images = 0;
         for _ in 0..6 {
             trial.follow();

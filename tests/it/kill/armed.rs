@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 
 use ebbtide_fault::{DIED, PASSED, WAITS};
 use ebbtide_replica::Txid;
@@ -10,12 +9,10 @@ use ebbtide_testkit::process::{Output, Process};
 use nix::sys::signal::Signal;
 
 use crate::scene::Scene;
-use crate::support::{PATIENCE, command};
+use crate::support::PATIENCE;
 
 /// A running `ebbtide replicate` with an order for its failpoints.
 pub(crate) struct Armed {
-    /// The file that it was configured by.
-    pub(crate) config: PathBuf,
     process: Process,
     said: Vec<String>,
 }
@@ -32,17 +29,12 @@ pub(crate) enum End {
 impl Armed {
     pub(crate) fn start(scene: &Scene, orders: &str) -> Armed {
         // Short logs are long enough for everything that is done about long ones.
-        let config = scene.folder.path().join("armed.toml");
-        let text = format!(
-            "[[database]]\npath = {:?}\nreplica = {:?}\ncheckpoint-frames = 50\n",
-            scene.database, scene.replica
-        );
-        std::fs::write(&config, text).unwrap();
-        let args = ["replicate", "--log-format", "json", "--config", config.to_str().unwrap()];
-        let mut command = command(&args);
+        let config = scene.configure("", "checkpoint-frames = 50");
+        let mut command =
+            scene.command(&["replicate", "--log-format", "json", "--config", &config]);
         command.env("FAILPOINTS", orders);
         let process = Process::start(&mut command, Output::Stderr).unwrap();
-        Armed { config, process, said: Vec::new() }
+        Armed { process, said: Vec::new() }
     }
 
     /// Waits until it follows the database; the last entry then, or nothing if it died before.

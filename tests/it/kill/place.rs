@@ -10,7 +10,7 @@ use ebbtide_wal::PageSize;
 
 use super::armed::{Armed, End};
 use crate::scene::{Compared, Scene};
-use crate::support::{Replica, Sidecar, wait_until};
+use crate::support::wait_until;
 use crate::tally::Tally;
 use crate::tidy::tree::tracked;
 
@@ -161,18 +161,18 @@ fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u6
     }
     let (end, passed) = armed.end();
     let what = format!("{course:?} with {order}");
-    let (before, known) = (Replica::open(&scene.replica).entries(), scene.acknowledged());
+    let (before, known) = (scene.history().entries(), scene.acknowledged());
     scene.act(&mut actor, Ask::InsertEach(3, 200));
     if ends_log {
         scene.act(&mut actor, Ask::Checkpoint(CheckpointMode::Truncate));
         scene.act(&mut actor, Ask::InsertEach(2, 200));
     }
-    let sidecar = Sidecar::start(&scene.database, &scene.replica);
+    let sidecar = scene.follow();
     scene.act(&mut actor, Ask::InsertEach(2, 200));
     assert_eq!(sidecar.stop(), 0, "{what}");
     actor.finish().unwrap();
     let mut compared = scene.compare();
-    compared.compare_kept(&before, known.as_ref(), &Replica::open(&scene.replica).entries());
+    compared.compare_kept(&before, known.as_ref(), &scene.history().entries());
     compared.assert_right(&what);
     (end, passed, compared)
 }
@@ -182,7 +182,7 @@ fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
     match course {
         Course::First | Course::Large | Course::OverLimit | Course::Rest => {}
         Course::Return => {
-            let sidecar = Sidecar::start(&scene.database, &scene.replica);
+            let sidecar = scene.follow();
             scene.act(actor, Ask::InsertEach(5, 200));
             // Behind the claim and the first state. What is not acknowledged yet would lead down another way.
             wait_until("all to be acknowledged", || {
@@ -254,7 +254,7 @@ fn go_and_come_back(scene: &mut Scene, mut actor: Actor, armed: &mut Armed, last
 
 /// Waits until everything is durable and a long log is copied back, as far as a reader lets it, or the sidecar has died.
 fn settle(course: Course, scene: &Scene, armed: &mut Armed, expected: u64) {
-    let replica = Replica::open(&scene.replica);
+    let replica = scene.history();
     wait_until("the sidecar to catch up", || {
         let durable = || replica.head().is_some_and(|head| head.get() >= expected);
         let copied = || {

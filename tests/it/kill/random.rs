@@ -18,7 +18,7 @@ fn b01_a01_a03_a05_killed_at_any_moment() {
     let tally = Mutex::new(Tally::new("kill-random"));
     for_each_seed_at_once(40, 4, |seed| {
         let mut random = Random::new(seed);
-        let mut trial = Trial::new(Scene::new(), &[], seed, Options::random(&mut random));
+        let mut trial = Trial::new(Scene::new(), seed, Options::random(&mut random));
         for _ in 0..ROUNDS {
             trial.follow();
             trial.act(random.below(6));

@@ -11,27 +11,20 @@ use ebbtide_testkit::Random;
 use ebbtide_testkit::oracle::Image;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rusqlite::Connection;
 
 use super::place::places;
-use crate::scene::Scene;
-use crate::support::{Sidecar, command, ebbtide};
+use crate::support::{Setup, command, ebbtide};
 
 /// A database with a replica that has all of it.
-fn replicated() -> (Scene, Image) {
-    let scene = Scene::new();
-    let database = Connection::open(&scene.database).unwrap();
-    database
-        .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, b)")
-        .unwrap();
-    let sidecar = Sidecar::start(&scene.database, &scene.replica);
-    for _ in 0..40 {
-        database.execute("INSERT INTO t (b) VALUES (randomblob(20000))", []).unwrap();
-    }
+fn replicated() -> (Setup, Image) {
+    let setup = Setup::in_memory();
+    let app = setup.app();
+    let sidecar = setup.follow();
+    app.insert(40, 20_000);
     assert_eq!(sidecar.stop(), 0);
-    drop(database);
-    let image = Image::of_file(&scene.database).unwrap();
-    (scene, image)
+    drop(app);
+    let image = Image::of_file(&setup.database).unwrap();
+    (setup, image)
 }
 
 const OLD: &[u8] = b"what was there before";
@@ -55,8 +48,7 @@ fn check(what: &str, output: &Path, replica: &str, image: Image) {
     let whole = Image::of_file(output).is_ok_and(|found| found == image);
     let kept = is_old(output) || aside() == 1;
     assert!(kept && (whole || is_old(output) || !output.exists()), "{what} left {:?}", names());
-    let ended = ebbtide(&["restore", "--force", "-o", output.to_str().unwrap(), replica]);
-    assert!(ended.status.success(), "{what}: {}", String::from_utf8_lossy(&ended.stderr));
+    ebbtide(&["restore", "--force", "-o", output.to_str().unwrap(), replica]).exits(0);
     assert_eq!(Image::of_file(output).unwrap(), image, "{what}");
     assert_eq!(aside(), 1, "{what}: what was there before is kept");
     let left = names().into_iter().find(|name| name.contains("ebbtide-restore-"));
@@ -65,37 +57,37 @@ fn check(what: &str, output: &Path, replica: &str, image: Image) {
 
 #[test]
 fn d05_a_restore_that_is_killed_at_any_place_leaves_the_old_file_or_the_new_one() {
-    let (scene, image) = replicated();
+    let (setup, image) = replicated();
     let places = places().into_iter().filter(|place| place.starts_with("restore."));
     for place in places {
-        let folder = scene.folder.path().join(&place);
+        let folder = setup.path(&place);
         fs::create_dir(&folder).unwrap();
         let output = folder.join("out.db");
         fs::write(&output, OLD).unwrap();
         let order = format!("{place}=1");
-        let ended = restore(&output, &scene.replica).env("FAILPOINTS", order).output().unwrap();
+        let ended = restore(&output, &setup.replica).env("FAILPOINTS", order).output().unwrap();
         assert_eq!(ended.status.signal(), Some(Signal::SIGABRT as i32), "{place} is passed");
-        check(&place, &output, &scene.replica, image);
+        check(&place, &output, &setup.replica, image);
     }
 }
 
 #[test]
 fn d05_a_restore_that_is_killed_at_any_moment_leaves_the_old_file_or_the_new_one() {
-    let (scene, image) = replicated();
+    let (setup, image) = replicated();
     let mut random = Random::new(5);
     let mut killed = 0;
     for round in 0..25 {
-        let folder = scene.folder.path().join(round.to_string());
+        let folder = setup.path(&round.to_string());
         fs::create_dir(&folder).unwrap();
         let output = folder.join("out.db");
         fs::write(&output, OLD).unwrap();
-        let mut child = restore(&output, &scene.replica).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = restore(&output, &setup.replica).stderr(Stdio::null()).spawn().unwrap();
         // The moment of the kill is what is random here; nothing waits for it.
         std::thread::sleep(Duration::from_micros(random.below(20_000).into()));
         let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
         kill(id, Signal::SIGKILL).unwrap();
         killed += u32::from(child.wait().unwrap().signal().is_some());
-        check(&format!("kill {round}"), &output, &scene.replica, image);
+        check(&format!("kill {round}"), &output, &setup.replica, image);
     }
     println!("{killed} of 25 restores were killed before their end");
 }

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 
-use super::{Site, has, succeeds};
-use crate::support::Sidecar;
+use super::{has, rows_restored};
+use crate::support::{Counts, Ended, Setup};
 
 /// The online backup writes every page of the target in one transaction, whatever was there.
 #[test]
@@ -13,31 +13,31 @@ fn r01_a_backup_that_is_restored_onto_the_live_database_is_followed() {
     if !has("sqlite3", "r01") {
         return;
     }
-    let site = Site::new();
-    site.application.execute_batch(&format!("VACUUM INTO '{}'", site.text("old.db"))).unwrap();
-    let sidecar = site.follow();
-    site.insert(60);
+    let (setup, app) = Setup::with_rows(20);
+    app.execute_batch(&format!("VACUUM INTO '{}'", setup.text("old.db"))).unwrap();
+    let sidecar = setup.follow();
+    app.insert(60, 700);
     let mut restore = Command::new("sqlite3");
-    restore.arg(&site.database).arg(format!(".restore '{}'", site.text("old.db")));
-    succeeds(&restore.output().unwrap());
+    restore.arg(&setup.database).arg(format!(".restore '{}'", setup.text("old.db")));
+    Ended::of(&mut restore).exits(0);
     let rows = "SELECT count(*) FROM t";
-    let rows: i64 = site.application.query_row(rows, [], |row| row.get(0)).unwrap();
+    let rows: i64 = app.query_row(rows, [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 20, "it was restored");
-    site.insert(2);
-    site.assert_exact_after(sidecar);
-    assert_eq!(site.commits_and_gaps(), (63, 0));
+    app.insert(2, 700);
+    setup.assert_exact_after(sidecar);
+    assert_eq!(setup.history().counts(), Counts::commits(63));
 }
 
 #[test]
 fn r02_a_vacuum_and_a_copy_by_vacuum_into_are_followed() {
-    let site = Site::new();
-    site.insert(200);
-    let sidecar = site.follow();
-    site.application.execute_batch(&format!("VACUUM INTO '{}'", site.text("copy.db"))).unwrap();
-    site.application.execute_batch("DELETE FROM t WHERE id % 3; VACUUM").unwrap();
-    site.insert(1);
-    site.assert_exact_after(sidecar);
-    assert_eq!(site.commits_and_gaps(), (3, 0));
+    let (setup, app) = Setup::with_rows(20);
+    app.insert(200, 700);
+    let sidecar = setup.follow();
+    app.execute_batch(&format!("VACUUM INTO '{}'", setup.text("copy.db"))).unwrap();
+    app.execute_batch("DELETE FROM t WHERE id % 3; VACUUM").unwrap();
+    app.insert(1, 700);
+    setup.assert_exact_after(sidecar);
+    assert_eq!(setup.history().counts(), Counts::commits(3));
 }
 
 /// A web server that forks its workers: a connection from before the fork is closed in each of them, which drops this
@@ -47,8 +47,8 @@ fn r05_connections_that_forked_workers_close_lose_nothing() {
     if !has("python3", "r05") {
         return;
     }
-    let site = Site::new();
-    let sidecar = site.follow();
+    let (setup, _app) = Setup::with_rows(20);
+    let sidecar = setup.follow();
     let script = "
 import os, sqlite3, sys
 before = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -63,10 +63,10 @@ for _ in range(8):
     worker.close()
 ";
     let mut server = Command::new("python3");
-    server.args(["-c", script]).arg(&site.database);
-    succeeds(&server.output().unwrap());
-    site.assert_exact_after(sidecar);
-    assert_eq!(site.commits_and_gaps(), (16, 0));
+    server.args(["-c", script]).arg(&setup.database);
+    Ended::of(&mut server).exits(0);
+    setup.assert_exact_after(sidecar);
+    assert_eq!(setup.history().counts(), Counts::commits(16));
 }
 
 /// Each request is a process that opens, writes and closes.
@@ -75,56 +75,56 @@ fn r06_an_application_that_opens_and_closes_for_each_commit_has_each_of_them() {
     if !has("sqlite3", "r06") {
         return;
     }
-    let Site { folder, database, replica, application } = Site::new();
-    let sidecar = Sidecar::start(&database, &replica);
-    drop(application);
+    let (setup, app) = Setup::with_rows(20);
+    let sidecar = setup.follow();
+    drop(app);
     for _ in 0..25 {
         let mut request = Command::new("sqlite3");
-        request.arg(&database).arg("INSERT INTO t (b) VALUES (randomblob(100))");
-        succeeds(&request.output().unwrap());
+        // Who opens a database while another closes it meets a lock for a moment.
+        request.args(["-cmd", ".timeout 5000"]).arg(&setup.database);
+        request.arg("INSERT INTO t (b) VALUES (randomblob(100))");
+        Ended::of(&mut request).exits(0);
     }
-    let application = Connection::open(&database).unwrap();
-    let site = Site { folder, database, replica, application };
-    site.assert_exact_after(sidecar);
-    assert_eq!(site.commits_and_gaps(), (25, 0));
+    let _app = setup.app();
+    setup.assert_exact_after(sidecar);
+    assert_eq!(setup.history().counts(), Counts::commits(25));
 }
 
 /// Maintenance by cron that asks for every kind of checkpoint, vacuums, and never waits for a lock.
 #[test]
 fn r07_checkpoints_and_vacuums_by_cron_are_harmless() {
-    let site = Site::new();
+    let (setup, app) = Setup::with_rows(20);
     let sql = "PRAGMA journal_size_limit = 0; PRAGMA wal_autocheckpoint = 1";
-    site.application.execute_batch(sql).unwrap();
-    let sidecar = site.follow();
+    app.execute_batch(sql).unwrap();
+    let sidecar = setup.follow();
     for mode in ["TRUNCATE", "RESTART", "FULL", "PASSIVE"].iter().cycle().take(12) {
-        site.insert(5);
-        let checkpoint = format!("PRAGMA wal_checkpoint({mode})");
-        site.application.query_row(&checkpoint, [], |_| Ok(())).unwrap();
-        site.application.execute_batch("VACUUM").unwrap();
+        app.insert(5, 700);
+        app.checkpoint(mode);
+        app.execute_batch("VACUUM").unwrap();
     }
-    site.assert_exact_after(sidecar);
-    assert_eq!(site.commits_and_gaps(), (72, 0));
+    setup.assert_exact_after(sidecar);
+    assert_eq!(setup.history().counts(), Counts::commits(72));
 }
 
 /// Migration tools and images begin by asking for the journal mode they know. SQLite refuses while another connection is
 /// open, and the application goes on with the log.
 #[test]
 fn r08_an_application_that_asks_for_another_journal_mode_keeps_its_log() {
-    let site = Site::new();
-    let sidecar = site.follow();
-    let impatient = Connection::open(&site.database).unwrap();
+    let (setup, app) = Setup::with_rows(20);
+    let sidecar = setup.follow();
+    let impatient = Connection::open(&setup.database).unwrap();
     impatient.busy_timeout(std::time::Duration::ZERO).unwrap();
     for mode in ["DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF"] {
         let asked = format!("PRAGMA journal_mode = {mode}");
         let answer = impatient.query_row(&asked, [], |row| row.get::<_, String>(0));
         assert!(answer.is_err_and(|error| error.to_string().contains("locked")), "{mode}");
-        site.insert(1);
+        app.insert(1, 700);
     }
     let mode: String =
         impatient.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
-    site.assert_exact_after(sidecar);
-    assert_eq!(site.commits_and_gaps(), (5, 0));
+    setup.assert_exact_after(sidecar);
+    assert_eq!(setup.history().counts(), Counts::commits(5));
 }
 
 /// Go's and Java's drivers can keep the log at the last close. What is in it then is found at the next start.
@@ -133,18 +133,17 @@ fn r09_a_log_that_the_last_close_leaves_behind_is_read_at_the_next_start() {
     if !has("sqlite3", "r09") {
         return;
     }
-    let Site { folder, database, replica, application } = Site::new();
-    assert_eq!(Sidecar::start(&database, &replica).stop(), 0);
-    drop(application);
+    let (setup, app) = Setup::with_rows(20);
+    assert_eq!(setup.follow().stop(), 0);
+    drop(app);
     let mut shell = Command::new("sqlite3");
-    shell.arg(&database).stdin(Stdio::null());
+    shell.arg(&setup.database).stdin(Stdio::null());
     shell.args([".dbconfig no_ckpt_on_close on", "INSERT INTO t (b) VALUES (randomblob(3000))"]);
-    succeeds(&shell.output().unwrap());
-    assert!(folder.path().join("app.db-wal").metadata().unwrap().len() > 3000, "it was kept");
-    let sidecar = Sidecar::start(&database, &replica);
-    let application = Connection::open(&database).unwrap();
-    let site = Site { folder, database, replica, application };
-    site.insert(1);
-    site.assert_exact_after(sidecar);
-    assert_eq!(site.rows_restored(), 22);
+    Ended::of(&mut shell).exits(0);
+    assert!(setup.path("app.db-wal").metadata().unwrap().len() > 3000, "it was kept");
+    let sidecar = setup.follow();
+    let app = setup.app();
+    app.insert(1, 700);
+    setup.assert_exact_after(sidecar);
+    assert_eq!(rows_restored(&setup), 22);
 }

@@ -7,10 +7,9 @@ use std::process::{Command, Stdio};
 
 use ebbtide_replica::Folder;
 use ebbtide_store::Location;
-use rusqlite::Connection;
 
-use super::{Site, code, has, in_namespace, may_mount, said, shell, succeeds};
-use crate::support::{PATIENCE, Replica, Sidecar, command, ebbtide, status};
+use super::{has, in_namespace, may_mount, rows_restored, shell};
+use crate::support::{App, Counts, Ended, History, PATIENCE, Setup, Sidecar};
 use crate::syscalls::{may_run, tampered};
 
 fn same_inode_anew(database: &Path) -> bool {
@@ -19,81 +18,74 @@ fn same_inode_anew(database: &Path) -> bool {
         let file = database.with_file_name(name);
         assert!(!file.exists() || std::fs::remove_file(file).is_ok());
     }
-    let sql = "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY, b)";
-    Connection::open(database).unwrap().execute_batch(sql).unwrap();
+    drop(App::open(database));
     std::fs::metadata(database).unwrap().ino() == before
 }
 
 /// A shipper that knows files by their inodes takes a new file for the old one, and reads on where that ended.
 #[test]
 fn r13_a_new_database_that_got_the_inode_of_the_old_one_is_not_taken_for_it() {
-    let Site { folder, database, replica, application } = Site::new();
-    assert_eq!(Sidecar::start(&database, &replica).stop(), 0);
-    drop(application);
-    if !(0..50).any(|_| same_inode_anew(&database)) {
+    let (setup, app) = Setup::with_rows(20);
+    assert_eq!(setup.follow().stop(), 0);
+    drop(app);
+    if !(0..50).any(|_| same_inode_anew(&setup.database)) {
         eprintln!("NOT RUN: r13: this file system gives no inode a second time");
         return;
     }
-    let application = Connection::open(&database).unwrap();
-    let site = Site { folder, database, replica, application };
-    site.insert(3);
-    let sidecar = site.follow();
-    site.insert(1);
-    site.assert_exact_after(sidecar);
-    assert_eq!((site.rows_restored(), site.commits_and_gaps().1), (4, 1));
+    let app = setup.app();
+    app.insert(3, 700);
+    let sidecar = setup.follow();
+    app.insert(1, 700);
+    setup.assert_exact_after(sidecar);
+    assert_eq!((rows_restored(&setup), setup.history().counts().gaps), (4, 1));
 }
 
 /// Releases lie in folders of their own, and a link says which is current: the file at the path is another one from one
 /// moment to the next. That is told, and what is there now is followed.
 #[test]
 fn r15_a_link_that_is_moved_to_another_release_is_told_and_the_new_database_followed() {
-    let Site { folder, database, replica, application } = Site::new();
-    drop(application);
+    let (setup, app) = Setup::with_rows(20);
+    drop(app);
     for release in ["1", "2"] {
-        std::fs::create_dir(folder.path().join(release)).unwrap();
-        std::fs::copy(&database, folder.path().join(release).join("app.db")).unwrap();
+        std::fs::create_dir(setup.path(release)).unwrap();
+        std::fs::copy(&setup.database, setup.path(release).join("app.db")).unwrap();
     }
-    let (current, next) = (folder.path().join("current"), folder.path().join("next"));
+    let (current, next) = (setup.path("current"), setup.path("next"));
     symlink("1", &current).unwrap();
-    let database = current.join("app.db");
-    let sidecar = Sidecar::start(&database, &replica);
-    drop(Connection::open(&database).unwrap());
+    let setup = setup.called("current/app.db", "backup");
+    let sidecar = setup.follow();
+    drop(setup.app());
     symlink("2", &next).unwrap();
     std::fs::rename(&next, &current).unwrap();
-    let application = Connection::open(&database).unwrap();
+    let app = setup.app();
     let line = sidecar.process().line_with("following again", PATIENCE);
     assert!(line.contains("replaced by another file"), "{line}");
     sidecar.wait_until_it_follows();
-    let site = Site { folder, database, replica, application };
-    site.insert(5);
-    site.assert_exact_after(sidecar);
-    assert_eq!(site.rows_restored(), 25);
+    app.insert(5, 700);
+    setup.assert_exact_after(sidecar);
+    assert_eq!(rows_restored(&setup), 25);
 }
 
 /// A rotation with copytruncate, or somebody who wants room, cuts the log that is in use. What was committed is in the
 /// replica, SQLite has lost it, and that must not look healthy.
 #[test]
 fn r14_a_log_that_is_cut_is_told_and_everything_committed_can_be_restored() {
-    let site = Site::new();
-    let sidecar = site.follow();
-    site.insert(20);
-    site.sync();
+    let (setup, app) = Setup::with_rows(20);
+    let sidecar = setup.follow();
+    app.insert(20, 700);
+    setup.sync();
     std::fs::OpenOptions::new()
         .write(true)
-        .open(site.path("app.db-wal"))
+        .open(setup.path("app.db-wal"))
         .unwrap()
         .set_len(0)
         .unwrap();
     sidecar.process().line_with("the log was truncated while it was in use", PATIENCE);
-    let config = site.path("ebbtide.toml");
-    let (database, replica) = (site.database.to_str().unwrap(), &site.replica);
-    let text = format!("[[database]]\npath = \"{database}\"\nreplica = \"{replica}\"\n");
-    std::fs::write(&config, text).unwrap();
-    let shown = status(&config);
+    let shown = setup.report();
     assert_eq!(shown["attention"], serde_json::json!(["wal-index"]), "{shown}");
     let (code, said) = sidecar.stop_and_tell();
     assert_eq!(code, 0, "{said}");
-    assert_eq!(site.rows_restored(), 40);
+    assert_eq!(rows_restored(&setup), 40);
 }
 
 /// A backup disk is mounted for reading, or belongs to somebody else: that is enough for all that only reads.
@@ -102,13 +94,13 @@ fn r16_a_replica_that_may_only_be_read_is_listed_proved_and_restored() {
     if !may_mount("r16") {
         return;
     }
-    let site = Site::new();
-    succeeds(&site.once());
-    let copy = site.text("copy.db");
+    let (setup, _app) = Setup::with_rows(20);
+    setup.once().exits(0);
+    let copy = setup.text("copy.db");
     for args in [
-        &["log", &site.replica][..],
-        &["verify", "--restore", &site.replica],
-        &["restore", "-o", &copy, &site.replica],
+        &["log", &setup.replica][..],
+        &["verify", "--restore", &setup.replica],
+        &["restore", "-o", &copy, &setup.replica],
     ] {
         // Root may write wherever the file system does not say no.
         let script = r#"
@@ -117,49 +109,50 @@ fn r16_a_replica_that_may_only_be_read_is_listed_proved_and_restored() {
             shift
             exec "$0" "$@"
         "#;
-        let replica = [site.replica.as_str()];
+        let replica = [setup.replica.as_str()];
         let args: Vec<&OsStr> = replica.iter().chain(args).map(OsStr::new).collect();
-        succeeds(&in_namespace(script, &args).output().unwrap());
+        Ended::of(&mut in_namespace(&setup, script, &args)).exits(0);
     }
-    site.assert_exact();
+    setup.assert_exact();
 }
 
 /// Rights that are taken away are told, and once they are given back everything arrives.
 #[test]
 fn r18_a_replica_that_cannot_be_written_for_a_while_gets_everything_later() {
-    let site = Site::new();
-    let sidecar = site.follow();
-    let (folder, aside) = (Path::new(&site.replica).join(Folder::Log.name()), site.path("aside"));
+    let (setup, app) = Setup::with_rows(20);
+    let sidecar = setup.follow();
+    let (folder, aside) = (Path::new(&setup.replica).join(Folder::Log.name()), setup.path("aside"));
     std::fs::rename(&folder, &aside).unwrap();
     std::fs::write(&folder, "somebody's file").unwrap();
-    site.insert(5);
+    app.insert(5, 700);
     sidecar.process().line_with("the log waits", PATIENCE);
     std::fs::remove_file(&folder).unwrap();
     std::fs::rename(&aside, &folder).unwrap();
-    site.sync();
-    site.assert_exact_after(sidecar);
-    assert_eq!(site.commits_and_gaps(), (5, 0));
+    setup.sync();
+    setup.assert_exact_after(sidecar);
+    assert_eq!(setup.history().counts(), Counts::commits(5));
 }
 
 /// Another tool copies the replica, file by file, while it grows. Each copy can be restored, to a state that was.
 #[test]
 fn r21_a_copy_of_a_replica_that_is_being_written_can_be_restored() {
-    let site = Site::new();
-    let sidecar = site.follow();
+    let (setup, app) = Setup::with_rows(20);
+    let sidecar = setup.follow();
     for copy in ["copy1", "copy2", "copy3", "copy4"] {
-        site.insert(40);
+        app.insert(40, 700);
         let mut cp = Command::new("cp");
-        cp.arg("-r").arg(&site.replica).arg(site.path(copy));
+        cp.arg("-r").arg(&setup.replica).arg(setup.path(copy));
         let copying = cp.stderr(Stdio::piped()).spawn().unwrap();
-        site.insert(40);
+        app.insert(40, 700);
         let copied = copying.wait_with_output().unwrap();
         // A temporary file may go while it is copied.
-        assert!(copied.status.success() || said(&copied).contains(".tmp-"), "{}", said(&copied));
-        succeeds(&ebbtide(&["verify", &site.text(copy)]));
-        let states = Replica::open(&site.text(copy)).states(site.folder.path());
+        let said = String::from_utf8_lossy(&copied.stderr);
+        assert!(copied.status.success() || said.contains(".tmp-"), "{said}");
+        setup.run(&["verify", &setup.text(copy)]).exits(0);
+        let states = History::open(&setup.text(copy)).states(setup.directory.path());
         assert!(!states.is_empty(), "{copy}");
     }
-    site.assert_exact_after(sidecar);
+    setup.assert_exact_after(sidecar);
 }
 
 /// Copy-on-write and network file systems cannot reserve room.
@@ -168,44 +161,42 @@ fn r26_a_restore_goes_without_reserved_room_where_there_is_none_to_be_had() {
     if !may_run("r26") {
         return;
     }
-    let site = Site::new();
-    succeeds(&site.once());
+    let (setup, _app) = Setup::with_rows(20);
+    setup.once().exits(0);
     for error in ["EOPNOTSUPP", "ENOSYS"] {
-        let (copy, log) = (site.text("copy.db"), site.path("strace"));
-        let plain = command(&["restore", "--force", "-o", &copy, &site.replica]);
+        let (copy, log) = (setup.text("copy.db"), setup.path("strace"));
+        let plain = setup.command(&["restore", "--force", "-o", &copy, &setup.replica]);
         let how = format!("error={error}");
-        let ended = tampered(&plain, "fallocate", &how, &[], &log).output().unwrap();
-        succeeds(&ended);
+        Ended::of(&mut tampered(&plain, "fallocate", &how, &[], &log)).exits(0);
         let strace = std::fs::read_to_string(&log).unwrap();
         assert!(strace.contains("INJECTED"), "{strace}");
     }
-    site.assert_exact();
+    setup.assert_exact();
 }
 
 /// The name of a file is no place for a stream. Somebody who has learnt that of other tools gets a file called `-`.
 #[test]
 fn r24_a_restore_does_not_make_a_file_called_minus() {
-    let site = Site::new();
-    succeeds(&site.once());
-    let mut restore = command(&["restore", "-o", "-", &site.replica]);
-    let ended = restore.current_dir(site.folder.path()).output().unwrap();
-    assert_eq!(code(&ended), 2, "{}", said(&ended));
-    assert!(said(&ended).contains("./-"), "{}", said(&ended));
-    assert!(!site.path("-").exists());
+    let (setup, _app) = Setup::with_rows(20);
+    setup.once().exits(0);
+    let mut restore = setup.command(&["restore", "-o", "-", &setup.replica]);
+    Ended::of(restore.current_dir(setup.directory.path())).exits(2).says("./-");
+    assert!(!setup.path("-").exists());
 }
 
 /// A umask that keeps nothing from anybody does not make a backup readable.
 #[test]
 fn r25_whatever_the_umask_only_the_owner_may_read_a_replica_and_what_is_restored() {
-    let site = Site::new();
-    let copy = site.text("copy.db");
-    let restore = ["restore", "-o", &copy, &site.replica];
-    for args in [&site.once_args()[..], &restore] {
+    let (setup, _app) = Setup::with_rows(20);
+    let copy = setup.text("copy.db");
+    let restore = ["restore", "-o", &copy, &setup.replica];
+    for args in [&setup.once_args()[..], &restore] {
         let args: Vec<&OsStr> = args.iter().map(OsStr::new).collect();
-        succeeds(&shell("umask 0; exec \"$0\" \"$@\"", &args).output().unwrap());
+        Ended::of(&mut shell(&setup, "umask 0; exec \"$0\" \"$@\"", &args)).exits(0);
     }
     let mut found = 0;
-    let mut folders = vec![PathBuf::from(&site.replica), site.path(".app.db-ebbtide"), copy.into()];
+    let mut folders =
+        vec![PathBuf::from(&setup.replica), setup.path(".app.db-ebbtide"), copy.into()];
     while let Some(path) = folders.pop() {
         let metadata = std::fs::metadata(&path).unwrap();
         assert_eq!(metadata.mode() & 0o077, 0, "{}", path.display());
@@ -242,11 +233,11 @@ fn r22_a_disk_that_runs_full_and_is_enlarged_costs_nothing_that_was_committed() 
         cmp here there
         grep -c INSERT here
     "#;
-    let folder = tempfile::tempdir().unwrap();
-    let ended = in_namespace(script, &[folder.path().as_os_str()]).output().unwrap();
-    succeeds(&ended);
-    let told = String::from_utf8(ended.stdout).unwrap();
-    assert!(told.contains("disk is full"), "{told}");
+    let setup = Setup::new();
+    let disk = setup.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let ended = Ended::of(&mut in_namespace(&setup, script, &[disk.as_os_str()])).exits(0);
+    assert!(ended.out.contains("disk is full"), "{}", ended.out);
 }
 
 #[test]
@@ -272,10 +263,10 @@ fn r32_a_database_in_an_image_layer_is_followed_through_its_copy() {
         "$0" restore -o copy.db backup
         sqlite3 copy.db 'SELECT count(*), sum(b) FROM t'
     "#;
-    let folder = tempfile::tempdir().unwrap();
-    let ended = in_namespace(script, &[folder.path().as_os_str()]).output().unwrap();
-    succeeds(&ended);
-    assert_eq!(String::from_utf8(ended.stdout).unwrap().lines().last(), Some("6|16"));
+    let setup = Setup::new();
+    let directory = [setup.directory.path().as_os_str()];
+    let ended = Ended::of(&mut in_namespace(&setup, script, &directory)).exits(0);
+    assert_eq!(ended.out.lines().last(), Some("6|16"));
 }
 
 /// SMB has no answer but "invalid argument" when a folder is to be made durable by itself.
@@ -284,22 +275,22 @@ fn r19_a_file_system_that_cannot_sync_a_folder_holds_replicas_and_restored_files
     if !may_run("r19") {
         return;
     }
-    let site = Site::new();
-    succeeds(&site.once());
-    site.insert(3);
-    let replica = Path::new(&site.replica);
+    let (setup, app) = Setup::with_rows(20);
+    setup.once().exits(0);
+    app.insert(3, 700);
+    let replica = Path::new(&setup.replica);
     let folders = ["", "log", "snap", "probe"].map(|name| replica.join(name));
-    let (copy, log) = (site.text("copies/copy.db"), site.path("strace"));
-    std::fs::create_dir(site.path("copies")).unwrap();
-    let once = site.once_args();
-    let restore = ["restore", "-o", &copy, &site.replica];
-    for (args, folders) in [(&once, &folders[..]), (&restore, &[site.path("copies")])] {
-        let mut run = tampered(&command(args), "fsync", "error=EINVAL", folders, &log);
-        succeeds(&run.output().unwrap());
+    let (copy, log) = (setup.text("copies/copy.db"), setup.path("strace"));
+    std::fs::create_dir(setup.path("copies")).unwrap();
+    let once = setup.once_args();
+    let restore = ["restore", "-o", &copy, &setup.replica];
+    for (args, folders) in [(&once, &folders[..]), (&restore, &[setup.path("copies")])] {
+        let mut run = tampered(&setup.command(args), "fsync", "error=EINVAL", folders, &log);
+        Ended::of(&mut run).exits(0);
         let strace = std::fs::read_to_string(&log).unwrap();
         assert!(strace.contains("INJECTED"), "{args:?}: {strace}");
     }
-    site.assert_exact();
+    setup.assert_exact();
 }
 
 const PUTTING: &str = "EBBTIDE_TEST_REPORTS_PUTTING";
@@ -324,20 +315,19 @@ fn r20_a_file_system_without_locks_holds_replicas() {
     if !may_run("r20") {
         return;
     }
-    let site = Site::new();
-    succeeds(&site.once());
-    let somebodys = Path::new(&site.replica).join("log").join(".tmp-0000000000000000");
+    let (setup, _app) = Setup::with_rows(20);
+    setup.once().exits(0);
+    let somebodys = Path::new(&setup.replica).join("log").join(".tmp-0000000000000000");
     std::fs::write(&somebodys, "half an object").unwrap();
     for error in ["ENOLCK", "EOPNOTSUPP"] {
         let mut plain = Command::new(std::env::current_exe().unwrap());
         plain.args(["reports::files::putting", "--exact", "--test-threads=1"]);
-        plain.env(PUTTING, &site.replica);
-        let log = site.path("strace");
+        plain.env(PUTTING, &setup.replica);
+        let log = setup.path("strace");
         let mut put = tampered(&plain, "flock", &format!("error={error}"), &[], &log);
-        let ended = put.output().unwrap();
-        assert!(ended.status.success(), "{error}: {}", String::from_utf8_lossy(&ended.stdout));
+        Ended::of(&mut put).exits(0);
         assert!(std::fs::read_to_string(&log).unwrap().contains("INJECTED"), "{error}");
-        let put = Path::new(&site.replica).join("snap/00000000000000ff.seg");
+        let put = Path::new(&setup.replica).join("snap/00000000000000ff.seg");
         assert_eq!(std::fs::read(&put).unwrap(), b"an object");
         std::fs::remove_file(put).unwrap();
         assert!(somebodys.exists(), "{error}");
@@ -347,8 +337,9 @@ fn r20_a_file_system_without_locks_holds_replicas() {
 /// A directory of an automounter, as of /proc, is there and takes no other: "no such file", however often one asks.
 #[test]
 fn r47_a_folder_that_takes_no_folder_is_told() {
-    let site = Site::new();
-    let sidecar = Sidecar::spawn(&site.database, "/proc/self/backup");
+    let (setup, _app) = Setup::with_rows(20);
+    let args = ["replicate", setup.database.to_str().unwrap(), "/proc/self/backup"];
+    let sidecar = Sidecar::spawn_command(&mut setup.command(&args));
     sidecar.process().line_with("No such file or directory", PATIENCE);
     sidecar.kill();
 }

@@ -2,12 +2,8 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::Path;
 
-use rusqlite::Connection;
-
-use super::{Site, succeeds};
-use crate::support::{Replica, command, ebbtide};
+use crate::support::{Ended, Setup};
 
 /// Spaces, line breaks, quotes, what an address or a pattern would be, other scripts, one that is as long as it may be.
 #[test]
@@ -23,22 +19,17 @@ fn r23_a_database_of_any_name_is_followed_asked_about_and_restored() {
         &long,
     ];
     for name in names {
-        let Site { folder, database, application, .. } = Site::new();
-        drop(application);
-        let named = folder.path().join(name);
-        std::fs::rename(&database, &named).unwrap();
-        let application = Connection::open(&named).unwrap();
-        let replica = folder.path().join("backup of it");
-        let replica = replica.to_str().unwrap().to_owned();
-        let site = Site { folder, database: named, replica, application };
-        let sidecar = site.follow();
-        site.insert(2);
-        site.sync();
-        site.assert_exact_after(sidecar);
-        let copy = site.path("copies");
+        let setup = Setup::new().called(name, "backup of it");
+        let app = setup.app();
+        app.insert(20, 700);
+        let sidecar = setup.follow();
+        app.insert(2, 700);
+        setup.sync();
+        setup.assert_exact_after(sidecar);
+        let copy = setup.path("copies");
         std::fs::create_dir(&copy).unwrap();
         let copy = copy.join(name);
-        succeeds(&ebbtide(&["restore", "-o", copy.to_str().unwrap(), &site.replica]));
+        setup.restore(&["-o", copy.to_str().unwrap()]).exits(0);
         assert_eq!(
             std::fs::read_dir(copy.parent().unwrap()).unwrap().filter(is_database).count(),
             1
@@ -53,22 +44,20 @@ fn is_database(entry: &std::io::Result<std::fs::DirEntry>) -> bool {
 /// Bytes that are no text in any encoding.
 #[test]
 fn r23_a_path_that_is_no_text_is_followed() {
-    let Site { folder, database, application, .. } = Site::new();
-    drop(application);
-    let named = folder.path().join(OsString::from_vec(b"caf\xe9.db".to_vec()));
-    std::fs::rename(&database, &named).unwrap();
-    let replica = folder.path().join(OsString::from_vec(b"r\xe9plique".to_vec()));
-    let mut once = command(&["replicate", "--once"]);
-    succeeds(&once.arg(&named).arg(folder.path().join("backup")).output().unwrap());
-    let copy = folder.path().join(OsString::from_vec(b"copi\xe9.db".to_vec()));
-    let mut restore = command(&["restore", "-o"]);
-    succeeds(&restore.arg(&copy).arg(folder.path().join("backup")).output().unwrap());
+    let (setup, app) = Setup::with_rows(20);
+    drop(app);
+    let in_bytes = |name: &[u8]| setup.directory.path().join(OsString::from_vec(name.to_owned()));
+    let (named, copy) = (in_bytes(b"caf\xe9.db"), in_bytes(b"copi\xe9.db"));
+    std::fs::rename(&setup.database, &named).unwrap();
+    let mut once = setup.command(&["replicate", "--once"]);
+    Ended::of(once.arg(&named).arg(&setup.replica)).exits(0);
+    let mut restore = setup.command(&["restore", "-o"]);
+    Ended::of(restore.arg(&copy).arg(&setup.replica)).exits(0);
     assert!(copy.exists());
-    Replica::open(folder.path().join("backup").to_str().unwrap())
-        .assert_ends_with(&copy, folder.path());
+    setup.history().assert_ends_with(&copy, setup.directory.path());
     // An address is text, and what is none is refused, not written somewhere else.
-    let mut other = command(&["replicate", "--once"]);
-    let refused = other.arg(&named).arg(&replica).output().unwrap();
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(!Path::new(&replica).exists());
+    let replica = in_bytes(b"r\xe9plique");
+    let mut other = setup.command(&["replicate", "--once"]);
+    Ended::of(other.arg(&named).arg(&replica)).exits(2);
+    assert!(!replica.exists());
 }

@@ -2,13 +2,12 @@
 
 use ebbtide_testkit::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 
-use super::{Site, code, said};
-use crate::support::{Replica, command};
+use crate::support::{Ended, History, Setup};
 
 /// `ebbtide replicate --once` into a bucket, with these variables.
-fn once(site: &Site, address: &str, variables: &[(&str, &str)]) -> std::process::Output {
-    let args = ["replicate", "--once", site.database.to_str().unwrap(), address];
-    command(&args).envs(variables.iter().copied()).output().unwrap()
+fn once(setup: &Setup, address: &str, variables: &[(&str, &str)]) -> Ended {
+    let args = ["replicate", "--once", setup.database.to_str().unwrap(), address];
+    Ended::of(setup.command(&args).envs(variables.iter().copied()))
 }
 
 /// A secret that was made with `echo` has a line break at its end.
@@ -19,15 +18,14 @@ fn r42_a_key_with_a_line_break_behind_it_works() {
     for (name, key, secret) in
         [("a", ACCESS_KEY, &*secret), ("b", &key, SECRET_KEY), ("c", &key, &secret)]
     {
-        let site = Site::new();
+        let (setup, _app) = Setup::with_rows(20);
         let variables = [
             ("AWS_ACCESS_KEY_ID", key),
             ("AWS_SECRET_ACCESS_KEY", secret),
             ("AWS_EC2_METADATA_DISABLED", "true"),
         ];
-        let ended = once(&site, &server.address(name), &variables);
-        assert_eq!(code(&ended), 0, "{key:?} {secret:?}: {}", said(&ended));
-        Replica::on(&server, name).assert_ends_with(&site.database, site.folder.path());
+        once(&setup, &server.address(name), &variables).exits(0);
+        History::on(&server, name).assert_ends_with(&setup.database, setup.directory.path());
     }
 }
 
@@ -55,11 +53,10 @@ fn r43_variables_that_are_empty_are_not_there() {
         "AWS_REQUEST_CHECKSUM_CALCULATION",
     ];
     for name in names {
-        let site = Site::new();
+        let (setup, _app) = Setup::with_rows(20);
         let variables = [&server.environment()[..], &[(name, "")]].concat();
-        let ended = once(&site, &server.address(name), &variables);
-        assert_eq!(code(&ended), 0, "{name}: {}", said(&ended));
-        Replica::on(&server, name).assert_ends_with(&site.database, site.folder.path());
+        once(&setup, &server.address(name), &variables).exits(0);
+        History::on(&server, name).assert_ends_with(&setup.database, setup.directory.path());
     }
 }
 
@@ -79,11 +76,10 @@ fn r44_a_prefix_of_any_characters_is_signed_and_found() {
         "deep/er/and/deeper",
         "at@colon:comma,",
     ] {
-        let site = Site::new();
-        let ended = once(&site, &server.address(prefix), &server.environment());
-        assert_eq!(code(&ended), 0, "{prefix}: {}", said(&ended));
+        let (setup, _app) = Setup::with_rows(20);
+        once(&setup, &server.address(prefix), &server.environment()).exits(0);
         assert!(server.file(prefix).join("ebbtide.json").exists(), "{prefix}");
-        Replica::on(&server, prefix).assert_ends_with(&site.database, site.folder.path());
+        History::on(&server, prefix).assert_ends_with(&setup.database, setup.directory.path());
     }
 }
 
@@ -103,10 +99,9 @@ fn r45_an_endpoint_in_another_form_works_or_is_refused_in_words() {
     .into_iter()
     .enumerate()
     {
-        let site = Site::new();
+        let (setup, _app) = Setup::with_rows(20);
         let address = format!("s3://backups/{number}?endpoint={endpoint}");
-        let ended = once(&site, &address, &server.environment());
-        assert_eq!(code(&ended), expected, "{endpoint}: {}", said(&ended));
-        assert!(said(&ended).contains(words), "{endpoint}: {}", said(&ended));
+        let ended = once(&setup, &address, &server.environment()).exits(expected);
+        assert!(ended.said.contains(words), "{endpoint}: {}", ended.said);
     }
 }
