@@ -68,7 +68,10 @@ fn read(object: &[u8]) {
 /// What a reader accepts, a writer must accept, and lead to the same end.
 fn write_again(index: &Index, blocks: &[Vec<u8>]) {
     let size = index.header().page_size.bytes();
-    let mut writer = Writer::new(*index.header());
+    let mut writer = match index.is_by_page() {
+        true => Writer::by_page(*index.header()),
+        false => Writer::new(*index.header()),
+    };
     for (number, entry) in index.entries().iter().enumerate() {
         writer.begin_entry(entry.start()).expect("entries are ended");
         for page in index.pages(number) {

@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 use ebbtide_catalog::{head, list, read_indexes, read_manifest, rebuild_table, PlanError};
 use ebbtide_state::State;
 use ebbtide_store::{MemoryStore, Store};
+use ebbtide_replica::container::{Index, Merge, Parsed};
 use ebbtide_replica::{Folder, Timestamp};
 use ebbtide_catalog::{Anchor, Progress, Target};
 use ebbtide_restore::{Error, Options, restore, verify};
@@ -44,8 +45,27 @@ static GOLDEN: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     // The manifest stays the first: it is no object, and the log follows itself in order.
     names[1..].sort();
     let read = |name: String| (name.clone(), std::fs::read(golden.join(name)).expect("a file"));
-    names.into_iter().map(read).collect()
+    let mut objects: Vec<(String, Vec<u8>)> = names.into_iter().map(read).collect();
+    objects.push(pack(&objects).expect("the golden log is sound"));
+    objects
 });
+
+/// All of the log as a pack of today.
+fn pack(objects: &[(String, Vec<u8>)]) -> ebbtide_replica::Result<(String, Vec<u8>)> {
+    let mut merge: Option<Merge> = None;
+    for (_, body) in objects.iter().filter(|(name, _)| name.starts_with("log/")) {
+        let Parsed::Ready(index) = Index::parse(body.len() as u64, body, body)? else {
+            unreachable!("the whole object is at hand")
+        };
+        let merge = match &mut merge {
+            Some(merge) => merge,
+            None => merge.insert(Merge::begin(&index)?),
+        };
+        merge.add(&index, body)?;
+    }
+    let merge = merge.expect("there is a log");
+    Ok((merge.key().to_string(), merge.finish()?))
+}
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().enable_all().build().expect("a runtime"));

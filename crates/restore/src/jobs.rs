@@ -1,7 +1,7 @@
 //! Which blocks of an object have pages that are wanted, and which ranges to read for them.
 
 use ebbtide_replica::Txid;
-use ebbtide_replica::container::{Block, Index};
+use ebbtide_replica::container::{Block, Index, PageRef};
 use ebbtide_wal::PageNumber;
 
 use crate::wanted::Wanted;
@@ -42,6 +42,8 @@ pub(crate) struct WantedBlock {
 pub(crate) struct WantedRun {
     /// How many pages lie before the first in its block.
     pub(crate) slot: u32,
+    /// How many hashes lie before that of the first in the object's list.
+    pub(crate) ordinal: u64,
     /// The first page.
     pub(crate) first: PageNumber,
     /// How many there are.
@@ -56,10 +58,13 @@ pub(crate) fn requests<'a>(
     last: Txid,
     wanted: &'a mut Wanted,
 ) -> impl Iterator<Item = Request> + 'a {
-    let blocks: Box<dyn Iterator<Item = WantedBlock> + Send + 'a> = if index.entries().len() == 1 {
+    let in_order = !index.is_by_page();
+    let blocks: Box<dyn Iterator<Item = WantedBlock> + Send + 'a> = if in_order && index.entries().len() == 1 {
         Box::new(ascending(index, wanted))
-    } else {
+    } else if in_order {
         Box::new(descending(index, first, last, wanted))
+    } else {
+        Box::new(by_page(index, first, last, wanted).into_iter())
     };
     let object_bytes = index.page_blocks().last().map_or(0, Block::end);
     let bytes_max = (object_bytes / REQUESTS_MIN).clamp(REQUEST_BYTES_MIN, REQUEST_BYTES_MAX);
@@ -95,11 +100,10 @@ fn ascending<'a>(
     let mut pages =
         index.entries().iter().flat_map(|entry| &entry.runs).flat_map(|run| run.pages());
     index.page_blocks().iter().filter_map(move |&block| {
-        let count = pages_in(index, &block);
         let mut runs = Vec::new();
-        for (slot, page) in (0..count).zip(&mut pages) {
+        for (slot, page) in (0..block.count).zip(&mut pages) {
             if wanted.take(page) {
-                push(&mut runs, slot, page);
+                push(&mut runs, slot, block.first + u64::from(slot), page);
             }
         }
         (!runs.is_empty()).then_some(WantedBlock { block, runs })
@@ -128,9 +132,8 @@ fn descending<'a>(
         pages = Box::new(entry.runs.iter().rev().flat_map(|run| run.pages().rev()));
     };
     index.page_blocks().iter().rev().filter_map(move |&block| {
-        let count = pages_in(index, &block);
         let mut slots = Vec::new();
-        for slot in (0..count).rev() {
+        for slot in (0..block.count).rev() {
             let Some((page, applies)) = next_page(wanted) else { break };
             if applies && wanted.take(page) {
                 slots.push((slot, page));
@@ -138,22 +141,46 @@ fn descending<'a>(
         }
         let mut runs = Vec::new();
         for (slot, page) in slots.into_iter().rev() {
-            push(&mut runs, slot, page);
+            push(&mut runs, slot, block.first + u64::from(slot), page);
         }
         (!runs.is_empty()).then_some(WantedBlock { block, runs })
     })
 }
 
-fn pages_in(index: &Index, block: &Block) -> u32 {
-    block.raw_len / index.header().page_size.get()
+/// The wanted blocks of an object whose images lie in the order of the pages. What is wanted of a page is found before any
+/// block is chosen, which there is room for: such an object has few pages.
+fn by_page(index: &Index, first: Txid, last: Txid, wanted: &mut Wanted) -> Vec<WantedBlock> {
+    let mut taken = Vec::new();
+    for (number, entry) in index.entries().iter().enumerate().rev() {
+        if (first..=last).contains(&entry.txid) {
+            wanted.go_back_to(entry.database_pages);
+            taken.extend(index.pages(number).filter(|page| wanted.take(page.number)));
+        }
+    }
+    taken.sort_unstable_by_key(|page| (page.block, page.index));
+    let chunks = taken.chunk_by(|one, other| one.block == other.block);
+    let block = |pages: &[PageRef]| {
+        let block = index.page_blocks()[pages[0].block];
+        let mut runs = Vec::new();
+        for page in pages {
+            let slot = u32::try_from(page.index).expect("a block has few pages");
+            push(&mut runs, slot, page.ordinal, page.number);
+        }
+        WantedBlock { block, runs }
+    };
+    chunks.map(block).collect()
 }
 
 /// Adds a page to the last run or as a new one.
-fn push(runs: &mut Vec<WantedRun>, slot: u32, page: PageNumber) {
+fn push(runs: &mut Vec<WantedRun>, slot: u32, ordinal: u64, page: PageNumber) {
     match runs.last_mut() {
-        Some(run) if run.slot + run.count == slot && run.first.get() + run.count == page.get() => {
+        Some(run)
+            if run.slot + run.count == slot
+                && run.ordinal + u64::from(run.count) == ordinal
+                && run.first.get() + run.count == page.get() =>
+        {
             run.count += 1;
         }
-        _ => runs.push(WantedRun { slot, first: page, count: 1 }),
+        _ => runs.push(WantedRun { slot, ordinal, first: page, count: 1 }),
     }
 }

@@ -1,6 +1,7 @@
 //! Blocks: page images, or the hashes of pages, some of them together under one checksum and one compression.
 
 use super::limits::BLOCK_RAW_MAX;
+use super::records::unpack;
 use crate::{Error, Result};
 
 /// Where a block lies in its object, and what its bytes must be.
@@ -14,6 +15,8 @@ pub struct Block {
     pub stored_len: u32,
     /// Its length once decoded, at most [`BLOCK_RAW_MAX`].
     pub raw_len: u32,
+    /// How many images or hashes it has.
+    pub count: u32,
     /// Of the stored bytes.
     pub crc: u32,
     /// How the stored bytes become the raw ones.
@@ -28,6 +31,8 @@ pub enum Codec {
     Stored = 0,
     /// As one LZ4 block, without a length before it.
     Lz4 = 1,
+    /// As records of images and of differences between them, all together as one LZ4 block.
+    Records = 2,
 }
 
 impl Codec {
@@ -36,6 +41,7 @@ impl Codec {
         match code {
             0 => Some(Codec::Stored),
             1 => Some(Codec::Lz4),
+            2 => Some(Codec::Records),
             _ => None,
         }
     }
@@ -77,6 +83,11 @@ impl Block {
                     .map_err(|error| damaged(error.to_string()))?;
                 &scratch[..length]
             }
+            Codec::Records => {
+                unpack(stored, raw_len, self.count, scratch)
+                    .map_err(|error| damaged(error.to_string()))?;
+                &scratch[..raw_len]
+            }
         };
         if raw.len() != raw_len {
             return Err(damaged(format!("it has {} bytes of {raw_len}", raw.len())));
@@ -91,6 +102,7 @@ impl Block {
         if self.codec == Codec::Stored {
             return Ok(raw.to_vec());
         }
+        scratch.truncate(self.raw_len as usize);
         Ok(scratch)
     }
 }

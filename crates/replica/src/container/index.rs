@@ -2,6 +2,7 @@
 
 use ebbtide_wal::PageNumber;
 
+use super::order::Order;
 use super::{Block, ContentCheck, Footer, Header};
 use crate::{Entry, Key};
 
@@ -16,6 +17,8 @@ pub struct Index {
     pub(super) starts: Vec<u64>,
     pub(super) page_blocks: Vec<Block>,
     pub(super) hash_blocks: Vec<Block>,
+    /// Where the images lie, if they are not in the order of the entries.
+    pub(super) order: Option<Order>,
 }
 
 /// What [`Index::parse`] makes of the first and the last bytes of an object.
@@ -33,7 +36,7 @@ pub enum Parsed {
 pub struct PageRef {
     /// The number of the page.
     pub number: PageNumber,
-    /// How many pages lie before it in the object.
+    /// How many pages the entries before its own carry, and its own before it: its hash has this place in the list.
     pub ordinal: u64,
     /// Its block, as an index into [`Index::page_blocks`].
     pub block: usize,
@@ -66,7 +69,7 @@ impl Index {
         &self.entries
     }
 
-    /// The blocks of page images, in order.
+    /// The blocks of page images, in order: that of the entries, or that of the pages if [`Index::is_by_page`].
     #[must_use]
     pub fn page_blocks(&self) -> &[Block] {
         &self.page_blocks
@@ -84,22 +87,66 @@ impl Index {
         self.entries.iter().map(|entry| u64::from(entry.page_count)).sum()
     }
 
+    /// Whether the images lie in the order of the pages instead of the entries.
+    #[must_use]
+    pub fn is_by_page(&self) -> bool {
+        self.order.is_some()
+    }
+
     /// The pages of the entry with index `entry`, in ascending order, and where they lie. There are none if there is no
     /// such entry.
     pub fn pages(&self, entry: usize) -> impl Iterator<Item = PageRef> {
         let start = self.starts.get(entry).copied().unwrap_or(0);
         let runs = self.entries.get(entry).map_or(&[][..], |entry| &entry.runs);
         let numbers = runs.iter().flat_map(|run| run.pages());
-        let mut block =
-            self.page_blocks.partition_point(|block| block.first <= start).saturating_sub(1);
-        numbers.zip(start..).map(move |(number, ordinal)| {
-            while self.page_blocks.get(block + 1).is_some_and(|next| next.first <= ordinal) {
+        let mut block = self.block_of(start);
+        numbers.zip(start..).map(move |(number, ordinal)| match &self.order {
+            Some(order) => self.placed(order, number, ordinal),
+            None => {
+                while self.page_blocks.get(block + 1).is_some_and(|next| next.first <= ordinal) {
+                    block += 1;
+                }
+                self.page_ref(number, ordinal, ordinal, block)
+            }
+        })
+    }
+
+    /// The pages of an object whose images lie in the order of the pages, from the block with index `block` on.
+    pub fn pages_by_page(&self, block: usize) -> impl Iterator<Item = PageRef> {
+        let places = self.order.as_ref().map_or(&[][..], |order| order.places(&self.entries));
+        let first = self.page_blocks.get(block).map_or(u64::MAX, |block| block.first);
+        let skipped = usize::try_from(first).unwrap_or(usize::MAX).min(places.len());
+        let mut block = block;
+        places[skipped..].iter().zip(first..).map(move |(&(number, ordinal), position)| {
+            while self.page_blocks.get(block + 1).is_some_and(|next| next.first <= position) {
                 block += 1;
             }
-            let index = usize::try_from(ordinal - self.page_blocks[block].first)
-                .expect("a block has few pages");
-            PageRef { number, ordinal, block, index }
+            self.page_ref(number, ordinal.into(), position, block)
         })
+    }
+
+    /// Where the image of a page lies, of which others come before in the order of the entries.
+    fn placed(&self, order: &Order, number: PageNumber, ordinal: u64) -> PageRef {
+        let place = (number, u32::try_from(ordinal).unwrap_or(u32::MAX));
+        let position = order.places(&self.entries).partition_point(|other| *other < place) as u64;
+        self.page_ref(number, ordinal, position, self.block_of(position))
+    }
+
+    /// The block with the image before which there are `position` others.
+    fn block_of(&self, position: u64) -> usize {
+        self.page_blocks.partition_point(|block| block.first <= position).saturating_sub(1)
+    }
+
+    fn page_ref(
+        &self,
+        number: PageNumber,
+        ordinal: u64,
+        position: u64,
+        block: usize,
+    ) -> PageRef {
+        let index = usize::try_from(position - self.page_blocks[block].first)
+            .expect("a block has few pages");
+        PageRef { number, ordinal, block, index }
     }
 
     /// A check of all pages of the object, or of all its page hashes, against its entries.

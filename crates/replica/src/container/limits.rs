@@ -22,3 +22,7 @@ pub const INDEX_SIZE_MAX: u64 = 1 << 28;
 
 /// The details of all entries of an object together have no more bytes than this.
 pub const DETAILS_SIZE_MAX: u32 = 1 << 24;
+
+/// No object whose images lie in the order of the pages has more of them: whoever reads it needs all of their hashes at
+/// once, and their order.
+pub const BY_PAGE_IMAGES_MAX: u32 = 1 << 18;

@@ -1,6 +1,6 @@
 //! Merges segments into one pack: every entry is kept, and the history that the pack proves is the one that the segments
-//! proved. The images are decoded and encoded again, because blocks of many small segments compress badly and are many;
-//! what comes out is checked against what the entries say, so that damage does not get from a segment into a pack.
+//! proved. The images are decoded and encoded again, each as a difference to the one before it of the same page: most
+//! commits change little of a page, and it comes back long after a block of segments has ended. What comes out is checked against what the entries say, so that damage does not get from a segment into a pack.
 
 use super::{Contents, Footer, Header, Index, Writer};
 use crate::{Chain, EntryFlags, Error, Key, Result, Txid};
@@ -22,7 +22,7 @@ impl Merge {
         let header = Header { contents: Contents::Pack { first, chain }, ..*segment.header() };
         Ok(Merge {
             header,
-            writer: Writer::new(header),
+            writer: Writer::by_page(header),
             first,
             last: first,
             chain,
@@ -65,6 +65,18 @@ impl Merge {
     #[must_use]
     pub fn key(&self) -> Key {
         Key::Pack { first: self.first, last: self.last }
+    }
+
+    /// How many bytes of memory it takes, about; its bytes are not more.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.writer.memory()
+    }
+
+    /// How many pages it has: at most [`BY_PAGE_IMAGES_MAX`](super::limits::BY_PAGE_IMAGES_MAX) fit in.
+    #[must_use]
+    pub fn images(&self) -> u32 {
+        self.writer.images()
     }
 
     /// How many entries it has.

@@ -5,14 +5,18 @@
 //! - Every byte is under a check: the header and the index under the footer's root, the footer and each block under a
 //!   CRC32, and the pages themselves under the entries' content hashes, by a [`ContentCheck`].
 //! - The parts tile the object, so that there is no byte that no part owns.
+//! - Each block decodes by itself, also one whose images are differences: the image before is in the same block.
 //! - Entries chain by their own bytes, whatever object they lie in, so that a pack proves the same history as the
 //!   segments that it was merged from.
 //!
 //! `docs/format.md` describes it for other languages.
 
+mod arena;
 mod block;
+mod by_page;
 mod chains;
 mod content;
+mod difference;
 mod footer;
 mod header;
 mod index;
@@ -20,8 +24,10 @@ pub mod layout;
 pub mod limits;
 mod merge;
 mod open;
+mod order;
 mod packer;
 mod parse;
+mod records;
 mod rows;
 mod rows_reader;
 mod rules;

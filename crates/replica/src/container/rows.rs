@@ -14,6 +14,8 @@ pub(super) enum BlockKind {
     Pages = 1,
     /// The hashes of the pages, in the same order.
     Hashes = 2,
+    /// Page images, in the order of the pages, and those of a page in that of the entries.
+    ByPage = 3,
 }
 
 pub(super) fn encode_entry(entry: &Entry) -> Result<[u8; entry_row::SIZE]> {
@@ -88,13 +90,15 @@ pub(super) fn encode_block(kind: BlockKind, block: &Block) -> [u8; block_row::SI
     row
 }
 
-/// The block of a row, which begins at `offset`; what comes before it in its kind is left to the caller.
+/// The block of a row, which begins at `offset`; what comes before it in its kind, and how much is in it, is left
+/// to the caller.
 pub(super) fn parse_block(row: &[u8; block_row::SIZE], offset: u64) -> Result<(BlockKind, Block)> {
     use block_row as at;
     let newer = |what: &str| Error::newer(format!("the block at {offset}"), what);
     let kind = match at::KIND.u8(row) {
         1 => BlockKind::Pages,
         2 => BlockKind::Hashes,
+        3 => BlockKind::ByPage,
         _ => return Err(newer("unknown kind")),
     };
     let codec = Codec::from_code(at::CODEC.u8(row)).ok_or_else(|| newer("unknown compression"))?;
@@ -106,6 +110,7 @@ pub(super) fn parse_block(row: &[u8; block_row::SIZE], offset: u64) -> Result<(B
         first: 0,
         stored_len: at::STORED.u32(row),
         raw_len: at::RAW.u32(row),
+        count: 0,
         crc: at::CRC.u32(row),
         codec,
     };

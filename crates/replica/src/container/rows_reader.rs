@@ -2,10 +2,11 @@
 
 use super::footer::RootHasher;
 use super::layout::{block_row, counts, entry_row, run_row};
-use super::limits::{BLOCK_RAW_MAX, DETAILS_SIZE_MAX, ENTRIES_MAX};
+use super::limits::{BLOCK_RAW_MAX, BY_PAGE_IMAGES_MAX, DETAILS_SIZE_MAX, ENTRIES_MAX};
+use super::order::Order;
 use super::rows::{BlockKind, encode_entry, encode_run, parse_block, parse_entry, parse_run};
 use super::rules::Rules;
-use super::{Block, Codec, Footer, Header, Index};
+use super::{Block, Codec, Footer, Header, Index, Kind};
 use crate::{Chain, Entry, Error, PageHash, Result};
 
 /// What a block of hashes is made of.
@@ -13,7 +14,7 @@ const HASH_SIZE: u32 = 16;
 const _: () = assert!(HASH_SIZE as usize == PageHash::SIZE);
 
 /// No byte of an LZ4 block stands for more bytes than this.
-const LZ4_EXPANSION_MAX: u64 = 255;
+pub(super) const LZ4_EXPANSION_MAX: u64 = 255;
 
 fn damaged(why: impl Into<String>) -> Error {
     Error::damaged("the index", why)
@@ -58,6 +59,8 @@ struct Rows {
     offset: u64,
     page_end: u64,
     hash_end: u64,
+    /// Whether the images lie in the order of the pages.
+    by_page: bool,
     /// The entry that the next run belongs to, and how many pages it has by now.
     run_entry: usize,
     run_pages: u64,
@@ -214,16 +217,34 @@ impl Rows {
     ) -> Result<()> {
         let (kind, mut block) = parse_block(row, self.offset)?;
         let (blocks, end, unit) = match kind {
-            BlockKind::Pages => (&mut self.page_blocks, &mut self.page_end, header.page_size.get()),
+            BlockKind::Pages | BlockKind::ByPage => {
+                self.order(header, kind)?;
+                (&mut self.page_blocks, &mut self.page_end, header.page_size.get())
+            }
             BlockKind::Hashes => (&mut self.hash_blocks, &mut self.hash_end, HASH_SIZE),
         };
         check_block(kind, &block, unit)?;
         block.first = *end;
-        *end += u64::from(block.raw_len / unit);
+        block.count = block.raw_len / unit;
+        *end += u64::from(block.count);
         self.offset = block.end();
         blocks.push(block);
         if self.offset > footer.index_offset {
             return Err(damaged("its blocks do not end where it begins"));
+        }
+        Ok(())
+    }
+
+    /// Takes the order of the images, which is that of the entries or that of the pages for all of an object.
+    fn order(&mut self, header: &Header, kind: BlockKind) -> Result<()> {
+        let by_page = kind == BlockKind::ByPage;
+        if by_page && header.kind() != Kind::Pack {
+            return Err(damaged("only a pack has its images in the order of the pages"));
+        }
+        if self.page_blocks.is_empty() {
+            self.by_page = by_page;
+        } else if self.by_page != by_page {
+            return Err(damaged("its images lie in two orders"));
         }
         Ok(())
     }
@@ -263,7 +284,7 @@ impl Rows {
 
     /// All rows have come in, and they are those that were written.
     fn index(self, header: Header, footer: Footer) -> Result<Index> {
-        let Rows { entries, details, page_blocks, hash_blocks, .. } = self;
+        let Rows { entries, details, page_blocks, hash_blocks, by_page, .. } = self;
         if self.offset != footer.index_offset {
             let offset = self.offset;
             return Err(damaged(format!("its blocks end at {offset}, not where it begins")));
@@ -281,7 +302,11 @@ impl Rows {
             let why = format!("its blocks have {blocks} pages and {hashes} hashes of {pages}");
             return Err(damaged(why));
         }
-        Ok(Index { header, footer, entries, starts, page_blocks, hash_blocks })
+        if by_page && pages > u64::from(BY_PAGE_IMAGES_MAX) {
+            return Err(damaged(format!("it has {pages} images in the order of the pages")));
+        }
+        let order = by_page.then(Order::default);
+        Ok(Index { header, footer, entries, starts, page_blocks, hash_blocks, order })
     }
 }
 
@@ -323,15 +348,16 @@ fn check_footer(
 }
 
 /// Checks the lengths of a block of things of `unit` bytes. What it claims to become is bounded by the bytes that it has:
-/// LZ4 makes at most 255 of one, and hashes are never compressed, so that each page of an object costs 16 bytes at least.
+/// LZ4 makes at most 255 of one, differences are held to the same, and hashes are never compressed, so that each page of an object costs 16 bytes at least.
 fn check_block(kind: BlockKind, block: &Block, unit: u32) -> Result<()> {
     let raw = block.raw_len;
     let whole = raw > 0 && raw as usize <= BLOCK_RAW_MAX && raw.is_multiple_of(unit);
     let stored = match block.codec {
         Codec::Stored => block.stored_len == raw,
-        Codec::Lz4 => {
+        Codec::Records if kind != BlockKind::ByPage => false,
+        Codec::Lz4 | Codec::Records => {
             let raw_max = u64::from(block.stored_len) * LZ4_EXPANSION_MAX;
-            kind == BlockKind::Pages && block.stored_len < raw && u64::from(raw) <= raw_max
+            kind != BlockKind::Hashes && block.stored_len < raw && u64::from(raw) <= raw_max
         }
     };
     if whole && stored {

@@ -53,6 +53,7 @@ impl Table {
             first: 0,
             stored_len: length(stored.len())?,
             raw_len: length(raw_len)?,
+            count: 0,
             crc: crc32fast::hash(stored),
             codec,
         };

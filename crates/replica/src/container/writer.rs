@@ -5,11 +5,13 @@
 
 use ebbtide_wal::PageNumber;
 
+use super::by_page::ByPage;
 use super::footer::root;
 use super::layout::block_row;
 use super::limits::{BLOCK_HASHES_MAX, BLOCK_RAW_TARGET};
 use super::open::{EntryStart, OpenEntry};
 use super::packer::Packer;
+use super::records::rebuild;
 use super::rows::BlockKind;
 use super::rules::Rules;
 use super::table::Table;
@@ -33,6 +35,8 @@ pub struct Writer {
     /// The page hashes of the block of hashes that is not yet full.
     hashes: Vec<u8>,
     packer: Packer,
+    /// All images, if they are to lie in the order of the pages.
+    by_page: Option<ByPage>,
     /// What is encoded and not yet taken…
     out: Vec<u8>,
     /// …and where in the object it begins.
@@ -65,10 +69,18 @@ impl Writer {
             hashed: Vec::new(),
             hashes: Vec::new(),
             packer: Packer::default(),
+            by_page: None,
             out: header.encode().to_vec(),
             taken: 0,
             header,
         }
+    }
+
+    /// Begins a pack whose images lie in the order of the pages, as differences to each other. All that it will be is in
+    /// memory until it is finished: see [`Writer::memory`].
+    #[must_use]
+    pub fn by_page(header: Header) -> Writer {
+        Writer { by_page: Some(ByPage::new(header.page_size)), ..Writer::new(header) }
     }
 
     /// Begins the next entry.
@@ -112,6 +124,9 @@ impl Writer {
             .as_mut()
             .ok_or_else(|| Error::unwritable(format!("page {number}"), "no entry was begun"))?;
         open.take_page(number, image, self.header.page_size)?;
+        if let Some(by_page) = &mut self.by_page {
+            by_page.add(number, image)?;
+        }
         self.raw.extend_from_slice(image);
         Ok(open)
     }
@@ -193,11 +208,27 @@ impl Writer {
         self.table.entries()
     }
 
+    /// How many pages were added to an object whose images lie in the order of the pages.
+    #[must_use]
+    pub fn images(&self) -> u32 {
+        self.by_page.as_ref().map_or(0, ByPage::images)
+    }
+
+    /// How many bytes of memory what is not yet taken needs, about.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let images = self.by_page.as_ref().map_or(self.raw.len(), ByPage::memory);
+        let index = usize::try_from(self.table.size()).unwrap_or(usize::MAX);
+        images.saturating_add(index).saturating_add(self.out.len() + self.hashes.len())
+    }
+
     /// How many bytes the object would have at most if it were finished now.
     #[must_use]
     pub fn object_size_max(&self) -> u64 {
+        let page = self.header.page_size.offset() + block_row::SIZE as u64;
         let pending = self.raw.len() + self.hashes.len();
         self.taken
+            + u64::from(self.images()) * page
             + (self.out.len() + pending + block_row::SIZE * 2 + Footer::SIZE) as u64
             + self.table.size()
     }
@@ -225,6 +256,7 @@ impl Writer {
         let (last, digest) =
             self.last.ok_or_else(|| Error::unwritable("the object", "it has no entries"))?;
         self.close_block()?;
+        self.close_by_page()?;
         self.close_hashes()?;
         let (index_offset, start) = (self.position(), self.out.len());
         self.table.encode_into(&mut self.out);
@@ -254,9 +286,37 @@ impl Writer {
             return Ok(());
         }
         self.hash_pages();
+        if self.by_page.is_some() {
+            self.raw.clear();
+            return Ok(());
+        }
         let (codec, stored) = self.packer.pack(&self.raw);
         self.table.add_block(BlockKind::Pages, codec, stored, self.raw.len())?;
         self.out.extend_from_slice(stored);
+        self.raw.clear();
+        Ok(())
+    }
+
+    /// Writes the blocks of an object whose images lie in the order of the pages.
+    fn close_by_page(&mut self) -> Result<()> {
+        let Some(by_page) = self.by_page.take() else { return Ok(()) };
+        let page = self.header.page_size.bytes();
+        let (packer, table, out, raw) =
+            (&mut self.packer, &mut self.table, &mut self.out, &mut self.raw);
+        by_page.into_blocks(|records| {
+            let raw_len = records.count * page;
+            let (codec, stored) = match packer.pack_records(&records.bytes, raw_len) {
+                Some(stored) => (Codec::Records, stored),
+                None => {
+                    raw.resize(raw_len, 0);
+                    rebuild(&records.bytes, page, raw)?;
+                    packer.pack(raw)
+                }
+            };
+            table.add_block(BlockKind::ByPage, codec, stored, raw_len)?;
+            out.extend_from_slice(stored);
+            Ok(())
+        })?;
         self.raw.clear();
         Ok(())
     }

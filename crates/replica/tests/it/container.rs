@@ -86,6 +86,7 @@ fn the_four_kinds_have_the_names_that_their_contents_give_them() {
     let keys = [
         Key::Log(first),
         Key::Pack { first, last },
+        Key::Pack { first, last },
         Key::Delta { first: txid(3), last },
         Key::Snapshot(last),
     ];

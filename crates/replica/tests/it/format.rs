@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use ebbtide_replica::container::layout::{self, Field};
-use ebbtide_replica::container::{Codec, Kind, limits};
+use ebbtide_replica::container::{Block, Codec, Kind, limits};
 use ebbtide_replica::{
     Chain, Claim, DATABASE_PAGES_MAX, Digest, Entry, EntryFlags, EntryKind, Key, Manifest,
     ReplicaId, page_hash,
@@ -81,8 +81,39 @@ fn codes_are_those_of_the_tables() {
         (EntryFlags::FORK.bits(), "fork"),
     ];
     assert_eq!(codes("### Flags of entries"), flags);
-    assert_eq!((Codec::Stored.code(), Codec::Lz4.code()), (0, 1));
-    assert!(DOCUMENT.contains("| 0: stored as it is; 1: one LZ4 block,"));
+    let codecs = [Codec::Stored, Codec::Lz4, Codec::Records].map(Codec::code);
+    assert_eq!(codecs, [0, 1, 2]);
+    assert!(DOCUMENT.contains("| 0: stored as it is; 1: one LZ4 block, without a frame or a length; 2: *records* |"));
+    assert!(DOCUMENT.contains("| 1: page images; 2: page hashes; 3: page images by page |"));
+}
+
+#[test]
+fn records_are_decoded_as_the_example_says() {
+    let first: Vec<u8> = (0..=255).chain(0..=255).collect();
+    let second = [&[1], &first[1..502], &[2, 3], &first[108..116]].concat();
+    let rows = table(
+        "These are the records of two images of 512 bytes: the first counts from 00 to ff twice; the second begins with 1, \
+         has 2 and 3 at offset 502, and after them the 8 bytes that were at offset 108.",
+    );
+    let hex = |row: &str| -> Vec<u8> {
+        if row == "`00 01 02` … `fd fe ff`" {
+            return first.clone();
+        }
+        row.trim_matches('`').split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
+    };
+    let records: Vec<u8> = rows.iter().flat_map(|row| hex(row[0])).collect();
+    let length = u32::try_from(records.len()).unwrap();
+    let stored = [&length.to_le_bytes()[..], &lz4_flex::block::compress(&records)].concat();
+    let block = Block {
+        offset: 128,
+        first: 0,
+        stored_len: u32::try_from(stored.len()).unwrap(),
+        raw_len: 1024,
+        count: 2,
+        crc: crc32fast::hash(&stored),
+        codec: Codec::Records,
+    };
+    assert_eq!(block.decode(&stored).unwrap(), [first, second].concat());
 }
 
 #[test]
@@ -117,6 +148,7 @@ fn limits_are_those_of_the_table() {
         ("bytes of the details of an object", limits::DETAILS_SIZE_MAX.into()),
         ("raw bytes of a block", limits::BLOCK_RAW_MAX as u64),
         ("entries of an object", limits::ENTRIES_MAX.into()),
+        ("images by page of an object", limits::BY_PAGE_IMAGES_MAX.into()),
         ("bytes of an index", limits::INDEX_SIZE_MAX),
         ("pages of a database", DATABASE_PAGES_MAX.into()),
     ];

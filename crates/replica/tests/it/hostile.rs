@@ -31,7 +31,7 @@ fn parse_offset(object: &[u8]) -> u64 {
 /// and the blocks tile the object.
 #[test]
 fn s15_every_changed_byte_of_a_history_is_reported_even_with_the_checks_renewed() {
-    for (name, object) in samples(size(512)).into_iter().take(2) {
+    for (name, object) in samples(size(512)).into_iter().take(3) {
         let index = usize::try_from(parse_offset(&object)).unwrap();
         for position in (0..header::CRC.offset).chain(index..object.len() - footer::SIZE) {
             for flip in [1, 2, 4, 8, 16, 32, 64, 128, 255] {
@@ -98,6 +98,25 @@ fn s20_pages_that_no_database_has_are_refused() {
     }
 }
 
+/// Differences and the order of the pages have their place in packs, and there only for all images.
+#[test]
+fn s19_an_order_or_a_codec_where_it_has_no_place_is_refused() {
+    let entries = parse(&samples(size(512))[0].1).unwrap().entries().len();
+    let block = counts::SIZE + entries * entry_row::SIZE;
+    for (what, sample, value) in [
+        ("the order of the pages in a segment", 0, [3, 1]),
+        ("differences in the order of the entries", 1, [1, 2]),
+        ("differences of hashes", 2, [2, 2]),
+    ] {
+        let (_, mut object) = samples(size(512)).into_iter().nth(sample).unwrap();
+        let at = usize::try_from(parse_offset(&object)).unwrap() + block;
+        object[at..at + 2].copy_from_slice(&value);
+        reseal(&mut object);
+        let error = parse(&object).expect_err(what);
+        assert!(matches!(error, Error::Damaged { .. }), "{what}: {error}");
+    }
+}
+
 /// What the first version leaves at zero is refused as newer, not as damage, so that people know what to do.
 #[test]
 fn what_a_later_version_may_use_is_refused_as_newer() {
@@ -120,8 +139,8 @@ fn what_a_later_version_may_use_is_refused_as_newer() {
         (entry + entry_row::KIND.offset, 5),
         (entry + entry_row::FLAGS.offset, 8),
         (entry + entry_row::RESERVED.offset, 1),
-        (block + block_row::KIND.offset, 3),
-        (block + block_row::CODEC.offset, 2),
+        (block + block_row::KIND.offset, 4),
+        (block + block_row::CODEC.offset, 3),
         (block + block_row::RESERVED.offset, 1),
     ] {
         let error = with_index(offset, &[value]);

@@ -1,6 +1,8 @@
 //! What the crate promises to those who use it: objects, their proofs, and the document that describes them.
 
 #[cfg(test)]
+mod by_page;
+#[cfg(test)]
 mod container;
 #[cfg(test)]
 mod damage;

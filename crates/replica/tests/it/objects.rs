@@ -130,6 +130,11 @@ pub(crate) fn segment(page_size: PageSize) -> Header {
     Header { replica: REPLICA, page_size, contents }
 }
 
+pub(crate) fn pack(page_size: PageSize) -> Header {
+    let contents = Contents::Pack { first: Txid::FIRST, chain: Chain::genesis(REPLICA) };
+    Header { contents, ..segment(page_size) }
+}
+
 /// The state after `steps` as the one step of a snapshot or delta: the newest image of each page they carry.
 pub(crate) fn merge(page_size: PageSize, steps: &[Step]) -> Step {
     let mut merged = Pages::new();
@@ -152,8 +157,21 @@ pub(crate) fn write(
     steps: &[Step],
     take_at: usize,
 ) -> Result<(Vec<u8>, Footer)> {
+    write_with(Writer::new(header), chain, steps, take_at)
+}
+
+/// Writes `steps` as a pack whose images lie in the order of the pages.
+pub(crate) fn write_by_page(page_size: PageSize, steps: &[Step]) -> Result<(Vec<u8>, Footer)> {
+    write_with(Writer::by_page(pack(page_size)), None, steps, usize::MAX)
+}
+
+fn write_with(
+    mut writer: Writer,
+    chain: Option<Chain>,
+    steps: &[Step],
+    take_at: usize,
+) -> Result<(Vec<u8>, Footer)> {
     let mut object = Vec::new();
-    let mut writer = Writer::new(header);
     for step in steps {
         writer.begin_entry(step.start.clone())?;
         if let Some(content) = step.vouched {
@@ -178,14 +196,13 @@ pub(crate) fn write(
     Ok((object, footer))
 }
 
-/// Objects of all four kinds about the same history, with their names.
-pub(crate) fn samples(page_size: PageSize) -> [(&'static str, Vec<u8>); 4] {
+/// Objects of all four kinds about the same history, packs in both orders, with their names.
+pub(crate) fn samples(page_size: PageSize) -> [(&'static str, Vec<u8>); 5] {
     let steps = sample_steps(page_size);
     let (log, footer) = write(segment(page_size), None, &steps, usize::MAX).unwrap();
     let chain = footer.chain;
-    let pack = Contents::Pack { first: Txid::FIRST, chain: Chain::genesis(REPLICA) };
-    let (pack, _) =
-        write(Header { contents: pack, ..segment(page_size) }, None, &steps, 1).unwrap();
+    let (by_page, _) = write_by_page(page_size, &steps).unwrap();
+    let (pack, _) = write(pack(page_size), None, &steps, 1).unwrap();
     let delta = Contents::Delta { first: txid(3) };
     let delta = Header { contents: delta, ..segment(page_size) };
     let (delta, _) =
@@ -194,7 +211,13 @@ pub(crate) fn samples(page_size: PageSize) -> [(&'static str, Vec<u8>); 4] {
     let snapshot = Header { contents: snapshot, ..segment(page_size) };
     let (snapshot, _) =
         write(snapshot, Some(chain), &[merge(page_size, &steps)], usize::MAX).unwrap();
-    [("segment", log), ("pack", pack), ("delta", delta), ("snapshot", snapshot)]
+    [
+        ("segment", log),
+        ("pack", pack),
+        ("pack by page", by_page),
+        ("delta", delta),
+        ("snapshot", snapshot),
+    ]
 }
 
 /// The index of a whole object.

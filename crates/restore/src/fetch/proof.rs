@@ -104,11 +104,17 @@ impl<'a> HashList<'a> {
         blocks: impl Iterator<Item = &Block>,
     ) -> Result<Expected, CatalogError> {
         let list = self.fetched.index.hash_blocks();
-        let page_bytes = self.fetched.index.header().page_size.get();
         let mut expected = Expected::default();
+        if self.fetched.index.is_by_page() {
+            // The hashes of a block are all over the list, which is a short one.
+            for number in 0..list.len() {
+                expected.0.push(self.block(number).await?);
+            }
+            return Ok(expected);
+        }
         let mut next = 0;
         for block in blocks {
-            let end = block.first + u64::from(block.raw_len / page_bytes);
+            let end = block.first + u64::from(block.count);
             let first = list.partition_point(|listed| listed.first <= block.first);
             let last = list.partition_point(|listed| listed.first < end);
             for number in first.saturating_sub(1).max(next)..last {

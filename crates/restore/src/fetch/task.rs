@@ -131,8 +131,7 @@ impl Task {
             let raw = wanted.block.decode_into(stored, raw);
             let raw = raw.map_err(|error| Stopped::Damaged(self.key, error.to_string()))?;
             for run in &wanted.runs {
-                let ordinal = wanted.block.first + u64::from(run.slot);
-                let hashes = self.write_run(run, ordinal, raw)?;
+                let hashes = self.write_run(run, raw)?;
                 work.digest = hashes.into_iter().fold(work.digest, Digest::toggle);
                 work.written += u64::from(run.count) * self.page_size.offset();
                 self.progress.add_pages(u64::from(run.count));
@@ -142,14 +141,8 @@ impl Task {
         Ok(())
     }
 
-    /// Writes consecutive pages, before the first of which there are `ordinal` others in the object. What is not what the
-    /// entries carry is not written.
-    fn write_run(
-        &self,
-        run: &WantedRun,
-        ordinal: u64,
-        raw: &[u8],
-    ) -> Result<Vec<PageHash>, Stopped> {
+    /// Writes consecutive pages. What is not what the entries carry is not written.
+    fn write_run(&self, run: &WantedRun, raw: &[u8]) -> Result<Vec<PageHash>, Stopped> {
         let size = self.page_size.bytes();
         let start = run.slot as usize * size;
         let images = &raw[start..start + run.count as usize * size];
@@ -157,7 +150,7 @@ impl Task {
         let numbers: Vec<PageNumber> = numbers.take(run.count as usize).collect();
         let mut hashes = Vec::with_capacity(numbers.len());
         hash_pages(&numbers, images, |_, hash| hashes.push(hash));
-        if !self.expected.are(ordinal, &hashes) {
+        if !self.expected.are(run.ordinal, &hashes) {
             let why = format!("page {} or one after it is not the one that was written", run.first);
             return Err(Stopped::Damaged(self.key, why));
         }

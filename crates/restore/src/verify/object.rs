@@ -65,11 +65,14 @@ impl<'a> Checker<'a> {
         let mut hashed = stream::iter(ranges(index.page_blocks()))
             .map(|blocks| self.hash_pages(object, Arc::clone(&fetched), blocks))
             .buffered(RANGES_AHEAD);
+        let mut by_page = Vec::new();
         while let Some(hashes) = hashed.next().await {
-            for hash in hashes? {
-                check.push(hash).map_err(damaged)?;
+            match index.is_by_page() {
+                true => by_page.extend(hashes?),
+                false => hashes?.into_iter().try_for_each(|hash| check.push(hash)).map_err(damaged)?,
             }
         }
+        by_entry(index, &by_page).into_iter().try_for_each(|hash| check.push(hash)).map_err(damaged)?;
         check.finish().map_err(damaged)?;
         Ok(index.page_count())
     }
@@ -104,6 +107,16 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// The hashes of an object whose images lie in the order of the pages, in that of the entries. There are few.
+fn by_entry(index: &Index, by_page: &[PageHash]) -> Vec<PageHash> {
+    let mut by_entry = vec![PageHash::from_bytes([0; 16]); by_page.len()];
+    for (page, hash) in index.pages_by_page(0).zip(by_page) {
+        let at = usize::try_from(page.ordinal).unwrap_or(usize::MAX);
+        by_entry.get_mut(at).into_iter().for_each(|place| *place = *hash);
+    }
+    by_entry
+}
+
 fn verdict(checked: Result<u64, CatalogError>) -> Result<Result<u64, String>> {
     match checked {
         Ok(pages) => Ok(Ok(pages)),
@@ -120,31 +133,34 @@ fn decode(
     start: u64,
     bytes: &Bytes,
 ) -> Result<Vec<PageHash>, ebbtide_replica::Error> {
-    let page_size = index.header().page_size.bytes();
+    let mut numbers = numbers_from(index, blocks.start);
     let blocks = &index.page_blocks()[blocks];
-    let mut numbers = numbers_from(index, blocks.first().map_or(0, |block| block.first));
+    let page_size = index.header().page_size.bytes();
     let mut scratch = Vec::new();
     let mut hashes = Vec::new();
     for block in blocks {
         let begin = usize::try_from(block.offset - start).unwrap_or(usize::MAX);
         let stored = bytes.get(begin..begin.saturating_add(block.stored_len as usize));
         let raw = block.decode_into(stored.unwrap_or_default(), &mut scratch)?;
-        let here: Vec<PageNumber> = numbers.by_ref().take(raw.len() / page_size).collect();
+        let here: Vec<PageNumber> = numbers.by_ref().take(block.count as usize).collect();
         hash_pages(&here, &raw[..here.len() * page_size], |_, hash| hashes.push(hash));
     }
     Ok(hashes)
 }
 
-/// The numbers of the pages of an object from the one before which `ordinal` others lie.
-fn numbers_from(index: &Index, ordinal: u64) -> impl Iterator<Item = PageNumber> {
-    let mut skip = ordinal;
+/// The numbers of the pages whose images lie in an object from a block on.
+fn numbers_from(index: &Index, block: usize) -> Box<dyn Iterator<Item = PageNumber> + '_> {
+    if index.is_by_page() {
+        return Box::new(index.pages_by_page(block).map(|page| page.number));
+    }
+    let mut skip = index.page_blocks().get(block).map_or(0, |block| block.first);
     let runs = index.entries().iter().flat_map(|entry| &entry.runs);
-    runs.flat_map(move |run| {
+    Box::new(runs.flat_map(move |run| {
         let skipped = u32::try_from(skip).unwrap_or(u32::MAX).min(run.count());
         skip -= u64::from(skipped);
         let begin = run.first().get() + skipped;
         (begin..=run.last().get()).filter_map(PageNumber::new)
-    })
+    }))
 }
 
 /// Splits blocks into ranges that are read at once.

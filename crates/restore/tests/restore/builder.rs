@@ -277,11 +277,20 @@ impl Builder {
         writer.finish_at(state.chain).unwrap().tail.into()
     }
 
-    /// Merges the entries from `first` to `last`, all of them commits, into a pack.
+    /// Merges the entries from `first` to `last`, all of them commits, into a pack, as `replicate` does.
     pub(crate) async fn pack(&self, first: u64, last: u64) {
+        self.pack_with(first, last, Writer::by_page).await;
+    }
+
+    /// The same with the images in the order of the entries.
+    pub(crate) async fn pack_in_order(&self, first: u64, last: u64) {
+        self.pack_with(first, last, Writer::new).await;
+    }
+
+    async fn pack_with(&self, first: u64, last: u64, begin: fn(Header) -> Writer) {
         let contents = Contents::Pack { first: txid(first), chain: self.state(first - 1).chain };
         let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
-        let mut writer = Writer::new(Header { replica, page_size, contents });
+        let mut writer = begin(Header { replica, page_size, contents });
         for number in first..=last {
             let (before, state) = (self.state(number - 1), self.state(number));
             let start = EntryStart {

@@ -50,6 +50,16 @@ async fn every_state_is_restored_wherever_there_are_packs() {
 }
 
 #[tokio::test]
+async fn every_state_is_restored_from_packs_in_either_order() {
+    let builder = packed(&[(3, 12), (24, 40)]).await;
+    builder.pack_in_order(13, 23).await;
+    for number in 3..=40 {
+        builder.store.delete(&Key::Log(txid(number))).await.unwrap();
+    }
+    every_state_is_there(&builder).await;
+}
+
+#[tokio::test]
 async fn every_state_is_restored_when_the_segments_in_packs_are_gone() {
     let builder = packed(&[(3, 20), (21, 40)]).await;
     for number in 3..=40 {

@@ -51,7 +51,7 @@ impl Sample {
             }
         }
         builder.cut().await;
-        builder.pack(4, 5).await;
+        builder.pack(4, 8).await;
         Sample::of(&builder.store, 2..=9).await
     }
 

@@ -1,7 +1,9 @@
 //! An object taken apart, of which each part can be changed before it is put together again.
 
 use ebbtide_replica::container::layout::{Field, block_row, counts, entry_row, run_row};
-use ebbtide_replica::container::{Contents, Footer, Header, Index, Parsed, page_hashes};
+use ebbtide_replica::container::{
+    Contents, Footer, Header, Index, PageRef, Parsed, page_hashes,
+};
 use ebbtide_replica::{Chain, Entry, PageHash, Result, Run, content_of, page_hash};
 use ebbtide_wal::PageNumber;
 
@@ -19,6 +21,8 @@ pub struct Forged {
     pub images: Vec<Vec<u8>>,
     /// The hashes that the object lists of them.
     pub hashes: Vec<PageHash>,
+    /// Whether the images lie in the order of the pages, if there are as many as the runs have.
+    pub by_page: bool,
     /// The chain that the footer states; nothing: the one that the entries lead to.
     pub chain: Option<Chain>,
 }
@@ -38,13 +42,17 @@ impl Forged {
             block.decode(&object[at(block.offset)..at(block.end())])
         };
         let size = index.header().page_size.bytes();
-        let raw = index.page_blocks().iter().map(stored).collect::<Result<Vec<_>>>()?.concat();
+        let blocks = index.page_blocks().iter().map(stored).collect::<Result<Vec<_>>>()?;
+        let pages = (0..index.entries().len()).flat_map(|entry| index.pages(entry));
+        let image = |page: PageRef| blocks[page.block][page.index * size..][..size].to_vec();
+        let images = pages.map(image).collect();
         let listed = index.hash_blocks().iter().map(stored).collect::<Result<Vec<_>>>()?.concat();
         Ok(Forged {
             header: *index.header(),
             entries: index.entries().to_vec(),
-            images: raw.chunks(size).map(<[u8]>::to_vec).collect(),
+            images,
             hashes: page_hashes(&listed).collect(),
+            by_page: index.is_by_page(),
             chain: index.header().chain().is_none().then_some(index.footer().chain),
         })
     }
@@ -90,6 +98,19 @@ impl Forged {
         }
     }
 
+    /// In which order the images lie, if not in that of the entries.
+    fn order(&self) -> Option<Vec<usize>> {
+        let runs = self.entries.iter().flat_map(|entry| &entry.runs);
+        let pages: u64 = runs.map(|run| u64::from(run.count())).sum();
+        if !self.by_page || pages != self.images.len() as u64 {
+            return None;
+        }
+        let numbers = self.numbers();
+        let mut order: Vec<usize> = (0..numbers.len()).collect();
+        order.sort_by_key(|&at| numbers[at]);
+        Some(order)
+    }
+
     /// The bytes of the object, with every checksum as it has to be.
     ///
     /// # Panics
@@ -105,8 +126,12 @@ impl Forged {
             }
         };
         let size = self.header.page_size.bytes();
-        let images = self.images.chunks((BLOCK_BYTES / size).max(1));
-        images.for_each(|images| add(1, &images.concat()));
+        let images: Vec<&[u8]> = match self.order() {
+            Some(order) => order.into_iter().map(|at| &self.images[at][..]).collect(),
+            None => self.images.iter().map(|image| &image[..]).collect(),
+        };
+        let kind = if self.by_page { 3 } else { 1 };
+        images.chunks((BLOCK_BYTES / size).max(1)).for_each(|images| add(kind, &images.concat()));
         let hashes: Vec<u8> = self.hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
         hashes.chunks(1024 * 1024).for_each(|hashes| add(2, hashes));
         let runs = || self.entries.iter().flat_map(|entry| &entry.runs);
