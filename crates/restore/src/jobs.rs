@@ -59,13 +59,14 @@ pub(crate) fn requests<'a>(
     wanted: &'a mut Wanted,
 ) -> impl Iterator<Item = Request> + 'a {
     let in_order = !index.is_by_page();
-    let blocks: Box<dyn Iterator<Item = WantedBlock> + Send + 'a> = if in_order && index.entries().len() == 1 {
-        Box::new(ascending(index, wanted))
-    } else if in_order {
-        Box::new(descending(index, first, last, wanted))
-    } else {
-        Box::new(by_page(index, first, last, wanted).into_iter())
-    };
+    let blocks: Box<dyn Iterator<Item = WantedBlock> + Send + 'a> =
+        if in_order && index.entries().len() == 1 {
+            Box::new(ascending(index, wanted))
+        } else if in_order {
+            Box::new(descending(index, first, last, wanted))
+        } else {
+            Box::new(by_page(index, first, last, wanted).into_iter())
+        };
     let object_bytes = index.page_blocks().last().map_or(0, Block::end);
     let bytes_max = (object_bytes / REQUESTS_MIN).clamp(REQUEST_BYTES_MIN, REQUEST_BYTES_MAX);
     let mut blocks = blocks.peekable();

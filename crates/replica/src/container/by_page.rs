@@ -97,8 +97,8 @@ impl ByPage {
         let mut block = Records::default();
         for page in self.pages.values() {
             for chain in page.chains() {
-                let is_full = block.bytes.len() >= BLOCK_RAW_TARGET
-                    || block.count + chain.len() > count_max;
+                let is_full =
+                    block.bytes.len() >= BLOCK_RAW_TARGET || block.count + chain.len() > count_max;
                 if is_full && block.count > 0 {
                     each(&block)?;
                     block.bytes.clear();

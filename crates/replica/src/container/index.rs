@@ -137,13 +137,7 @@ impl Index {
         self.page_blocks.partition_point(|block| block.first <= position).saturating_sub(1)
     }
 
-    fn page_ref(
-        &self,
-        number: PageNumber,
-        ordinal: u64,
-        position: u64,
-        block: usize,
-    ) -> PageRef {
+    fn page_ref(&self, number: PageNumber, ordinal: u64, position: u64, block: usize) -> PageRef {
         let index = usize::try_from(position - self.page_blocks[block].first)
             .expect("a block has few pages");
         PageRef { number, ordinal, block, index }

@@ -160,7 +160,13 @@ fn hot() -> Vec<Step> {
         seed: number,
     };
     let commit = |number| (2, vec![(u32::from(number % 3 == 0), edit(number))]);
-    let begin = (2, vec![(0, Edit::Fresh { seed: 9, plain: false }), (1, Edit::Fresh { seed: 8, plain: false })]);
+    let begin = (
+        2,
+        vec![
+            (0, Edit::Fresh { seed: 9, plain: false }),
+            (1, Edit::Fresh { seed: 8, plain: false }),
+        ],
+    );
     let commits: Vec<Commit> = std::iter::once(begin).chain((0..1000).map(commit)).collect();
     play(size(4096), &commits)
 }
@@ -180,7 +186,10 @@ fn small_changes_cost_little_and_each_block_decodes_by_itself() {
         // Nothing but its own bytes.
         let raw = block.decode(stored(&object, block)).unwrap();
         for page in index.pages_by_page(number).take(block.count as usize) {
-            let entry = steps.iter().find(|step| page.ordinal < ordinals(&steps, step.start.txid.get())).unwrap();
+            let entry = steps
+                .iter()
+                .find(|step| page.ordinal < ordinals(&steps, step.start.txid.get()))
+                .unwrap();
             assert!(raw[page.index * 4096..][..4096] == entry.pages[&page.number.get()]);
         }
     }

@@ -68,7 +68,8 @@ fn s15_an_object_with_any_part_left_out_or_doubled_is_reported() {
 fn s15_the_end_of_one_object_does_not_fit_the_beginning_of_another() {
     let objects = samples(size(512));
     for (name, object) in &objects {
-        for (other_name, other) in objects.iter().filter(|(_, other)| other[..128] != object[..128]) {
+        for (other_name, other) in objects.iter().filter(|(_, other)| other[..128] != object[..128])
+        {
             let mixed = [&object[..128], &other[128..]].concat();
             assert!(read(&mixed).is_err(), "{name} then {other_name}");
         }

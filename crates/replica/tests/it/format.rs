@@ -83,7 +83,9 @@ fn codes_are_those_of_the_tables() {
     assert_eq!(codes("### Flags of entries"), flags);
     let codecs = [Codec::Stored, Codec::Lz4, Codec::Records].map(Codec::code);
     assert_eq!(codecs, [0, 1, 2]);
-    assert!(DOCUMENT.contains("| 0: stored as it is; 1: one LZ4 block, without a frame or a length; 2: *records* |"));
+    assert!(DOCUMENT.contains(
+        "| 0: stored as it is; 1: one LZ4 block, without a frame or a length; 2: *records* |"
+    ));
     assert!(DOCUMENT.contains("| 1: page images; 2: page hashes; 3: page images by page |"));
 }
 

@@ -69,10 +69,15 @@ impl<'a> Checker<'a> {
         while let Some(hashes) = hashed.next().await {
             match index.is_by_page() {
                 true => by_page.extend(hashes?),
-                false => hashes?.into_iter().try_for_each(|hash| check.push(hash)).map_err(damaged)?,
+                false => {
+                    hashes?.into_iter().try_for_each(|hash| check.push(hash)).map_err(damaged)?
+                }
             }
         }
-        by_entry(index, &by_page).into_iter().try_for_each(|hash| check.push(hash)).map_err(damaged)?;
+        by_entry(index, &by_page)
+            .into_iter()
+            .try_for_each(|hash| check.push(hash))
+            .map_err(damaged)?;
         check.finish().map_err(damaged)?;
         Ok(index.page_count())
     }

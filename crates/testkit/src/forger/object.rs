@@ -1,9 +1,7 @@
 //! An object taken apart, of which each part can be changed before it is put together again.
 
 use ebbtide_replica::container::layout::{Field, block_row, counts, entry_row, run_row};
-use ebbtide_replica::container::{
-    Contents, Footer, Header, Index, PageRef, Parsed, page_hashes,
-};
+use ebbtide_replica::container::{Contents, Footer, Header, Index, PageRef, Parsed, page_hashes};
 use ebbtide_replica::{Chain, Entry, PageHash, Result, Run, content_of, page_hash};
 use ebbtide_wal::PageNumber;
 
