@@ -18,3 +18,11 @@
 //!   deleting, and one that promises again.
 //!
 //! A listing may lag; the grace is more than twice as long as it may.
+
+mod keep;
+mod period;
+mod select;
+
+pub use keep::{Keep, KeepError, Kind};
+pub use period::{Period, PeriodError};
+pub use select::{Candidate, KeptState, Logged, Marked, Present, Selection, Why, select};
