@@ -2,6 +2,7 @@
 //!
 //! Each rule is a test that collects what breaks it as `file:line: what`, so that one run shows all of it.
 
+mod circles;
 mod documents;
 mod hazards;
 mod picture;
@@ -41,32 +42,19 @@ const FILES_OPENED: &[&str] = &[
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 500;
 
-/// Who must not know whom; "dependencies" are those that ship, a crate of ours counts in tests, too.
-const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("directory", &["replica", "store", "state", "catalog", "tokio", "rusqlite"]),
-    ("replica", &["store", "state", "catalog", "tokio", "nix", "rustix", "rusqlite", "aws-sdk-s3"]),
-    ("store", &["state", "catalog", "watcher", "shipper", "restore", "cli", "rusqlite", "notify"]),
-    ("state", &["store", "catalog", "watcher", "shipper", "restore", "cli", "tokio", "rusqlite"]),
-    ("catalog", &["watcher", "shipper", "restore", "cli", "rusqlite", "notify", "aws-sdk-s3"]),
-    (
-        "watcher",
-        &["replica", "store", "state", "catalog", "shipper", "restore", "cli", "tokio", "clap"],
-    ),
-    ("shipper", &["watcher", "restore", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"]),
-    (
-        "config",
-        &["watcher", "shipper", "restore", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"],
-    ),
-    (
-        "retention",
-        &["watcher", "shipper", "restore", "sidecar", "cli", "rusqlite", "notify", "aws-sdk-s3"],
-    ),
-    ("sidecar", &["cli", "restore", "clap", "indicatif", "tracing-subscriber"]),
-    (
-        "restore",
-        &["watcher", "shipper", "sidecar", "cli", "rusqlite", "notify", "aws-sdk-s3", "clap"],
-    ),
-    ("testkit", &["watcher", "shipper", "restore", "retention", "cli", "clap"]),
+/// Packages that crates must not use in what ships. Which crates of ours they may use is a table of docs/architecture.md.
+const PACKAGES_FORBIDDEN: &[(&str, &[&str])] = &[
+    ("directory", &["tokio", "rusqlite"]),
+    ("replica", &["tokio", "nix", "rustix", "rusqlite", "aws-sdk-s3"]),
+    ("store", &["rusqlite", "notify"]),
+    ("state", &["tokio", "rusqlite"]),
+    ("catalog", &["rusqlite", "notify", "aws-sdk-s3"]),
+    ("watcher", &["tokio", "clap"]),
+    ("shipper", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
+    ("config", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
+    ("sidecar", &["clap", "indicatif", "tracing-subscriber"]),
+    ("restore", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
+    ("retention", &["rusqlite", "notify", "aws-sdk-s3"]),
 ];
 
 /// The packages that ebbtide is built on by request.
@@ -258,24 +246,66 @@ fn type_names_are_unique_within_a_crate() {
     none(&findings);
 }
 
+/// What each crate may use of ours, and in tests besides, as the table of docs/architecture.md has it.
+fn arrows() -> std::collections::BTreeMap<String, [Vec<String>; 2]> {
+    let names = |text: &str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    let document = tree::read("docs/architecture.md");
+    let rows = document.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.strip_prefix("| `")?.split('|').collect();
+        let [name, _, may_use, _, _] = cells[..] else { return None };
+        let (ships, tests) = may_use.split_once("in tests").unwrap_or((may_use, ""));
+        Some((name.trim_matches([' ', '`']).to_owned(), [names(ships), names(tests)]))
+    });
+    rows.collect()
+}
+
+/// The table is all there is: what is not in it must not be used, and what is in it is used.
 #[test]
-fn crates_know_each_other_one_way_only() {
+fn crates_use_those_that_the_table_of_the_architecture_allows() {
+    let arrows = arrows();
+    let mut findings = Vec::new();
+    for manifest in manifests().iter().filter(|manifest| manifest.path.starts_with("crates/")) {
+        let Some([ships, tests]) = arrows.get(&manifest.name) else {
+            findings.push(format!("docs/architecture.md:1: no row for {}", manifest.name));
+            continue;
+        };
+        let uses = |name: &String, ships: bool| {
+            manifest.dependencies.iter().any(|dependency| {
+                let ours = dependency.name.strip_prefix("ebbtide-");
+                dependency.ships == ships && ours == Some(name.as_str())
+            })
+        };
+        for dependency in &manifest.dependencies {
+            let Some(ours) = dependency.name.strip_prefix("ebbtide-") else { continue };
+            let is_listed = |list: &[String]| list.iter().any(|name| name == ours);
+            if !is_listed(ships) && (dependency.ships || !is_listed(tests)) {
+                let place = format!("{}:{}", manifest.path, dependency.line);
+                findings.push(format!("{place}: {} must not use {ours}", manifest.name));
+            }
+        }
+        let unused = ships.iter().filter(|name| !uses(name, true));
+        let unused = unused.chain(tests.iter().filter(|name| !uses(name, false)));
+        findings.extend(
+            unused.map(|name| {
+                format!("docs/architecture.md:1: {} does not use {name}", manifest.name)
+            }),
+        );
+    }
+    assert!(arrows.len() > 12, "{} crates have a row", arrows.len());
+    none(&findings);
+}
+
+#[test]
+fn crates_use_no_package_that_they_must_not_know() {
     let mut findings = Vec::new();
     for manifest in manifests() {
-        let forbidden = FORBIDDEN.iter().find(|(name, _)| *name == manifest.name);
-        for dependency in &manifest.dependencies {
-            let ours = dependency.name.strip_prefix("ebbtide-");
-            let name = ours.unwrap_or(&dependency.name);
-            let counts = dependency.ships || ours.is_some();
-            let breaks = match manifest.name.as_str() {
-                "wal" | "fault" => dependency.ships,
-                _ => counts && forbidden.is_some_and(|(_, names)| names.contains(&name)),
-            };
-            if breaks || (dependency.ships && name == "testkit") {
-                findings.push(format!(
-                    "{}:{}: {} must not know {}",
-                    manifest.path, dependency.line, manifest.name, dependency.name
-                ));
+        let forbidden = PACKAGES_FORBIDDEN.iter().find(|(name, _)| *name == manifest.name);
+        for dependency in manifest.dependencies.iter().filter(|dependency| dependency.ships) {
+            let name = dependency.name.as_str();
+            let is_any_forbidden = matches!(manifest.name.as_str(), "wal" | "fault");
+            if is_any_forbidden || forbidden.is_some_and(|(_, names)| names.contains(&name)) {
+                let place = format!("{}:{}", manifest.path, dependency.line);
+                findings.push(format!("{place}: {} must not use {name}", manifest.name));
             }
         }
     }

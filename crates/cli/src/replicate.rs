@@ -2,6 +2,7 @@
 
 mod failures;
 mod hangup;
+mod heard;
 mod signals;
 
 use std::time::Duration;
@@ -16,7 +17,8 @@ use crate::exit::{Code, Failure, Outcome};
 use crate::{cores, exit, sidecar_hooks, source};
 use ebbtide_config::{Config, Database, defaults};
 use failures::Failures;
-use signals::{Heard, Signals};
+use heard::Heard;
+use signals::Signals;
 
 /// Why everything ends.
 #[derive(Debug, Clone, Copy)]

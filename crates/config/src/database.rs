@@ -6,6 +6,7 @@ use std::time::Duration;
 use ebbtide_store::Location;
 
 use crate::defaults;
+use crate::puts::Puts;
 
 /// One database.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,15 +29,6 @@ pub struct Database {
     pub enable_wal: bool,
     /// Where the local state is kept, if not beside the database.
     pub state: Option<PathBuf>,
-}
-
-/// How many puts are allowed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Puts {
-    /// In the long run, each second. Above 0.
-    pub per_second: f64,
-    /// At once, after a rest. At least 1.
-    pub burst: f64,
 }
 
 impl Database {

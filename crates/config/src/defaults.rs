@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Puts;
+use crate::puts::Puts;
 
 /// One put a second in the long run, and five minutes' worth at once after a rest.
 pub const PUTS: Puts = Puts { per_second: 1.0, burst: 300.0 };

@@ -9,9 +9,11 @@ mod config;
 mod database;
 pub mod defaults;
 mod file;
+mod puts;
 mod value;
 mod variables;
 
 pub use config::{Config, Error};
-pub use database::{Database, Puts};
+pub use database::Database;
+pub use puts::Puts;
 pub use value::duration;

@@ -7,7 +7,7 @@ use ebbtide_wal::PageNumber;
 use crate::wanted::Wanted;
 
 /// No request is for more bytes than this, unless a single block is larger. A request costs us a third of a millisecond of
-/// processor time, and the store more: MinIO reads and hashes whole mebibytes, so that one more than was asked for is read.
+/// CPU time, and the store more: MinIO reads and hashes whole mebibytes, so that one more than was asked for is read.
 const REQUEST_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A smaller object is asked for in so many requests, because one connection to a store that is far away is slow…
 const REQUESTS_MIN: u64 = 16;

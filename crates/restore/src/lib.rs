@@ -10,6 +10,7 @@
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
+mod blocking;
 mod check;
 mod error;
 mod fetch;

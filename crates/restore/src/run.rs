@@ -8,6 +8,7 @@ use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
 use ebbtide_state::{FileIdentity, Fill, Origin, Position, State, StateError};
 use ebbtide_store::Store;
 
+use crate::blocking::blocking;
 use crate::check::{Check, Checked};
 use crate::error::{Error, Result};
 use crate::fetch::{Stopped, fetch};
@@ -96,7 +97,7 @@ pub async fn restore(
             Ok(report) => return Ok(report),
             Err(Stopped::Failed(error)) => return Err(error),
             Err(Stopped::Gone(key)) => survey.miss(key),
-            Err(Stopped::Damaged(key, why)) => survey.condemn(key, why),
+            Err(Stopped::Damaged(key, why)) => survey.exclude(key, why),
         }
     }
 }
@@ -225,7 +226,7 @@ impl NewState {
         };
         let fill = Arc::try_unwrap(self.fill).map_err(|_| Error::interrupted())?;
         point("restore.state.begin");
-        fill.publish(position)?;
+        State::publish(fill, position)?;
         point("restore.state.published");
         Ok(())
     }
@@ -236,18 +237,5 @@ fn discard(state: Option<NewState>) {
     let Some(NewState { fill, .. }) = state else { return };
     if let Err(error) = fill.discard() {
         tracing::warn!(%error, "could not remove an unfinished state");
-    }
-}
-
-/// Runs what may wait for the disk.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            tracing::error!(%error, "a part of the restore broke off");
-            Err(Error::interrupted())
-        }
     }
 }

@@ -5,11 +5,11 @@
 //! the history from its beginning with page hashes alone: a table of them, in a file, gives the digest of the database
 //! after every entry. Memory is bounded in both, whatever the size of the database and the length of the history.
 
+mod finding;
 mod history;
 mod object;
 mod rows;
 
-use std::fmt;
 use std::sync::Arc;
 
 use ebbtide_replica::{Key, Point, ReplicaId, Timestamp, Txid};
@@ -22,6 +22,7 @@ use ebbtide_catalog::Culprit;
 use ebbtide_catalog::Progress;
 use ebbtide_catalog::Survey;
 use ebbtide_catalog::{Notice, PlanError, Target};
+pub use finding::{Finding, Severity};
 use history::Prover;
 pub(crate) use object::Checker;
 
@@ -69,33 +70,6 @@ pub struct Totals {
     pub pages: u64,
     /// Entries before which history was missed.
     pub gaps: u64,
-}
-
-/// Something about one object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// The object, or the one that would hold what is missing.
-    pub key: Key,
-    /// How bad it is.
-    pub severity: Severity,
-    /// What it is.
-    pub what: String,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Nothing is lost.
-    Note,
-    /// Something cannot be restored, or not from this object.
-    Damage,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.key, self.what)
-    }
 }
 
 impl Verification {
@@ -176,13 +150,13 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
             Ok(pages) => counts.pages += pages,
             Err(what) => {
                 findings.push(Finding { key, severity: Severity::Damage, what: what.clone() });
-                survey.condemn(key, what);
+                survey.exclude(key, what);
             }
         }
     }
     let proved = Prover::new(&survey).run().await?;
     for finding in proved.findings.iter().filter(|found| found.severity == Severity::Damage) {
-        survey.condemn(finding.key, finding.what.clone());
+        survey.exclude(finding.key, finding.what.clone());
     }
     findings.extend(proved.findings);
     findings.extend(restorable(&mut survey, &findings).await?);

@@ -127,22 +127,22 @@ impl Creator {
         let key = segment.key();
         segment.seal()?.land(&to, &key).await?;
         point("shipper.found.vouched");
-        let state = TableFill::complete(table)?
-            .publish(Position {
-                replica,
-                location: to.store.describe(),
-                page_size,
-                state: EntryState {
-                    point: start.point,
-                    chain,
-                    digest,
-                    database_pages: start.database_pages,
-                },
-                wal: Some(first.wal),
-                database: local.database,
-                origin: Origin::Followed,
-            })
-            .map_err(Error::from)?;
+        let position = Position {
+            replica,
+            location: to.store.describe(),
+            page_size,
+            state: EntryState {
+                point: start.point,
+                chain,
+                digest,
+                database_pages: start.database_pages,
+            },
+            wal: Some(first.wal),
+            database: local.database,
+            origin: Origin::Followed,
+        };
+        let fill = TableFill::complete(table)?;
+        let state = State::publish(fill, position).map_err(Error::from)?;
         point("shipper.found.published");
         Ok(shipper_of_new_replica(to, local, manifest, *options, state).await?)
     }

@@ -117,7 +117,7 @@ pub async fn open_replica(
             let fill = State::create(&context.folder)?;
             ebbtide_catalog::rebuild_table(&*context.to.store, &context.manifest, &head, &fill)
                 .await?;
-            Ok(Opened::Rebuilt(context.shipper(fill.publish(position)?, spool)))
+            Ok(Opened::Rebuilt(context.shipper(State::publish(fill, position)?, spool)))
         }
         None => Ok(Opened::Unverified(UnverifiedReplica::read(context, &head, position).await?)),
     }
@@ -216,7 +216,7 @@ async fn resume(
         HeadComparison::EarlierState => {
             let fill = state.refill()?;
             ebbtide_catalog::rebuild_table(&*store, &manifest, head, &fill).await?;
-            state = fill.publish(position.clone())?;
+            state = State::publish(fill, position.clone())?;
         }
     }
     let mut shipper = context.shipper(state, spool);

@@ -44,7 +44,12 @@ impl UnverifiedReplica {
         let (store, manifest) = (&*context.to.store, &context.manifest);
         ebbtide_catalog::rebuild_table(store, manifest, head, &fill).await?;
         let claim = newest_claim(store, manifest).await?;
-        Ok(UnverifiedReplica { state: fill.publish(position)?, context, claim, _folder: folder })
+        Ok(UnverifiedReplica {
+            state: State::publish(fill, position)?,
+            context,
+            claim,
+            _folder: folder,
+        })
     }
 
     /// The last entry of the replica.
@@ -117,7 +122,7 @@ impl UnverifiedReplica {
             let Some(next) = PageNumber::new(first.get().saturating_add(count)) else { break };
             first = next;
         }
-        Ok(context.shipper(fill.publish(position)?, spool))
+        Ok(context.shipper(State::publish(fill, position)?, spool))
     }
 }
 

@@ -4,18 +4,19 @@ use ebbtide_fault::point;
 use ebbtide_wal::PageNumber;
 
 use super::error::{StateError, io_error};
-use super::position::Position;
-use super::state::{LockedDirectory, Slots, State};
+use super::locked::LockedDirectory;
+use super::slots::Slots;
 use super::table::Table;
 use ebbtide_replica::PageHash;
 
-/// A new table of page hashes, in a locked directory. Until [`Fill::publish`] the older state stays valid.
+/// A new table of page hashes, in a locked directory. Until [`State::publish`](super::State::publish) the older state stays
+/// valid.
 #[derive(Debug)]
 pub struct Fill {
-    folder: LockedDirectory,
-    slots: Slots,
-    table: Table,
-    number: u8,
+    pub(super) folder: LockedDirectory,
+    pub(super) slots: Slots,
+    pub(super) table: Table,
+    pub(super) number: u8,
     /// Whether the directory was created for it.
     made: bool,
 }
@@ -46,10 +47,5 @@ impl Fill {
     pub fn discard(&self) -> Result<(), StateError> {
         let removed = if self.made { self.folder.remove() } else { Ok(()) };
         removed.map_err(io_error("remove", self.folder.path()))
-    }
-
-    /// Makes the table valid with `position`, if the hashes add up to its digest.
-    pub fn publish(self, position: Position) -> Result<State, StateError> {
-        State::publish(self.folder, self.slots, self.table, self.number, position)
     }
 }

@@ -28,11 +28,14 @@
 mod error;
 mod fill;
 mod handle;
+mod locked;
 mod peek;
 mod position;
 mod record;
+mod slots;
 mod state;
 mod table;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -42,5 +45,4 @@ pub use error::StateError;
 pub use fill::Fill;
 pub use peek::peek;
 pub use position::{FileIdentity, Origin, Position};
-use state::is_newer as newer;
 pub use state::{State, state_directory};

@@ -4,8 +4,10 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use super::error::{StateError, io_error};
+use super::position::Position;
 use super::record::{self, Record, Slot};
-use super::{Position, newer, state_directory};
+use super::slots::is_newer;
+use super::state::state_directory;
 use ebbtide_directory::Private;
 
 /// A longer slot is not read to its end: it then counts as invalid. Few commits change so many pages.
@@ -28,7 +30,7 @@ pub fn peek(folder: &Path) -> Result<Option<Position>, StateError> {
             Err(error) => return Err(io_error("read", &path)(error)),
         };
         if let Slot::Valid(record) = record::decode(&bytes)
-            && newest.as_ref().is_none_or(|newest| newer(&record, newest))
+            && newest.as_ref().is_none_or(|newest| is_newer(&record, newest))
         {
             newest = Some(*record);
         }

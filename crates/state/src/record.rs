@@ -85,7 +85,7 @@ pub(super) fn encode(
     }
     let length = FIXED + usize::from(location_bytes) + redo.len() * REDO_ROW + CHECKSUM;
     let (Ok(length), Ok(redo_rows)) = (u32::try_from(length), u32::try_from(redo.len())) else {
-        return Err(StateError::Invalid("too many pages change at once: fill the table anew"));
+        return Err(StateError::Invalid("too many pages change at once: fill the table again"));
     };
     bytes.clear();
     bytes.extend_from_slice(MAGIC);

@@ -1,29 +1,19 @@
 //! The local state in its directory: opened by one process at a time, changed by commits.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ebbtide_fault::point;
 use ebbtide_wal::{PageNumber, lock_page};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use super::error::{StateError, io_error};
 use super::fill::Fill;
-use super::handle::Handle;
+use super::locked::LockedDirectory;
 use super::position::Position;
-use super::record::{self, Record, Slot};
+use super::record::Record;
+use super::slots::{SLOT_BYTES_RETAINED, Slots};
 use super::table::Table;
-use ebbtide_directory::{Directory, Private, database_owner};
+use ebbtide_directory::{Private, database_owner};
 use ebbtide_replica::{Digest, PageHash};
-
-/// The file that is locked.
-const LOCK: &str = "lock";
-
-/// A slot file that is longer than this is truncated before the next record is written into it.
-const SLOT_BYTES_RETAINED: usize = 1024 * 1024;
 
 /// The private directory of the local state, if there is one.
 ///
@@ -78,24 +68,19 @@ impl State {
 
     /// Begins a new table of page hashes. Until the result is published, the old state stays valid.
     pub fn refill(self) -> Result<Fill, StateError> {
-        let table = 1 - self.slots.table;
+        let table = 1 - self.slots.table();
         Fill::begin(self.folder, self.slots, table, false)
     }
 
-    /// Makes a filled table valid.
-    pub(super) fn publish(
-        folder: LockedDirectory,
-        mut slots: Slots,
-        mut table: Table,
-        number: u8,
-        position: Position,
-    ) -> Result<State, StateError> {
+    /// Makes a filled table valid with `position`, if its hashes add up to the digest of `position`.
+    pub fn publish(fill: Fill, position: Position) -> Result<State, StateError> {
+        let Fill { folder, mut slots, mut table, number, .. } = fill;
         table.resize(position.state.database_pages)?;
         if table.sum()? != *position.state.digest.as_bytes() {
             return Err(StateError::Unproven { folder: folder.path().to_path_buf() });
         }
         point("state.publish.filled");
-        slots.table = number;
+        slots.switch_table(number);
         slots.write(&folder, &position, &[])?;
         point("state.publish.named");
         folder.remove_table(1 - number)?;
@@ -175,7 +160,7 @@ impl State {
     /// Closes the file descriptors while the database is idle. They are reopened on demand.
     pub fn close_files(&mut self) {
         self.table.close_file();
-        self.slots.files.iter_mut().for_each(Handle::close);
+        self.slots.close_files();
     }
 
     /// Whether the page hashes add up to the digest of the position. If not, rebuild the table.
@@ -191,12 +176,8 @@ impl State {
         self.check()?;
         self.slots.write(&self.folder, &self.position, &[])?;
         self.table.sync()?;
-        for (number, file) in self.slots.files.iter().enumerate() {
-            let path = self.folder.slot(number);
-            file.file()?.sync_data().map_err(io_error("make durable", &path))?;
-        }
-        let synced = self.folder.place.directory().and_then(|directory| directory.sync());
-        synced.map_err(io_error("make durable", self.folder.path()))
+        self.slots.sync()?;
+        self.folder.sync()
     }
 
     fn check(&self) -> Result<(), StateError> {
@@ -205,171 +186,4 @@ impl State {
         }
         Ok(())
     }
-}
-
-/// The two slots. The next record goes into the slot without the newest record.
-#[derive(Debug)]
-pub(super) struct Slots {
-    files: [Handle; 2],
-    lengths: [u64; 2],
-    /// The sequence number of the newest record, which is in slot `sequence % 2`; 0 if there is none.
-    sequence: u64,
-    /// The table that belongs to the newest record.
-    table: u8,
-    buffer: Vec<u8>,
-}
-
-impl Slots {
-    fn open(folder: &LockedDirectory) -> Result<(Slots, Option<Record>), StateError> {
-        let mut newest: Option<Record> = None;
-        let mut lengths = [0; 2];
-        let mut open = |number: usize| {
-            let path = folder.slot(number);
-            let file = folder.handle(slot_name(number))?;
-            let mut bytes = Vec::new();
-            file.file()?.read_to_end(&mut bytes).map_err(io_error("read", &path))?;
-            lengths[number] = bytes.len() as u64;
-            match record::decode(&bytes) {
-                Slot::Invalid => {}
-                Slot::Newer(version) => return Err(StateError::Newer { file: path, version }),
-                Slot::Valid(record) if slot_of(record.sequence) != number => {}
-                Slot::Valid(record) => {
-                    if newest.as_ref().is_none_or(|newest| is_newer(&record, newest)) {
-                        newest = Some(*record);
-                    }
-                }
-            }
-            Ok(file)
-        };
-        let files = [open(0)?, open(1)?];
-        let (sequence, table) =
-            newest.as_ref().map_or((0, 0), |record| (record.sequence, record.table));
-        Ok((Slots { files, lengths, sequence, table, buffer: Vec::new() }, newest))
-    }
-
-    fn write(
-        &mut self,
-        folder: &LockedDirectory,
-        position: &Position,
-        redo: &[(PageNumber, PageHash)],
-    ) -> Result<(), StateError> {
-        let sequence = self.sequence.wrapping_add(1);
-        let number = slot_of(sequence);
-        record::encode(&mut self.buffer, sequence, self.table, position, redo)?;
-        let (file, path) = (self.files[number].file()?, folder.slot(number));
-        if self.lengths[number] > SLOT_BYTES_RETAINED as u64 {
-            set_length(file, 0).map_err(io_error("shorten", &path))?;
-            self.lengths[number] = 0;
-        }
-        point("state.slot.begin");
-        write_at(file, &self.buffer, 0).map_err(io_error("write", &path))?;
-        self.lengths[number] = self.lengths[number].max(self.buffer.len() as u64);
-        self.sequence = sequence;
-        self.buffer.shrink_to(SLOT_BYTES_RETAINED);
-        Ok(())
-    }
-}
-
-/// The slot of the record with this sequence number.
-fn slot_of(sequence: u64) -> usize {
-    usize::from(sequence % 2 == 1)
-}
-
-/// Sequence numbers wrap around, so that a next number always exists.
-pub(super) fn is_newer(record: &Record, than: &Record) -> bool {
-    (1..1 << 63).contains(&record.sequence.wrapping_sub(than.sequence))
-}
-
-fn slot_name(number: usize) -> &'static str {
-    if number == 0 { "position.0" } else { "position.1" }
-}
-
-fn table_name(number: u8) -> &'static str {
-    if number == 0 { "pages.0" } else { "pages.1" }
-}
-
-/// The directory, locked until this is dropped.
-#[derive(Debug)]
-pub(super) struct LockedDirectory {
-    place: Private,
-    _lock: Flock<File>,
-}
-
-impl LockedDirectory {
-    fn new(place: Private, directory: &Directory) -> Result<LockedDirectory, StateError> {
-        let lock_path = place.path().join(LOCK);
-        let file = directory.write(LOCK, place.owner()).map_err(io_error("open", &lock_path))?;
-        let lock =
-            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(mut file, errno)| {
-                if errno == Errno::EWOULDBLOCK {
-                    let mut process = String::new();
-                    let read = file.by_ref().take(16).read_to_string(&mut process);
-                    let process = read.ok().and_then(|_| process.trim().parse().ok());
-                    return StateError::Busy { folder: place.path().to_path_buf(), process };
-                }
-                io_error("lock", &lock_path)(errno.into())
-            })?;
-        lock.set_len(0).map_err(io_error("write", &lock_path))?;
-        lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
-            .map_err(io_error("write", &lock_path))?;
-        Ok(LockedDirectory { place, _lock: lock })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        self.place.path()
-    }
-
-    fn slot(&self, number: usize) -> PathBuf {
-        self.path().join(slot_name(number))
-    }
-
-    fn directory(&self) -> Result<Directory, StateError> {
-        self.place.directory().map_err(io_error("open", self.path()))
-    }
-
-    fn handle(&self, name: &'static str) -> Result<Handle, StateError> {
-        Handle::open(&self.place, &self.directory()?, name)
-    }
-
-    pub(super) fn table(&self, number: u8) -> Result<Table, StateError> {
-        Table::open(self.handle(table_name(number))?)
-    }
-
-    /// Removes a table that is not valid.
-    pub(super) fn remove_table(&self, number: u8) -> Result<(), StateError> {
-        let name = table_name(number);
-        match self.directory()?.remove(name) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(io_error("remove", &self.path().join(name))(error)),
-        }
-    }
-
-    /// Removes all files of the local state, and the directory if it is then empty.
-    pub(super) fn remove(&self) -> io::Result<()> {
-        let directory = self.place.directory()?;
-        for name in [slot_name(0), slot_name(1), table_name(0), table_name(1), LOCK] {
-            directory.remove(name)?;
-        }
-        // By path: rmdir only removes an empty directory, so a directory that has replaced this one is not lost.
-        std::fs::remove_dir(self.path())
-    }
-}
-
-/// All writes to slots and tables, so that a test can stop after any byte.
-pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-    #[cfg(test)]
-    if let Some(allowed) = super::tests::killed_after(bytes.len()) {
-        file.write_all_at(&bytes[..allowed], offset)?;
-        return Err(io::Error::other("killed"));
-    }
-    file.write_all_at(bytes, offset)
-}
-
-/// All changes of the size of slots and tables, so that a test can stop before one.
-pub(super) fn set_length(file: &File, length: u64) -> io::Result<()> {
-    #[cfg(test)]
-    if super::tests::killed_after(1).is_some() {
-        return Err(io::Error::other("killed"));
-    }
-    file.set_len(length)
 }

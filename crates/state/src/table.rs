@@ -10,6 +10,7 @@ use ebbtide_wal::PageNumber;
 
 use super::error::{StateError, io_error};
 use super::handle::Handle;
+use super::write::{set_length, write_at};
 use ebbtide_replica::PageHash;
 
 /// The size of a row in bytes.
@@ -41,8 +42,7 @@ impl Table {
     /// Truncates or extends the table to `rows` rows. New rows are zeros.
     pub(super) fn resize(&mut self, rows: u32) -> Result<(), StateError> {
         let length = u64::from(rows) * ROW as u64;
-        super::state::set_length(self.file.file()?, length)
-            .map_err(io_error("resize", self.file.path()))?;
+        set_length(self.file.file()?, length).map_err(io_error("resize", self.file.path()))?;
         self.rows = rows;
         Ok(())
     }
@@ -169,7 +169,7 @@ impl Table {
     }
 
     fn write_window(&self, row: u32, bytes: &[u8]) -> Result<(), StateError> {
-        super::state::write_at(self.file.file()?, bytes, u64::from(row) * ROW as u64)
+        write_at(self.file.file()?, bytes, u64::from(row) * ROW as u64)
             .map_err(io_error("write", self.file.path()))
     }
 }

@@ -99,7 +99,7 @@ fn create(folder: &Path, model: &Model) -> State {
     for (&number, &hash) in &model.pages {
         fill.set(page(number), &[hash]).unwrap();
     }
-    fill.publish(model.position()).unwrap()
+    State::publish(fill, model.position()).unwrap()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -183,9 +183,9 @@ proptest! {
         }
     }
 
-    /// Filling anew must not cost the old state before the new one counts.
+    /// Filling again must not cost the old state before the new one counts.
     #[test]
-    fn a_kill_while_filling_anew_leaves_a_state(
+    fn a_kill_while_filling_again_leaves_a_state(
         (before, after) in (commits(2..3)).prop_map(|mut two| (two.remove(0), two.remove(0))),
         bytes in 0..2000usize,
     ) {
@@ -199,7 +199,7 @@ proptest! {
             for (&number, &hash) in next.pages.iter().rev() {
                 fill.set(page(number), &[hash])?;
             }
-            fill.publish(next.position()).map(drop)
+            State::publish(fill, next.position()).map(drop)
         });
         let state = State::open(&folder).unwrap().unwrap();
         if state.position().state.txid() == next.position().state.txid() { &next } else { &model }.assert_is(&state);
@@ -259,7 +259,7 @@ fn a_table_that_does_not_add_up_is_found_and_cannot_be_published() {
     let model = Model::default().after(3, &[(page(1), hash(1)), (page(3), hash(3))]);
     let fill = State::create(root.path()).unwrap();
     fill.set(page(1), &[hash(1)]).unwrap();
-    assert!(matches!(fill.publish(model.position()), Err(StateError::Unproven { .. })));
+    assert!(matches!(State::publish(fill, model.position()), Err(StateError::Unproven { .. })));
     assert!(State::open(root.path()).unwrap().is_none());
     drop(create(root.path(), &model));
     std::fs::write(root.path().join("pages.0"), [1; 48]).unwrap();

@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use tokio::signal::unix::Signal as Listener;
 use tokio::time::Instant;
 
-use super::signals::Heard;
+use super::heard::Heard;
 use crate::application::Terminal;
 
 /// The signal comes a moment before the terminal is taken away.

@@ -6,21 +6,9 @@ use nix::sys::signal::Signal;
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use super::hangup::Hangup;
+use super::heard::Heard;
 use crate::application::was_begun_ignoring;
 use crate::exit::{Code, Failure};
-
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// To end, with a last sync.
-    End(Signal),
-    /// Nothing of us; an application may want to hear it.
-    Message(Signal),
-    /// To stop for a while, which is heard for an application alone…
-    Stop,
-    /// …and to go on.
-    GoOn,
-}
 
 /// Listens to them from when it is made.
 #[derive(Debug)]

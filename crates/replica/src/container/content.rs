@@ -1,6 +1,5 @@
 //! Proves page hashes against the entries that carry the pages.
 
-use super::Index;
 use crate::{ContentHasher, Digest, Entry, Error, PageHash, Result};
 
 /// The hashes in the raw bytes of a block of hashes.
@@ -24,8 +23,9 @@ struct Open<'a> {
 }
 
 impl<'a> ContentCheck<'a> {
-    pub(super) fn new(index: &'a Index) -> ContentCheck<'a> {
-        ContentCheck { entries: index.entries().iter(), open: None }
+    /// For an object with these entries.
+    pub(super) fn new(entries: &'a [Entry]) -> ContentCheck<'a> {
+        ContentCheck { entries: entries.iter(), open: None }
     }
 
     /// Takes the hash of the next page. Fails if it was the last of an entry, and the entry has other ones.

@@ -146,6 +146,6 @@ impl Index {
     /// A check of all pages of the object, or of all its page hashes, against its entries.
     #[must_use]
     pub fn content_check(&self) -> ContentCheck<'_> {
-        ContentCheck::new(self)
+        ContentCheck::new(self.entries())
     }
 }

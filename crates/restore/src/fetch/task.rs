@@ -12,8 +12,8 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Semaphore;
 
 use super::proof::Expected;
+use super::stopped::{Stopped, acquire, broken_off, store_stopped};
 use super::window::Window;
-use super::{Outcome, Stopped, acquire, broken_off, store_stopped};
 use crate::jobs::{Request, WantedBlock, WantedRun};
 use crate::sink::{Scratch, Sink};
 use ebbtide_catalog::Progress;
@@ -34,6 +34,13 @@ pub(super) struct Task {
     pub(super) cores: Arc<Semaphore>,
 }
 
+/// What a task has written.
+pub(super) struct Wrote {
+    /// What the pages add up to.
+    pub(super) digest: Digest,
+    pub(super) bytes: u64,
+}
+
 /// How far a task is.
 struct Work {
     window: Window,
@@ -49,7 +56,7 @@ impl Task {
         self,
         request: Request,
         at_hand: Option<Bytes>,
-    ) -> Result<Outcome, Stopped> {
+    ) -> Result<Wrote, Stopped> {
         let task = Arc::new(self);
         let bytes = match at_hand {
             Some(bytes) => stream::once(ready(Ok(bytes))).boxed(),
@@ -77,7 +84,7 @@ impl Task {
         task: &Arc<Task>,
         request: &Request,
         mut bytes: ByteStream,
-    ) -> Result<Outcome, Stopped> {
+    ) -> Result<Wrote, Stopped> {
         let mut work = Work {
             window: Window::new(request.start),
             blocks: request.blocks.iter().cloned().collect(),
@@ -94,7 +101,7 @@ impl Task {
                 work = Task::advance(task, work, ended).await?;
             }
             if ended {
-                return Ok(Outcome::Wrote { digest: work.digest, bytes: work.written });
+                return Ok(Wrote { digest: work.digest, bytes: work.written });
             }
         }
     }
@@ -115,7 +122,7 @@ impl Task {
     }
 
     /// Those blocks that are there, and once everything has come, all: what is missing then is damage. Block by block, so
-    /// that a block is still in the processor's cache when it is hashed and written.
+    /// that a block is still in the CPU's cache when it is hashed and written.
     fn write_blocks(
         &self,
         work: &mut Work,

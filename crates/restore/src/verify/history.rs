@@ -9,8 +9,8 @@ use ebbtide_replica::{Chain, Entry, EntryFlags, EntryKind, Key, Point, Txid, Vou
 use ebbtide_store::Object;
 use futures::{StreamExt as _, stream};
 
+use super::finding::{Finding, Severity};
 use super::rows::Rows;
-use super::{Finding, Severity};
 use crate::error::Result;
 use ebbtide_catalog::IndexState;
 use ebbtide_catalog::Survey;

@@ -12,8 +12,8 @@ use ebbtide_wal::PageNumber;
 use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
+use crate::blocking::blocking;
 use crate::error::Result;
-use crate::run::blocking;
 use ebbtide_catalog::Progress;
 use ebbtide_catalog::Survey;
 

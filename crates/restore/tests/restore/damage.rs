@@ -52,7 +52,7 @@ async fn check(store: &MemoryStore, state: &State, harmed: &[Key]) -> bool {
             for Point { txid, .. } in nearest.before.into_iter().chain(nearest.after) {
                 assert!(
                     restored(store, Target::Txid(txid)).await.is_ok(),
-                    "{txid} is named in vain"
+                    "{txid} is named without need"
                 );
             }
             true

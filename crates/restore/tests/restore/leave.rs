@@ -127,7 +127,7 @@ proptest! {
                 database: None,
                 origin: Origin::Followed,
             };
-            let state = fill.publish(position).unwrap();
+            let state = State::publish(fill, position).unwrap();
             for (number, image) in (1..).zip(&last.pages) {
                 let page = PageNumber::new(number).unwrap();
                 assert_eq!(state.page(page).unwrap(), page_hash(page, image));

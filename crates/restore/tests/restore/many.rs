@@ -101,7 +101,7 @@ async fn o22_a_table_is_rebuilt_without_the_names_of_segments_that_are_in_packs(
         database: None,
         origin: Origin::Followed,
     };
-    let state = fill.publish(position).unwrap();
+    let state = State::publish(fill, position).unwrap();
     for (number, image) in (1..).zip(&builder.last().pages) {
         let page = PageNumber::new(number).unwrap();
         assert_eq!(state.page(page).unwrap(), page_hash(page, image));
