@@ -22,10 +22,10 @@ use crate::trial::{Trial, Victim};
 
 use bucket::Weather;
 
-/// How many seeds are run, and how many at once for each processor: nearly all the time of a seed is its sidecar's,
+/// How many seeds are run, and how many at once for each CPU: nearly all the time of a seed is its sidecar's,
 /// which waits until it may ask a bucket again that has refused.
 const SEEDS: u64 = 200;
-const SEEDS_PER_PROCESSOR: usize = 8;
+const SEEDS_PER_CPU: usize = 8;
 
 /// Steps of each seed.
 const STEPS: usize = 40;
@@ -58,7 +58,7 @@ impl Step {
 #[test]
 fn every_state_that_was_acknowledged_is_restored_whatever_happened() {
     let tally = Mutex::new(Tally::new("model"));
-    for_each_seed_at_once(SEEDS, SEEDS_PER_PROCESSOR, |seed| {
+    for_each_seed_at_once(SEEDS, SEEDS_PER_CPU, |seed| {
         let counted = run(seed);
         tally.lock().unwrap().merge(counted);
     });

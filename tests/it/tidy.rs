@@ -4,6 +4,7 @@
 
 mod circles;
 mod documents;
+mod glossary;
 mod hazards;
 mod picture;
 mod rust;

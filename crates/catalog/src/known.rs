@@ -1,4 +1,4 @@
-//! What is known of a replica at some moment: names, the gist of those objects that were read, and which cannot be used.
+//! What is known of a replica at some moment: names, a summary of each object that was read, and which cannot be used.
 //! Deciding works on this alone; whoever decides says what to read next.
 
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ impl Known {
         }
     }
 
-    /// Adds the gist of an object.
+    /// Adds the summary of an object.
     pub fn learn(&mut self, key: Key, piece: Piece) {
         self.pieces.insert(key, piece);
     }
@@ -53,12 +53,12 @@ impl Known {
     }
 
     /// Marks an object as unusable.
-    pub fn condemn(&mut self, key: Key, why: String) {
+    pub fn exclude(&mut self, key: Key, why: String) {
         self.pieces.remove(&key);
         self.faults.insert(key, why);
     }
 
-    /// The gist of an object, if it was read.
+    /// The summary of an object, if it was read.
     #[must_use]
     pub fn piece(&self, key: Key) -> Option<&Piece> {
         self.pieces.get(&key)

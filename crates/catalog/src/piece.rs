@@ -8,7 +8,7 @@ use ebbtide_replica::{
     Chain, Entry, EntryFlags, EntryKind, EntryState, Point, Timestamp, Txid, Vouch,
 };
 
-/// The gist of the index of one object.
+/// The summary of the index of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// The first entry.
@@ -76,7 +76,7 @@ pub struct Interest {
 }
 
 impl Piece {
-    /// The gist of `index`, with the states of `interest`.
+    /// The summary of `index`, with the states of `interest`.
     #[must_use]
     pub fn of(index: &Index, interest: &Interest) -> Option<Piece> {
         let (header, footer) = (index.header(), index.footer());

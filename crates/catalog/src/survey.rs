@@ -127,16 +127,16 @@ impl Survey {
     }
 
     /// Marks an object as unusable, so that the next plan does without it.
-    pub fn condemn(&mut self, key: Key, why: String) {
+    pub fn exclude(&mut self, key: Key, why: String) {
         tracing::warn!(object = %key, why, "an object cannot be used");
-        self.known.condemn(key, why);
+        self.known.exclude(key, why);
         self.cache.remove(key);
     }
 
     /// Marks an object as gone. If nothing serves in its place, the objects are listed again.
     pub fn miss(&mut self, key: Key) {
         self.stale = true;
-        self.condemn(key, "it is missing".to_owned());
+        self.exclude(key, "it is missing".to_owned());
     }
 
     /// The way to a state, or the reason why there is none, with the nearest ones that can be had. `now` is the time, by
@@ -296,10 +296,10 @@ impl Survey {
         for (key, result) in results {
             match result {
                 Ok(Some(piece)) => self.known.learn(key, piece),
-                Ok(None) => self.condemn(key, "it has no entries".to_owned()),
+                Ok(None) => self.exclude(key, "it has no entries".to_owned()),
                 Err(error) if error.is_about_object() => {
                     self.stale |= is_gone(&error);
-                    self.condemn(key, describe(error));
+                    self.exclude(key, describe(error));
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -1,6 +1,6 @@
 //! The hash of a page, and of many pages at once.
 //!
-//! BLAKE3 hashes chunks of 1 KiB side by side, as many as the processor has lanes for: sixteen with AVX-512. A page has
+//! BLAKE3 hashes chunks of 1 KiB side by side, as many as the CPU has lanes for: sixteen with AVX-512. A page has
 //! four, so that a page by itself leaves most of them empty. Here the first chunks of sixteen pages are hashed side by
 //! side, then their second ones, and so on, and then the levels above. The results are the same.
 
@@ -13,10 +13,10 @@ use crate::text::shown_as_hex;
 /// What follows the hash of the image, before the number.
 const PAGE_DOMAIN: &[u8; 16] = b"ebbtide page\0\0\0\0";
 
-/// How many pages are hashed at once: as many as the widest processors have lanes.
+/// How many pages are hashed at once: as many as the widest CPUs have lanes.
 pub const PAGES_AT_ONCE: usize = 16;
 
-/// From how many pages on that is faster than one after the other, on all processors.
+/// From how many pages on that is faster than one after the other, on all CPUs.
 const WORTHWHILE: usize = 4;
 
 /// What BLAKE3 begins with where it has no key, and its flags (the BLAKE3 paper, tables 1 and 3).

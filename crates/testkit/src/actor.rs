@@ -43,7 +43,7 @@ pub enum Ask {
     OpenReader,
     /// The oldest reader ends.
     CloseReader,
-    /// The whole database written anew.
+    /// The whole database written again.
     Vacuum,
     /// All connections are closed and opened again.
     Restart,

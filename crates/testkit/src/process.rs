@@ -27,11 +27,11 @@ pub enum Output {
     Stderr,
 }
 
-/// Processor time and memory of a process, so far.
+/// CPU time and memory of a process, so far.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
     /// In user and kernel together.
-    pub processor: Duration,
+    pub cpu_time: Duration,
     /// The most that was resident at once.
     pub resident_bytes_max: u64,
     /// Open file descriptors; 0 where they are not shown.
@@ -136,7 +136,7 @@ impl Process {
         Ok(kill(Pid::from_raw(id), signal)?)
     }
 
-    /// Whether SIGSTOP has reached it: a thread on another processor may go on for a moment.
+    /// Whether SIGSTOP has reached it: a thread on another CPU may go on for a moment.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
@@ -191,13 +191,13 @@ impl Process {
     /// When the process is gone.
     pub fn usage(&self) -> io::Result<Usage> {
         let folder = format!("/proc/{}", self.id());
-        let processor = processor_time(&fs::read_to_string(format!("{folder}/stat"))?);
+        let cpu_time = cpu_time(&fs::read_to_string(format!("{folder}/stat"))?);
         let resident = resident_max(&fs::read_to_string(format!("{folder}/status"))?);
         // ebbtide shows them to root alone.
         let descriptors = fs::read_dir(format!("{folder}/fd")).map_or(0, Iterator::count);
         let missing = || io::Error::other(format!("{folder} is not as proc(5) has it"));
         Ok(Usage {
-            processor: processor.ok_or_else(missing)?,
+            cpu_time: cpu_time.ok_or_else(missing)?,
             resident_bytes_max: resident.ok_or_else(missing)?,
             descriptors,
         })
@@ -235,7 +235,7 @@ fn listen(output: impl io::Read + Send + 'static) -> Receiver<String> {
 }
 
 /// Fields 14 and 15 of `stat`, counted after the name in parentheses, in hundredths of a second (proc(5)).
-fn processor_time(stat: &str) -> Option<Duration> {
+fn cpu_time(stat: &str) -> Option<Duration> {
     let fields = stat.rsplit_once(')')?.1;
     let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks: u64 = ticks.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;

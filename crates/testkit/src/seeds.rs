@@ -22,16 +22,16 @@ pub fn for_each_seed(count: u64, mut run: impl FnMut(u64)) {
     }
 }
 
-/// The same with so many of them at once for each processor: for runs that mostly wait.
+/// The same with so many of them at once for each CPU: for runs that mostly wait.
 ///
 /// # Panics
 ///
 /// As [`for_each_seed`], once those under way have ended.
-pub fn for_each_seed_at_once(count: u64, per_processor: usize, run: impl Fn(u64) + Sync) {
+pub fn for_each_seed_at_once(count: u64, per_cpu: usize, run: impl Fn(u64) + Sync) {
     let seeds = Mutex::new(seeds(count));
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
-        for _ in 0..processors * per_processor {
+        for _ in 0..cpus * per_cpu {
             scope.spawn(|| {
                 while let Some(seed) = seeds.lock().ok().and_then(|mut seeds| seeds.next()) {
                     let told = Told { seed, others: Some(&seeds) };

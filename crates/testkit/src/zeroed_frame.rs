@@ -1,9 +1,9 @@
 //! A log whose newest commit has a frame without salts and checksum, as SQLite 3.11.0 to 3.49.2 could write it.
 //!
 //! 1. A transaction spills page *p* to frame *n*, and later again: frame *n* is overwritten in place, and the checksums
-//!    are to be made anew from *n* on at the commit. Until then frames are appended with zeros for both.
+//!    are to be computed again from *n* on at the commit. Until then frames are appended with zeros for both.
 //! 2. It rolls back to a savepoint from before frame *n*, so the next frame it writes has a smaller number, *m*.
-//! 3. It commits: checksums are made anew from *n* on, and frames *m* to *n* - 1 keep their zeros.
+//! 3. It commits: checksums are computed again from *n* on, and frames *m* to *n* - 1 keep their zeros.
 //!
 //! The commit is good for everybody who reads it through the wal-index, which never looks at checksums, and a checkpoint
 //! copies it. The checksums of later frames go on from zeros as if those were the checksum of the frame before, up to

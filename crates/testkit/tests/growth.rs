@@ -119,7 +119,7 @@ fn a_commit_that_grows_the_database_writes_every_new_page() {
 
 /// The one page that is left out, for each page size: it lies where a database reaches a gibibyte.
 #[test]
-fn a_database_that_grows_past_the_page_of_the_locks_leaves_it_out() {
+fn a_database_that_grows_past_the_lock_byte_page_leaves_it_out() {
     for size in (9..=16).map(|bits| PageSize::new(1 << bits).expect("a power of two")) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("app.db");

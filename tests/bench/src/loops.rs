@@ -14,7 +14,7 @@ use ebbtide_wal::{ByteOrder, Checksum, PageNumber, PageSize};
 
 use crate::Result;
 
-/// Larger than the processor's caches.
+/// Larger than the CPU's caches.
 const BYTES: usize = 64 << 20;
 const PAGE: usize = 4096;
 const BLOCK: usize = 128 << 10;

@@ -55,13 +55,7 @@ pub(crate) fn run(results: &[std::path::PathBuf], into: &Path) -> Result<()> {
                 "memory",
                 "MB",
             ),
-            (
-                "numbers",
-                "databases",
-                &["idle: processor (%)", "writing: processor (%)"],
-                "processor",
-                "% of one processor",
-            ),
+            ("numbers", "databases", &["idle: CPU (%)", "writing: CPU (%)"], "cpu", "% of one CPU"),
             ("history", "commits", &["restore: time (s)"], "time", "seconds"),
         ];
         for (work, unit, metrics, what, axis) in charts {

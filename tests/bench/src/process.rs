@@ -12,11 +12,11 @@ use nix::unistd::Pid;
 
 use crate::Result;
 
-/// Processor time and memory so far.
+/// CPU time and memory so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
     /// In user and kernel together.
-    pub(crate) processor: Duration,
+    pub(crate) cpu_time: Duration,
     /// The most that was resident at once.
     pub(crate) resident_max: u64,
     /// Open descriptors; 0 where they are not shown.
@@ -123,7 +123,7 @@ impl Drop for Running {
 pub(crate) struct Done {
     pub(crate) status: ExitStatus,
     pub(crate) time: Duration,
-    pub(crate) processor: Duration,
+    pub(crate) cpu_time: Duration,
     pub(crate) resident_max: u64,
 }
 
@@ -131,7 +131,7 @@ pub(crate) struct Done {
 pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Done> {
     let log = fs::File::options().create(true).append(true).open(log)?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let before = processor_of_children()?;
+    let before = cpu_of_children()?;
     let begun = Instant::now();
     let mut child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
     let mut resident_max = 0;
@@ -145,7 +145,7 @@ pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Done> {
         sleep(Duration::from_millis(2));
     };
     let time = begun.elapsed();
-    Ok(Done { status, time, processor: processor_of_children()? - before, resident_max })
+    Ok(Done { status, time, cpu_time: cpu_of_children()? - before, resident_max })
 }
 
 fn usage(id: u32) -> Result<Usage> {
@@ -155,14 +155,14 @@ fn usage(id: u32) -> Result<Usage> {
     let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = high.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     Ok(Usage {
-        processor: ticks(&stat, 11).ok_or("/proc/PID/stat is not as proc(5) has it")?,
+        cpu_time: ticks(&stat, 11).ok_or("/proc/PID/stat is not as proc(5) has it")?,
         resident_max: kib.unwrap_or(0) * 1024,
         // ebbtide shows them to root alone.
         descriptors: fs::read_dir(format!("{folder}/fd")).map_or(0, Iterator::count),
     })
 }
 
-fn processor_of_children() -> Result<Duration> {
+fn cpu_of_children() -> Result<Duration> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     Ok(ticks(&stat, 13).ok_or("/proc/self/stat is not as proc(5) has it")?)
 }

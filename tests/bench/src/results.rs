@@ -140,8 +140,8 @@ fn machine(tools: &[Tool]) -> Result<Value> {
         tools.iter().map(|tool| (tool.name().to_owned(), Value::from(tool.version()))).collect();
     Ok(json!({
         "date": output("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]),
-        "processor": model.map_or("", |model| model.trim_start_matches([' ', '\t', ':'])),
-        "processors": std::thread::available_parallelism()?.get(),
+        "cpu": model.map_or("", |model| model.trim_start_matches([' ', '\t', ':'])),
+        "cpus": std::thread::available_parallelism()?.get(),
         "memory": memory,
         "kernel": output("uname", &["-sr"]),
         "load": fs::read_to_string("/proc/loadavg")?.trim(),

@@ -69,7 +69,7 @@ impl Rig {
         &self.scratch
     }
 
-    /// The same place without the proxy, which would take a processor from whoever moves gigabytes.
+    /// The same place without the proxy, which would take a CPU from whoever moves gigabytes.
     pub(crate) fn direct(&self, place: &Place) -> Place {
         match place {
             Place::Bucket(_, prefix) => Place::Bucket(self.minio.address, prefix.clone()),

@@ -22,7 +22,7 @@ pub struct Range {
 }
 
 impl Survey {
-    /// All ranges of entries that can be restored, the oldest first, as far as the objects that were condemned tell.
+    /// All ranges of entries that can be restored, the oldest first, as far as the objects that were excluded tell.
     pub async fn ranges(&mut self) -> Result<Vec<Range>> {
         let mut ranges: Vec<Range> = Vec::new();
         let mut goal = Goal::Head;

@@ -33,7 +33,7 @@ use super::probe::{self, Conditional};
 use ebbtide_directory::{Directory, Refused, is_unsupported};
 use ebbtide_replica::{Folder, Key};
 
-/// So many bytes are read at a time for those who take them as they come: they are still in the processor's cache then.
+/// So many bytes are read at a time for those who take them as they come: they are still in the CPU's cache then.
 const PIECE: u64 = 1024 * 1024;
 
 /// A store in a folder.

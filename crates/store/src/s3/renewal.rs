@@ -1,7 +1,7 @@
 //! Keys that are replaced while we run.
 //!
 //! What read credentials from a file once keeps them, and so does the SDK. So when the store refuses a key, the search
-//! begins anew; if it finds another, everything from there on is signed with that. Connections stay.
+//! is repeated; if it finds another, everything from there on is signed with that. Connections stay.
 
 use std::sync::{PoisonError, RwLock};
 use std::time::Instant;

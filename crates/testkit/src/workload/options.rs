@@ -19,7 +19,7 @@ pub struct Options {
     pub auto_vacuum: AutoVacuum,
     /// Pages each connection may keep in memory. With few of them a transaction spills to the log before it commits.
     pub cache_pages: u32,
-    /// What the log is cut to when it starts again. `None`: it is left as it is.
+    /// What the log is truncated to when it restarts. `None`: it is left as it is.
     pub journal_size_limit: Option<u32>,
     /// Frames in the log at which a commit checkpoints; 0 for never.
     pub autocheckpoint: u32,

@@ -17,7 +17,7 @@ pub enum Step {
     /// One row in so many goes.
     Delete(Table, u32),
     /// The same few rows again and again, so many times, in one transaction: with a small cache their pages are
-    /// overwritten in the log, and the checksums of all later frames made anew.
+    /// overwritten in the log, and the checksums of all later frames computed again.
     Rewrite(Table, u32),
     /// Rows that are rolled back to a savepoint, then others in their place.
     Savepoint(Rows),
@@ -37,7 +37,7 @@ pub enum Step {
     DropIndex(Table),
     /// One more column with a default.
     AddColumn(Table),
-    /// The whole database written anew.
+    /// The whole database written again.
     Vacuum,
     /// The whole database overwritten through SQLite's backup interface, as by an application that brings back a copy
     /// of its own.
@@ -93,7 +93,7 @@ pub enum CheckpointMode {
     Full,
     /// The same, so that the next writer starts the log again.
     Restart,
-    /// The same, and the log is cut to nothing.
+    /// The same, and the log is truncated to nothing.
     Truncate,
 }
 

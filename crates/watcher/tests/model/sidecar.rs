@@ -83,7 +83,7 @@ enum Task {
     /// The first read transaction has begun.
     Opening,
     /// What came before is not known, so an image is to tell the state.
-    Anew,
+    Unknown,
     Waiting,
     /// The wal-index was looked at, and the frames are about to be read.
     Capturing(Index),
@@ -176,7 +176,7 @@ impl Sidecar {
 
     /// From here on every commit is promised.
     pub(crate) fn follows(&self) -> bool {
-        !matches!(self.task, Task::Gone | Task::Opening | Task::Anew)
+        !matches!(self.task, Task::Gone | Task::Opening | Task::Unknown)
     }
 
     /// Whether it will find that the log was restarted before all of it was read. That can only happen at a start

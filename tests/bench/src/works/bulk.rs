@@ -27,11 +27,11 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             restore_equal(tool, &case, &case.pair.database)?;
             let megabytes = bytes as f64 / 1e6;
             let rate = |since: u64| megabytes / (durable.saturating_sub(since) as f64 / 1e6);
-            let processor = usage.processor.saturating_sub(used.processor).as_secs_f64();
+            let cpu_time = usage.cpu_time.saturating_sub(used.cpu_time).as_secs_f64();
             let name = tool.name();
             results.add("bulk", "from COMMIT to durable (MB/s)", name, rate(end));
             results.add("bulk", "from BEGIN to durable (MB/s)", name, rate(begin));
-            results.add("bulk", "processor time (s)", name, processor);
+            results.add("bulk", "CPU time (s)", name, cpu_time);
             results.add("bulk", "peak memory (MB)", name, usage.resident_max as f64 / 1e6);
         }
     }

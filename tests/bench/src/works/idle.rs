@@ -22,10 +22,10 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
         sidecar.stop()?;
         restore_equal(tool, &case, &case.pair.database)?;
         let hours = window.as_secs_f64() / 3600.0;
-        let processor = usage.processor.saturating_sub(used.processor).as_secs_f64();
+        let cpu_time = usage.cpu_time.saturating_sub(used.cpu_time).as_secs_f64();
         let name = tool.name();
         results.add("idle", "requests an hour", name, (after - before) as f64 / hours);
-        results.add("idle", "processor (%)", name, processor / window.as_secs_f64() * 100.0);
+        results.add("idle", "CPU (%)", name, cpu_time / window.as_secs_f64() * 100.0);
         results.add("idle", "peak memory (MB)", name, usage.resident_max as f64 / 1e6);
     }
     Ok(())

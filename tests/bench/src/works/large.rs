@@ -40,7 +40,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
                 add("time (s)", time);
                 add("cp and fsync (s)", copied);
                 add("speed, share of cp", copied / time);
-                add("processor time (s)", done.processor.as_secs_f64());
+                add("CPU time (s)", done.cpu_time.as_secs_f64());
                 add("peak memory (MB)", done.resident_max as f64 / 1e6);
             }
         }

@@ -40,10 +40,10 @@ pub(crate) struct Measured {
 impl Measured {
     pub(crate) fn add(&self, results: &mut Results, work: &str, column: &str) {
         let mut add = |metric: &str, value| results.add(work, metric, column, value);
-        add("idle: processor (%)", self.idle_percent);
+        add("idle: CPU (%)", self.idle_percent);
         add("idle: peak memory (MB)", self.idle.resident_max as f64 / 1e6);
         add("idle: requests a minute", self.idle_requests);
-        add("writing: processor (%)", self.busy_percent);
+        add("writing: CPU (%)", self.busy_percent);
         add("writing: peak memory (MB)", self.busy.resident_max as f64 / 1e6);
         add("descriptors", self.busy.descriptors as f64);
     }
@@ -72,7 +72,7 @@ pub(crate) fn measure(
     sleep(Duration::from_secs(seconds.min(10)));
     let window = Duration::from_secs(seconds);
     let percent = |from: Usage, to: Usage| {
-        to.processor.saturating_sub(from.processor).as_secs_f64() / window.as_secs_f64() * 100.0
+        to.cpu_time.saturating_sub(from.cpu_time).as_secs_f64() / window.as_secs_f64() * 100.0
     };
     let (begin, requests) = (sidecar.usage()?, rig.proxy.count());
     sleep(window);

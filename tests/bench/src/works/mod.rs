@@ -92,7 +92,7 @@ pub(crate) const WORKS: &[Work] = &[
     unusual("sizes", "ebbtide alone: time and memory from 1 MB to 20 GB", growth::sizes),
     unusual(
         "numbers",
-        "ebbtide alone: memory and processor time from 1 to 1,000 databases",
+        "ebbtide alone: memory and CPU time from 1 to 1,000 databases",
         growth::numbers,
     ),
     unusual("history", "ebbtide alone: restores after 1 to 100,000 commits", growth::history),

@@ -38,7 +38,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
                     results.add("restore", &format!("{pace}: {metric}"), name, value);
                 };
                 add("time (s)", done.time.as_secs_f64());
-                add("processor time (s)", done.processor.as_secs_f64());
+                add("CPU time (s)", done.cpu_time.as_secs_f64());
                 add("peak memory (MB)", done.resident_max as f64 / 1e6);
                 add("requests", requests as f64);
             }

@@ -28,8 +28,8 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             add(results, tool.name(), &told, log);
             let rate = told["rate"].as_f64().unwrap_or(0.0);
             results.add("saturate", "rate, share of alone", tool.name(), rate / before);
-            let processor = usage.processor.saturating_sub(used.processor).as_secs_f64();
-            results.add("saturate", "its processor time (s)", tool.name(), processor);
+            let cpu_time = usage.cpu_time.saturating_sub(used.cpu_time).as_secs_f64();
+            results.add("saturate", "its CPU time (s)", tool.name(), cpu_time);
             let resident = usage.resident_max as f64 / 1e6;
             results.add("saturate", "its memory (MB)", tool.name(), resident);
         }

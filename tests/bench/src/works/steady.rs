@@ -28,10 +28,10 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             sidecar.stop()?;
             writer.wait()?;
             restore_equal(tool, &case, &case.pair.database)?;
-            let processor = usage.processor.saturating_sub(used.processor).as_secs_f64();
+            let cpu_time = usage.cpu_time.saturating_sub(used.cpu_time).as_secs_f64();
             let name = tool.name();
-            let each = processor * 1e6 / f64::from(commits);
-            results.add("steady", "processor time a commit (µs)", name, each);
+            let each = cpu_time * 1e6 / f64::from(commits);
+            results.add("steady", "CPU time a commit (µs)", name, each);
             results.add("steady", "peak memory (MB)", name, usage.resident_max as f64 / 1e6);
             results.add("steady", "puts", name, (after - before) as f64);
         }

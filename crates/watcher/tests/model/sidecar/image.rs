@@ -83,7 +83,7 @@ pub(super) fn wait(
     match world.sidecar.image {
         Image::None if follows.images => add("pin_image begins to read", &begin),
         Image::Begun(lock) => add("pin_image looks", &|after| look(after, lock)),
-        Image::Pinned(pin) if world.sidecar.task == Task::Anew => {
+        Image::Pinned(pin) if world.sidecar.task == Task::Unknown => {
             add("skip_to", &|after| skip_to(after, pin));
         }
         Image::Pinned(pin) => add("image", &|after| image(after, pin)),

@@ -53,7 +53,7 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
         Task::Opening => {
             add("Follower::open finds out where to begin", &|after| open(after, follows))
         }
-        Task::Anew => image::wait(world, follows, &mut add),
+        Task::Unknown => image::wait(world, follows, &mut add),
         Task::Waiting => wait(world, follows, &mut add),
         Task::Capturing(index) => add("capture reads", &|after| {
             after.sidecar.task = Task::Waiting;
@@ -246,7 +246,7 @@ fn open(world: &mut World, follows: &Follows) -> bool {
     if resumed.is_none() && follows.images {
         // An image is to tell the state.
         world.sidecar.restart_lock = false;
-        world.sidecar.task = Task::Anew;
+        world.sidecar.task = Task::Unknown;
         return true;
     }
     let behind = world.readable() & !world.logged(position.frame);
