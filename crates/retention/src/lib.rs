@@ -18,6 +18,8 @@
 //!   deleting, and one that promises again.
 //!
 //! A listing may lag; the grace is more than twice as long as it may.
+//!
+//! The words that are ours are in `docs/glossary.md`.
 
 mod keep;
 mod period;

@@ -8,8 +8,6 @@ const GIVEN_UP: &[(&str, &str)] = &[
     ("adrift", "checksum unknown"),
     ("anew", "again; of a log: restart"),
     ("barrier", "exclusive checkpoint"),
-    ("condemn", "exclude"),
-    ("condemned", "exclude"),
     ("copied back", "backfill, checkpoint"),
     ("copies back", "backfill, checkpoint"),
     ("copy back", "backfill, checkpoint"),

@@ -22,7 +22,7 @@ enum Edit {
     Copy { from: usize },
     /// Takes over a part of another page, as a page that is split does.
     Share { from: usize, at: usize },
-    /// Begins anew.
+    /// Starts again.
     Fresh { seed: u64, plain: bool },
     /// Changes nothing.
     Same,

@@ -147,7 +147,7 @@ fn attaches(world: &World, at: usize, rules: &Rules, add: &mut Add<'_>) {
         }
         true
     };
-    add("reads the head, and begins anew behind it", &|after| attach(after, 0, false));
+    add("reads the head, and continues behind it", &|after| attach(after, 0, false));
     let since = head.checked_sub(disk.position).filter(|_| disk.position > 0);
     match since {
         Some(0) if segment.body.author == disk.author && disk.spooled > 0 => {
