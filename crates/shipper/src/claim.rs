@@ -4,6 +4,7 @@ use ebbtide_fault::point;
 use ebbtide_replica::{EntryFlags, EntryKind, Timestamp, Vouch};
 use ebbtide_store::Store;
 
+use crate::commit::Blocking;
 use crate::entry::NewEntry;
 use crate::error::Error;
 use crate::owner::Owner;
@@ -50,7 +51,7 @@ fn append(shipper: &mut Shipper, time: Timestamp, detail: Vec<u8>) -> Result<(),
         expected: 0,
         wal: None,
     };
-    shipper.append_entry(&claim, |_: &mut EachPage<'_, Error>| Ok(()))
+    shipper.append_entry(&claim, Blocking::Allowed, |_: &mut EachPage<'_, Error>| Ok(()))
 }
 
 /// Aborts unfinished multipart uploads. None belongs to a running process: the claim has fenced other writers.

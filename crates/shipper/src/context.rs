@@ -18,7 +18,8 @@ use crate::spool::Spool;
 pub(crate) struct OpenContext {
     pub(crate) to: Destination,
     pub(crate) options: Options,
-    pub(crate) folder: PathBuf,
+    /// The directory of the local state.
+    pub(crate) directory: PathBuf,
     pub(crate) database: Option<FileIdentity>,
     pub(crate) file: Option<ClaimedFile>,
     pub(crate) manifest: Manifest,
@@ -28,7 +29,7 @@ pub(crate) struct OpenContext {
 
 impl OpenContext {
     pub(crate) fn spool(&self) -> Result<Spool, StoreError> {
-        Spool::new(&self.folder, self.options.spool_bytes_max, &self.to.health)
+        Spool::new(&self.directory, self.options.spool_bytes_max, &self.to.health)
     }
 
     pub(crate) fn shipper(self, state: State, spool: Spool) -> Shipper {

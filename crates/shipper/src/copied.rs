@@ -11,7 +11,7 @@ use ebbtide_state::{FileIdentity, state_folder};
 use crate::error::Error;
 
 /// Refuses a copy of the file that the replica's newest claim names, if that file still exists on this host with a
-/// local state of its own. `folder` is the directory of this database's local state: two paths to one local state are
+/// local state of its own. `directory` is that of this database's local state: two paths to one local state are
 /// the same database.
 ///
 /// Hosts are compared by name. Whether a file on another host still exists cannot be checked, and a database that is
@@ -20,7 +20,7 @@ pub(crate) fn refuse_copy(
     claim: Option<&Claim>,
     host: &str,
     file: Option<&ClaimedFile>,
-    folder: &Path,
+    directory: &Path,
     location: &str,
 ) -> Result<(), Error> {
     let (Some(claim), Some(file)) = (claim, file) else { return Ok(()) };
@@ -33,7 +33,7 @@ pub(crate) fn refuse_copy(
     let path = Path::new(&original.path);
     let is_there = identity(path).is_some_and(|found| found.inode == original.inode);
     let state = identity(&state_folder(path));
-    if is_there && state.is_some() && state != identity(folder) {
+    if is_there && state.is_some() && state != identity(directory) {
         return Err(Error::Unrelated(format!(
             "the replica in {location} belongs to {}, which still exists on this host, and this is {}, a copy of it or \
              another database. Give it a replica of its own; if it is to replace {}, say so with --adopt",

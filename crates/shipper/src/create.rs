@@ -112,7 +112,7 @@ impl Creator {
             point: Point { txid: end.next, time: end.time },
             database_pages: first.database_pages,
         };
-        let fill = State::create(&local.folder).map_err(Error::from)?;
+        let fill = State::create(&local.directory).map_err(Error::from)?;
         let table = TableFill::new(fill);
         let table = Arc::new(Mutex::new(table));
         let vouch = move |image: &Entry| {
@@ -157,9 +157,9 @@ async fn shipper_of_new_replica(
     state: State,
 ) -> Result<Shipper, Error> {
     let snapshot = state.position().state.txid();
-    let Local { folder, database, file, .. } = local;
+    let Local { directory, database, file, .. } = local;
     let is_stored = true;
-    let context = OpenContext { to, options, folder, database, file, manifest, is_stored };
+    let context = OpenContext { to, options, directory, database, file, manifest, is_stored };
     let mut spool = context.spool()?;
     spool.clear().await?;
     let shipper = context.shipper(state, spool);
@@ -186,8 +186,8 @@ async fn probe(to: &Destination) -> Result<(), Error> {
     if retry(to, probe).await? == Conditional::Ignored {
         tracing::warn!(
             store = %to.store.describe(),
-            "this store overwrites objects although it is told not to: make sure that never two processes write into \
-             one replica, nothing else would keep them apart"
+            "this store ignores the condition of a conditional put and overwrites objects: make sure that never two \
+             processes write into one replica, nothing else would keep them apart"
         );
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Encodes commits, resyncs and claims as entries of segments.
 
 use ebbtide_fault::point;
-use ebbtide_replica::{PageHash, PageHasher};
+use ebbtide_replica::{Digest, PageHash, PageHasher, Point};
 use ebbtide_state::{FileIdentity, Origin, Position, State};
 use ebbtide_wal::PageNumber;
 
@@ -12,7 +12,7 @@ use crate::outgoing::BeginUpload;
 use crate::page_hashes::PageHashes;
 use crate::pages::Pages;
 use crate::sealed::SealedSegment;
-use crate::segment::Segment;
+use crate::segment::{FULL_BYTES, Segment};
 use crate::spooled::SpooledSegment;
 
 /// The pages that an entry changed, with their new hashes, in ascending order.
@@ -45,34 +45,78 @@ impl Encoder {
         }
     }
 
-    /// The position after the last encoded entry. That of the batch is not known yet.
+    /// The position after the last encoded entry. The batch comes after it.
     pub(crate) fn position(&self) -> &Position {
         &self.position
     }
 
-    /// The page hashes after the last encoded entry, and the durable ones.
-    pub(crate) fn page_hashes(&self) -> &PageHashes {
-        &self.page_hashes
+    /// The last appended entry.
+    pub(crate) fn last(&self) -> Point {
+        self.batch.last(self.position.state.point)
     }
 
-    /// The page hashes, for their files.
-    pub(crate) fn page_hashes_mut(&mut self) -> &mut PageHashes {
-        &mut self.page_hashes
+    /// The durable position.
+    pub(crate) fn durable(&self) -> &Position {
+        self.page_hashes.durable()
     }
 
-    /// The commits that are not encoded yet.
-    pub(crate) fn batch(&self) -> &Batch {
-        &self.batch
+    /// The digest after the last entry that was recorded: encoded or replayed.
+    pub(crate) fn digest(&self) -> Digest {
+        self.page_hashes.digest()
     }
 
-    /// The segment that is not sealed yet.
-    pub(crate) fn open(&self) -> Option<&Segment> {
-        self.open.as_ref()
+    /// The size of the database after that entry, in pages.
+    pub(crate) fn database_pages(&self) -> u32 {
+        self.page_hashes.database_pages()
+    }
+
+    /// The hashes of consecutive pages at the durable position.
+    pub(crate) fn durable_hashes(
+        &self,
+        first: PageNumber,
+        count: u32,
+    ) -> Result<Vec<PageHash>, Error> {
+        self.page_hashes.durable_pages(first, count)
     }
 
     /// Whether every appended entry is in a sealed segment.
     pub(crate) fn is_empty(&self) -> bool {
         self.batch.is_empty() && self.open.is_none()
+    }
+
+    /// Whether there is a segment to seal.
+    pub(crate) fn has_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// The number of entries that are in no sealed segment.
+    pub(crate) fn entries(&self) -> usize {
+        self.open.as_ref().map_or(0, Segment::entries) as usize + self.batch.len()
+    }
+
+    /// Whether the open segment is being streamed, so that it has to be sealed.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.open.as_ref().is_some_and(Segment::is_streaming)
+    }
+
+    /// Whether the open segment is full, so that it has to be sealed whatever the rate of puts.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.has_room(FULL_BYTES)
+    }
+
+    /// Whether the open segment has room, if it may have `bytes_max` encoded bytes in memory.
+    pub(crate) fn has_room(&self, bytes_max: usize) -> bool {
+        self.open.as_ref().is_none_or(|open| open.has_room(bytes_max))
+    }
+
+    /// Makes the durable position and its page hashes durable on the local disk, too.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        self.page_hashes.sync()
+    }
+
+    /// Closes the file descriptors of the local state until the next access.
+    pub(crate) fn close_files(&mut self) {
+        self.page_hashes.close_files();
     }
 
     /// Adds a small commit to the batch, and encodes the batch when it is full.

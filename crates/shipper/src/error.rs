@@ -114,7 +114,7 @@ pub enum Error {
         why: &'static str,
     },
     /// An upload that was streamed from the log failed. It must be repeated from the log or the database.
-    #[error("an upload was lost and must be begun again")]
+    #[error("an upload was lost and must be repeated")]
     Lost(#[source] StoreError),
     /// An object or a manifest could not be encoded or decoded.
     #[error(transparent)]

@@ -62,6 +62,8 @@ mod spooled;
 mod stale;
 mod store_health;
 mod table_fill;
+#[cfg(test)]
+mod tests;
 mod unverified;
 mod upload;
 mod uploader;

@@ -14,7 +14,7 @@ pub struct Local {
     /// The durable position of an earlier run, even if its page hashes do not add up.
     pub remembered: Option<Position>,
     /// The directory of the local state.
-    pub folder: PathBuf,
+    pub directory: PathBuf,
     /// The database's file.
     pub database: Option<FileIdentity>,
     /// The database's file, as a claim names it.

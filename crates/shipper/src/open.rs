@@ -99,22 +99,22 @@ pub async fn open_replica(
     let moved = known.as_ref().is_some_and(|known| !is_same_file(known, &local));
     if moved && !(consent.adopt || consent.take_back) {
         let claim = newest_claim(&*store, &manifest).await?;
-        let Local { host, file, folder, .. } = &local;
-        refuse_copy(claim.as_ref(), host, file.as_ref(), folder, &store.describe())?;
+        let Local { host, file, directory, .. } = &local;
+        refuse_copy(claim.as_ref(), host, file.as_ref(), directory, &store.describe())?;
     }
     point("shipper.attach.read");
     let position = position_at(&manifest, &head, &*store, &local);
-    let Local { state, folder, database, file, .. } = local;
+    let Local { state, directory, database, file, .. } = local;
     let options = *options;
     let to = Destination { store, health };
-    let context = OpenContext { to, options, folder, database, file, manifest, is_stored };
+    let context = OpenContext { to, options, directory, database, file, manifest, is_stored };
     let ours = state.filter(|state| state.position().replica == context.manifest.replica);
     match ours {
         Some(state) => resume(context, state, &head, position, consent).await,
         None if known.is_some() => {
             let mut spool = context.spool()?;
             spool.clear().await?;
-            let fill = State::create(&context.folder)?;
+            let fill = State::create(&context.directory)?;
             ebbtide_catalog::rebuild_table(&*context.to.store, &context.manifest, &head, &fill)
                 .await?;
             Ok(Opened::Rebuilt(context.shipper(State::publish(fill, position)?, spool)))

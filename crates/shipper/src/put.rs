@@ -82,7 +82,7 @@ pub(crate) async fn check_owner(
 fn transient(error: StoreError) -> AttemptError {
     AttemptError::Retryable(StoreError::new(
         ErrorKind::Unavailable,
-        "look whose object it is",
+        "check whose object it is",
         error.with_causes(),
     ))
 }

@@ -144,7 +144,7 @@ impl Queue {
         pages: u64,
         write: impl Future<Output = Result<QueuedBody, Error>> + Send + 'static,
     ) {
-        self.spool_besides(key, write);
+        self.spool_also(key, write);
         let work = Work::Spooling;
         self.segments.push_back(QueuedSegment { key, position, pages, work, spooled_bytes: 0 });
     }
@@ -159,8 +159,8 @@ impl Queue {
         }
     }
 
-    /// Writes a segment into the spool whose put is already in flight.
-    pub(crate) fn spool_besides(
+    /// Writes a segment into the spool, too, whose put is in flight.
+    pub(crate) fn spool_also(
         &mut self,
         key: Key,
         write: impl Future<Output = Result<QueuedBody, Error>> + Send + 'static,

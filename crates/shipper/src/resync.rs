@@ -4,6 +4,7 @@ use ebbtide_catalog::ResyncDetail;
 use ebbtide_fault::point;
 use ebbtide_replica::{EntryFlags, EntryKind};
 
+use crate::commit::Blocking;
 use crate::comparison::Difference;
 use crate::entry::NewEntry;
 use crate::error::Error;
@@ -47,11 +48,11 @@ impl Resync {
             wal: Some(self.wal),
         };
         point("shipper.resync.compared");
-        shipper.append_entry(&entry, pages)?;
+        shipper.append_entry(&entry, Blocking::Allowed, pages)?;
         point("shipper.resync.appended");
         let state = shipper.position().state;
         if state.digest != difference.digest {
-            let why = "they changed between two looks at them";
+            let why = "they changed after the comparison";
             return Err(Error::Unproven { txid: state.txid(), why }.into());
         }
         Ok(())

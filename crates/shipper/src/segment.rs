@@ -45,10 +45,6 @@ impl Segment {
         self.writer.entries()
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        !self.has_room(FULL_BYTES)
-    }
-
     /// Whether it has room, if it may have `bytes_max` encoded bytes in memory.
     pub(crate) fn has_room(&self, bytes_max: usize) -> bool {
         !self.outgoing.is_streaming() && self.writer.buffered() < bytes_max

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
-use ebbtide_replica::{Chain, ClaimedFile, Digest, EntryFlags, EntryKind, PageHash, Point, Txid};
+use ebbtide_replica::{ClaimedFile, Digest, EntryFlags, EntryKind, PageHash, Point, Txid};
 use ebbtide_state::{FileIdentity, Position, State};
 use ebbtide_wal::{PageNumber, PageSize};
 
@@ -20,7 +20,7 @@ use crate::pages::Pages;
 use crate::presence::Presence;
 use crate::put_budget::PutBudget;
 use crate::safety::{SETTLED_ENTRIES, Safety};
-use crate::segment::{FULL_BYTES, Segment};
+use crate::segment::FULL_BYTES;
 use crate::snapshot::{Snapshot, SnapshotStart};
 use crate::spool::Spool;
 use crate::spooled::SpooledSegment;
@@ -93,22 +93,13 @@ impl Shipper {
         if Batch::takes(page_count) {
             self.encoder.append_to_batch(entry, each_page)?;
         } else {
-            self.append_and_seal(&entry, blocking, each_page)?;
+            self.append_entry(&entry, blocking, each_page)?;
         }
         Ok(Appended::Taken)
     }
 
-    /// Appends an entry that is no commit.
-    pub(crate) fn append_entry<E: From<Error>>(
-        &mut self,
-        entry: &NewEntry,
-        each_page: impl Pages<E>,
-    ) -> Result<(), E> {
-        self.append_and_seal(entry, Blocking::Allowed, each_page)
-    }
-
     /// Appends an entry to the open segment, and seals the segment if it is streamed.
-    fn append_and_seal<E: From<Error>>(
+    pub(crate) fn append_entry<E: From<Error>>(
         &mut self,
         entry: &NewEntry,
         blocking: Blocking,
@@ -118,7 +109,7 @@ impl Shipper {
         let begin = |key| self.uploader.begin(key, entry.expected);
         let begin: Option<&BeginUpload<'_>> = may_stream.then_some(&begin as &BeginUpload<'_>);
         self.encoder.append(entry, begin, each_page)?;
-        if self.encoder.open().is_some_and(Segment::is_streaming) {
+        if self.encoder.is_streaming() {
             self.seal()?;
         }
         Ok(())
@@ -139,8 +130,10 @@ impl Shipper {
     /// As [`Shipper::append`].
     pub fn pump(&mut self, now: Instant) -> Result<Option<Duration>, Error> {
         self.encoder.encode()?;
-        let Some(open) = self.encoder.open() else { return Ok(None) };
-        let is_full = open.is_full();
+        if !self.encoder.has_open() {
+            return Ok(None);
+        }
+        let is_full = self.encoder.is_full();
         if !self.uploader.is_empty() {
             // A full segment goes into the spool, which makes room for the next one.
             if is_full && self.uploader.can_spool() && self.uploader.has_spool_room(0) {
@@ -163,8 +156,7 @@ impl Shipper {
     /// As [`Shipper::append`].
     pub fn flush(&mut self) -> Result<(), Error> {
         self.encoder.encode()?;
-        if self.encoder.open().is_some() && (self.uploader.is_empty() || self.uploader.can_spool())
-        {
+        if self.encoder.has_open() && (self.uploader.is_empty() || self.uploader.can_spool()) {
             self.budget.overdraw(Instant::now());
             self.seal()?;
         }
@@ -180,7 +172,7 @@ impl Shipper {
         Ok(())
     }
 
-    /// Waits until the oldest sealed segment is durable or a segment has been spooled. Never returns if every sealed
+    /// Waits until the oldest sealed segment is durable or a segment has been spooled, and returns the last durable entry. Never returns if every sealed
     /// segment is durable. Cancel-safe.
     ///
     /// # Errors
@@ -191,7 +183,7 @@ impl Shipper {
             self.encoder.confirm(position)?;
             point("shipper.segment.confirmed");
         }
-        Ok(self.durable())
+        Ok(self.durable().state.point)
     }
 
     /// Waits until every appended entry is durable.
@@ -219,7 +211,7 @@ impl Shipper {
     /// As [`Shipper::append`].
     pub async fn drain(mut self) -> Result<(), Error> {
         self.encoder.encode()?;
-        while self.uploader.is_writing_spool() || self.encoder.open().is_some() {
+        while self.uploader.is_writing_spool() || self.encoder.has_open() {
             if !self.uploader.is_writing_spool() {
                 self.seal()?;
             }
@@ -236,8 +228,7 @@ impl Shipper {
             Blocking::Allowed if self.is_putting() => BESIDE_BYTES,
             Blocking::Allowed => FULL_BYTES,
         };
-        let open = self.encoder.open();
-        !self.is_spool_full() && open.is_none_or(|open| open.has_room(bytes_max))
+        !self.is_spool_full() && self.encoder.has_room(bytes_max)
     }
 
     /// Whether a put is in flight that is probably not stuck in an outage. Otherwise new commits stay in the log instead
@@ -259,10 +250,9 @@ impl Shipper {
     #[must_use]
     pub fn safety(&self) -> Safety {
         let (encoder, uploader) = (&self.encoder, &self.uploader);
-        let open = encoder.open().map_or(0, Segment::entries) as usize + encoder.batch().len();
         match uploader.is_empty() {
             true if encoder.is_empty() => Safety::Durable,
-            true if open <= SETTLED_ENTRIES => Safety::Settled,
+            true if encoder.entries() <= SETTLED_ENTRIES => Safety::Settled,
             _ if uploader.needs_log() => Safety::NeedsLog,
             _ if encoder.is_empty() && uploader.can_spool() => Safety::Spooled,
             _ => Safety::Buffered,
@@ -272,25 +262,13 @@ impl Shipper {
     /// The last appended entry.
     #[must_use]
     pub fn last(&self) -> Point {
-        self.encoder.batch().last(self.encoder.position().state.point)
-    }
-
-    /// The last entry that the store has confirmed.
-    #[must_use]
-    pub fn durable(&self) -> Point {
-        self.durable_position().state.point
-    }
-
-    /// The chain after the last entry that the store has confirmed.
-    #[must_use]
-    pub fn durable_chain(&self) -> Chain {
-        self.durable_position().state.chain
+        self.encoder.last()
     }
 
     /// The position of the last entry that the store has confirmed.
     #[must_use]
-    pub fn durable_position(&self) -> &Position {
-        self.encoder.page_hashes().durable()
+    pub fn durable(&self) -> &Position {
+        self.encoder.durable()
     }
 
     /// The position after the last encoded entry.
@@ -336,12 +314,12 @@ impl Shipper {
 
     /// Closes the file descriptors of the local state while the database is idle. They are reopened when needed.
     pub fn close_files(&mut self) {
-        self.encoder.page_hashes_mut().close_files();
+        self.encoder.close_files();
     }
 
     /// Makes the local state durable on the local disk.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
-        self.encoder.page_hashes_mut().sync()
+        self.encoder.sync()
     }
 
     /// The database's file, as a claim names it.
@@ -391,11 +369,11 @@ impl KnownPages for Shipper {
     }
 
     fn database_pages(&self) -> u32 {
-        self.encoder.page_hashes().database_pages()
+        self.encoder.database_pages()
     }
 
     fn digest(&self) -> Digest {
-        self.encoder.page_hashes().digest()
+        self.encoder.digest()
     }
 
     fn hashes(&self, first: PageNumber, count: u32) -> Result<Vec<PageHash>, Error> {
@@ -403,7 +381,7 @@ impl KnownPages for Shipper {
             self.safety() == Safety::Durable,
             "the table is that of the durable position"
         );
-        self.encoder.page_hashes().durable_pages(first, count)
+        self.encoder.durable_hashes(first, count)
     }
 }
 

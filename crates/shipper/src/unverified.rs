@@ -26,7 +26,7 @@ pub struct UnverifiedReplica {
     context: OpenContext,
     state: State,
     claim: Option<Claim>,
-    _folder: TempDir,
+    _directory: TempDir,
 }
 
 impl UnverifiedReplica {
@@ -36,11 +36,11 @@ impl UnverifiedReplica {
         head: &Head,
         position: Position,
     ) -> Result<UnverifiedReplica, Error> {
-        let folder = tempfile::tempdir().map_err(|source| Error::System {
+        let directory = tempfile::tempdir().map_err(|source| Error::System {
             doing: "make a directory for temporary files",
             source,
         })?;
-        let fill = State::create(folder.path())?;
+        let fill = State::create(directory.path())?;
         let (store, manifest) = (&*context.to.store, &context.manifest);
         ebbtide_catalog::rebuild_table(store, manifest, head, &fill).await?;
         let claim = newest_claim(store, manifest).await?;
@@ -48,7 +48,7 @@ impl UnverifiedReplica {
             state: State::publish(fill, position)?,
             context,
             claim,
-            _folder: folder,
+            _directory: directory,
         })
     }
 
@@ -113,7 +113,7 @@ impl UnverifiedReplica {
         let UnverifiedReplica { context, state, .. } = self;
         let mut spool = context.spool()?;
         spool.clear().await?;
-        let fill = State::create(&context.folder)?;
+        let fill = State::create(&context.directory)?;
         let position = state.position().clone();
         let mut first = PageNumber::ONE;
         while first.get() <= position.state.database_pages {

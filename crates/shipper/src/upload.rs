@@ -2,7 +2,7 @@
 //!
 //! Its states in order: *open* while parts come, *sent* once the last part is in the store, *ordered* once the object
 //! before it is visible, *visible*. An upload that ends before it is ordered is aborted. From then on the store alone
-//! decides whether the object becomes visible, so an error is followed by a look for the object.
+//! decides whether the object becomes visible, so after an error the object is looked up.
 
 use bytes::Bytes;
 use ebbtide_fault::point;

@@ -138,7 +138,7 @@ impl Uploader {
         if let Some((front, body)) = self.queue.unspooled() {
             let key = front.key;
             let write = self.spool.write(Sealed::Whole(body), key, &front.position);
-            self.queue.spool_besides(key, write);
+            self.queue.spool_also(key, write);
         }
     }
 

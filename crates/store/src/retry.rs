@@ -1,7 +1,7 @@
-//! Trying again: how often, how long to wait, and when to stop.
+//! Retries: how often, with which backoff, and when to stop.
 //!
-//! Waiting times grow exponentially and are drawn at random from zero to their bound ("full jitter"), so that many
-//! databases whose store was away do not come back in step. When the store asked us to slow down, the bound starts higher
+//! Waiting times grow exponentially and are drawn at random from zero to their bound (full jitter), so that many
+//! databases whose store was away do not send their requests at the same moments. When the store asked us to slow down, the bound starts higher
 //! and at least half of it is waited: a few quick attempts within one throttled second only prolong it.
 
 use std::future::Future;
@@ -19,11 +19,12 @@ pub struct Policy {
     pub first: Duration,
     /// The bound never grows beyond this.
     pub longest: Duration,
-    /// After so many attempts the last error is final, if the store serves nobody else either.
+    /// The number of attempts after which the last error is final, if the store serves no other request either.
     pub attempts: u32,
 }
 
-/// When a store last served a request, whoever made it: what tells one that fails now and then from one that is away.
+/// When a store last served a request of any caller. It distinguishes a store that fails now and then from one that is
+/// away.
 #[derive(Debug, Default)]
 pub(super) struct LastServed(Mutex<Option<Instant>>);
 

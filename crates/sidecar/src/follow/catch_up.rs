@@ -277,7 +277,7 @@ pub(crate) async fn ahead(
     // The log does not have those commits any more: read the hashes from the replica, and compare the pages.
     let presence = Arc::clone(shipper.presence());
     let (store, health) = (Arc::clone(presence.store()), Arc::clone(presence.store_health()));
-    let remembered = shipper.durable_position().clone();
+    let remembered = shipper.durable().clone();
     drop(shipper);
     let local = Local {
         remembered: Some(remembered),

@@ -45,7 +45,7 @@ pub(crate) async fn run(job: &mut Job, held: &mut Option<Held>) -> Result<(), Fo
     job.consent = Consent::default();
     job.status.set(Phase::Following);
     let shipper = &started.shipper;
-    job.status.stand(shipper.last(), shipper.durable(), shipper.durable_chain());
+    job.status.stand(shipper.last(), shipper.durable().state.point, shipper.durable().state.chain);
     tracing::info!(
         database = %job.database.path.display(),
         replica = job.status.get().replica,
@@ -139,7 +139,7 @@ impl Session<'_> {
                 biased;
                 landed = shipper.landed() => {
                     let landed = landed?;
-                    self.job.status.durable(landed, shipper.durable_chain());
+                    self.job.status.durable(landed, shipper.durable().state.chain);
                 }
                 () = snapshots.landed() => {}
                 seen = self.end.look.ended() => self.seen(seen?, finishing)?,
@@ -166,7 +166,7 @@ impl Session<'_> {
     /// from before the last step.
     fn owes(&mut self, asked: u64, more: bool) -> bool {
         let shipper = &self.started.shipper;
-        let (last, durable) = (shipper.last().txid, shipper.durable().txid);
+        let (last, durable) = (shipper.last().txid, shipper.durable().state.txid());
         if let Some(met) = self.owed.looked(asked, more, last, durable) {
             self.met = Some(met);
             self.solitude.press();

@@ -142,7 +142,7 @@ pub(crate) fn local(job: &Job, known: LocalState, page_size: PageSize) -> Local 
     });
     let (state, remembered) = known;
     let host = job.shared.owner.host.clone();
-    Local { state, remembered, folder: folder(job), database, file, host, page_size }
+    Local { state, remembered, directory: folder(job), database, file, host, page_size }
 }
 
 /// The local state, if its page hashes add up, and its position in any case.

@@ -1,72 +1,72 @@
-//! How long, how many and how much.
+//! The limits of the S3 client: timeouts, counts and sizes.
 
 use std::time::Duration;
 
 use crate::retry::Policy;
 
-/// To find credentials: on a machine that has none, this is how long a newcomer waits to be told.
+/// The time to find credentials. On a machine without any, a command fails after this time.
 pub(super) const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(5);
-/// So long nobody looks again after a search for credentials failed.
+/// After a failed search for credentials, the next search waits for this time.
 pub(super) const FAILURE_STANDS: Duration = Duration::from_secs(2);
-/// To establish a connection, TLS included.
+/// The time to establish a connection, including TLS.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the answer to a request, beyond what its bytes need at `BYTES_PER_SECOND_MIN`.
+/// The time for the response to a request, in addition to the time that its bytes take at `BYTES_PER_SECOND_MIN`.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// A connection that is slower than this counts as broken.
 pub(super) const BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
-/// A body that does not move at all for so long counts as broken, whatever its size.
+/// The transfer of a body that makes no progress for this time counts as broken, whatever its size.
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// A connection that nobody used for so long is closed.
+/// An unused connection is closed after this time.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// So many connections are kept open for the next request.
+/// The number of idle connections that are kept open.
 pub(super) const IDLE_CONNECTIONS_MAX: usize = 16;
-/// So many requests of all databases that share a connection pool are under way at once; others wait their turn.
+/// The number of concurrent requests of all databases that share a connection pool. Further requests wait.
 pub(super) const REQUESTS_MAX: usize = 64;
 
-/// A refused key is looked for again at its origin, but not more often than this: some origins run a program.
+/// The interval at which a rejected key is fetched again from its provider at most: some providers run a program.
 pub(super) const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The longest answer that is no object: a thousand names of a kilobyte, encoded, have three megabytes.
+/// The largest response body that is no object: a thousand names of a kilobyte, encoded, have three megabytes.
 pub(super) const ANSWER_BYTES_MAX: usize = 4 << 20;
-/// It has no more XML tags than this; a thousand objects have some fifty thousand.
+/// The number of XML tags in it; a thousand objects have about fifty thousand.
 pub(super) const ANSWER_TAGS_MAX: usize = 100_000;
-/// The longest error.
+/// The largest body of an error response.
 pub(super) const ERROR_BYTES_MAX: usize = 64 << 10;
-/// The longest name of a part, of which an upload keeps ten thousand; S3's have 34 bytes.
+/// The longest ETag of a part, of which an upload keeps ten thousand; those of S3 have 34 bytes.
 pub(super) const TAG_BYTES_MAX: usize = 1024;
-/// The longest word of the server that goes into a later request: a name of a kilobyte, encoded, and more. What fits
-/// into no address at all makes the SDK panic.
+/// The longest string of the server that becomes part of a later request: a name of a kilobyte, encoded, and more. The
+/// SDK panics on a string that fits into no URL.
 pub(super) const WORD_BYTES_MAX: usize = 8 * 1024;
 
-/// A part of an upload can be repeated at will: nothing of it is visible before the end.
+/// Retries of a part. Parts are idempotent: nothing of an upload is visible before its end.
 pub(super) const PARTS: Policy =
     Policy { first: Duration::from_millis(200), longest: Duration::from_secs(5), attempts: 6 };
 
-/// A listing that takes more requests than this goes round in circles: it has twice the pages of the most names that
-/// are allowed.
+/// The number of pages of a listing: twice as many as the largest listing has that is accepted. A server that sends more
+/// pages repeats them.
 pub(super) const LIST_PAGES_MAX: usize = 2_000;
-/// A listing that takes longer than this, all its pages together, comes to no end. A million names take some minutes.
+/// The time for all pages of a listing. A million names take some minutes.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(600);
-/// So many abandoned uploads are ended at a time; the rest is left to the next start.
+/// The number of unfinished uploads that one sweep aborts; the next start aborts the rest.
 pub(super) const SWEEP_MAX: u64 = 1000;
-/// And for so long.
+/// The time of one sweep.
 pub(super) const SWEEP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The smallest part that an upload sends, which is the smallest that S3 takes but for the last.
+/// The smallest part of an upload: the minimum of S3 for all parts but the last.
 pub(super) const PART_BYTES_MIN: u64 = 5 * 1024 * 1024;
-/// The largest part that S3 takes.
+/// The largest part that S3 accepts.
 pub(super) const PART_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
-/// S3 takes so many parts.
+/// The number of parts that S3 accepts.
 pub(super) const PARTS_MAX: u64 = 10_000;
-/// What is expected is divided among so many parts, all of one size because some servers insist on that (Cloudflare
-/// R2). The rest is for expectations that were too low.
+/// The expected bytes are divided among this number of parts. They all have one size, because some servers require that
+/// (Cloudflare R2). The remaining parts are for uploads that become larger than expected.
 pub(super) const PARTS_EXPECTED: u64 = 9_000;
-/// Beyond the expected parts their size doubles every so many.
+/// Beyond the expected parts, the size doubles after each group of this number of parts.
 pub(super) const PARTS_PER_DOUBLING: u64 = 100;
-/// So many parts of one upload are on their way while the next is filled.
+/// The number of concurrent parts of one upload while the next is filled.
 pub(super) const PARTS_IN_FLIGHT: usize = 2;
 
-/// How long a request with so many bytes may take.
+/// The timeout of a request with `bytes` in its body or its response.
 pub(super) fn timeout(bytes: u64) -> Duration {
     REQUEST_TIMEOUT + Duration::from_secs(bytes / BYTES_PER_SECOND_MIN)
 }

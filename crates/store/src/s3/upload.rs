@@ -149,7 +149,7 @@ impl Sending {
         Sending { multipart, begun: 0, tasks: JoinSet::new(), arrived: Vec::new() }
     }
 
-    /// Waits until at most so many parts are on their way.
+    /// Waits until at most this number of parts is in flight.
     async fn wait(&mut self, what: &str, most: usize) -> Result<(), StoreError> {
         while self.tasks.len() > most {
             match self.tasks.join_next().await {
