@@ -1,41 +1,60 @@
-//! Merges small segments into packs, so that a restore needs fewer requests.
+//! Merges small segments into packs, so that a history of small commits is small, and a restore needs few requests.
 //!
-//! The segments are read back from the store, so a pack has the bytes that a restore would read. The segments are not
-//! deleted, because their names fence other writers. So it is safe if a pack is lost, late, or made twice.
+//! Segments are taken from memory where they are still there, and read back from the store where they are not; a pack is
+//! the same either way. The segments are not deleted, because their names fence other writers. So it is safe if a pack
+//! is lost, late, or made twice.
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ebbtide_catalog::{self, CatalogError};
-use ebbtide_replica::container::Merge;
+use ebbtide_replica::container::{Index, Merge, Parsed, limits::BY_PAGE_IMAGES_MAX};
 use ebbtide_replica::{Key, Manifest, Txid};
 use ebbtide_store::{ErrorKind, Object, Store};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use crate::bodies::{BODIES, Bodies};
 use crate::error::Error;
 use crate::presence::Presence;
 
 /// The number of segments in a full pack.
 const SEGMENTS: usize = 512;
 
-/// A larger segment is not merged: one request for it is cheap relative to its size.
-const SEGMENT_BYTES_MAX: u64 = 256 * 1024;
+/// A larger segment is not merged: one request for it is cheap relative to its size, and it must fit in memory…
+const SEGMENT_BYTES_MAX: u64 = 4 << 20;
 
-/// A pack is full with this many bytes, so that it fits in memory…
-const PACK_BYTES: u64 = 4 * 1024 * 1024;
+/// …nor is one of more than [`SMALL_BYTES`] whose entries are larger on average: the pages of large transactions seldom
+/// come back.
+const ENTRY_BYTES_MAX: u64 = 64 * 1024;
 
-/// …or with this many entries, so that its index does.
+/// See [`ENTRY_BYTES_MAX`].
+const SMALL_BYTES: u64 = 256 * 1024;
+
+/// A pack is full with so many bytes of segments, of which at least those that came last are in memory…
+const PACK_BYTES: u64 = 64 << 20;
+
+/// …or with this many entries, so that its index fits in memory…
 const PACK_ENTRIES: u64 = 32_768;
+
+/// …or once it takes so much memory itself.
+const PACK_MEMORY: usize = 24 << 20;
 
 /// The first search for segments to merge happens after this many confirmed segments, so that a process that is
 /// restarted often makes packs, too.
 const FIRST_LOOK: usize = 16;
 
+/// One pack of the process is made at a time, so that their memory does not add up.
+static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
 /// Makes packs in a background task, one at a time.
 #[derive(Debug)]
 pub(crate) struct Packer {
     task: Option<JoinHandle<()>>,
-    /// The number of confirmed segments until the next search.
+    /// The number of confirmed segments until the next search…
     left: usize,
+    /// …and the number of their bytes.
+    bytes_left: u64,
 }
 
 impl Drop for Packer {
@@ -48,21 +67,28 @@ impl Drop for Packer {
 
 impl Packer {
     pub(crate) fn new() -> Packer {
-        Packer { task: None, left: FIRST_LOOK }
+        Packer { task: None, left: FIRST_LOOK, bytes_left: PACK_BYTES }
     }
 
-    /// Counts a confirmed segment, and starts the task if a search is due.
-    pub(crate) fn landed(&mut self, presence: &Arc<Presence>) {
+    /// Counts a confirmed segment, and starts the task if a search is due. `body` is nothing if it is not in memory.
+    pub(crate) fn landed(&mut self, presence: &Arc<Presence>, key: Key, body: Option<&Bytes>) {
+        let bytes = body.map_or(0, |body| body.len() as u64);
+        if let (Key::Log(first), Some(body)) = (key, body)
+            && bytes <= SEGMENT_BYTES_MAX
+        {
+            BODIES.keep(presence.manifest().replica, first, body);
+        }
         self.left = self.left.saturating_sub(1);
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
         let is_busy = self.task.as_ref().is_some_and(|task| !task.is_finished());
-        if self.left > 0 || is_busy {
+        if (self.left > 0 && self.bytes_left > 0) || is_busy {
             return;
         }
-        self.left = SEGMENTS;
+        (self.left, self.bytes_left) = (SEGMENTS, PACK_BYTES);
         let presence = Arc::clone(presence);
         self.task = Some(tokio::spawn(async move {
             let store = &presence.destination().store;
-            if let Err(error) = pack(&**store, presence.manifest()).await {
+            if let Err(error) = pack(&**store, presence.manifest(), &BODIES).await {
                 // A pack is an optimization; the next search tries again.
                 tracing::warn!(store = %store.describe(), ?error, "cannot merge segments into a pack");
             }
@@ -71,7 +97,11 @@ impl Packer {
 }
 
 /// Makes all packs that are due.
-pub(crate) async fn pack(store: &dyn Store, manifest: &Manifest) -> Result<(), Error> {
+pub(crate) async fn pack(
+    store: &dyn Store,
+    manifest: &Manifest,
+    bodies: &Bodies,
+) -> Result<(), Error> {
     let (listing, _) = ebbtide_catalog::list_recent(store).await?;
     let packed = listing.packs.iter().filter_map(|object| match object.key {
         Key::Pack { last, .. } => Some(last),
@@ -85,8 +115,8 @@ pub(crate) async fn pack(store: &dyn Store, manifest: &Manifest) -> Result<(), E
     let log: Vec<Object> = listing.log.into_iter().filter(is_left).collect();
     let mut rest = &log[..];
     while let Some(due) = due(rest) {
-        merge(store, manifest, &rest[due.clone()]).await?;
-        rest = &rest[due.end..];
+        let merged = merge(store, manifest, bodies, &rest[due.clone()]).await?;
+        rest = &rest[due.start + merged..];
     }
     Ok(())
 }
@@ -103,7 +133,7 @@ fn due(log: &[Object]) -> Option<std::ops::Range<usize>> {
         .collect();
     let (mut begin, mut bytes) = (0, 0);
     for at in 0..firsts.len().saturating_sub(1) {
-        if log[at].size > SEGMENT_BYTES_MAX {
+        if !is_small(log[at].size, firsts[at + 1].get() - firsts[at].get()) {
             if at - begin > 1 {
                 return Some(begin..at);
             }
@@ -120,32 +150,97 @@ fn due(log: &[Object]) -> Option<std::ops::Range<usize>> {
     None
 }
 
-/// Puts a pack of these segments.
-async fn merge(store: &dyn Store, manifest: &Manifest, segments: &[Object]) -> Result<(), Error> {
+/// Whether a segment of `bytes` with `entries` entries is merged.
+fn is_small(bytes: u64, entries: u64) -> bool {
+    bytes <= SMALL_BYTES || (bytes <= SEGMENT_BYTES_MAX && bytes / entries <= ENTRY_BYTES_MAX)
+}
+
+/// Puts a pack of these segments, or of as many of them as one has room for. How many they are.
+async fn merge(
+    store: &dyn Store,
+    manifest: &Manifest,
+    bodies: &Bodies,
+    segments: &[Object],
+) -> Result<usize, Error> {
+    let _turn = ONE_AT_A_TIME.acquire().await;
     let mut merge: Option<Merge> = None;
+    let (mut merged, mut from_memory) = (0, 0);
     for &object in segments {
-        let damaged = |source| CatalogError::Object { key: object.key, source };
-        let fetched = ebbtide_catalog::read_index(store, manifest, object).await?;
-        let body = match fetched.body {
-            Some(body) => body,
-            None => store.get(&object.key, SEGMENT_BYTES_MAX).await?,
+        let (index, body) = match kept(manifest, bodies, object.key) {
+            Some(kept) => {
+                from_memory += 1;
+                kept
+            }
+            None => read_back(store, manifest, object).await?,
         };
-        let merge = match &mut merge {
-            Some(merge) => merge,
-            None => merge.insert(Merge::begin(&fetched.index).map_err(damaged)?),
+        let is_full = |merge: &Merge| {
+            let images = u64::from(merge.images()) + index.page_count();
+            merge.memory() >= PACK_MEMORY || images > u64::from(BY_PAGE_IMAGES_MAX)
         };
-        merge.add(&fetched.index, &body).map_err(damaged)?;
+        if merged > 0 && merge.as_ref().is_some_and(is_full) {
+            break;
+        }
+        merge = Some(add(merge, object.key, index, body).await?);
+        merged += 1;
     }
-    let Some(merge) = merge else { return Ok(()) };
+    let Some(merge) = merge else { return Ok(merged) };
     let (key, entries) = (merge.key(), merge.entries());
-    let body = merge.finish()?;
+    let body = blocking(move || merge.finish().map_err(Error::from)).await?;
+    let bytes = body.len();
     match store.put(&key, body.into()).await {
-        Ok(()) => tracing::info!(%key, entries, segments = segments.len(), "merged segments"),
-        // A pack of the same entries has the same bytes.
+        Ok(()) => tracing::info!(%key, entries, bytes, segments = merged, from_memory, "merged segments"),
+        // A pack of the same entries proves the same history.
         Err(error) if error.kind() == ErrorKind::Exists => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(())
+    if let Key::Pack { last, .. } = key {
+        bodies.forget_through(manifest.replica, last);
+    }
+    Ok(merged)
+}
+
+/// The segment with this name, if it is in memory and is what it is taken for.
+fn kept(manifest: &Manifest, bodies: &Bodies, key: Key) -> Option<(Index, Bytes)> {
+    let Key::Log(first) = key else { return None };
+    let body = bodies.get(manifest.replica, first)?;
+    let Ok(Parsed::Ready(index)) = Index::parse(body.len() as u64, &body, &body) else {
+        return None;
+    };
+    let is_it = index.key() == key && index.header().replica == manifest.replica;
+    is_it.then_some((index, body))
+}
+
+async fn read_back(
+    store: &dyn Store,
+    manifest: &Manifest,
+    object: Object,
+) -> Result<(Index, Bytes), Error> {
+    let fetched = ebbtide_catalog::read_index(store, manifest, object).await?;
+    let body = match fetched.body {
+        Some(body) => body,
+        None => store.get(&object.key, SEGMENT_BYTES_MAX).await?,
+    };
+    Ok((fetched.index, body))
+}
+
+/// Adds a segment, beside whatever waits for this thread.
+async fn add(merge: Option<Merge>, key: Key, index: Index, body: Bytes) -> Result<Merge, Error> {
+    blocking(move || {
+        let damaged = |source| CatalogError::Object { key, source };
+        let mut merge = match merge {
+            Some(merge) => merge,
+            None => Merge::begin(&index).map_err(damaged)?,
+        };
+        merge.add(&index, &body).map_err(damaged)?;
+        Ok(merge)
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    Ok(tokio::task::spawn_blocking(work).await??)
 }
 
 #[cfg(test)]
@@ -197,7 +292,7 @@ mod tests {
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         // The second time there is nothing left to do.
         for _ in 0..2 {
-            pack(&store, &manifest).await.unwrap();
+            pack(&store, &manifest, &Bodies::new(0)).await.unwrap();
         }
         let (listing, complete_from) = ebbtide_catalog::list_recent(&store).await.unwrap();
         let range = |first: u64, last: u64| Key::Pack {
@@ -212,6 +307,55 @@ mod tests {
         let begin = ebbtide_catalog::read_index(&store, &manifest, head.object).await.unwrap();
         assert_eq!(Some(last.index.footer().chain), begin.index.header().chain());
         assert_eq!(head.state.chain, chain);
+    }
+
+    /// The bytes of all packs.
+    async fn packs(store: &MemoryStore) -> Vec<(Key, Bytes)> {
+        let (listing, _) = ebbtide_catalog::list_recent(store).await.unwrap();
+        let mut packs = Vec::new();
+        for pack in listing.packs {
+            packs.push((pack.key, store.get(&pack.key, u64::MAX).await.unwrap()));
+        }
+        packs
+    }
+
+    #[tokio::test]
+    async fn a_pack_from_memory_is_the_pack_from_the_store() {
+        let store = MemoryStore::default();
+        replica(&store, SEGMENTS as u64 + 1).await;
+        let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
+        // Of these, only every hundredth can be read back.
+        let (unreadable, bodies) = (MemoryStore::default(), Bodies::new(64 << 20));
+        for (number, object) in ebbtide_catalog::list(&store).await.unwrap().log.iter().enumerate() {
+            let body = store.get(&object.key, u64::MAX).await.unwrap();
+            let Key::Log(first) = object.key else { panic!("a segment") };
+            if number % 100 == 0 {
+                unreadable.put(&object.key, body).await.unwrap();
+            } else {
+                bodies.keep(manifest.replica, first, &body);
+                unreadable.put(&object.key, vec![0; body.len()].into()).await.unwrap();
+            }
+        }
+        pack(&store, &manifest, &Bodies::new(0)).await.unwrap();
+        pack(&unreadable, &manifest, &bodies).await.unwrap();
+        let from_memory = packs(&unreadable).await;
+        assert_eq!(from_memory.len(), 1);
+        assert!(packs(&store).await == from_memory);
+        assert!(bodies.get(manifest.replica, Txid::new(2).unwrap()).is_none(), "it is in the pack");
+    }
+
+    /// What is in memory under a name, and is not the segment of that name, is not believed.
+    #[tokio::test]
+    async fn another_body_in_memory_is_passed_over() {
+        let store = MemoryStore::default();
+        replica(&store, SEGMENTS as u64 + 1).await;
+        let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
+        let (bodies, txid) = (Bodies::new(1 << 20), |number| Txid::new(number).unwrap());
+        bodies.keep(manifest.replica, txid(3), b"no segment");
+        let other = store.get(&Key::Log(txid(5)), u64::MAX).await.unwrap();
+        bodies.keep(manifest.replica, txid(4), &other);
+        pack(&store, &manifest, &bodies).await.unwrap();
+        assert_eq!(packs(&store).await.len(), 1);
     }
 
     /// Segments with these sizes, of one entry each.
@@ -231,7 +375,7 @@ mod tests {
 
     #[test]
     fn bytes_and_entries_make_a_pack_full() {
-        let size = SEGMENT_BYTES_MAX;
+        let size = SMALL_BYTES;
         let count = usize::try_from(PACK_BYTES / size).unwrap();
         assert_eq!(due(&log(std::iter::repeat_n(size, count + 3))), Some(0..count));
         let mut few = log([700, 700, 700, 700]);
@@ -242,9 +386,16 @@ mod tests {
 
     #[test]
     fn a_large_segment_stands_alone_and_ends_a_pack() {
-        let large = SEGMENT_BYTES_MAX + 1;
+        let large = SMALL_BYTES + 1;
         assert_eq!(due(&log([700, 700, 700, large, 700])), Some(0..3));
         assert_eq!(due(&log([large, large, 700, 700, large, 700])), Some(2..4));
         assert_eq!(due(&log([700, large, 700, large, 700])), None);
+    }
+
+    #[test]
+    fn a_segment_of_many_small_commits_is_merged_whatever_its_size() {
+        assert!(is_small(SMALL_BYTES, 1) && !is_small(SMALL_BYTES + 1, 1));
+        assert!(is_small(SEGMENT_BYTES_MAX, 100) && !is_small(SEGMENT_BYTES_MAX, 10));
+        assert!(!is_small(SEGMENT_BYTES_MAX + 1, 10_000));
     }
 }

@@ -230,6 +230,14 @@ impl Queue {
 }
 
 impl QueuedSegment {
+    /// Its bytes, if they are in memory.
+    pub(crate) fn body(&self) -> Option<&Bytes> {
+        match &self.work {
+            Work::Sending { source: Source::Memory(body), .. } => Some(body),
+            Work::Sending { .. } | Work::Spooling | Work::Queued(_) => None,
+        }
+    }
+
     /// Starts the put of the oldest segment, if it is queued.
     fn start(&mut self, spool: &Spool, presence: &Arc<Presence>) {
         let Work::Queued(queued) = &self.work else { return };

@@ -151,7 +151,7 @@ impl Uploader {
         match self.queue.next(&mut self.spool, &self.presence).await? {
             Event::Spooled => Ok(None),
             Event::Landed(landed) => {
-                self.packer.landed(&self.presence);
+                self.packer.landed(&self.presence, landed.key, landed.body());
                 if self.is_spooling() && self.queue.is_empty() {
                     tracing::info!("the spool is empty again");
                     self.mode = Mode::Direct;
