@@ -155,9 +155,11 @@ fn by_page(index: &Index, first: Txid, last: Txid, wanted: &mut Wanted) -> Vec<W
     for (number, entry) in index.entries().iter().enumerate().rev() {
         if (first..=last).contains(&entry.txid) {
             wanted.go_back_to(entry.database_pages);
-            taken.extend(index.pages(number).filter(|page| wanted.take(page.number)));
+            taken.extend(index.numbers(number).filter(|(page, _)| wanted.take(*page)));
         }
     }
+    let mut taken: Vec<PageRef> =
+        taken.into_iter().map(|(page, ordinal)| index.place(page, ordinal)).collect();
     taken.sort_unstable_by_key(|page| (page.block, page.index));
     let chunks = taken.chunk_by(|one, other| one.block == other.block);
     let block = |pages: &[PageRef]| {

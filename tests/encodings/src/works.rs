@@ -22,7 +22,7 @@ pub struct Work {
     commit: fn(&Connection, &mut Random, i64) -> Result<()>,
 }
 
-pub const WORKS: [Work; 4] = [
+pub static WORKS: [Work; 4] = [
     Work {
         name: "random keys, 15 MB",
         prepare: |db, random| prepare_random(db, random, 36_000),
@@ -89,6 +89,16 @@ fn random_key(db: &Connection, random: &mut Random, _: i64) -> Result<()> {
 }
 
 impl Work {
+    /// Makes the tables, and what is in them before the commits.
+    pub fn prepare(&self, db: &Connection, random: &mut Random) -> Result<()> {
+        (self.prepare)(db, random)
+    }
+
+    /// Makes the commit with this number.
+    pub fn commit(&self, db: &Connection, random: &mut Random, number: i64) -> Result<()> {
+        (self.commit)(db, random, number)
+    }
+
     /// The images of each commit, in ascending order of the pages.
     pub fn commits(&self) -> Vec<Vec<Image>> {
         let folder = tempfile::tempdir().expect("a folder");

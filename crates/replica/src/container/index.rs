@@ -93,15 +93,19 @@ impl Index {
         self.order.is_some()
     }
 
-    /// The pages of the entry with index `entry`, in ascending order, and where they lie. There are none if there is no
-    /// such entry.
-    pub fn pages(&self, entry: usize) -> impl Iterator<Item = PageRef> {
+    /// The numbers of the pages of the entry with index `entry`, in ascending order, and the places of their hashes in the
+    /// list. There are none if there is no such entry.
+    pub fn numbers(&self, entry: usize) -> impl Iterator<Item = (PageNumber, u64)> {
         let start = self.starts.get(entry).copied().unwrap_or(0);
         let runs = self.entries.get(entry).map_or(&[][..], |entry| &entry.runs);
-        let numbers = runs.iter().flat_map(|run| run.pages());
-        let mut block = self.block_of(start);
-        numbers.zip(start..).map(move |(number, ordinal)| match &self.order {
-            Some(order) => self.placed(order, number, ordinal),
+        runs.iter().flat_map(|run| run.pages()).zip(start..)
+    }
+
+    /// The pages of the entry with index `entry`, in ascending order, and where they lie.
+    pub fn pages(&self, entry: usize) -> impl Iterator<Item = PageRef> {
+        let mut block = self.block_of(self.starts.get(entry).copied().unwrap_or(0));
+        self.numbers(entry).map(move |(number, ordinal)| match &self.order {
+            Some(_) => self.place(number, ordinal),
             None => {
                 while self.page_blocks.get(block + 1).is_some_and(|next| next.first <= ordinal) {
                     block += 1;
@@ -109,6 +113,20 @@ impl Index {
                 self.page_ref(number, ordinal, ordinal, block)
             }
         })
+    }
+
+    /// Where the image of a page lies whose hash has this place in the list, as [`Index::numbers`] gives both.
+    #[must_use]
+    pub fn place(&self, number: PageNumber, ordinal: u64) -> PageRef {
+        let position = match &self.order {
+            None => ordinal,
+            Some(order) => {
+                let place = (number, u32::try_from(ordinal).unwrap_or(u32::MAX));
+                let places = order.places(&self.entries);
+                places.partition_point(|other| *other < place) as u64
+            }
+        };
+        self.page_ref(number, ordinal, position, self.block_of(position))
     }
 
     /// The pages of an object whose images lie in the order of the pages, from the block with index `block` on.
@@ -123,13 +141,6 @@ impl Index {
             }
             self.page_ref(number, ordinal.into(), position, block)
         })
-    }
-
-    /// Where the image of a page lies, of which others come before in the order of the entries.
-    fn placed(&self, order: &Order, number: PageNumber, ordinal: u64) -> PageRef {
-        let place = (number, u32::try_from(ordinal).unwrap_or(u32::MAX));
-        let position = order.places(&self.entries).partition_point(|other| *other < place) as u64;
-        self.page_ref(number, ordinal, position, self.block_of(position))
     }
 
     /// The block with the image before which there are `position` others.
