@@ -188,7 +188,9 @@ async fn merge(
     let body = blocking(move || merge.finish().map_err(Error::from)).await?;
     let bytes = body.len();
     match store.put(&key, body.into()).await {
-        Ok(()) => tracing::info!(%key, entries, bytes, segments = merged, from_memory, "merged segments"),
+        Ok(()) => {
+            tracing::info!(%key, entries, bytes, segments = merged, from_memory, "merged segments")
+        }
         // A pack of the same entries proves the same history.
         Err(error) if error.kind() == ErrorKind::Exists => {}
         Err(error) => return Err(error.into()),
@@ -326,7 +328,8 @@ mod tests {
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         // Of these, only every hundredth can be read back.
         let (unreadable, bodies) = (MemoryStore::default(), Bodies::new(64 << 20));
-        for (number, object) in ebbtide_catalog::list(&store).await.unwrap().log.iter().enumerate() {
+        for (number, object) in ebbtide_catalog::list(&store).await.unwrap().log.iter().enumerate()
+        {
             let body = store.get(&object.key, u64::MAX).await.unwrap();
             let Key::Log(first) = object.key else { panic!("a segment") };
             if number % 100 == 0 {
