@@ -242,7 +242,7 @@ async fn add(merge: Option<Merge>, key: Key, index: Index, body: Bytes) -> Resul
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    Ok(tokio::task::spawn_blocking(work).await??)
+    tokio::task::spawn_blocking(work).await?
 }
 
 #[cfg(test)]
