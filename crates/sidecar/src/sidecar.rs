@@ -55,6 +55,14 @@ pub enum AddError {
     /// It is followed already.
     #[error("{} is followed already", .0.display())]
     Twice(PathBuf),
+    /// Another one goes into its replica. Both would be this process's own there, so that neither would be refused.
+    #[error("{} goes into {replica} already, and a replica has one database", .other.display())]
+    SharedReplica {
+        /// The replica, as the address was given.
+        replica: String,
+        /// The database that has it.
+        other: PathBuf,
+    },
 }
 
 /// How the following of a database ended.
@@ -86,12 +94,17 @@ impl Sidecar {
     /// Begins to follow a database.
     ///
     /// # Errors
-    /// When it is followed here already. Whatever else is wrong is told by [`Sidecar::next_ended`], and by the status.
+    /// When it is followed here already, or another one goes into its replica by the same address. Whatever else is wrong is told by [`Sidecar::next_ended`], and by the status.
     pub fn add(&mut self, database: Database, how: How) -> Result<Followed, AddError> {
-        let status = Status::new(database.path.clone(), database.location.to_string());
+        let replica = database.location.to_string();
+        let status = Status::new(database.path.clone(), replica.clone());
         let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         if find(&databases, &database.path).is_some() {
             return Err(AddError::Twice(database.path));
+        }
+        let others = databases.iter().map(|entry| entry.status.get());
+        if let Some(other) = others.into_iter().find(|other| other.replica == replica) {
+            return Err(AddError::SharedReplica { replica, other: other.database });
         }
         let (order, orders) = watch::channel(if how.is_once { Order::Finish } else { Order::Run });
         let job = Job {

@@ -316,7 +316,8 @@ fn one_that_is_dropped_leaves_its_databases_to_the_next() {
     });
 }
 
-/// Two databases with one address by mistake: whoever has the replica keeps it.
+/// Two databases with one address by mistake: whoever has the replica keeps it. Also within one process, in which both
+/// would be the same owner, and also if their pages are the same.
 #[test]
 fn another_database_is_refused_in_a_replica_and_its_owner_goes_on() {
     run(async {
@@ -325,10 +326,14 @@ fn another_database_is_refused_in_a_replica_and_its_owner_goes_on() {
         let mut sidecar = Sidecar::new(Hooks::default());
         let app = followed(&mut sidecar, place.database("app"), How::default()).await;
         let other = Database::new(place.path("other.db"), place.replica("app"));
-        sidecar.add(other, How::default()).unwrap();
-        let ended = sidecar.next_ended().await.unwrap();
-        assert_eq!(ended.status.get().database, place.path("other.db"));
-        let error = refusal(ended);
+        let shared = AddError::SharedReplica {
+            replica: place.replica("app").to_string(),
+            other: place.path("app.db"),
+        };
+        assert_eq!(sidecar.add(other.clone(), How::default()).unwrap_err(), shared);
+        let mut beside = Sidecar::new(Hooks::default());
+        beside.add(other, How::default()).unwrap();
+        let error = refusal(beside.next_ended().await.unwrap());
         assert_eq!(error.gravity(), Gravity::Fenced, "{error}");
         commit(&mut application, 3);
         app.durable().await.unwrap();

@@ -23,4 +23,4 @@ pub mod writer;
 pub mod zeroed_frame;
 
 pub use random::Random;
-pub use seeds::{for_each_seed, for_each_seed_at_once};
+pub use seeds::{for_each_at_once, for_each_seed, for_each_seed_at_once};

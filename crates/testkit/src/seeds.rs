@@ -16,7 +16,7 @@ use std::thread;
 /// As soon as `run` does, or when the environment names a seed that is no number.
 pub fn for_each_seed(count: u64, mut run: impl FnMut(u64)) {
     for seed in seeds(count) {
-        let told = Told { seed, others: None };
+        let told = Told { seed };
         run(seed);
         drop(told);
     }
@@ -28,16 +28,33 @@ pub fn for_each_seed(count: u64, mut run: impl FnMut(u64)) {
 ///
 /// As [`for_each_seed`], once those under way have ended.
 pub fn for_each_seed_at_once(count: u64, per_cpu: usize, run: impl Fn(u64) + Sync) {
-    let seeds = Mutex::new(seeds(count));
+    for_each_at_once(seeds(count), per_cpu, |seed| {
+        let told = Told { seed };
+        run(seed);
+        drop(told);
+    });
+}
+
+/// Calls `run` with each item, with so many at once for each CPU.
+///
+/// # Panics
+///
+/// When `run` does, once those under way have ended; the others are not begun.
+pub fn for_each_at_once<I: Iterator + Send>(
+    items: I,
+    per_cpu: usize,
+    run: impl Fn(I::Item) + Sync,
+) {
+    let items = Mutex::new(items);
     let cpus = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
         for _ in 0..cpus * per_cpu {
             scope.spawn(|| {
-                while let Some(seed) = seeds.lock().ok().and_then(|mut seeds| seeds.next()) {
-                    let told = Told { seed, others: Some(&seeds) };
-                    run(seed);
-                    drop(told);
+                let rest = Rest(&items);
+                while let Some(item) = items.lock().ok().and_then(|mut items| items.next()) {
+                    run(item);
                 }
+                drop(rest);
             });
         }
     });
@@ -58,19 +75,28 @@ fn number(variable: &str) -> Option<u64> {
     }
 }
 
-/// Prints its seed when it is dropped by a panic, and leaves none for the others.
-struct Told<'a> {
+/// Prints its seed when it is dropped by a panic.
+struct Told {
     seed: u64,
-    others: Option<&'a Mutex<RangeInclusive<u64>>>,
 }
 
-impl Drop for Told<'_> {
+impl Drop for Told {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("to run this again: EBBTIDE_SEED={}", self.seed);
-            if let Some(Ok(mut others)) = self.others.map(Mutex::lock) {
-                others.by_ref().for_each(drop);
-            }
+        }
+    }
+}
+
+/// Leaves no item for the others when it is dropped by a panic.
+struct Rest<'a, I: Iterator>(&'a Mutex<I>);
+
+impl<I: Iterator> Drop for Rest<'_, I> {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Ok(mut items) = self.0.lock()
+        {
+            items.by_ref().for_each(drop);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use ebbtide_replica::Txid;
 use ebbtide_testkit::actor::{Actor, Ask};
+use ebbtide_testkit::for_each_at_once;
 use ebbtide_testkit::workload::{CheckpointMode, Options};
 use ebbtide_wal::PageSize;
 
@@ -16,6 +17,9 @@ use crate::tidy::tree::tracked;
 
 /// Small pages make long logs cheap.
 const PAGES: PageSize = PageSize::new(512).unwrap();
+
+/// How many runs are made at once for each CPU: much of each is waiting for what another process has to do.
+const RUNS_PER_CPU: usize = 2;
 
 /// What a sidecar goes through before and while it may die.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,19 +122,12 @@ fn kill_everywhere(course_: Course) {
     };
     let passed = passed.iter().filter(|(place, _)| wanted(place));
     let orders: Vec<_> = passed.flat_map(|(place, passages)| orders(place, *passages)).collect();
-    let (left, tally) = (Mutex::new(orders.into_iter()), Mutex::new(Tally::new("kill-place")));
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let Some((order, passage)) = left.lock().unwrap().next() else { break };
-                    let (end, _, compared) = run(course_, &order, passage % 2 == 1);
-                    // How often a place is passed depends on who is faster, but not whether it is.
-                    assert!(end == End::Died || passage > 1, "{order}: it did not die");
-                    tally.lock().unwrap().add(u64::from(end == End::Died), &compared);
-                }
-            });
-        }
+    let tally = Mutex::new(Tally::new("kill-place"));
+    for_each_at_once(orders.into_iter(), RUNS_PER_CPU, |(order, passage)| {
+        let (end, _, compared) = run(course_, &order, passage % 2 == 1);
+        // How often a place is passed depends on who is faster, but not whether it is.
+        assert!(end == End::Died || passage > 1, "{order}: it did not die");
+        tally.lock().unwrap().add(u64::from(end == End::Died), &compared);
     });
     tally.into_inner().unwrap().print();
 }

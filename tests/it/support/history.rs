@@ -2,7 +2,6 @@
 
 use std::num::NonZero;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 
@@ -11,6 +10,7 @@ use ebbtide_replica::{Entry, EntryFlags, EntryKind, Timestamp, Txid};
 use ebbtide_restore::Options;
 use ebbtide_store::{Credentials, Location, S3Store, Store};
 use ebbtide_testkit::faulty::Faulty;
+use ebbtide_testkit::for_each_at_once;
 use ebbtide_testkit::oracle::Image;
 use ebbtide_testkit::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 use tokio::runtime::{Builder, Runtime};
@@ -20,11 +20,10 @@ use super::image;
 
 /// States are restored side by side, in all tests of this process together so many at once: a restore needs some
 /// megabytes of memory, and waits for a disk as often as for a CPU.
-static RESTORES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2 * cpus()));
-
-fn cpus() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get)
-}
+static RESTORES: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    Semaphore::new(2 * cpus)
+});
 
 /// The history that a replica has, read from within the test.
 pub(crate) struct History {
@@ -131,16 +130,10 @@ impl History {
     ) -> Vec<(Entry, T)> {
         let mut entries = self.entries();
         entries.retain(|entry| entry.kind != EntryKind::Claim);
-        let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        thread::scope(|scope| {
-            for _ in 0..cpus() {
-                scope.spawn(|| {
-                    while let Some(entry) = entries.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let seen = self.state_as(entry, directory, &look);
-                        found.lock().unwrap().push((entry.clone(), seen));
-                    }
-                });
-            }
+        let found = Mutex::new(Vec::new());
+        for_each_at_once(entries.iter(), 1, |entry| {
+            let seen = self.state_as(entry, directory, &look);
+            found.lock().unwrap().push((entry.clone(), seen));
         });
         let mut found = found.into_inner().unwrap();
         found.sort_by_key(|(entry, _)| entry.txid);
