@@ -30,7 +30,7 @@ pub async fn head(store: &dyn Store, manifest: &Manifest) -> Result<Option<Head>
     // A long log is not listed from its beginning: the newest snapshot and the newest pack say where its end must be.
     let packed = listing.packs.iter().filter_map(|object| last_of(object.key)).max();
     let snapshot = listing.snapshots.last().and_then(|object| before(object.key));
-    // Which of them is junk, if any is, the log tells.
+    // Only the log shows which of them is junk, if any is.
     let from = snapshot.max(packed.map(Key::Log)).filter(|_| listing.is_in_one_piece());
     listing.log = store.list(Folder::Log, from.as_ref()).await?;
     listing.dismiss_junk();

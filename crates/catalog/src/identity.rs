@@ -11,7 +11,7 @@ use ebbtide_store::{Object, Store};
 /// So many names of each folder are looked at…
 const NAMES: usize = 64;
 
-/// …and so many of those objects, half of them the first and half the last.
+/// …and the number of those objects, half of them the first and half the last.
 const SAMPLES: usize = 4;
 
 /// What a replica is, and how that is known.

@@ -40,7 +40,7 @@ pub async fn list_recent(store: &dyn Store) -> Result<(Listing, Option<Txid>), S
         store.list(Folder::Snapshot, None),
     )?;
     let mut listing = Listing { packs, deltas, snapshots, ..Listing::default() };
-    // Which of them is junk, if any is, the log tells.
+    // Only the log shows which of them is junk, if any is.
     let row = newest_row(&listing.packs).filter(|_| listing.is_in_one_piece());
     let after = row.map(|(_, last)| Key::Log(last));
     listing.log = store.list(Folder::Log, after.as_ref()).await?;

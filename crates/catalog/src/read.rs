@@ -17,7 +17,7 @@ const WHOLE_MAX: u64 = 64 * 1024;
 /// How much of the end of a longer object is read at first.
 const TAIL: u64 = 64 * 1024;
 
-/// A longer object has a longer index; this much of it is guessed right at once. A block of pages that compressed to half
+/// A longer object has a longer index: this share of the object is read as its presumed index. A block of pages that compressed to half
 /// has one row of 16 bytes for 64 KiB.
 const TAIL_SHARE: u64 = 4096;
 

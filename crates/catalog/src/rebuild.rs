@@ -12,7 +12,7 @@ use ebbtide_replica::{Chain, EntryFlags, Error, Folder, Key, Manifest, Txid, Vou
 use ebbtide_state::Fill;
 use ebbtide_store::{Object, Store};
 
-/// Segments that begin so many entries before an entry are looked at first when it is in no pack.
+/// The search for an entry that is in no pack begins this number of entries before it.
 const NEAR: u64 = 4096;
 
 /// Fills a table with the hashes of all pages as they were after `upto`, mostly an entry at or near the head. What it

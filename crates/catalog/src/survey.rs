@@ -30,11 +30,11 @@ pub use cache::Ahead;
 use cache::Cache;
 pub use ranges::Range;
 
-/// How many indexes are read at once. Most are one small object each, so that this many of them cost as much time as
-/// one.
+/// The number of indexes that are read concurrently. Most are one small object each, so this number of them takes as long
+/// as one.
 const INDEXES_AT_ONCE: usize = 128;
 
-/// How many kibibytes of indexes are read at once at most.
+/// The largest size of the indexes that are read concurrently, in KiB.
 const INDEX_KIB_AT_ONCE: u32 = 32 * 1024;
 
 /// How many indexes are read ahead while a chain is looked for.

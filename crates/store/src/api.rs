@@ -12,64 +12,61 @@ use super::error::StoreError;
 use super::probe::Conditional;
 use ebbtide_replica::{Folder, Key};
 
-/// A listing with more names than this, ours and others together, is refused instead of held in memory. A replica has
-/// fewer than ten thousand objects when its segments are merged as they should be.
+/// The largest number of names in a listing, including names that are no keys. A larger listing is an error, because it is
+/// held in memory. A replica whose segments are merged has fewer than ten thousand objects.
 pub const LIST_MAX: usize = 1_000_000;
 
 /// An object in a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Object {
-    /// Its name.
+    /// The name.
     pub key: Key,
-    /// Its length in bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
-/// Bytes of an object, piece by piece. Nothing comes after an error.
+/// The bytes of an object in pieces. It ends after an error.
 pub type ByteStream = BoxStream<'static, Result<Bytes, StoreError>>;
 
-/// A place for the objects of one replica. What all of them promise stands in the [module's](super) description.
+/// A store for the objects of one replica. The [module](super) states the guarantees of all stores.
 #[async_trait]
 pub trait Store: Send + Sync + Debug {
-    /// Makes the place ready for a new replica, before anything is put there. Nothing else makes a directory: one that
-    /// vanishes later, because its disk is not mounted, is not made again.
+    /// Prepares the location for a new replica, before the first put. No other call creates the directory: if it is
+    /// missing later, because its disk is not mounted, it must not be created on another disk.
     async fn begin(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// Puts an object under a name that is not taken; [`ErrorKind::Exists`](super::ErrorKind::Exists) when it is.
-    /// After an error that is not permanent the object may be there nevertheless.
+    /// Puts an object if its name is free; otherwise [`ErrorKind::Exists`](super::ErrorKind::Exists). After a transient
+    /// error the object may exist nevertheless.
     async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError>;
 
-    /// Begins to put an object piece by piece. `expected` is the most that is likely to come, in bytes: it sets the
-    /// size of the pieces that a store sends, and thereby the memory that is used. A wrong guess costs memory or
-    /// requests, never the upload.
+    /// Begins a multipart upload. `expected` is the expected size of the object in bytes. It determines the size of the
+    /// parts, and so the memory use. If it is wrong, the upload costs more memory or more requests, but does not fail.
     async fn upload(&self, key: &Key, expected: u64) -> Result<Box<dyn Upload>, StoreError>;
 
-    /// The whole object; an error when it is longer than `limit`, before anything is allocated for it.
+    /// The whole object. If it is larger than `limit` bytes, that is an error before memory is allocated for it.
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, StoreError>;
 
-    /// Exactly these bytes of the object, or an error when it does not have them all. An empty range is empty, and
-    /// nothing is asked of the store.
+    /// Exactly these bytes of the object, or an error if it does not have all of them. An empty range is empty, without a
+    /// request.
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes, StoreError>;
 
-    /// As [`get_range`](Store::get_range), handed on as the bytes come in: who reads more slowly than the store sends
-    /// makes it wait, and memory is taken for little more than the piece that is handed over.
+    /// [`get_range`](Store::get_range) as a stream with backpressure: memory is used for little more than one piece.
     async fn get_stream(&self, key: &Key, range: Range<u64>) -> Result<ByteStream, StoreError> {
         let bytes = self.get_range(key, range).await?;
         Ok(stream::once(ready(Ok(bytes))).boxed())
     }
 
-    /// The length of the object in bytes, or nothing when there is none. For a bucket that does not exist there is
-    /// nothing either: a request without a body cannot tell the two apart.
+    /// The size of the object in bytes, or nothing if there is no such object. A missing bucket gives nothing, too: the
+    /// response to a HEAD request does not distinguish them.
     async fn size(&self, key: &Key) -> Result<Option<u64>, StoreError>;
 
     /// The objects in a folder whose names come after `after`, in the order of their names. Names that are no keys are
-    /// counted in a warning and passed over. More than [`LIST_MAX`] names are an error.
+    /// skipped with a warning. More than [`LIST_MAX`] names are an error.
     async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError>;
 
-    /// The first of what [`list`](Store::list) gives, `most` of them at most: in memory and requests for little more than
-    /// these, however many there are.
+    /// The first `most` objects of [`list`](Store::list). Memory and requests do not grow with the rest of the listing.
     async fn list_some(
         &self,
         under: Folder,
@@ -81,31 +78,31 @@ pub trait Store: Send + Sync + Debug {
         Ok(objects)
     }
 
-    /// Removes the object; it is well if there is none.
+    /// Deletes the object. Succeeds if there is none.
     async fn delete(&self, key: &Key) -> Result<(), StoreError>;
 
-    /// Whether create-only puts are what they promise, found out by trying. Writes and removes an object whose name
-    /// is no key.
+    /// Tests whether the store supports conditional puts: creates and deletes an object whose name is no key.
     async fn probe(&self) -> Result<Conditional, StoreError>;
 
-    /// Removes what uploads left behind that were never finished, and says how many. Only the owner of a replica may
-    /// call it, before its first upload: it ends the uploads of others.
+    /// Aborts unfinished uploads, and returns their number. Only the owner of a replica may call it, before its first
+    /// upload: it aborts the uploads of other processes.
     async fn sweep(&self) -> Result<u64, StoreError>;
 
-    /// Where this is, for people: "s3://bucket/prefix". Never with a secret in it.
+    /// The location for messages, without secrets: "s3://bucket/prefix".
     fn describe(&self) -> String;
 }
 
-/// An object on its way. Nothing of it is visible before [`finish`](Upload::finish); when it is dropped, nothing stays.
+/// A multipart upload in progress. Nothing of the object is visible before [`finish`](Upload::finish). A dropped upload
+/// leaves nothing behind.
 #[async_trait]
 pub trait Upload: Send {
-    /// Adds bytes at the end. Returns when there is room for more, which bounds memory to a few pieces.
+    /// Appends bytes. Returns once there is room for more (backpressure), so that memory use is bounded by a few parts.
     async fn write(&mut self, part: Bytes) -> Result<(), StoreError>;
 
-    /// Makes the object visible, unless its name is taken: [`ErrorKind::Exists`](super::ErrorKind::Exists), and the
-    /// upload is gone. After an error that is not permanent the object may be there nevertheless.
+    /// Makes the object visible if its name is free; otherwise [`ErrorKind::Exists`](super::ErrorKind::Exists), and the
+    /// upload is gone. After a transient error the object may exist nevertheless.
     async fn finish(self: Box<Self>) -> Result<(), StoreError>;
 
-    /// Gives up. What was sent is removed; what could not be removed is left to [`Store::sweep`].
+    /// Aborts the upload and deletes its parts. [`Store::sweep`] deletes those that could not be deleted here.
     async fn abort(self: Box<Self>);
 }

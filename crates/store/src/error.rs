@@ -10,9 +10,9 @@ use std::sync::Arc;
 pub enum ErrorKind {
     /// There is no such object.
     NotFound,
-    /// The name is taken. Whose object has it, only reading it tells.
+    /// The name is taken. Only the object itself shows whose it is.
     Exists,
-    /// The store knows us not, or does not let us: a person must act.
+    /// Authentication failed, or a permission is missing: a person must act.
     Denied,
     /// The request, the address or the configuration is wrong: a person must act.
     Invalid,

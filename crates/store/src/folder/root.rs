@@ -28,7 +28,7 @@ pub(super) enum Root {
     Private(PathBuf, &'static str),
 }
 
-/// What tells a directory from another one.
+/// What distinguishes a directory from another one under the same path.
 #[derive(Debug)]
 pub(super) struct Known {
     identity: Identity,

@@ -77,8 +77,8 @@ fn is_of_use(slot: &Mutex<Slot>) -> bool {
     slot.client.strong_count() > 0 || slot.standing_failure().is_some()
 }
 
-/// A thousand databases that are opened at once wait for the first to have found its credentials, each identity by
-/// itself; if it finds none, they do not all look again.
+/// Databases with the same identity that are opened concurrently wait until the first has found its credentials. If it
+/// finds none, the others do not repeat the search.
 static CLIENTS: LazyLock<Mutex<HashMap<Identity, Arc<Mutex<Slot>>>>> =
     LazyLock::new(Mutex::default);
 

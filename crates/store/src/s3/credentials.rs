@@ -64,7 +64,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Looks through them once, so that a machine without credentials is told at once and in words.
+    /// Tries all providers once, so that a machine without credentials gets an error with a reason immediately.
     pub(super) async fn find(
         profile: Option<String>,
         region: Region,

@@ -76,7 +76,7 @@ impl S3Store {
     async fn list_page(&self, what: &str, prefix: &str, start: &Start) -> Result<Page, StoreError> {
         let request = |sdk: &aws_sdk_s3::Client| {
             let request = sdk.list_objects_v2().bucket(&*self.bucket).prefix(prefix);
-            // A name with a control character in it, which anybody may have put there, cannot be told in XML as it is.
+            // XML cannot represent a name with a control character, and anybody may have put one there.
             let request = request.encoding_type(EncodingType::Url);
             match start {
                 Start::Beginning => request,

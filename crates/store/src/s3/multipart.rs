@@ -9,9 +9,9 @@ use super::limits::{PARTS, REQUEST_TIMEOUT, TAG_BYTES_MAX, WORD_BYTES_MAX, timeo
 use crate::error::{ErrorKind, StoreError};
 use crate::retry::{LastServed, READS, retry};
 
-/// Metadata of an object that tells which upload it came from.
+/// Metadata of an object that identifies the upload that created it.
 const MARK: &str = "ebbtide-upload";
-/// Putting many parts together takes some servers long.
+/// Some servers need long to assemble many parts.
 const COMPLETION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// An upload that has begun. Nothing of it is visible until it is completed.

@@ -16,7 +16,7 @@ use super::limits::RENEWAL_INTERVAL;
 pub(super) struct Renewal {
     /// How many keys there were before, and the client with the present one.
     current: RwLock<(u64, Client)>,
-    /// Nothing where the credentials were given. Those who were refused at once wait for the first of them to look.
+    /// Nothing if the credentials were given explicitly. Requests that are rejected concurrently wait for one search.
     search: Option<Mutex<Search>>,
 }
 

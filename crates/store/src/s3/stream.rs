@@ -18,7 +18,7 @@ use crate::error::{ErrorKind, StoreError};
 use crate::retry::{READS, is_worth_another, retry};
 use ebbtide_replica::Key;
 
-/// After so many bytes, a connection that breaks is another that breaks, and not the same trouble as before.
+/// The number of bytes after which a broken connection counts as a new failure, and not as a repeated one.
 const PROGRESS: u64 = 256 * 1024;
 
 /// What is still to come. A connection that breaks is replaced by one that carries on where it ended.
