@@ -2,23 +2,16 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ebbtide_directory::kind_of;
+use ebbtide_wal::{companion, lock};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 
 use crate::error::{Error, Result};
-
-/// What SQLite keeps beside a database. It takes them for part of any database with that name.
-pub(crate) const COMPANIONS: [&str; 3] = ["-wal", "-shm", "-journal"];
-
-/// SQLite's locks on a database file (fileformat2.html, 1.4): PENDING, RESERVED and 510 bytes of SHARED.
-const DATABASE_LOCKS: (i64, i64) = (0x4000_0000, 512);
-
-/// SQLite's locks on the wal-index (walformat.html, 2.3): bytes 120 to 127, and 128, which every connection holds.
-const WAL_INDEX_LOCKS: (i64, i64) = (120, 9);
 
 /// What is in the place of the target, all of which may be moved aside.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,13 +20,6 @@ pub(crate) struct Existing {
     pub(crate) database: bool,
     /// Suffixes of files beside it.
     pub(crate) companions: Vec<&'static str>,
-}
-
-/// The path of what SQLite keeps beside `database` with this suffix.
-pub(crate) fn companion(database: &Path, suffix: &str) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Refuses what must not be replaced, and without `force` everything that is there.
@@ -63,14 +49,14 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
                 format!("there is {kind} there: choose another path"),
             ));
         }
-        refuse_open(target, target, DATABASE_LOCKS)?;
+        refuse_open(target, target, lock::DATABASE)?;
         existing.database = true;
     }
-    for suffix in COMPANIONS {
-        let path = companion(target, suffix);
+    for suffix in companion::SUFFIXES {
+        let path = companion::path(target, suffix);
         let Some(metadata) = look_at(&path)? else { continue };
-        if suffix == "-shm" && metadata.is_file() {
-            refuse_open(target, &path, WAL_INDEX_LOCKS)?;
+        if suffix == companion::SHM && metadata.is_file() {
+            refuse_open(target, &path, lock::WAL_INDEX)?;
         }
         existing.companions.push(suffix);
     }
@@ -82,7 +68,7 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
     if let (Some(suffix), false) = (existing.companions.first(), force) {
         let why = "it was left behind by a database that had this name, and SQLite would take it for part of the \
                    restored one: remove it, or force the restore (--force), which moves it aside";
-        return Err(Error::refused(&companion(target, suffix), why));
+        return Err(Error::refused(&companion::path(target, suffix), why));
     }
     Ok(existing)
 }
@@ -90,7 +76,7 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
 /// The database that is there, if the target has the name of what SQLite keeps beside it.
 fn companion_of(target: &Path) -> Option<PathBuf> {
     let name = target.file_name()?.to_str()?;
-    let database = COMPANIONS.iter().find_map(|suffix| name.strip_suffix(suffix))?;
+    let database = companion::SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix))?;
     let database = target.with_file_name(database);
     database.is_file().then_some(database)
 }
@@ -113,7 +99,7 @@ fn look_at(path: &Path) -> Result<Option<Metadata>> {
 }
 
 /// Refuses a file on which another process holds one of SQLite's locks.
-fn refuse_open(target: &Path, path: &Path, locks: (i64, i64)) -> Result<()> {
+fn refuse_open(target: &Path, path: &Path, locks: Range<u64>) -> Result<()> {
     let opened = OpenOptions::new()
         .read(true)
         .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).bits())
@@ -123,7 +109,7 @@ fn refuse_open(target: &Path, path: &Path, locks: (i64, i64)) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Error::io("open", path)(error)),
     };
-    match holder(&file, locks).map_err(Error::io("find out who uses", path))? {
+    match holder(&file, &locks).map_err(Error::io("find out who uses", path))? {
         Some(process) => {
             let why = format!("process {process} has it open: stop that first");
             Err(Error::refused(target, why))
@@ -137,12 +123,13 @@ fn refuse_open(target: &Path, path: &Path, locks: (i64, i64)) -> Result<()> {
     clippy::cast_possible_truncation,
     reason = "the constants fit, and their type differs from system to system"
 )]
-fn holder(file: &File, (start, length): (i64, i64)) -> io::Result<Option<i32>> {
+fn holder(file: &File, bytes: &Range<u64>) -> io::Result<Option<i32>> {
+    let offset = |at: u64| i64::try_from(at).expect("SQLite's lock bytes are below 2^31");
     let mut lock = libc::flock {
         l_type: libc::F_WRLCK as _,
         l_whence: libc::SEEK_SET as _,
-        l_start: start,
-        l_len: length,
+        l_start: offset(bytes.start),
+        l_len: offset(bytes.end - bytes.start),
         l_pid: 0,
     };
     fcntl(file, FcntlArg::F_GETLK(&mut lock))?;

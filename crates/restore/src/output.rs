@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use ebbtide_fault::point;
 use ebbtide_replica::Timestamp;
+use ebbtide_wal::companion;
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
 use crate::likeness::Likeness;
-use crate::occupied::{COMPANIONS, Existing, check, companion};
+use crate::occupied::{Existing, check};
 use crate::temporary::{Temporary, remove_abandoned};
 
 /// Free space that is left to others.
@@ -159,8 +160,11 @@ fn move_aside(
     if existing.database {
         moves.push((target.to_path_buf(), aside.clone()));
     }
-    let companions = COMPANIONS.iter().filter(|suffix| existing.companions.contains(suffix));
-    moves.extend(companions.map(|suffix| (companion(target, suffix), companion(&aside, suffix))));
+    let companions =
+        companion::SUFFIXES.iter().filter(|suffix| existing.companions.contains(suffix));
+    moves.extend(
+        companions.map(|suffix| (companion::path(target, suffix), companion::path(&aside, suffix))),
+    );
     let mut moved = Vec::new();
     for (from, to) in moves {
         match rename_to_free_name(&from, &to) {
@@ -179,7 +183,7 @@ fn move_aside(
 /// `NAME.before-restore-20261121T093000.000000Z`
 fn aside(target: &Path, now: Timestamp) -> PathBuf {
     let time: String = now.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect();
-    companion(target, &format!(".before-restore-{time}"))
+    companion::path(target, &format!(".before-restore-{time}"))
 }
 
 fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {

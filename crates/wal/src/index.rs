@@ -1,5 +1,5 @@
-//! The header of the wal-index, the `-shm` file: which frames are committed, which are backfilled, and the lock bytes
-//! (walformat.html, 2.1 to 2.3). It is in the byte order of the machine.
+//! The header of the wal-index, the `-shm` file: which frames are committed and which are backfilled
+//! (walformat.html, 2.1 and 2.2). It is in the byte order of the machine.
 
 use std::fmt;
 
@@ -21,23 +21,6 @@ const FIRST_REGION_FRAMES: usize = REGION_FRAMES - INDEX_BYTES / 4;
 const COPY_BYTES: usize = 48;
 const VERSION: u32 = 3_007_000;
 const MARK_UNUSED: u32 = 0xffff_ffff;
-
-/// The bytes of the `-shm` file that stand for locks.
-pub mod lock {
-    /// `WAL_WRITE_LOCK`, exclusive: held by the connection that writes.
-    pub const WRITE: u64 = 120;
-    /// `WAL_CKPT_LOCK`, exclusive: held by the connection that checkpoints.
-    pub const CHECKPOINT: u64 = 121;
-    /// `WAL_RECOVER_LOCK`, exclusive: held while the wal-index is recovered.
-    pub const RECOVER: u64 = 122;
-    /// `WAL_READ_LOCK(mark)`, shared: held by readers with read mark `mark` (0 to 4).
-    #[must_use]
-    pub const fn read(mark: usize) -> u64 {
-        123 + mark as u64
-    }
-    /// The dead-man's-switch lock, shared: held by every connection.
-    pub const CONNECTED: u64 = 128;
-}
 
 /// The wal-index header at one moment. The default is that of an empty log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

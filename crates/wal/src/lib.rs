@@ -11,11 +11,13 @@
 //! The words that are ours are in `docs/glossary.md`.
 
 mod checksum;
+pub mod companion;
 mod cursor;
 mod database;
 mod frame;
 mod header;
 mod index;
+pub mod lock;
 mod page;
 
 pub use checksum::{ByteOrder, Checksum};
@@ -23,5 +25,5 @@ pub use cursor::{Cursor, Frame, Position, Stop};
 pub use database::{DatabaseHeader, Unfollowable};
 pub use frame::{FRAME_HEADER_BYTES, FrameHeader, frame_bytes, frame_offset};
 pub use header::{HEADER_BYTES, Header, HeaderError, Salts};
-pub use index::{INDEX_BYTES, Index, IndexError, READ_MARKS, REGION_BYTES, lock, page_slot};
+pub use index::{INDEX_BYTES, Index, IndexError, READ_MARKS, REGION_BYTES, page_slot};
 pub use page::{PageNumber, PageSize, lock_page};

@@ -10,7 +10,6 @@ use ebbtide_wal::{Index, PageSize};
 
 use crate::error::{Error, Refusal};
 use crate::files::Paths;
-use crate::follower::Follower;
 
 /// The size from which on a database is checked for holes.
 const HOLLOW_BYTES_MIN: u64 = 16 << 30;
@@ -28,18 +27,8 @@ struct Taken {
     allocated: u64,
 }
 
-impl Follower {
-    /// Checks that the database does not claim to have more pages than its file and its log have.
-    ///
-    /// # Errors
-    /// [`Error::Refused`] when it does.
-    pub fn check_size(&self) -> Result<(), Error> {
-        check(&self.paths, self.page_size(), &self.shm.read(&self.paths)?)
-    }
-}
-
 /// Refuses a database that claims, as of its last commit, to have more pages than its file and its log have.
-pub(crate) fn check(paths: &Paths, size: PageSize, index: &Index) -> Result<(), Error> {
+pub(crate) fn check_size(paths: &Paths, size: PageSize, index: &Index) -> Result<(), Error> {
     let path = &paths.database;
     let metadata = std::fs::metadata(path).map_err(|source| Error::Io {
         doing: "look at",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags};
 
+use crate::descriptors::Descriptors;
 use crate::error::Error;
 use crate::sqlite_file::{self, drop_lookaside};
 use crate::vfs;
@@ -36,15 +37,42 @@ pub(crate) enum Mode {
     Truncate,
 }
 
-/// One connection. It cannot write into the database unless it was opened for exclusive checkpoints.
+/// A connection that reads and checkpoints, and cannot write into the database.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    sqlite: Sqlite,
+    /// `None` only while it is dropped.
+    sqlite: Option<Sqlite>,
+    /// Dropped once the connection is closed.
+    _descriptors: Descriptors,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Before the share in the file descriptors: closing one of them would drop the locks of this connection.
+        self.sqlite = None;
+    }
 }
 
 impl Connection {
-    /// Opens an existing database. `query_only` is set for all but the connection for exclusive checkpoints.
-    pub(crate) fn open(path: &Path, query_only: bool) -> Result<Connection, Error> {
+    /// Opens an existing database.
+    pub(crate) fn open(path: &Path, descriptors: &Descriptors) -> Result<Connection, Error> {
+        Connection::open_as(path, descriptors, true)
+    }
+
+    /// Opens an existing database for [`WriteLock`](crate::write_lock::WriteLock), which must not write, and for
+    /// switching it to WAL mode.
+    pub(crate) fn open_for_writing(
+        path: &Path,
+        descriptors: &Descriptors,
+    ) -> Result<Connection, Error> {
+        Connection::open_as(path, descriptors, false)
+    }
+
+    fn open_as(
+        path: &Path,
+        descriptors: &Descriptors,
+        query_only: bool,
+    ) -> Result<Connection, Error> {
         let wrap = |doing| move |source| Error::Sqlite { doing, path: path.to_owned(), source };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let name = as_path(path);
@@ -57,21 +85,21 @@ impl Connection {
         sqlite.busy_timeout(Duration::ZERO).map_err(wrap("configure"))?;
         // A checkpoint is as durable as the connection that runs it, so never less than the default. Nothing is mapped
         // (a truncated file would fault), and two pages of cache are plenty for reading the header. The first of these
-        // settings reads the schema, for which SQLite sets pages aside; the last one gives them back. A schema that
-        // this SQLite cannot read, because another one wrote it, is none of our business: pages need none, and with
-        // `writable_schema` its errors are passed over.
+        // settings reads the schema, for which SQLite allocates a page cache; the last one frees it. With
+        // `writable_schema` SQLite ignores errors of a schema that it cannot read because a newer version wrote it:
+        // pages are read without a schema.
         let settings = "PRAGMA writable_schema = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; \
              PRAGMA cache_size = 2; PRAGMA trusted_schema = 0; PRAGMA shrink_memory;";
         sqlite.execute_batch(settings).map_err(wrap("configure"))?;
         sqlite.pragma_update(None, "query_only", query_only).map_err(wrap("configure"))?;
-        Ok(Connection { sqlite })
+        Ok(Connection { sqlite: Some(sqlite), _descriptors: descriptors.clone() })
     }
 
     /// Begins a read transaction and pins the log: `BEGIN` alone takes no lock, so the database header is read.
     pub(crate) fn begin_read(&self) -> rusqlite::Result<()> {
-        self.sqlite.execute_batch("BEGIN")?;
+        self.sqlite().execute_batch("BEGIN")?;
         let pinned =
-            self.sqlite.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+            self.sqlite().pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
         if let Err(error) = pinned {
             self.end()?;
             return Err(error);
@@ -79,24 +107,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes the write lock if it is free. Only for the connection for exclusive checkpoints.
-    pub(crate) fn try_begin_write(&self) -> rusqlite::Result<bool> {
-        match self.sqlite.execute_batch("BEGIN IMMEDIATE") {
-            Ok(()) => Ok(true),
-            Err(error) if is_busy(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Rolls back the open transaction, if there is one.
     pub(crate) fn end(&self) -> rusqlite::Result<()> {
-        if self.sqlite.is_autocommit() { Ok(()) } else { self.sqlite.execute_batch("ROLLBACK") }
+        if self.sqlite().is_autocommit() { Ok(()) } else { self.sqlite().execute_batch("ROLLBACK") }
     }
 
     /// Runs a checkpoint.
     pub(crate) fn checkpoint(&self, mode: Mode) -> rusqlite::Result<Progress> {
         // On a connection that has never read, SQLite reports success and does nothing.
-        self.sqlite.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
+        self.sqlite().pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))?;
         let sql = match mode {
             Mode::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
             Mode::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
@@ -104,11 +123,11 @@ impl Connection {
         let row = |row: &rusqlite::Row<'_>| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
         };
-        let (busy, frames, backfilled) = match self.sqlite.query_row(sql, [], row) {
+        let (busy, frames, backfilled) = match self.sqlite().query_row(sql, [], row) {
             Ok(result) => result,
             Err(error) if is_busy(&error) => return Ok(Progress::Busy),
             Err(error) if has_no_room(&error) => {
-                let database = self.sqlite.path().unwrap_or_default();
+                let database = self.sqlite().path().unwrap_or_default();
                 tracing::warn!(database, %error, "the log cannot be copied into the database; it grows until it can");
                 return Ok(Progress::NoRoom);
             }
@@ -124,19 +143,12 @@ impl Connection {
     /// writes of all earlier checkpoints, too.
     pub(crate) fn sync_database(&self) -> rusqlite::Result<()> {
         let failure = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-        sqlite_file::sync(&self.sqlite).map_err(failure)
-    }
-
-    /// Switches the database to WAL mode. Returns whether it is in WAL mode now.
-    pub(crate) fn enable_wal(&self) -> rusqlite::Result<bool> {
-        let mode: String =
-            self.sqlite.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-        Ok(mode.eq_ignore_ascii_case("wal"))
+        sqlite_file::sync(self.sqlite()).map_err(failure)
     }
 
     /// The rusqlite connection, for reads of the database's file through SQLite's own file descriptor.
     pub(crate) fn sqlite(&self) -> &Sqlite {
-        &self.sqlite
+        self.sqlite.as_ref().expect("it is closed only when it is dropped")
     }
 }
 
@@ -223,7 +235,7 @@ mod tests {
             };
             let frames = checkpoint(&plain);
 
-            let ours = Connection::open(&path, true).unwrap();
+            let ours = Connection::open(&path, &Descriptors::default()).unwrap();
             let before = calls();
             let ran = ours.checkpoint(Mode::Passive).unwrap();
             let calls = calls() - before;
@@ -256,7 +268,7 @@ mod tests {
         sqlite.execute("UPDATE t SET body = randomblob(9) WHERE id % 89 = 0", []).unwrap();
         let now = rows(&sqlite);
 
-        let ours = Connection::open(&path, true).unwrap();
+        let ours = Connection::open(&path, &Descriptors::default()).unwrap();
         let ran = ours.checkpoint(Mode::Passive).unwrap();
         let Progress::Ran { frames, backfilled } = ran else { unreachable!("{ran:?}") };
         assert!(0 < backfilled && backfilled < frames, "{ran:?}");

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use ebbtide_wal::{Index, Salts};
 
 use crate::error::Error;
-use crate::follower::Follower;
+use crate::held_log::HeldLog;
 
 /// A process that has a CPU takes less time between the two steps of a restart.
 const LASTS: Duration = Duration::from_secs(2);
@@ -38,8 +38,38 @@ impl Damage {
         Arc::clone(&self.reported)
     }
 
+    /// Logs an error if SQLite has lost or will lose commits, which the replica has.
+    pub(crate) fn look(&mut self, log: &HeldLog) -> Result<(), Error> {
+        let Ok(index) = log.peek()? else { return Ok(()) };
+        let database = log.paths().database.display();
+        if self.observe(&index, Instant::now()) {
+            tracing::error!(
+                %database,
+                frames = index.frames,
+                backfilled = index.backfilled,
+                "the wal-index says that more frames were copied into the database than the log has, so the next ones \
+                 will never be: SQLite loses them with the log; see \"A damaged wal-index\" in docs/operations.md"
+            );
+        }
+        if !log.tail().is_truncated(log.paths(), &index)? {
+            return Ok(());
+        }
+        // The log may have been restarted, and its file shortened, since the wal-index was read.
+        let is_same = log.peek()?.is_ok_and(|again| again.salts == index.salts);
+        if is_same && self.report() {
+            tracing::error!(
+                %database,
+                frames = index.frames,
+                backfilled = index.backfilled,
+                "the log was truncated while it was in use: commits that were not yet checkpointed into the database are lost \
+                 to the application, though not to the replica; see \"A truncated log\" in docs/operations.md"
+            );
+        }
+        Ok(())
+    }
+
     /// Records one observation. Returns whether it is the first that proves damage.
-    pub(crate) fn observe(&mut self, index: &Index, now: Instant) -> bool {
+    fn observe(&mut self, index: &Index, now: Instant) -> bool {
         if index.backfilled <= index.frames {
             self.since = None;
             return false;
@@ -53,40 +83,8 @@ impl Damage {
     }
 
     /// Sets the flag. Returns whether it was not set before.
-    pub(crate) fn report(&self) -> bool {
+    fn report(&self) -> bool {
         !self.reported.swap(true, Ordering::Relaxed)
-    }
-}
-
-impl Follower {
-    /// Logs an error if SQLite has lost or will lose commits, which the replica has.
-    pub(crate) fn look_for_damage(&mut self) -> Result<(), Error> {
-        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(()) };
-        let database = self.paths.database.display();
-        if self.damage.observe(&index, Instant::now()) {
-            tracing::error!(
-                %database,
-                frames = index.frames,
-                backfilled = index.backfilled,
-                "the wal-index says that more frames were copied into the database than the log has, so the next ones \
-                 will never be: SQLite loses them with the log; see \"A damaged wal-index\" in docs/operations.md"
-            );
-        }
-        if !self.tail.is_truncated(&self.paths, &index)? {
-            return Ok(());
-        }
-        // The log may have been restarted, and its file shortened, since the wal-index was read.
-        let is_same = self.shm.peek(&self.paths)?.is_ok_and(|again| again.salts == index.salts);
-        if is_same && self.damage.report() {
-            tracing::error!(
-                %database,
-                frames = index.frames,
-                backfilled = index.backfilled,
-                "the log was truncated while it was in use: commits that were not yet checkpointed into the database are lost \
-                 to the application, though not to the replica; see \"A truncated log\" in docs/operations.md"
-            );
-        }
-        Ok(())
     }
 }
 

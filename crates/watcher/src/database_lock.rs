@@ -9,27 +9,24 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::sync::Arc;
 
+use ebbtide_wal::lock;
 use nix::libc;
 
+use crate::descriptors::Descriptors;
 use crate::error::Error;
 use crate::files::{Identity, Paths};
-
-/// SQLite's SHARED range of a database file (os.h, `SHARED_FIRST` and `SHARED_SIZE`).
-#[cfg(target_os = "linux")]
-const SHARED_FIRST: i64 = 0x4000_0002;
-#[cfg(target_os = "linux")]
-const SHARED_BYTES: i64 = 510;
+use crate::lock_bytes::SharedLock;
 
 /// Two changes of a file within one tick of the kernel's clock have the same time. No kernel ticks more slowly.
 const TICK_MICROS: i64 = 12_000;
 
-/// A file descriptor on the database. It must stay open while a connection of this process has the database open:
-/// closing it would drop that connection's locks.
+/// A file descriptor on the database, and the lock.
 #[derive(Debug)]
 pub(crate) struct DatabaseLock {
-    file: File,
-    locked: bool,
+    file: Arc<File>,
+    lock: Option<SharedLock>,
 }
 
 /// The size and modification time of the file, which change with its content.
@@ -51,32 +48,35 @@ impl Stamp {
 
 impl DatabaseLock {
     /// Opens the database's file, which must have this identity.
-    pub(crate) fn open(paths: &Paths, identity: Identity) -> Result<DatabaseLock, Error> {
+    pub(crate) fn open(
+        paths: &Paths,
+        identity: Identity,
+        descriptors: &Descriptors,
+    ) -> Result<DatabaseLock, Error> {
         let path = &paths.database;
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(path)
             .map_err(|source| Error::Io { doing: "open", path: path.clone(), source })?;
+        // Kept in any case: closing it would drop the locks of our connections, if it is the same file.
+        let file = descriptors.keep(file);
         identity.check_is(&file, path)?;
-        Ok(DatabaseLock { file, locked: false })
+        Ok(DatabaseLock { file, lock: None })
     }
 
     /// Takes the lock. Returns false if another lock conflicts, or the kernel has no open file description locks.
     pub(crate) fn try_lock(&mut self) -> io::Result<bool> {
-        if !self.locked {
-            self.locked = lock_shared(&self.file, libc::F_RDLCK)?;
+        const FAILURE: &str = "cannot unlock the database; its log is kept until this process ends";
+        if self.lock.is_none() {
+            self.lock = SharedLock::take(&self.file, lock::SHARED, FAILURE)?;
         }
-        Ok(self.locked)
+        Ok(self.lock.is_some())
     }
 
     /// Releases the lock, if it was taken.
     pub(crate) fn unlock(&mut self) {
-        if std::mem::take(&mut self.locked)
-            && let Err(error) = lock_shared(&self.file, libc::F_UNLCK)
-        {
-            tracing::warn!(%error, "cannot unlock the database; its log is kept until this process ends");
-        }
+        self.lock = None;
     }
 
     /// The present stamp of the file.
@@ -89,17 +89,6 @@ impl DatabaseLock {
         let modified = (metadata.mtime(), metadata.mtime_nsec());
         Ok(Stamp { bytes: metadata.len(), modified })
     }
-}
-
-/// Changes the open file description lock on the SHARED range. Returns false if another lock conflicts.
-#[cfg(target_os = "linux")]
-fn lock_shared(file: &File, kind: i32) -> io::Result<bool> {
-    crate::shm::lock_description(file, kind, SHARED_FIRST, SHARED_BYTES)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn lock_shared(_: &File, _: i32) -> io::Result<bool> {
-    Ok(false)
 }
 
 #[cfg(test)]

@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
 
-use crate::connection::{Connection, Mode, Progress};
+use crate::captured::CaptureError;
+use crate::checkpoints::Checkpoints;
+use crate::connection::Progress;
 use crate::error::Error;
-use crate::follower::{CaptureError, Follower};
-use crate::hold::Hold;
-use crate::policy::{backlog_bytes_max, is_outrun};
+use crate::held_log::HeldLog;
+use crate::policy::{Limits, backlog_bytes_max, is_outrun};
 use crate::tail::Scratch;
 use crate::transaction::Transaction;
+use crate::write_lock::{WriteLock, WritersStopped};
 
 /// How many bytes may be left to capture under the write lock, unless the writers outrun us: then capturing can catch
 /// up only in several stops.
@@ -38,7 +40,19 @@ const COMMIT_LOOK: Duration = Duration::from_micros(200);
 /// How long the last stop of a brake may take, the exclusive checkpoint included, at 1 ms for each 512 KiB of backlog.
 const LAST_STOP_MAX: Duration = Duration::from_millis(14);
 
-impl Follower {
+/// What an exclusive checkpoint and a brake work with.
+#[derive(Debug)]
+pub(crate) struct Exclusive<'a> {
+    pub(crate) log: &'a mut HeldLog,
+    pub(crate) checkpoints: &'a mut Checkpoints,
+    pub(crate) write_lock: &'a mut WriteLock,
+    pub(crate) limits: &'a Limits,
+    /// Now, in µs since the epoch.
+    pub(crate) time: i64,
+    pub(crate) scratch: &'a mut Scratch,
+}
+
+impl Exclusive<'_> {
     /// Captures and backfills the whole log under the write lock, and leaves a hold on the database file alone.
     ///
     /// 1. Take the write lock on a connection of its own. The transaction of this connection is a hold too, at the
@@ -51,24 +65,21 @@ impl Follower {
     /// 6. Release the write lock. The next writer restarts the log.
     ///
     /// If this process is killed at any step, the kernel releases its locks, and the application goes on.
-    pub(crate) fn checkpoint_exclusively<E>(
+    pub(crate) fn checkpoint<E>(
         &mut self,
-        time: i64,
-        scratch: &mut Scratch,
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<(), CaptureError<E>> {
-        if self.stale_checkpointer {
+        if self.log.has_stale_checkpointer() {
             return Ok(());
         }
-        let done = self.while_stopped(|follower| {
+        let done = self.while_stopped(|exclusive, stopped| {
             point("watcher.exclusive.stopped");
-            follower.capture_and_backfill(time, scratch, sink)
+            exclusive.capture_and_backfill(stopped, sink)
         })?;
         point("watcher.exclusive.ended");
-        let now = Instant::now();
         match done {
-            Some(all_copied) => self.exclusive_ended(all_copied, now),
-            None => self.backoff.exclusive_ended(false, now),
+            Some(all_copied) => self.checkpoints.exclusive_ran(all_copied),
+            None => self.checkpoints.exclusive_failed(),
         }
         Ok(())
     }
@@ -78,9 +89,7 @@ impl Follower {
     /// `may_restart` is set, the last stop becomes an exclusive checkpoint; otherwise the holds stay as they are.
     pub(crate) fn brake<E>(
         &mut self,
-        time: i64,
         may_restart: bool,
-        scratch: &mut Scratch,
         mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<(), CaptureError<E>> {
         let began = Instant::now();
@@ -89,42 +98,40 @@ impl Follower {
             has_room = sink(transaction)?;
             Ok(has_room)
         };
-        while self.stop_briefly(time, may_restart, scratch, &mut sink)?
+        while self.stop_briefly(may_restart, &mut sink)?
             && began.elapsed() < BRAKE_MAX
-            && self.let_commit(time, scratch, &mut sink)?
+            && self.let_commit(&mut sink)?
         {}
         tracing::debug!(took = ?began.elapsed(), has_room, "braked");
-        self.backoff.braked(Instant::now());
+        self.checkpoints.braked();
         Ok(())
     }
 
     /// One stop of a brake. Returns whether another stop is needed.
     fn stop_briefly<E>(
         &mut self,
-        time: i64,
         may_restart: bool,
-        scratch: &mut Scratch,
         mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<bool, CaptureError<E>> {
-        let stopped = self.while_stopped(|follower| {
+        let stop = self.while_stopped(|exclusive, stopped| {
             let began = Instant::now();
-            let stop_max = follower.stop_max()?;
-            let captured = follower.capture_briefly(time, stop_max, scratch, &mut sink)?;
-            let has_ended =
-                follower.wait_for_checkpoint(stop_max.saturating_sub(began.elapsed()))?;
+            let stop_max = exclusive.stop_max()?;
+            let captured = exclusive.capture_briefly(stop_max, &mut sink)?;
+            let patience = stop_max.saturating_sub(began.elapsed());
+            let has_ended = exclusive.checkpoints.wait(exclusive.log, patience)?;
             if captured && has_ended && may_restart {
-                if follower.is_end_near(began.elapsed())? {
-                    return Ok((true, Some(follower.capture_and_backfill(time, scratch, sink)?)));
+                if exclusive.is_end_near(began.elapsed())? {
+                    return Ok((true, Some(exclusive.capture_and_backfill(stopped, sink)?)));
                 }
                 // Everything is captured, so the hold can move to the log's end now, and the next checkpoint can copy
                 // the whole log.
-                follower.move_hold()?;
+                exclusive.move_hold()?;
             }
-            Ok((has_ended && !follower.waits_for_capture(), None))
+            Ok((has_ended && !exclusive.log.waits_for_capture(), None))
         })?;
-        let Some((is_done, exclusive)) = stopped else { return Ok(false) };
+        let Some((is_done, exclusive)) = stop else { return Ok(false) };
         if let Some(all_copied) = exclusive {
-            self.exclusive_ended(all_copied, Instant::now());
+            self.checkpoints.exclusive_ran(all_copied);
         }
         Ok(!is_done)
     }
@@ -133,19 +140,17 @@ impl Follower {
     /// over. Returns whether the sink has room for more.
     fn let_commit<E>(
         &mut self,
-        time: i64,
-        scratch: &mut Scratch,
         mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<bool, CaptureError<E>> {
         let began = Instant::now();
-        let before = self.shm.read(&self.paths)?.frames;
+        let before = self.log.index()?.frames;
         while began.elapsed() < COMMIT_PAUSE_MAX {
-            let frames = self.shm.read(&self.paths)?.frames;
-            if self.bytes_of(frames.saturating_sub(before)) >= COMMIT_BYTES {
+            let frames = self.log.index()?.frames;
+            if self.log.bytes_of(frames.saturating_sub(before)) >= COMMIT_BYTES {
                 break;
             }
             let mut has_room = true;
-            let captured = self.capture(time, scratch, |transaction| {
+            let captured = self.log.capture(self.time, self.scratch, |transaction| {
                 has_room = sink(transaction)?;
                 Ok::<_, E>(false)
             })?;
@@ -161,62 +166,52 @@ impl Follower {
 
     /// How long one stop may take.
     fn stop_max(&self) -> Result<Duration, Error> {
-        let frames = self.shm.read(&self.paths)?.frames;
-        Ok(if is_outrun(frames / 3 * 2, &self.limits) { LONG_STOP_MAX } else { STOP_MAX })
+        let frames = self.log.index()?.frames;
+        Ok(if is_outrun(frames / 3 * 2, self.limits) { LONG_STOP_MAX } else { STOP_MAX })
     }
 
     /// Whether the rest of the log can be checkpointed within this stop, which has lasted `stopped` by now.
     fn is_end_near(&self, stopped: Duration) -> Result<bool, Error> {
-        let index = self.shm.read(&self.paths)?;
-        let left = self.bytes_of(index.frames.saturating_sub(index.backfilled));
+        let index = self.log.index()?;
+        let left = self.log.bytes_of(index.frames.saturating_sub(index.backfilled));
         let in_time = LAST_STOP_MAX.saturating_sub(stopped).as_millis();
-        let is_long = is_outrun(index.frames / 3, &self.limits);
-        Ok(self.handover.is_none()
-            && self.shm.has_checkpoint_lock()
+        let is_long = is_outrun(index.frames / 3, self.limits);
+        Ok(!self.log.is_handing_over()
+            && self.log.has_checkpoint_lock()
             && index.backfilled > 0
             && (is_long || u128::from(left >> 19) < in_time)
-            && left <= backlog_bytes_max(index.frames, &self.limits))
+            && left <= backlog_bytes_max(index.frames, self.limits))
     }
 
     /// Begins a handover of the hold to the log's end, unless the hold is there already.
     fn move_hold(&mut self) -> Result<(), Error> {
-        let index = self.shm.read(&self.paths)?;
-        if self.handover.is_none() && self.hold.frames(&index) < index.frames {
-            self.begin_handover()?;
+        let index = self.log.index()?;
+        if !self.log.is_handing_over() && self.log.held_frames(&index) < index.frames {
+            self.log.begin_handover()?;
         }
         Ok(())
-    }
-
-    fn exclusive_ended(&mut self, all_copied: bool, now: Instant) {
-        self.last_checkpoint = now;
-        self.checkpoint_began_at = None;
-        self.backoff.exclusive_ended(all_copied, now);
     }
 
     /// Runs `work` under the write lock; `None` if the write lock was not free within its budget.
     fn while_stopped<T, E>(
         &mut self,
-        work: impl FnOnce(&mut Follower) -> Result<T, CaptureError<E>>,
+        work: impl FnOnce(&mut Self, &WritersStopped) -> Result<T, CaptureError<E>>,
     ) -> Result<Option<T>, CaptureError<E>> {
-        if self.exclusive.is_none() {
-            self.exclusive = Some(Connection::open(&self.paths.database, false)?);
-        }
+        self.write_lock.open(self.log.paths(), self.log.descriptors())?;
         let began = Instant::now();
-        while !self.stop_writers()? {
+        let stopped = loop {
+            if let Some(stopped) = self.write_lock.try_take(self.log.paths())? {
+                break stopped;
+            }
             if began.elapsed() > self.limits.write_lock_budget {
                 return Ok(None);
             }
             std::hint::spin_loop();
-        }
-        let stopped = Instant::now();
-        let done = work(self);
-        tracing::debug!(waited = ?began.elapsed(), took = ?stopped.elapsed(), "writers were stopped");
-        let ended = match &self.exclusive {
-            Some(connection) => {
-                connection.end().map_err(self.sqlite("give back the write lock of"))
-            }
-            None => Ok(()),
         };
+        let since = Instant::now();
+        let done = work(self, &stopped);
+        tracing::debug!(waited = ?began.elapsed(), took = ?since.elapsed(), "writers were stopped");
+        let ended = self.write_lock.release(self.log.paths(), stopped);
         let done = done?;
         ended?;
         Ok(Some(done))
@@ -225,54 +220,33 @@ impl Follower {
     /// Captures to the log's end, but for `stop_max` at most. Returns whether it reached the end.
     fn capture_briefly<E>(
         &mut self,
-        time: i64,
         stop_max: Duration,
-        scratch: &mut Scratch,
         mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<bool, CaptureError<E>> {
         let began = Instant::now();
-        let captured = self.capture(time, scratch, |transaction| {
+        let captured = self.log.capture(self.time, self.scratch, |transaction| {
             Ok::<_, E>(sink(transaction)? && began.elapsed() < stop_max)
         })?;
         Ok(!captured.more)
     }
 
-    fn stop_writers(&self) -> Result<bool, Error> {
-        match &self.exclusive {
-            Some(connection) => {
-                connection.try_begin_write().map_err(self.sqlite("take the write lock of"))
-            }
-            None => Ok(false),
-        }
-    }
-
     /// Steps 3 to 5. Returns whether the checkpoint completed.
     fn capture_and_backfill<E>(
         &mut self,
-        time: i64,
-        scratch: &mut Scratch,
+        stopped: &WritersStopped,
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<bool, CaptureError<E>> {
-        let index = self.shm.read(&self.paths)?;
+        let index = self.log.index()?;
         let stop_max = self.stop_max()?;
-        if self.unread_bytes(&index) > UNREAD_BYTES_MAX && !is_outrun(index.frames, &self.limits) {
+        let unread = self.log.unread_bytes(&index);
+        if unread > UNREAD_BYTES_MAX && !is_outrun(index.frames, self.limits) {
             return Ok(false);
         }
-        if !self.capture_briefly(time, stop_max, scratch, sink)? || self.stale_checkpointer {
+        if !self.capture_briefly(stop_max, sink)? || self.log.has_stale_checkpointer() {
             return Ok(false);
         }
         point("watcher.exclusive.captured");
-        let before = self.shm.read(&self.paths)?;
-        self.held().end().map_err(self.sqlite("end reading"))?;
-        point("watcher.exclusive.released");
-        // The write transaction pins the log until the next hold has begun, also if the checkpoint fails.
-        let ran = self.run_checkpoint(Mode::Passive);
-        point("watcher.exclusive.copied");
-        self.held().begin_read().map_err(self.sqlite("begin to read"))?;
-        point("watcher.exclusive.held");
-        let after = self.shm.read(&self.paths)?;
-        debug_assert_eq!((before.salts, before.frames), (after.salts, after.frames));
-        self.hold = Hold::between(&after, &after, self.shm.has_checkpoint_lock());
-        Ok(matches!(ran?, Progress::Ran { frames, backfilled } if frames == backfilled))
+        let ran = self.log.checkpoint_stopped(stopped)?;
+        Ok(matches!(ran, Progress::Ran { frames, backfilled } if frames == backfilled))
     }
 }

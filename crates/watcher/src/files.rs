@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt as _, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use ebbtide_wal::DatabaseHeader;
+use ebbtide_wal::{DatabaseHeader, companion};
 use nix::fcntl::OFlag;
 use nix::sys::statfs;
 use nix::unistd::{AccessFlags, access};
@@ -30,12 +30,9 @@ impl Paths {
     pub(crate) fn of(given: &Path) -> Paths {
         let resolved = std::fs::canonicalize(given).ok();
         let database = resolved.as_deref().unwrap_or(given);
-        let beside = |suffix: &str| {
-            let mut name = database.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        let (wal, shm, journal) = (beside("-wal"), beside("-shm"), beside("-journal"));
+        let beside = |suffix| companion::path(database, suffix);
+        let wal = beside(companion::WAL);
+        let (shm, journal) = (beside(companion::SHM), beside(companion::JOURNAL));
         Paths { given: given.to_owned(), database: database.to_owned(), wal, shm, journal }
     }
 
@@ -54,6 +51,12 @@ impl Paths {
 
     pub(crate) fn refuse(&self, refusal: Refusal) -> Error {
         Error::Refused { path: self.given.clone(), refusal }
+    }
+
+    /// An error of SQLite about the database. `doing` is a verb.
+    pub(crate) fn sqlite(&self, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+        let path = self.database.clone();
+        move |source| Error::Sqlite { doing, path, source }
     }
 }
 

@@ -1,122 +1,51 @@
-//! A database that is being followed: its hold, its tail, and the commits that were observed in its log.
+//! A database that is being followed: the parts that own its state, and what may be asked of them.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
 
 use ebbtide_fault::point;
-use ebbtide_wal::{Index, IndexError, PageSize, Position, frame_bytes};
+use ebbtide_wal::{Index, PageSize, Position};
 
-use crate::backoff::CheckpointBackoff;
-use crate::checkpoint::{Checkpoint, Checkpointing};
-use crate::connection::{Connection, cannot_open, is_busy};
+use crate::captured::{CaptureError, Captured};
+use crate::checkpoint::Checkpoint;
+use crate::checkpoint_lock::CheckpointLock;
+use crate::checkpoints::Checkpoints;
+use crate::claimed::check_size;
+use crate::connection::Mode;
 use crate::damage::Damage;
-use crate::database_lock::{DatabaseLock, Stamp};
-use crate::error::{Break, Error, Refusal};
+use crate::descriptors::Descriptors;
+use crate::error::{Error, Refusal};
+use crate::exclusive::Exclusive;
 use crate::files::{Identity, Paths, check_file_system, read_header};
-use crate::handover::Handover;
-use crate::hold::{Hold, Reads};
+use crate::found::Found;
+use crate::held_log::{HeldLog, Parts};
+use crate::image::{Image, ImagePin, OpenImages};
 use crate::log_status::{LogStatusHandle, LogStatusOwner};
+use crate::mutex::lock;
 use crate::names::{is_linked, tell_names};
 use crate::observed::{Observed, Observer};
-use crate::policy::Limits;
+use crate::opening::{begin_patiently, enable_wal};
+use crate::policy::{Action, Kept, Limits, Situation, decide, is_outrun};
+use crate::rest::Rest;
 use crate::shm::Shm;
-use crate::tail::{Mark, Next, Resumed, Scratch, Tail, broken};
+use crate::start::{Options, Start};
+use crate::tail::{Resumed, Scratch, Tail};
 use crate::transaction::Transaction;
-
-/// How long another process may lock the database exclusively before the database counts as one in exclusive locking
-/// mode: a recovery, a schema change or the switch to a write-ahead log takes less.
-const EXCLUSIVE_PATIENCE: Duration = Duration::from_secs(3);
-
-/// How a database is followed.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Whether a database in rollback-journal mode is switched to a write-ahead log rather than refused.
-    pub enable_wal: bool,
-    /// The limits of the log.
-    pub limits: Limits,
-}
-
-/// Where following begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Start {
-    /// At the given position: the log proves that no frame before it has changed and none after it is missing.
-    Resumed,
-    /// At the log's present end. The commits before it are unknown; an [`Image`](crate::Image) has the state.
-    Anew,
-    /// At the log's present end, and the log proves that it lost frames that were captured before: the machine lost its
-    /// last writes, or was restored to an earlier state.
-    Truncated,
-}
-
-/// The result of a capture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Captured {
-    /// How many transactions the sink got.
-    pub transactions: usize,
-    /// Whether the log has more committed transactions.
-    pub more: bool,
-}
-
-/// An error of the follower, or of the sink.
-#[derive(Debug)]
-pub enum CaptureError<E> {
-    /// Following failed.
-    Follow(Error),
-    /// The sink failed. The transaction that it did not take will be captured again.
-    Sink(E),
-}
-
-impl<E> From<Error> for CaptureError<E> {
-    fn from(error: Error) -> CaptureError<E> {
-        CaptureError::Follow(error)
-    }
-}
+use crate::write_lock::WriteLock;
 
 /// A database that is being followed.
-///
-/// Fields are dropped in order. The connections are declared before the wal-index, which must be closed after them; the
-/// status handle is declared first, because it reads the wal-index.
 #[derive(Debug)]
 pub struct Follower {
+    log: HeldLog,
+    checkpoints: Checkpoints,
+    write_lock: WriteLock,
+    rest: Rest,
+    images: OpenImages,
+    damage: Damage,
+    limits: Limits,
     log_status: LogStatusOwner,
-    /// `None` at rest.
-    pub(crate) held: Option<Connection>,
-    pub(crate) spare: Option<Connection>,
-    /// The connection that takes the write lock for an exclusive checkpoint.
-    pub(crate) exclusive: Option<Connection>,
-    /// A prepared checkpoint that the caller has not taken yet.
-    pub(crate) checkpoint: Option<Checkpoint>,
-    /// If some, the checkpoint has the spare connection, and whether this process has the checkpoint lock is unknown.
-    pub(crate) checkpointing: Option<Checkpointing>,
-    /// How many frames the log had when the last checkpoint began, unless that checkpoint made no progress.
-    pub(crate) checkpoint_began_at: Option<u32>,
-    pub(crate) shm: Shm,
-    pub(crate) paths: Paths,
-    pub(crate) database: Identity,
-    pub(crate) limits: Limits,
-    pub(crate) tail: Tail,
-    pub(crate) hold: Hold,
-    /// The log's end when the first hold began, or when the tail was rewound. Only up to here can frames be lost: a
-    /// later hold replaces another one only once all frames before it are captured.
-    pub(crate) found: Mark,
-    pub(crate) handover: Option<Handover>,
-    /// Whether another process may be running a checkpoint with a view of the log from before its last restart
-    /// (*checkpoint-lock-first*).
-    pub(crate) stale_checkpointer: bool,
-    pub(crate) observed: Arc<Mutex<Observed>>,
-    /// Shared with every image that is being read.
-    pub(crate) images: Arc<()>,
-    pub(crate) last_commit: Instant,
-    pub(crate) last_checkpoint: Instant,
-    pub(crate) backoff: CheckpointBackoff,
-    pub(crate) damage: Damage,
     /// Whether other names of the file were logged.
     names_told: bool,
-    /// If some, no connection of ours is open, and this is the stamp of the database's file since then.
-    pub(crate) resting: Option<Stamp>,
-    /// `None` before the first rest. Closed after the connections.
-    pub(crate) lock: Option<DatabaseLock>,
 }
 
 impl Follower {
@@ -137,20 +66,22 @@ impl Follower {
         check_file_system(&paths)?;
         let header = read_header(&paths)?;
         if !header.is_wal {
-            enable_wal(&paths, options)?;
+            if !options.enable_wal {
+                return Err(paths.refuse(Refusal::RollbackJournal));
+            }
+            enable_wal(&paths)?;
         }
-        let held = begin_patiently(&paths)?;
+        let descriptors = Descriptors::default();
+        let connection = begin_patiently(&paths, &descriptors)?;
         point("watcher.open.held");
         let no_file = |source| Error::Io { doing: "look at", path: path.to_owned(), source };
         let database = Identity::at(path).map_err(no_file)?;
         // The read transaction has pinned the log before the first read of it, so the wal-index is as new as the pin or
         // newer from here on.
-        let mut shm = Shm::open(&paths)?;
-        shm.try_checkpoint_lock(&paths)?;
-        if resume.is_some() {
-            // A read transaction on the database file alone does not pin the log, whose next frames may be unread.
-            shm.take_restart_lock(&paths)?;
-        }
+        let shm = Shm::open(&paths, &descriptors)?;
+        let checkpoint_lock = CheckpointLock::take(&shm, &paths)?;
+        // A read transaction on the database file alone does not pin the log, whose next frames may be unread.
+        let restart_lock = if resume.is_some() { shm.take_restart_lock(&paths)? } else { None };
         point("watcher.open.locked");
         let index = shm.read(&paths)?;
         let resume_at = |position| Tail::resume(&paths, &index, position);
@@ -161,68 +92,59 @@ impl Follower {
             Resumed::Restarted => (at_end()?, Start::Anew),
             Resumed::Truncated => (at_end()?, Start::Truncated),
         };
-        let now = Instant::now();
         let observed = Arc::new(Mutex::new(Observed::after(latest, tail.position())));
+        let found = Found::new(tail.mark(&index), restart_lock);
         let damage = Damage::default();
-        let mut follower = Follower {
-            log_status: LogStatusOwner::new(&shm, &paths, &observed, &damage),
-            names_told: tell_names(&paths),
-            held: Some(held),
-            spare: None,
-            exclusive: None,
-            checkpoint: None,
-            checkpointing: None,
-            checkpoint_began_at: None,
-            stale_checkpointer: !shm.has_checkpoint_lock(),
-            shm,
+        let log_status = LogStatusOwner::new(&shm, &paths, &observed, &damage);
+        let names_told = tell_names(&paths);
+        let parts = Parts {
             paths,
             database,
-            limits: options.limits,
-            found: tail.mark(&index),
+            descriptors,
+            shm,
+            connection,
+            checkpoint_lock,
             tail,
-            hold: Hold::before(&index),
-            handover: None,
+            found,
             observed,
-            images: Arc::new(()),
-            last_commit: now,
-            last_checkpoint: now,
-            backoff: CheckpointBackoff::default(),
+        };
+        let follower = Follower {
+            log: HeldLog::new(parts, &index),
+            checkpoints: Checkpoints::new(),
+            write_lock: WriteLock::default(),
+            rest: Rest::default(),
+            images: OpenImages::default(),
             damage,
-            resting: None,
-            lock: None,
+            limits: options.limits,
+            log_status,
+            names_told,
         };
         follower.check_size()?;
-        follower.release_restart_lock();
         Ok((follower, start))
-    }
-
-    /// The connection whose read transaction holds the log.
-    pub(crate) fn held(&self) -> &Connection {
-        self.held.as_ref().expect("a database at rest is roused before its hold is moved")
     }
 
     /// The path of the log, whose writes are file events to wake up for.
     #[must_use]
     pub fn wal_path(&self) -> PathBuf {
-        self.paths.wal.clone()
+        self.log.paths().wal.clone()
     }
 
     /// An observer for the thread that receives the file events of the log.
     #[must_use]
     pub fn observer(&self) -> Observer {
-        Observer::new(self.shm.file(), Arc::clone(&self.observed))
+        Observer::new(self.log.shm().file(), Arc::clone(self.log.observed()))
     }
 
     /// The position up to which the log was captured.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.tail.position()
+        self.log.tail().position()
     }
 
     /// The size of the database's pages.
     #[must_use]
     pub fn page_size(&self) -> PageSize {
-        self.tail.page_size()
+        self.log.page_size()
     }
 
     /// A handle that reads the status of the log from any thread.
@@ -231,22 +153,12 @@ impl Follower {
         self.log_status.handle()
     }
 
-    /// The size of this many frames.
-    pub(crate) fn bytes_of(&self, frames: u32) -> u64 {
-        u64::from(frames) * frame_bytes(self.page_size())
-    }
-
-    /// The size of the committed frames that are not captured.
-    pub(crate) fn unread_bytes(&self, index: &Index) -> u64 {
-        self.bytes_of(self.tail.unread(index))
-    }
-
     /// The size of the committed frames in the log.
     ///
     /// # Errors
     /// When the wal-index cannot be read.
     pub fn log_bytes(&self) -> Result<u64, Error> {
-        Ok(self.bytes_of(self.shm.read(&self.paths)?.frames))
+        Ok(self.log.bytes_of(self.log.index()?.frames))
     }
 
     /// Records `time` (µs since the epoch) as the timestamp of new commits, without reading them. Returns a lower bound
@@ -255,12 +167,7 @@ impl Follower {
     /// # Errors
     /// When the wal-index cannot be read.
     pub fn observe(&mut self, time: i64) -> Result<u32, Error> {
-        // While a commit is being published the wal-index is torn; the next observation reads it.
-        let Ok(index) = self.shm.peek(&self.paths)? else { return Ok(1) };
-        if !self.observe_index(&index, time) {
-            return Ok(0);
-        }
-        Ok(self.tail.unread(&index).max(1))
+        self.log.observe(time)
     }
 
     /// As [`Follower::observe`], after a write into the log; `None` while its transaction has not ended, see
@@ -269,27 +176,13 @@ impl Follower {
     /// # Errors
     /// As [`Follower::observe`].
     pub fn observe_written(&mut self, time: i64) -> Result<Option<u32>, Error> {
-        let frames = self.observe(time)?;
-        if frames > 0 {
-            return Ok(Some(frames));
-        }
-        if self.shm.is_write_locked() { Ok(None) } else { self.observe(time).map(Some) }
+        self.log.observe_written(time)
     }
 
     /// The commit timestamp of the oldest commit that was not captured yet, in µs since the epoch.
     #[must_use]
     pub fn oldest_uncaptured(&self) -> Option<i64> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner).oldest()
-    }
-
-    fn observe_index(&mut self, index: &Index, time: i64) -> bool {
-        let more = !self.tail.has_read(index);
-        if more {
-            let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
-            observed.see(index, time);
-            self.last_commit = Instant::now();
-        }
-        more
+        lock(self.log.observed()).oldest()
     }
 
     /// Hands every committed transaction that was not captured yet to `sink`, in order, until `sink` returns false.
@@ -301,53 +194,9 @@ impl Follower {
         &mut self,
         time: i64,
         scratch: &mut Scratch,
-        mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+        sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<Captured, CaptureError<E>> {
-        let index = match self.shm.peek(&self.paths)? {
-            Ok(index) => index,
-            Err(reason) => {
-                if reason == IndexError::Torn && self.shm.is_left_torn(&self.paths)? {
-                    self.recover()?;
-                }
-                self.shm.read(&self.paths)?
-            }
-        };
-        let mut transactions = 0;
-        if self.observe_index(&index, time) {
-            if self.tail.must_enter(&index) {
-                self.enter(&index)?;
-            }
-            self.tail.read(&self.paths, &index, &self.observed, scratch, |transaction| {
-                let more = sink(transaction).map_err(CaptureError::Sink)?;
-                point("watcher.capture.taken");
-                transactions += 1;
-                Ok::<_, CaptureError<E>>(if more { Next::More } else { Next::Enough })
-            })?;
-            let position = self.tail.position();
-            self.observed.lock().unwrap_or_else(PoisonError::into_inner).captured(position);
-            self.release_restart_lock();
-        }
-        self.finish_handover()?;
-        Ok(Captured { transactions, more: !self.tail.has_read(&index) })
-    }
-
-    /// Runs SQLite's recovery of a wal-index that a dead process left torn. No other process can recover it while this
-    /// one has the checkpoint lock.
-    fn recover(&mut self) -> Result<(), Error> {
-        tracing::warn!(
-            database = %self.paths.database.display(),
-            "an application died while it published a commit; recovering the wal-index"
-        );
-        let connection = Connection::open(&self.paths.database, true)?;
-        let recovered = connection.begin_read().and_then(|()| connection.end());
-        // SQLite's unlock has dropped the checkpoint lock of this process.
-        self.shm.set_checkpoint_lock(false);
-        self.shm.try_checkpoint_lock(&self.paths)?;
-        match recovered {
-            // Another process is recovering it.
-            Err(error) if is_busy(&error) => Ok(()),
-            recovered => recovered.map_err(self.sqlite("recover the wal-index of")),
-        }
+        self.log.capture(time, scratch, sink)
     }
 
     /// Goes back to `position`, up to which every commit is durable elsewhere, so that the commits after it are
@@ -356,38 +205,7 @@ impl Follower {
     /// # Errors
     /// When the log cannot be read.
     pub fn rewind(&mut self, position: Position) -> Result<bool, Error> {
-        // The present hold may read the database file alone, and the log is needed again.
-        self.shm.take_restart_lock(&self.paths)?;
-        let index = self.shm.read(&self.paths)?;
-        let has_it = self.tail.rewind(&self.paths, &index, position)?;
-        // The frames to be read again were captured before the present hold began, so it may not cover them.
-        self.found = self.tail.mark(&index);
-        self.release_restart_lock();
-        Ok(has_it)
-    }
-
-    /// Releases the restart lock once all frames up to `found` are captured: from then on the holds keep the log.
-    pub(crate) fn release_restart_lock(&mut self) {
-        if self.shm.has_restart_lock() && self.tail.covers(self.found) {
-            self.shm.release_restart_lock();
-        }
-    }
-
-    /// Follows a restart of the log into the WAL generation of `index`.
-    fn enter(&mut self, index: &Index) -> Result<(), Error> {
-        let restarted = index.salts != self.tail.position().salts;
-        // Without the restart lock, a hold on the database file alone does not prevent a restart while frames from
-        // before the hold are unread. Then they are overwritten, and the next session has to compare pages.
-        let lost = self.hold.reads == Reads::Log || !self.tail.covers(self.found);
-        if restarted && lost {
-            return Err(broken(&self.paths, 0, Break::Restarted));
-        }
-        self.tail.enter(&self.paths, index)?;
-        point("watcher.capture.entered");
-        // If this process has had the checkpoint lock since before the restart, no checkpointer can have read the
-        // wal-index before it. A checkpoint of ours on another thread may just have dropped the lock.
-        self.stale_checkpointer |= self.checkpointing.is_some() || !self.shm.has_checkpoint_lock();
-        Ok(())
+        self.log.rewind(position)
     }
 
     /// Checks that the paths still name the opened files, and logs an error if the wal-index is damaged. Cheap; called
@@ -396,82 +214,233 @@ impl Follower {
     /// # Errors
     /// [`Error::Moved`] when a file was deleted or replaced: the application may be writing another one now.
     pub fn check_files(&mut self) -> Result<(), Error> {
-        self.look_for_damage()?;
-        if !self.names_told && is_linked(&self.paths) {
-            self.names_told = tell_names(&self.paths);
+        self.damage.look(&self.log)?;
+        if !self.names_told && is_linked(self.log.paths()) {
+            self.names_told = tell_names(self.log.paths());
         }
-        self.check_identities()
+        self.log.check_identities()
     }
 
-    /// Checks that the paths still name the opened files.
-    pub(crate) fn check_identities(&self) -> Result<(), Error> {
-        self.database.check(&self.paths.given)?;
-        self.shm.identity().check(&self.paths.shm)?;
-        self.tail.identity().check(&self.paths.wal)
+    /// Checks that the database does not claim to have more pages than its file and its log have.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when it does.
+    pub fn check_size(&self) -> Result<(), Error> {
+        check_size(self.log.paths(), self.page_size(), &self.log.index()?)
+    }
+
+    /// Closes connections and file descriptors that are not in use. They are opened again when needed.
+    pub fn trim(&mut self) {
+        let connections = !self.log.is_handing_over() && !self.checkpoints.is_running();
+        if connections {
+            self.write_lock.close();
+        }
+        self.log.trim(connections);
+    }
+}
+
+/// The checkpoint policy, and what it chooses.
+impl Follower {
+    /// The action that the policy chooses now. `kept` says where the captured commits are, `has_room` whether the sink
+    /// can take some thousands of frames without blocking.
+    ///
+    /// # Errors
+    /// When the wal-index cannot be read.
+    pub fn due(&mut self, kept: Kept, has_room: bool) -> Result<Action, Error> {
+        let Ok(index) = self.log.peek()? else { return Ok(Action::Wait) };
+        if !self.checkpoints.is_running() {
+            self.log.maintain_checkpoint_lock()?;
+        }
+        Ok(decide(&self.situation(&index, kept, has_room), &self.limits))
+    }
+
+    fn situation(&self, index: &Index, kept: Kept, has_room: bool) -> Situation {
+        let (log, checkpoints) = (&self.log, &self.checkpoints);
+        let backoff = checkpoints.backoff();
+        Situation {
+            frames: index.frames,
+            backfilled: index.backfilled,
+            held_frames: log.held_frames(index),
+            reads_database_only: log.reads_database_only(),
+            has_checkpoint_lock: log.has_checkpoint_lock(),
+            checkpointing: checkpoints.is_running(),
+            handover: log.handover(),
+            captured: log.tail().has_read(index),
+            kept,
+            backlog_bytes: log.bytes_of(index.frames.saturating_sub(index.backfilled)),
+            unread_bytes: log.unread_bytes(index),
+            grown_bytes: log.bytes_of(checkpoints.grown(index)),
+            since_brake: backoff.since_brake(),
+            has_room,
+            imaging: self.images.is_any(),
+            quiet: log.quiet(),
+            since_checkpoint: checkpoints.since_last(),
+            since_failed_exclusive: backoff.since_failed_exclusive(),
+            since_no_progress: backoff.since_no_progress(),
+            without_progress: backoff.without_progress(),
+            since_busy_checkpoint: backoff.since_busy_checkpoint(),
+            file_bytes: log.file_bytes(),
+        }
+    }
+
+    /// Performs the action of [`Follower::due`], for the same `kept`.
+    ///
+    /// A brake and an exclusive checkpoint capture into `sink`. A passive checkpoint is only prepared: see
+    /// [`Follower::take_checkpoint`].
+    ///
+    /// # Errors
+    /// As [`Follower::capture`].
+    pub fn perform<E>(
+        &mut self,
+        action: Action,
+        time: i64,
+        kept: Kept,
+        scratch: &mut Scratch,
+        sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
+    ) -> Result<(), CaptureError<E>> {
+        let may_restart = kept != Kept::Nowhere && !self.images.is_any();
+        let Follower { log, checkpoints, write_lock, limits, .. } = self;
+        match action {
+            Action::Wait => {}
+            Action::EndHold => log.finish_handover()?,
+            Action::HandOver => log.begin_handover()?,
+            Action::Checkpoint => checkpoints.begin(log, limits)?,
+            Action::Truncate => {
+                // SQLite truncates only if every reader reads the database file alone, as our hold does.
+                log.run_checkpoint(Mode::Truncate)?;
+                log.touch();
+            }
+            Action::ExclusiveCheckpoint => {
+                let mut exclusive =
+                    Exclusive { log, checkpoints, write_lock, limits, time, scratch };
+                exclusive.checkpoint(sink)?;
+            }
+            Action::Brake => {
+                let mut exclusive =
+                    Exclusive { log, checkpoints, write_lock, limits, time, scratch };
+                exclusive.brake(may_restart, sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The checkpoint that [`Follower::perform`] prepared, for the caller to run on a thread that may block.
+    pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
+        self.checkpoints.take()
+    }
+
+    /// Receives the end of a checkpoint; does nothing if none has ended.
+    ///
+    /// # Errors
+    /// When the checkpoint failed.
+    pub fn end_checkpoint(&mut self) -> Result<(), Error> {
+        self.checkpoints.end(&mut self.log)
+    }
+
+    /// Whether writers are faster than the checkpoints, so that they may be throttled.
+    #[must_use]
+    pub fn is_outrun(&self) -> bool {
+        let index = self.log.peek();
+        index.is_ok_and(|index| index.is_ok_and(|index| is_outrun(index.frames, &self.limits)))
+    }
+
+    /// Whether a handover waits for frames to be captured. Every other action on the log waits for the handover.
+    #[must_use]
+    pub fn waits_for_capture(&self) -> bool {
+        self.log.waits_for_capture()
+    }
+}
+
+/// Images of the database.
+impl Follower {
+    /// Begins a read transaction for an image.
+    ///
+    /// # Errors
+    /// When SQLite refuses.
+    pub fn pin_image(&mut self) -> Result<ImagePin, Error> {
+        ImagePin::begin(&self.log, &self.images)
+    }
+
+    /// Skips the commits from before the pin: the next transaction captured is the first after it. For a start that
+    /// could not resume.
+    ///
+    /// # Errors
+    /// When the log's end cannot be proved.
+    pub fn skip_to(&mut self, pin: &mut ImagePin) -> Result<(), Error> {
+        let until = self.log.skip_to(pin.end())?;
+        pin.until(until);
+        Ok(())
+    }
+
+    /// The database as of [`Follower::position`], if all commits from before the pin are captured; else the pin.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or its frames have changed.
+    pub fn image(&mut self, pin: ImagePin) -> Result<Result<Image, ImagePin>, Error> {
+        pin.image(&self.log)
+    }
+}
+
+/// Rest, while no other process has the database open.
+impl Follower {
+    /// Whether another process has the database open.
+    #[must_use]
+    pub fn is_open_elsewhere(&self) -> bool {
+        self.log.shm().is_open_elsewhere()
+    }
+
+    /// Whether no connection of ours has the database open.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.rest.is_resting()
+    }
+
+    /// Checkpoints the whole log and truncates it, as a last close would. Returns whether the log is empty now. It is
+    /// not if frames are not captured, another process reads the log, or an image is being read.
+    ///
+    /// # Errors
+    /// When SQLite fails, or the wal-index cannot be read.
+    pub fn empty_log(&mut self) -> Result<bool, Error> {
+        if self.checkpoints.is_running() || self.images.is_any() {
+            return Ok(false);
+        }
+        self.rest.empty_log(&mut self.log)
+    }
+
+    /// Closes every connection of ours, if the log is empty and no other process has the database open. Returns whether
+    /// it did. It does not within one tick of the kernel's clock after the database's file was written, because a
+    /// change in the same tick would not change the stamp. `time` is now, in µs since the epoch.
+    ///
+    /// # Errors
+    /// When SQLite fails, or a file cannot be read.
+    pub fn rest(&mut self, time: i64) -> Result<bool, Error> {
+        if self.checkpoints.is_running() || self.images.is_any() {
+            return Ok(false);
+        }
+        self.rest.begin(&mut self.log, time, || self.write_lock.close())
+    }
+
+    /// Whether an application has opened the database or written its log, so that the rest must end. A few system
+    /// calls.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] when a file was deleted, replaced or overwritten.
+    pub fn stirs(&self) -> Result<bool, Error> {
+        self.rest.stirs(&self.log)
+    }
+
+    /// Ends the rest: holds the log again. All commits since the rest began will be captured.
+    ///
+    /// # Errors
+    /// [`Error::Moved`] when the database was replaced, or its file was changed otherwise than by commits in the log.
+    /// The follower must be dropped then.
+    pub fn rouse(&mut self) -> Result<(), Error> {
+        self.rest.end(&mut self.log)
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        // The last close, which may be ours, checkpoints the log and deletes it.
-        if let Some(lock) = &mut self.lock {
-            lock.unlock();
-            self.shm.release_backfill_lock();
-        }
-        self.leave();
-    }
-}
-
-/// Switches a database to WAL mode, if the options allow it.
-fn enable_wal(paths: &Paths, options: &Options) -> Result<(), Error> {
-    if !options.enable_wal {
-        return Err(paths.refuse(Refusal::RollbackJournal));
-    }
-    let connection = Connection::open(&paths.database, false)?;
-    match connection.enable_wal() {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(paths.refuse(Refusal::RollbackJournal)),
-        Err(error) if is_busy(&error) => Err(paths.refuse(Refusal::Exclusive)),
-        Err(source) => {
-            let path = paths.database.clone();
-            Err(explain(
-                paths,
-                Error::Sqlite { doing: "switch to a write-ahead log:", path, source },
-            ))
-        }
-    }
-}
-
-/// Opens the database and begins the first read transaction, with retries during a recovery or a schema change.
-pub(crate) fn begin_patiently(paths: &Paths) -> Result<Connection, Error> {
-    let deadline = Instant::now() + EXCLUSIVE_PATIENCE;
-    let attempt = || {
-        let connection = Connection::open(&paths.database, true)?;
-        connection.begin_read().map_err(|source| {
-            let path = paths.database.clone();
-            Error::Sqlite { doing: "begin to read", path, source }
-        })?;
-        Ok(connection)
-    };
-    loop {
-        match attempt() {
-            Err(Error::Sqlite { source, .. }) if is_busy(&source) => {
-                if Instant::now() >= deadline {
-                    return Err(paths.refuse(Refusal::Exclusive));
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            ended => return ended.map_err(|error| explain(paths, error)),
-        }
-    }
-}
-
-/// Where SQLite cannot create the files that it needs, its error only says that it cannot open or write the database.
-fn explain(paths: &Paths, error: Error) -> Error {
-    match (&error, paths.unwritable_directory()) {
-        (Error::Sqlite { source, .. }, Some(directory)) if cannot_open(source) => {
-            paths.refuse(Refusal::Directory(directory))
-        }
-        _ => error,
+        self.rest.leave(&self.log);
     }
 }

@@ -11,7 +11,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use ebbtide_fault::point;
 use ebbtide_wal::{
@@ -22,17 +22,16 @@ use ebbtide_wal::{
 use crate::connection::Connection;
 use crate::error::{Break, Error};
 use crate::files::{Paths, open_wal, read_up_to};
-use crate::follower::Follower;
+use crate::held_log::HeldLog;
 use crate::sqlite_file;
-use crate::tail::{Mark, Tail, WINDOW_BYTES, broken, read_header};
+use crate::tail::{Mark, broken, read_header};
 use crate::transaction::{Located, newest};
+use crate::window::WINDOW_BYTES;
 
 /// A read transaction for an image, which can be read once all commits from before it are captured.
 #[derive(Debug)]
 pub struct ImagePin {
     connection: Connection,
-    /// Closed after the connection: closing it would drop the locks of both.
-    shm: Arc<File>,
     end: Index,
     until: Mark,
     token: Arc<()>,
@@ -42,8 +41,6 @@ pub struct ImagePin {
 #[derive(Debug)]
 pub struct Image {
     connection: Connection,
-    /// Closed after the connection: closing it would drop the locks of both.
-    _shm: Arc<File>,
     wal: File,
     paths: Paths,
     page_size: PageSize,
@@ -57,68 +54,63 @@ pub struct Image {
     _token: Arc<()>,
 }
 
-impl Follower {
+/// Counts the images and pins that exist.
+#[derive(Debug, Default)]
+pub(crate) struct OpenImages(Arc<()>);
+
+impl OpenImages {
+    /// Whether an image of the database or its pin exists.
+    pub(crate) fn is_any(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+impl ImagePin {
     /// Begins a read transaction for an image.
-    ///
-    /// # Errors
-    /// When SQLite refuses.
-    pub fn pin_image(&mut self) -> Result<ImagePin, Error> {
-        let connection = Connection::open(&self.paths.database, true)?;
-        connection.begin_read().map_err(self.sqlite("begin to read"))?;
-        let end = self.shm.read(&self.paths)?;
+    pub(crate) fn begin(log: &HeldLog, images: &OpenImages) -> Result<ImagePin, Error> {
+        let connection = Connection::open(&log.paths().database, log.descriptors())?;
+        connection.begin_read().map_err(log.paths().sqlite("begin to read"))?;
+        let end = log.index()?;
         point("watcher.image.pinned");
-        let until = self.tail.mark(&end);
-        let (shm, token) = (self.shm.file(), Arc::clone(&self.images));
-        Ok(ImagePin { connection, shm, end, until, token })
+        let until = log.tail().mark(&end);
+        Ok(ImagePin { connection, end, until, token: Arc::clone(&images.0) })
     }
 
-    /// Skips the commits from before the pin: the next transaction captured is the first after it. For a start that
-    /// could not resume.
-    ///
-    /// # Errors
-    /// When the log's end cannot be proved.
-    pub fn skip_to(&mut self, pin: &mut ImagePin) -> Result<(), Error> {
-        self.tail = Tail::at_end(&self.paths, &pin.end, self.tail.page_size())?;
-        let position = self.tail.position();
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner).captured(position);
-        pin.until = self.tail.mark(&pin.end);
-        self.found = pin.until;
-        self.release_restart_lock();
-        // The commits for which a handover was waiting are skipped, too.
-        if let Some(next) = &mut self.handover {
-            next.until = self.tail.mark(&pin.end);
-        }
-        self.finish_handover()
+    /// The log's end when the read transaction had begun.
+    pub(crate) fn end(&self) -> &Index {
+        &self.end
     }
 
-    /// The database as of [`Follower::position`], if all commits from before the pin are captured; else the pin.
-    ///
-    /// # Errors
-    /// When the log cannot be read, or its frames have changed.
-    pub fn image(&mut self, pin: ImagePin) -> Result<Result<Image, ImagePin>, Error> {
-        let position = self.tail.position();
-        if !self.tail.covers(pin.until) {
-            return Ok(Err(pin));
+    /// The commits from before it end at another mark.
+    pub(crate) fn until(&mut self, until: Mark) {
+        self.until = until;
+    }
+
+    /// The database as of the captured position of `log`, if all commits from before the pin are captured; else the pin.
+    pub(crate) fn image(self, log: &HeldLog) -> Result<Result<Image, ImagePin>, Error> {
+        let (paths, tail) = (log.paths(), log.tail());
+        let position = tail.position();
+        if !tail.covers(self.until) {
+            return Ok(Err(self));
         }
-        let wal = open_wal(&self.paths)?;
-        let logged = logged_pages(&wal, &self.paths, position, self.tail.page_size())?;
-        let database_pages = match (self.tail.database_pages(), position.frame) {
+        let wal = open_wal(paths)?;
+        let logged = logged_pages(&wal, paths, position, tail.page_size())?;
+        let database_pages = match (tail.database_pages(), position.frame) {
             (0, _) | (_, 0) => {
-                page_count(&pin.connection).map_err(self.sqlite("count the pages of"))?
+                page_count(&self.connection).map_err(paths.sqlite("count the pages of"))?
             }
             (pages, _) => pages,
         };
         let mut image = Image {
-            connection: pin.connection,
-            _shm: pin.shm,
+            connection: self.connection,
             wal,
-            paths: self.paths.clone(),
-            page_size: self.tail.page_size(),
+            paths: paths.clone(),
+            page_size: tail.page_size(),
             database_pages,
             position,
             logged,
             restarted: Cell::new(false),
-            _token: pin.token,
+            _token: self.token,
         };
         image.logged.retain(|&(page, _)| page.get() <= database_pages);
         point("watcher.image.begun");

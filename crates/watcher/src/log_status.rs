@@ -3,13 +3,15 @@
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use crate::damage::Damage;
 use crate::files::Paths;
+use crate::lock_bytes::readers;
+use crate::mutex::lock;
 use crate::names::other_names;
 use crate::observed::Observed;
-use crate::shm::{Shm, peek, readers};
+use crate::shm::{Shm, peek};
 
 /// Reads the status of a log, as long as its [`Follower`](crate::Follower) exists.
 ///
@@ -49,14 +51,14 @@ impl LogStatusHandle {
     /// Reads the status; `None` once the follower is gone. A few system calls, which do not block.
     #[must_use]
     pub fn read(&self) -> Option<LogStatus> {
-        let sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sources = lock(&self.0);
         let Sources { shm, paths, observed, damaged } = sources.as_ref()?;
         let index = peek(shm).ok().and_then(Result::ok);
         Some(LogStatus {
             frames: index.map(|index| index.frames),
             file_bytes: std::fs::metadata(&paths.wal).map_or(0, |metadata| metadata.len()),
             readers: readers(shm),
-            oldest_uncaptured: observed.lock().unwrap_or_else(PoisonError::into_inner).oldest(),
+            oldest_uncaptured: lock(observed).oldest(),
             is_damaged: damaged.load(Ordering::Relaxed),
             other_names: other_names(&paths.database),
         })
@@ -87,6 +89,6 @@ impl LogStatusOwner {
 impl Drop for LogStatusOwner {
     fn drop(&mut self) {
         // Waits for a read that is in progress, which is short.
-        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.0.0) = None;
     }
 }

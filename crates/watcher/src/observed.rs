@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use ebbtide_wal::{Index, Position, Salts};
 
-use crate::shm::{is_open_elsewhere, is_write_locked, peek};
+use crate::lock_bytes::{is_open_elsewhere, is_write_locked};
+use crate::mutex::lock;
+use crate::shm::peek;
 
 /// The maximum number of observations. Beyond it the oldest commits that are not captured share a later timestamp.
 const OBSERVATIONS_MAX: usize = 65_536;
@@ -37,7 +39,7 @@ impl Observer {
     #[must_use]
     pub fn see(&self, time: i64) -> Seen {
         // Reading under the mutex keeps two threads from recording an older end of the log after a newer one.
-        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observed = lock(&self.observed);
         let Ok(Ok(index)) = peek(&self.shm) else { return Seen::default() };
         observed.see(&index, time)
     }

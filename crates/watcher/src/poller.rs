@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use crate::wake::{Callback, Cause};
+use crate::log_event::{Callback, Cause};
+use crate::mutex::lock;
 
 /// The poll interval, at least and at most. A commit timestamp is late by one interval at most.
 const INTERVAL_MIN: Duration = Duration::from_micros(2_500);
@@ -22,6 +23,15 @@ const FINDS_MIN: u32 = 10;
 
 /// If the busiest log has more new commits than this, the interval was too long: too many commits share a timestamp.
 const FINDS_MAX: u32 = 20;
+
+/// How often a log is polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollInterval {
+    /// As often as its commits warrant: those of one interval share a commit timestamp.
+    ByCommits,
+    /// As often as possible.
+    Shortest,
+}
 
 /// The thread, which ends when the `Poller` is dropped.
 pub(crate) struct Poller(Arc<Shared>);
@@ -34,7 +44,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Polled {
-    callbacks: HashMap<PathBuf, Callback>,
+    callbacks: HashMap<PathBuf, (PollInterval, Callback)>,
     ended: bool,
 }
 
@@ -47,50 +57,66 @@ impl Poller {
         Ok(Poller(shared))
     }
 
-    /// Whether the file at `path` is polled.
-    pub(crate) fn has(&self, path: &Path) -> bool {
-        self.0.lock().callbacks.contains_key(path)
+    /// Changes how often the file at `path` is polled. Returns whether it is polled.
+    pub(crate) fn change(&self, path: &Path, interval: PollInterval) -> bool {
+        let mut polled = lock(&self.0.polled);
+        let known = polled.callbacks.get_mut(path);
+        known.is_some_and(|(present, _)| {
+            *present = interval;
+            true
+        })
     }
 
     /// Calls `callback` at each poll.
-    pub(crate) fn add(&self, path: PathBuf, callback: Callback) {
-        self.0.lock().callbacks.insert(path, callback);
+    pub(crate) fn add(&self, path: PathBuf, interval: PollInterval, callback: Callback) {
+        lock(&self.0.polled).callbacks.insert(path, (interval, callback));
         self.0.changed.notify_one();
     }
 
     /// Stops polling a file. When this returns, its callback is not running either.
     pub(crate) fn remove(&self, path: &Path) {
-        self.0.lock().callbacks.remove(path);
+        lock(&self.0.polled).callbacks.remove(path);
     }
 }
 
 impl Drop for Poller {
     fn drop(&mut self) {
-        self.0.lock().ended = true;
+        lock(&self.0.polled).ended = true;
         self.0.changed.notify_one();
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Polled> {
-        self.polled.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn run(&self) {
         let mut interval = INTERVAL_MIN;
         loop {
-            let mut polled = self.lock();
+            let mut polled = lock(&self.polled);
             while polled.callbacks.is_empty() && !polled.ended {
                 polled = self.changed.wait(polled).unwrap_or_else(PoisonError::into_inner);
             }
             if polled.ended {
                 return;
             }
-            let found = polled.callbacks.values().map(|callback| callback(Cause::Poll)).max();
+            let next = polled.poll(interval);
             drop(polled);
-            interval = next(interval, found.unwrap_or_default());
+            interval = next;
             thread::sleep(interval);
         }
+    }
+}
+
+impl Polled {
+    /// Polls all logs. Returns the next interval, which is the shortest that one of them needs.
+    fn poll(&self, interval: Duration) -> Duration {
+        let each = self.callbacks.values().map(|(wanted, callback)| {
+            let found = callback(Cause::Poll);
+            match wanted {
+                PollInterval::ByCommits => next(interval, found),
+                PollInterval::Shortest => INTERVAL_MIN,
+            }
+        });
+        // `next` decreases with the number of commits, so the busiest log decides.
+        each.min().unwrap_or(INTERVAL_MAX)
     }
 }
 

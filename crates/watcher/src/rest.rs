@@ -28,175 +28,178 @@ use ebbtide_fault::point;
 use crate::connection::Mode;
 use crate::database_lock::{DatabaseLock, Stamp};
 use crate::error::{Error, Moved};
-use crate::follower::{Follower, begin_patiently};
-use crate::hold::{Hold, Reads};
-use crate::tail::Tail;
+use crate::held_log::HeldLog;
+use crate::lock_bytes::SharedLock;
+use crate::opening::begin_patiently;
 
-impl Follower {
-    /// Whether another process has the database open.
-    #[must_use]
-    pub fn is_open_elsewhere(&self) -> bool {
-        self.shm.is_open_elsewhere()
-    }
+/// Whether the database is at rest, and the locks that are kept for it.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// `None` before the first rest.
+    database_lock: Option<DatabaseLock>,
+    /// If some, no connection of ours is open.
+    resting: Option<Resting>,
+}
 
+#[derive(Debug)]
+struct Resting {
+    /// The stamp of the database's file since the rest began.
+    stamp: Stamp,
+    backfill_lock: Option<SharedLock>,
+}
+
+impl Rest {
     /// Whether no connection of ours has the database open.
-    #[must_use]
-    pub fn is_resting(&self) -> bool {
+    pub(crate) fn is_resting(&self) -> bool {
         self.resting.is_some()
     }
 
     /// Checkpoints the whole log and truncates it, as a last close would. Returns whether the log is empty now. It is
-    /// not if frames are not captured, another process reads the log, or an image is being read.
-    ///
-    /// # Errors
-    /// When SQLite fails, or the wal-index cannot be read.
-    pub fn empty_log(&mut self) -> Result<bool, Error> {
-        if !self.may_empty_log()? {
+    /// not if frames are not captured, or another process reads the log.
+    pub(crate) fn empty_log(&self, log: &mut HeldLog) -> Result<bool, Error> {
+        if !self.may_empty(log)? {
             return Ok(false);
         }
-        let index = self.shm.read(&self.paths)?;
-        if !index.is_backfilled() {
-            self.begin_handover()?;
-            if self.handover.is_some() {
+        if !log.index()?.is_backfilled() {
+            log.begin_handover()?;
+            if log.is_handing_over() {
                 return Ok(false);
             }
-            self.run_checkpoint(Mode::Passive)?;
+            log.run_checkpoint(Mode::Passive)?;
         }
-        self.begin_handover()?;
-        let index = self.shm.read(&self.paths)?;
-        let reads_database_only = self.handover.is_none() && self.hold.reads == Reads::DatabaseOnly;
-        if !reads_database_only || !index.is_backfilled() || !self.tail.has_read(&index) {
+        log.begin_handover()?;
+        let index = log.index()?;
+        let reads_database_only = !log.is_handing_over() && log.reads_database_only();
+        if !reads_database_only || !index.is_backfilled() || !log.tail().has_read(&index) {
             return Ok(false);
         }
-        if index.frames > 0 || self.tail.file_bytes(&self.paths) > 0 {
-            self.run_checkpoint(Mode::Truncate)?;
+        if index.frames > 0 || log.file_bytes() > 0 {
+            log.run_checkpoint(Mode::Truncate)?;
         }
         point("watcher.rest.emptied");
-        self.has_empty_log()
+        is_empty(log)
     }
 
-    fn may_empty_log(&mut self) -> Result<bool, Error> {
-        if self.is_resting()
-            || self.handover.is_some()
-            || self.checkpointing.is_some()
-            || self.is_imaging()
-        {
+    /// Whether everything is captured, and a checkpoint of ours can empty the log.
+    fn may_empty(&self, log: &mut HeldLog) -> Result<bool, Error> {
+        if self.is_resting() || log.is_handing_over() {
             return Ok(false);
         }
-        self.shm.try_checkpoint_lock(&self.paths)?;
-        self.stale_checkpointer &= !self.shm.has_checkpoint_lock();
-        let index = self.shm.read(&self.paths)?;
-        Ok(self.shm.has_checkpoint_lock() && !self.stale_checkpointer && self.tail.has_read(&index))
-    }
-
-    fn has_empty_log(&self) -> Result<bool, Error> {
-        let index = self.shm.read(&self.paths)?;
-        Ok(index.frames == 0 && self.tail.file_bytes(&self.paths) == 0)
+        let is_ours = log.maintain_checkpoint_lock()?;
+        Ok(is_ours && !log.has_stale_checkpointer() && log.tail().has_read(&log.index()?))
     }
 
     /// Closes every connection of ours, if the log is empty and no other process has the database open. Returns whether
     /// it did. It does not within one tick of the kernel's clock after the database's file was written, because a
-    /// change in the same tick would not change the stamp. `time` is now, in µs since the epoch.
-    ///
-    /// # Errors
-    /// When SQLite fails, or a file cannot be read.
-    pub fn rest(&mut self, time: i64) -> Result<bool, Error> {
-        if !self.may_empty_log()? || !self.has_empty_log()? || self.is_open_elsewhere() {
+    /// change in the same tick would not change the stamp. `time` is now, in µs since the epoch. `close` closes the
+    /// connections that `log` does not have.
+    pub(crate) fn begin(
+        &mut self,
+        log: &mut HeldLog,
+        time: i64,
+        close: impl FnOnce(),
+    ) -> Result<bool, Error> {
+        if !self.may_empty(log)? || !is_empty(log)? || log.shm().is_open_elsewhere() {
             return Ok(false);
         }
-        if self.lock.is_none() {
-            self.lock = Some(DatabaseLock::open(&self.paths, self.database)?);
-        }
-        let Some(stamp) = self.locked_stamp()? else { return Ok(false) };
+        let Some(stamp) = self.locked_stamp(log)? else { return Ok(false) };
         if !stamp.tells_from(time) {
             return Ok(false);
         }
-        if !self.shm.take_backfill_lock() {
+        let backfill_lock = log.shm().take_backfill_lock();
+        if backfill_lock.is_none() {
             return Ok(false);
         }
         point("watcher.rest.locked");
-        self.held().end().map_err(self.sqlite("end reading"))?;
-        (self.held, self.spare, self.exclusive) = (None, None, None);
-        // Closing the connections dropped the lock.
-        self.shm.set_checkpoint_lock(false);
-        self.tail.close();
-        self.resting = Some(stamp);
+        log.close()?;
+        close();
+        self.resting = Some(Resting { stamp, backfill_lock });
         point("watcher.rest.begun");
         Ok(true)
     }
 
     /// The stamp of the database's file under its lock; `None` if the lock is not free.
-    fn locked_stamp(&mut self) -> Result<Option<Stamp>, Error> {
-        let Some(lock) = &mut self.lock else { return Ok(None) };
+    fn locked_stamp(&mut self, log: &HeldLog) -> Result<Option<Stamp>, Error> {
+        let lock = match &mut self.database_lock {
+            Some(lock) => lock,
+            none => {
+                let lock = DatabaseLock::open(log.paths(), log.database(), log.descriptors())?;
+                none.insert(lock)
+            }
+        };
         let locked = lock.try_lock().map_err(|source| Error::Io {
             doing: "lock",
-            path: self.paths.database.clone(),
+            path: log.paths().database.clone(),
             source,
         })?;
-        if locked { lock.stamp(&self.paths).map(Some) } else { Ok(None) }
+        if locked { lock.stamp(log.paths()).map(Some) } else { Ok(None) }
     }
 
     /// Whether an application has opened the database or written its log, so that the rest must end. A few system
     /// calls.
-    ///
-    /// # Errors
-    /// [`Error::Moved`] when a file was deleted, replaced or overwritten.
-    pub fn stirs(&self) -> Result<bool, Error> {
-        let Some(stamp) = self.resting else { return Ok(false) };
-        self.check_identities()?;
-        if self.is_open_elsewhere() || self.tail.file_bytes(&self.paths) > 0 {
+    pub(crate) fn stirs(&self, log: &HeldLog) -> Result<bool, Error> {
+        let Some(resting) = &self.resting else { return Ok(false) };
+        log.check_identities()?;
+        if log.shm().is_open_elsewhere() || log.file_bytes() > 0 {
             return Ok(true);
         }
-        self.check_stamp(stamp)?;
+        self.check_stamp(log, resting.stamp)?;
         Ok(false)
     }
 
-    fn check_stamp(&self, stamp: Stamp) -> Result<(), Error> {
-        match &self.lock {
-            Some(lock) if lock.stamp(&self.paths)? == stamp => Ok(()),
-            _ => Err(Error::Moved { path: self.paths.given.clone(), moved: Moved::Overwritten }),
+    fn check_stamp(&self, log: &HeldLog, stamp: Stamp) -> Result<(), Error> {
+        match &self.database_lock {
+            Some(lock) if lock.stamp(log.paths())? == stamp => Ok(()),
+            _ => {
+                let path = log.paths().given.clone();
+                Err(Error::Moved { path, moved: Moved::Overwritten })
+            }
         }
     }
 
     /// Ends the rest: holds the log again. All commits since the rest began will be captured.
-    ///
-    /// # Errors
-    /// [`Error::Moved`] when the database was replaced, or its file was changed otherwise than by commits in the log.
-    /// The follower must be dropped then.
-    pub fn rouse(&mut self) -> Result<(), Error> {
-        let Some(stamp) = self.resting else { return Ok(()) };
+    pub(crate) fn end(&mut self, log: &mut HeldLog) -> Result<(), Error> {
+        let Some(stamp) = self.resting.as_ref().map(|resting| resting.stamp) else {
+            return Ok(());
+        };
         // The first connection to a database rebuilds its wal-index, and other processes get `SQLITE_BUSY` meanwhile.
         // The wal-index of an application that has just closed the database is right, as long as its file exists.
-        let is_alive = self.shm.peek(&self.paths)?.is_ok_and(|index| index.frames > 0);
-        let kept = (is_alive || self.is_open_elsewhere()) && self.shm.keep_index();
-        let held = self.check_identities().and_then(|()| begin_patiently(&self.paths));
+        let is_alive = log.peek()?.is_ok_and(|index| index.frames > 0);
+        let is_right = is_alive || log.shm().is_open_elsewhere();
+        let kept = if is_right { log.shm().keep_index() } else { None };
+        let held =
+            log.check_identities().and_then(|()| begin_patiently(log.paths(), log.descriptors()));
         point("watcher.rouse.held");
-        if kept {
-            self.shm.release_index();
-        }
+        drop(kept);
         let held = held?;
         // The log is pinned from here on, so that no checkpoint changes the file after this check.
-        self.check_identities()?;
-        self.check_stamp(stamp)?;
-        self.shm.release_backfill_lock();
-        let index = self.shm.read(&self.paths)?;
-        self.shm.try_checkpoint_lock(&self.paths)?;
-        self.tail = Tail::from_start(&self.tail, &self.paths, &index)?;
-        (self.hold, self.found) = (Hold::before(&index), self.tail.mark(&index));
-        self.stale_checkpointer = !self.shm.has_checkpoint_lock();
-        (self.held, self.resting) = (Some(held), None);
+        log.check_identities()?;
+        self.check_stamp(log, stamp)?;
+        if let Some(resting) = &mut self.resting {
+            resting.backfill_lock = None;
+        }
+        log.hold_again(held)?;
+        self.resting = None;
         point("watcher.rouse.done");
         Ok(())
     }
 
-    /// Ends the rest before the follower is dropped: the last close of SQLite deletes the log and the wal-index.
-    pub(crate) fn leave(&mut self) {
-        if self.resting.take().is_none() || self.check_identities().is_err() {
+    /// Ends the rest before the follower is dropped: the last close of SQLite, which may be ours, checkpoints the log
+    /// and deletes it together with the wal-index.
+    pub(crate) fn leave(&mut self, log: &HeldLog) {
+        if let Some(lock) = &mut self.database_lock {
+            lock.unlock();
+        }
+        if self.resting.take().is_none() || log.check_identities().is_err() {
             return;
         }
-        let left = begin_patiently(&self.paths).map(drop);
+        let left = begin_patiently(log.paths(), log.descriptors()).map(drop);
         if let Err(error) = left {
             tracing::debug!(%error, "the empty log stays beside the database");
         }
     }
+}
+
+fn is_empty(log: &HeldLog) -> Result<bool, Error> {
+    Ok(log.index()?.frames == 0 && log.file_bytes() == 0)
 }

@@ -2,7 +2,7 @@
 //! transactions.
 
 use std::fs::File;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ebbtide_wal::{
     Checksum, Cursor, FRAME_HEADER_BYTES, FrameHeader, HEADER_BYTES, Header, Index, PageSize,
@@ -11,11 +11,10 @@ use ebbtide_wal::{
 
 use crate::error::{Break, Error};
 use crate::files::{Identity, Paths, open_wal, read_up_to};
+use crate::mutex::lock;
 use crate::observed::Observed;
 use crate::transaction::{Images, Located, Transaction, newest};
-
-/// How many bytes of the log are in memory at the same time.
-pub(crate) const WINDOW_BYTES: usize = 1 << 20;
+use crate::window::Window;
 
 /// Whether the sink wants another transaction.
 pub(crate) enum Next {
@@ -29,44 +28,6 @@ pub struct Scratch {
     window: Window,
     runs: Vec<u8>,
     pages: Vec<Located>,
-}
-
-/// Consecutive whole frames in memory, from frame `first` on.
-#[derive(Debug, Default)]
-struct Window {
-    first: u32,
-    bytes: Vec<u8>,
-}
-
-impl Window {
-    /// The frames from `frame` on, if the window has them.
-    fn from(&self, frame: u32, whole: usize) -> &[u8] {
-        let skip = frame.checked_sub(self.first).map(|frames| frames as usize * whole);
-        skip.and_then(|skip| self.bytes.get(skip..)).unwrap_or_default()
-    }
-
-    /// Reads frames from `first` up to `last`, as many as a window holds.
-    fn fill(
-        &mut self,
-        file: &File,
-        paths: &Paths,
-        size: PageSize,
-        first: u32,
-        last: u32,
-    ) -> Result<(), Error> {
-        let whole = FRAME_HEADER_BYTES + size.bytes();
-        let frames = (last.saturating_sub(first) as usize + 1).min((WINDOW_BYTES / whole).max(1));
-        self.first = first;
-        self.bytes.resize(frames * whole, 0);
-        let offset = frame_offset(first, size).unwrap_or(0);
-        let read = read_up_to(file, &mut self.bytes, offset).map_err(|source| Error::Io {
-            doing: "read",
-            path: paths.wal.clone(),
-            source,
-        })?;
-        self.bytes.truncate(read);
-        Ok(())
-    }
 }
 
 /// Whether the log still has a position that was captured before.
@@ -310,6 +271,7 @@ impl Tail {
 
     /// Enters the WAL generation of `index`, which has frames. The caller has checked that the restart was allowed.
     pub(crate) fn enter(&mut self, paths: &Paths, index: &Index) -> Result<(), Error> {
+        debug_assert!(index.frames > 0, "no-empty-generation");
         let header = read_header(self.reopen(paths)?, paths, index.salts, index.page_size)?;
         let cursor = Cursor::start(&header);
         (self.position, self.cursor) = (cursor.position(), Some(cursor));
@@ -330,7 +292,7 @@ impl Tail {
         if index.frames < self.position.frame {
             return Err(fail(index.frames, Break::Rewound).into());
         }
-        scratch.window.bytes.clear();
+        scratch.window.clear();
         self.reopen(paths)?;
         while let Some(file) = &self.file
             && self.position.frame < index.frames
@@ -351,15 +313,12 @@ impl Tail {
             }
             let images = match scanned.in_window {
                 true => {
-                    Images::Memory { first: scratch.window.first, bytes: &scratch.window.bytes }
+                    Images::Memory { first: scratch.window.first(), bytes: scratch.window.bytes() }
                 }
                 false => Images::Log { file, paths, buffer: &mut scratch.runs },
             };
             let mut transaction = Transaction {
-                time: observed
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .time_of(position.salts, position.frame),
+                time: lock(observed).time_of(position.salts, position.frame),
                 database_pages: scanned.database_pages,
                 position,
                 page_size: self.page_size,
@@ -415,7 +374,7 @@ fn scan(
                 .map_err(|stop| broken(paths, cursor.position().frame + 1, Break::Frame(stop)))?;
             scratch.pages.push((frame.page, frame.number));
             if let Some(database_pages) = frame.commit {
-                let in_window = scratch.window.first <= first;
+                let in_window = scratch.window.first() <= first;
                 return Ok(Scanned { database_pages, in_window });
             }
         }
@@ -425,7 +384,7 @@ fn scan(
         }
         // A transaction that began within the window is read again from its start, so that all of it is in memory; one
         // that fills the window passes through it.
-        let begun = next > first && scratch.window.first < first;
+        let begun = next > first && scratch.window.first() < first;
         let from = if begun { first } else { next };
         scratch.window.fill(file, paths, size, from, index.frames)?;
         if scratch.window.from(next, whole).len() < whole {

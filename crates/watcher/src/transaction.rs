@@ -6,6 +6,7 @@ use ebbtide_wal::{FRAME_HEADER_BYTES, PageNumber, PageSize, Position, frame_byte
 
 use crate::error::Error;
 use crate::files::{Paths, read_up_to};
+use crate::window::WINDOW_BYTES;
 
 /// A page and the frame that holds its image.
 pub(crate) type Located = (PageNumber, u32);
@@ -74,7 +75,7 @@ pub(crate) fn read_runs<E: From<Error>>(
     mut each: impl FnMut(PageNumber, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
     let whole = FRAME_HEADER_BYTES + size.bytes();
-    let at_once = (crate::tail::WINDOW_BYTES / whole).max(1);
+    let at_once = (WINDOW_BYTES / whole).max(1);
     let io = |source| Error::Io { doing: "read", path: paths.wal.clone(), source };
     let mut rest = pages;
     while let Some(&(_, first)) = rest.first() {

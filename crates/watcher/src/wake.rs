@@ -4,30 +4,16 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use crate::poller::Poller;
-
-/// Called when a log may have been written. Returns how many commits are new, or a larger number to be polled sooner.
-pub type Callback = Arc<dyn Fn(Cause) -> u32 + Send + Sync>;
+use crate::log_event::{Callback, Cause};
+use crate::mutex::lock;
+use crate::poller::{PollInterval, Poller};
 
 type Callbacks = Arc<Mutex<HashMap<PathBuf, Callback>>>;
-
-/// Why a [`Callback`] is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// The log was written, or may have been.
-    Written,
-    /// It was opened.
-    Opened,
-    /// A file descriptor that was open for writing was closed.
-    Closed,
-    /// The log is polled ([`Wake::poll`]), and a poll is due.
-    Poll,
-}
 
 /// Calls back when a log is written, for any number of databases. Events carry absolute paths, so these are the keys of
 /// the callbacks.
@@ -49,7 +35,7 @@ impl Wake {
         let callbacks = Callbacks::default();
         let table = Arc::clone(&callbacks);
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let table = table.lock().unwrap_or_else(PoisonError::into_inner);
+            let table = lock(&table);
             match event {
                 Ok(event) if !event.need_rescan() => {
                     let Some(cause) = cause_of(event.kind) else { return };
@@ -75,26 +61,27 @@ impl Wake {
     /// When the kernel has no watches left, or the file does not exist.
     pub fn watch(&self, path: &Path, callback: Callback) -> notify::Result<()> {
         let path = std::path::absolute(path).map_err(notify::Error::io)?;
-        let mut callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut callbacks = lock(&self.callbacks);
         callbacks.insert(path.clone(), callback);
         drop(callbacks);
         self.resume(&path)
     }
 
-    /// Polls a file every few milliseconds instead of watching it, until [`Wake::resume`].
+    /// Polls a file every few milliseconds instead of watching it, until [`Wake::resume`]. For a file that is polled
+    /// already, `interval` replaces the one before.
     ///
     /// # Errors
     /// When the file was not watched.
-    pub fn poll(&self, path: &Path) -> notify::Result<()> {
+    pub fn poll(&self, path: &Path, interval: PollInterval) -> notify::Result<()> {
         let path = std::path::absolute(path).map_err(notify::Error::io)?;
-        if self.poller.has(&path) {
+        if self.poller.change(&path, interval) {
             return Ok(());
         }
-        let callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
+        let callbacks = lock(&self.callbacks);
         let callback = callbacks.get(&path).cloned().ok_or_else(notify::Error::watch_not_found)?;
         drop(callbacks);
-        self.watcher.lock().unwrap_or_else(PoisonError::into_inner).unwatch(&path)?;
-        self.poller.add(path, callback);
+        lock(&self.watcher).unwatch(&path)?;
+        self.poller.add(path, interval, callback);
         Ok(())
     }
 
@@ -105,17 +92,17 @@ impl Wake {
     pub fn resume(&self, path: &Path) -> notify::Result<()> {
         let path = std::path::absolute(path).map_err(notify::Error::io)?;
         self.poller.remove(&path);
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watcher = lock(&self.watcher);
         watcher.watch(&path, RecursiveMode::NonRecursive)
     }
 
     /// Forgets a file. When this returns, its callback is not running and will not be called again.
     pub fn forget(&self, path: &Path) {
         if let Ok(path) = std::path::absolute(path) {
-            self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).remove(&path);
+            lock(&self.callbacks).remove(&path);
             self.poller.remove(&path);
         }
-        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watcher = lock(&self.watcher);
         if let Err(error) = watcher.unwatch(path) {
             tracing::debug!(path = %path.display(), %error, "was not watched");
         }
@@ -134,7 +121,7 @@ fn cause_of(kind: EventKind) -> Option<Cause> {
 
 impl fmt::Debug for Wake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let watched = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let watched = lock(&self.callbacks).len();
         f.debug_struct("Wake").field("watched", &watched).finish_non_exhaustive()
     }
 }

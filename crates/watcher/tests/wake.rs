@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use ebbtide_watcher::{Cause, Follower, Limits, Options, Wake};
+use ebbtide_watcher::{Cause, Follower, Limits, Options, PollInterval, Wake};
 
 const LONG: Duration = Duration::from_secs(20);
 const APPLICATION: &str = "EBBTIDE_TEST_APPLICATION";
@@ -140,8 +140,8 @@ fn a_write_wakes_whatever_form_the_path_has() {
         assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Opened));
         log.write_all(b"frame").unwrap();
         assert_eq!(receiver.recv_timeout(LONG), Ok(Cause::Written));
-        wake.poll(path).unwrap();
-        wake.poll(path).unwrap();
+        wake.poll(path, PollInterval::ByCommits).unwrap();
+        wake.poll(path, PollInterval::ByCommits).unwrap();
         while receiver.recv_timeout(LONG).unwrap() == Cause::Written {}
         log.write_all(b"frame").unwrap();
         for _ in 0..20 {

@@ -44,9 +44,6 @@ const CIRCLES_LEFT: &[(&str, &[&str])] = &[
             "s3/upload",
         ],
     ),
-    ("watcher", &["tail", "transaction"]),
-    ("watcher", &["checkpoint", "damage", "follower", "handover", "log_status"]),
-    ("watcher", &["poller", "wake"]),
 ];
 
 /// What one `use` declaration, or one path in the code, names: segments from the crate's root on.

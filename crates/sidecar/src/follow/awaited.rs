@@ -1,9 +1,11 @@
 //! A database that is not there yet, is empty, or has no write-ahead log yet: its next change is what is waited for.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use std::os::unix::fs::MetadataExt as _;
+
+use ebbtide_wal::companion;
 use tokio::sync::watch;
 
 use super::Order;
@@ -17,9 +19,8 @@ pub(super) struct Looks([Option<(u64, u64, Option<SystemTime>)>; 2]);
 
 impl Looks {
     pub(super) fn of(database: &Path) -> Looks {
-        let mut wal = database.as_os_str().to_owned();
-        wal.push("-wal");
-        Looks([database.to_owned(), PathBuf::from(wal)].map(|path| {
+        let wal = companion::path(database, companion::WAL);
+        Looks([database.to_owned(), wal].map(|path| {
             let metadata = std::fs::metadata(path).ok()?;
             Some((metadata.ino(), metadata.len(), metadata.modified().ok()))
         }))

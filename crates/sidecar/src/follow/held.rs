@@ -3,14 +3,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
-use ebbtide_watcher::{Cause, Follower, Wake};
+use ebbtide_watcher::{Cause, Follower, Observer, PollInterval, Seen, Wake};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::error::FollowError;
+use super::log_event::{Attention, LogEvent, Reaction, on_log_event};
 use super::pace::{Count, Mode};
 use super::shared::Shared;
 use crate::clock::now_micros;
@@ -21,9 +22,6 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The same, once the wait is a long one.
 const LOOK_LATER: Duration = Duration::from_millis(50);
 const LONG_WAIT: Duration = Duration::from_secs(5);
-
-/// More frames than this are captured without waiting any longer: the log should not grow for the sake of dates.
-const FRAMES_MAX: u32 = 1000;
 
 /// A follower, and the watch on its log.
 #[derive(Debug)]
@@ -45,28 +43,64 @@ pub(crate) struct Held {
 struct Calls {
     writes: AtomicU32,
     commits: AtomicU32,
-    are_only_noted: AtomicBool,
-    are_dated_closely: AtomicBool,
-    /// Somebody has opened or closed the log since this was asked last.
+    /// An [`Attention`], as [`Calls::set_attention`] stores it.
+    attention: AtomicU8,
+    /// Whether somebody has opened or closed the log since the task has asked last.
     touched: AtomicBool,
-    /// No connection of ours has the database open, so that everything is a reason to wake up.
-    at_rest: AtomicBool,
     /// Whether the last poll found, and reported, that no other process has the database open.
     told_alone: AtomicBool,
 }
 
 impl Calls {
-    /// Somebody has opened or closed the log; whether that is a reason to wake up. An opening is not while the log is
-    /// held, and a closing may be the last.
-    fn touch(&self, cause: Cause) -> bool {
-        self.touched.store(true, Ordering::Relaxed);
-        cause == Cause::Closed || self.at_rest.load(Ordering::Relaxed)
+    fn attention(&self) -> Attention {
+        match self.attention.load(Ordering::Relaxed) {
+            0 => Attention::Commits,
+            1 => Attention::Puts,
+            _ => Attention::Everything,
+        }
     }
 
-    /// A poll has ended. Returns whether it is the first to find that no other process has the database open.
-    fn polled(&self, found: bool, is_open_elsewhere: impl Fn() -> bool) -> bool {
-        let alone = !found && !is_open_elsewhere();
-        alone && !self.told_alone.swap(alone, Ordering::Relaxed)
+    fn set_attention(&self, attention: Attention) {
+        let stored = match attention {
+            Attention::Commits => 0,
+            Attention::Puts => 1,
+            Attention::Everything => 2,
+        };
+        self.attention.store(stored, Ordering::Relaxed);
+    }
+
+    /// Looks at the log because of an event: what it has shown.
+    fn look(&self, cause: Cause, observer: &Observer) -> LogEvent {
+        let seen = match cause {
+            Cause::Opened => return LogEvent::Opened,
+            Cause::Closed => return LogEvent::Closed,
+            Cause::Written => match observer.see_written(now_micros()) {
+                Some(seen) => seen,
+                None => return LogEvent::Unfinished,
+            },
+            Cause::Poll => observer.see(now_micros()),
+        };
+        let is_alone = cause == Cause::Poll && seen.frames == 0 && !observer.is_open_elsewhere();
+        match is_alone && !self.told_alone.swap(true, Ordering::Relaxed) {
+            true => LogEvent::LeftAlone,
+            false => LogEvent::Observed(seen),
+        }
+    }
+
+    /// Counts an event. Returns how many commits it has shown.
+    fn count(&self, cause: Cause, event: LogEvent) -> u32 {
+        let found = match event {
+            LogEvent::Opened | LogEvent::Closed => {
+                self.touched.store(true, Ordering::Relaxed);
+                return 0;
+            }
+            LogEvent::Observed(seen) => seen,
+            LogEvent::Unfinished | LogEvent::LeftAlone => Seen::default(),
+        };
+        let writes = if cause == Cause::Written { 1 } else { found.frames };
+        self.writes.fetch_add(writes, Ordering::Relaxed);
+        self.commits.fetch_add(found.commits, Ordering::Relaxed);
+        found.commits
     }
 }
 
@@ -77,32 +111,14 @@ impl Held {
         let wal = follower.wal_path();
         let (notify, observer) = (Arc::clone(&woken), follower.observer());
         let calls = Arc::new(Calls::default());
-        let noted = Arc::clone(&calls);
+        let told = Arc::clone(&calls);
         let called = move |cause| {
-            let seen = match cause {
-                Cause::Opened | Cause::Closed => {
-                    if noted.touch(cause) {
-                        notify.notify_one();
-                    }
-                    return 0;
-                }
-                Cause::Written => observer.see_written(now_micros()),
-                Cause::Poll => Some(observer.see(now_micros())),
-            };
-            let found = seen.unwrap_or_default();
-            let left = cause == Cause::Poll
-                && noted.polled(found.frames > 0, || observer.is_open_elsewhere());
-            let writes = if cause == Cause::Written { 1 } else { found.frames };
-            noted.writes.fetch_add(writes, Ordering::Relaxed);
-            noted.commits.fetch_add(found.commits, Ordering::Relaxed);
-            // A transaction that is under way is looked after: no event comes when it is published.
-            let is_urgent = found.frames > 0
-                && !(found.uncaptured <= FRAMES_MAX
-                    && noted.are_only_noted.load(Ordering::Relaxed));
-            if seen.is_none() || is_urgent || left || noted.at_rest.load(Ordering::Relaxed) {
+            let event = told.look(cause, &observer);
+            let commits = told.count(cause, event);
+            if on_log_event(event, told.attention()) == Reaction::Wake {
                 notify.notify_one();
             }
-            if noted.are_dated_closely.load(Ordering::Relaxed) { u32::MAX } else { found.commits }
+            commits
         };
         let wake = shared.wake.clone();
         let has_events = match wake.as_ref().map(|wake| wake.watch(&wal, Arc::new(called))) {
@@ -116,14 +132,14 @@ impl Held {
         Held { follower, woken, has_events, is_given_up: false, wake, wal, calls }
     }
 
-    /// Whether commits are only dated as they come, and not a reason to wake up: somebody will look soon anyway.
-    pub(crate) fn only_note_commits(&self, only: bool) {
-        self.calls.are_only_noted.store(only, Ordering::Relaxed);
-    }
-
-    /// Whether no connection of ours has the database open from now on.
-    pub(crate) fn rests(&self, at_rest: bool) {
-        self.calls.at_rest.store(at_rest, Ordering::Relaxed);
+    /// Decides what to wake the task for from now on. `commits_wait` says that commits are captured together before the
+    /// next put, which is not due soon.
+    pub(crate) fn update_attention(&self, commits_wait: bool) {
+        self.calls.set_attention(match (self.follower.is_resting(), commits_wait) {
+            (true, _) => Attention::Everything,
+            (false, true) => Attention::Puts,
+            (false, false) => Attention::Commits,
+        });
     }
 
     /// Whether somebody has opened or closed the log since this was asked last.
@@ -141,9 +157,9 @@ impl Held {
     /// Watches the log as `mode` says from now on; whether that can be done.
     pub(crate) fn change(&self, mode: Mode) -> bool {
         let Some(wake) = &self.wake else { return false };
-        self.calls.are_dated_closely.store(mode == Mode::ClosePolling, Ordering::Relaxed);
         let changed = match mode {
-            Mode::Polling | Mode::ClosePolling => wake.poll(&self.wal),
+            Mode::Polling => wake.poll(&self.wal, PollInterval::ByCommits),
+            Mode::ClosePolling => wake.poll(&self.wal, PollInterval::Shortest),
             Mode::Events => wake.resume(&self.wal),
         };
         if let Err(error) = &changed {
@@ -166,7 +182,7 @@ impl Held {
         FollowError: From<E>,
     {
         let began = Instant::now();
-        self.only_note_commits(false);
+        self.update_attention(false);
         tokio::pin!(work);
         loop {
             let waited = began.elapsed();

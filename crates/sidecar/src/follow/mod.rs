@@ -10,6 +10,7 @@ mod end;
 mod error;
 mod held;
 mod lag;
+mod log_event;
 mod look;
 mod owed;
 mod pace;

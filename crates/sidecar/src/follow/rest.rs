@@ -31,7 +31,7 @@ impl Session<'_> {
             return Ok(());
         }
         self.solitude.reset();
-        self.held.rests(true);
+        self.held.update_attention(false);
         self.started.shipper.close_files();
         self.job.status.rests(true);
         tracing::debug!(database = %self.job.database.path.display(), "at rest: nobody has the database open");
@@ -79,7 +79,7 @@ impl Session<'_> {
             return Ok(false);
         }
         block_in_place(|| follower.rouse())?;
-        self.held.rests(false);
+        self.held.update_attention(false);
         self.job.status.rests(false);
         tracing::debug!(database = %self.job.database.path.display(), "roused: somebody has opened the database");
         Ok(true)

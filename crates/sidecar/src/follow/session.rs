@@ -134,7 +134,7 @@ impl Session<'_> {
             let wait = [put_in, rest_in].into_iter().flatten().fold(interval, Duration::min);
             // What comes until the next put may go needs no look of its own.
             let held_back = put_in.is_some_and(|put_in| put_in > HELD_BACK_MIN);
-            self.held.only_note_commits(held_back);
+            self.held.update_attention(held_back);
             tokio::select! {
                 biased;
                 landed = shipper.landed() => {

@@ -55,7 +55,7 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, Start), Follo
     let began = match held.as_mut() {
         Some(held) => {
             held.follower.rouse()?;
-            held.rests(false);
+            held.update_attention(false);
             held.follower.check_size()?;
             match resume {
                 Some(at) if !held.is_given_up && held.follower.rewind(at)? => Start::Resumed,

@@ -129,7 +129,7 @@ pub(crate) struct Sidecar {
     aside: bool,
     /// …and SQLite's part of it is over.
     unlocked: bool,
-    /// `Shm::has_checkpoint_lock`: what the task believes.
+    /// `CheckpointLock::is_ours`: what the task believes.
     has_lock: bool,
     stale_checkpointer: bool,
     position: Position,

@@ -84,7 +84,7 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
             after.index_whole
         }),
         Task::WritersStopped => {
-            add("checkpoint_exclusively 3: capture, and end reading", &|after| {
+            add("Exclusive::checkpoint 3: capture, and end reading", &|after| {
                 if !after.sidecar.has_read(after.index) {
                     read(after, after.index, follows);
                 }
@@ -100,7 +100,7 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
                 true
             })
         }
-        Task::ExclusiveCopying => add("checkpoint_exclusively 5: the next hold begins", &|after| {
+        Task::ExclusiveCopying => add("Exclusive::checkpoint 5: the next hold begins", &|after| {
             let lock = after.begin_read();
             after.sidecar.held = lock.unwrap_or(Lock::None);
             after.sidecar.hold = Hold::between(after.index, after.index, after.sidecar.has_lock);
@@ -108,7 +108,7 @@ pub(crate) fn steps(world: &World, rules: &Rules, next: &mut Vec<Next<World>>) {
             lock.is_some()
         }),
         Task::ExclusiveHeld => {
-            add("checkpoint_exclusively 6: the write lock is given back", &|after| {
+            add("Exclusive::checkpoint 6: the write lock is given back", &|after| {
                 after.write = Owner::Nobody;
                 after.sidecar.exclusive = Lock::None;
                 after.sidecar.task = Task::Waiting;
@@ -211,7 +211,7 @@ fn wait(
     let stale = sidecar.stale_checkpointer && follows.checkpoint_lock_first;
     // Exclusive checkpoints beside a rest would be many more states, and there are no writers then.
     if follows.checkpoints && !follows.rests && sidecar.handover.is_none() && !stale {
-        add("checkpoint_exclusively 1: stop_writers", &|after| {
+        add("Exclusive::checkpoint 1: take the write lock", &|after| {
             let lock = after.begin_read();
             let free = after.write == Owner::Nobody;
             after.write = Owner::Sidecar;
@@ -351,7 +351,7 @@ fn finish_handover(world: &mut World, follows: &Follows) {
     (sidecar.next, sidecar.handover) = (Lock::None, None);
 }
 
-/// `Shm::try_checkpoint_lock`, and what follows from having it. Without keeping it, having had it is as good.
+/// `CheckpointLock::maintain`, and what follows from having it. Without keeping it, having had it is as good.
 pub(super) fn maintain_lock(world: &mut World, follows: &Follows) {
     let free = matches!(world.checkpoint, Owner::Nobody | Owner::Sidecar);
     if free && follows.keeps_lock {

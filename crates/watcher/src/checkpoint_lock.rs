@@ -1,0 +1,103 @@
+//! The checkpoint lock of this process: while it is ours, no other process checkpoints.
+//!
+//! SQLite gives the lock up at the end of each checkpoint of ours, because it belongs to the process, so it is taken
+//! again at once. *Checkpoint-lock-first*: another process that was checkpointing when the log was restarted may still
+//! have a view of the log from before; it cannot once the lock was ours after the restart.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::files::Paths;
+use crate::lock_bytes::try_checkpoint_lock;
+use crate::shm::Shm;
+
+/// The only place that knows whether this process has the checkpoint lock.
+#[derive(Debug)]
+pub(crate) struct CheckpointLock {
+    file: Arc<File>,
+    owner: Owner,
+    /// Whether another process may be running a checkpoint with a view of the log from before its last restart.
+    stale_checkpointer: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// This process.
+    Ours,
+    /// A checkpoint of ours on another thread, which may just have dropped it.
+    OurCheckpoint,
+    /// Nobody, or another process.
+    NotOurs,
+}
+
+impl CheckpointLock {
+    /// Takes the lock if it is free.
+    pub(crate) fn take(shm: &Shm, paths: &Paths) -> Result<CheckpointLock, Error> {
+        let mut lock =
+            CheckpointLock { file: shm.file(), owner: Owner::NotOurs, stale_checkpointer: true };
+        lock.maintain(paths)?;
+        Ok(lock)
+    }
+
+    /// Whether this process has the lock, and no checkpoint of its own.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.owner == Owner::Ours
+    }
+
+    /// Whether another process may be running a checkpoint with a view of the log from before its last restart. Then no
+    /// hold may end.
+    pub(crate) fn has_stale_checkpointer(&self) -> bool {
+        self.stale_checkpointer
+    }
+
+    /// Takes the lock if it is free: an autocheckpoint that ran between two checkpoints of ours releases it soon.
+    pub(crate) fn maintain(&mut self, paths: &Paths) -> Result<(), Error> {
+        debug_assert_ne!(self.owner, Owner::OurCheckpoint, "its checkpoint has it");
+        if self.owner != Owner::Ours {
+            self.owner = self.try_take(paths)?;
+        }
+        self.stale_checkpointer &= !self.is_ours();
+        Ok(())
+    }
+
+    /// SQLite has unlocked this byte for a connection of ours, which dropped the lock. Takes it again if it is free.
+    pub(crate) fn dropped(&mut self, paths: &Paths) -> Result<(), Error> {
+        let taken = self.try_take(paths)?;
+        // Whether a checkpoint that is running still has it is told at its end.
+        if self.owner != Owner::OurCheckpoint {
+            self.owner = taken;
+        }
+        Ok(())
+    }
+
+    fn try_take(&self, paths: &Paths) -> Result<Owner, Error> {
+        let taken = try_checkpoint_lock(&self.file).map_err(|source| Error::Io {
+            doing: "lock",
+            path: paths.shm.clone(),
+            source,
+        })?;
+        Ok(if taken { Owner::Ours } else { Owner::NotOurs })
+    }
+
+    /// A checkpoint of ours begins on another thread.
+    pub(crate) fn checkpoint_began(&mut self) {
+        self.owner = Owner::OurCheckpoint;
+    }
+
+    /// The checkpoint has ended; `has_lock` says whether it took the lock again.
+    pub(crate) fn checkpoint_ended(&mut self, has_lock: bool) {
+        self.owner = if has_lock { Owner::Ours } else { Owner::NotOurs };
+    }
+
+    /// Every connection of ours was closed, which dropped the lock.
+    pub(crate) fn closed(&mut self) {
+        self.owner = Owner::NotOurs;
+    }
+
+    /// The log was restarted. If this process has had the lock since before that, no checkpointer can have read the
+    /// wal-index before it.
+    pub(crate) fn log_restarted(&mut self) {
+        self.stale_checkpointer |= self.owner != Owner::Ours;
+    }
+}
