@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
 use ebbtide_sidecar::Gravity;
+use ebbtide_store::error_chain;
 
 use crate::{logging, output};
 
@@ -74,20 +75,7 @@ impl Failure {
 impl fmt::Display for Failure {
     /// The whole chain of causes, in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.source.to_string();
-        f.write_str(&text)?;
-        let mut cause = self.source.source();
-        let mut said = text;
-        while let Some(error) = cause {
-            let text = error.to_string();
-            // Some libraries repeat their cause in their own message.
-            if !said.contains(&text) {
-                write!(f, ": {text}")?;
-                said = text;
-            }
-            cause = error.source();
-        }
-        Ok(())
+        f.write_str(&error_chain(self.source.as_ref()))
     }
 }
 

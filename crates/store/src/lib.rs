@@ -16,6 +16,7 @@
 
 mod api;
 mod error;
+mod error_chain;
 mod folder;
 mod listing;
 mod location;
@@ -28,6 +29,7 @@ mod s3;
 
 pub use api::{ByteStream, LIST_MAX, Object, Store, Upload};
 pub use error::{ErrorKind, StoreError};
+pub use error_chain::error_chain;
 pub use folder::FolderStore;
 pub use location::{Location, LocationError, S3Location};
 pub use memory::MemoryStore;

@@ -101,3 +101,46 @@ impl CheckpointLock {
         self.stale_checkpointer |= self.owner != Owner::Ours;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::descriptors::Descriptors;
+    use crate::opening::begin_patiently;
+
+    /// Catches a hold that ends although another process may be checkpointing with a view from before a restart.
+    #[test]
+    fn after_a_restart_without_the_lock_a_stale_checkpointer_is_ruled_out_by_having_it_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let setup = "PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER PRIMARY KEY);";
+        rusqlite::Connection::open(&path).unwrap().execute_batch(setup).unwrap();
+        let paths = Paths::of(&path);
+        let descriptors = Descriptors::default();
+        let connection = begin_patiently(&paths, &descriptors).unwrap();
+        let shm = Shm::open(&paths, &descriptors).unwrap();
+        let mut lock = CheckpointLock::take(&shm, &paths).unwrap();
+        let state = |lock: &CheckpointLock| (lock.is_ours(), lock.has_stale_checkpointer());
+        assert_eq!(state(&lock), (true, false));
+        lock.log_restarted();
+        assert_eq!(state(&lock), (true, false), "it was ours since before the restart");
+
+        lock.checkpoint_began();
+        assert_eq!(state(&lock), (false, false));
+        lock.log_restarted();
+        lock.checkpoint_ended(true);
+        assert_eq!(state(&lock), (true, true), "the checkpoint may have dropped it before");
+        lock.maintain(&paths).unwrap();
+        assert_eq!(state(&lock), (true, false));
+
+        lock.checkpoint_began();
+        lock.checkpoint_ended(false);
+        lock.log_restarted();
+        assert_eq!(state(&lock), (false, true), "another process may have it");
+        lock.dropped(&paths).unwrap();
+        assert_eq!(state(&lock), (true, true));
+        lock.maintain(&paths).unwrap();
+        assert_eq!(state(&lock), (true, false));
+        drop(connection);
+    }
+}

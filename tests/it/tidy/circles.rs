@@ -28,22 +28,7 @@ const CIRCLES_LEFT: &[(&str, &[&str])] = &[
             "follow/status",
         ],
     ),
-    (
-        "store",
-        &[
-            "location",
-            "s3/body",
-            "s3/bucket",
-            "s3/client",
-            "s3/config",
-            "s3/credentials",
-            "s3/error",
-            "s3/http",
-            "s3/multipart",
-            "s3/renewal",
-            "s3/upload",
-        ],
-    ),
+    ("store", &["location", "s3/bucket", "s3/client", "s3/config", "s3/multipart", "s3/upload"]),
 ];
 
 /// What one `use` declaration, or one path in the code, names: segments from the crate's root on.

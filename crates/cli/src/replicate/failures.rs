@@ -1,7 +1,7 @@
 //! How the tasks of a process ended.
 
 use ebbtide_sidecar::Ended;
-use ebbtide_sidecar::follow::chain;
+use ebbtide_store::error_chain;
 
 use crate::exit::{Code, Failure};
 
@@ -25,9 +25,10 @@ impl Failures {
             return;
         };
         let name = progress.database.display().to_string();
-        let failure = Failure::new(Code::of(error.gravity()), format!("{name}: {}", chain(&error)));
+        let failure =
+            Failure::new(Code::of(error.gravity()), format!("{name}: {}", error_chain(&error)));
         if others_go_on || self.is_graver_than(&failure) {
-            tracing::error!(database = name, error = chain(&error), "stopped");
+            tracing::error!(database = name, error = error_chain(&error), "stopped");
             return self.keep(failure.told());
         }
         self.keep(failure);

@@ -1,7 +1,6 @@
 //! Why a database is not followed any more.
 
 use std::any::Any;
-use std::error::Error;
 
 use ebbtide_shipper as shipper;
 use ebbtide_state::StateError;
@@ -214,22 +213,6 @@ fn is_permanent(error: &ebbtide_catalog::CatalogError) -> bool {
         ebbtide_catalog::CatalogError::Store(error) => error.is_permanent(),
         _ => true,
     }
-}
-
-/// An error and its causes in one line.
-#[must_use]
-pub fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

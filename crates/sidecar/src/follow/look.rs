@@ -57,7 +57,7 @@ impl Look {
             match outline(store, Target::Latest, None, clock::now()).await {
                 Ok(_) => Ok(Seen::There),
                 Err(PlanError::Store(error)) => Err(Error::Store(error).into()),
-                Err(error) => Ok(Seen::Unrestorable(super::error::chain(&error))),
+                Err(error) => Ok(Seen::Unrestorable(ebbtide_store::error_chain(&error))),
             }
         }));
         true

@@ -31,11 +31,12 @@ use std::time::Duration;
 use ebbtide_config::Database;
 use ebbtide_replica::Key;
 use ebbtide_shipper::Error;
+use ebbtide_store::error_chain;
 use futures::FutureExt as _;
 use tokio::sync::watch;
 
 pub use ebbtide_shipper::Consent;
-pub use error::{FollowError, Gravity, chain};
+pub use error::{FollowError, Gravity};
 pub(crate) use release::Wanted;
 pub use release::follow;
 pub use shared::Shared;
@@ -133,20 +134,20 @@ async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             wait_for_store(&mut job).await?;
             continue;
         }
-        let is_news = job.status.get().error.as_ref() != Some(&chain(&error));
+        let is_news = job.status.get().error.as_ref() != Some(&error_chain(&error));
         job.status.fail(&error);
         if is_awaited {
             if is_news {
-                tracing::warn!(%database, error = %chain(&error), "following once it has changed");
+                tracing::warn!(%database, error = %error_chain(&error), "following once it has changed");
             }
             awaited::wait_for_change(&mut job.order, &job.database.path, &before).await;
             continue;
         }
         if error.is_of_another_file() && began.elapsed() >= PAUSE {
-            tracing::warn!(%database, error = %chain(&error), "following again: the file that has the name now");
+            tracing::warn!(%database, error = %error_chain(&error), "following again: the file that has the name now");
             continue;
         }
-        tracing::warn!(%database, error = %chain(&error), "following again in {pause:?}");
+        tracing::warn!(%database, error = %error_chain(&error), "following again in {pause:?}");
         wait(&mut job.order, pause).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }

@@ -8,7 +8,9 @@ use std::pin::pin;
 
 use tokio::sync::watch;
 
-use super::{FollowError, Job, Order, Phase, Status, chain, follow_on};
+use ebbtide_store::error_chain;
+
+use super::{FollowError, Job, Order, Phase, Status, follow_on};
 
 /// What is wanted, and what has become of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -84,9 +86,9 @@ pub async fn follow(job: Job) -> Result<(), FollowError> {
             let (captured, durable) = (progress.captured, progress.durable);
             let is_durable = captured.map(|last| last.txid) == durable.map(|last| last.txid);
             if is_durable {
-                tracing::info!(%database, error = chain(error), "what was captured is durable, and the session had ended before");
+                tracing::info!(%database, error = error_chain(error), "what was captured is durable, and the session had ended before");
             } else {
-                tracing::warn!(%database, error = chain(error), "let go, and not all of it is durable");
+                tracing::warn!(%database, error = error_chain(error), "let go, and not all of it is durable");
             }
         }
         status.set(Phase::Released);

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use ebbtide_replica::Point;
 use ebbtide_replica::{Key, Manifest, Txid, Vouch};
 use ebbtide_shipper::{EachPage, Owner, Shipper, ship_snapshot};
-use ebbtide_store::Store;
+use ebbtide_store::{Store, error_chain};
 use ebbtide_watcher::{Follower, ImagePin};
 use tokio::task::JoinHandle;
 
-use super::error::{FollowError, chain};
+use super::error::FollowError;
 use super::status::Status;
 
 /// A history that is this many times as long as the database is worth a snapshot, whatever the time…
@@ -176,14 +176,14 @@ impl Snapshots {
             }
             Ok(Err(error)) => {
                 tracing::error!(
-                    error = chain(&error),
+                    error = error_chain(&error),
                     "the snapshot failed; the next one is due later"
                 );
                 // One that was given up was given up on purpose.
                 if !matches!(error, FollowError::SnapshotGivenUp) {
                     self.status.snapshot_failed(&error);
                 }
-                self.put_off(chain(&error));
+                self.put_off(error_chain(&error));
             }
             Err(error) => {
                 tracing::error!(%error, "the snapshot failed; the next one is due later");

@@ -227,7 +227,7 @@ async fn reach(
             return Err(error);
         }
         job.status.away(&error);
-        tracing::warn!(database = %job.database.path.display(), error = super::error::chain(&error), "the store is away; the log waits");
+        tracing::warn!(database = %job.database.path.display(), error = ebbtide_store::error_chain(&error), "the store is away; the log waits");
         let rest = async {
             tokio::time::sleep(pause).await;
             Ok::<_, FollowError>(())

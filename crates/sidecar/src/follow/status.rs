@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use ebbtide_replica::Point;
 use ebbtide_replica::{Chain, Timestamp, Txid};
 use ebbtide_shipper::{Presence, Spooled, StoreHealth, StoreOutage};
+use ebbtide_store::error_chain;
 use ebbtide_watcher::{LogStatus, LogStatusHandle};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::error::{FollowError, chain};
+use super::error::FollowError;
 use super::lag::Undurable;
 use super::release::Releases;
 use crate::clock;
@@ -261,7 +262,7 @@ impl Status {
 
     /// The store cannot be had, and is asked again.
     pub(crate) fn away(&self, error: &FollowError) {
-        self.enter(Phase::Failing, Some(chain(error)));
+        self.enter(Phase::Failing, Some(error_chain(error)));
     }
 
     /// The store has not answered for a while.
@@ -273,17 +274,17 @@ impl Status {
 
     /// The log was released.
     pub(crate) fn log_released(&self, error: &FollowError) {
-        self.enter(Phase::LogReleased, Some(chain(error)));
+        self.enter(Phase::LogReleased, Some(error_chain(error)));
         self.remember(error);
     }
 
     fn remember(&self, error: &FollowError) {
-        self.change(|progress| progress.failure = Some((clock::now(), chain(error))));
+        self.change(|progress| progress.failure = Some((clock::now(), error_chain(error))));
     }
 
     /// Something is wrong that will not pass.
     pub(crate) fn stop(&self, error: &FollowError) {
-        self.enter(Phase::Stopped, Some(chain(error)));
+        self.enter(Phase::Stopped, Some(error_chain(error)));
     }
 
     fn enter(&self, phase: Phase, error: Option<String>) {
@@ -354,7 +355,8 @@ impl Status {
     pub(crate) fn snapshot_failed(&self, error: &FollowError) {
         let mut known = self.known();
         let since = known.progress.snapshot_trouble.take().map(|(since, _)| since);
-        known.progress.snapshot_trouble = Some((since.unwrap_or_else(clock::now), chain(error)));
+        known.progress.snapshot_trouble =
+            Some((since.unwrap_or_else(clock::now), error_chain(error)));
     }
 
     /// Asks for everything that is committed now to be shipped; the number of the request.

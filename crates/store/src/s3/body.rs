@@ -5,7 +5,7 @@ use std::ops::Range;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use bytes::{Bytes, BytesMut};
 
-use super::error::root_cause;
+use super::causes::root_cause;
 use crate::error::{ErrorKind, StoreError};
 use crate::listing::{beyond_end, check_length};
 use ebbtide_replica::Key;

@@ -146,7 +146,7 @@ impl Client {
         if answer.as_ref().err().is_some_and(refuses_us) && self.renewal.renew(age).await {
             answer = attempt(&self.renewal.current().1).await?;
         }
-        answer.map_err(|error| explain(what, self, bucket, error))
+        answer.map_err(|error| explain(what, &self.server, bucket, error))
     }
 
     /// Makes a request when it is its turn.

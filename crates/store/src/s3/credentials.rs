@@ -11,7 +11,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::future;
 use aws_sdk_s3::config::{ProvideCredentials, Region, SharedCredentialsProvider, SharedHttpClient};
 
-use super::error::{root_cause, source};
+use super::causes::{root_cause, source};
 use super::limits::CREDENTIALS_TIMEOUT;
 use crate::error::{ErrorKind, StoreError};
 

@@ -6,24 +6,20 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
-use super::client::Client;
+use super::causes::{root_cause, shorten, source};
 use super::credentials;
 use crate::error::{ErrorKind, StoreError};
-
-/// A server's own words are cut off here.
-const MESSAGE_CHARS_MAX: usize = 200;
 
 /// Why a request failed, without the SDK's inner workings and without anything secret.
 pub(super) fn explain<E>(
     what: &str,
-    client: &Client,
+    server: &str,
     bucket: &str,
     error: SdkError<E, HttpResponse>,
 ) -> StoreError
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    let server = &client.server;
     match error {
         SdkError::ServiceError(error) => {
             let (raw, meta) = (error.raw(), error.err().meta());
@@ -70,31 +66,6 @@ pub(super) fn refuses_us<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRespon
         ) => true,
         _ => matches!(error.raw().status().as_u16(), 401 | 403),
     }
-}
-
-/// The error of this type among an error and what caused it.
-pub(super) fn source<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        next = error.source();
-    }
-    None
-}
-
-/// The innermost error, which says what happened: "Connection refused", not "dispatch failure".
-pub(super) fn root_cause(error: &(dyn Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    shorten(&innermost.to_string())
-}
-
-fn shorten(message: &str) -> String {
-    message.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS_MAX).collect()
 }
 
 /// An answer that is an error. Requests of the kind HEAD have a status alone.

@@ -6,7 +6,7 @@ use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provi
 use aws_smithy_http_client::{Builder, Connector};
 
 use super::bounded::Bounded;
-use super::error::root_cause;
+use super::causes::root_cause;
 use super::limits::{IDLE_CONNECTIONS_MAX, IDLE_TIMEOUT};
 use super::names::Names;
 use crate::error::{ErrorKind, StoreError};

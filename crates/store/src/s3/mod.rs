@@ -11,6 +11,7 @@
 mod body;
 mod bounded;
 mod bucket;
+mod causes;
 mod client;
 mod config;
 mod credentials;

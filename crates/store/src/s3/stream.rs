@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::body::Wanted;
 use super::bucket::S3Store;
-use super::error::root_cause;
+use super::causes::root_cause;
 use super::limits;
 use crate::api::ByteStream;
 use crate::error::{ErrorKind, StoreError};
