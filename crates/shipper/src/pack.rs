@@ -32,7 +32,7 @@ const ENTRY_BYTES_MAX: u64 = 64 * 1024;
 const SMALL_BYTES: u64 = 256 * 1024;
 
 /// A pack is full with so many bytes of segments, of which at least those that came last are in memory…
-const PACK_BYTES: u64 = 64 << 20;
+const PACK_BYTES: u64 = 128 << 20;
 
 /// …or with this many entries, so that its index fits in memory…
 const PACK_ENTRIES: u64 = 32_768;

@@ -50,7 +50,7 @@ fn begin(work: &'static Work, ebbtide: &Path, folder: &Path) -> Case {
     fs::create_dir(folder).expect("a folder");
     let database = folder.join("app.db");
     let connection = Connection::open(&database).expect("a database");
-    connection.busy_timeout(Duration::from_secs(5)).expect("a time-out");
+    connection.busy_timeout(Duration::from_secs(60)).expect("a time-out");
     connection.execute_batch("PRAGMA journal_mode=wal; PRAGMA synchronous=normal").expect("a log");
     let mut random = Random(42);
     work.prepare(&connection, &mut random).expect("its tables");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ebbtide_wal::{PageNumber, PageSize};
 
 use super::arena::{Arena, Extent};
-use super::difference::put_number;
+use super::difference::{apply, put_number, take_number};
 use super::limits::{BLOCK_RAW_MAX, BLOCK_RAW_TARGET, BY_PAGE_IMAGES_MAX};
 use super::records::Recorder;
 use crate::{Error, Result};
@@ -15,12 +15,18 @@ use crate::{Error, Result};
 /// A chain is no longer, the image that it begins with included: it takes a twentieth of a millisecond to its end.
 const CHAIN_MAX: usize = 256;
 
+/// The last image of a page is put together from a chain that is shorter than this, each time that it is the base of
+/// another: a copy would take as much memory as the rest of most pages.
+const COPY_FROM: usize = 16;
+
 /// The images so far.
 pub(super) struct ByPage {
     page_size: PageSize,
     pages: BTreeMap<PageNumber, Page>,
     arena: Arena,
     recorder: Recorder,
+    /// Memory for a base and the image before it.
+    base: [Vec<u8>; 2],
     images: u32,
 }
 
@@ -30,12 +36,13 @@ struct Page {
     records: Vec<Record>,
     /// The length of the chain that the next image may be added to.
     chain: usize,
-    /// A copy of the last image, for which there is memory once one was a difference.
+    /// Memory for a copy of the last image, which is there if the chain is a long one.
     last: Option<Extent>,
 }
 
 #[derive(Clone, Copy)]
 struct Record {
+    /// Its length and what follows.
     bytes: Extent,
     /// Whether it is the image itself, so that a block can begin with it.
     is_whole: bool,
@@ -51,7 +58,8 @@ pub(super) struct Records {
 impl ByPage {
     pub(super) fn new(page_size: PageSize) -> ByPage {
         let (pages, arena, recorder) = (BTreeMap::new(), Arena::default(), Recorder::default());
-        ByPage { page_size, pages, arena, recorder, images: 0 }
+        let base = [vec![0; page_size.bytes()], vec![0; page_size.bytes()]];
+        ByPage { page_size, pages, arena, recorder, base, images: 0 }
     }
 
     /// Adds the next image of a page.
@@ -61,9 +69,14 @@ impl ByPage {
         }
         self.images += 1;
         let page = self.pages.entry(number).or_default();
-        let base = page.base(&self.arena, image.len());
-        let base = base.filter(|_| page.chain < images_max(self.page_size).min(CHAIN_MAX));
-        let difference = base.and_then(|base| self.recorder.difference(base, image));
+        let difference = match page.chain {
+            0 => None,
+            chain if chain == images_max(self.page_size).min(CHAIN_MAX) => None,
+            _ => {
+                page.rebuild_last(&self.arena, &mut self.base)?;
+                self.recorder.difference(&self.base[0], image)
+            }
+        };
         let mut head = Vec::new();
         put_number(difference.map_or(image.len(), <[u8]>::len), &mut head);
         let bytes = self.arena.put([&head, difference.unwrap_or(image)]);
@@ -73,9 +86,11 @@ impl ByPage {
             return Ok(());
         }
         page.chain += 1;
-        match page.last {
-            Some(last) => self.arena.replace(last, image),
-            None => page.last = Some(self.arena.put([image, &[]])),
+        if page.chain >= COPY_FROM {
+            match page.last {
+                Some(last) => self.arena.replace(last, image),
+                None => page.last = Some(self.arena.put([image, &[]])),
+            }
         }
         Ok(())
     }
@@ -123,16 +138,22 @@ fn images_max(page_size: PageSize) -> usize {
 }
 
 impl Page {
-    /// The last image, which has `size` bytes.
-    fn base<'a>(&self, arena: &'a Arena, size: usize) -> Option<&'a [u8]> {
-        let record = self.records.last()?;
-        match (record.is_whole, self.last) {
-            (true, _) => {
-                let bytes = arena.get(record.bytes);
-                bytes.get(bytes.len().checked_sub(size)?..)
-            }
-            (false, last) => last.map(|last| arena.get(last)),
+    /// Puts the last image together in the first of two places.
+    fn rebuild_last(&self, arena: &Arena, [image, before]: &mut [Vec<u8>; 2]) -> Result<()> {
+        if let (Some(last), COPY_FROM..) = (self.last, self.chain) {
+            image.copy_from_slice(arena.get(last));
+            return Ok(());
         }
+        for record in &self.records[self.records.len() - self.chain..] {
+            let mut bytes = arena.get(record.bytes);
+            take_number(&mut bytes)?;
+            std::mem::swap(image, before);
+            match record.is_whole {
+                true => image.copy_from_slice(bytes),
+                false => apply(before, bytes, image)?,
+            }
+        }
+        Ok(())
     }
 
     /// The records from each that is an image itself to the next one.
