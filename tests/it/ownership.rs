@@ -188,3 +188,42 @@ fn o18_two_databases_at_one_place_however_it_is_written_are_refused_by_name() {
     assert!(said.contains("state") && said.contains("two.db"), "{said}");
     assert_done(config(&setup.text("other"), ""));
 }
+
+/// A local state whose page hashes are damaged still says how far this database went. Would catch a database that takes
+/// its replica over although another one has continued it since.
+#[test]
+fn o49_damaged_page_hashes_do_not_excuse_a_database_that_is_behind() {
+    let setup = Setup::new();
+    let shop = application(&setup, "shop.db", 40);
+    assert_done(once(&setup, "shop.db", "backup", &[]));
+    let damage = || {
+        let state = fs::read_dir(setup.path(".shop.db-ebbtide")).unwrap();
+        let tables: Vec<_> = state
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("pages."))
+            .collect();
+        assert!(!tables.is_empty(), "the tables of page hashes have another name");
+        for table in tables {
+            let mut bytes = fs::read(&table).unwrap();
+            bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+            fs::write(&table, bytes).unwrap();
+        }
+    };
+    damage();
+    shop.execute("INSERT INTO shop VALUES (1)", []).unwrap();
+    assert_done(once(&setup, "shop.db", "backup", &[]));
+    setup.history().assert_ends_with(&setup.path("shop.db"), setup.directory.path());
+    // Another machine goes on from the replica.
+    let restored = setup.run(&["restore", &setup.text("backup"), "-o", &setup.text("other.db")]);
+    assert_eq!(restored.code(), 0, "{}", restored.said);
+    let other = Connection::open(setup.path("other.db")).unwrap();
+    other.execute("INSERT INTO shop VALUES (2)", []).unwrap();
+    assert_done(once(&setup, "other.db", "backup", &[]));
+    damage();
+    let (code, said) = once(&setup, "shop.db", "backup", &[]);
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("ahead of this database"), "{said}");
+    setup.history().assert_ends_with(&setup.path("other.db"), setup.directory.path());
+    assert_done(once(&setup, "shop.db", "backup", &["--take-back"]));
+    setup.history().assert_ends_with(&setup.path("shop.db"), setup.directory.path());
+}

@@ -1,4 +1,4 @@
-//! Refuses a database that was copied together with its local state, while the original still exists on this host.
+//! Recognizes a database that was copied together with its local state, while the original still exists on this host.
 //!
 //! The local state alone does not show which of the two files the replica belongs to, and a process that follows the
 //! copy would fence the process that follows the original.
@@ -8,39 +8,29 @@ use std::path::Path;
 use ebbtide_replica::{Claim, ClaimedFile};
 use ebbtide_state::{FileIdentity, state_folder};
 
-use crate::error::Error;
-
-/// Refuses a copy of the file that the replica's newest claim names, if that file still exists on this host with a
-/// local state of its own. `directory` is that of this database's local state: two paths to one local state are
+/// The file of which this one is a copy: the one that the replica's newest claim names, if it still exists on this host
+/// with a local state of its own. `directory` is that of this database's local state: two paths to one local state are
 /// the same database.
 ///
 /// Hosts are compared by name. Whether a file on another host still exists cannot be checked, and a database that is
 /// restored on a new host continues its replica without an option.
-pub(crate) fn refuse_copy(
+pub(crate) fn original_of(
     claim: Option<&Claim>,
     host: &str,
     file: Option<&ClaimedFile>,
     directory: &Path,
-    location: &str,
-) -> Result<(), Error> {
-    let (Some(claim), Some(file)) = (claim, file) else { return Ok(()) };
-    let Some(original) = claim.database.as_deref() else { return Ok(()) };
+) -> Option<String> {
+    let (claim, file) = (claim?, file?);
+    let original = claim.database.as_deref()?;
     // Only inodes are compared: a device number may change with a restart of the machine.
     if claim.host != host || original.path == file.path || original.inode == file.inode {
-        return Ok(());
+        return None;
     }
     let identity = |path: &Path| path.metadata().ok().map(|found| FileIdentity::of(&found));
     let path = Path::new(&original.path);
     let is_there = identity(path).is_some_and(|found| found.inode == original.inode);
     let state = identity(&state_folder(path));
-    if is_there && state.is_some() && state != identity(directory) {
-        return Err(Error::Unrelated(format!(
-            "the replica in {location} belongs to {}, which still exists on this host, and this is {}, a copy of it or \
-             another database. Give it a replica of its own; if it is to replace {}, say so with --adopt",
-            original.path, file.path, original.path
-        )));
-    }
-    Ok(())
+    (is_there && state.is_some() && state != identity(directory)).then(|| original.path.clone())
 }
 
 #[cfg(test)]
@@ -56,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn only_another_file_beside_the_claimed_one_is_refused() {
+    fn only_another_file_beside_the_claimed_one_is_an_original() {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name);
         for name in ["app.db", "copy.db"] {
@@ -72,23 +62,23 @@ mod tests {
             database: Some(Box::new(original.clone())),
         };
         let folder_of = |name: &str| state_folder(&place(name));
-        let refused = |host, file: &ClaimedFile| {
+        let is_copy = |host, file: &ClaimedFile| {
             let folder = folder_of("copy.db");
-            refuse_copy(Some(&claim), host, Some(file), &folder, "s3://b").is_err()
+            original_of(Some(&claim), host, Some(file), &folder).is_some()
         };
-        assert!(!refused("db1", &copy), "it was never followed here");
+        assert!(!is_copy("db1", &copy), "it was never followed here");
         std::fs::create_dir(folder_of("app.db")).unwrap();
-        assert!(refused("db1", &copy));
-        assert!(!refused("db2", &copy));
-        assert!(!refused("db1", &original));
+        assert!(is_copy("db1", &copy));
+        assert!(!is_copy("db2", &copy));
+        assert!(!is_copy("db1", &original));
         std::fs::hard_link(place("app.db"), place("link.db")).unwrap();
-        assert!(!refused("db1", &claimed(&place("link.db"))));
+        assert!(!is_copy("db1", &claimed(&place("link.db"))));
         // Another file has the path of the original.
         std::fs::rename(place("app.db"), place("aside.db")).unwrap();
         std::fs::write(place("app.db"), "new").unwrap();
-        assert!(!refused("db1", &copy));
+        assert!(!is_copy("db1", &copy));
         std::fs::remove_file(place("app.db")).unwrap();
-        assert!(!refused("db1", &copy));
-        assert!(refuse_copy(None, "db1", Some(&copy), folder.path(), "s3://b").is_ok());
+        assert!(!is_copy("db1", &copy));
+        assert!(original_of(None, "db1", Some(&copy), folder.path()).is_none());
     }
 }

@@ -59,13 +59,12 @@ struct ReplicaEnd {
 
 impl Creator {
     pub(crate) fn new(
-        store: Arc<dyn Store>,
-        health: Arc<StoreHealth>,
+        to: Destination,
         local: Local,
         manifest: Option<Manifest>,
         head: Option<Head>,
     ) -> Creator {
-        Creator { to: Destination { store, health }, local, manifest, head }
+        Creator { to, local, manifest, head }
     }
 
     /// The health of the store, as the puts see it.

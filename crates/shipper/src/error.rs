@@ -133,6 +133,11 @@ pub enum Error {
     Task(#[from] tokio::task::JoinError),
 }
 
+impl Error {
+    /// What was found does not fit what is done with it.
+    pub(crate) const UNEXPECTED: Error = Error::Changed("the replica changed while it was read");
+}
+
 /// The process that owns the replica, from its claim; nothing if it left none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaOwner(pub Option<Claim>);

@@ -1,168 +1,193 @@
-//! Opens a replica for writing: compares the replica's last entry with the local state and with the spool.
+//! The last step of a start: acts on what was found in the replica, as it was decided. Each function is one way to go
+//! on, and the only ones that change local files.
 
-use std::sync::Arc;
-
-use ebbtide_catalog::{self, Head, Identity};
-use ebbtide_fault::point;
-use ebbtide_replica::{Digest, EntryState, Folder, Manifest};
 use ebbtide_state::{Origin, Position, State};
-use ebbtide_store::{Object, Store, same_place};
-use ebbtide_wal::PageSize;
 
-use crate::compare_head::{HeadComparison, compare_head, has_entry};
-use crate::context::OpenContext;
-use crate::copied::refuse_copy;
 use crate::create::Creator;
-use crate::destination::Destination;
-use crate::error::Error;
-use crate::local::Local;
-use crate::newest::newest_claim;
-use crate::options::Options;
+use crate::error::{Error, ReplicaOwner};
+use crate::evidence::{HeadRelation, Refusal, ReplicaEvidence};
+use crate::look::{EmptyPlace, Found, FoundPlace, FoundReplica};
 use crate::replay::Unconfirmed;
 use crate::shipper::Shipper;
-use crate::spooled::SpooledSegment;
-use crate::store_health::StoreHealth;
 use crate::unverified::UnverifiedReplica;
 
-/// Operations that are refused unless the user asks for them on the command line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Consent {
-    /// Write into a replica that is not shown to be the database's own.
-    pub adopt: bool,
-    /// Continue from the database's state, although the replica has later entries. They become a fork.
-    pub take_back: bool,
-    /// Create another replica where the known one is missing.
-    pub begin_anew: bool,
+impl Found {
+    /// Creates a replica in an empty place.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] if the place is not empty.
+    pub fn create(self) -> Result<Creator, Error> {
+        let FoundPlace::Empty(place) = self.place else {
+            return Err(Error::UNEXPECTED);
+        };
+        let EmptyPlace { to, local, identity, head, .. } = *place;
+        if let (Some(known), ReplicaEvidence::Empty { is_known_here: true, .. }) =
+            (&self.known, self.evidence.replica)
+        {
+            tracing::warn!(store = to.store.describe(), replica = %known.replica, txid = %known.state.txid(), "the replica that was here is gone; beginning another");
+        }
+        let manifest = identity.map(|identity| identity.manifest);
+        Ok(Creator::new(to, local, manifest, head))
+    }
+
+    /// Continues with the local state, and with the spool if it continues the replica. Otherwise the spool is cleared.
+    ///
+    /// # Errors
+    /// When the local state or the spool cannot be written.
+    pub async fn resume(self) -> Result<Shipper, Error> {
+        let relation = self.head_relation();
+        let mut found = self.replica()?;
+        let Some(mut state) = found.state.take() else { return Err(Error::UNEXPECTED) };
+        found.tidy_spool(relation == HeadRelation::Same).await?;
+        let (head, spooled) = (found.head.state, std::mem::take(&mut found.spooled));
+        if relation == HeadRelation::ClaimsSince {
+            let wal = state.position().wal;
+            state.commit(Position { wal, ..found.position() }, &[])?;
+        }
+        let mut shipper = found.context.shipper(state, found.spool);
+        shipper.resume_spool(spooled.continuing, head.txid())?;
+        Ok(shipper)
+    }
+
+    /// Continues with the local state, to which the commits are replayed that the replica has beyond it.
+    ///
+    /// # Errors
+    /// As [`Found::resume`].
+    pub async fn replay(mut self) -> Result<(Shipper, Unconfirmed), Error> {
+        let found = self.replica_mut()?;
+        let (Some(since), Some(state)) = (found.since.take(), &found.state) else {
+            return Err(Error::UNEXPECTED);
+        };
+        let known = state.position().state.chain;
+        let unconfirmed = Unconfirmed::new(since.commits, known, found.position(), since.carried);
+        Ok((self.resume().await?, unconfirmed))
+    }
+
+    /// Reads the page hashes of the replica's last entry from the replica. The spool is cleared: it continues another
+    /// state.
+    ///
+    /// # Errors
+    /// When the replica cannot be read, or the local state cannot be written.
+    pub async fn rebuild(self) -> Result<Shipper, Error> {
+        let mut found = self.replica()?;
+        found.tidy_spool(false).await?;
+        let fill = match found.state.take() {
+            Some(state) => state.refill()?,
+            None => State::create(&found.context.directory)?,
+        };
+        let (store, manifest) = (&*found.context.to.store, &found.context.manifest);
+        ebbtide_catalog::rebuild_table(store, manifest, &found.head, &fill).await?;
+        let state = State::publish(fill, found.position())?;
+        Ok(found.context.shipper(state, found.spool))
+    }
+
+    /// Reads the page hashes into a temporary directory, to find out whether the replica is the database's own.
+    ///
+    /// # Errors
+    /// When the replica cannot be read.
+    pub async fn verify(self) -> Result<UnverifiedReplica, Error> {
+        let found = self.replica()?;
+        let position = found.position();
+        UnverifiedReplica::read(found.context, &found.head, position).await
+    }
+
+    /// The error for a start that is refused.
+    #[must_use]
+    pub fn refuse(self, refusal: Refusal) -> Error {
+        let place = match &self.place {
+            FoundPlace::Empty(place) => place.to.store.describe(),
+            FoundPlace::Replica(found) => found.context.to.store.describe(),
+        };
+        match (refusal, self.place, self.known) {
+            (Refusal::NoLog, FoundPlace::Empty(empty), _) => match empty.leftover {
+                Some(object) => Error::NoLog { place, object },
+                None => Error::UNEXPECTED,
+            },
+            (Refusal::Gone, _, Some(known)) => gone(&place, &known),
+            (Refusal::PageSize, FoundPlace::Replica(found), _) => {
+                let replica = found.context.manifest.page_size;
+                Error::PageSize { replica, database: found.page_size }
+            }
+            (Refusal::Copy, FoundPlace::Replica(found), _) => found.refuse_copy(&place),
+            (Refusal::RolledBack, FoundPlace::Replica(found), Some(known)) => {
+                Error::RolledBack(format!(
+                    "the replica ends at txid {}, before txid {} that it had confirmed: it was rolled back or is another \
+                     copy. Give the database a replica of its own, and keep this one for what it holds",
+                    found.head.state.txid(),
+                    known.state.txid()
+                ))
+            }
+            (Refusal::Overwritten, _, Some(known)) => Error::RolledBack(format!(
+                "the replica's txid {} is not the one that was confirmed: it was overwritten or is another copy. Give \
+                 the database a replica of its own, and keep this one for what it holds",
+                known.state.txid()
+            )),
+            (Refusal::Behind, FoundPlace::Replica(found), Some(known)) => Error::Behind {
+                head: found.head.state.txid(),
+                known: known.state.txid(),
+                owner: ReplicaOwner(found.since.and_then(|since| since.claim)),
+            },
+            _ => Error::UNEXPECTED,
+        }
+    }
+
+    fn head_relation(&self) -> HeadRelation {
+        match self.evidence.replica {
+            ReplicaEvidence::Known(known) => known.head,
+            ReplicaEvidence::Empty { .. } | ReplicaEvidence::Unknown => HeadRelation::Unread,
+        }
+    }
+
+    fn replica(self) -> Result<FoundReplica, Error> {
+        match self.place {
+            FoundPlace::Replica(found) => Ok(*found),
+            FoundPlace::Empty(_) => Err(Error::UNEXPECTED),
+        }
+    }
+
+    fn replica_mut(&mut self) -> Result<&mut FoundReplica, Error> {
+        match &mut self.place {
+            FoundPlace::Replica(found) => Ok(found),
+            FoundPlace::Empty(_) => Err(Error::UNEXPECTED),
+        }
+    }
 }
 
-/// The result of opening a replica.
-#[derive(Debug)]
-pub enum Opened {
-    /// The replica has no snapshot yet.
-    New(Creator),
-    /// The local state equals that of the replica's last entry: capturing resumes at its position in the log.
-    CaughtUp(Shipper),
-    /// The replica has commits of this process whose confirmation was lost. They come next in the log.
-    Ahead(Shipper, Box<Unconfirmed>),
-    /// The page hashes were read from the replica, which is the database's own. The log position is unknown.
-    Rebuilt(Shipper),
-    /// There is no local state of this replica: the caller checks whether it is the database's own.
-    Unverified(UnverifiedReplica),
-    /// The page hashes were read from the replica, and the database continues from an earlier state on purpose: from
-    /// the given one if it was restored.
-    AtEarlierState(Shipper, Option<EntryState>),
-}
+impl FoundReplica {
+    /// Removes what does not continue the replica from the spool.
+    async fn tidy_spool(&mut self, keeps: bool) -> Result<(), Error> {
+        if keeps {
+            return self.spool.keep(&self.spooled).await;
+        }
+        if !self.spooled.continuing.is_empty() {
+            tracing::warn!("what was spooled does not continue the replica; comparing instead");
+            self.spooled.continuing.clear();
+        }
+        self.spool.clear().await
+    }
 
-/// Opens the replica in `store` for writing. Writes nothing into the replica.
-///
-/// Changes local files only after all checks have passed:
-///
-/// - removes spooled segments that do not continue the replica (the pages are compared with the replica instead);
-/// - reads page hashes from the replica if they are missing or of another state;
-/// - moves the local position to the replica's last entry if there are only claims in between.
-///
-/// # Errors
-/// [`Error::Behind`] when another process has written entries that this database does not have; [`Error::Gone`] when
-/// the replica that the local state names is missing.
-pub async fn open_replica(
-    store: Arc<dyn Store>,
-    health: Arc<StoreHealth>,
-    local: Local,
-    options: &Options,
-    consent: Consent,
-) -> Result<Opened, Error> {
-    let known = local.state.as_ref().map(State::position).or(local.remembered.as_ref()).cloned();
-    let identity =
-        ebbtide_catalog::identify(&*store, known.as_ref().map(|known| known.replica)).await?;
-    let head = match &identity {
-        Some(Identity { manifest, .. }) => ebbtide_catalog::head(&*store, manifest).await?,
-        None => None,
-    };
-    let has_state =
-        |head: &Head| head.state.database_pages != 0 || head.state.digest != Digest::EMPTY;
-    let (identity, head) = match (identity, head) {
-        (Some(identity), Some(head)) if has_state(&head) => (identity, head),
-        (identity, head) => {
-            return begin(store, health, local, known.as_ref(), identity, head, consent).await;
-        }
-    };
-    let Identity { manifest, is_stored } = identity;
-    let known = known.filter(|known| known.replica == manifest.replica);
-    if let Some(known) = known.as_ref().filter(|_| !is_stored && !consent.begin_anew) {
-        // A put after the bucket was emptied leaves one segment, without manifest and snapshot.
-        let snapshots = store.list_some(Folder::Snapshot, None, 1).await?;
-        if snapshots.is_empty() {
-            return Err(gone(&store.describe(), known));
+    /// The position of the replica's last entry, as the local state holds it.
+    fn position(&self) -> Position {
+        let context = &self.context;
+        Position {
+            replica: context.manifest.replica,
+            location: context.to.store.describe(),
+            page_size: context.manifest.page_size,
+            state: self.head.state,
+            wal: None,
+            database: context.database,
+            origin: Origin::Followed,
         }
     }
-    check_page_size(&manifest, local.page_size)?;
-    let moved = known.as_ref().is_some_and(|known| !is_same_file(known, &local));
-    if moved && !(consent.adopt || consent.take_back) {
-        let claim = newest_claim(&*store, &manifest).await?;
-        let Local { host, file, directory, .. } = &local;
-        refuse_copy(claim.as_ref(), host, file.as_ref(), directory, &store.describe())?;
-    }
-    point("shipper.attach.read");
-    let position = position_at(&manifest, &head, &*store, &local);
-    let Local { state, directory, database, file, .. } = local;
-    let options = *options;
-    let to = Destination { store, health };
-    let context = OpenContext { to, options, directory, database, file, manifest, is_stored };
-    let ours = state.filter(|state| state.position().replica == context.manifest.replica);
-    match ours {
-        Some(state) => resume(context, state, &head, position, consent).await,
-        None if known.is_some() => {
-            let mut spool = context.spool()?;
-            spool.clear().await?;
-            let fill = State::create(&context.directory)?;
-            ebbtide_catalog::rebuild_table(&*context.to.store, &context.manifest, &head, &fill)
-                .await?;
-            Ok(Opened::Rebuilt(context.shipper(State::publish(fill, position)?, spool)))
-        }
-        None => Ok(Opened::Unverified(UnverifiedReplica::read(context, &head, position).await?)),
-    }
-}
 
-/// Whether the file is the one that was followed last, or was restored by ebbtide. A copy of the file and a file that
-/// replaced it have another inode.
-fn is_same_file(known: &Position, local: &Local) -> bool {
-    if matches!(known.origin, Origin::Restored { .. }) {
-        return true;
+    fn refuse_copy(&self, place: &str) -> Error {
+        let original = self.original.as_deref().unwrap_or("another file");
+        let this = self.context.file.as_ref().map_or("another one", |file| &file.path);
+        Error::Unrelated(format!(
+            "the replica in {place} belongs to {original}, which still exists on this host, and this is {this}, a copy of \
+             it or another database. Give it a replica of its own; if it is to replace {original}, say so with --adopt"
+        ))
     }
-    let (Some(known), Some(now)) = (known.database, local.database) else { return true };
-    known.may_be(now)
-}
-
-/// A location without a snapshot: a replica is created there, unless the local state knows one that was lost.
-async fn begin(
-    store: Arc<dyn Store>,
-    health: Arc<StoreHealth>,
-    local: Local,
-    known: Option<&Position>,
-    identity: Option<Identity>,
-    head: Option<Head>,
-    consent: Consent,
-) -> Result<Opened, Error> {
-    let place = store.describe();
-    let was_here = |known: &&Position| {
-        let same = identity.as_ref().is_some_and(|there| there.manifest.replica == known.replica);
-        same || same_place(&known.location, &place)
-    };
-    if let Some(known) = known.filter(was_here) {
-        if !consent.begin_anew {
-            return Err(gone(&place, known));
-        }
-        tracing::warn!(store = place, replica = %known.replica, txid = %known.state.txid(), "the replica that was here is gone; beginning another");
-    }
-    if head.is_none() && identity.is_some() {
-        let left: Vec<Object> = store.list_some(Folder::Snapshot, None, 1).await?;
-        let deltas = store.list_some(Folder::Delta, None, 1).await?;
-        if let Some(object) = left.first().or(deltas.first()) {
-            return Err(Error::NoLog { place, object: object.key });
-        }
-    }
-    let manifest = identity.map(|identity| identity.manifest);
-    Ok(Opened::New(Creator::new(store, health, local, manifest, head)))
 }
 
 fn gone(place: &str, known: &Position) -> Error {
@@ -175,81 +200,5 @@ fn gone(place: &str, known: &Position) -> Error {
             known.state.txid(),
             known.state.time()
         ),
-    }
-}
-
-/// Continues with the local state of this replica.
-async fn resume(
-    context: OpenContext,
-    mut state: State,
-    head: &Head,
-    position: Position,
-    consent: Consent,
-) -> Result<Opened, Error> {
-    let mut spool = context.spool()?;
-    let (store, manifest) = (Arc::clone(&context.to.store), context.manifest.clone());
-    let known = state.position().clone();
-    let spooled = spool.read_continuing(&manifest, &known).await?;
-    let is_head = |found: &SpooledSegment| {
-        (found.position.state.txid(), found.position.state.chain)
-            == (head.state.txid(), head.state.chain)
-    };
-    let comparison = match spooled.iter().any(is_head) {
-        true => HeadComparison::Same,
-        false => compare_head(&*store, &manifest, &known, head, consent.take_back).await?,
-    };
-    if !consent.begin_anew && !has_entry(&*store, &manifest, &known, head).await? {
-        return Err(gone(&store.describe(), &known));
-    }
-    if !matches!(comparison, HeadComparison::Same) && !spooled.is_empty() {
-        tracing::warn!("what was spooled does not continue the replica; comparing instead");
-        spool.clear().await?;
-    }
-    let restored = matches!(known.origin, Origin::Restored { .. });
-    let restored = restored.then_some(known.state);
-    match comparison {
-        HeadComparison::Same | HeadComparison::OwnCommitsSince { .. } => {}
-        HeadComparison::ClaimsSince => {
-            let position = Position { wal: known.wal, ..position.clone() };
-            state.commit(position, &[])?;
-        }
-        HeadComparison::EarlierState => {
-            let fill = state.refill()?;
-            ebbtide_catalog::rebuild_table(&*store, &manifest, head, &fill).await?;
-            state = State::publish(fill, position.clone())?;
-        }
-    }
-    let mut shipper = context.shipper(state, spool);
-    Ok(match comparison {
-        HeadComparison::Same => {
-            shipper.resume_spool(spooled, head.state.txid())?;
-            Opened::CaughtUp(shipper)
-        }
-        HeadComparison::ClaimsSince => Opened::CaughtUp(shipper),
-        HeadComparison::OwnCommitsSince { commits, carried } => {
-            let unconfirmed = Unconfirmed::new(commits, known.state.chain, position, carried);
-            Opened::Ahead(shipper, Box::new(unconfirmed))
-        }
-        HeadComparison::EarlierState => Opened::AtEarlierState(shipper, restored),
-    })
-}
-
-fn check_page_size(manifest: &Manifest, page_size: PageSize) -> Result<(), Error> {
-    if manifest.page_size == page_size {
-        return Ok(());
-    }
-    Err(Error::PageSize { replica: manifest.page_size, database: page_size })
-}
-
-/// The position of the replica's last entry, as the local state holds it.
-fn position_at(manifest: &Manifest, head: &Head, store: &dyn Store, local: &Local) -> Position {
-    Position {
-        replica: manifest.replica,
-        location: store.describe(),
-        page_size: manifest.page_size,
-        state: head.state,
-        wal: None,
-        database: local.database,
-        origin: Origin::Followed,
     }
 }

@@ -174,18 +174,19 @@ impl Queue {
         self.segments.push_back(QueuedSegment { key, position, pages, work, spooled_bytes: bytes });
     }
 
-    /// Waits for the next event. Never returns if the queue is empty. Cancel-safe.
+    /// Waits for the next event. Never returns if the queue is empty and nothing is written into the spool. Cancel-safe.
     pub(crate) async fn next(
         &mut self,
         spool: &mut Spool,
         presence: &Arc<Presence>,
     ) -> Result<Event, Error> {
-        let Some(front) = self.segments.front_mut() else { return std::future::pending().await };
-        front.start(spool, presence);
-        let sending = match &mut front.work {
-            Work::Sending { task, .. } => Some(&mut task.0),
-            Work::Spooling | Work::Queued(_) => None,
-        };
+        let sending = self.segments.front_mut().and_then(|front| {
+            front.start(spool, presence);
+            match &mut front.work {
+                Work::Sending { task, .. } => Some(&mut task.0),
+                Work::Spooling | Work::Queued(_) => None,
+            }
+        });
         tokio::select! {
             landed = finished(sending) => {
                 landed?;

@@ -251,7 +251,8 @@ impl Shipper {
     pub fn safety(&self) -> Safety {
         let (encoder, uploader) = (&self.encoder, &self.uploader);
         match uploader.is_empty() {
-            true if encoder.is_empty() => Safety::Durable,
+            // A segment that is confirmed while it is written into the spool is removed from there afterwards.
+            true if encoder.is_empty() && !uploader.is_writing_spool() => Safety::Durable,
             true if encoder.entries() <= SETTLED_ENTRIES => Safety::Settled,
             _ if uploader.needs_log() => Safety::NeedsLog,
             _ if encoder.is_empty() && uploader.can_spool() => Safety::Spooled,

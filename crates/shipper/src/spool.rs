@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::outgoing::Sealed;
 use crate::spool_directory::{self, spool_directory};
 use crate::spool_end::{spooled_end, write_spooled_end};
-use crate::spooled::{QueuedBody, SpooledSegment};
+use crate::spooled::{QueuedBody, SpooledSegment, SpooledSegments};
 use crate::store_health::{Spooled, StoreHealth};
 
 /// The limit of page hashes in memory that belong to spooled segments, about 45 bytes each.
@@ -147,33 +147,42 @@ impl Spool {
         }
     }
 
-    /// The spooled segments that continue `position`, in order. Removes all other segments.
-    pub(crate) async fn read_continuing(
-        &mut self,
+    /// The spooled segments that continue `position`, and the others. Only reads.
+    pub(crate) async fn find_continuing(
+        &self,
         manifest: &Manifest,
         position: &Position,
-    ) -> Result<Vec<SpooledSegment>, Error> {
-        self.disk.store.sweep().await?;
-        let objects = self.disk.store.list(Folder::Log, None).await?;
-        let (mut found, mut last) = (Vec::new(), position.clone());
-        for object in objects {
+    ) -> Result<SpooledSegments, Error> {
+        let (mut found, mut last) = (SpooledSegments::default(), position.clone());
+        for object in self.disk.store.list(Folder::Log, None).await? {
             match SpooledSegment::read(&*self.disk.store, manifest, object, &last).await {
                 Some(next) => {
                     last = next.position.clone();
-                    self.count(object.size);
-                    self.pages += next.pages();
-                    found.push(next);
+                    found.continuing.push(next);
                 }
-                None => self.disk.store.delete(&object.key).await?,
+                None => found.others.push(object.key),
             }
         }
         if let (Some(found), Some((txid, wal))) =
-            (found.last_mut(), spooled_end(&self.state_folder))
+            (found.continuing.last_mut(), spooled_end(&self.state_folder))
             && txid == found.position.state.txid()
         {
             found.position.wal = Some(wal);
         }
         Ok(found)
+    }
+
+    /// Goes on with the segments that continue the replica, and removes the others.
+    pub(crate) async fn keep(&mut self, found: &SpooledSegments) -> Result<(), Error> {
+        self.disk.store.sweep().await?;
+        for key in &found.others {
+            self.disk.store.delete(key).await?;
+        }
+        for segment in &found.continuing {
+            self.count(segment.object.size);
+            self.pages += segment.pages();
+        }
+        Ok(())
     }
 
     /// Removes all spooled segments.

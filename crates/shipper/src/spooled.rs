@@ -26,6 +26,26 @@ pub(crate) struct SpooledSegment {
     pub(crate) entries: Vec<(Vec<(PageNumber, PageHash)>, u32)>,
 }
 
+/// What an earlier run left in the spool.
+#[derive(Debug, Default)]
+pub(crate) struct SpooledSegments {
+    /// The segments that continue the durable position, in order.
+    pub(crate) continuing: Vec<SpooledSegment>,
+    /// All other objects.
+    pub(crate) others: Vec<Key>,
+}
+
+impl SpooledSegments {
+    /// Whether `head` is the last entry of a segment that continues.
+    pub(crate) fn has(&self, head: &EntryState) -> bool {
+        let is_head = |found: &SpooledSegment| {
+            let state = &found.position.state;
+            (state.txid(), state.chain) == (head.txid(), head.chain)
+        };
+        self.continuing.iter().any(is_head)
+    }
+}
+
 impl SpooledSegment {
     /// Reads a spooled segment, if it is complete and directly follows `before`.
     pub(crate) async fn read(

@@ -28,7 +28,8 @@ use crate::opening::{begin_patiently, enable_wal};
 use crate::policy::{Action, Kept, Limits, Situation, decide, is_outrun};
 use crate::rest::Rest;
 use crate::shm::Shm;
-use crate::start::{Options, Start};
+use crate::log_evidence::LogEvidence;
+use crate::options::Options;
 use crate::tail::{Resumed, Scratch, Tail};
 use crate::transaction::Transaction;
 use crate::write_lock::WriteLock;
@@ -61,7 +62,7 @@ impl Follower {
         options: &Options,
         resume: Option<Position>,
         latest: i64,
-    ) -> Result<(Follower, Start), Error> {
+    ) -> Result<(Follower, LogEvidence), Error> {
         let paths = Paths::of(path);
         check_file_system(&paths)?;
         let header = read_header(&paths)?;
@@ -88,9 +89,9 @@ impl Follower {
         let resumed = resume.map_or(Ok(Resumed::Restarted), resume_at)?;
         let at_end = || Tail::at_end(&paths, &index, header.page_size);
         let (tail, start) = match resumed {
-            Resumed::At(tail) => (tail, Start::Resumed),
-            Resumed::Restarted => (at_end()?, Start::Anew),
-            Resumed::Truncated => (at_end()?, Start::Truncated),
+            Resumed::At(tail) => (tail, LogEvidence::Continues),
+            Resumed::Restarted => (at_end()?, LogEvidence::Restarted),
+            Resumed::Truncated => (at_end()?, LogEvidence::Truncated),
         };
         let observed = Arc::new(Mutex::new(Observed::after(latest, tail.position())));
         let found = Found::new(tail.mark(&index), restart_lock);

@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ebbtide_wal::PageSize;
-use ebbtide_watcher::{Error, Follower, Image, Kept, Limits, Options, Scratch, Start};
+use ebbtide_watcher::{Error, Follower, Image, Kept, Limits, LogEvidence, Options, Scratch};
 use rusqlite::Connection;
 
 const WRITER: &str = "EBBTIDE_TEST_WRITER";
@@ -225,7 +225,7 @@ fn follow(seed: u64, page_size: u32, length: Duration) {
     let mut writer = Writer::start(&path, seed, length, page_size);
     let options = Options { enable_wal: false, limits: LIMITS };
     let (mut follower, start) = Follower::open(&path, &options, None, 0).unwrap();
-    assert_eq!(start, Start::Anew);
+    assert_eq!(start, LogEvidence::Restarted);
     writer.go();
     let mut steps = Steps::default();
     let mut pin = follower.pin_image().unwrap();
@@ -329,7 +329,7 @@ fn commits_that_were_checkpointed_before_a_start_are_captured_all_the_same() {
     application.execute("UPDATE t SET a = 2", []).unwrap();
     application.query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).unwrap();
     let (mut follower, start) = Follower::open(&path, &options, Some(position), 0).unwrap();
-    assert_eq!(start, Start::Resumed);
+    assert_eq!(start, LogEvidence::Continues);
     application.execute("INSERT INTO t VALUES(3)", []).unwrap();
     let mut scratch = Scratch::default();
     let captured = follower.capture(now(), &mut scratch, |_| Ok::<_, Error>(true)).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ebbtide_wal::{READ_MARKS, lock};
 use ebbtide_watcher::{
-    Action, CaptureError, Error, Follower, Kept, Limits, Options, Scratch, Start, Transaction,
+    Action, CaptureError, Error, Follower, Kept, Limits, LogEvidence, Options, Scratch, Transaction,
 };
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -75,7 +75,7 @@ fn go_back_and_write(path: &Path, has_restart_lock: bool) -> Result<usize, Error
     let insert = || application.execute("INSERT INTO t VALUES (randomblob(100))", []).unwrap();
     application.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
     let (mut follower, start) = Follower::open(path, &OPTIONS, None, 0).unwrap();
-    assert_eq!(start, Start::Anew);
+    assert_eq!(start, LogEvidence::Restarted);
     let begun = follower.position();
     for _ in 0..3 {
         insert();

@@ -8,7 +8,9 @@ use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};
 use crate::{output, terminal};
 use ebbtide_config::Config;
-use ebbtide_sidecar::control::{Ailment, Answer, Report, Request, ask_all, peers, places_to_ask};
+use ebbtide_sidecar::control::{
+    Answer, HealthIssue, Report, Request, ask_all, peers, places_to_ask,
+};
 use ebbtide_sidecar::follow::Phase;
 
 /// Runs the command.
@@ -149,7 +151,7 @@ fn remarks(report: &Report) -> Vec<String> {
         let segments = report.spool_segments;
         remarks.push(format!("{segments} segments ({bytes}) wait on the local disk"));
     }
-    remarks.extend(report.attention.iter().filter_map(|&ailment| explain(ailment, report)));
+    remarks.extend(report.attention.iter().filter_map(|&issue| explain(issue, report)));
     if let Some(error) = &report.log_error {
         remarks.push(format!("{} lines could not be logged: {error}", report.log_lines_lost));
     }
@@ -161,34 +163,34 @@ fn remarks(report: &Report) -> Vec<String> {
 }
 
 /// What is not said otherwise.
-fn explain(ailment: Ailment, report: &Report) -> Option<String> {
-    match ailment {
-        Ailment::NotFollowed | Ailment::Failing | Ailment::Store => None,
-        Ailment::Failed => {
+fn explain(issue: HealthIssue, report: &Report) -> Option<String> {
+    match issue {
+        HealthIssue::NotFollowed | HealthIssue::Failing | HealthIssue::Store => None,
+        HealthIssue::Failed => {
             let failure = report.last_failure.as_ref()?;
             Some(format!("followed again after trouble at {}: {}", failure.since, failure.error))
         }
-        Ailment::Starting => {
+        HealthIssue::Starting => {
             Some(format!("still starting since {}", report.since.as_deref().unwrap_or("long ago")))
         }
-        Ailment::Lag => Some("commits wait for longer than puts-per-second explains".to_owned()),
-        Ailment::OtherName => {
+        HealthIssue::Lag => Some("commits wait for longer than puts-per-second explains".to_owned()),
+        HealthIssue::OtherName => {
             report.other_names.as_ref().map(|names| format!("the file has other names: {names}"))
         }
-        Ailment::WalIndex => Some(
+        HealthIssue::WalIndex => Some(
             "the wal-index is damaged or the log was truncated: the database will lack pages that its replica has"
                 .to_owned(),
         ),
-        Ailment::Clock => Some(format!(
+        HealthIssue::Clock => Some(format!(
             "commits are dated up to {}, which is yet to come, because a clock was ahead: choose among them by txid, a \
              restore by time does without them",
             report.durable_time.as_deref().unwrap_or("a later time")
         )),
-        Ailment::Snapshot => {
+        HealthIssue::Snapshot => {
             let trouble = report.snapshot_trouble.as_ref()?;
             Some(format!("no snapshot since {}: {}", trouble.since, trouble.error))
         }
-        Ailment::Manifest => {
+        HealthIssue::Manifest => {
             let trouble = report.manifest_trouble.as_ref()?;
             Some(format!("at {}: {}", trouble.since, trouble.error))
         }

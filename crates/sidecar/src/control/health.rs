@@ -29,7 +29,7 @@ const MANIFEST_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// Why somebody should look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Ailment {
+pub enum HealthIssue {
     /// Nobody follows it.
     NotFollowed,
     /// It is not followed just now, or not any more.
@@ -57,7 +57,7 @@ pub enum Ailment {
 
 /// What is known of a database.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Vitals {
+pub(super) struct HealthInput {
     pub phase: Phase,
     /// How long it has been in that.
     pub phase_for: Duration,
@@ -80,35 +80,35 @@ pub(super) struct Vitals {
 }
 
 /// Why somebody should look; nothing when all is well.
-pub(super) fn ailments(vitals: &Vitals) -> Vec<Ailment> {
-    let failing = matches!(vitals.phase, Phase::Failing | Phase::LogReleased | Phase::Stopped);
-    let failed = vitals.failed.is_some_and(|ago| ago <= FAILURE_REMEMBERED);
-    let starting = vitals.phase == Phase::Starting && vitals.phase_for > START_MAX;
+pub(super) fn health_issues(input: &HealthInput) -> Vec<HealthIssue> {
+    let failing = matches!(input.phase, Phase::Failing | Phase::LogReleased | Phase::Stopped);
+    let failed = input.failed.is_some_and(|ago| ago <= FAILURE_REMEMBERED);
+    let starting = input.phase == Phase::Starting && input.phase_for > START_MAX;
     let is_away = |(lasts, is_permanent)| lasts > TROUBLE_MAX || is_permanent;
     // A first snapshot takes as long as it takes.
-    let lag_max = LAG_MAX.saturating_add(vitals.put_interval.saturating_mul(2));
-    let lags = vitals.phase == Phase::Following && vitals.lag > lag_max;
-    let manifest = vitals.manifest_trouble.is_some_and(|ago| ago <= MANIFEST_REMEMBERED);
+    let lag_max = LAG_MAX.saturating_add(input.put_interval.saturating_mul(2));
+    let lags = input.phase == Phase::Following && input.lag > lag_max;
+    let manifest = input.manifest_trouble.is_some_and(|ago| ago <= MANIFEST_REMEMBERED);
     let all = [
-        (failing, Ailment::Failing),
-        (failed && !failing, Ailment::Failed),
-        (starting, Ailment::Starting),
-        (vitals.trouble.is_some_and(is_away), Ailment::Store),
-        (lags, Ailment::Lag),
-        (vitals.is_wal_index_damaged, Ailment::WalIndex),
-        (vitals.has_other_name, Ailment::OtherName),
-        (vitals.ahead > CLOCKS_APART_MAX, Ailment::Clock),
-        (vitals.lacks_snapshot, Ailment::Snapshot),
-        (manifest, Ailment::Manifest),
+        (failing, HealthIssue::Failing),
+        (failed && !failing, HealthIssue::Failed),
+        (starting, HealthIssue::Starting),
+        (input.trouble.is_some_and(is_away), HealthIssue::Store),
+        (lags, HealthIssue::Lag),
+        (input.is_wal_index_damaged, HealthIssue::WalIndex),
+        (input.has_other_name, HealthIssue::OtherName),
+        (input.ahead > CLOCKS_APART_MAX, HealthIssue::Clock),
+        (input.lacks_snapshot, HealthIssue::Snapshot),
+        (manifest, HealthIssue::Manifest),
     ];
-    all.into_iter().filter_map(|(has, ailment)| has.then_some(ailment)).collect()
+    all.into_iter().filter_map(|(has, issue)| has.then_some(issue)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WELL: Vitals = Vitals {
+    const WELL: HealthInput = HealthInput {
         phase: Phase::Following,
         phase_for: Duration::from_secs(1000),
         failed: None,
@@ -128,46 +128,46 @@ mod tests {
 
     #[test]
     fn a_put_that_is_tried_again_is_no_ailment_until_it_has_failed_for_long() {
-        let with = |trouble| ailments(&Vitals { trouble: Some(trouble), ..WELL });
-        assert_eq!(ailments(&WELL), []);
+        let with = |trouble| health_issues(&HealthInput { trouble: Some(trouble), ..WELL });
+        assert_eq!(health_issues(&WELL), []);
         assert_eq!(with((seconds(15), false)), []);
-        assert_eq!(with((seconds(16), false)), [Ailment::Store]);
+        assert_eq!(with((seconds(16), false)), [HealthIssue::Store]);
         assert_eq!(
             with((seconds(0), true)),
-            [Ailment::Store],
+            [HealthIssue::Store],
             "nobody waits for what will not pass"
         );
     }
 
     #[test]
     fn a_lag_is_an_ailment_when_the_rate_of_puts_does_not_explain_it() {
-        let with = |lag, put_interval| ailments(&Vitals { lag, put_interval, ..WELL });
+        let with = |lag, put_interval| health_issues(&HealthInput { lag, put_interval, ..WELL });
         assert_eq!(with(seconds(62), seconds(1)), []);
-        assert_eq!(with(seconds(63), seconds(1)), [Ailment::Lag]);
+        assert_eq!(with(seconds(63), seconds(1)), [HealthIssue::Lag]);
         assert_eq!(with(seconds(2000), seconds(1000)), []);
-        assert_eq!(with(seconds(2061), seconds(1000)), [Ailment::Lag]);
+        assert_eq!(with(seconds(2061), seconds(1000)), [HealthIssue::Lag]);
         assert_eq!(with(seconds(1), Duration::MAX), []);
-        let catching_up = Vitals { phase: Phase::CatchingUp, lag: seconds(4000), ..WELL };
-        assert_eq!(ailments(&catching_up), []);
+        let catching_up = HealthInput { phase: Phase::CatchingUp, lag: seconds(4000), ..WELL };
+        assert_eq!(health_issues(&catching_up), []);
     }
 
     #[test]
     fn a_session_that_failed_is_remembered_for_a_while() {
-        let failing = Vitals { phase: Phase::Failing, failed: Some(seconds(1)), ..WELL };
-        assert_eq!(ailments(&failing), [Ailment::Failing]);
-        let again = |ago| ailments(&Vitals { failed: Some(seconds(ago)), ..WELL });
-        assert_eq!((again(90), again(91)), (vec![Ailment::Failed], vec![]));
-        let starting = |phase_for| Vitals { phase: Phase::Starting, phase_for, ..WELL };
-        assert_eq!(ailments(&starting(seconds(30))), []);
-        assert_eq!(ailments(&starting(seconds(31))), [Ailment::Starting]);
-        let damaged = Vitals { is_wal_index_damaged: true, ..WELL };
-        assert_eq!(ailments(&damaged), [Ailment::WalIndex]);
-        let ahead = |ahead| ailments(&Vitals { ahead, ..WELL });
-        assert_eq!((ahead(seconds(5)), ahead(seconds(6))), (vec![], vec![Ailment::Clock]));
-        let lacking = Vitals { lacks_snapshot: true, ..WELL };
-        assert_eq!(ailments(&lacking), [Ailment::Snapshot]);
-        let put_back = |ago| ailments(&Vitals { manifest_trouble: Some(ago), ..WELL });
-        assert_eq!(put_back(seconds(86_400)), [Ailment::Manifest]);
+        let failing = HealthInput { phase: Phase::Failing, failed: Some(seconds(1)), ..WELL };
+        assert_eq!(health_issues(&failing), [HealthIssue::Failing]);
+        let again = |ago| health_issues(&HealthInput { failed: Some(seconds(ago)), ..WELL });
+        assert_eq!((again(90), again(91)), (vec![HealthIssue::Failed], vec![]));
+        let starting = |phase_for| HealthInput { phase: Phase::Starting, phase_for, ..WELL };
+        assert_eq!(health_issues(&starting(seconds(30))), []);
+        assert_eq!(health_issues(&starting(seconds(31))), [HealthIssue::Starting]);
+        let damaged = HealthInput { is_wal_index_damaged: true, ..WELL };
+        assert_eq!(health_issues(&damaged), [HealthIssue::WalIndex]);
+        let ahead = |ahead| health_issues(&HealthInput { ahead, ..WELL });
+        assert_eq!((ahead(seconds(5)), ahead(seconds(6))), (vec![], vec![HealthIssue::Clock]));
+        let lacking = HealthInput { lacks_snapshot: true, ..WELL };
+        assert_eq!(health_issues(&lacking), [HealthIssue::Snapshot]);
+        let put_back = |ago| health_issues(&HealthInput { manifest_trouble: Some(ago), ..WELL });
+        assert_eq!(put_back(seconds(86_400)), [HealthIssue::Manifest]);
         assert_eq!(put_back(seconds(86_401)), []);
     }
 }

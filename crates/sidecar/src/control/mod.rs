@@ -15,7 +15,7 @@ mod silent;
 
 pub use ask::{Peer, ReleasedDatabase, ask_all, peers, release};
 pub use folder::places_to_ask;
-pub use health::Ailment;
+pub use health::HealthIssue;
 pub use message::{Answer, Request, Synced};
 pub use report::Report;
 pub use serve::Control;

@@ -5,16 +5,16 @@ use std::time::Duration;
 use ebbtide_replica::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::health::{Ailment, Vitals, ailments};
+use super::health::{HealthInput, HealthIssue, health_issues};
 use crate::clock;
-use crate::follow::{Phase, Progress, Sight, Status};
+use crate::follow::{Phase, Progress, Status, StoreAndLog};
 use crate::hooks::LostLines;
 
 /// What is wrong while there is no snapshot.
 const LACKS_BASE: &str = "the replica has no snapshot; making one";
 
 /// One database.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The absolute path of the database.
     pub database: String,
@@ -25,7 +25,7 @@ pub struct Report {
     /// Whether there is nothing that a person should look at.
     pub healthy: bool,
     /// Why there is.
-    pub attention: Vec<Ailment>,
+    pub attention: Vec<HealthIssue>,
     /// What is being done. Nothing when nobody follows the database.
     pub phase: Option<Phase>,
     /// Since when.
@@ -102,13 +102,13 @@ pub struct Trouble {
 impl Report {
     /// Looks at one database at `now`.
     pub fn of(status: &Status, now: Timestamp, unlogged: Option<LostLines>) -> Report {
-        let sight = status.look();
+        let seen = status.look();
         let progress = status.get();
         let txid = |durable: ebbtide_replica::Point| durable.txid.to_string();
         let time = |durable: ebbtide_replica::Point| durable.time.to_string();
-        let attention = ailments(&vitals(&progress, &sight, now));
+        let attention = health_issues(&input(&progress, &seen, now));
         let trouble = |since: Timestamp, error| Trouble { since: since.to_string(), error };
-        let readers = sight.log.as_ref().map(|log| log.readers.as_slice()).unwrap_or_default();
+        let readers = seen.log.as_ref().map(|log| log.readers.as_slice()).unwrap_or_default();
         Report {
             database: progress.database.to_string_lossy().into_owned(),
             replica: progress.replica,
@@ -123,22 +123,22 @@ impl Report {
             durable_txid: progress.durable.map(txid),
             durable_time: progress.durable.map(time),
             durable_chain: progress.durable_chain.map(|chain| chain.to_string()),
-            lag_seconds: lag(&sight, now).as_secs_f64(),
+            lag_seconds: lag(&seen, now).as_secs_f64(),
             resting: progress.resting,
-            other_names: sight.log.as_ref().and_then(|log| log.other_names.clone()),
-            log_frames: sight.log.as_ref().and_then(|log| log.frames),
-            log_bytes: sight.log.as_ref().map(|log| log.file_bytes),
-            spool_segments: sight.spooled.segments,
-            spool_bytes: sight.spooled.bytes,
+            other_names: seen.log.as_ref().and_then(|log| log.other_names.clone()),
+            log_frames: seen.log.as_ref().and_then(|log| log.frames),
+            log_bytes: seen.log.as_ref().map(|log| log.file_bytes),
+            spool_segments: seen.spooled.segments,
+            spool_bytes: seen.spooled.bytes,
             readers: readers.iter().map(|&pid| Reader { pid, name: name_of(pid) }).collect(),
-            store_trouble: sight.trouble.map(|store| trouble(clock::at(store.since), store.error)),
+            store_trouble: seen.trouble.map(|store| trouble(clock::at(store.since), store.error)),
             snapshot_txid: progress.snapshot.map(txid),
             snapshot_time: progress.snapshot.map(time),
             snapshot_trouble: progress
                 .snapshot_trouble
                 .map(|(since, why)| trouble(since, why))
-                .or_else(|| sight.lacks_base.then(|| trouble(now, LACKS_BASE.to_owned()))),
-            manifest_trouble: sight
+                .or_else(|| seen.lacks_base.then(|| trouble(now, LACKS_BASE.to_owned()))),
+            manifest_trouble: seen
                 .manifest_trouble
                 .map(|(when, why)| trouble(clock::at(when), why)),
             segments: progress.segments,
@@ -152,52 +152,28 @@ impl Report {
         Report {
             database,
             replica,
-            process: None,
-            healthy: false,
-            attention: vec![Ailment::NotFollowed],
-            phase: None,
-            since: None,
+            attention: vec![HealthIssue::NotFollowed],
             error: Some("no running `ebbtide replicate` follows it".to_owned()),
-            last_failure: None,
-            captured_txid: None,
-            durable_txid: None,
-            durable_time: None,
-            durable_chain: None,
-            lag_seconds: 0.0,
-            resting: false,
-            other_names: None,
-            log_frames: None,
-            log_bytes: None,
-            spool_segments: 0,
-            spool_bytes: 0,
-            readers: Vec::new(),
-            store_trouble: None,
-            snapshot_txid: None,
-            snapshot_time: None,
-            snapshot_trouble: None,
-            manifest_trouble: None,
-            segments: 0,
-            log_lines_lost: 0,
-            log_error: None,
+            ..Report::default()
         }
     }
 }
 
 /// What tells whether somebody should look.
-fn vitals(progress: &Progress, sight: &Sight, now: Timestamp) -> Vitals {
-    let trouble = sight.trouble.as_ref();
-    Vitals {
+fn input(progress: &Progress, seen: &StoreAndLog, now: Timestamp) -> HealthInput {
+    let trouble = seen.trouble.as_ref();
+    HealthInput {
         phase: progress.phase,
         phase_for: between(progress.since, now),
         failed: progress.failure.as_ref().map(|&(when, _)| between(when, now)),
         trouble: trouble.map(|trouble| (trouble.since.elapsed(), trouble.is_permanent)),
-        lag: lag(sight, now),
-        put_interval: sight.put_interval,
-        is_wal_index_damaged: sight.log.as_ref().is_some_and(|log| log.is_damaged),
-        has_other_name: sight.log.as_ref().is_some_and(|log| log.other_names.is_some()),
+        lag: lag(seen, now),
+        put_interval: seen.put_interval,
+        is_wal_index_damaged: seen.log.as_ref().is_some_and(|log| log.is_damaged),
+        has_other_name: seen.log.as_ref().is_some_and(|log| log.other_names.is_some()),
         ahead: newest(progress).map_or(Duration::ZERO, |newest| between(now, newest)),
-        lacks_snapshot: progress.snapshot_trouble.is_some() || sight.lacks_base,
-        manifest_trouble: sight.manifest_trouble.as_ref().map(|(when, _)| when.elapsed()),
+        lacks_snapshot: progress.snapshot_trouble.is_some() || seen.lacks_base,
+        manifest_trouble: seen.manifest_trouble.as_ref().map(|(when, _)| when.elapsed()),
     }
 }
 
@@ -206,8 +182,8 @@ fn newest(progress: &Progress) -> Option<Timestamp> {
     progress.captured.into_iter().chain(progress.durable).map(|known| known.time).max()
 }
 
-fn lag(sight: &Sight, now: Timestamp) -> Duration {
-    sight.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now))
+fn lag(seen: &StoreAndLog, now: Timestamp) -> Duration {
+    seen.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now))
 }
 
 /// A clock that was set back shows no time rather than a negative one.

@@ -1,54 +1,77 @@
-//! Brings a replica up to date with its database: by resuming the log, by replaying commits, or by comparing pages.
+//! Carries out what a start has decided: opens the replica as the plan says, and brings it up to date with its database.
 
 use std::sync::Arc;
 
-use ebbtide_catalog::ResyncDetail;
-use ebbtide_replica::{EntryState, Timestamp, Txid};
 use ebbtide_shipper::{
-    Comparison, Consent, Difference, Error, KnownPages, Local, Opened, Resync, Shipper,
-    Unconfirmed, UnverifiedReplica, find_stale, open_replica,
+    Creator, Error, Found, Local, Shipper, Unconfirmed, UnverifiedReplica, look,
 };
-use ebbtide_watcher::{Follower, Image, Transaction};
-use tokio::task::{block_in_place, yield_now};
+use ebbtide_watcher::{LogEvidence, Transaction};
+use tokio::task::block_in_place;
 
+use super::compare::{claim, compare, verify_ownership};
+use super::create::create;
 use super::error::FollowError;
 use super::held::Held;
-use super::start::local;
+use super::local::local;
+use super::plan::{Hashes, Past, StartPlan, start_plan};
 use super::{Job, parts};
 use crate::clock::now_micros;
 
-/// How many of the newest objects are searched for the database's state, which distinguishes a stale database from one
-/// that was changed. If the replica is known to be its own, the result only goes into the resync entry.
-const OBJECTS_SEARCHED: usize = 4096;
-const OBJECTS_SEARCHED_FOR_RECORD: usize = 64;
-
-/// The number of pages that are compared before the task yields.
-const COMPARED_AT_ONCE: u32 = 16_384;
-
-/// The history of the database since the replica's last entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Past {
-    /// The log has all commits since.
-    Resumed,
-    /// Unknown: commits may be missing in the log.
-    Missed,
-    /// The log has lost commits that the replica has.
-    Cut,
-    /// The database was restored to this earlier state on purpose.
-    Restored(EntryState),
+/// A replica that was opened as planned, with what is left to do.
+pub(super) enum Opened {
+    /// Make the first snapshot.
+    Create(Creator),
+    /// Claim it, and read the log on.
+    Continue(Shipper),
+    /// Replay these commits from the log.
+    Replay(Shipper, Unconfirmed),
+    /// Compare the database with it.
+    Compare(Shipper, Past),
+    /// Find out whether it is the database's own.
+    Verify(UnverifiedReplica),
 }
 
-/// Brings the replica up to date. `shipper` has the page hashes of the replica's last entry. If the log has all commits
-/// since, a claim is enough; otherwise the pages of the database are compared with the hashes.
-pub(crate) async fn catch_up(
+/// Opens the replica that was found.
+pub(super) async fn open(found: Found, plan: StartPlan) -> Result<Opened, Error> {
+    Ok(match plan {
+        StartPlan::Create => Opened::Create(found.create()?),
+        StartPlan::Continue | StartPlan::SendSpool => Opened::Continue(found.resume().await?),
+        StartPlan::Replay => {
+            let (shipper, unconfirmed) = found.replay().await?;
+            Opened::Replay(shipper, unconfirmed)
+        }
+        StartPlan::Compare { hashes: Hashes::Local, past } => {
+            Opened::Compare(found.resume().await?, past)
+        }
+        StartPlan::Compare { hashes: Hashes::Replica, past } => {
+            Opened::Compare(found.rebuild().await?, past)
+        }
+        StartPlan::Verify => Opened::Verify(found.verify().await?),
+        StartPlan::Refuse(refusal) => return Err(found.refuse(refusal)),
+    })
+}
+
+/// Brings the replica up to date.
+pub(super) async fn catch_up(
+    job: &Job,
+    held: &mut Held,
+    opened: Opened,
+) -> Result<Shipper, FollowError> {
+    match opened {
+        Opened::Create(creator) => create(job, held, creator).await,
+        Opened::Continue(shipper) => carry_on(job, held, shipper).await,
+        Opened::Replay(shipper, unconfirmed) => replay(job, held, shipper, unconfirmed).await,
+        Opened::Compare(shipper, past) => compare(job, held, shipper, past).await,
+        Opened::Verify(replica) => verify_ownership(job, held, replica).await,
+    }
+}
+
+/// Claims the replica: the log has all commits since its last entry.
+async fn carry_on(
     job: &Job,
     held: &mut Held,
     mut shipper: Shipper,
-    past: Past,
 ) -> Result<Shipper, FollowError> {
-    if past != Past::Resumed {
-        return compare(job, held, shipper, past).await;
-    }
     // Times ascend within a replica, so the claim must not be later than the first uncaptured commit.
     let oldest = held.follower.oldest_uncaptured().unwrap_or(i64::MAX);
     claim(job, held, &mut shipper, now_micros().min(oldest)).await?;
@@ -56,210 +79,14 @@ pub(crate) async fn catch_up(
     Ok(shipper)
 }
 
-/// Claims the replica, after the segments in the spool.
-async fn claim(
-    job: &Job,
-    held: &mut Held,
-    shipper: &mut Shipper,
-    time: i64,
-) -> Result<(), FollowError> {
-    let waiting_bytes_max = job.database.waiting_bytes_max();
-    held.during(
-        || waiting_bytes_max,
-        ebbtide_shipper::claim(shipper, &job.shared.owner, time),
-        |_| {},
-    )
-    .await
-}
-
-/// Pins the current state of the database. Commits before it are not captured one by one.
-pub(crate) fn pin_end(follower: &mut Follower) -> Result<(Image, i64), FollowError> {
-    let mut pin = follower.pin_image()?;
-    let time = now_micros();
-    follower.skip_to(&mut pin)?;
-    match follower.image(pin)? {
-        Ok(image) => Ok((image, time)),
-        Err(_) => Err(Error::Changed("the log went on while its end was looked for").into()),
-    }
-}
-
-/// Compares the database with its replica, and sends the pages that differ as one entry.
-async fn compare(
-    job: &Job,
-    held: &mut Held,
-    mut shipper: Shipper,
-    past: Past,
-) -> Result<Shipper, FollowError> {
-    // The spooled segments must be durable first: the table has the hashes of the durable position.
-    let waiting_bytes_max = job.database.waiting_bytes_max();
-    held.during(|| waiting_bytes_max, shipper.settle(), |_| {}).await?;
-    let turn = job.shared.turn();
-    let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
-    let (image, time) = pin_end(&mut held.follower)?;
-    let (image, difference) = difference(&shipper, image).await?;
-    reconcile(job, held, shipper, past, Compared { image, time, difference }).await
-}
-
-/// Checks whether the replica is the database's own, and claims it only then.
-pub(crate) async fn verify_ownership(
-    job: &Job,
-    held: &mut Held,
-    replica: UnverifiedReplica,
-) -> Result<Shipper, FollowError> {
-    let turn = job.shared.turn();
-    let _turn = held.during(|| u64::MAX, turn, |_| {}).await?;
-    let (image, time) = pin_end(&mut held.follower)?;
-    let (image, difference) = difference(&replica, image).await?;
-    let past = recognize(job, &replica, &difference).await?;
-    let shipper = replica.accept().await?;
-    reconcile(job, held, shipper, past, Compared { image, time, difference }).await
-}
-
-/// Whether a database without local state may continue the replica, and with which history.
-async fn recognize(
-    job: &Job,
-    replica: &UnverifiedReplica,
-    found: &Difference,
-) -> Result<Past, FollowError> {
-    let Consent { adopt, take_back, .. } = job.consent;
-    if replica.is_state(found) {
-        return Ok(Past::Missed);
-    }
-    if let Some(stale) =
-        find_stale(&**replica.store(), replica.manifest(), found, OBJECTS_SEARCHED).await?
-    {
-        if !take_back {
-            return Err(Error::Stale { head: replica.head(), found: stale }.into());
-        }
-    } else if !(adopt || take_back || replica.is_own(&job.shared.owner.host, found)) {
-        return Err(replica.refuse(found).into());
-    }
-    // With --take-back the later entries of the replica become a fork.
-    Ok(if take_back { Past::Cut } else { Past::Missed })
-}
-
-/// A pinned state of the database, and its difference from the replica.
-struct Compared {
-    image: Image,
-    time: i64,
-    difference: Difference,
-}
-
-/// Claims the replica, and sends the pages that differ.
-async fn reconcile(
-    job: &Job,
-    held: &mut Held,
-    mut shipper: Shipper,
-    past: Past,
-    found: Compared,
-) -> Result<Shipper, FollowError> {
-    let Compared { image, time, difference } = found;
-    let database = job.database.path.display();
-    let pages = image.database_pages();
-    let is_state = shipper.is_state(&difference);
-    // Before the claim: its time says nothing about the commits before it.
-    let since = shipper.last().time;
-    let before = match is_state {
-        true => Before::default(),
-        false => before(&shipper, &difference, past).await?,
-    };
-    claim(job, held, &mut shipper, time).await?;
-    let wal = image.position();
-    if is_state {
-        tracing::info!(%database, "the database is as the replica has it");
-        shipper.set_wal_position(wal)?;
-        return Ok(shipper);
-    }
-    let pages_differ = difference.count;
-    let is_fork = before.is_fork;
-    if is_fork {
-        tracing::warn!(%database, pages = pages_differ, set_back_to = before.set_back_to.map(|txid| txid.to_string()), "the replica has more than the database, which was set back; a fork is recorded");
-    } else {
-        tracing::info!(%database, pages = pages_differ, "the database changed while nobody looked; sending the pages that differ");
-    }
-    let detail = before.detail(since);
-    let resync = Resync { time, detail, database_pages: pages, is_fork, wal };
-    block_in_place(|| {
-        resync.append(&mut shipper, &difference, |each| {
-            image.for_pages_in::<FollowError>(&difference.pages, each)
-        })
-    })?;
-    Ok(shipper)
-}
-
-/// Compares all pages. Yields in between, so that the task can be stopped.
-async fn difference(
-    there: &impl KnownPages,
-    image: Image,
-) -> Result<(Image, Difference), FollowError> {
-    let mut comparison = Comparison::default();
-    let end = image.database_pages().saturating_add(1);
-    let mut first = 1;
-    while first < end {
-        let pages = first..end.min(first.saturating_add(COMPARED_AT_ONCE));
-        first = pages.end;
-        block_in_place(|| {
-            comparison.look(there, |each| {
-                image.for_pages_in::<FollowError>(std::slice::from_ref(&pages), each)
-            })
-        })?;
-        yield_now().await;
-    }
-    Ok((image, comparison.finish(there)?))
-}
-
-/// Why the database differs from its replica.
-#[derive(Debug, Default)]
-struct Before {
-    /// The replica has commits that the database has lost.
-    is_fork: bool,
-    /// It was set back to the state after this entry…
-    set_back_to: Option<Txid>,
-    /// …by a restore…
-    by_restore: bool,
-    /// …and was not changed since, so that no commits are missing.
-    is_untouched: bool,
-}
-
-impl Before {
-    /// The detail of the resync entry. `since` is the time of the replica's last entry.
-    fn detail(&self, since: Timestamp) -> ResyncDetail {
-        ResyncDetail {
-            since: (!self.is_untouched).then_some(since),
-            set_back_to: self.set_back_to,
-            by: self.by_restore.then(|| ResyncDetail::RESTORE.to_owned()),
-        }
-    }
-}
-
-/// Finds out why the database differs from its replica.
-async fn before(shipper: &Shipper, found: &Difference, past: Past) -> Result<Before, FollowError> {
-    if past == Past::Cut {
-        return Ok(Before { is_fork: true, ..Before::default() });
-    }
-    if let Past::Restored(to) = past {
-        let is_untouched = (to.digest, to.database_pages) == (found.digest, found.database_pages);
-        let set_back_to = Some(to.txid());
-        return Ok(Before { is_fork: true, set_back_to, by_restore: true, is_untouched });
-    }
-    let presence = shipper.presence();
-    let (store, manifest) = (presence.store(), presence.manifest());
-    match find_stale(&**store, manifest, found, OBJECTS_SEARCHED_FOR_RECORD).await? {
-        None => Ok(Before::default()),
-        set_back_to => Ok(Before { is_fork: true, set_back_to, ..Before::default() }),
-    }
-}
-
 /// Replays the unconfirmed commits from the log, to update the page hashes. Later commits are then captured as usual.
-pub(crate) async fn ahead(
+async fn replay(
     job: &Job,
     held: &mut Held,
     mut shipper: Shipper,
-    past: Past,
     mut unconfirmed: Unconfirmed,
 ) -> Result<Shipper, FollowError> {
-    let resumed = past == Past::Resumed;
-    if resumed && unconfirmed.left() > 0 {
+    if unconfirmed.left() > 0 {
         let replay = |transaction: &mut Transaction<'_>| {
             unconfirmed.replay(&mut shipper, transaction.database_pages, |each| {
                 transaction.for_each_page::<FollowError>(each)
@@ -271,10 +98,18 @@ pub(crate) async fn ahead(
         })?;
     }
     let wal = held.follower.position();
-    if resumed && unconfirmed.left() == 0 && unconfirmed.confirm(&mut shipper, wal)? {
-        return catch_up(job, held, shipper, Past::Resumed).await;
+    if unconfirmed.left() == 0 && unconfirmed.confirm(&mut shipper, wal)? {
+        return carry_on(job, held, shipper).await;
     }
-    // The log does not have those commits any more: read the hashes from the replica, and compare the pages.
+    compare_with_replica(job, held, shipper).await
+}
+
+/// Starts again without the local state, because the log has other commits than the replica.
+async fn compare_with_replica(
+    job: &Job,
+    held: &mut Held,
+    shipper: Shipper,
+) -> Result<Shipper, FollowError> {
     let presence = Arc::clone(shipper.presence());
     let (store, health) = (Arc::clone(presence.store()), Arc::clone(presence.store_health()));
     let remembered = shipper.durable().clone();
@@ -283,12 +118,10 @@ pub(crate) async fn ahead(
         remembered: Some(remembered),
         ..local(job, (None, None), held.follower.page_size())
     };
-    let options = parts::shipping(&job.database);
-    match open_replica(store, health, local, &options, job.consent).await? {
-        Opened::Rebuilt(shipper) => {
-            let past = if past == Past::Cut { Past::Cut } else { Past::Missed };
-            catch_up(job, held, shipper, past).await
-        }
+    let found = look(store, health, local, &parts::shipping(&job.database), job.consent).await?;
+    let plan = start_plan(&found.evidence(), LogEvidence::Restarted, job.consent);
+    match open(found, plan).await? {
+        Opened::Compare(shipper, past) => compare(job, held, shipper, past).await,
         _ => Err(Error::Changed("the replica changed while it was read").into()),
     }
 }

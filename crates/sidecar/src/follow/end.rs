@@ -1,24 +1,24 @@
-//! When a session may end, and when it may say that everything is durable: not before a look at the replica has found it
-//! where it was, with a base to restore from.
+//! When a session may end, and when it may say that everything is durable: only after a check has found the replica
+//! where it was, with a snapshot to restore from.
 
 use ebbtide_shipper::Shipper;
 
 use super::error::FollowError;
-use super::look::{Care, Look, Seen};
+use super::replica_check::{CheckDepth, CheckResult, ReplicaCheck};
 use super::snapshots::Snapshots;
 
 /// What is left to do before the end.
 #[derive(Debug)]
 pub(crate) struct End {
-    /// Whether it was asked from the beginning to end: then a snapshot that is due is made, and the newest state must be
-    /// restorable.
+    /// Whether the process was started to end once everything is durable: then a snapshot that is due is made, and the
+    /// newest state must be restorable.
     pub(crate) is_once: bool,
-    pub(crate) look: Look,
-    /// The newest request for a sync that is met once a look has ended…
-    owed: Option<u64>,
-    /// …and the one that the look under way answers.
-    looks_for: Option<u64>,
-    is_seen: bool,
+    pub(crate) check: ReplicaCheck,
+    /// The newest request for a sync that is met once a check has ended…
+    unanswered: Option<u64>,
+    /// …and the one that the running check answers.
+    checks_for: Option<u64>,
+    is_checked: bool,
     /// A snapshot was made because the newest state could not be restored.
     has_tried_again: bool,
 }
@@ -27,34 +27,37 @@ impl End {
     pub(crate) fn new(is_once: bool) -> End {
         End {
             is_once,
-            look: Look::default(),
-            owed: None,
-            looks_for: None,
-            is_seen: false,
+            check: ReplicaCheck::default(),
+            unanswered: None,
+            checks_for: None,
+            is_checked: false,
             has_tried_again: false,
         }
     }
 
-    /// Everything up to the request `met` is in the replica: it is answered once a look has found that there.
-    pub(crate) fn owes(&mut self, met: u64) {
-        self.owed = Some(met);
+    /// Everything up to the request `met` is in the replica: the request is answered once a check has found the replica.
+    pub(crate) fn answer_after_check(&mut self, met: u64) {
+        self.unanswered = Some(met);
     }
 
-    /// Looks for those who wait for an answer. What lies in a replica without a base is not durable.
+    /// Begins a check if a request waits for one. What lies in a replica without a snapshot is not durable.
     pub(crate) fn answer(&mut self, shipper: &Shipper) {
-        if self.owed.is_some() && !shipper.presence().lacks_base() {
-            self.look(shipper, if self.is_once { Care::Prove } else { Care::Look });
+        if self.unanswered.is_some() && !shipper.presence().lacks_base() {
+            self.begin_check(
+                shipper,
+                if self.is_once { CheckDepth::Restorable } else { CheckDepth::Presence },
+            );
         }
     }
 
-    fn look(&mut self, shipper: &Shipper, care: Care) {
-        if self.look.begin(shipper, care) {
-            // A glance finds out nothing where the store does not answer.
-            self.looks_for = self.owed.filter(|_| care != Care::Glance);
+    fn begin_check(&mut self, shipper: &Shipper, depth: CheckDepth) {
+        if self.check.begin(shipper, depth) {
+            // A check that does not wait for the store finds out nothing if the store does not answer.
+            self.checks_for = self.unanswered.filter(|_| depth != CheckDepth::IfAnswering);
         }
     }
 
-    /// Whether the session may end, now that everything is in the replica. If not, what is missing has been begun.
+    /// Whether the session may end, now that everything is in the replica. If not, what is missing for that was begun.
     pub(crate) fn is_reached(
         &mut self,
         shipper: &Shipper,
@@ -70,32 +73,37 @@ impl End {
                 None => Ok(false),
             };
         }
-        if !self.is_seen {
-            self.look(shipper, if self.is_once { Care::Prove } else { Care::Glance });
+        if !self.is_checked {
+            self.begin_check(
+                shipper,
+                if self.is_once { CheckDepth::Restorable } else { CheckDepth::IfAnswering },
+            );
         }
-        Ok(self.is_seen)
+        Ok(self.is_checked)
     }
 
-    /// A look has ended; which request it answers.
+    /// A check has ended. Returns the request that it answers.
     pub(crate) fn seen(
         &mut self,
-        seen: Seen,
+        seen: CheckResult,
         finishing: bool,
         shipper: &Shipper,
         snapshots: &mut Snapshots,
     ) -> Result<Option<u64>, FollowError> {
         match seen {
-            // The base is gone, and another one is made first.
-            Seen::There if shipper.presence().lacks_base() => Ok(None),
-            Seen::There => {
-                self.is_seen = finishing;
-                let answered = self.looks_for.take();
-                // Who has asked since waits for another look.
-                self.owed = self.owed.filter(|&owed| Some(owed) > answered);
+            // The snapshot is gone, and another one is made first.
+            CheckResult::Present if shipper.presence().lacks_base() => Ok(None),
+            CheckResult::Present => {
+                self.is_checked = finishing;
+                let answered = self.checks_for.take();
+                // Requests since then wait for another check.
+                self.unanswered = self.unanswered.filter(|&request| Some(request) > answered);
                 Ok(answered)
             }
-            Seen::Unrestorable(why) if self.has_tried_again => Err(FollowError::Unrestorable(why)),
-            Seen::Unrestorable(why) => {
+            CheckResult::Unrestorable(why) if self.has_tried_again => {
+                Err(FollowError::Unrestorable(why))
+            }
+            CheckResult::Unrestorable(why) => {
                 tracing::error!(why, "the newest state cannot be restored; making a snapshot");
                 self.has_tried_again = true;
                 snapshots.demand();

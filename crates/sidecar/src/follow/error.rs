@@ -6,6 +6,8 @@ use ebbtide_shipper as shipper;
 use ebbtide_state::StateError;
 use ebbtide_watcher as watcher;
 
+use super::verdict::Lasts;
+
 /// An error of either side.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
@@ -69,48 +71,13 @@ impl From<watcher::CaptureError<FollowError>> for FollowError {
 }
 
 impl FollowError {
-    /// Whether another attempt would end the same way. `ran` says that the database was followed before: then what it
-    /// has become may change back.
+    /// Whether another attempt would end the same way, for a database that was not followed before.
     #[must_use]
-    pub fn is_final(&self, ran: bool) -> bool {
-        match self {
-            FollowError::Watch(watcher::Error::Refused { refusal, .. }) => {
-                let may_come = matches!(
-                    refusal,
-                    watcher::Refusal::Missing
-                        | watcher::Refusal::Unfollowable(ebbtide_wal::Unfollowable::Empty)
-                );
-                !ran && !may_come
-            }
-            FollowError::Watch(_) => false,
-            FollowError::Ship(error) => match error {
-                shipper::Error::Fenced { .. }
-                | shipper::Error::Behind { .. }
-                | shipper::Error::Stale { .. }
-                | shipper::Error::Unrelated(_)
-                | shipper::Error::RolledBack(_)
-                | shipper::Error::PageSize { .. }
-                | shipper::Error::NoLog { .. } => true,
-                shipper::Error::State(StateError::Refused(_)) => !ran,
-                // What was there while it was followed may come back.
-                shipper::Error::Gone { .. } => !ran,
-                shipper::Error::Store(error) => !ran && error.is_permanent(),
-                shipper::Error::Catalog(error) => !ran && is_permanent(error),
-                _ => false,
-            },
-            FollowError::State(StateError::Newer { .. } | StateError::Busy { .. }) => true,
-            FollowError::State(StateError::Refused(_)) => !ran,
-            FollowError::State(_)
-            | FollowError::LogReleased
-            | FollowError::Panicked(_)
-            | FollowError::SnapshotGivenUp => false,
-            FollowError::Absent(_) | FollowError::Undurable(_) | FollowError::Unrestorable(_) => {
-                true
-            }
-        }
+    pub(crate) fn is_final(&self) -> bool {
+        self.nature().lasts != Lasts::Passing
     }
 
-    /// The same where nobody said that the database will come: then a file that is not there has another name.
+    /// The error for a database that nobody said will come: a file that is not there has another name.
     #[must_use]
     pub(crate) fn of_absent(self) -> FollowError {
         match self {
@@ -121,36 +88,6 @@ impl FollowError {
         }
     }
 
-    /// Whether another process on this machine follows the database.
-    #[must_use]
-    pub(crate) fn is_anothers_turn(&self) -> bool {
-        matches!(self, FollowError::State(StateError::Busy { .. }))
-    }
-
-    /// Whether the database is not there, or not what it is going to be, so that its next change matters.
-    #[must_use]
-    pub(crate) fn awaits_database(&self) -> bool {
-        let FollowError::Watch(watcher::Error::Refused { refusal, .. }) = self else {
-            return false;
-        };
-        matches!(
-            refusal,
-            watcher::Refusal::Missing
-                | watcher::Refusal::RollbackJournal
-                | watcher::Refusal::Unfollowable(ebbtide_wal::Unfollowable::Empty)
-        )
-    }
-
-    /// Whether another file, or another content, has taken the database's place.
-    #[must_use]
-    pub(crate) fn is_of_another_file(&self) -> bool {
-        use watcher::Moved::{Overwritten, Replaced};
-        matches!(
-            self,
-            FollowError::Watch(watcher::Error::Moved { moved: Replaced | Overwritten, .. })
-        )
-    }
-
     /// What a session panicked with.
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> FollowError {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
@@ -158,90 +95,9 @@ impl FollowError {
         FollowError::Panicked(text.unwrap_or_else(|| "it did not say why".to_owned()))
     }
 
-    /// Whether the claim that stopped us is our own, put by an attempt of this process that was given up.
-    #[must_use]
-    pub(crate) fn is_own_claim(&self, session: &str) -> bool {
-        match self {
-            FollowError::Ship(shipper::Error::Fenced {
-                owner: shipper::ReplicaOwner(Some(claim)),
-            }) => claim.session == session,
-            _ => false,
-        }
-    }
-
-    /// Whether the log is still what it was and stays held until the next attempt.
-    #[must_use]
-    pub(crate) fn keeps_hold(&self) -> bool {
-        matches!(self, FollowError::Ship(_) | FollowError::State(_))
-    }
-
-    /// Whether a process that is about to end should still try again.
-    #[must_use]
-    pub fn is_worth_one_more(&self) -> bool {
-        matches!(
-            self,
-            FollowError::Ship(shipper::Error::Lost(_) | shipper::Error::SupersededOwnPut { .. })
-                | FollowError::Watch(watcher::Error::Broken { .. })
-        )
-    }
-
     /// What it means for the replica.
     #[must_use]
     pub fn gravity(&self) -> Gravity {
-        match self {
-            FollowError::Ship(
-                shipper::Error::Fenced { .. }
-                | shipper::Error::Behind { .. }
-                | shipper::Error::Stale { .. }
-                | shipper::Error::Unrelated(_),
-            ) => Gravity::Fenced,
-            FollowError::Ship(
-                shipper::Error::RolledBack(_)
-                | shipper::Error::PageSize { .. }
-                | shipper::Error::NoLog { .. }
-                | shipper::Error::Unproven { .. }
-                | shipper::Error::Gone { .. },
-            )
-            | FollowError::Unrestorable(_) => Gravity::Damaged,
-            _ => Gravity::Failed,
-        }
-    }
-}
-
-fn is_permanent(error: &ebbtide_catalog::CatalogError) -> bool {
-    match error {
-        ebbtide_catalog::CatalogError::Store(error) => error.is_permanent(),
-        _ => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use ebbtide_wal::PageSize;
-
-    use super::*;
-
-    /// Would catch a database that is not followed any more, as damaged, because of what is over in a moment.
-    #[test]
-    fn what_may_pass_is_tried_again_and_is_no_damage() {
-        let refused = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let passing = [
-            shipper::Error::Changed("the replica changed while it was read"),
-            shipper::Error::System { doing: "draw random numbers", source: refused },
-        ];
-        for error in passing.map(FollowError::Ship) {
-            assert!(!error.is_final(false), "{error}");
-            assert_eq!(error.gravity(), Gravity::Failed, "{error}");
-        }
-        let page_size = |bytes| PageSize::new(bytes).unwrap();
-        let (replica, database) = (page_size(4096), page_size(512));
-        let lasting = [
-            shipper::Error::RolledBack("it ends too early".to_owned()),
-            shipper::Error::PageSize { replica, database },
-        ];
-        for error in lasting.map(FollowError::Ship) {
-            assert!(error.is_final(true), "{error}");
-            assert_eq!(error.gravity(), Gravity::Damaged, "{error}");
-        }
+        self.nature().gravity
     }
 }

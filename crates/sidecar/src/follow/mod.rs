@@ -6,31 +6,35 @@
 
 mod awaited;
 mod catch_up;
+mod compare;
+mod create;
 mod end;
 mod error;
 mod held;
 mod lag;
+mod local;
 mod log_event;
-mod look;
-mod owed;
 mod pace;
 mod parts;
+mod plan;
 mod release;
+mod replica_check;
 mod rest;
+mod rest_timer;
 mod session;
 mod shared;
 mod snapshots;
-mod solitude;
 mod start;
 mod starts;
 mod status;
+mod sync_requests;
+mod verdict;
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use ebbtide_config::Database;
 use ebbtide_replica::Key;
-use ebbtide_shipper::Error;
 use ebbtide_store::error_chain;
 use futures::FutureExt as _;
 use tokio::sync::watch;
@@ -40,7 +44,8 @@ pub use error::{FollowError, Gravity};
 pub(crate) use release::Wanted;
 pub use release::follow;
 pub use shared::Shared;
-pub use status::{Phase, Progress, Sight, Status};
+pub use status::{Phase, Progress, Status, StoreAndLog};
+use verdict::{Awaits, Ending, HoldAfter, Verdict, verdict};
 
 /// What a task is asked to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,29 +111,29 @@ async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             Err(error) if ran || job.may_come => error,
             Err(error) => error.of_absent(),
         };
-        let waits = job.is_successor && error.is_anothers_turn();
-        // Two that hold the log would keep it from ending for as long as both are there.
-        if waits || !error.keeps_hold() {
-            held = None;
-        }
-        if let (Some(held), FollowError::Ship(Error::Hole { .. })) = (&mut held, &error) {
-            held.is_given_up = true;
-        }
-        let finishing = *job.order.borrow() == Order::Finish;
-        let own = error.is_own_claim(&job.shared.owner.session);
-        let is_awaited = (ran || job.may_come) && error.awaits_database();
-        // Whoever has had the local state is not the newcomer: a `replicate --once` that has it now ends soon.
-        let is_taken = error.is_anothers_turn() && job.status.has_begun();
-        let is_final = error.is_final(ran) && !own && !waits && !is_awaited && !is_taken;
-        if is_final || (finishing && !error.is_worth_one_more()) {
+        let ending = Ending {
+            was_followed: ran,
+            has_begun: job.status.has_begun(),
+            may_come: job.may_come,
+            is_successor: job.is_successor,
+            is_finishing: *job.order.borrow() == Order::Finish,
+            session: &job.shared.owner.session,
+        };
+        let verdict = verdict(&error, &ending);
+        let Verdict::Retry { hold, awaits } = verdict else {
             job.status.stop(&error);
             return Err(error);
+        };
+        match (hold, &mut held) {
+            (HoldAfter::Released, held) => *held = None,
+            (HoldAfter::GivenUp, Some(held)) => held.is_given_up = true,
+            (HoldAfter::GivenUp, None) | (HoldAfter::Kept, _) => {}
         }
-        if began.elapsed() >= STEADY || waits {
+        if verdict.is_fresh(began.elapsed(), STEADY) {
             pause = PAUSE;
         }
         let database = job.database.path.display();
-        if matches!(error, FollowError::LogReleased) {
+        if awaits == Awaits::Store {
             job.status.log_released(&error);
             tracing::error!(%database, "{error}; waiting for the store");
             wait_for_store(&mut job).await?;
@@ -136,20 +141,22 @@ async fn follow_on(mut job: Job) -> Result<(), FollowError> {
         }
         let is_news = job.status.get().error.as_ref() != Some(&error_chain(&error));
         job.status.fail(&error);
-        if is_awaited {
-            if is_news {
-                tracing::warn!(%database, error = %error_chain(&error), "following once it has changed");
+        match awaits {
+            Awaits::Database => {
+                if is_news {
+                    tracing::warn!(%database, error = %error_chain(&error), "following once it has changed");
+                }
+                awaited::wait_for_change(&mut job.order, &job.database.path, &before).await;
             }
-            awaited::wait_for_change(&mut job.order, &job.database.path, &before).await;
-            continue;
+            Awaits::Nothing if began.elapsed() >= PAUSE => {
+                tracing::warn!(%database, error = %error_chain(&error), "following again: the file that has the name now");
+            }
+            Awaits::Nothing | Awaits::Pause | Awaits::Store | Awaits::OtherProcess => {
+                tracing::warn!(%database, error = %error_chain(&error), "following again in {pause:?}");
+                wait(&mut job.order, pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
         }
-        if error.is_of_another_file() && began.elapsed() >= PAUSE {
-            tracing::warn!(%database, error = %error_chain(&error), "following again: the file that has the name now");
-            continue;
-        }
-        tracing::warn!(%database, error = %error_chain(&error), "following again in {pause:?}");
-        wait(&mut job.order, pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 

@@ -21,16 +21,16 @@ impl Session<'_> {
         now: Instant,
     ) -> Result<(), FollowError> {
         let stirred = self.held.take_touched() || found;
-        self.solitude.looked(self.held.follower.is_open_elsewhere(), stirred, now);
-        if self.solitude.due_in(now) != Some(Duration::ZERO) {
+        self.rest_timer.observe(self.held.follower.is_open_elsewhere(), stirred, now);
+        if self.rest_timer.due_in(now) != Some(Duration::ZERO) {
             return Ok(());
         }
         let rests = !more && self.can_do_without_log()? && self.try_rest()?;
         if !rests {
-            self.solitude.failed(now);
+            self.rest_timer.failed(now);
             return Ok(());
         }
-        self.solitude.reset();
+        self.rest_timer.reset();
         self.held.update_attention(false);
         self.started.shipper.close_files();
         self.job.status.rests(true);
@@ -45,7 +45,7 @@ impl Session<'_> {
 
     /// How long until the database may go to rest; nothing while it may not, or rests.
     pub(super) fn rest_in(&self, now: Instant) -> Option<Duration> {
-        if self.held.follower.is_resting() { None } else { self.solitude.due_in(now) }
+        if self.held.follower.is_resting() { None } else { self.rest_timer.due_in(now) }
     }
 
     /// Whether nothing needs the log: what was captured is durable or will be, or else it is in the spool. While the

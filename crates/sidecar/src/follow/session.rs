@@ -9,18 +9,18 @@ use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use super::end::End;
 use super::error::FollowError;
 use super::held::Held;
-use super::look::Seen;
-use super::owed::Owed;
 use super::pace::{HELD_BACK_MIN, Mode, Pace, together};
-use super::solitude::Solitude;
+use super::replica_check::CheckResult;
+use super::rest_timer::RestTimer;
 use super::start::{Started, start};
+use super::sync_requests::SyncRequests;
 use super::{Job, Order, Phase, Status};
 use crate::clock::now_micros;
 
-/// More frames than this to read, and the other tasks of this thread are moved elsewhere first.
+/// With more frames than this to read, the other tasks of this thread are moved to another one first.
 const LONG_FRAMES: u32 = 256;
 
-/// A checkpoint takes a few steps: hand over, copy, hand over. More than these at once would be no progress.
+/// The most steps of maintenance at a time. A checkpoint takes a few: hand over, backfill, hand over.
 const MAINTENANCE_STEPS: usize = 6;
 
 /// How long to capture before the log is looked after.
@@ -29,10 +29,10 @@ const CAPTURE_MAX: Duration = Duration::from_millis(10);
 /// The same while writers outrun it: the log soon needs the next thing.
 const OUTRUN_CAPTURE_MAX: Duration = Duration::from_millis(2);
 
-/// After so long without a commit descriptors are given back.
+/// Descriptors are closed after this long without a commit.
 const REST_AFTER: Duration = Duration::from_secs(10);
 
-/// A process that is to end as soon as all is durable waits for so long for a store that refuses it.
+/// How long a process that ends once everything is durable waits for a store that refuses it.
 const HOPE: Duration = Duration::from_secs(10);
 
 /// How often the files are looked at: are they still those that were opened?
@@ -65,9 +65,9 @@ pub(crate) async fn run(job: &mut Job, held: &mut Option<Held>) -> Result<(), Fo
         checked: now,
         answered: 0,
         checkpoint: None,
-        owed: Owed::default(),
+        sync_requests: SyncRequests::default(),
         met: None,
-        solitude: Solitude::default(),
+        rest_timer: RestTimer::default(),
         end: End::new(is_once),
     };
     session.job.status.rests(false);
@@ -89,14 +89,14 @@ pub(super) struct Session<'a> {
     pub(super) started: Started,
     pace: Pace,
     checked: Instant,
-    /// The newest request for a sync that the files were looked at for.
+    /// The newest request for a sync before which the files were checked.
     answered: u64,
-    /// The checkpoint that runs beside.
+    /// The checkpoint that runs on a thread of its own.
     pub(super) checkpoint: Option<JoinHandle<()>>,
-    owed: Owed,
-    /// A request for a sync that is met but for the rest that it waits for.
+    sync_requests: SyncRequests,
+    /// The newest request that is met but for a rest of the database, which it waits for.
     met: Option<u64>,
-    pub(super) solitude: Solitude,
+    pub(super) rest_timer: RestTimer,
     end: End,
 }
 
@@ -112,8 +112,8 @@ impl Session<'_> {
             let asked = self.job.status.asked();
             let more = self.step(asked)?;
             self.vouch()?;
-            let pressing = self.owes(asked, more) || finishing;
-            let put_in = self.put(pressing)?;
+            let is_waited_for = self.answer_syncs(asked, more) || finishing;
+            let put_in = self.put(is_waited_for)?;
             self.relieve_log()?;
             let now = Instant::now();
             let rest_in = self.rest_in(now);
@@ -132,7 +132,7 @@ impl Session<'_> {
                 interval = Duration::ZERO;
             }
             let wait = [put_in, rest_in].into_iter().flatten().fold(interval, Duration::min);
-            // What comes until the next put may go needs no look of its own.
+            // Commits before the next put are dated as they come, and captured together then.
             let held_back = put_in.is_some_and(|put_in| put_in > HELD_BACK_MIN);
             self.held.update_attention(held_back);
             tokio::select! {
@@ -142,7 +142,7 @@ impl Session<'_> {
                     self.job.status.durable(landed, shipper.durable().state.chain);
                 }
                 () = snapshots.landed() => {}
-                seen = self.end.look.ended() => self.seen(seen?, finishing)?,
+                seen = self.end.check.ended() => self.seen(seen?, finishing)?,
                 () = self.held.woken.notified() => self.pace.woken(Instant::now()),
                 ended = ended(&mut self.checkpoint) => {
                     self.checkpoint = None;
@@ -162,27 +162,27 @@ impl Session<'_> {
         snapshots.vouch(shipper, &self.job.shared.owner)
     }
 
-    /// Tells those who asked for a sync once they have it; whether somebody still waits. `asked` is the newest request
+    /// Answers the requests for a sync that are met. Returns whether a client still waits. `asked` is the newest request
     /// from before the last step.
-    fn owes(&mut self, asked: u64, more: bool) -> bool {
+    fn answer_syncs(&mut self, asked: u64, more: bool) -> bool {
         let shipper = &self.started.shipper;
         let (last, durable) = (shipper.last().txid, shipper.durable().state.txid());
-        if let Some(met) = self.owed.looked(asked, more, last, durable) {
+        if let Some(met) = self.sync_requests.on_scan(asked, more, last, durable) {
             self.met = Some(met);
-            self.solitude.press();
+            self.rest_timer.request();
         }
-        // Whoever has waited may move the file next, and it should be the whole database then.
-        if !self.solitude.is_pressing()
+        // The client may move the file next, so its file alone should be the database by then.
+        if !self.rest_timer.is_requested()
             && let Some(met) = self.met.take()
         {
-            self.end.owes(met);
+            self.end.answer_after_check(met);
         }
         self.end.answer(&self.started.shipper);
-        self.owed.presses(asked)
+        self.sync_requests.is_waiting(asked)
     }
 
-    /// A look at the replica has ended: tells those who waited for it.
-    fn seen(&mut self, seen: Seen, finishing: bool) -> Result<(), FollowError> {
+    /// A check of the replica has ended: answers the requests that waited for it.
+    fn seen(&mut self, seen: CheckResult, finishing: bool) -> Result<(), FollowError> {
         let Started { shipper, snapshots } = &mut self.started;
         if let Some(met) = self.end.seen(seen, finishing, shipper, snapshots)? {
             self.job.status.met(met);
@@ -197,7 +197,7 @@ impl Session<'_> {
         if self.held.follower.is_resting() && !self.rouse()? {
             return Ok(false);
         }
-        // Who asks for a sync asks for the file that has the name now.
+        // A sync is about the file that has the name now.
         if now - self.checked >= CHECK_INTERVAL || asked > self.answered {
             (self.checked, self.answered) = (now, asked);
             self.held.follower.check_files()?;
@@ -212,7 +212,7 @@ impl Session<'_> {
         self.maintain(more)?;
         let finishing = *self.job.order.borrow() == Order::Finish;
         let Started { shipper, snapshots } = &mut self.started;
-        // Who is about to end begins none that it would not finish.
+        // A process that is about to end makes no snapshot that it would not wait for.
         let may_begin = !finishing || self.end.is_once || shipper.presence().lacks_base();
         snapshots.step(&mut self.held.follower, shipper, may_begin)?;
         self.rest(frames > 0, more, now)?;
@@ -226,7 +226,7 @@ impl Session<'_> {
             return Ok(follower.observe(now_micros())?);
         }
         let Some(frames) = follower.observe_written(now_micros())? else { return Ok(0) };
-        // What the write was for is over.
+        // The write has ended.
         self.pace.calm();
         Ok(frames)
     }
@@ -299,8 +299,8 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A log that has become too long is not held for a snapshot any more. If it is the store that it waits for, it goes
-    /// through the spool; once that is full, it is let go.
+    /// Relieves a log that is over its limit: it is not held for a snapshot any more, and if it waits for the store, segments
+    /// go into the spool. Once the spool is full, the log is released.
     fn relieve_log(&mut self) -> Result<(), FollowError> {
         let Started { shipper, snapshots } = &mut self.started;
         let waits = !shipper.has_room(Blocking::Allowed) || snapshots.hold_the_log();
@@ -320,10 +320,10 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Sends the open segment on its way if it may go, or if somebody waits for it; how long until it may.
-    fn put(&mut self, pressing: bool) -> Result<Option<Duration>, FollowError> {
+    /// Puts the open segment if a client waits for it or the put budget allows it. Returns how long until it does.
+    fn put(&mut self, is_waited_for: bool) -> Result<Option<Duration>, FollowError> {
         let shipper = &mut self.started.shipper;
-        if pressing {
+        if is_waited_for {
             shipper.flush()?;
             return Ok(None);
         }
@@ -340,7 +340,7 @@ impl Session<'_> {
     }
 }
 
-/// Waits for the checkpoint that runs beside; for ever if none does.
+/// Waits for the end of the running checkpoint. Never returns if there is none.
 async fn ended(checkpoint: &mut Option<JoinHandle<()>>) -> Result<(), FollowError> {
     match checkpoint {
         Some(running) => Ok(running.await.map_err(shipper::Error::from)?),

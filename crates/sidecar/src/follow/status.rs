@@ -96,7 +96,7 @@ pub struct Progress {
 
 /// What a look at a database and its store shows besides.
 #[derive(Debug, Clone)]
-pub struct Sight {
+pub struct StoreAndLog {
     /// The log; nothing while it is not held.
     pub log: Option<LogStatus>,
     /// What is wrong with the store.
@@ -195,7 +195,7 @@ impl Status {
 
     /// Looks at the log and at the store's trouble.
     #[must_use]
-    pub fn look(&self) -> Sight {
+    pub fn look(&self) -> StoreAndLog {
         let known = self.known();
         let log = known.log_status.as_ref().and_then(LogStatusHandle::read);
         let uncaptured = log.as_ref().and_then(|log| log.oldest_uncaptured);
@@ -205,7 +205,7 @@ impl Status {
         let trouble = health.and_then(|health| health.outage());
         let spooled = health.map_or_else(Spooled::default, |health| health.spooled());
         let presence = known.presence.as_ref();
-        Sight {
+        StoreAndLog {
             log,
             trouble,
             spooled,

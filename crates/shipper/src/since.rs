@@ -1,11 +1,12 @@
-//! Compares the replica's last entry with the durable position of the local state.
+//! The log of a replica since the durable entry of the local state, and whether that entry is still there.
 
 use ebbtide_catalog::{self, CatalogError, Head};
-use ebbtide_replica::{Chain, Claim, EntryKind, Folder, Key, Manifest, Txid};
-use ebbtide_state::{Origin, Position};
+use ebbtide_replica::{Chain, Claim, EntryKind, EntryState, Folder, Key, Manifest, Txid};
+use ebbtide_state::Position;
 use ebbtide_store::{Object, Store};
 
-use crate::error::{Error, ReplicaOwner};
+use crate::error::Error;
+use crate::evidence::HeadRelation;
 use crate::owner::last_claim;
 use crate::replay::carried_after;
 
@@ -15,85 +16,39 @@ const CATCH_UP_MAX: usize = 4096;
 /// The usual maximum number of entries in a segment. Bounds the first listing in [`has_entry`].
 const SEGMENT_ENTRIES: u64 = 4096;
 
-/// How the replica's last entry relates to the durable entry of the local state.
-pub(crate) enum HeadComparison {
-    /// They are the same entry.
-    Same,
-    /// It is later, and only claims are in between.
-    ClaimsSince,
-    /// It is later, and only commits of this process are in between: their confirmation was lost.
-    OwnCommitsSince { commits: u64, carried: Chain },
-    /// It is later, and the database was restored to the earlier state on purpose.
-    EarlierState,
-}
-
-pub(crate) async fn compare_head(
-    store: &dyn Store,
-    manifest: &Manifest,
-    known: &Position,
-    head: &Head,
-    take_back: bool,
-) -> Result<HeadComparison, Error> {
-    if known.state.txid() > head.state.txid() {
-        return Err(Error::RolledBack(format!(
-            "the replica ends at txid {}, before txid {} that it had confirmed: it was rolled back or is another \
-             copy. Give the database a replica of its own, and keep this one for what it holds",
-            head.state.txid(),
-            known.state.txid()
-        )));
-    }
-    if known.state.txid() == head.state.txid() {
-        if known.state.chain == head.state.chain {
-            return Ok(HeadComparison::Same);
-        }
-        return Err(Error::RolledBack(format!(
-            "the replica's txid {} is not the one that was confirmed: it was overwritten or is another copy. Give \
-             the database a replica of its own, and keep this one for what it holds",
-            known.state.txid()
-        )));
-    }
-    let is_meant = take_back
-        || matches!(known.origin, Origin::Restored { head: then } if then == head.state.txid());
-    if is_meant && known.state.digest != head.state.digest {
-        return Ok(HeadComparison::EarlierState);
-    }
-    let since = read_since(store, manifest, known).await?;
-    // The kinds of the entries decide, not the digest: a writer to the store can construct pages with any digest.
-    if since.chain == Some(head.state.chain)
-        && since.claims_only
-        && known.state.has_same_pages(&head.state)
-    {
-        return Ok(HeadComparison::ClaimsSince);
-    }
-    if is_meant {
-        return Ok(HeadComparison::EarlierState);
-    }
-    if since.chain == Some(head.state.chain) && since.claim.is_none() {
-        return Ok(HeadComparison::OwnCommitsSince {
-            commits: since.commits,
-            carried: since.carried,
-        });
-    }
-    Err(Error::Behind {
-        head: head.state.txid(),
-        known: known.state.txid(),
-        owner: ReplicaOwner(since.claim),
-    })
-}
-
 /// The replica's log after an entry.
-struct Since {
-    commits: u64,
-    claim: Option<Claim>,
+#[derive(Debug)]
+pub(crate) struct Since {
+    /// The number of commits.
+    pub(crate) commits: u64,
+    /// The last claim, if there is one.
+    pub(crate) claim: Option<Claim>,
     /// Whether all entries are claims.
     claims_only: bool,
     /// The hash chain over the contents of entries that are not claims.
-    carried: Chain,
+    pub(crate) carried: Chain,
     /// The chain after the last entry, if the segments continue the known entry without a gap.
     chain: Option<Chain>,
 }
 
-async fn read_since(
+impl Since {
+    /// How the replica's last entry `head` relates to `known`, the entry before.
+    ///
+    /// The kinds of the entries decide, not the digest: a writer to the store can construct pages with any digest.
+    pub(crate) fn relation(&self, known: &EntryState, head: &EntryState) -> HeadRelation {
+        let is_linked = self.chain == Some(head.chain);
+        if is_linked && self.claims_only && known.has_same_pages(head) {
+            HeadRelation::ClaimsSince
+        } else if is_linked && self.claim.is_none() {
+            HeadRelation::OwnCommitsSince
+        } else {
+            HeadRelation::OthersSince
+        }
+    }
+}
+
+/// Reads the log after `known`.
+pub(crate) async fn read_since(
     store: &dyn Store,
     manifest: &Manifest,
     known: &Position,

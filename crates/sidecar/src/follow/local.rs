@@ -1,0 +1,58 @@
+//! What an earlier run left on the local disk: the local state and the end of the spool.
+
+use std::path::{Path, PathBuf};
+
+use ebbtide_replica::ClaimedFile;
+use ebbtide_shipper::{Local, spooled_end};
+use ebbtide_state::{FileIdentity, Position as Remembered, State, state_folder};
+use ebbtide_wal::{PageSize, Position};
+
+use super::Job;
+use super::error::FollowError;
+
+/// The directory of the local state.
+pub(crate) fn folder(job: &Job) -> PathBuf {
+    job.database.state.clone().unwrap_or_else(|| state_folder(&job.database.path))
+}
+
+/// The database and its local state, as the shipper takes them.
+pub(crate) fn local(job: &Job, known: LocalState, page_size: PageSize) -> Local {
+    let path = &job.database.path;
+    let database = std::fs::metadata(path).ok().map(|metadata| FileIdentity::of(&metadata));
+    let real = path.canonicalize().or_else(|_| std::path::absolute(path));
+    let file = database.zip(real.ok()).map(|(FileIdentity { device, inode }, path)| ClaimedFile {
+        path: path.to_string_lossy().into_owned(),
+        device,
+        inode,
+    });
+    let (state, remembered) = known;
+    let host = job.shared.owner.host.clone();
+    Local { state, remembered, directory: folder(job), database, file, host, page_size }
+}
+
+/// The local state, if its page hashes add up, and its position in any case.
+pub(super) type LocalState = (Option<State>, Option<Remembered>);
+
+/// Opens and verifies the local state of an earlier run.
+pub(super) fn open_state(folder: &Path) -> Result<LocalState, FollowError> {
+    let Some(state) = State::open(folder)? else { return Ok((None, None)) };
+    let remembered = state.position().clone();
+    if state.verify()? {
+        return Ok((Some(state), Some(remembered)));
+    }
+    tracing::warn!(folder = %folder.display(), "the local state is not whole; taking it from the replica");
+    Ok((None, Some(remembered)))
+}
+
+/// The log position to resume at: after the last durable or spooled entry.
+pub(super) fn resume_at(known: &Remembered, folder: &Path) -> Option<Position> {
+    let spooled = spooled_end(folder).filter(|&(txid, _)| txid > known.state.txid());
+    spooled.map(|(_, wal)| wal).or(known.wal)
+}
+
+/// Whether the file that was followed last may be the one at `path`. The log of another file proves nothing of this
+/// one, even where it has stayed beside it.
+pub(super) fn is_same_file(known: Option<FileIdentity>, path: &Path) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else { return false };
+    known.is_none_or(|known| known.may_be(FileIdentity::of(&metadata)))
+}
