@@ -55,6 +55,7 @@ const PACKAGES_FORBIDDEN: &[(&str, &[&str])] = &[
     ("config", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
     ("sidecar", &["clap", "indicatif", "tracing-subscriber"]),
     ("restore", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
+    ("copy", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
     ("retention", &["rusqlite", "notify", "aws-sdk-s3"]),
 ];
 

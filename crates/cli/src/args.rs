@@ -27,6 +27,7 @@ Examples:
   ebbtide replicate app.db ./backup                     follow a database into a folder
   ebbtide replicate app.db 's3://bucket/app?region=eu-central-1'
   ebbtide log ./backup                                  what can be restored
+  ebbtide copy ./backup s3://elsewhere/app              a second replica
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup
   ebbtide status                                        what is durable, how far behind, what is wrong
   ebbtide sync --wait app.db                            return once everything committed is durable
@@ -64,6 +65,8 @@ pub enum Command {
     Log(Log),
     /// Prove every object of a replica.
     Verify(Verify),
+    /// Copy a replica to another place: a second one, or another provider.
+    Copy(Copy),
     /// Show how the databases of a running `replicate` are doing.
     Status(Status),
     /// Ship what is committed now, without waiting for the next put that is due.
@@ -217,6 +220,40 @@ pub struct Verify {
     /// Also restore the newest state to a temporary file, and check it with SQLite.
     #[arg(long)]
     pub restore: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The configuration in which SOURCE is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
+
+/// `ebbtide copy`.
+#[derive(Debug, Arguments)]
+#[command(after_help = "\
+Examples:
+  ebbtide copy ./backup s3://elsewhere/app                 a second replica; again, and it has what was added since
+  ebbtide copy --bandwidth '5 MiB' s3://old/app s3://new/app?endpoint=https://…
+  ebbtide copy --verify app.db /mnt/disk/backup            the replica of a database of ebbtide.toml, and prove the copy
+
+An interrupted copy is a replica that ends earlier, and the next one goes on there. To move a database to the new place, end \
+`replicate`, copy once more, and start it with the new address.
+
+Exit codes: 0 copied; 3 there is no replica; 4 an object is damaged, or the target has another one of its name; 5 the target \
+has another replica.")]
+pub struct Copy {
+    /// The replica, or the path of a database of the configuration.
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Where the copy lies: s3://BUCKET/PREFIX?endpoint=URL, file:///PATH or a path.
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// The most that is copied in a second, such as "500 kB" or "5 MiB".
+    #[arg(long, value_name = "SIZE", value_parser = ebbtide_config::size)]
+    pub bandwidth: Option<u64>,
+    /// Prove the copy afterwards, as `ebbtide verify TARGET` does.
+    #[arg(long)]
+    pub verify: bool,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,

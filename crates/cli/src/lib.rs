@@ -63,6 +63,7 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Replicate(replicate) => runtime::run(Workers::One, replicate::run(replicate)),
         Command::Restore(restore) => runtime::run(Workers::Cores, commands::restore::run(restore)),
         Command::Log(log) => runtime::run(Workers::Cores, commands::log::run(log)),
+        Command::Copy(copy) => runtime::run(Workers::Cores, commands::copy::run(copy)),
         Command::Verify(verify) => runtime::run(Workers::Cores, commands::verify::run(verify)),
         Command::Status(status) => commands::status::run(status),
         Command::Sync(sync) => commands::sync::run(sync),

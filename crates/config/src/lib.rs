@@ -16,4 +16,4 @@ mod variables;
 pub use config::{Config, Error};
 pub use database::Database;
 pub use puts::Puts;
-pub use value::duration;
+pub use value::{duration, size};

@@ -13,8 +13,27 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-/// A size such as "256 MiB" or "2GB", in bytes.
+/// A size such as "256 MiB" or "2GB", in bytes; not 0.
+///
+/// # Errors
+/// With the ways in which it can be written.
+pub fn size(text: &str) -> Result<u64, String> {
+    let size = parse(text).filter(|&size| size > 0);
+    size.ok_or_else(|| format!("\"{text}\" is no size: write for example \"500 kB\" or \"5 MiB\""))
+}
+
+/// The size of a key of the configuration, in bytes.
 pub(crate) fn bytes(key: &str, text: &str, least: u64) -> Result<u64, String> {
+    match parse(text) {
+        Some(size) if size >= least => Ok(size),
+        Some(_) => Err(format!("{key} = \"{text}\" must be at least {} MiB", least >> 20)),
+        None => Err(format!(
+            "{key} = \"{text}\" is no size: write for example \"256 MiB\", \"2GB\" or \"0\""
+        )),
+    }
+}
+
+fn parse(text: &str) -> Option<u64> {
     const UNITS: [(&str, u64); 8] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),
@@ -29,15 +48,7 @@ pub(crate) fn bytes(key: &str, text: &str, least: u64) -> Result<u64, String> {
     let (number, unit) = text.split_at(digits);
     let unit = unit.trim();
     let factor = UNITS.iter().find(|(name, _)| *name == unit).map(|&(_, factor)| factor);
-    let size = number.parse::<u64>().ok().zip(factor);
-    let size = size.and_then(|(number, factor)| number.checked_mul(factor));
-    match size {
-        Some(size) if size >= least => Ok(size),
-        Some(_) => Err(format!("{key} = \"{text}\" must be at least {} MiB", least >> 20)),
-        None => Err(format!(
-            "{key} = \"{text}\" is no size: write for example \"256 MiB\", \"2GB\" or \"0\""
-        )),
-    }
+    number.parse::<u64>().ok()?.checked_mul(factor?)
 }
 
 #[cfg(test)]
@@ -51,5 +62,6 @@ mod tests {
         assert_eq!(bytes("k", "17", 0), Ok(17));
         assert!(bytes("k", "99999999999 TiB", 0).is_err());
         assert!(bytes("k", "-1", 0).is_err());
+        assert_eq!((size("5 MiB"), size("0").is_err()), (Ok(5 << 20), true));
     }
 }

@@ -10,12 +10,13 @@ use super::tree::{manifests, read, root};
 const PICTURE: &str = "docs/architecture.svg";
 
 /// The crates of the picture: in which half column each stands, and what it has. How high follows from its arrows.
-const CRATES: [(&str, u32, &str); 13] = [
+const CRATES: [(&str, u32, &str); 14] = [
     ("cli", 4, "arguments, exit codes"),
     ("sidecar", 2, "the engine"),
     ("shipper", 4, "commits in, objects out"),
     ("restore", 6, "objects in, a file out"),
     ("retention", 8, "what is kept"),
+    ("copy", 10, "from store to store"),
     ("config", 2, "the configuration"),
     ("catalog", 5, "listings, the planner"),
     ("store", 4, "bucket, directory"),

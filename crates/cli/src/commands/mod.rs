@@ -1,5 +1,6 @@
 //! The commands that read a replica, or ask a running process.
 
+pub(crate) mod copy;
 pub(crate) mod log;
 mod release;
 pub(crate) mod restore;

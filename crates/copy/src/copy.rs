@@ -1,0 +1,228 @@
+//! A copy from beginning to end.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ebbtide_catalog::{CatalogError, Identity, Progress, identify, list, read_manifest};
+use ebbtide_fault::point;
+use ebbtide_replica::{Key, Manifest, ReplicaId};
+use ebbtide_store::{ErrorKind, Object, Store, StoreError, same_place};
+use futures::{StreamExt as _, stream};
+use serde::Serialize;
+
+use crate::error::CopyError;
+use crate::object::{Begun, begin, differs, put};
+use crate::order::{Item, in_order};
+use crate::pace::Pace;
+
+/// How many objects are read ahead. Puts are one after the other, so that the target always ends with an entry.
+const OBJECTS_AHEAD: usize = 8;
+
+/// How often the source is listed again because objects vanished.
+const RELISTED_MAX: u32 = 5;
+
+/// How to copy.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// The largest number of bytes a second.
+    pub bytes_per_second: Option<u64>,
+}
+
+/// What was copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Copied {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// How many objects were put.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many were there already.
+    pub present: u64,
+    /// The objects that are damaged at the source and were not copied, each with what is wrong.
+    pub damaged: Vec<String>,
+}
+
+/// Copies what the replica in `from` has and `to` has not.
+///
+/// # Errors
+/// When the source cannot be read, or the target cannot be written or has something else. What was copied stays.
+pub async fn copy(
+    from: Arc<dyn Store>,
+    to: Arc<dyn Store>,
+    options: Options,
+    progress: &Progress,
+) -> Result<Copied, CopyError> {
+    let place = from.describe();
+    if same_place(&place, &to.describe()) {
+        return Err(CopyError::SamePlace { place });
+    }
+    let identity = identify(&*from, None).await.map_err(CopyError::Source)?;
+    let Some(Identity { manifest, .. }) = identity else {
+        return Err(CopyError::NoReplica { place });
+    };
+    begin_target(&*to, &manifest).await?;
+    let mut copy = Copy {
+        copied: Copied {
+            replica: manifest.replica,
+            objects: 0,
+            bytes: 0,
+            present: 0,
+            damaged: Vec::new(),
+        },
+        from,
+        to,
+        manifest,
+        pace: Pace::new(options.bytes_per_second),
+        progress,
+    };
+    let mut relisted = 0;
+    while let Some(key) = copy.pass().await? {
+        relisted += 1;
+        if relisted > RELISTED_MAX {
+            return Err(CopyError::Vanished { key });
+        }
+        tracing::debug!(%key, "an object vanished at the source; listing it again");
+    }
+    Ok(copy.copied)
+}
+
+/// Puts the manifest, unless it is there.
+async fn begin_target(to: &dyn Store, manifest: &Manifest) -> Result<(), CopyError> {
+    let there = match read_manifest(to).await {
+        Err(CatalogError::Store(error)) => return Err(CopyError::Target(error)),
+        there => there.map_err(CopyError::Source)?,
+    };
+    if let Some(there) = there {
+        if there.replica == manifest.replica {
+            return Ok(());
+        }
+        let (place, there, replica) = (to.describe(), there.replica, manifest.replica);
+        return Err(CopyError::OtherReplica { place, there, replica });
+    }
+    to.begin().await.map_err(CopyError::Target)?;
+    point("copy.target.begun");
+    match to.put(&Key::Manifest, manifest.to_json().into()).await {
+        Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
+        put => put.map_err(CopyError::Target),
+    }
+}
+
+/// A copy under way.
+struct Copy<'a> {
+    from: Arc<dyn Store>,
+    to: Arc<dyn Store>,
+    manifest: Manifest,
+    pace: Pace,
+    progress: &'a Progress,
+    copied: Copied,
+}
+
+/// What became of an object.
+enum Ended {
+    Copied,
+    Damaged(CatalogError),
+    Vanished,
+}
+
+impl Copy<'_> {
+    /// Copies what is listed and not there. Ends early, with its name, if an object has vanished at the source.
+    async fn pass(&mut self) -> Result<Option<Key>, CopyError> {
+        let listing = list(&*self.from).await.map_err(source)?;
+        let there = list(&*self.to).await.map_err(CopyError::Target)?;
+        let folders = [&there.log, &there.packs, &there.deltas, &there.snapshots, &there.junk];
+        let there: HashMap<Key, u64> =
+            folders.into_iter().flatten().map(|object| (object.key, object.size)).collect();
+        self.copied.damaged.clear();
+        let mut missing = Vec::new();
+        let mut present: u64 = 0;
+        for item in in_order(&listing) {
+            match there.get(&item.object.key) {
+                None => missing.push(item),
+                Some(&size) if size == item.object.size => present += 1,
+                Some(&size) => return Err(differs(item.object, &*self.to, size)),
+            }
+        }
+        self.copied.present = present.saturating_sub(self.copied.objects);
+        self.progress.add_objects_total(missing.len() as u64);
+        self.put_all(missing, &there).await
+    }
+
+    async fn put_all(
+        &mut self,
+        missing: Vec<Item>,
+        there: &HashMap<Key, u64>,
+    ) -> Result<Option<Key>, CopyError> {
+        let (from, manifest) = (Arc::clone(&self.from), self.manifest.clone());
+        let read = |item: Item| {
+            let (from, manifest) = (&from, &manifest);
+            async move { (begin(&**from, manifest, item.object).await, item) }
+        };
+        let mut begun = std::pin::pin!(stream::iter(missing).map(read).buffered(OBJECTS_AHEAD));
+        while let Some((begun, item)) = begun.next().await {
+            let key = item.object.key;
+            match self.put_one(begun).await? {
+                Ended::Copied => {}
+                Ended::Vanished => return Ok(Some(key)),
+                Ended::Damaged(error) => {
+                    tracing::warn!(%error, "damaged at the source, and not copied");
+                    self.copied.damaged.push(error.to_string());
+                    let instead = item.instead.into_iter();
+                    for object in instead.filter(|object| !there.contains_key(&object.key)) {
+                        if let Some(key) = self.put_instead(object).await? {
+                            return Ok(Some(key));
+                        }
+                    }
+                }
+            }
+            self.progress.add_objects(1);
+        }
+        Ok(None)
+    }
+
+    /// Copies a segment of a damaged pack; its name if it has vanished.
+    async fn put_instead(&mut self, object: Object) -> Result<Option<Key>, CopyError> {
+        let begun = begin(&*self.from, &self.manifest, object).await;
+        match self.put_one(begun).await? {
+            Ended::Copied => Ok(None),
+            Ended::Vanished => Ok(Some(object.key)),
+            Ended::Damaged(error) => {
+                self.copied.damaged.push(error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    async fn put_one(&mut self, begun: Result<Begun, CatalogError>) -> Result<Ended, CopyError> {
+        let begun = match begun {
+            Ok(begun) => begun,
+            Err(error) => return ended(error),
+        };
+        let size = begun.object.size;
+        match put(begun, &*self.from, &*self.to, &self.pace).await {
+            Ok(()) => {
+                self.copied.objects += 1;
+                self.copied.bytes += size;
+                self.progress.add_bytes(size);
+                Ok(Ended::Copied)
+            }
+            Err(CopyError::Source(error)) => ended(error),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What an error of the source means for one object.
+fn ended(error: CatalogError) -> Result<Ended, CopyError> {
+    let is_gone =
+        matches!(&error, CatalogError::Store(store) if store.kind() == ErrorKind::NotFound);
+    match error.is_about_object() {
+        true if is_gone => Ok(Ended::Vanished),
+        true => Ok(Ended::Damaged(error)),
+        false => Err(CopyError::Source(error)),
+    }
+}
+
+fn source(error: StoreError) -> CopyError {
+    CopyError::Source(error.into())
+}

@@ -1,0 +1,21 @@
+//! Copies a replica from one store to another: to keep a second one, or to move to another provider.
+//!
+//! - **A copy that is interrupted is a replica.** Objects are put in the order of the history, and what an entry needs is
+//!   put before it, so that at any moment the target ends with some entry of the source. The next copy goes on there.
+//! - **Each object is proved on its way.** It is put only if its index has the root of its footer and each of its blocks
+//!   has its CRC32, and it becomes visible only once all of it was read. What is damaged at the source is named, and not
+//!   copied.
+//! - **Nothing is overwritten.** Puts are create-only; an object of another size or another replica in the target is an
+//!   error.
+//! - **The source may go on.** Segments that are merged into a pack and deleted meanwhile are found there.
+//!
+//! The words that are ours are in `docs/glossary.md`.
+
+mod copy;
+mod error;
+mod object;
+mod order;
+mod pace;
+
+pub use copy::{Copied, Options, copy};
+pub use error::CopyError;

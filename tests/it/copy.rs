@@ -1,0 +1,157 @@
+//! A second replica. Would catch a copy that lacks commits, one that cannot be restored because it was interrupted, and
+//! one that hides that the original is damaged.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+
+use ebbtide_fault::DIED;
+use ebbtide_testkit::s3_server::S3Server;
+
+use crate::support::{Ended, History, Setup};
+
+/// A setup with a history of several starts: segments of one commit and of many, a snapshot, claims.
+fn setup() -> Setup {
+    let setup = Setup::new();
+    let app = setup.app();
+    for starts in 0..4 {
+        let sidecar = setup.follow();
+        for _ in 0..3 {
+            app.insert(1 + starts, 900);
+            setup.sync();
+        }
+        assert_eq!(sidecar.stop(), 0);
+    }
+    setup
+}
+
+fn copy(setup: &Setup, more: &[&str]) -> Ended {
+    let args = ["copy", "--json", &setup.replica, &setup.text("copy")];
+    setup.run(&[&args[..], more].concat())
+}
+
+/// Both have the same entries, and each state of the copy is the original's.
+fn assert_same(setup: &Setup) {
+    let (original, copied) = (setup.history(), History::open(&setup.text("copy")));
+    let directory = setup.directory.path();
+    assert_eq!(copied.states(directory), original.states(directory));
+}
+
+fn objects(setup: &Setup, replica: &str) -> Vec<PathBuf> {
+    let folders = fs::read_dir(setup.path(replica)).unwrap();
+    let folders = folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
+    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn a_copy_has_every_state_and_the_next_one_brings_what_was_added() {
+    let setup = setup();
+    let first = copy(&setup, &["--verify"]).exits(0).json();
+    let count = objects(&setup, "backup").len();
+    assert_eq!(first["copied"]["objects"], count, "{first}");
+    assert_same(&setup);
+    let again = copy(&setup, &[]).exits(0).json();
+    assert_eq!((&again["copied"]["objects"], &again["copied"]["present"]), (&0.into(), &count.into()));
+    setup.app().insert(5, 900);
+    setup.once().exits(0);
+    let more = copy(&setup, &[]).exits(0).json();
+    assert!(more["copied"]["objects"].as_u64().unwrap() >= 1, "{more}");
+    assert_same(&setup);
+}
+
+#[test]
+fn a_copy_goes_into_a_bucket_and_out_of_it() {
+    let server = S3Server::start();
+    let setup = setup().in_bucket(&server);
+    setup.run(&["copy", &setup.text("backup"), &setup.replica]).exits(0);
+    copy(&setup, &["--verify"]).exits(0);
+    assert_same(&setup);
+}
+
+/// Would catch an order of puts in which a kill leaves an entry without what it needs.
+#[test]
+fn a_copy_that_is_killed_is_a_replica_and_goes_on() {
+    let setup = setup();
+    let original = setup.history().states(setup.directory.path());
+    for passage in 1..200 {
+        let _ = fs::remove_dir_all(setup.path("copy"));
+        let mut command = setup.command(&["copy", &setup.replica, &setup.text("copy")]);
+        command.env("FAILPOINTS", format!("copy.object.done={passage}"));
+        let ended = Ended::of(&mut command);
+        if !ended.said.contains(DIED) {
+            ended.exits(0);
+            assert!(passage > 10, "there are too few objects");
+            return assert_same(&setup);
+        }
+        assert!(ended.status.signal().is_some(), "{}", ended.said);
+        // Until the first snapshot is there, there is nothing to restore.
+        let out = setup.text("out.db");
+        let restored = setup.run(&["restore", "--force", "-o", &out, &setup.text("copy")]);
+        assert!([0, 3].contains(&restored.code()), "after {passage}: {}", restored.said);
+        if restored.code() == 0 {
+            let copied = History::open(&setup.text("copy")).states(setup.directory.path());
+            assert_eq!(copied[..], original[..copied.len()], "after {passage}");
+        }
+        copy(&setup, &[]).exits(0);
+        assert_same(&setup);
+    }
+    panic!("it never ends");
+}
+
+#[test]
+fn what_is_damaged_at_the_source_is_named_and_not_copied() {
+    let setup = setup();
+    let names = objects(&setup, "backup");
+    for name in &names {
+        let _ = fs::remove_dir_all(setup.path("copy"));
+        let sound = fs::read(name).unwrap();
+        let mut damaged = sound.clone();
+        // In the first block, or in the index.
+        let at = damaged.len() / 3;
+        damaged[at] ^= 1;
+        fs::write(name, &damaged).unwrap();
+        let ended = copy(&setup, &[]).exits(4);
+        let key = name.strip_prefix(setup.path("backup")).unwrap();
+        ended.says(key.to_str().unwrap());
+        assert!(!setup.path("copy").join(key).exists(), "{}", key.display());
+        assert_eq!(objects(&setup, "copy").len(), names.len() - 1);
+        fs::write(name, &sound).unwrap();
+    }
+    copy(&setup, &[]).exits(0);
+    assert_same(&setup);
+}
+
+#[test]
+fn a_copy_overwrites_nothing() {
+    let setup = setup();
+    setup.run(&["copy", &setup.text("nothing"), &setup.text("copy")]).exits(3);
+    setup.run(&["copy", &setup.replica, &setup.replica]).exits(2).says("both source and target");
+    copy(&setup, &[]).exits(0);
+    let last = objects(&setup, "copy").pop().unwrap();
+    let shorter = fs::read(&last).unwrap()[1..].to_vec();
+    fs::write(&last, &shorter).unwrap();
+    copy(&setup, &[]).exits(4).says("one of them is damaged");
+    assert_eq!(fs::read(&last).unwrap(), shorter);
+    let other = Setup::with_rows(3).0;
+    other.once().exits(0);
+    let into = ["copy", &other.replica, &setup.text("copy")];
+    other.run(&into).exits(5).says("a place of its own");
+}
+
+/// The way to another provider. Would catch a new place in which all pages are sent again, or another writer is seen.
+#[test]
+fn a_database_goes_on_in_the_copy() {
+    let setup = setup();
+    copy(&setup, &[]).exits(0);
+    let before = setup.history().entries().len();
+    setup.app().insert(1, 900);
+    let moved = setup.called("app.db", "copy");
+    moved.once().exits(0);
+    let entries = moved.history().entries();
+    let added: Vec<&str> = entries[before..].iter().map(|entry| entry.kind.name()).collect();
+    assert_eq!(added.first(), Some(&"claim"), "{added:?}");
+    moved.assert_exact();
+}
