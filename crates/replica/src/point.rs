@@ -1,8 +1,8 @@
-//! Points in a history: an entry as people name it, and the state of the database after it.
+//! An entry as people name it.
 
 use serde::Serialize;
 
-use crate::{Chain, Digest, Entry, Timestamp, Txid};
+use crate::{Timestamp, Txid};
 
 /// An entry as people and status name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -11,49 +11,4 @@ pub struct Point {
     pub txid: Txid,
     /// The time of the entry.
     pub time: Timestamp,
-}
-
-/// The state of a database after an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EntryState {
-    /// The entry.
-    pub point: Point,
-    /// The chain after it: it proves every entry before this state.
-    pub chain: Chain,
-    /// The digest of the database.
-    pub digest: Digest,
-    /// The size of the database, in pages.
-    pub database_pages: u32,
-}
-
-impl EntryState {
-    /// The state after `entry`. `chain` is the chain after it.
-    #[must_use]
-    pub fn after(entry: &Entry, chain: Chain) -> EntryState {
-        EntryState {
-            point: entry.point(),
-            chain,
-            digest: entry.digest,
-            database_pages: entry.database_pages,
-        }
-    }
-
-    /// The txid of the entry.
-    #[must_use]
-    pub fn txid(&self) -> Txid {
-        self.point.txid
-    }
-
-    /// The time of the entry.
-    #[must_use]
-    pub fn time(&self) -> Timestamp {
-        self.point.time
-    }
-
-    /// Whether both have the same pages, as far as size and digest tell. A writer to the store can construct pages with
-    /// any digest, so this alone proves nothing about a database that somebody else may have written.
-    #[must_use]
-    pub fn has_same_pages(&self, other: &EntryState) -> bool {
-        (self.digest, self.database_pages) == (other.digest, other.database_pages)
-    }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use ebbtide_wal::companion;
 use tokio::sync::watch;
 
-use super::Order;
+use super::job::Order;
 
 /// How often the files are looked at. That is two system calls, for databases that nobody can follow.
 const LOOK: Duration = Duration::from_millis(100);

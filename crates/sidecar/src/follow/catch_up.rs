@@ -12,9 +12,10 @@ use super::compare::{claim, compare, verify_ownership};
 use super::create::create;
 use super::error::FollowError;
 use super::held::Held;
+use super::job::Job;
 use super::local::local;
+use super::parts;
 use super::plan::{Hashes, Past, StartPlan, start_plan};
-use super::{Job, parts};
 use crate::clock::now_micros;
 
 /// A replica that was opened as planned, with what is left to do.

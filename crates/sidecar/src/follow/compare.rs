@@ -9,9 +9,9 @@ use ebbtide_shipper::{
 use ebbtide_watcher::{Follower, Image};
 use tokio::task::{block_in_place, yield_now};
 
-use super::Job;
 use super::error::FollowError;
 use super::held::Held;
+use super::job::Job;
 use super::plan::Past;
 use crate::clock::now_micros;
 

@@ -8,7 +8,8 @@ use ebbtide_shipper::{Creator, FirstState, Shipper};
 use super::compare::pin_end;
 use super::error::FollowError;
 use super::held::Held;
-use super::{Job, parts};
+use super::job::Job;
+use super::parts;
 use crate::hooks::SnapshotProgress;
 
 /// The first snapshot of a new replica.

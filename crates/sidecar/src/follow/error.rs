@@ -6,8 +6,6 @@ use ebbtide_shipper as shipper;
 use ebbtide_state::StateError;
 use ebbtide_watcher as watcher;
 
-use super::verdict::Lasts;
-
 /// An error of either side.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
@@ -71,12 +69,6 @@ impl From<watcher::CaptureError<FollowError>> for FollowError {
 }
 
 impl FollowError {
-    /// Whether another attempt would end the same way, for a database that was not followed before.
-    #[must_use]
-    pub(crate) fn is_final(&self) -> bool {
-        self.nature().lasts != Lasts::Passing
-    }
-
     /// The error for a database that nobody said will come: a file that is not there has another name.
     #[must_use]
     pub(crate) fn of_absent(self) -> FollowError {
@@ -93,11 +85,5 @@ impl FollowError {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         FollowError::Panicked(text.unwrap_or_else(|| "it did not say why".to_owned()))
-    }
-
-    /// What it means for the replica.
-    #[must_use]
-    pub fn gravity(&self) -> Gravity {
-        self.nature().gravity
     }
 }

@@ -7,8 +7,8 @@ use ebbtide_shipper::{Local, spooled_end};
 use ebbtide_state::{FileIdentity, Position as Remembered, State, state_folder};
 use ebbtide_wal::{PageSize, Position};
 
-use super::Job;
 use super::error::FollowError;
+use super::job::Job;
 
 /// The directory of the local state.
 pub(crate) fn folder(job: &Job) -> PathBuf {

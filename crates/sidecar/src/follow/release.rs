@@ -10,38 +10,15 @@ use tokio::sync::watch;
 
 use ebbtide_store::error_chain;
 
-use super::{FollowError, Job, Order, Phase, Status, follow_on};
-
-/// What is wanted, and what has become of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct State {
-    /// So many want it let go.
-    wanted: usize,
-    /// It is let go: nothing of it is open.
-    is_released: bool,
-}
-
-/// Shared between the task of a database and those who want it let go.
-#[derive(Debug)]
-pub(crate) struct Releases(watch::Sender<State>);
+use super::error::FollowError;
+use super::job::{Job, Order};
+use super::releases::State;
+use super::status::{Phase, Status};
+use super::task::follow_on;
 
 /// Somebody wants the database let go, as long as this exists.
 #[derive(Debug)]
 pub(crate) struct Wanted(Status);
-
-impl Releases {
-    pub(crate) fn new() -> Releases {
-        Releases(watch::Sender::new(State::default()))
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.0.borrow().wanted > 0
-    }
-
-    fn set_released(&self, is_released: bool) {
-        self.0.send_modify(|state| state.is_released = is_released);
-    }
-}
 
 impl Wanted {
     /// Asks for the database to be let go.

@@ -9,12 +9,13 @@ use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use super::end::End;
 use super::error::FollowError;
 use super::held::Held;
+use super::job::{Job, Order};
 use super::pace::{HELD_BACK_MIN, Mode, Pace, together};
 use super::replica_check::CheckResult;
 use super::rest_timer::RestTimer;
 use super::start::{Started, start};
+use super::status::{Phase, Status};
 use super::sync_requests::SyncRequests;
-use super::{Job, Order, Phase, Status};
 use crate::clock::now_micros;
 
 /// With more frames than this to read, the other tasks of this thread are moved to another one first.

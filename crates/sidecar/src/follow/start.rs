@@ -13,10 +13,12 @@ use ebbtide_watcher::{Follower, LogEvidence};
 use super::catch_up::{Opened, catch_up, open};
 use super::error::FollowError;
 use super::held::Held;
+use super::job::{Job, Order};
 use super::local::{LocalState, folder, is_same_file, local, open_state, resume_at};
+use super::parts;
 use super::plan::start_plan;
 use super::snapshots::{Snapshots, newest};
-use super::{Job, Order, Phase, parts};
+use super::status::Phase;
 use crate::clock::now_micros;
 
 /// How long to wait before the store is asked again, at first and at most.

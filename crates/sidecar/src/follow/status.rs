@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::error::FollowError;
 use super::lag::Undurable;
-use super::release::Releases;
+use super::releases::Releases;
 use crate::clock;
 
 /// What a task is about.

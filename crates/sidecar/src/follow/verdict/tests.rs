@@ -10,7 +10,13 @@ use ebbtide_store::{ErrorKind, StoreError};
 use ebbtide_wal::PageSize;
 use ebbtide_watcher::Break;
 
+use ebbtide_shipper as shipper;
+use ebbtide_state::StateError;
+use ebbtide_wal::Unfollowable;
+use ebbtide_watcher::{self as watcher, Moved, Refusal};
+
 use super::*;
+use crate::follow::error::Gravity;
 
 const SESSION: &str = "ours";
 

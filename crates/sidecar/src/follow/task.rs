@@ -1,0 +1,127 @@
+//! The task of one database: one session after the other, until the order is to finish or an error is final.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use ebbtide_replica::Key;
+use ebbtide_store::error_chain;
+use futures::FutureExt as _;
+use tokio::sync::watch;
+
+use super::awaited::{Looks, wait_for_change};
+use super::error::FollowError;
+use super::job::{Job, Order};
+use super::nature::{Awaits, HoldAfter};
+use super::session;
+use super::status::Phase;
+use super::verdict::{Ending, Verdict, verdict};
+
+/// How long to wait before the first, and at most before a later, attempt to follow again.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// A session that lasted this long had nothing to do with the trouble before it.
+const STEADY: Duration = Duration::from_secs(60);
+
+/// How often to ask for a store that was away for too long.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Follows a database until it is ordered to finish and everything committed by then is durable.
+///
+/// # Errors
+/// What no further attempt would mend: the replica is another writer's, or the database cannot be followed.
+pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
+    let mut pause = PAUSE;
+    let mut held = None;
+    loop {
+        let began = tokio::time::Instant::now();
+        let before = Looks::of(&job.database.path);
+        // A panic ends this database's session and nobody else's.
+        let session = AssertUnwindSafe(session::run(&mut job, &mut held));
+        let ended = session.catch_unwind().await;
+        // Also if that was before it was released for a restore.
+        let ran = job.status.was_followed();
+        let error = match ended.unwrap_or_else(|panic| Err(FollowError::panicked(&*panic))) {
+            Ok(()) => {
+                job.status.set(Phase::Ended);
+                return Ok(());
+            }
+            Err(error) if ran || job.may_come => error,
+            Err(error) => error.of_absent(),
+        };
+        let ending = Ending {
+            was_followed: ran,
+            has_begun: job.status.has_begun(),
+            may_come: job.may_come,
+            is_successor: job.is_successor,
+            is_finishing: *job.order.borrow() == Order::Finish,
+            session: &job.shared.owner.session,
+        };
+        let verdict = verdict(&error, &ending);
+        let Verdict::Retry { hold, awaits } = verdict else {
+            job.status.stop(&error);
+            return Err(error);
+        };
+        match (hold, &mut held) {
+            (HoldAfter::Released, held) => *held = None,
+            (HoldAfter::GivenUp, Some(held)) => held.is_given_up = true,
+            (HoldAfter::GivenUp, None) | (HoldAfter::Kept, _) => {}
+        }
+        if verdict.is_fresh(began.elapsed(), STEADY) {
+            pause = PAUSE;
+        }
+        let database = job.database.path.display();
+        if awaits == Awaits::Store {
+            job.status.log_released(&error);
+            tracing::error!(%database, "{error}; waiting for the store");
+            wait_for_store(&mut job).await?;
+            continue;
+        }
+        let is_news = job.status.get().error.as_ref() != Some(&error_chain(&error));
+        job.status.fail(&error);
+        match awaits {
+            Awaits::Database => {
+                if is_news {
+                    tracing::warn!(%database, error = %error_chain(&error), "following once it has changed");
+                }
+                wait_for_change(&mut job.order, &job.database.path, &before).await;
+            }
+            Awaits::Nothing if began.elapsed() >= PAUSE => {
+                tracing::warn!(%database, error = %error_chain(&error), "following again: the file that has the name now");
+            }
+            Awaits::Nothing | Awaits::Pause | Awaits::Store | Awaits::OtherProcess => {
+                tracing::warn!(%database, error = %error_chain(&error), "following again in {pause:?}");
+                wait(&mut job.order, pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    }
+}
+
+/// Waits until the store answers.
+async fn wait_for_store(job: &mut Job) -> Result<(), FollowError> {
+    loop {
+        wait(&mut job.order, ASK_AGAIN).await;
+        if *job.order.borrow() == Order::Finish {
+            return Err(FollowError::LogReleased);
+        }
+        let asked = async {
+            let store = job.database.location.open().await?;
+            store.size(&Key::Manifest).await
+        };
+        match asked.await {
+            Ok(_) => return Ok(()),
+            Err(error) => tracing::debug!(%error, "the store is still away"),
+        }
+    }
+}
+
+/// Waits, but not longer than until something else is ordered.
+async fn wait(order: &mut watch::Receiver<Order>, pause: Duration) {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        changed = order.changed() => if changed.is_err() {
+            tokio::time::sleep(pause).await;
+        },
+    }
+}
