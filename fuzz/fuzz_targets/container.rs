@@ -6,7 +6,7 @@
 
 use ebbtide_replica::container::layout::{block_row, counts, entry_row, footer, header};
 use ebbtide_replica::container::{Block, Header, Index, Parsed, Writer, page_hashes};
-use ebbtide_replica::{EntryFlags, Result, page_hash};
+use ebbtide_replica::{EntryFlags, Horizon, Mark, Result, page_hash};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -39,6 +39,14 @@ fn parse_in_parts(bytes: &[u8]) {
 
 /// Reads all of an object, if it is one.
 fn read(object: &[u8]) {
+    if let Ok((horizon, _)) = Horizon::parse(object) {
+        let again = horizon.encode().expect("the reader accepted it");
+        assert_eq!(Horizon::parse(&again).expect("it was written").0, horizon);
+    }
+    if let Ok(mark) = Mark::parse(object) {
+        let again = mark.encode().expect("the reader accepted it");
+        assert_eq!(Mark::parse(&again).expect("it was written"), mark);
+    }
     let Ok(Parsed::Ready(index)) = Index::parse(object.len() as u64, object, object) else {
         return;
     };

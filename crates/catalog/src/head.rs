@@ -124,6 +124,10 @@ fn last_of(key: Key) -> Option<Txid> {
     match key {
         Key::Log(first) => Some(first),
         Key::Pack { last, .. } => Some(last),
-        Key::Manifest | Key::Delta { .. } | Key::Snapshot(_) => None,
+        Key::Manifest
+        | Key::Delta { .. }
+        | Key::Snapshot(_)
+        | Key::Horizon(_)
+        | Key::Mark { .. } => None,
     }
 }

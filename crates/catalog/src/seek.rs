@@ -81,7 +81,11 @@ fn is_in_pack(known: &Known, key: Key) -> bool {
     let (first, last) = match key {
         Key::Log(first) => (first, first),
         Key::Pack { first, last } => (first, last),
-        Key::Manifest | Key::Delta { .. } | Key::Snapshot(_) => return false,
+        Key::Manifest
+        | Key::Delta { .. }
+        | Key::Snapshot(_)
+        | Key::Horizon(_)
+        | Key::Mark { .. } => return false,
     };
     known.listing().packs.iter().any(|pack| match pack.key {
         Key::Pack { first: begin, last: end } => {

@@ -37,7 +37,9 @@ fn place(key: Key) -> (Option<Txid>, bool, Key) {
     let is_history = matches!(key, Key::Log(_) | Key::Pack { .. });
     let txid = match key {
         Key::Log(first) | Key::Pack { first, .. } => Some(first),
-        Key::Snapshot(txid) | Key::Delta { last: txid, .. } => Some(txid),
+        Key::Snapshot(txid) | Key::Delta { last: txid, .. } | Key::Mark { txid, .. } => Some(txid),
+        // What it promises is there before it.
+        Key::Horizon(_) => Txid::new(u64::MAX),
         Key::Manifest => None,
     };
     (txid, is_history, key)
@@ -46,7 +48,12 @@ fn place(key: Key) -> (Option<Txid>, bool, Key) {
 fn first_of(key: Key) -> Option<Txid> {
     match key {
         Key::Log(first) => Some(first),
-        Key::Manifest | Key::Pack { .. } | Key::Delta { .. } | Key::Snapshot(_) => None,
+        Key::Manifest
+        | Key::Pack { .. }
+        | Key::Delta { .. }
+        | Key::Snapshot(_)
+        | Key::Horizon(_)
+        | Key::Mark { .. } => None,
     }
 }
 

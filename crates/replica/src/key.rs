@@ -30,6 +30,15 @@ pub enum Key {
     },
     /// `snap/….seg`: every page as it was after this entry.
     Snapshot(Txid),
+    /// `horizon/….seg`: which history is kept, of this number, which is never 0.
+    Horizon(u64),
+    /// `mark/…-….seg`: a restore point with a name.
+    Mark {
+        /// The entry whose state is marked.
+        txid: Txid,
+        /// Tells marks of one entry apart.
+        random: u64,
+    },
 }
 
 /// Where the objects of one kind lie.
@@ -43,6 +52,10 @@ pub enum Folder {
     Delta,
     /// Snapshots.
     Snapshot,
+    /// Horizons.
+    Horizon,
+    /// Marks.
+    Mark,
 }
 
 /// How the name of every object but the manifest ends.
@@ -63,6 +76,8 @@ impl Key {
             Folder::Snapshot => Some(Key::Snapshot(Txid::from_digits(numbers)?)),
             Folder::Pack => parse_range(numbers).map(|(first, last)| Key::Pack { first, last }),
             Folder::Delta => parse_range(numbers).map(|(first, last)| Key::Delta { first, last }),
+            Folder::Horizon => Txid::from_digits(numbers).map(|number| Key::Horizon(number.get())),
+            Folder::Mark => parse_mark(numbers),
         }
     }
 
@@ -75,6 +90,8 @@ impl Key {
             Key::Pack { .. } => Some(Folder::Pack),
             Key::Delta { .. } => Some(Folder::Delta),
             Key::Snapshot(_) => Some(Folder::Snapshot),
+            Key::Horizon(_) => Some(Folder::Horizon),
+            Key::Mark { .. } => Some(Folder::Mark),
         }
     }
 }
@@ -85,6 +102,13 @@ fn parse_range(numbers: &str) -> Option<(Txid, Txid)> {
     (first <= last).then_some((first, last))
 }
 
+fn parse_mark(numbers: &str) -> Option<Key> {
+    let (txid, digits) = numbers.split_once('-')?;
+    let random = u64::from_str_radix(digits, 16).ok()?;
+    let is_written_so = format!("{random:016x}") == digits;
+    Some(Key::Mark { txid: Txid::from_digits(txid)?, random }).filter(|_| is_written_so)
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(folder) = self.folder() else { return f.write_str(MANIFEST) };
@@ -93,6 +117,8 @@ impl fmt::Display for Key {
             Key::Manifest => {}
             Key::Log(txid) | Key::Snapshot(txid) => write!(f, "{txid}")?,
             Key::Pack { first, last } | Key::Delta { first, last } => write!(f, "{first}-{last}")?,
+            Key::Horizon(number) => write!(f, "{number:016x}")?,
+            Key::Mark { txid, random } => write!(f, "{txid}-{random:016x}")?,
         }
         f.write_str(SUFFIX)
     }
@@ -110,7 +136,8 @@ serde_as_text!(Key);
 
 impl Folder {
     /// All of them.
-    pub const ALL: [Folder; 4] = [Folder::Log, Folder::Pack, Folder::Delta, Folder::Snapshot];
+    pub const ALL: [Folder; 6] =
+        [Folder::Log, Folder::Pack, Folder::Delta, Folder::Snapshot, Folder::Horizon, Folder::Mark];
 
     /// Its name, without a slash.
     #[must_use]
@@ -120,6 +147,8 @@ impl Folder {
             Folder::Pack => "pack",
             Folder::Delta => "delta",
             Folder::Snapshot => "snap",
+            Folder::Horizon => "horizon",
+            Folder::Mark => "mark",
         }
     }
 

@@ -47,9 +47,25 @@ pub enum Contents {
         /// That entry.
         txid: Txid,
     },
+    /// A document: which of the older history is kept.
+    Horizon {
+        /// The first entry from which on the history is whole.
+        first: Txid,
+        /// Which horizon it is.
+        number: u64,
+        /// The history before the first entry.
+        chain: Chain,
+    },
+    /// A document: the name of a restore point.
+    Mark {
+        /// The entry whose state it is.
+        txid: Txid,
+        /// Tells marks of one entry apart.
+        random: u64,
+    },
 }
 
-/// The four kinds of objects.
+/// The kinds of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -61,6 +77,10 @@ pub enum Kind {
     Delta = 3,
     /// See [`Contents::Snapshot`].
     Snapshot = 4,
+    /// See [`Contents::Horizon`].
+    Horizon = 5,
+    /// See [`Contents::Mark`].
+    Mark = 6,
 }
 
 impl Kind {
@@ -71,6 +91,8 @@ impl Kind {
             2 => Some(Kind::Pack),
             3 => Some(Kind::Delta),
             4 => Some(Kind::Snapshot),
+            5 => Some(Kind::Horizon),
+            6 => Some(Kind::Mark),
             _ => None,
         }
     }
@@ -86,6 +108,12 @@ impl Kind {
     pub const fn is_history(self) -> bool {
         matches!(self, Kind::Segment | Kind::Pack)
     }
+
+    /// Whether it holds a document, and neither entries nor pages.
+    #[must_use]
+    pub const fn is_document(self) -> bool {
+        matches!(self, Kind::Horizon | Kind::Mark)
+    }
 }
 
 impl Header {
@@ -100,6 +128,8 @@ impl Header {
             Contents::Pack { .. } => Kind::Pack,
             Contents::Delta { .. } => Kind::Delta,
             Contents::Snapshot { .. } => Kind::Snapshot,
+            Contents::Horizon { .. } => Kind::Horizon,
+            Contents::Mark { .. } => Kind::Mark,
         }
     }
 
@@ -110,16 +140,20 @@ impl Header {
             Contents::Segment { first, .. }
             | Contents::Pack { first, .. }
             | Contents::Delta { first }
-            | Contents::Snapshot { txid: first } => first,
+            | Contents::Horizon { first, .. }
+            | Contents::Snapshot { txid: first }
+            | Contents::Mark { txid: first, .. } => first,
         }
     }
 
-    /// The history before the first entry. A delta or snapshot has none.
+    /// The history before the first entry, of a segment, a pack or a horizon.
     #[must_use]
     pub const fn chain(&self) -> Option<Chain> {
         match self.contents {
-            Contents::Segment { chain, .. } | Contents::Pack { chain, .. } => Some(chain),
-            Contents::Delta { .. } | Contents::Snapshot { .. } => None,
+            Contents::Segment { chain, .. }
+            | Contents::Pack { chain, .. }
+            | Contents::Horizon { chain, .. } => Some(chain),
+            Contents::Delta { .. } | Contents::Snapshot { .. } | Contents::Mark { .. } => None,
         }
     }
 
@@ -131,6 +165,8 @@ impl Header {
             Contents::Pack { first, .. } => Key::Pack { first, last },
             Contents::Delta { first } => Key::Delta { first, last },
             Contents::Snapshot { txid } => Key::Snapshot(txid),
+            Contents::Horizon { number, .. } => Key::Horizon(number),
+            Contents::Mark { txid, random } => Key::Mark { txid, random },
         }
     }
 
@@ -139,6 +175,8 @@ impl Header {
     pub fn encode(&self) -> [u8; Header::SIZE] {
         let base = match self.contents {
             Contents::Delta { first } => first.get() - 1,
+            Contents::Horizon { number, .. } => number,
+            Contents::Mark { random, .. } => random,
             _ => 0,
         };
         let chain = self.chain().unwrap_or(Chain::NONE);
@@ -208,11 +246,18 @@ fn parse_contents(bytes: &[u8]) -> Result<Contents, String> {
     let chain = Chain::from_bytes(at::CHAIN.array(bytes));
     let kind = Kind::from_code(at::KIND.u8(bytes)).ok_or("its kind is unknown")?;
     let base = at::BASE.u64(bytes);
-    let expected = if kind == Kind::Delta { first.get() - 1 } else { 0 };
+    let expected = match kind {
+        Kind::Delta => first.get() - 1,
+        Kind::Horizon | Kind::Mark => base,
+        _ => 0,
+    };
     if base != expected {
         return Err(format!("its base txid is {base:x} where {expected:x} belongs"));
     }
-    if !kind.is_history() && chain != Chain::NONE {
+    if kind == Kind::Horizon && base == 0 {
+        return Err("its number is 0".to_owned());
+    }
+    if !kind.is_history() && kind != Kind::Horizon && chain != Chain::NONE {
         return Err("it holds a state and yet has a chain before it".to_owned());
     }
     Ok(match kind {
@@ -220,5 +265,7 @@ fn parse_contents(bytes: &[u8]) -> Result<Contents, String> {
         Kind::Pack => Contents::Pack { first, chain },
         Kind::Delta => Contents::Delta { first },
         Kind::Snapshot => Contents::Snapshot { txid: first },
+        Kind::Horizon => Contents::Horizon { first, number: base, chain },
+        Kind::Mark => Contents::Mark { txid: first, random: base },
     })
 }

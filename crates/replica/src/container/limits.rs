@@ -14,6 +14,9 @@ pub const BLOCK_RAW_MAX: usize = 1024 * 1024;
 /// A writer closes a block of page hashes once it has this many.
 pub const BLOCK_HASHES_MAX: usize = BLOCK_RAW_MAX / crate::PageHash::SIZE;
 
+/// No document is longer: enough for 100,000 states and as many objects.
+pub const DOCUMENT_SIZE_MAX: usize = 1 << 26;
+
 /// No object has more entries than this.
 pub const ENTRIES_MAX: u32 = 1 << 20;
 

@@ -17,6 +17,7 @@ mod by_page;
 mod chains;
 mod content;
 mod difference;
+mod document;
 mod footer;
 mod header;
 mod index;
@@ -36,6 +37,7 @@ mod writer;
 
 pub use block::{Block, Codec};
 pub use content::{ContentCheck, page_hashes};
+pub use document::DocumentObject;
 pub use footer::Footer;
 pub use header::{Contents, Header, Kind};
 pub use index::{Index, PageRef, Parsed};

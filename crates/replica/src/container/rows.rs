@@ -16,6 +16,8 @@ pub(super) enum BlockKind {
     Hashes = 2,
     /// Page images, in the order of the pages, and those of a page in that of the entries.
     ByPage = 3,
+    /// A piece of a document.
+    Document = 4,
 }
 
 pub(super) fn encode_entry(entry: &Entry) -> Result<[u8; entry_row::SIZE]> {
@@ -99,6 +101,7 @@ pub(super) fn parse_block(row: &[u8; block_row::SIZE], offset: u64) -> Result<(B
         1 => BlockKind::Pages,
         2 => BlockKind::Hashes,
         3 => BlockKind::ByPage,
+        4 => BlockKind::Document,
         _ => return Err(newer("unknown kind")),
     };
     let codec = Codec::from_code(at::CODEC.u8(row)).ok_or_else(|| newer("unknown compression"))?;

@@ -222,6 +222,7 @@ impl Rows {
                 (&mut self.page_blocks, &mut self.page_end, header.page_size.get())
             }
             BlockKind::Hashes => (&mut self.hash_blocks, &mut self.hash_end, HASH_SIZE),
+            BlockKind::Document => return Err(damaged("it has a document beside its entries")),
         };
         check_block(kind, &block, unit)?;
         block.first = *end;

@@ -49,7 +49,7 @@ impl Rules {
                 entry.txid == self.header.first()
             }
             (Kind::Delta, None) => entry.txid >= self.header.first(),
-            (Kind::Snapshot | Kind::Delta, Some(_)) => false,
+            (Kind::Snapshot | Kind::Delta, Some(_)) | (Kind::Horizon | Kind::Mark, _) => false,
         };
         if !follows {
             return Err("its txid does not follow from what is before it".to_owned());

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use ebbtide_replica::container::layout::{self, Field};
 use ebbtide_replica::container::{Block, Codec, Kind, limits};
 use ebbtide_replica::{
-    Chain, Claim, DATABASE_PAGES_MAX, Digest, Entry, EntryFlags, EntryKind, Key, Manifest,
-    ReplicaId, page_hash,
+    Chain, Claim, DATABASE_PAGES_MAX, Digest, Entry, EntryFlags, EntryKind, HorizonContents, Key,
+    Manifest, MarkContents, ReplicaId, page_hash,
 };
 
 use crate::objects::number;
@@ -71,6 +71,8 @@ fn codes_are_those_of_the_tables() {
         (Kind::Pack.code(), "pack"),
         (Kind::Delta.code(), "delta"),
         (Kind::Snapshot.code(), "snapshot"),
+        (Kind::Horizon.code(), "horizon"),
+        (Kind::Mark.code(), "mark"),
     ];
     assert_eq!(codes("### Kinds of objects"), kinds);
     let kinds = [EntryKind::Commit, EntryKind::Resync, EntryKind::Claim, EntryKind::Image];
@@ -86,7 +88,9 @@ fn codes_are_those_of_the_tables() {
     assert!(DOCUMENT.contains(
         "| 0: stored as it is; 1: one LZ4 block, without a frame or a length; 2: *records* |"
     ));
-    assert!(DOCUMENT.contains("| 1: page images; 2: page hashes; 3: page images by page |"));
+    assert!(DOCUMENT.contains(
+        "| 1: page images; 2: page hashes; 3: page images by page; 4: a piece of a document |"
+    ));
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn records_are_decoded_as_the_example_says() {
 fn names_are_those_of_the_table() {
     let names: Vec<&str> =
         table("## Names").into_iter().map(|row| row[0].trim_matches('`')).collect();
-    assert_eq!(names.len(), 5);
+    assert_eq!(names.len(), 7);
     for name in names {
         assert_eq!(Key::parse(name).map(|key| key.to_string()).as_deref(), Some(name));
     }
@@ -138,8 +142,20 @@ fn examples_are_read_and_written_as_they_stand() {
     assert_eq!(manifest.to_json(), example("```json manifest").as_bytes());
     let claim = Claim::from_detail(example("```json claim").as_bytes()).unwrap();
     assert_eq!(Claim::from_detail(&claim.to_detail().unwrap()).unwrap(), claim);
+    let horizon: HorizonContents = serde_json::from_str(&example("```json horizon")).unwrap();
+    let again = serde_json::to_string(&horizon).unwrap();
+    assert_eq!(without_space(&again), without_space(&example("```json horizon")));
+    let mark: MarkContents = serde_json::from_str(&example("```json mark")).unwrap();
+    let again = serde_json::to_string(&mark).unwrap();
+    assert_eq!(without_space(&again), without_space(&example("```json mark")));
+    assert_eq!(table("### The document of a horizon").len(), 9);
+    assert_eq!(table("### The document of a mark").len(), 4);
     assert_eq!(table("## The manifest").len(), 5);
     assert_eq!(table("### The detail of a claim").len(), 6);
+}
+
+fn without_space(json: &str) -> String {
+    json.chars().filter(|char| !char.is_whitespace()).collect()
 }
 
 #[test]
@@ -149,6 +165,7 @@ fn limits_are_those_of_the_table() {
         ("bytes of a detail", Entry::DETAIL_MAX as u64),
         ("bytes of the details of an object", limits::DETAILS_SIZE_MAX.into()),
         ("raw bytes of a block", limits::BLOCK_RAW_MAX as u64),
+        ("bytes of a document", limits::DOCUMENT_SIZE_MAX as u64),
         ("entries of an object", limits::ENTRIES_MAX.into()),
         ("images by page of an object", limits::BY_PAGE_IMAGES_MAX.into()),
         ("bytes of an index", limits::INDEX_SIZE_MAX),

@@ -27,7 +27,9 @@ fn manifest() -> Manifest {
 fn objects() -> BTreeMap<Key, Vec<u8>> {
     let mut objects = BTreeMap::new();
     for folder in Folder::ALL {
-        for file in std::fs::read_dir(golden().join(folder.name())).unwrap() {
+        // It has neither horizons nor marks.
+        let Ok(files) = std::fs::read_dir(golden().join(folder.name())) else { continue };
+        for file in files {
             let path = file.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
             let key = format!("{folder}/{name}").parse().unwrap();

@@ -7,7 +7,7 @@ use ebbtide_replica::{Error, Result};
 use crate::objects::{parse, read, samples, size};
 
 /// Renews every check over the header, the index and the footer, but for the chain.
-fn reseal(object: &mut [u8]) {
+pub(crate) fn reseal(object: &mut [u8]) {
     let end = object.len() - footer::SIZE;
     let start = usize::try_from(parse_offset(object)).unwrap().min(end);
     let crc = crc32fast::hash(&object[..header::CRC.offset]);
@@ -122,7 +122,7 @@ fn s19_an_order_or_a_codec_where_it_has_no_place_is_refused() {
 fn what_a_later_version_may_use_is_refused_as_newer() {
     for (field, value) in [
         (header::VERSION, 2),
-        (header::KIND, 5),
+        (header::KIND, 7),
         (header::FLAGS, 1),
         (header::SUITE, 1),
         (header::RESERVED, 1),
@@ -139,7 +139,7 @@ fn what_a_later_version_may_use_is_refused_as_newer() {
         (entry + entry_row::KIND.offset, 5),
         (entry + entry_row::FLAGS.offset, 8),
         (entry + entry_row::RESERVED.offset, 1),
-        (block + block_row::KIND.offset, 4),
+        (block + block_row::KIND.offset, 5),
         (block + block_row::CODEC.offset, 3),
         (block + block_row::RESERVED.offset, 1),
     ] {

@@ -7,6 +7,8 @@ mod container;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod documents;
+#[cfg(test)]
 mod format;
 #[cfg(test)]
 mod golden;

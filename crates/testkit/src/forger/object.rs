@@ -92,7 +92,10 @@ impl Forged {
     pub fn follow(&mut self, before: Chain) {
         match &mut self.header.contents {
             Contents::Segment { chain, .. } | Contents::Pack { chain, .. } => *chain = before,
-            Contents::Delta { .. } | Contents::Snapshot { .. } => self.chain = Some(before),
+            Contents::Delta { .. }
+            | Contents::Snapshot { .. }
+            | Contents::Horizon { .. }
+            | Contents::Mark { .. } => self.chain = Some(before),
         }
     }
 
