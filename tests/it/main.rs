@@ -14,6 +14,7 @@ mod exec;
 mod first;
 mod foreground;
 mod forged;
+mod freed;
 mod guides;
 mod hazards;
 mod images;

@@ -14,6 +14,7 @@ use ebbtide_state::{Origin, Position, State};
 use ebbtide_store::{Conditional, ErrorKind, Store};
 use ebbtide_wal::PageSize;
 
+use crate::behind::look;
 use crate::claim::sweep;
 use crate::context::OpenContext;
 use crate::destination::Destination;
@@ -102,7 +103,9 @@ impl Creator {
         point("shipper.found.named");
         let detail = owner.claim(end.time, local.file.clone()).to_detail().map_err(Error::from)?;
         let claim = entry(end, EntryKind::Claim, EntryFlags::NONE, 0, detail);
+        let claimed = end.next;
         let end = put_entry(&to, replica, page_size, end, claim, Digest::EMPTY).await?;
+        look(&to, &manifest, Key::Log(claimed), claimed).await?;
         point("shipper.found.claimed");
         sweep(&*to.store).await;
         let start = SnapshotStart {
@@ -163,6 +166,7 @@ async fn shipper_of_new_replica(
     spool.clear().await?;
     let shipper = context.shipper(state, spool);
     shipper.presence().set_base(Some(Key::Snapshot(snapshot)));
+    shipper.presence().counted();
     Ok(shipper)
 }
 

@@ -17,6 +17,7 @@
 //! The words that are ours are in `docs/glossary.md`.
 
 mod batch;
+mod behind;
 mod bodies;
 mod buffers;
 mod claim;

@@ -3,13 +3,16 @@
 //! Segments are taken from memory where they are still there, and read back from the store where they are not; a pack is
 //! the same either way. The segments are not deleted, because their names fence other writers. So it is safe if a pack
 //! is lost, late, or made twice.
+//!
+//! A name in the log may be freed and taken again while we sleep ([0030](../../../docs/decisions/0030-freed-names.md)). So
+//! a pack is put only if the segment after it continues it: then all of it is of the history.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ebbtide_catalog::{self, CatalogError};
-use ebbtide_replica::container::{Index, Merge, Parsed, limits::BY_PAGE_IMAGES_MAX};
-use ebbtide_replica::{Key, Manifest, Txid};
+use ebbtide_replica::container::{Header, Index, Merge, Parsed, limits::BY_PAGE_IMAGES_MAX};
+use ebbtide_replica::{Chain, Key, Manifest, Txid};
 use ebbtide_store::{ErrorKind, Object, Store};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -115,7 +118,7 @@ pub(crate) async fn pack(
     let log: Vec<Object> = listing.log.into_iter().filter(is_left).collect();
     let mut rest = &log[..];
     while let Some(due) = due(rest) {
-        let merged = merge(store, manifest, bodies, &rest[due.clone()]).await?;
+        let merged = merge(store, manifest, bodies, &rest[due.start..], due.len()).await?;
         rest = &rest[due.start + merged..];
     }
     Ok(())
@@ -155,17 +158,19 @@ fn is_small(bytes: u64, entries: u64) -> bool {
     bytes <= SMALL_BYTES || (bytes <= SEGMENT_BYTES_MAX && bytes / entries <= ENTRY_BYTES_MAX)
 }
 
-/// Puts a pack of these segments, or of as many of them as one has room for. How many they are.
+/// Puts a pack of the first `count` segments of the log, or of as many of them as one has room for. How many they are.
 async fn merge(
     store: &dyn Store,
     manifest: &Manifest,
     bodies: &Bodies,
-    segments: &[Object],
+    log: &[Object],
+    count: usize,
 ) -> Result<usize, Error> {
     let _turn = ONE_AT_A_TIME.acquire().await;
     let mut merge: Option<Merge> = None;
     let (mut merged, mut from_memory) = (0, 0);
-    for &object in segments {
+    let mut chain = None;
+    for &object in &log[..count] {
         let (index, body) = match kept(manifest, bodies, object.key) {
             Some(kept) => {
                 from_memory += 1;
@@ -180,10 +185,14 @@ async fn merge(
         if merged > 0 && merge.as_ref().is_some_and(is_full) {
             break;
         }
+        chain = Some(index.footer().chain);
         merge = Some(add(merge, object.key, index, body).await?);
         merged += 1;
     }
-    let Some(merge) = merge else { return Ok(merged) };
+    let (Some(merge), Some(chain)) = (merge, chain) else { return Ok(merged) };
+    if let Some(after) = log.get(merged) {
+        check_continues(store, manifest, bodies, after.key, chain).await?;
+    }
     let (key, entries) = (merge.key(), merge.entries());
     let body = blocking(move || merge.finish().map_err(Error::from)).await?;
     let bytes = body.len();
@@ -199,6 +208,29 @@ async fn merge(
         bodies.forget_through(manifest.replica, last);
     }
     Ok(merged)
+}
+
+/// Checks that the segment after a pack continues what the pack ends with.
+async fn check_continues(
+    store: &dyn Store,
+    manifest: &Manifest,
+    bodies: &Bodies,
+    key: Key,
+    chain: Chain,
+) -> Result<(), Error> {
+    let damaged = |source| CatalogError::Object { key, source };
+    let header = match kept(manifest, bodies, key) {
+        Some((index, _)) => *index.header(),
+        None => {
+            let bytes = store.get_range(&key, 0..Header::SIZE as u64).await?;
+            Header::parse(&bytes).map_err(damaged)?
+        }
+    };
+    if header.chain() == Some(chain) {
+        return Ok(());
+    }
+    let why = "it does not continue the segment before it";
+    Err(damaged(ebbtide_replica::Error::damaged("the object", why)).into())
 }
 
 /// The segment with this name, if it is in memory and is what it is taken for.
@@ -246,16 +278,16 @@ async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
-mod tests {
-    use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
-    use ebbtide_replica::{Chain, Digest, EntryFlags, EntryKind, ReplicaId, Timestamp, page_hash};
+pub(crate) mod tests {
+    use ebbtide_replica::container::{Contents, EntryStart, Writer};
+    use ebbtide_replica::{Digest, EntryFlags, EntryKind, Folder, ReplicaId, Timestamp, page_hash};
     use ebbtide_store::MemoryStore;
     use ebbtide_wal::{PageNumber, PageSize};
 
     use super::*;
 
     /// Puts a replica with `segments` segments that each write page 1. Returns the chain after the last.
-    async fn replica(store: &MemoryStore, segments: u64) -> Chain {
+    pub(crate) async fn replica(store: &MemoryStore, segments: u64) -> Chain {
         let (replica, page_size) = (ReplicaId::from_bytes([7; 16]), PageSize::new(512).unwrap());
         let created = Timestamp::EPOCH;
         let manifest = Manifest { replica, page_size, created, created_by: "a test".to_owned() };
@@ -359,6 +391,31 @@ mod tests {
         bodies.keep(manifest.replica, txid(4), &other);
         pack(&store, &manifest, &bodies).await.unwrap();
         assert_eq!(packs(&store).await.len(), 1);
+    }
+
+    /// The last segment of a pack is void: it was put under a name that had been freed, and continues what is before it.
+    #[tokio::test]
+    async fn h05_a_void_segment_gets_into_no_pack() {
+        let store = MemoryStore::default();
+        let count = SEGMENTS as u64;
+        replica(&store, count + 1).await;
+        let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
+        let log = |number: u64| Key::Log(Txid::new(number).unwrap());
+        let before = store.list(Folder::Log, Some(&log(count - 2))).await.unwrap()[0];
+        let before = ebbtide_catalog::read_index(&store, &manifest, before).await.unwrap();
+        let (first, chain) = (Txid::new(count).unwrap(), before.index.footer().chain);
+        let Manifest { replica, page_size, created: time, .. } = manifest.clone();
+        let contents = Contents::Segment { first, chain };
+        let mut writer = Writer::new(Header { replica, page_size, contents });
+        let (kind, flags) = (EntryKind::Claim, EntryFlags::NONE);
+        let start =
+            EntryStart { txid: first, kind, flags, time, database_pages: 1, detail: Vec::new() };
+        writer.begin_entry(start).unwrap();
+        writer.end_entry(before.index.footer().digest).unwrap();
+        store.delete(&log(count)).await.unwrap();
+        store.put(&log(count), writer.finish().unwrap().tail.into()).await.unwrap();
+        assert!(pack(&store, &manifest, &Bodies::new(0)).await.is_err());
+        assert_eq!(store.list(Folder::Pack, None).await.unwrap(), []);
     }
 
     /// Segments with these sizes, of one entry each.

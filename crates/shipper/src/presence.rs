@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ebbtide_catalog::{CatalogError, read_manifest};
-use ebbtide_replica::{Key, Manifest};
+use ebbtide_replica::{Key, Manifest, Txid};
 use ebbtide_store::{ErrorKind, Store, StoreError};
 
+use crate::behind::LookBehind;
 use crate::destination::Destination;
 use crate::error::Error;
 use crate::retry::{AttemptError, retry};
@@ -24,6 +25,7 @@ pub struct Presence {
     manifest: Manifest,
     to: Destination,
     state: Mutex<PresenceState>,
+    behind: LookBehind,
 }
 
 #[derive(Debug)]
@@ -66,7 +68,7 @@ impl Presence {
             is_urgent: !is_stored,
             manifest_trouble: (!is_stored).then_some(missing),
         };
-        Presence { manifest, to, state: Mutex::new(state) }
+        Presence { manifest, to, state: Mutex::new(state), behind: LookBehind::default() }
     }
 
     /// The store of the replica.
@@ -109,9 +111,19 @@ impl Presence {
         self.state().manifest_trouble.clone()
     }
 
-    /// Runs the check if it is due.
-    pub(crate) async fn confirm(&self) -> Result<(), Error> {
+    /// Runs the check if it is due, and the look behind `key`, a segment that was put and ends with entry `last`.
+    pub(crate) async fn confirm(&self, key: Key, last: Txid) -> Result<(), Error> {
+        self.check_if_due().await?;
+        self.behind.confirm(&self.to, &self.manifest, key, last).await
+    }
+
+    async fn check_if_due(&self) -> Result<(), Error> {
         if self.is_due(Instant::now()) { self.check().await } else { Ok(()) }
+    }
+
+    /// Notes that a put of this session counts already.
+    pub(crate) fn counted(&self) {
+        self.behind.counted(Instant::now());
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -306,7 +318,7 @@ mod tests {
         assert!(!presence.is_due(now), "nobody could look now");
         presence.to.note_success();
         assert!(presence.is_due(now));
-        presence.confirm().await.unwrap();
+        presence.check_if_due().await.unwrap();
         assert!(!presence.is_due(now));
     }
 }

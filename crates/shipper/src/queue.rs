@@ -242,13 +242,13 @@ impl QueuedSegment {
     /// Starts the put of the oldest segment, if it is queued.
     fn start(&mut self, spool: &Spool, presence: &Arc<Presence>) {
         let Work::Queued(queued) = &self.work else { return };
-        let (key, presence) = (self.key, Arc::clone(presence));
+        let (key, last, presence) = (self.key, self.position.state.txid(), Arc::clone(presence));
         let (source, (task, visible)) = match queued {
             QueuedBody::Memory(body) => {
                 let sent = body.clone();
                 let land = async move {
                     put(presence.destination(), &key, sent).await?;
-                    presence.confirm().await
+                    presence.confirm(key, last).await
                 };
                 (Source::Memory(body.clone()), start(land))
             }
@@ -256,7 +256,7 @@ impl QueuedSegment {
                 let spool = Arc::clone(spool.store());
                 let land = async move {
                     resend(&spool, presence.destination(), key, bytes).await?;
-                    presence.confirm().await
+                    presence.confirm(key, last).await
                 };
                 (Source::Spool, start(land))
             }

@@ -109,10 +109,10 @@ impl Uploader {
             Sealed::Whole(body) => Some(body.clone()),
             Sealed::Streamed(_) => None,
         };
-        let presence = Arc::clone(&self.presence);
+        let (presence, last) = (Arc::clone(&self.presence), position.state.txid());
         let land = async move {
             body.land(presence.destination(), &key).await?;
-            presence.confirm().await
+            presence.confirm(key, last).await
         };
         self.queue.send(key, position, pages, whole, land);
     }
