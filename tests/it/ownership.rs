@@ -205,7 +205,8 @@ fn o49_damaged_page_hashes_do_not_excuse_a_database_that_is_behind() {
         assert!(!tables.is_empty(), "the tables of page hashes have another name");
         for table in tables {
             let mut bytes = fs::read(&table).unwrap();
-            bytes.iter_mut().for_each(|byte| *byte ^= 0x55);
+            // Of all rows changed alike, two would cancel each other out in the sum.
+            bytes[0] ^= 0x55;
             fs::write(&table, bytes).unwrap();
         }
     };

@@ -164,9 +164,9 @@ fn again(name: &Mutex<Name>) -> Option<UnixListener> {
         return None;
     }
     match listen() {
-        Ok((anew, listener)) => {
-            tracing::info!(socket = %anew.path.display(), "the socket was removed; listening again");
-            *name = anew;
+        Ok((remade, listener)) => {
+            tracing::info!(socket = %remade.path.display(), "the socket was removed; listening again");
+            *name = remade;
             Some(listener)
         }
         Err(error) => {
