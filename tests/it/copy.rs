@@ -9,6 +9,7 @@ use ebbtide_fault::DIED;
 use ebbtide_testkit::s3_server::S3Server;
 
 use crate::support::{Ended, History, Setup};
+use crate::tidy::tree::tracked;
 
 /// A setup with a history of several starts: segments of one commit and of many, a snapshot, claims.
 fn setup() -> Setup {
@@ -76,29 +77,45 @@ fn a_copy_goes_into_a_bucket_and_out_of_it() {
 fn a_copy_that_is_killed_is_a_replica_and_goes_on() {
     let setup = setup();
     let original = setup.history().states(setup.directory.path());
-    for passage in 1..200 {
-        let _ = fs::remove_dir_all(setup.path("copy"));
-        let mut command = setup.command(&["copy", &setup.replica, &setup.text("copy")]);
-        command.env("FAILPOINTS", format!("copy.object.done={passage}"));
-        let ended = Ended::of(&mut command);
-        if !ended.said.contains(DIED) {
-            ended.exits(0);
-            assert!(passage > 10, "there are too few objects");
-            return assert_same(&setup);
+    let sources = tracked(".rs").filter(|(path, _)| path.starts_with("crates/copy/src/"));
+    let places = sources.flat_map(|(_, text)| {
+        let calls = text.split("point(\"").skip(1).map(|call| call.split('"').next().unwrap());
+        calls.map(str::to_owned).collect::<Vec<_>>()
+    });
+    let mut deaths = 0;
+    for place in places {
+        for passage in 1.. {
+            if !dies(&setup, &format!("{place}={passage}")) {
+                break;
+            }
+            deaths += 1;
+            // Until the first snapshot is there, there is nothing to restore.
+            let out = setup.text("out.db");
+            let restored = setup.run(&["restore", "--force", "-o", &out, &setup.text("copy")]);
+            assert!([0, 3].contains(&restored.code()), "{place} {passage}: {}", restored.said);
+            if restored.code() == 0 {
+                let copied = History::open(&setup.text("copy")).states(setup.directory.path());
+                assert_eq!(copied[..], original[..copied.len()], "{place} {passage}");
+            }
+            copy(&setup, &[]).exits(0);
+            assert_same(&setup);
         }
-        assert!(ended.status.signal().is_some(), "{}", ended.said);
-        // Until the first snapshot is there, there is nothing to restore.
-        let out = setup.text("out.db");
-        let restored = setup.run(&["restore", "--force", "-o", &out, &setup.text("copy")]);
-        assert!([0, 3].contains(&restored.code()), "after {passage}: {}", restored.said);
-        if restored.code() == 0 {
-            let copied = History::open(&setup.text("copy")).states(setup.directory.path());
-            assert_eq!(copied[..], original[..copied.len()], "after {passage}");
-        }
-        copy(&setup, &[]).exits(0);
-        assert_same(&setup);
     }
-    panic!("it never ends");
+    assert!(deaths > 20, "it died {deaths} times");
+}
+
+/// Copies from the beginning, with an order for a failpoint. Whether it died there.
+fn dies(setup: &Setup, order: &str) -> bool {
+    let _ = fs::remove_dir_all(setup.path("copy"));
+    let mut command = setup.command(&["copy", &setup.replica, &setup.text("copy")]);
+    command.env("FAILPOINTS", order);
+    let ended = Ended::of(&mut command);
+    if !ended.said.contains(DIED) {
+        ended.exits(0);
+        return false;
+    }
+    assert!(ended.status.signal().is_some(), "{}", ended.said);
+    true
 }
 
 #[test]
