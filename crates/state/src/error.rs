@@ -25,7 +25,7 @@ pub enum StateError {
         /// The version in it.
         version: u32,
     },
-    /// [`Fill::publish`](crate::Fill::publish): the hashes do not add up to the digest of the position.
+    /// [`State::publish`](crate::State::publish): the hashes do not add up to the digest of the position.
     #[error("the page hashes in {} do not add up to the position's digest", .folder.display())]
     Unproven {
         /// The directory.

@@ -1,4 +1,4 @@
-//! A database that is not there yet, is empty, or has no write-ahead log yet: its next change is what is waited for.
+//! Waits for the next change of a database that does not exist yet, is empty, or is in rollback-journal mode.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use super::job::Order;
 
-/// How often the files are looked at. That is two system calls, for databases that nobody can follow.
+/// The poll interval. A poll is two system calls.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Whatever a change of a database changes.
+/// Inode, size and modification time of a database and its log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Looks([Option<(u64, u64, Option<SystemTime>)>; 2]);
 
@@ -27,7 +27,7 @@ impl Looks {
     }
 }
 
-/// Waits until the database or its log is other than it was `before` the last attempt, or something else is ordered.
+/// Waits until the files differ from `before`, as they were at the last attempt, or the order changes.
 pub(super) async fn wait_for_change(
     order: &mut watch::Receiver<Order>,
     database: &Path,

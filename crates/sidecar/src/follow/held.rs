@@ -1,5 +1,5 @@
-//! A database whose log is held, whatever else goes on: its commits are dated as they come, and the log is not held for
-//! longer than its budget allows.
+//! A hold on a log, with the watch on it. While the task waits for something else, commits are dated as they come, and
+//! the log is released when it grows over its budget.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use super::pace::{Count, Mode};
 use super::shared::Shared;
 use crate::clock::now_micros;
 
-/// How often the log is looked at while something else is waited for: a commit that makes no event gets its time so.
+/// The poll interval of the log while the task waits for something else: a commit without an event is dated by a poll.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The same, once the wait is a long one.
+/// The poll interval once the wait is longer than [`LONG_WAIT`].
 const LOOK_LATER: Duration = Duration::from_millis(50);
 const LONG_WAIT: Duration = Duration::from_secs(5);
 
@@ -29,23 +29,23 @@ pub(crate) struct Held {
     pub(crate) follower: Follower,
     /// Fires when the log is written.
     pub(crate) woken: Arc<Notify>,
-    /// Whether it ever does.
+    /// Whether there are events of the log.
     pub(crate) has_events: bool,
-    /// What is in the log cannot be shipped commit by commit, so the next start compares instead of reading on.
+    /// The commits in the log cannot be shipped one by one, so the next start compares pages.
     pub(crate) is_given_up: bool,
     wake: Option<Arc<Wake>>,
     wal: PathBuf,
     calls: Arc<Calls>,
 }
 
-/// What the threads that look at the log and the task tell each other.
+/// State shared between the task and the threads that watch and poll the log.
 #[derive(Debug, Default)]
 struct Calls {
     writes: AtomicU32,
     commits: AtomicU32,
     /// An [`Attention`], as [`Calls::set_attention`] stores it.
     attention: AtomicU8,
-    /// Whether somebody has opened or closed the log since the task has asked last.
+    /// Whether another process has opened or closed the log since the task's last call of [`Held::take_touched`].
     touched: AtomicBool,
     /// Whether the last poll found, and reported, that no other process has the database open.
     told_alone: AtomicBool,
@@ -142,19 +142,19 @@ impl Held {
         });
     }
 
-    /// Whether somebody has opened or closed the log since this was asked last.
+    /// Whether another process has opened or closed the log since the last call.
     pub(crate) fn take_touched(&self) -> bool {
         self.calls.told_alone.store(false, Ordering::Relaxed);
         self.calls.touched.swap(false, Ordering::Relaxed)
     }
 
-    /// What was counted since this was asked last.
+    /// The events and commits since the last call.
     pub(crate) fn count(&self) -> Count {
         let take = |count: &AtomicU32| count.swap(0, Ordering::Relaxed);
         Count { writes: take(&self.calls.writes), commits: take(&self.calls.commits) }
     }
 
-    /// Watches the log as `mode` says from now on; whether that can be done.
+    /// Changes how the log is watched. Returns whether that succeeded.
     pub(crate) fn change(&self, mode: Mode) -> bool {
         let Some(wake) = &self.wake else { return false };
         let changed = match mode {
@@ -168,7 +168,8 @@ impl Held {
         changed.is_ok()
     }
 
-    /// Waits for `work`, and dates the commits that come meanwhile. `each_look` is called now and then.
+    /// Waits for `work`, and dates the commits that come meanwhile. `each_look` is called at each poll with the time since
+    /// the beginning.
     ///
     /// # Errors
     /// What `work` returns; [`FollowError::LogReleased`] when the log has grown beyond `log_bytes_max` by then.

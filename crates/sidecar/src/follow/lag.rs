@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use ebbtide_replica::Point;
 use ebbtide_replica::{Timestamp, Txid};
 
-/// So many runs are told apart. Beyond that neighbours become one, and the lag may then be that of a commit which has
-/// just become durable: too long, never too short.
+/// The largest number of runs. Beyond it neighbours are merged, so the lag may be that of a commit which has just become
+/// durable: too long, never too short.
 const RUNS_MAX: usize = 256;
 
-/// Consecutive commits.
+/// Consecutive commits, as one.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     /// The time of the first.
@@ -32,7 +32,7 @@ impl Undurable {
         Undurable { runs: VecDeque::new(), count_max: 1 }
     }
 
-    /// This commit was captured, after all before it.
+    /// Takes note of a captured commit.
     pub(crate) fn captured(&mut self, commit: Point) {
         if let Some(run) = self.runs.back_mut().filter(|run| run.count < self.count_max) {
             (run.last, run.count) = (commit.txid, run.count + 1);
@@ -51,7 +51,7 @@ impl Undurable {
         self.runs.push_back(Run { first: commit.time, last: commit.txid, count: 1 });
     }
 
-    /// Everything up to this one is durable.
+    /// Takes note that every commit up to `txid` is durable.
     pub(crate) fn durable(&mut self, txid: Txid) {
         while self.runs.front().is_some_and(|run| run.last <= txid) {
             self.runs.pop_front();
@@ -61,12 +61,12 @@ impl Undurable {
         }
     }
 
-    /// Nothing is captured any more: what was not durable is captured again.
+    /// Forgets all commits: a new session captures again what was not durable.
     pub(crate) fn forget(&mut self) {
         *self = Undurable::new();
     }
 
-    /// The time of the oldest.
+    /// The time of the oldest commit that is not durable.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.runs.front().map(|run| run.first)
     }

@@ -17,17 +17,17 @@ const OFTEN: Count = Count { writes: 1000, commits: 50 };
 /// The count per second below which events are cheaper again.
 const SELDOM: Count = Count { writes: 300, commits: 30 };
 
-/// Over how long is counted, at least.
+/// The least time over which events are counted.
 const WINDOW: Duration = Duration::from_millis(250);
 
-/// After a wake-up that found nothing: for so long, so often.
+/// Polls after a wake-up that found no commit: until this long after it, at this interval.
 const ALERTS: [(Duration, Duration); 3] = [
     (Duration::from_millis(30), Duration::from_millis(1)),
     (Duration::from_millis(250), Duration::from_millis(4)),
     (Duration::from_secs(2), Duration::from_millis(20)),
 ];
 
-/// A put that is further off than this is not prepared for as commits come: they are dated, and captured together.
+/// If the next put is further off than this, commits are only dated as they come, and captured together before it.
 pub(crate) const HELD_BACK_MIN: Duration = Duration::from_millis(100);
 
 /// The poll interval of the task after the writers of a busy log were stopped, and for how long: the polling thread
@@ -35,17 +35,17 @@ pub(crate) const HELD_BACK_MIN: Duration = Duration::from_millis(100);
 const STOPPED_INTERVAL: Duration = Duration::from_millis(3);
 const STOPPED: Duration = Duration::from_millis(150);
 
-/// How often an idle log is looked at: whatever events were lost, this finds.
+/// The poll interval of an idle log, which finds commits whose events were lost.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same once it has been idle for a while: a thousand such databases should cost next to nothing.
+/// The poll interval once the log has been idle for a while: a thousand such databases should cost next to nothing.
 const DORMANT_INTERVAL: Duration = Duration::from_secs(5);
 const DORMANT_AFTER: Duration = Duration::from_secs(10);
 
-/// The same where there are no events at all.
+/// The poll interval where there are no events.
 const BLIND_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How the log is looked at.
+/// How a task learns of commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// At file events.
@@ -135,7 +135,7 @@ impl Pace {
         self.alert = None;
     }
 
-    /// A look found something or nothing, after what was counted; the new mode, if it changed.
+    /// Takes note of a scan of the log and of the events since the last one. Returns the new mode, if it changes.
     pub(crate) fn looked(&mut self, found: bool, count: Count, now: Instant) -> Option<Mode> {
         if found {
             (self.alert, self.found) = (None, now);

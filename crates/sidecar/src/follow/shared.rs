@@ -1,4 +1,4 @@
-//! What the databases of one process share: wake-ups, buffers, who we are.
+//! State that the databases of one process share: watches, buffers, limits, the process's identity.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,19 +10,19 @@ use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use super::starts::Starts;
 use crate::hooks::Hooks;
 
-/// So many buffers are kept for the next use; more are only in use at once when more threads capture at once.
+/// The number of buffers that are retained for the next use. More are in use only while more threads capture.
 const SCRATCHES_KEPT: usize = 4;
 
-/// So many databases are read as a whole at once, for a first snapshot or a comparison. A process that starts with a
-/// thousand databases would otherwise need the memory for all of them at the same moment.
+/// The number of databases that are read whole at a time, for a first snapshot or a comparison. It bounds the memory of
+/// a process that starts with a thousand databases.
 const WHOLE_READS: usize = 8;
 
-/// Shared by all tasks; cheap to clone.
+/// State of one process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Shared {
-    /// Wakes a task when its log is written; nothing where the system has no watches, so that tasks poll.
+    /// The watches on logs. Nothing where the kernel has none to give: then tasks poll.
     pub wake: Option<Arc<Wake>>,
-    /// Who claims the replicas.
+    /// The identity of the process, as its claims have it.
     pub owner: Arc<Owner>,
     /// What the program around does beside.
     pub(crate) hooks: Hooks,
@@ -56,7 +56,7 @@ impl Shared {
         }
     }
 
-    /// Waits for its turn to read a whole database, which lasts as long as what is returned.
+    /// Waits for a permit to read a whole database. The permit lasts as long as the returned value.
     pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
         Arc::clone(&self.whole_reads).acquire_owned().await
     }

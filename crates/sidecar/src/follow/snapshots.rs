@@ -1,4 +1,4 @@
-//! When a periodic snapshot is made, and the one that is under way.
+//! The periodic snapshots of a database: when the next one is due, and the one that is being made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,15 +30,15 @@ pub(crate) struct Snapshots {
     log_bytes: u64,
     pin: Option<ImagePin>,
     task: Option<JoinHandle<Result<Vouch, FollowError>>>,
-    /// The one that the task makes.
+    /// The snapshot that is being made.
     making: Option<Point>,
-    /// The one that is done, and that the history does not vouch for yet.
+    /// The snapshot that is durable and that no entry vouches for yet.
     done: Option<Vouch>,
-    /// Tells the thread that makes it to stop.
+    /// Tells the thread that makes the snapshot to stop.
     unwanted: Arc<AtomicBool>,
-    /// One is needed whatever the time.
+    /// A snapshot is due, whatever the interval.
     is_wanted: bool,
-    /// When the last one failed, and why; nothing once one was made.
+    /// When the last snapshot failed, and why. Nothing once one was made.
     failed: Option<(Instant, String)>,
     status: Status,
 }
@@ -77,17 +77,17 @@ impl Snapshots {
         }
     }
 
-    /// So many bytes of pages were appended to the history.
+    /// Takes note of `bytes` of pages that were appended to the history.
     pub(crate) fn grew(&mut self, bytes: u64) {
         self.log_bytes += bytes;
     }
 
-    /// Makes one as soon as can be.
+    /// Makes a snapshot as soon as possible.
     pub(crate) fn demand(&mut self) {
         self.is_wanted = true;
     }
 
-    /// Why the last one was not made.
+    /// Why the last snapshot failed.
     pub(crate) fn failure(&self) -> Option<String> {
         self.failed.as_ref().map(|(_, why)| why.clone())
     }
@@ -147,7 +147,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Whether one is being made, or about to be.
+    /// Whether a snapshot is being made, or is about to be.
     pub(crate) fn hold_the_log(&self) -> bool {
         self.task.is_some() || self.pin.is_some()
     }
@@ -158,7 +158,7 @@ impl Snapshots {
         self.unwanted.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for the snapshot under way to be durable; for ever if there is none. May be dropped and called again.
+    /// Waits until the snapshot that is being made is durable. Never returns if there is none. Cancel-safe.
     pub(crate) async fn landed(&mut self) {
         let Some(task) = &mut self.task else { return std::future::pending().await };
         let ended = task.await;
@@ -192,7 +192,7 @@ impl Snapshots {
         }
     }
 
-    /// Has the history vouch for a snapshot that is done. Cheap when none is.
+    /// Appends an entry that vouches for a snapshot that is durable. Cheap if there is none.
     pub(crate) fn vouch(
         &mut self,
         shipper: &mut Shipper,

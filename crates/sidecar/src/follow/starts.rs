@@ -1,4 +1,4 @@
-//! Starts, some at a time: each of a thousand databases would otherwise have its buffers at the same moment.
+//! A limit on concurrent starts: without it, a thousand databases would have their buffers at the same time.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::block_in_place;
 
-/// So many databases start at once.
+/// The number of databases that start at a time.
 const AT_ONCE: usize = 8;
 
-/// So many databases are opened at once. Each blocks a thread, and a thread that was begun for it stays for a while.
+/// The number of databases that are opened at a time. Each blocks a thread, and such a thread stays for a while.
 const OPENINGS: usize = 4;
 
-/// A start that takes longer than this waits for its store; then it is no reason for others to wait.
+/// A start that takes longer than this waits for its store. Others do not wait for it any more.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The starts of a process.
@@ -21,16 +21,16 @@ pub(crate) struct Starts {
     turns: Semaphore,
     openings: Semaphore,
     running: AtomicUsize,
-    /// Called when none runs any more.
+    /// Called when no start is running any more.
     ended: Option<fn()>,
-    /// How many take longer than [`PATIENCE`] just now. Nobody waits for a turn while some do.
+    /// The number of running starts that take longer than [`PATIENCE`]. While there are any, no start waits for a turn.
     slow: watch::Sender<usize>,
 }
 
-/// One that is under way.
+/// A running start.
 struct Running<'a>(&'a Starts);
 
-/// One that takes longer than [`PATIENCE`].
+/// A running start that takes longer than [`PATIENCE`].
 struct Slow<'a>(&'a watch::Sender<usize>);
 
 impl Starts {
@@ -44,13 +44,13 @@ impl Starts {
         }
     }
 
-    /// Does `open`, which blocks, when it is its turn.
+    /// Calls `open`, which blocks, when it is its turn.
     pub(crate) async fn open<T>(&self, open: impl FnOnce() -> T) -> T {
         let _turn = self.openings.acquire().await;
         block_in_place(open)
     }
 
-    /// Does `work` when it is its turn, and not before takes up memory for it.
+    /// Runs `work` when it is its turn. The future is made only then, so it takes no memory before.
     pub(crate) async fn in_turn<F: Future>(&self, work: impl FnOnce() -> F) -> F::Output {
         let mut slow = self.slow.subscribe();
         let turn = tokio::select! {
@@ -65,7 +65,7 @@ impl Starts {
             done = &mut work => return done,
             () = tokio::time::sleep(PATIENCE) => {}
         }
-        // A store that is away is away for many, and each of them is to find out soon.
+        // A store that is away is probably away for many databases, and each should report that soon.
         let _slow = Slow::begin(&self.slow);
         drop(turn);
         work.await

@@ -1,7 +1,7 @@
-//! What is known of each database's progress, for whoever asks, and what is asked of its task besides.
+//! The status of each database, for clients, and their requests to its task.
 //!
-//! Nothing here costs anything while nobody asks: the task tells what it does anyway, and the log and the store's
-//! trouble are looked at when the question comes.
+//! It costs nothing while no client asks: the task notes what it does anyway, and the log and the health of the store
+//! are read when a client asks.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use super::lag::Undurable;
 use super::releases::Releases;
 use crate::clock;
 
-/// What a task is about.
+/// What a task is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -30,15 +30,15 @@ pub enum Phase {
     CatchingUp,
     /// Following.
     Following,
-    /// Waiting to begin again after an error.
+    /// Waiting for the next attempt after an error.
     Failing,
     /// The outage lasted so long that the log was released. After it the pages that differ are sent.
     LogReleased,
     /// A restore replaces its file; it is followed again afterwards.
     Released,
-    /// Given up: no further attempt would end otherwise.
+    /// Given up: another attempt would end the same way.
     Stopped,
-    /// Everything is durable, nothing more will come.
+    /// Everything is durable, and the task has ended.
     Ended,
 }
 
@@ -70,13 +70,13 @@ pub struct Progress {
     pub database: PathBuf,
     /// Its replica.
     pub replica: String,
-    /// What is being done.
+    /// What the task is doing.
     pub phase: Phase,
-    /// Since when.
+    /// Since when it does that.
     pub since: Timestamp,
     /// What is wrong.
     pub error: Option<String>,
-    /// The last session that failed: when, and why.
+    /// When the last session failed, and why.
     pub failure: Option<(Timestamp, String)>,
     /// The last transaction that was captured.
     pub captured: Option<Point>,
@@ -94,20 +94,20 @@ pub struct Progress {
     pub resting: bool,
 }
 
-/// What a look at a database and its store shows besides.
+/// The state of a log and of a store at the time of a call.
 #[derive(Debug, Clone)]
 pub struct StoreAndLog {
-    /// The log; nothing while it is not held.
+    /// The log. Nothing while it is not held.
     pub log: Option<LogStatus>,
-    /// What is wrong with the store.
+    /// The outage of the store, if there is one.
     pub trouble: Option<StoreOutage>,
-    /// What lies in the spool.
+    /// The contents of the spool.
     pub spooled: Spooled,
     /// How long a put may have to wait for the one before.
     pub put_interval: Duration,
-    /// When the oldest commit was made that is not durable.
+    /// The time of the oldest commit that is not durable.
     pub oldest: Option<Timestamp>,
-    /// When the replica's manifest was missing or damaged, and what became of it.
+    /// When the replica's manifest was found to be missing or damaged, and what was done.
     pub manifest_trouble: Option<(Instant, String)>,
     /// Whether the replica has no snapshot.
     pub lacks_base: bool,
@@ -125,18 +125,18 @@ struct StatusData {
     has_begun: bool,
     /// It was followed, in this session or in one before it.
     was_followed: bool,
-    /// Requests to ship what is committed, numbered…
+    /// The number of requests for a sync…
     asked: u64,
-    /// …and up to which they were met.
+    /// …and the newest one that was met.
     met: u64,
 }
 
 #[derive(Debug)]
 struct SharedStatus {
     known: Mutex<StatusData>,
-    /// For the task: somebody asks.
+    /// Wakes the task: there is a request for a sync.
     asked: Notify,
-    /// For those who asked: something became durable, or the task is over.
+    /// Wakes clients: the status has changed.
     told: Notify,
     releases: Releases,
 }
@@ -146,7 +146,7 @@ struct SharedStatus {
 pub struct Status(Arc<SharedStatus>);
 
 impl Status {
-    /// A database about which nothing is known yet.
+    /// The status of a database that is not followed yet.
     #[must_use]
     pub fn new(database: PathBuf, replica: String) -> Status {
         let progress = Progress {
@@ -182,18 +182,18 @@ impl Status {
         Status(Arc::new(SharedStatus { known: Mutex::new(known), asked, told, releases }))
     }
 
-    /// Who wants the database let go.
+    /// The clients that want the database released.
     pub(crate) fn releases(&self) -> &Releases {
         &self.0.releases
     }
 
-    /// What is known now.
+    /// The progress now.
     #[must_use]
     pub fn get(&self) -> Progress {
         self.known().progress.clone()
     }
 
-    /// Looks at the log and at the store's trouble.
+    /// Reads the state of the log and of the store.
     #[must_use]
     pub fn look(&self) -> StoreAndLog {
         let known = self.known();
@@ -248,19 +248,19 @@ impl Status {
         is_so.then_some(outage.error)
     }
 
-    /// What is being done now, without trouble.
+    /// Enters a phase without an error.
     pub(crate) fn set(&self, phase: Phase) {
         self.known().was_followed |= phase == Phase::Following;
         self.enter(phase, None);
     }
 
-    /// A session failed; another one will be begun.
+    /// A session failed, and another one will begin.
     pub(crate) fn fail(&self, error: &FollowError) {
         self.away(error);
         self.remember(error);
     }
 
-    /// The store cannot be had, and is asked again.
+    /// The store cannot be reached. It is asked again.
     pub(crate) fn away(&self, error: &FollowError) {
         self.enter(Phase::Failing, Some(error_chain(error)));
     }
@@ -282,14 +282,14 @@ impl Status {
         self.change(|progress| progress.failure = Some((clock::now(), error_chain(error))));
     }
 
-    /// Something is wrong that will not pass.
+    /// The task ends with an error.
     pub(crate) fn stop(&self, error: &FollowError) {
         self.enter(Phase::Stopped, Some(error_chain(error)));
     }
 
     fn enter(&self, phase: Phase, error: Option<String>) {
         self.change(|progress| {
-            // Trouble that goes on is as old as its beginning.
+            // An error that goes on is as old as its beginning.
             if progress.phase != phase {
                 (progress.phase, progress.since) = (phase, clock::now());
                 progress.resting &= phase == Phase::Following;
@@ -298,7 +298,7 @@ impl Status {
         });
     }
 
-    /// From now on these tell about the log and the store, whose puts may have to wait for each other for so long.
+    /// A session begins. `put_interval` is the time between two puts that the put budget allows.
     pub(crate) fn begin(
         &self,
         log_status: LogStatusHandle,
@@ -311,7 +311,7 @@ impl Status {
         known.undurable.forget();
     }
 
-    /// From now on this tells whether the replica is there.
+    /// The replica is open: `presence` has whether it is still there.
     pub(crate) fn presence(&self, presence: Arc<Presence>) {
         self.known().presence = Some(presence);
     }
@@ -323,7 +323,7 @@ impl Status {
         known.progress.captured = Some(commit);
     }
 
-    /// A session begins with this captured and that durable.
+    /// A start has ended with these entries captured and durable.
     pub(crate) fn stand(&self, captured: Point, durable: Point, chain: Chain) {
         self.change(|progress| {
             (progress.captured, progress.durable) = (Some(captured), Some(durable));
@@ -331,7 +331,7 @@ impl Status {
         });
     }
 
-    /// The store has confirmed a segment that ends with this.
+    /// The store has confirmed a segment that ends with `durable`.
     pub(crate) fn durable(&self, durable: Point, chain: Chain) {
         let mut known = self.known();
         known.undurable.durable(durable.txid);
@@ -339,7 +339,7 @@ impl Status {
         known.progress.segments += 1;
     }
 
-    /// The newest snapshot is this.
+    /// `snapshot` is the newest snapshot.
     pub(crate) fn snapshot(&self, snapshot: Point) {
         let mut known = self.known();
         known.progress.snapshot = Some(snapshot);
@@ -351,7 +351,7 @@ impl Status {
         self.known().progress.resting = resting;
     }
 
-    /// A snapshot was not made.
+    /// A snapshot failed.
     pub(crate) fn snapshot_failed(&self, error: &FollowError) {
         let mut known = self.known();
         let since = known.progress.snapshot_trouble.take().map(|(since, _)| since);
@@ -359,7 +359,7 @@ impl Status {
             Some((since.unwrap_or_else(clock::now), error_chain(error)));
     }
 
-    /// Asks for everything that is committed now to be shipped; the number of the request.
+    /// Requests a sync: that everything committed now is shipped. Returns the number of the request.
     pub(crate) fn ask(&self) -> u64 {
         let mut known = self.known();
         known.asked += 1;
@@ -374,7 +374,7 @@ impl Status {
         self.known().asked
     }
 
-    /// Waits for another request. For one task; may be dropped and called again.
+    /// Waits for another request. For one task. Cancel-safe.
     pub(crate) async fn asked_again(&self) {
         self.0.asked.notified().await;
     }
@@ -407,7 +407,7 @@ impl Status {
         loop {
             let told = self.0.told.notified();
             tokio::pin!(told);
-            // Whatever is told from here on wakes us.
+            // A change from here on wakes us.
             told.as_mut().enable();
             {
                 let known = self.known();
