@@ -35,7 +35,7 @@ pub(crate) struct SnapshotStart {
     pub(crate) database_pages: u32,
 }
 
-/// Puts a periodic snapshot and returns once it is durable. Pass the result to [`Shipper::vouch`].
+/// Puts a periodic snapshot and returns once it is durable. Pass the result to [`vouch`](crate::vouch).
 ///
 /// # Errors
 /// [`Error::Unproven`] when the pages do not add up to the digest that was computed from the commits. Then the snapshot
