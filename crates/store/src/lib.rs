@@ -20,20 +20,24 @@ mod error_chain;
 mod folder;
 mod listing;
 mod location;
+mod location_error;
 mod memory;
 mod place;
 mod probe;
 pub mod retry;
 #[cfg(feature = "s3")]
 mod s3;
+mod s3_location;
 
 pub use api::{ByteStream, LIST_MAX, Object, Store, Upload};
 pub use error::{ErrorKind, StoreError};
 pub use error_chain::error_chain;
 pub use folder::FolderStore;
-pub use location::{Location, LocationError, S3Location};
+pub use location::Location;
+pub use location_error::LocationError;
 pub use memory::MemoryStore;
 pub use place::{real_path, same_place};
 pub use probe::Conditional;
 #[cfg(feature = "s3")]
 pub use s3::{Credentials, S3Store};
+pub use s3_location::S3Location;

@@ -17,8 +17,8 @@ use super::error::{explain, refuses_us};
 use super::limits::{FAILURE_STANDS, REQUESTS_MAX};
 use super::renewal::Renewal;
 use crate::error::{ErrorKind, StoreError};
-use crate::location::S3Location;
 use crate::retry::LastServed;
+use crate::s3_location::S3Location;
 
 /// One pool of connections, with the credentials that go with it.
 pub(super) struct Client {

@@ -21,7 +21,7 @@ use super::limits::{CONNECT_TIMEOUT, STALL_TIMEOUT};
 use super::proxy::Scheme;
 use super::{http, proxy, trust};
 use crate::error::{ErrorKind, StoreError};
-use crate::location::{S3Location, parse_endpoint, refuse_insecure};
+use crate::s3_location::{S3Location, parse_endpoint, refuse_insecure};
 
 /// The region of servers that have none.
 const REGION_OF_ENDPOINTS: &str = "us-east-1";

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::types::{EncodingType, Object as Listed};
 
-use super::bucket::S3Store;
+use super::bucket::Bucket;
 use super::limits::{LIST_PAGES_MAX, LIST_TIMEOUT, REQUEST_TIMEOUT, WORD_BYTES_MAX};
 use crate::api::Object;
 use crate::error::{ErrorKind, StoreError};
@@ -24,7 +24,7 @@ struct Page {
     next: Option<String>,
 }
 
-impl S3Store {
+impl Bucket {
     pub(super) async fn list_folder(
         &self,
         under: Folder,
@@ -185,7 +185,7 @@ mod tests {
         let slow = Slow::default();
         let http: SharedHttpClient =
             http_client_fn(move |_, _| SharedHttpConnector::new(slow.clone()));
-        let store = S3Store::with(&location, Arc::new(client.unwrap().speaking_through(http)));
+        let store = Bucket::with(&location, Arc::new(client.unwrap().speaking_through(http)));
         let begun = Instant::now();
         let error = store.list_folder(Folder::Log, None, usize::MAX).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);

@@ -24,9 +24,10 @@ mod names;
 mod probe;
 mod proxy;
 mod renewal;
+mod store;
 mod stream;
 mod trust;
 mod upload;
 
-pub use bucket::S3Store;
 pub use credentials::Credentials;
+pub use store::S3Store;

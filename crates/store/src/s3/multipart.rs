@@ -4,7 +4,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 
-use super::bucket::S3Store;
+use super::bucket::Bucket;
 use super::limits::{PARTS, REQUEST_TIMEOUT, TAG_BYTES_MAX, WORD_BYTES_MAX, timeout};
 use crate::error::{ErrorKind, StoreError};
 use crate::retry::{LastServed, READS, retry};
@@ -17,7 +17,7 @@ const COMPLETION_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(3
 /// An upload that has begun. Nothing of it is visible until it is completed.
 #[derive(Clone)]
 pub(super) struct Multipart {
-    store: S3Store,
+    store: Bucket,
     what: String,
     name: String,
     id: String,
@@ -27,7 +27,7 @@ pub(super) struct Multipart {
 impl Multipart {
     /// Begins one. If the answer is lost, an upload without parts is left behind.
     pub(super) async fn begin(
-        store: &S3Store,
+        store: &Bucket,
         what: &str,
         name: &str,
     ) -> Result<Multipart, StoreError> {
@@ -58,7 +58,7 @@ impl Multipart {
     }
 
     /// The upload of somebody else, found in a listing.
-    pub(super) fn found(store: &S3Store, name: &str, id: &str) -> Multipart {
+    pub(super) fn found(store: &Bucket, name: &str, id: &str) -> Multipart {
         Multipart {
             store: store.clone(),
             what: format!("remove an abandoned upload of {name}"),

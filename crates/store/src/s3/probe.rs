@@ -1,6 +1,6 @@
 //! What a bucket does with create-only puts, and what uploads left in it.
 
-use super::bucket::S3Store;
+use super::bucket::Bucket;
 use super::limits::{LIST_PAGES_MAX, REQUEST_TIMEOUT, SWEEP_MAX, SWEEP_TIMEOUT, WORD_BYTES_MAX};
 use super::multipart::Multipart;
 use crate::error::{ErrorKind, StoreError};
@@ -12,7 +12,7 @@ use ebbtide_replica::Key;
 const PROBING: &str = "probe the store";
 const SWEEPING: &str = "list abandoned uploads";
 
-impl S3Store {
+impl Bucket {
     /// Races puts of a new name and then tries to complete an upload over it: servers exist that take care of the one
     /// and not of the other.
     pub(super) async fn probe_bucket(&self) -> Result<Conditional, StoreError> {

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
 use super::body::Wanted;
-use super::bucket::S3Store;
+use super::bucket::Bucket;
 use super::causes::root_cause;
 use super::limits;
 use crate::api::ByteStream;
@@ -23,7 +23,7 @@ const PROGRESS: u64 = 256 * 1024;
 
 /// What is still to come. A connection that breaks is replaced by one that carries on where it ended.
 struct Reading {
-    store: S3Store,
+    store: Bucket,
     key: Key,
     left: Range<u64>,
     answer: Option<RangeResponse>,
@@ -41,7 +41,7 @@ struct RangeResponse {
     _turn: Option<OwnedSemaphorePermit>,
 }
 
-impl S3Store {
+impl Bucket {
     /// Exactly these bytes, as they come in.
     pub(super) async fn stream(
         &self,

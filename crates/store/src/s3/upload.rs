@@ -19,7 +19,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use super::bucket::S3Store;
+use super::bucket::Bucket;
 use super::limits::{PARTS, PARTS_IN_FLIGHT, PARTS_MAX, part_bytes};
 use super::multipart::{Multipart, gone};
 use crate::api::Upload;
@@ -28,7 +28,7 @@ use crate::retry::retry;
 use ebbtide_replica::Key;
 
 pub(super) struct S3Upload {
-    store: S3Store,
+    store: Bucket,
     what: String,
     name: String,
     expected: u64,
@@ -53,7 +53,7 @@ struct Sending {
 }
 
 impl S3Upload {
-    pub(super) fn new(store: S3Store, key: &Key, expected: u64) -> S3Upload {
+    pub(super) fn new(store: Bucket, key: &Key, expected: u64) -> S3Upload {
         S3Upload {
             what: format!("put {key}"),
             name: store.full(key),
