@@ -107,8 +107,11 @@ impl fmt::Display for Period {
         match *self {
             Period::Forever => f.write_str("forever"),
             Period::Hours(hours) => {
-                let (name, unit) =
-                    UNITS.into_iter().find(|(_, unit)| hours % unit == 0).unwrap_or(("h", 1));
+                // A single week is seven days to most who write it.
+                let fits = |&(name, unit): &(&str, u32)| {
+                    hours % unit == 0 && (name != "w" || hours > unit)
+                };
+                let (name, unit) = UNITS.into_iter().find(fits).unwrap_or(("h", 1));
                 write!(f, "{}{name}", hours / unit)
             }
         }

@@ -159,7 +159,9 @@ fn row(name: &str, [at_first, error]: &[FollowError; 2]) -> String {
         Gravity::Damaged => 4,
         Gravity::Fenced => 5,
     };
-    let [first, later, at_end] = [first, verdict(error, &later), verdict(error, &at_end)].map(said);
+    let verdicts = [first, verdict(error, &later), verdict(error, &at_end)];
+    let hold = if verdicts == [Verdict::Stop; 3] { "–" } else { hold };
+    let [first, later, at_end] = verdicts.map(said);
     format!("| {name} | {first} | {later} | {at_end} | {hold} | {code} |")
 }
 
