@@ -34,7 +34,7 @@ fn open(one: &[u8], other: &[u8]) {
     write("position.1", other);
     let Ok(Some(mut state)) = State::open(folder.path()) else { return };
     let position = state.position().clone();
-    if position.database_pages > PAGES_MAX {
+    if position.state.database_pages > PAGES_MAX {
         return;
     }
     let sound = state.verify().expect("a table that can be read");
