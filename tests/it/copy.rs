@@ -4,9 +4,11 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use ebbtide_fault::DIED;
-use ebbtide_testkit::s3_server::S3Server;
+use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 
 use crate::support::{Ended, History, Setup};
 use crate::tidy::tree::tracked;
@@ -29,6 +31,12 @@ fn setup() -> Setup {
 fn copy(setup: &Setup, more: &[&str]) -> Ended {
     let args = ["copy", "--json", &setup.replica, &setup.text("copy")];
     setup.run(&[&args[..], more].concat())
+}
+
+fn remove_copy(setup: &Setup) {
+    if setup.path("copy").exists() {
+        fs::remove_dir_all(setup.path("copy")).unwrap();
+    }
 }
 
 /// Both have the same entries, and each state of the copy is the original's.
@@ -55,7 +63,10 @@ fn a_copy_has_every_state_and_the_next_one_brings_what_was_added() {
     assert_eq!(first["copied"]["objects"], count, "{first}");
     assert_same(&setup);
     let again = copy(&setup, &[]).exits(0).json();
-    assert_eq!((&again["copied"]["objects"], &again["copied"]["present"]), (&0.into(), &count.into()));
+    assert_eq!(
+        (&again["copied"]["objects"], &again["copied"]["present"]),
+        (&0.into(), &count.into())
+    );
     setup.app().insert(5, 900);
     setup.once().exits(0);
     let more = copy(&setup, &[]).exits(0).json();
@@ -69,6 +80,30 @@ fn a_copy_goes_into_a_bucket_and_out_of_it() {
     let setup = setup().in_bucket(&server);
     setup.run(&["copy", &setup.text("backup"), &setup.replica]).exits(0);
     copy(&setup, &["--verify"]).exits(0);
+    assert_same(&setup);
+}
+
+/// Would catch a copy that ends because a bucket refuses a put now and then, or that asks again without a pause.
+#[test]
+fn a_put_that_the_target_refuses_for_a_while_is_tried_again() {
+    let server = S3Server::start();
+    let setup = setup().in_bucket(&server);
+    let mut refused = 0;
+    let (told, asked) = mpsc::channel();
+    server.script(move |asked: &Asked| {
+        if asked.operation() != "PutObject" || !asked.path.contains("/log/") || refused >= 3 {
+            return None;
+        }
+        refused += 1;
+        told.send(Instant::now()).unwrap();
+        Some(Fault::Refused(503, "SlowDown"))
+    });
+    setup.run(&["copy", &setup.text("backup"), &setup.replica]).exits(0);
+    let times: Vec<Instant> = asked.try_iter().collect();
+    assert_eq!(times.len(), 3);
+    // A throttled pause has a least length: 200 ms after the first refusal.
+    assert!(times[1] - times[0] >= Duration::from_millis(200), "{times:?}");
+    copy(&setup, &[]).exits(0);
     assert_same(&setup);
 }
 
@@ -106,7 +141,7 @@ fn a_copy_that_is_killed_is_a_replica_and_goes_on() {
 
 /// Copies from the beginning, with an order for a failpoint. Whether it died there.
 fn dies(setup: &Setup, order: &str) -> bool {
-    let _ = fs::remove_dir_all(setup.path("copy"));
+    remove_copy(setup);
     let mut command = setup.command(&["copy", &setup.replica, &setup.text("copy")]);
     command.env("FAILPOINTS", order);
     let ended = Ended::of(&mut command);
@@ -123,7 +158,7 @@ fn what_is_damaged_at_the_source_is_named_and_not_copied() {
     let setup = setup();
     let names = objects(&setup, "backup");
     for name in &names {
-        let _ = fs::remove_dir_all(setup.path("copy"));
+        remove_copy(&setup);
         let sound = fs::read(name).unwrap();
         let mut damaged = sound.clone();
         // In the first block, or in the index.

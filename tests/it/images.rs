@@ -51,7 +51,7 @@ fn follow_beside_new_logs(scene: &mut Scene, actor: &mut Actor) {
     armed.follows().unwrap();
     for _ in 0..3 {
         let before = salts(scene);
-        wait_until("the log to begin anew", || {
+        wait_until("the log to restart", || {
             scene.act(actor, Ask::InsertEach(20, 900));
             salts(scene) != before
         });

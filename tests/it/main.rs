@@ -7,6 +7,7 @@ mod bystander;
 mod commands;
 mod configuration;
 mod control;
+mod copy;
 mod crash;
 mod downtime;
 mod exact;

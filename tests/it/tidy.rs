@@ -6,6 +6,7 @@ mod circles;
 mod documents;
 mod glossary;
 mod hazards;
+mod modules;
 mod picture;
 mod rust;
 pub(crate) mod tree;
