@@ -1,12 +1,14 @@
 //! Copies one object, and proves it on its way.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ebbtide_catalog::{CatalogError, Fetched, read_index};
 use ebbtide_fault::point;
 use ebbtide_replica::container::{Block, Index};
 use ebbtide_replica::{Error, Key, Manifest};
+use ebbtide_store::retry::{LastServed, Policy, retry};
 use ebbtide_store::{ErrorKind, Object, Store, StoreError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -19,8 +21,9 @@ const PIECE_BYTES: u64 = 8 * 1024 * 1024;
 /// How many pieces are on their way at a time.
 const PIECES_AHEAD: usize = 3;
 
-/// How often a put is tried whose end is unknown.
-const ATTEMPTS: u32 = 5;
+/// A put whose end is unknown is tried again: the name is create-only.
+const PUTS: Policy =
+    Policy { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: 5 };
 
 /// An object whose index was read.
 #[derive(Debug)]
@@ -84,18 +87,8 @@ pub(crate) fn differs(object: Object, to: &dyn Store, there: u64) -> CopyError {
 }
 
 async fn put_whole(to: &dyn Store, key: Key, body: Bytes) -> Result<(), CopyError> {
-    let mut attempt = 1;
-    loop {
-        match to.put(&key, body.clone()).await {
-            Err(error) if attempt < ATTEMPTS && is_worth_another(&error) => attempt += 1,
-            put => return put.map_err(CopyError::Target),
-        }
-    }
-}
-
-/// Whether the same put may succeed. A store waits by itself before it says so.
-fn is_worth_another(error: &StoreError) -> bool {
-    !error.is_permanent() && error.kind() != ErrorKind::Exists
+    let put = || to.put(&key, body.clone());
+    retry(&PUTS, &LastServed::default(), put).await.map_err(CopyError::Target)
 }
 
 /// Copies an object that is not held in memory.

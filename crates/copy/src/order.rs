@@ -1,6 +1,6 @@
 //! The order in which objects are copied: a pure function of a listing.
 
-use ebbtide_catalog::Listing;
+use ebbtide_catalog::{Listing, first_of};
 use ebbtide_replica::{Key, Txid};
 use ebbtide_store::Object;
 
@@ -43,18 +43,6 @@ fn place(key: Key) -> (Option<Txid>, bool, Key) {
         Key::Manifest => None,
     };
     (txid, is_history, key)
-}
-
-fn first_of(key: Key) -> Option<Txid> {
-    match key {
-        Key::Log(first) => Some(first),
-        Key::Manifest
-        | Key::Pack { .. }
-        | Key::Delta { .. }
-        | Key::Snapshot(_)
-        | Key::Horizon(_)
-        | Key::Mark { .. } => None,
-    }
 }
 
 /// Whether a pack has all entries of the segment, which ends with `last` at the latest. The newest segment has an end

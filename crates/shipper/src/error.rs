@@ -135,7 +135,7 @@ pub enum Error {
 
 impl Error {
     /// What was found does not fit what is done with it.
-    pub(crate) const UNEXPECTED: Error = Error::Changed("the replica changed while it was read");
+    pub const UNEXPECTED: Error = Error::Changed("the replica changed while it was read");
 }
 
 /// The process that owns the replica, from its claim; nothing if it left none.

@@ -296,7 +296,7 @@ fn a_stop_without_a_store_ends_in_time_and_loses_nothing() {
     });
 }
 
-/// As when a program panics, or forgets it: the tasks end where they are, and let go of what they have.
+/// As when a program panics, or forgets it: the tasks end where they are, and close what they have open.
 #[test]
 fn one_that_is_dropped_leaves_its_databases_to_the_next() {
     run(async {

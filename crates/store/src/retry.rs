@@ -26,7 +26,7 @@ pub struct Policy {
 /// When a store last served a request of any caller. It distinguishes a store that fails now and then from one that is
 /// away.
 #[derive(Debug, Default)]
-pub(super) struct LastServed(Mutex<Option<Instant>>);
+pub struct LastServed(Mutex<Option<Instant>>);
 
 /// A request that can be made again at will is repeated a few times; how long to go on with a store that is away is the
 /// caller's to decide.
@@ -83,7 +83,10 @@ impl LastServed {
 
 /// Calls `operation` until it succeeds, fails for good, or has been tried often enough for how the store fares with
 /// others.
-pub(super) async fn retry<T, F, Fut>(
+///
+/// # Errors
+/// That of the last attempt.
+pub async fn retry<T, F, Fut>(
     policy: &Policy,
     served: &LastServed,
     mut operation: F,

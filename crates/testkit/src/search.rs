@@ -41,6 +41,19 @@ impl Searched {
     }
 }
 
+/// Searches as [`search`] does, and prints how many states there were and how long it took.
+pub fn search_and_tell<S: Clone + Hash>(
+    what: &str,
+    start: S,
+    steps: impl Fn(&S, &mut Vec<Next<S>>),
+    wrong: impl Fn(&S) -> Option<&'static str>,
+) -> Searched {
+    let began = std::time::Instant::now();
+    let searched = search(start, steps, wrong);
+    println!("{what}: {} states in {:.1?}", searched.states, began.elapsed());
+    searched
+}
+
 /// Searches from `start`. `steps` adds every step that a state can take, `wrong` says what is wrong with a state.
 pub fn search<S: Clone + Hash>(
     start: S,

@@ -142,7 +142,7 @@ fn in_order(commits: &Commits, size: usize) -> Vec<Vec<u8>> {
     images.chunks(size / PAGE).map(concat).collect()
 }
 
-/// The images of each page side by side: blocks begin anew with a page that does not fit in, and within one that has more
+/// The images of each page side by side: a page that does not fit in begins a new block, and within one that has more
 /// images than a block.
 fn by_page(commits: &Commits) -> Vec<Vec<u8>> {
     let mut pages: BTreeMap<u32, Vec<&[u8]>> = BTreeMap::new();

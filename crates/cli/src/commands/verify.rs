@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use ebbtide_catalog::{Progress, Target};
-use ebbtide_replica::Point;
-use ebbtide_replica::Timestamp;
+use ebbtide_replica::{Point, Timestamp};
 use ebbtide_restore::{Options, Severity, Verification, restore, verify};
 use ebbtide_store::Store;
 use serde_json::json;

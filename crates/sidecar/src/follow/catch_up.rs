@@ -123,6 +123,6 @@ async fn compare_with_replica(
     let plan = start_plan(&found.evidence(), LogEvidence::Restarted, job.consent);
     match open(found, plan).await? {
         Opened::Compare(shipper, past) => compare(job, held, shipper, past).await,
-        _ => Err(Error::Changed("the replica changed while it was read").into()),
+        _ => Err(Error::UNEXPECTED.into()),
     }
 }

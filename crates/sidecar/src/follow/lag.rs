@@ -2,8 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ebbtide_replica::Point;
-use ebbtide_replica::{Timestamp, Txid};
+use ebbtide_replica::{Point, Timestamp, Txid};
 
 /// The largest number of runs. Beyond it neighbours are merged, so the lag may be that of a commit which has just become
 /// durable: too long, never too short.

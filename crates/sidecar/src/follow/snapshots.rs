@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::Point;
-use ebbtide_replica::{Key, Manifest, Txid, Vouch};
+use ebbtide_replica::{Key, Manifest, Point, Txid, Vouch};
 use ebbtide_shipper::{EachPage, Owner, Shipper, ship_snapshot};
 use ebbtide_store::{Store, error_chain};
 use ebbtide_watcher::{Follower, ImagePin};

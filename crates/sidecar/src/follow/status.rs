@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::Point;
-use ebbtide_replica::{Chain, Timestamp, Txid};
+use ebbtide_replica::{Chain, Point, Timestamp, Txid};
 use ebbtide_shipper::{Presence, Spooled, StoreHealth, StoreOutage};
 use ebbtide_store::error_chain;
 use ebbtide_watcher::{LogStatus, LogStatusHandle};

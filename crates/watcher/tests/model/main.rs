@@ -31,7 +31,7 @@ mod application;
 mod sidecar;
 mod world;
 
-use ebbtide_testkit::search::{Next, Searched, search};
+use ebbtide_testkit::search::{Next, Searched, search_and_tell};
 use world::{Follows, Rules, World};
 
 const ALONE: Follows = Follows {
@@ -83,10 +83,7 @@ fn check(what: &str, rules: &Rules) -> Searched {
         // Two writers are alike.
         next.iter_mut().for_each(|(.., world)| alike(world));
     };
-    let began = std::time::Instant::now();
-    let searched = search(World::new(), steps, |world| world.wrong(rules));
-    println!("{what}: {} states in {:.1?}", searched.states, began.elapsed());
-    searched
+    search_and_tell(what, World::new(), steps, |world| world.wrong(rules))
 }
 
 /// Makes states the same that differ only in which writer does what: an idle one comes last.

@@ -12,7 +12,7 @@ mod pruner;
 mod undo;
 mod world;
 
-use ebbtide_testkit::search::{Next, Searched, search};
+use ebbtide_testkit::search::{Next, Searched, search_and_tell};
 
 use world::{Rules, World};
 
@@ -45,10 +45,7 @@ fn check(what: &str, rules: &Rules) -> Searched {
         world::surroundings(world, rules, next);
         next.iter_mut().for_each(|(.., world)| world.forget());
     };
-    let began = std::time::Instant::now();
-    let searched = search(World::new(), steps, |world| world.wrong(rules));
-    println!("{what}: {} states in {:.1?}", searched.states, began.elapsed());
-    searched
+    search_and_tell(what, World::new(), steps, |world| world.wrong(rules))
 }
 
 #[track_caller]

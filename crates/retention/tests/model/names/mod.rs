@@ -16,7 +16,7 @@ mod pruner;
 mod session;
 mod world;
 
-use ebbtide_testkit::search::{Next, Searched, search};
+use ebbtide_testkit::search::{Next, Searched, search_and_tell};
 
 pub(crate) use world::{Rules, World};
 
@@ -52,10 +52,7 @@ fn check(what: &str, rules: &Rules) -> Searched {
             world::surroundings(world, rules, next);
         }
     };
-    let began = std::time::Instant::now();
-    let searched = search(World::new(), steps, |world| world.wrong(rules));
-    println!("{what}: {} states in {:.1?}", searched.states, began.elapsed());
-    searched
+    search_and_tell(what, World::new(), steps, |world| world.wrong(rules))
 }
 
 #[track_caller]
