@@ -33,6 +33,8 @@ pub struct Sidecar {
 struct Entry {
     task: Id,
     status: Status,
+    /// Where its replica is, however the address is written.
+    place: PathBuf,
     order: watch::Sender<Order>,
 }
 
@@ -94,7 +96,8 @@ impl Sidecar {
     /// Begins to follow a database.
     ///
     /// # Errors
-    /// When it is followed here already, or another one goes into its replica by the same address. Whatever else is wrong is told by [`Sidecar::next_ended`], and by the status.
+    /// When it is followed here already, or another one goes into its replica. Whatever else is wrong is told by
+    /// [`Sidecar::next_ended`], and by the status.
     pub fn add(&mut self, database: Database, how: How) -> Result<Followed, AddError> {
         let replica = database.location.to_string();
         let status = Status::new(database.path.clone(), replica.clone());
@@ -102,9 +105,10 @@ impl Sidecar {
         if find(&databases, &database.path).is_some() {
             return Err(AddError::Twice(database.path));
         }
-        let others = databases.iter().map(|entry| entry.status.get());
-        if let Some(other) = others.into_iter().find(|other| other.replica == replica) {
-            return Err(AddError::SharedReplica { replica, other: other.database });
+        let place = database.location.place();
+        if let Some(other) = databases.iter().find(|other| other.place == place) {
+            let other = other.status.get().database;
+            return Err(AddError::SharedReplica { replica, other });
         }
         let (order, orders) = watch::channel(if how.is_once { Order::Finish } else { Order::Run });
         let job = Job {
@@ -123,7 +127,7 @@ impl Sidecar {
             drop(over);
             ended
         });
-        databases.push(Entry { task: task.id(), status: status.clone(), order });
+        databases.push(Entry { task: task.id(), status: status.clone(), place, order });
         Ok(Followed { status })
     }
 
