@@ -37,13 +37,16 @@ static GOLDEN: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/replica/tests/golden/v1");
     let mut names = vec!["ebbtide.json".to_owned()];
     for folder in Folder::ALL {
-        for file in std::fs::read_dir(golden.join(folder.name())).expect("the golden replica") {
+        // It has no horizon and no mark.
+        let Ok(files) = std::fs::read_dir(golden.join(folder.name())) else { continue };
+        for file in files {
             let name = file.expect("a file").file_name();
             names.push(format!("{folder}/{}", name.to_string_lossy()));
         }
     }
     // The manifest stays the first: it is no object, and the log follows itself in order.
     names[1..].sort();
+    assert!(names.len() > 1, "the golden replica is gone");
     let read = |name: String| (name.clone(), std::fs::read(golden.join(name)).expect("a file"));
     let mut objects: Vec<(String, Vec<u8>)> = names.into_iter().map(read).collect();
     objects.push(pack(&objects).expect("the golden log is sound"));
