@@ -1,8 +1,8 @@
 //! Sixty seconds of ebbtide, with nothing to set up: `cargo run --release --example quickstart`.
 //!
-//! A child process writes into a real SQLite database. This process follows it into a replica in a folder, shows how
+//! A child process writes into a real SQLite database. This process follows it into a replica in a directory, shows how
 //! far behind the replica is, restores the database to a moment in the middle, and checks that the rows are exactly
-//! those of that moment. Everything lies in a fresh folder, whose path is printed.
+//! those of that moment. Everything lies in a fresh directory, whose path is printed.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write, stdin, stdout};
@@ -56,9 +56,9 @@ fn say(line: &str) -> Result<()> {
 }
 
 async fn demonstrate() -> Result<()> {
-    let folder = fresh_folder()?;
-    let (database, replica) = (folder.join("app.db"), folder.join("replica"));
-    say(&format!("everything is in {}\n", folder.display()))?;
+    let directory = fresh_directory()?;
+    let (database, replica) = (directory.join("app.db"), directory.join("replica"));
+    say(&format!("everything is in {}\n", directory.display()))?;
 
     say(&format!("1. an application creates {}", database.display()))?;
     let (mut application, mut lines) = start_application(&database)?;
@@ -84,12 +84,12 @@ async fn demonstrate() -> Result<()> {
     let moment = before + (after - before) / 2;
     let moment = Timestamp::from_micros(moment).ok_or("the clock is out of range")?;
     say(&format!("\n4. restoring to {moment}, between commits {at} and {}", at + 1))?;
-    let restored = folder.join("restored.db");
+    let restored = directory.join("restored.db");
     restore_to(&location, Target::Time(moment), &restored).await?;
     check_rows(&restored, at)?;
     say(&format!("   the rows are exactly those of that moment: 1 to {at}"))?;
 
-    let newest = folder.join("newest.db");
+    let newest = directory.join("newest.db");
     restore_to(&location, Target::Latest, &newest).await?;
     if std::fs::read(&newest)? != std::fs::read(&database)? {
         return Err("the newest state differs from the database".into());
@@ -185,11 +185,11 @@ fn start_application(database: &Path) -> Result<(Child, mpsc::UnboundedReceiver<
     Ok((child, receiver))
 }
 
-fn fresh_folder() -> Result<PathBuf> {
+fn fresh_directory() -> Result<PathBuf> {
     let name = format!("ebbtide-quickstart-{}", std::process::id());
-    let folder = std::env::temp_dir().join(name);
-    std::fs::create_dir(&folder)?;
-    Ok(folder)
+    let directory = std::env::temp_dir().join(name);
+    std::fs::create_dir(&directory)?;
+    Ok(directory)
 }
 
 fn durable(status: &Status) -> Option<u64> {

@@ -69,13 +69,13 @@ struct Place {
 }
 
 async fn manage() -> Result<()> {
-    let folder = std::env::temp_dir().join(format!("ebbtide-tenants-{}", std::process::id()));
-    std::fs::create_dir(&folder)?;
-    say(&format!("everything is in {}", folder.display()))?;
+    let directory = std::env::temp_dir().join(format!("ebbtide-tenants-{}", std::process::id()));
+    std::fs::create_dir(&directory)?;
+    say(&format!("everything is in {}", directory.display()))?;
     let mut sidecar = Sidecar::new(Hooks::default());
     for round in 1..=2 {
         for number in 1..=TENANTS {
-            let place = Place::of(&folder, number)?;
+            let place = Place::of(&directory, number)?;
             let mut tenant = Tenant::arrive(&place, &mut sidecar).await?;
             for request in 1..=REQUESTS {
                 tenant.serve(&format!("order {request} of round {round}")).await?;
@@ -93,9 +93,9 @@ async fn manage() -> Result<()> {
 }
 
 impl Place {
-    fn of(folder: &Path, number: usize) -> Result<Place> {
-        let database = folder.join(format!("tenant-{number}.db"));
-        let replica = folder.join(format!("replica-{number}"));
+    fn of(directory: &Path, number: usize) -> Result<Place> {
+        let database = directory.join(format!("tenant-{number}.db"));
+        let replica = directory.join(format!("replica-{number}"));
         let replica = replica.to_str().ok_or("the path is not text")?.parse()?;
         Ok(Place { database, replica })
     }

@@ -4,7 +4,7 @@
 #   examples/minio/run.sh
 #
 # It needs minio, sqlite3, curl 7.75 or newer, and ebbtide on the PATH, or in $EBBTIDE. Everything that it makes lies in
-# one temporary folder and is gone at the end, and so is the server.
+# one temporary directory and is gone at the end, and so is the server.
 set -euo pipefail
 
 ebbtide=${EBBTIDE:-ebbtide}
@@ -17,24 +17,24 @@ unset AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
 for tool in minio sqlite3 curl "$ebbtide"; do
     command -v "$tool" >/dev/null || { echo "$tool is not to be found" >&2; exit 1; }
 done
-# What follows runs in another folder.
+# What follows runs in another directory.
 ebbtide=$(realpath "$(command -v "$ebbtide")")
 
-folder=$(mktemp -d)
+directory=$(mktemp -d)
 pids=()
 clean_up() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     wait
-    rm -rf "$folder"
+    rm -rf "$directory"
 }
 trap clean_up EXIT
-cd "$folder"
+cd "$directory"
 
 say() { printf '\n== %s\n' "$*"; }
 
 say "a MinIO on $endpoint, for this machine alone"
 MINIO_ROOT_USER=$AWS_ACCESS_KEY_ID MINIO_ROOT_PASSWORD=$AWS_SECRET_ACCESS_KEY MINIO_BROWSER=off MINIO_UPDATE=off \
-    HOME=$folder minio server --quiet --address "127.0.0.1:$port" "$folder/minio" >minio.log 2>&1 &
+    HOME=$directory minio server --quiet --address "127.0.0.1:$port" "$directory/minio" >minio.log 2>&1 &
 pids+=($!)
 for _ in {1..100}; do
     kill -0 "${pids[0]}" 2>/dev/null || { cat minio.log >&2; exit 1; }

@@ -14,7 +14,7 @@ use ebbtide_catalog::{head, list, read_indexes, read_manifest, rebuild_table, Pl
 use ebbtide_state::State;
 use ebbtide_store::{MemoryStore, Store};
 use ebbtide_replica::container::{Index, Merge, Parsed};
-use ebbtide_replica::{Folder, Timestamp};
+use ebbtide_replica::{KeyPrefix, Timestamp};
 use ebbtide_catalog::{Anchor, Progress, Target};
 use ebbtide_restore::{Error, Options, restore, verify};
 use futures::TryStreamExt;
@@ -36,12 +36,12 @@ const CHAIN: &str = "24cab742751466d2169d9144cb7ae8b7b75f20b20797a10795486fc8bd1
 static GOLDEN: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(|| {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/replica/tests/golden/v1");
     let mut names = vec!["ebbtide.json".to_owned()];
-    for folder in Folder::ALL {
+    for directory in KeyPrefix::ALL {
         // It has no horizon and no mark.
-        let Ok(files) = std::fs::read_dir(golden.join(folder.name())) else { continue };
+        let Ok(files) = std::fs::read_dir(golden.join(directory.name())) else { continue };
         for file in files {
             let name = file.expect("a file").file_name();
-            names.push(format!("{folder}/{}", name.to_string_lossy()));
+            names.push(format!("{directory}/{}", name.to_string_lossy()));
         }
     }
     // The manifest stays the first: it is no object, and the log follows itself in order.
@@ -139,8 +139,8 @@ async fn show(store: &dyn Store) {
 
 /// The newest state; of the one history that is known, if that is asked for.
 async fn restored(store: &Arc<dyn Store>, known: bool) -> Result<Vec<u8>, Error> {
-    let folder = tempfile::tempdir_in(memory()).expect("a folder in memory");
-    let output = folder.path().join("out.db");
+    let directory = tempfile::tempdir_in(memory()).expect("a directory in memory");
+    let output = directory.path().join("out.db");
     let anchor = Anchor { chain: CHAIN.parse().expect("a chain"), txid: None };
     let options = Options {
         target: Target::Latest,
@@ -157,13 +157,13 @@ async fn restored(store: &Arc<dyn Store>, known: bool) -> Result<Vec<u8>, Error>
 
 /// As a start without local state does; how many bytes it writes.
 async fn attach(store: &dyn Store) -> u64 {
-    let folder = tempfile::tempdir_in(memory()).expect("a folder in memory");
-    let fill = State::create(folder.path()).expect("a state");
+    let directory = tempfile::tempdir_in(memory()).expect("a directory in memory");
+    let fill = State::create(directory.path()).expect("a state");
     let Ok(Some(manifest)) = read_manifest(store).await else { return 0 };
     if let Ok(Some(head)) = head(store, &manifest).await {
         drop(rebuild_table(store, &manifest, &head, &fill).await);
     }
-    let files = std::fs::read_dir(folder.path()).expect("the state");
+    let files = std::fs::read_dir(directory.path()).expect("the state");
     files.map(|file| file.and_then(|file| file.metadata()).expect("a file").len()).sum()
 }
 

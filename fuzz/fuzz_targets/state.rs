@@ -26,13 +26,13 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn open(one: &[u8], other: &[u8]) {
-    let folder = tempfile::tempdir_in(memory()).expect("a folder in memory");
+    let directory = tempfile::tempdir_in(memory()).expect("a directory in memory");
     let write = |name: &str, bytes: &[u8]| {
-        fs::write(folder.path().join(name), bytes).expect("room in memory");
+        fs::write(directory.path().join(name), bytes).expect("room in memory");
     };
     write("position.0", one);
     write("position.1", other);
-    let Ok(Some(mut state)) = State::open(folder.path()) else { return };
+    let Ok(Some(mut state)) = State::open(directory.path()) else { return };
     let position = state.position().clone();
     if position.state.database_pages > PAGES_MAX {
         return;
@@ -40,7 +40,7 @@ fn open(one: &[u8], other: &[u8]) {
     let sound = state.verify().expect("a table that can be read");
     state.commit(position.clone(), &[]).expect("a state that can be moved on");
     drop(state);
-    let again = State::open(folder.path()).expect("what was written is read").expect("it is there");
+    let again = State::open(directory.path()).expect("what was written is read").expect("it is there");
     assert_eq!(again.position(), &position);
     assert_eq!(again.verify().expect("a table that can be read"), sound);
 }

@@ -51,8 +51,8 @@ fn change(text: &mut Vec<u8>, random: &mut Random) {
 
 #[test]
 fn any_configuration_is_read_or_refused_with_a_reason() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ebbtide.toml");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ebbtide.toml");
     let (mut read, mut refused) = (0, 0);
     for_each_seed(3000, |seed| {
         let mut random = Random::new(seed);
@@ -71,7 +71,7 @@ fn any_configuration_is_read_or_refused_with_a_reason() {
             }
         }
     });
-    let whole = folder.path().join("whole.toml");
+    let whole = directory.path().join("whole.toml");
     std::fs::write(&whole, WHOLE).unwrap();
     assert!(Config::read(&whole).is_ok(), "what is changed is right before");
     println!("{read} were read, {refused} refused");

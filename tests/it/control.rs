@@ -233,7 +233,7 @@ fn a_process_that_does_not_answer_is_not_healthy() {
 }
 
 #[test]
-fn a_folder_that_others_may_enter_is_not_used_and_everything_else_goes_on() {
+fn a_directory_that_others_may_enter_is_not_used_and_everything_else_goes_on() {
     let setup = Setup::new();
     let application = setup.app();
     fs::set_permissions(setup.path("run"), Permissions::from_mode(0o755)).unwrap();

@@ -47,9 +47,9 @@ fn assert_same(setup: &Setup) {
 }
 
 fn objects(setup: &Setup, replica: &str) -> Vec<PathBuf> {
-    let folders = fs::read_dir(setup.path(replica)).unwrap();
-    let folders = folders.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
-    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
+    let directories = fs::read_dir(setup.path(replica)).unwrap();
+    let directories = directories.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let files = directories.flat_map(|directory| fs::read_dir(directory).unwrap());
     let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files

@@ -61,17 +61,17 @@ fn commands(document: &str) -> Vec<String> {
     commands
 }
 
-/// A folder with a database, its application, and the programs that the documents name.
+/// A directory with a database, its application, and the programs that the documents name.
 struct Machine {
-    folder: TempDir,
+    directory: TempDir,
     application: Application,
     sidecars: Vec<Process>,
 }
 
 impl Machine {
     fn new() -> Machine {
-        let folder = tempfile::tempdir().unwrap();
-        let programs = folder.path().join("bin");
+        let directory = tempfile::tempdir().unwrap();
+        let programs = directory.path().join("bin");
         fs::create_dir(&programs).unwrap();
         symlink(EBBTIDE, programs.join("ebbtide")).unwrap();
         // Asks the test, which is the service manager, and waits for it.
@@ -80,18 +80,20 @@ impl Machine {
         let systemctl = programs.join("systemctl");
         fs::write(&systemctl, ask).unwrap();
         fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::DirBuilder::new().mode(0o700).create(folder.path().join("run")).unwrap();
-        let application = Application::start(&folder.path().join("app.db"));
-        Machine { folder, application, sidecars: Vec::new() }
+        fs::DirBuilder::new().mode(0o700).create(directory.path().join("run")).unwrap();
+        let application = Application::start(&directory.path().join("app.db"));
+        Machine { directory, application, sidecars: Vec::new() }
     }
 
     fn shell(&self, command: &str) -> Command {
         let mut shell = Command::new("sh");
-        let programs = self.folder.path().join("bin");
+        let programs = self.directory.path().join("bin");
         let path = std::env::var("PATH").unwrap_or_default();
-        shell.args(["-c", command]).current_dir(self.folder.path());
+        shell.args(["-c", command]).current_dir(self.directory.path());
         shell.env("PATH", format!("{}:{path}", programs.display()));
-        shell.env("EBBTIDE_RUNTIME_DIR", self.folder.path().join("run")).env_remove("EBBTIDE_LOG");
+        shell
+            .env("EBBTIDE_RUNTIME_DIR", self.directory.path().join("run"))
+            .env_remove("EBBTIDE_LOG");
         shell
     }
 
@@ -107,7 +109,7 @@ impl Machine {
     }
 
     fn serve(&mut self) {
-        let request = self.folder.path().join("request");
+        let request = self.directory.path().join("request");
         let Ok(asked) = fs::read_to_string(&request) else { return };
         match asked.trim() {
             "stop app" => self.application.stop(),
@@ -137,7 +139,7 @@ impl Machine {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.directory.path().join(name)
     }
 
     /// Runs the commands of a document; how many were run.

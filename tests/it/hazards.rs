@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ebbtide_catalog::Target;
-use ebbtide_replica::Folder;
+use ebbtide_replica::KeyPrefix;
 use ebbtide_testkit::faulty::{Call, Outcome};
 use ebbtide_testkit::oracle::{self, Image};
 use ebbtide_testkit::process::{Output, Process};
@@ -144,7 +144,7 @@ fn s11_a_listing_that_lags_hides_nothing() {
     let (replica, faulty) = replica.through_faults();
     for missing in 1..=3 {
         faulty.script(move |call| match call {
-            Call::List(Folder::Log) => Some(Outcome::Lag(missing)),
+            Call::List(KeyPrefix::Log) => Some(Outcome::Lag(missing)),
             _ => None,
         });
         assert_eq!(replica.head(), head, "without the last {missing}");

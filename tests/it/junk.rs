@@ -73,12 +73,12 @@ fn z06_a_forged_object_with_the_last_number_stops_nobody() {
     let manifest = Manifest::from_json(&manifest).unwrap();
     let last = Txid::new(u64::MAX).unwrap();
     let chain = Chain::genesis(manifest.replica);
-    for (folder, key, contents) in [
+    for (directory, key, contents) in [
         ("log", Key::Log(last), Contents::Segment { first: last, chain }),
         ("pack", Key::Pack { first: last, last }, Contents::Pack { first: last, chain }),
         ("snap", Key::Snapshot(last), Contents::Snapshot { txid: last }),
     ] {
-        fs::create_dir_all(setup.path(&format!("backup/{folder}"))).unwrap();
+        fs::create_dir_all(setup.path(&format!("backup/{directory}"))).unwrap();
         let body = forged(&manifest, contents, last);
         fs::write(setup.path(&format!("backup/{key}")), body).unwrap();
         assert_goes_on(&setup, &application);

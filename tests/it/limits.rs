@@ -154,46 +154,46 @@ fn b05_a_database_that_cannot_grow_is_followed_from_its_log() {
 #[test]
 fn a38_a_wal_index_that_cannot_be_written_is_refused() {
     let (setup, _app) = compressible();
-    let (folder, index) = (setup.directory.path(), setup.database.with_extension("db-shm"));
-    std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+    let (directory, index) = (setup.directory.path(), setup.database.with_extension("db-shm"));
+    std::fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).unwrap();
     std::fs::set_permissions(&index, PermissionsExt::from_mode(0o444)).unwrap();
-    let Some(mut stranger) = as_somebody_else(folder, &setup.once_args()) else { return };
+    let Some(mut stranger) = as_somebody_else(directory, &setup.once_args()) else { return };
     let why = "its -shm file cannot be opened for reading and locking: Permission denied";
     Ended::of(&mut stranger).exits(1).says(why);
 }
 
-/// The same in a folder in which that user may make no files, and the application is not there: SQLite has neither log
+/// The same in a directory in which that user may make no files, and the application is not there: SQLite has neither log
 /// nor wal-index. Would catch a database that is tried again for ever, with no more said than that it cannot be opened.
 #[test]
-fn a38_a_folder_that_cannot_be_written_and_has_no_wal_index_is_refused_by_name() {
+fn a38_a_directory_that_cannot_be_written_and_has_no_wal_index_is_refused_by_name() {
     let (setup, app) = compressible();
     drop(app);
-    let Setup { directory: folder, database, replica, .. } = &setup;
+    let Setup { directory, database, replica, .. } = &setup;
     assert!(!database.with_extension("db-shm").exists());
     let args = ["replicate", database.to_str().unwrap(), replica];
-    let Some(mut stranger) = as_somebody_else(folder.path(), &args) else { return };
-    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o555)).unwrap();
+    let Some(mut stranger) = as_somebody_else(directory.path(), &args) else { return };
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o555)).unwrap();
     // Whether the database itself may be written makes no difference but to SQLite's words.
     let ends = [0o444, 0o666].map(|mode| {
         std::fs::set_permissions(database, PermissionsExt::from_mode(mode)).unwrap();
         Sidecar::spawn_command(&mut stranger).end()
     });
-    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
     for (code, said) in ends {
         assert_eq!(code, 1, "{said}");
-        let why = format!("the directory {} cannot be written", folder.path().display());
+        let why = format!("the directory {} cannot be written", directory.path().display());
         assert!(said.contains(&why), "{said}");
         assert!(said.contains("run ebbtide as the application's user"), "{said}");
     }
 }
 
 /// The command as a user who is not root, to whom permissions mean nothing; none if that cannot be.
-fn as_somebody_else(folder: &Path, args: &[&str]) -> Option<Command> {
-    if folder.metadata().unwrap().uid() != 0 {
+fn as_somebody_else(directory: &Path, args: &[&str]) -> Option<Command> {
+    if directory.metadata().unwrap().uid() != 0 {
         return Some(command(args));
     }
     // Where he may enter.
-    let (program, runtime) = (folder.join("ebbtide"), folder.join("runtime"));
+    let (program, runtime) = (directory.join("ebbtide"), directory.join("runtime"));
     std::fs::copy(env!("CARGO_BIN_EXE_ebbtide"), &program).unwrap();
     let mut stranger = Command::new("setpriv");
     stranger.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);

@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use ebbtide_state::{State, state_folder};
+use ebbtide_state::{State, state_directory};
 
 use crate::support::{Ended, History, PATIENCE, Setup, Sidecar, wait_until};
 
@@ -59,12 +59,12 @@ fn o42_whoever_has_the_local_state_for_a_moment_does_not_end_who_follows() {
     let (setup, sidecar) = followed();
     fs::rename(setup.path("app.db"), setup.path("aside.db")).unwrap();
     wait_until("the loss to be noticed", || is_failing(&setup));
-    let state = State::open(&state_folder(&setup.path("app.db"))).unwrap().unwrap();
+    let state = State::open(&state_directory(&setup.path("app.db"))).unwrap().unwrap();
     fs::rename(setup.path("aside.db"), setup.path("app.db")).unwrap();
     sidecar.process().line_with("is in use by another process", PATIENCE);
     drop(state);
     wait_until("it to be followed again", || follows(&setup));
-    let newcomer = State::open(&state_folder(&setup.path("app.db")));
+    let newcomer = State::open(&state_directory(&setup.path("app.db")));
     assert!(newcomer.is_err(), "it is the process's own again");
     assert_eq!(sidecar.stop(), 0);
 }

@@ -45,9 +45,9 @@ fn assert_refused((code, said): (i32, String), path: &Path, why: &str) {
     assert!(said.contains(path.to_str().unwrap()) && said.contains(why), "{said}");
 }
 
-/// What lies in a folder, with its content.
-fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+/// What lies in a directory, with its content.
+fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = entries
         .flat_map(|path| match path.is_dir() {
             true => contents(&path),
@@ -196,7 +196,7 @@ fn z09_a_replica_whose_log_is_a_link_is_refused_by_name() {
     assert_refused(run(&setup, &args), &log, "is a symbolic link");
 }
 
-/// A folder, a pipe, a socket and a device, one after the other, at `path`.
+/// A directory, a pipe, a socket and a device, one after the other, at `path`.
 fn each_kind(path: &Path, mut check: impl FnMut(&str)) {
     fs::create_dir(path).unwrap();
     check("is a directory");
@@ -303,7 +303,7 @@ fn o02_a_disk_that_is_unmounted_takes_nothing_and_has_everything_when_it_is_back
     fs::create_dir_all(setup.path("disk/app")).unwrap();
     fs::create_dir(setup.path("mnt")).unwrap();
     let disk = Disk::attach(setup.path("disk"), setup.path("mnt"));
-    // The replica is a folder on the disk, so it is gone as a whole; its mount point stays.
+    // The replica is a directory on the disk, so it is gone as a whole; its mount point stays.
     let sidecar = setup.follow_other("app.db", "mnt/app");
     let sync =
         |timeout| run(&setup, &["sync", "--wait", "--timeout", timeout, &setup.text("app.db")]);
@@ -312,7 +312,7 @@ fn o02_a_disk_that_is_unmounted_takes_nothing_and_has_everything_when_it_is_back
     app.insert(1, 8);
     let (code, said) = sync("1s");
     assert_eq!(code, 1, "nothing is durable: {said}");
-    assert_eq!(fs::read_dir(setup.path("mnt")).unwrap().count(), 0, "no folder was made again");
+    assert_eq!(fs::read_dir(setup.path("mnt")).unwrap().count(), 0, "no directory was made again");
     fs::create_dir_all(setup.path("mnt/app/log")).unwrap();
     app.insert(1, 8);
     let (code, said) = sync("1s");

@@ -10,16 +10,16 @@ use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 
 use crate::support::{App, Setup, Sidecar, command, wait_until};
 
-/// Removes the files of a folder and of those in it, and leaves the folders.
-fn empty(folder: &Path) {
-    for entry in fs::read_dir(folder).unwrap() {
+/// Removes the files of a directory and of those in it, and leaves the directories.
+fn empty(directory: &Path) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() { empty(&path) } else { fs::remove_file(path).unwrap() }
     }
 }
 
-fn objects(folder: &Path) -> usize {
-    fs::read_dir(folder).map_or(0, Iterator::count)
+fn objects(directory: &Path) -> usize {
+    fs::read_dir(directory).map_or(0, Iterator::count)
 }
 
 /// The replica's end, restored by the command, is what the database is now.
@@ -93,7 +93,7 @@ fn assert_gone(setup: &Setup, application: &App, replica: &Path) {
 }
 
 #[test]
-fn o02_a_folder_that_is_emptied_while_it_runs_is_noticed_and_begun_anew_only_when_told_to() {
+fn o02_a_directory_that_is_emptied_while_it_runs_is_noticed_and_begun_anew_only_when_told_to() {
     let setup = Setup::new();
     let application = setup.app();
     let sidecar = setup.follow();

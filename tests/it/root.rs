@@ -50,8 +50,8 @@ fn o28_root_may_ask_the_process_of_another_user() {
 
 /// Would catch root talking to a service of its own because another user's link says so.
 #[test]
-fn o28_a_link_in_a_users_folder_leads_root_nowhere() {
-    let name = "o28_a_link_in_a_users_folder_leads_root_nowhere";
+fn o28_a_link_in_a_users_directory_leads_root_nowhere() {
+    let name = "o28_a_link_in_a_users_directory_leads_root_nowhere";
     let Some(setup) = setup_of_other(name) else { return };
     let service = setup.path("service");
     let listener = UnixListener::bind(&service).unwrap();

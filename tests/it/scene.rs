@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ebbtide_catalog::Target;
 use ebbtide_replica::{Entry, EntryFlags, EntryKind, Txid};
-use ebbtide_state::{Position, State, state_folder};
+use ebbtide_state::{Position, State, state_directory};
 use ebbtide_testkit::actor::{Actor, Ask};
 use ebbtide_testkit::oracle::Image;
 use ebbtide_testkit::workload::Options;
@@ -161,13 +161,13 @@ impl Scene {
 
     /// Up to where a sidecar that is gone knew its history to be durable. Its state is left as it is.
     pub(crate) fn acknowledged(&self) -> Option<Position> {
-        let folder = state_folder(&self.database);
+        let directory = state_directory(&self.database);
         let copy = self.directory.path().join("state-copy");
-        if !folder.is_dir() {
+        if !directory.is_dir() {
             return None;
         }
         std::fs::create_dir(&copy).unwrap();
-        for file in std::fs::read_dir(folder).unwrap() {
+        for file in std::fs::read_dir(directory).unwrap() {
             let file = file.unwrap();
             // The spool is a directory, and is not part of what is acknowledged.
             if file.file_type().unwrap().is_file() {

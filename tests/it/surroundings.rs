@@ -21,18 +21,18 @@ const STRANGE_NAMES: [&str; 6] =
 #[test]
 fn o16_the_path_of_a_database_is_never_a_uri() {
     for name in STRANGE_NAMES {
-        let (setup, folder) = (Setup::new(), tempfile::tempdir().unwrap());
+        let (setup, directory) = (Setup::new(), tempfile::tempdir().unwrap());
         // With a slash before it a name is a path to everybody.
-        App::open(&folder.path().join(name)).insert(1, 5000);
+        App::open(&directory.path().join(name)).insert(1, 5000);
         let run = |args: &[&str]| {
-            Ended::of(setup.command(args).current_dir(folder.path())).exits(0);
+            Ended::of(setup.command(args).current_dir(directory.path())).exits(0);
         };
         run(&["replicate", "--once", "--", name, "backup"]);
         let restore = ["restore", "--verify", "full", "-o", "./file:copy.db", "backup"];
         run(&restore);
-        let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+        let read = |name: &str| fs::read(directory.path().join(name)).unwrap();
         assert!(read("file:copy.db") == read(name), "{name}");
-        let names = fs::read_dir(folder.path()).unwrap();
+        let names = fs::read_dir(directory.path()).unwrap();
         let names: Vec<String> =
             names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         // The database, its state, the replica, the copy, and what belongs to that.
@@ -42,7 +42,7 @@ fn o16_the_path_of_a_database_is_never_a_uri() {
     }
 }
 
-/// O26: a folder whose name is a variable is nothing that anybody wants.
+/// O26: a directory whose name is a variable is nothing that anybody wants.
 #[test]
 fn o26_variables_in_a_configuration_are_expanded_and_one_that_is_not_set_is_named() {
     let setup = Setup::new();
@@ -289,9 +289,9 @@ fn o40_a_database_that_begins_to_claim_such_pages_is_told_and_the_process_ends_w
 /// O27: the example with the binary of a build, as its documentation has it.
 #[test]
 fn o27_the_example_runs_with_a_relative_path() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let tool = |name: &str, script: &str| {
-        let path = folder.path().join(name);
+        let path = directory.path().join(name);
         fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     };
@@ -299,19 +299,19 @@ fn o27_the_example_runs_with_a_relative_path() {
     tool("minio", "exec sleep 60");
     tool("curl", "exit 0");
     tool("sqlite3", "touch \"$1\"; case \"$2\" in *count*) echo 5;; esac");
-    fs::create_dir(folder.path().join("build")).unwrap();
+    fs::create_dir(directory.path().join("build")).unwrap();
     // A process that is told to end by a signal ends with another code than ebbtide, which confirms its last sync.
     let script = "echo \"$1\" >> \"$CALLS\"; trap 'exit 0' TERM
                   [ \"$1\" != replicate ] || while :; do sleep 0.05; done";
     tool("build/ebbtide", script);
-    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
     let mut bash = Command::new("bash");
     bash.arg(tree::root().join("examples/minio/run.sh"))
-        .current_dir(folder.path())
+        .current_dir(directory.path())
         .env("PATH", path)
         .env("EBBTIDE", "build/ebbtide")
-        .env("CALLS", folder.path().join("calls"));
+        .env("CALLS", directory.path().join("calls"));
     Ended::of(&mut bash).exits(0);
-    let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
+    let calls = fs::read_to_string(directory.path().join("calls")).unwrap();
     assert_eq!(calls, "replicate\nlog\nrestore\n");
 }

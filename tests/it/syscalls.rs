@@ -66,14 +66,14 @@ fn insert(database: &Connection) -> rusqlite::Result<usize> {
 
 /// How many rows somebody finds who believes what is in the files, as a recovery does.
 fn rows_of_copy(database: &Path) -> u32 {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     for suffix in ["", "-wal"] {
         let name = format!("{}{suffix}", database.display());
         // Not by this process: closing a descriptor would drop its locks.
-        let copied = Command::new("cp").arg(name).arg(folder.path()).status().unwrap();
+        let copied = Command::new("cp").arg(name).arg(directory.path()).status().unwrap();
         assert!(copied.success());
     }
-    rows(&folder.path().join(database.file_name().unwrap()))
+    rows(&directory.path().join(database.file_name().unwrap()))
 }
 
 /// Not a test: the application, when this binary is started as one. It says what the database is after each commit, and
@@ -197,8 +197,8 @@ fn b10_a_network_file_system_is_refused_by_name() {
         let log = scene.setup.path("strace");
         let bytes: String = magic.to_ne_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let how = format!("poke_exit=@arg2={bytes}");
-        let folder = [scene.setup.path("")];
-        let mut replicate = tampered(&scene.setup.replicate(), "statfs", &how, &folder, &log);
+        let directory = [scene.setup.path("")];
+        let mut replicate = tampered(&scene.setup.replicate(), "statfs", &how, &directory, &log);
         let (code, said) = Sidecar::spawn_command(&mut replicate).end();
         assert_eq!(code, 1, "{said}");
         assert!(said.contains(&format!("it lies on {name}, where SQLite's locks")), "{said}");
@@ -206,7 +206,7 @@ fn b10_a_network_file_system_is_refused_by_name() {
 }
 
 #[test]
-fn b04_a_state_folder_that_cannot_be_written_costs_neither_commits_nor_the_application() {
+fn b04_a_state_directory_that_cannot_be_written_costs_neither_commits_nor_the_application() {
     if !may_run("b04") {
         return;
     }

@@ -62,10 +62,10 @@ fn z08_names_with_control_sequences_and_bidirectional_marks_are_spelled_out() {
     assert_harmless(&setup, &["status", "--config", &config], 2);
 }
 
-fn write_configuration(folder: &Path, database: &Path, replica: &str) -> String {
+fn write_configuration(directory: &Path, database: &Path, replica: &str) -> String {
     let text = |text: &str| serde_json::to_string(text).unwrap().replace('\u{9b}', "\\u009b");
     let (path, replica) = (text(database.to_str().unwrap()), text(replica));
-    let config = folder.join("ebbtide.toml");
+    let config = directory.join("ebbtide.toml");
     std::fs::write(&config, format!("[[database]]\npath = {path}\nreplica = {replica}\n")).unwrap();
     config.to_str().unwrap().to_owned()
 }

@@ -23,11 +23,11 @@ const UNSAFE_ALLOWED: &[&str] = &[
 ];
 /// Where directories are made: a disk that is not mounted must not get new ones in its place.
 const DIRECTORIES_MADE: &[&str] = &[
-    "crates/sidecar/src/control/folder.rs",
+    "crates/sidecar/src/control/directory.rs",
     "crates/cli/src/application/foreground.rs",
     "crates/directory/src/open.rs",
     "crates/directory/src/private.rs",
-    "crates/store/src/folder/root.rs",
+    "crates/store/src/directory/root.rs",
     "examples/quickstart.rs",
     "examples/tenants.rs",
 ];
@@ -339,7 +339,7 @@ fn every_dependency_says_what_it_saves_us() {
 fn every_dependency_is_used() {
     let mut findings = Vec::new();
     for manifest in manifests() {
-        let own = format!("{}/", manifest.folder);
+        let own = format!("{}/", manifest.directory);
         let of_crate = |path: &str| {
             // These tests are built with the binary that they are about.
             path.starts_with(&own) || (manifest.name == "cli" && path.starts_with("tests/"))

@@ -1,7 +1,7 @@
 //! Where the history of a replica ends.
 
 use super::{CatalogError, Fetched, Listing, read_index};
-use ebbtide_replica::{EntryState, Error, Folder, Key, Manifest, Txid};
+use ebbtide_replica::{EntryState, Error, Key, KeyPrefix, Manifest, Txid};
 use ebbtide_store::{Object, Store};
 
 /// The newest entry of a replica.
@@ -24,15 +24,17 @@ impl Head {
 /// Finds the newest entry, or that there is none. What the listing does not show yet is found by its name; what does not
 /// continue the history is named in a warning and passed over.
 pub async fn head(store: &dyn Store, manifest: &Manifest) -> Result<Option<Head>, CatalogError> {
-    let (snapshots, packs) =
-        futures::try_join!(store.list(Folder::Snapshot, None), store.list(Folder::Pack, None))?;
+    let (snapshots, packs) = futures::try_join!(
+        store.list(KeyPrefix::Snapshot, None),
+        store.list(KeyPrefix::Pack, None)
+    )?;
     let mut listing = Listing { snapshots, packs, ..Listing::default() };
     // A long log is not listed from its beginning: the newest snapshot and the newest pack say where its end must be.
     let packed = listing.packs.iter().filter_map(|object| last_of(object.key)).max();
     let snapshot = listing.snapshots.last().and_then(|object| before(object.key));
     // Only the log shows which of them is junk, if any is.
     let from = snapshot.max(packed.map(Key::Log)).filter(|_| listing.is_in_one_piece());
-    listing.log = store.list(Folder::Log, from.as_ref()).await?;
+    listing.log = store.list(KeyPrefix::Log, from.as_ref()).await?;
     listing.dismiss_junk();
     match last(store, manifest, &listing).await {
         Ok(Some(head)) => return Ok(Some(head)),
@@ -40,7 +42,7 @@ pub async fn head(store: &dyn Store, manifest: &Manifest) -> Result<Option<Head>
         end if from.is_none() => return end,
         Ok(None) | Err(_) => {}
     }
-    listing.log = store.list(Folder::Log, None).await?;
+    listing.log = store.list(KeyPrefix::Log, None).await?;
     listing.dismiss_junk();
     last(store, manifest, &listing).await
 }

@@ -1,7 +1,7 @@
 //! The newest horizon that can be read.
 
 use ebbtide_replica::container::DocumentObject;
-use ebbtide_replica::{Error, Folder, Horizon, Manifest};
+use ebbtide_replica::{Error, Horizon, KeyPrefix, Manifest};
 use ebbtide_store::{ErrorKind, Store};
 
 use crate::CatalogError;
@@ -12,7 +12,7 @@ pub async fn newest_horizon(
     store: &dyn Store,
     manifest: &Manifest,
 ) -> Result<Option<Horizon>, CatalogError> {
-    for object in store.list(Folder::Horizon, None).await?.into_iter().rev() {
+    for object in store.list(KeyPrefix::Horizon, None).await?.into_iter().rev() {
         let body = match store.get(&object.key, DocumentObject::OBJECT_SIZE_MAX).await {
             Ok(body) => body,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => {

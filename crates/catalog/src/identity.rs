@@ -5,10 +5,10 @@ use ebbtide_wal::PageSize;
 
 use super::{CatalogError, read_index, read_manifest};
 use ebbtide_replica::container::Header;
-use ebbtide_replica::{Claim, EntryKind, Folder, Key, Manifest, ReplicaId, Timestamp};
+use ebbtide_replica::{Claim, EntryKind, Key, KeyPrefix, Manifest, ReplicaId, Timestamp};
 use ebbtide_store::{Object, Store};
 
-/// So many names of each folder are looked at…
+/// So many names of each directory are looked at…
 const NAMES: usize = 64;
 
 /// …and the number of those objects, half of them the first and half the last.
@@ -59,9 +59,9 @@ async fn from_objects(
 ) -> Result<Option<Manifest>, CatalogError> {
     let mut votes: Vec<(ReplicaId, PageSize, usize)> = Vec::new();
     let mut oldest = Vec::new();
-    for folder in [Folder::Snapshot, Folder::Pack, Folder::Log, Folder::Delta] {
-        let objects = store.list_some(folder, None, NAMES).await?;
-        if matches!(folder, Folder::Pack | Folder::Log) {
+    for directory in [KeyPrefix::Snapshot, KeyPrefix::Pack, KeyPrefix::Log, KeyPrefix::Delta] {
+        let objects = store.list_some(directory, None, NAMES).await?;
+        if matches!(directory, KeyPrefix::Pack | KeyPrefix::Log) {
             oldest.extend(objects.first());
         }
         for object in sample(&objects) {

@@ -30,8 +30,8 @@ impl Listing {
         let mut junk = Vec::new();
         let is_beyond =
             |object: &mut Object| span(object.key).is_some_and(|(first, ..)| first >= beyond.first);
-        for folder in [&mut self.log, &mut self.packs, &mut self.deltas, &mut self.snapshots] {
-            junk.extend(folder.extract_if(.., is_beyond));
+        for directory in [&mut self.log, &mut self.packs, &mut self.deltas, &mut self.snapshots] {
+            junk.extend(directory.extract_if(.., is_beyond));
         }
         for object in &junk {
             tracing::warn!(object = %object.key, "passed over: it does not continue the history of the replica");

@@ -1,6 +1,6 @@
 //! The names of a replica's objects.
 
-use ebbtide_replica::{Folder, Key, Txid};
+use ebbtide_replica::{Key, KeyPrefix, Txid};
 use ebbtide_store::{Object, Store, StoreError};
 
 /// The objects of a replica, each kind in the order of its names.
@@ -21,10 +21,10 @@ pub struct Listing {
 /// Lists all objects.
 pub async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
     let (log, packs, deltas, snapshots) = futures::try_join!(
-        store.list(Folder::Log, None),
-        store.list(Folder::Pack, None),
-        store.list(Folder::Delta, None),
-        store.list(Folder::Snapshot, None),
+        store.list(KeyPrefix::Log, None),
+        store.list(KeyPrefix::Pack, None),
+        store.list(KeyPrefix::Delta, None),
+        store.list(KeyPrefix::Snapshot, None),
     )?;
     let mut listing = Listing { log, packs, deltas, snapshots, junk: Vec::new() };
     listing.dismiss_junk();
@@ -35,15 +35,15 @@ pub async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
 /// segments are complete from the entry in the answer on; they are complete altogether if there is none.
 pub async fn list_recent(store: &dyn Store) -> Result<(Listing, Option<Txid>), StoreError> {
     let (packs, deltas, snapshots) = futures::try_join!(
-        store.list(Folder::Pack, None),
-        store.list(Folder::Delta, None),
-        store.list(Folder::Snapshot, None),
+        store.list(KeyPrefix::Pack, None),
+        store.list(KeyPrefix::Delta, None),
+        store.list(KeyPrefix::Snapshot, None),
     )?;
     let mut listing = Listing { packs, deltas, snapshots, ..Listing::default() };
     // Only the log shows which of them is junk, if any is.
     let row = newest_row(&listing.packs).filter(|_| listing.is_in_one_piece());
     let after = row.map(|(_, last)| Key::Log(last));
-    listing.log = store.list(Folder::Log, after.as_ref()).await?;
+    listing.log = store.list(KeyPrefix::Log, after.as_ref()).await?;
     listing.dismiss_junk();
     let complete_from = row.map(|(first, _)| first).filter(|&first| first != Txid::FIRST);
     Ok((listing, complete_from))
@@ -79,8 +79,8 @@ impl Listing {
 
     /// All objects.
     pub fn objects(&self) -> impl Iterator<Item = Object> {
-        let folders = [&self.log, &self.packs, &self.deltas, &self.snapshots];
-        folders.into_iter().flatten().copied()
+        let directories = [&self.log, &self.packs, &self.deltas, &self.snapshots];
+        directories.into_iter().flatten().copied()
     }
 
     /// The newest snapshot of a state at or before `txid`.

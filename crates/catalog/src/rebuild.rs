@@ -8,7 +8,7 @@ use super::{
     CatalogError, Fetched, HashRun, Hashes, Head, Listing, list_recent, read_index, read_indexes,
 };
 use ebbtide_replica::container::limits::ENTRIES_MAX;
-use ebbtide_replica::{Chain, EntryFlags, Error, Folder, Key, Manifest, Txid, Vouch};
+use ebbtide_replica::{Chain, EntryFlags, Error, Key, KeyPrefix, Manifest, Txid, Vouch};
 use ebbtide_state::Fill;
 use ebbtide_store::{Object, Store};
 
@@ -226,7 +226,7 @@ async fn near(store: &dyn Store, wanted: Txid) -> Result<Option<Object>, Catalog
     for entries in [NEAR, ENTRIES_MAX.into()] {
         let from = Txid::new(wanted.get().saturating_sub(entries)).map(Key::Log);
         let most = usize::try_from(entries).unwrap_or(usize::MAX);
-        let log = store.list_some(Folder::Log, from.as_ref(), most).await?;
+        let log = store.list_some(KeyPrefix::Log, from.as_ref(), most).await?;
         let found = log.into_iter().rev().find(|object| object.key <= Key::Log(wanted));
         if found.is_some() {
             return Ok(found);

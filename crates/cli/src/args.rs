@@ -24,7 +24,7 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  ebbtide replicate app.db ./backup                     follow a database into a folder
+  ebbtide replicate app.db ./backup                     follow a database into a directory
   ebbtide replicate app.db 's3://bucket/app?region=eu-central-1'
   ebbtide log ./backup                                  what can be restored
   ebbtide copy ./backup s3://elsewhere/app              a second replica
@@ -77,7 +77,7 @@ pub enum Command {
 #[derive(Debug, Arguments)]
 #[command(after_help = "\
 Examples:
-  ebbtide replicate app.db ./backup                        one database into a folder
+  ebbtide replicate app.db ./backup                        one database into a directory
   ebbtide replicate --config ebbtide.toml                  all databases of a configuration
   ebbtide replicate --exec './server' app.db s3://bucket/app
   ebbtide replicate --once app.db ./backup                 bring the replica up to date and end
@@ -132,7 +132,7 @@ Examples:
   ebbtide restore -o copy.db --txid 2a ./backup            the state after one transaction
   ebbtide restore app.db                                   a database of ebbtide.toml, at its own place")]
 pub struct Restore {
-    /// The replica (s3://…, file:///…, a folder), or the path of a database of the configuration.
+    /// The replica (s3://…, file:///…, a directory), or the path of a database of the configuration.
     #[arg(value_name = "SOURCE")]
     pub source: String,
     /// The database file to write.
@@ -269,7 +269,7 @@ Exit codes: 0 when a running `ebbtide replicate` was found and all its databases
 does not answer, or a database is failing or its store is away.
 
 Processes of the same user are found through their sockets in $EBBTIDE_RUNTIME_DIR, else in $XDG_RUNTIME_DIR/ebbtide, \
-/run/ebbtide (root) or ebbtide-UID in the folder for temporary files.")]
+/run/ebbtide (root) or ebbtide-UID in the directory for temporary files.")]
 pub struct Status {
     /// Print an object a line, one for each database.
     #[arg(long)]

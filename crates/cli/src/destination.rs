@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use ebbtide_state::state_folder;
+use ebbtide_state::state_directory;
 
 use crate::args::Restore;
 use crate::exit::{Code, Failure};
@@ -18,7 +18,7 @@ const LINKS_MAX: usize = 40;
 pub(crate) struct Destination {
     /// Its path, of which the last part is no link.
     pub(crate) path: PathBuf,
-    /// The folder for its local state, if it will be followed.
+    /// The directory for its local state, if it will be followed.
     pub(crate) state: Option<PathBuf>,
     /// The links that led there, if there were any: the path as it was named.
     pub(crate) link: Option<PathBuf>,
@@ -40,9 +40,9 @@ impl Destination {
 /// Where the local state of `path` goes: only where the database is followed, or will be.
 fn state_of(args: &Restore, source: &Source, path: &Path) -> Option<PathBuf> {
     if source.database.as_ref().is_some_and(|database| same_file(database, path)) {
-        return Some(source.state.clone().unwrap_or_else(|| state_folder(path)));
+        return Some(source.state.clone().unwrap_or_else(|| state_directory(path)));
     }
-    let beside = state_folder(path);
+    let beside = state_directory(path);
     // Whatever is there: what is no state of ours is refused by name.
     let is_followed = fs::symlink_metadata(&beside).is_ok();
     (args.follow || is_followed).then_some(beside)

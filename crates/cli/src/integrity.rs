@@ -168,18 +168,18 @@ mod tests {
 
     /// A database whose schema has `ours` in the place of `theirs`, which this SQLite does not know.
     fn database(sql: &str, theirs: &str, ours: &str) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Connection::open(folder.path().join("a.db")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let database = Connection::open(directory.path().join("a.db")).unwrap();
         database.execute_batch(sql).unwrap();
         let swap = format!(
             "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, '{theirs}', '{ours}')"
         );
         database.execute_batch(&swap).unwrap();
-        folder
+        directory
     }
 
-    fn checked(folder: &tempfile::TempDir, pragma: &str) -> Result<Checked, String> {
-        check(&folder.path().join("a.db"), pragma)
+    fn checked(directory: &tempfile::TempDir, pragma: &str) -> Result<Checked, String> {
+        check(&directory.path().join("a.db"), pragma)
     }
 
     #[test]
@@ -214,11 +214,11 @@ mod tests {
     fn o10_damage_beside_what_cannot_be_checked_is_found() {
         let sql = "CREATE TABLE t (a TEXT COLLATE nocase); CREATE INDEX i ON t (a); INSERT INTO t VALUES ('b'); \
                    CREATE TABLE u (a INTEGER); INSERT INTO u VALUES ('no number')";
-        let folder = database(sql, "nocase", "german");
-        let path = folder.path().join("a.db");
+        let directory = database(sql, "nocase", "german");
+        let path = directory.path().join("a.db");
         let strict = "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE name = 'u'";
         Connection::open(&path).unwrap().execute_batch(strict).unwrap();
-        let found = checked(&folder, "integrity_check");
+        let found = checked(&directory, "integrity_check");
         assert!(matches!(&found, Err(why) if why.contains("u.a")), "{found:?}");
     }
 
@@ -227,15 +227,15 @@ mod tests {
     fn z12_expressions_of_the_schema_have_a_limit_of_time_and_memory() {
         let memory = "CREATE TABLE t (a); CREATE INDEX i ON t (length(hex(zeroblob(a)))); \
                       INSERT INTO t VALUES (1)";
-        let folder = database(memory, "zeroblob(a)", "zeroblob(a + 400000000)");
-        let found = checked(&folder, "integrity_check");
+        let directory = database(memory, "zeroblob(a)", "zeroblob(a + 400000000)");
+        let found = checked(&directory, "integrity_check");
         let Ok(Checked::Unchecked(why)) = &found else { panic!("{found:?}") };
         assert!(why.contains("256 MiB"), "{why}");
         let time = "CREATE TABLE t (a); CREATE INDEX i ON t (length(hex(zeroblob(a)))); \
                     WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n LIMIT 20000) \
                     INSERT INTO t SELECT n % 7 FROM n";
-        let folder = database(time, "zeroblob(a)", "zeroblob(a + 4000000)");
-        let path = folder.path().join("a.db");
+        let directory = database(time, "zeroblob(a)", "zeroblob(a + 4000000)");
+        let path = directory.path().join("a.db");
         let found = check_within(&path, "integrity_check", Duration::from_millis(50));
         let Ok(Checked::Unchecked(why)) = &found else { panic!("{found:?}") };
         assert!(why.contains("not done after"), "{why}");

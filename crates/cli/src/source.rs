@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ebbtide_state::{Position, peek, state_folder};
+use ebbtide_state::{Position, peek, state_directory};
 use ebbtide_store::{Location, Store};
 
 use crate::exit::{Code, Failure};
@@ -52,13 +52,13 @@ impl Source {
         if path.is_dir() {
             return Ok(None);
         }
-        let folder = state_folder(path);
-        let known = peek(&folder).map_err(|error| Failure::new(Code::Failed, error))?;
+        let directory = state_directory(path);
+        let known = peek(&directory).map_err(|error| Failure::new(Code::Failed, error))?;
         if let Some(Position { location, .. }) = known {
             let failed = |error| {
                 let why = format!(
                     "{} has \"{location}\" as the address of its replica, which is none: {error}",
-                    folder.display()
+                    directory.display()
                 );
                 Failure::new(Code::Failed, why)
             };
@@ -90,14 +90,14 @@ pub(crate) fn address(text: &str) -> Result<Location, Failure> {
     if text.starts_with('~') || text.contains("${") {
         let why = format!(
             "{text}: ~ and ${{…}} are the shell's to expand, and it has not: write \"$HOME/…\", or ./{text} for a \
-             folder of that name"
+             directory of that name"
         );
         return Err(Failure::new(Code::Usage, why));
     }
     text.parse::<Location>().map_err(|error| Failure::new(Code::Usage, error))
 }
 
-/// Whether two paths are the same, but for the folder that they are relative to.
+/// Whether two paths are the same, but for the directory that they are relative to.
 pub(crate) fn same_file(a: &Path, b: &Path) -> bool {
     match (std::path::absolute(a), std::path::absolute(b)) {
         (Ok(a), Ok(b)) => a == b,

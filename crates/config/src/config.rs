@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ebbtide_directory::state_folder;
+use ebbtide_directory::state_directory;
 use ebbtide_directory::{Refused, open_regular};
 use ebbtide_store::real_path;
 
@@ -110,7 +110,7 @@ fn check_places(databases: &[Database]) -> Result<(), String> {
 fn check_states(databases: &[Database]) -> Result<(), String> {
     let mut states = BTreeMap::new();
     for database in databases {
-        let state = database.state.clone().unwrap_or_else(|| state_folder(&database.path));
+        let state = database.state.clone().unwrap_or_else(|| state_directory(&database.path));
         let state = real_path(&state);
         if let Some(other) = states.insert(state.clone(), &database.path) {
             return Err(format!(

@@ -1,6 +1,6 @@
 //! Variables in the strings of a configuration: `${HOME}/backup`.
 //!
-//! What looks like something that a shell would have expanded is expanded or refused: a folder of the name `~` or
+//! What looks like something that a shell would have expanded is expanded or refused: a directory of the name `~` or
 //! `$HOME` is nothing that anybody wants.
 
 /// What stands for a variable, if it is set.

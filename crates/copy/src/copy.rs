@@ -130,9 +130,9 @@ impl Copy<'_> {
     async fn pass(&mut self) -> Result<Option<Key>, CopyError> {
         let listing = list(&*self.from).await.map_err(source)?;
         let there = list(&*self.to).await.map_err(CopyError::Target)?;
-        let folders = [&there.log, &there.packs, &there.deltas, &there.snapshots, &there.junk];
+        let directories = [&there.log, &there.packs, &there.deltas, &there.snapshots, &there.junk];
         let there: HashMap<Key, u64> =
-            folders.into_iter().flatten().map(|object| (object.key, object.size)).collect();
+            directories.into_iter().flatten().map(|object| (object.key, object.size)).collect();
         self.copied.damaged.clear();
         let mut missing = Vec::new();
         let mut present: u64 = 0;

@@ -62,15 +62,15 @@ mod tests {
 
     fn object(name: &str) -> Object {
         let numbered = |digits: &str| format!("{:0>16}", digits);
-        let (folder, numbers) = name.split_once('/').unwrap();
+        let (directory, numbers) = name.split_once('/').unwrap();
         let numbers: Vec<String> = numbers.split('-').map(numbered).collect();
-        let name = format!("{folder}/{}.seg", numbers.join("-"));
+        let name = format!("{directory}/{}.seg", numbers.join("-"));
         Object { key: Key::parse(&name).unwrap(), size: 1 }
     }
 
     fn listing(names: &[&str]) -> Listing {
-        let of = |folder: &str| {
-            let named = names.iter().filter(|name| name.starts_with(folder));
+        let of = |directory: &str| {
+            let named = names.iter().filter(|name| name.starts_with(directory));
             named.map(|name| object(name)).collect()
         };
         Listing {

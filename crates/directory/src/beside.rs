@@ -8,18 +8,18 @@ use crate::Private;
 
 /// The directory for the local state of `database`: `.NAME-ebbtide` beside it.
 #[must_use]
-pub fn state_folder(database: &Path) -> PathBuf {
+pub fn state_directory(database: &Path) -> PathBuf {
     let mut name = std::ffi::OsString::from(".");
     name.push(database.file_name().unwrap_or_default());
     name.push("-ebbtide");
     database.with_file_name(name)
 }
 
-/// Whose database the local state in `folder` serves, where its name tells.
+/// Whose database the local state in `directory` serves, where its name tells.
 #[must_use]
-pub fn database_owner(folder: &Path) -> Option<u32> {
-    let name = folder.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix("-ebbtide")?;
-    let metadata = folder.with_file_name(name).symlink_metadata().ok()?;
+pub fn database_owner(directory: &Path) -> Option<u32> {
+    let name = directory.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix("-ebbtide")?;
+    let metadata = directory.with_file_name(name).symlink_metadata().ok()?;
     metadata.is_file().then(|| metadata.uid())
 }
 
@@ -27,6 +27,6 @@ pub fn database_owner(folder: &Path) -> Option<u32> {
 ///
 /// # Errors
 /// With a [`Refused`](crate::Refused) inside when others may have put it there, or could change it.
-pub fn state_directory(folder: &Path) -> io::Result<Option<Private>> {
-    Ok(Private::open(folder, database_owner(folder))?.map(|(private, _)| private))
+pub fn open_state_directory(directory: &Path) -> io::Result<Option<Private>> {
+    Ok(Private::open(directory, database_owner(directory))?.map(|(private, _)| private))
 }

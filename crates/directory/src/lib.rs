@@ -17,7 +17,7 @@ mod private;
 mod refused;
 mod unsupported;
 
-pub use beside::{database_owner, state_directory, state_folder};
+pub use beside::{database_owner, open_state_directory, state_directory};
 pub use entries::Entries;
 pub use identity::Identity;
 pub use open::{Directory, open_regular};

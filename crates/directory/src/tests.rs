@@ -21,15 +21,15 @@ fn refused<T>(result: io::Result<T>, path: &Path, why: &str) {
 }
 
 fn opened() -> (TempDir, Directory, u32) {
-    let folder = tempfile::tempdir().unwrap();
-    let directory = Directory::open(folder.path()).unwrap();
-    (folder, directory, Uid::effective().as_raw())
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = Directory::open(scratch.path()).unwrap();
+    (scratch, directory, Uid::effective().as_raw())
 }
 
 #[test]
 fn z02_only_a_regular_file_with_one_name_is_written() {
-    let (folder, directory, user) = opened();
-    let at = |name: &str| folder.path().join(name);
+    let (scratch, directory, user) = opened();
+    let at = |name: &str| scratch.path().join(name);
     fs::write(at("victim"), "precious").unwrap();
     symlink(at("victim"), at("link")).unwrap();
     symlink(at("nowhere"), at("dangling")).unwrap();
@@ -58,8 +58,8 @@ fn z02_only_a_regular_file_with_one_name_is_written() {
 
 #[test]
 fn z02_a_private_directory_is_real_ours_and_nobody_elses_to_write() {
-    let (folder, _, user) = opened();
-    let at = |name: &str| folder.path().join(name);
+    let (scratch, _, user) = opened();
+    let at = |name: &str| scratch.path().join(name);
     assert!(Private::open(&at("none"), None).unwrap().is_none());
     let (private, _, made) = Private::create(&at("a/b/state"), None).unwrap();
     assert!(made && private.owner() == user);
@@ -95,8 +95,8 @@ fn z02_root_uses_the_directory_of_the_user_whose_database_it_serves_and_no_other
         eprintln!("skipped: only root can give files away");
         return;
     }
-    let (folder, _, _) = opened();
-    let path = folder.path().join("state");
+    let (scratch, _, _) = opened();
+    let path = scratch.path().join("state");
     fs::create_dir(&path).unwrap();
     std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
     refused(Private::open(&path, None), &path, "belongs to user 65534");
@@ -113,14 +113,14 @@ fn z02_root_uses_the_directory_of_the_user_whose_database_it_serves_and_no_other
     assert_eq!(fs::metadata(path.join("spool/log")).unwrap().uid(), 65534);
     std::os::unix::fs::chown(path.join("position"), Some(1), None).unwrap();
     refused(directory.write("position", 65534), &path.join("position"), "another user");
-    let (_, made, _) = Private::create(&folder.path().join("new"), Some(65534)).unwrap();
+    let (_, made, _) = Private::create(&scratch.path().join("new"), Some(65534)).unwrap();
     assert_eq!(fs::metadata(made.path()).unwrap().uid(), 65534);
 }
 
 #[test]
 fn z11_a_file_that_was_exchanged_before_it_got_its_name_is_found_out() {
-    let (folder, directory, _) = opened();
-    let at = |name: &str| folder.path().join(name);
+    let (scratch, directory, _) = opened();
+    let at = |name: &str| scratch.path().join(name);
     let file = directory.create("temporary").unwrap();
     fs::remove_file(at("temporary")).unwrap();
     fs::write(at("temporary"), "another").unwrap();

@@ -43,7 +43,7 @@ pub enum Key {
 
 /// Where the objects of one kind lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Folder {
+pub enum KeyPrefix {
     /// Segments.
     Log,
     /// Packs.
@@ -70,28 +70,32 @@ impl Key {
         if name == MANIFEST {
             return Some(Key::Manifest);
         }
-        let (folder, numbers) = name.strip_suffix(SUFFIX)?.split_once('/')?;
-        match Folder::parse(folder)? {
-            Folder::Log => Some(Key::Log(Txid::from_digits(numbers)?)),
-            Folder::Snapshot => Some(Key::Snapshot(Txid::from_digits(numbers)?)),
-            Folder::Pack => parse_range(numbers).map(|(first, last)| Key::Pack { first, last }),
-            Folder::Delta => parse_range(numbers).map(|(first, last)| Key::Delta { first, last }),
-            Folder::Horizon => Txid::from_digits(numbers).map(|number| Key::Horizon(number.get())),
-            Folder::Mark => parse_mark(numbers),
+        let (directory, numbers) = name.strip_suffix(SUFFIX)?.split_once('/')?;
+        match KeyPrefix::parse(directory)? {
+            KeyPrefix::Log => Some(Key::Log(Txid::from_digits(numbers)?)),
+            KeyPrefix::Snapshot => Some(Key::Snapshot(Txid::from_digits(numbers)?)),
+            KeyPrefix::Pack => parse_range(numbers).map(|(first, last)| Key::Pack { first, last }),
+            KeyPrefix::Delta => {
+                parse_range(numbers).map(|(first, last)| Key::Delta { first, last })
+            }
+            KeyPrefix::Horizon => {
+                Txid::from_digits(numbers).map(|number| Key::Horizon(number.get()))
+            }
+            KeyPrefix::Mark => parse_mark(numbers),
         }
     }
 
-    /// Where it lies; the manifest lies in no folder.
+    /// Where it lies; the manifest lies in no directory.
     #[must_use]
-    pub const fn folder(self) -> Option<Folder> {
+    pub const fn prefix(self) -> Option<KeyPrefix> {
         match self {
             Key::Manifest => None,
-            Key::Log(_) => Some(Folder::Log),
-            Key::Pack { .. } => Some(Folder::Pack),
-            Key::Delta { .. } => Some(Folder::Delta),
-            Key::Snapshot(_) => Some(Folder::Snapshot),
-            Key::Horizon(_) => Some(Folder::Horizon),
-            Key::Mark { .. } => Some(Folder::Mark),
+            Key::Log(_) => Some(KeyPrefix::Log),
+            Key::Pack { .. } => Some(KeyPrefix::Pack),
+            Key::Delta { .. } => Some(KeyPrefix::Delta),
+            Key::Snapshot(_) => Some(KeyPrefix::Snapshot),
+            Key::Horizon(_) => Some(KeyPrefix::Horizon),
+            Key::Mark { .. } => Some(KeyPrefix::Mark),
         }
     }
 }
@@ -111,8 +115,8 @@ fn parse_mark(numbers: &str) -> Option<Key> {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(folder) = self.folder() else { return f.write_str(MANIFEST) };
-        write!(f, "{folder}/")?;
+        let Some(prefix) = self.prefix() else { return f.write_str(MANIFEST) };
+        write!(f, "{prefix}/")?;
         match self {
             Key::Manifest => {}
             Key::Log(txid) | Key::Snapshot(txid) => write!(f, "{txid}")?,
@@ -134,30 +138,36 @@ impl FromStr for Key {
 
 serde_as_text!(Key);
 
-impl Folder {
+impl KeyPrefix {
     /// All of them.
-    pub const ALL: [Folder; 6] =
-        [Folder::Log, Folder::Pack, Folder::Delta, Folder::Snapshot, Folder::Horizon, Folder::Mark];
+    pub const ALL: [KeyPrefix; 6] = [
+        KeyPrefix::Log,
+        KeyPrefix::Pack,
+        KeyPrefix::Delta,
+        KeyPrefix::Snapshot,
+        KeyPrefix::Horizon,
+        KeyPrefix::Mark,
+    ];
 
     /// Its name, without a slash.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Folder::Log => "log",
-            Folder::Pack => "pack",
-            Folder::Delta => "delta",
-            Folder::Snapshot => "snap",
-            Folder::Horizon => "horizon",
-            Folder::Mark => "mark",
+            KeyPrefix::Log => "log",
+            KeyPrefix::Pack => "pack",
+            KeyPrefix::Delta => "delta",
+            KeyPrefix::Snapshot => "snap",
+            KeyPrefix::Horizon => "horizon",
+            KeyPrefix::Mark => "mark",
         }
     }
 
-    fn parse(name: &str) -> Option<Folder> {
-        Folder::ALL.into_iter().find(|folder| folder.name() == name)
+    fn parse(name: &str) -> Option<KeyPrefix> {
+        KeyPrefix::ALL.into_iter().find(|prefix| prefix.name() == name)
     }
 }
 
-impl fmt::Display for Folder {
+impl fmt::Display for KeyPrefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -43,7 +43,7 @@ pub use entry_state::EntryState;
 pub use error::{Error, Result};
 pub use horizon::{Condemned, Horizon, HorizonContents, HorizonObject, HorizonState, Written};
 pub use id::ReplicaId;
-pub use key::{Folder, Key};
+pub use key::{Key, KeyPrefix};
 pub use manifest::Manifest;
 pub use mark::{Mark, MarkContents};
 pub use page_hash::{PAGES_AT_ONCE, PageHash, PageHasher, hash_pages, page_hash};

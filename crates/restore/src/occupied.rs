@@ -86,10 +86,10 @@ fn look_at(path: &Path) -> Result<Option<Metadata>> {
     match path.symlink_metadata() {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            match folder {
-                Some(folder) if !folder.is_dir() => {
-                    Err(Error::refused(folder, "there is no such folder: create it first"))
+            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+            match directory {
+                Some(directory) if !directory.is_dir() => {
+                    Err(Error::refused(directory, "there is no such directory: create it first"))
                 }
                 _ => Ok(None),
             }

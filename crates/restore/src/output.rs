@@ -41,11 +41,11 @@ impl Output {
     /// Begins a file of `size` bytes, all zeros, that becomes `target`. `more` bytes are needed beside it.
     pub(crate) fn create(target: &Path, force: bool, size: u64, more: u64) -> Result<Output> {
         check(target, force)?;
-        let folder = folder_of(target);
+        let directory = directory_of(target);
         let prefix = temporary_prefix(target);
-        remove_abandoned(&folder, &prefix)?;
-        check_space(&folder, size, more)?;
-        let temporary = Temporary::create(&folder, &prefix)?;
+        remove_abandoned(&directory, &prefix)?;
+        check_space(&directory, size, more)?;
+        let temporary = Temporary::create(&directory, &prefix)?;
         let file = temporary.as_file();
         allocate(file, size).map_err(Error::io("make room for", temporary.path()))?;
         let file = Arc::new(file.try_clone().map_err(Error::io("open", temporary.path()))?);
@@ -73,9 +73,9 @@ impl Output {
         point("restore.publish.synced");
         let moved = move_aside(&target, &existing, now)?;
         point("restore.publish.aside");
-        let folder = temporary.publish(&target).inspect_err(|_| move_back(&moved))?;
+        let directory = temporary.publish(&target).inspect_err(|_| move_back(&moved))?;
         point("restore.publish.named");
-        folder.sync().map_err(Error::io("make durable", folder.path()))?;
+        directory.sync().map_err(Error::io("make durable", directory.path()))?;
         Ok(Published { moved_aside: moved.into_iter().map(|(_, to)| to).collect(), lost })
     }
 }
@@ -101,8 +101,8 @@ fn keep_likeness(target: &Path, file: &File) -> Result<Vec<String>> {
     }
 }
 
-/// The folder in which `target` lies.
-fn folder_of(target: &Path) -> PathBuf {
+/// The directory in which `target` lies.
+fn directory_of(target: &Path) -> PathBuf {
     match target.parent() {
         Some(parent) if parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) => parent.to_path_buf(),
@@ -135,16 +135,16 @@ fn allocate(file: &File, size: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn check_space(folder: &Path, size: u64, more: u64) -> Result<()> {
-    let statistics = nix::sys::statvfs::statvfs(folder)
-        .map_err(|errno| Error::io("find out the free space of", folder)(errno.into()))?;
+fn check_space(directory: &Path, size: u64, more: u64) -> Result<()> {
+    let statistics = nix::sys::statvfs::statvfs(directory)
+        .map_err(|errno| Error::io("find out the free space of", directory)(errno.into()))?;
     let free = statistics.blocks_available().saturating_mul(statistics.fragment_size());
     let needed = size.saturating_add(more).saturating_add(SPACE_LEFT_OVER);
     if free < needed {
         let why = format!(
-            "the restore needs {needed} bytes there and {free} are free: make room or choose another folder"
+            "the restore needs {needed} bytes there and {free} are free: make room or choose another directory"
         );
-        return Err(Error::refused(folder, why));
+        return Err(Error::refused(directory, why));
     }
     Ok(())
 }

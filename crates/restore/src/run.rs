@@ -53,8 +53,8 @@ impl Options {
 /// Where the local state goes.
 #[derive(Debug, Clone)]
 pub struct LocalState {
-    /// Its folder; mostly [`state_folder`](ebbtide_state::state_folder) of the database.
-    pub folder: PathBuf,
+    /// Its directory; mostly [`state_directory`](ebbtide_state::state_directory) of the database.
+    pub directory: PathBuf,
     /// Where the replica lies, as it stands in the state.
     pub location: String,
 }
@@ -199,12 +199,12 @@ struct NewState {
 
 impl NewState {
     fn begin(local: &LocalState) -> Result<NewState> {
-        let fill = match State::create(&local.folder) {
-            Err(StateError::Busy { folder, process }) => {
+        let fill = match State::create(&local.directory) {
+            Err(StateError::Busy { directory, process }) => {
                 let process =
                     process.map_or_else(|| "a process".to_owned(), |id| format!("process {id}"));
                 let why = format!("{process} is replicating that database: stop it first");
-                return Err(Error::refused(&folder, why));
+                return Err(Error::refused(&directory, why));
             }
             fill => fill?,
         };

@@ -22,11 +22,11 @@ pub(crate) struct Temporary {
 }
 
 impl Temporary {
-    /// A new one in `folder`, whose name begins with `prefix`.
-    pub(crate) fn create(folder: &Path, prefix: &str) -> Result<Temporary> {
-        let failed = |error| fail("create a file in", folder, error);
+    /// A new one in `parent`, whose name begins with `prefix`.
+    pub(crate) fn create(parent: &Path, prefix: &str) -> Result<Temporary> {
+        let failed = |error| fail("create a file in", parent, error);
         for _ in 0..8 {
-            if let Some(temporary) = attempt(folder, prefix).map_err(failed)? {
+            if let Some(temporary) = attempt(parent, prefix).map_err(failed)? {
                 return Ok(temporary);
             }
         }
@@ -42,7 +42,7 @@ impl Temporary {
         &self.path
     }
 
-    /// Gives it the name of `target`, which is in the same folder, in one step; the folder, to make that durable.
+    /// Gives it the name of `target`, which is in the same directory, in one step; the directory, to make that durable.
     pub(crate) fn publish(mut self, target: &Path) -> Result<Arc<Directory>> {
         let temporary = self.name.take().unwrap_or_default();
         let name = target.file_name().unwrap_or_default();
@@ -71,12 +71,12 @@ impl Drop for Temporary {
     }
 }
 
-fn attempt(folder: &Path, prefix: &str) -> io::Result<Option<Temporary>> {
-    let directory = Arc::new(Directory::open(folder)?);
+fn attempt(parent: &Path, prefix: &str) -> io::Result<Option<Temporary>> {
+    let directory = Arc::new(Directory::open(parent)?);
     let random = getrandom::u64().map_err(io::Error::other)?;
     let name = format!("{prefix}{random:016x}");
     let file = directory.create(&name)?;
-    let path = folder.join(&name);
+    let path = parent.join(&name);
     let temporary = Temporary { directory, name: Some(name), path, file };
     temporary.file.lock()?;
     // Another restore may have taken it for abandoned before it was locked.
@@ -85,15 +85,15 @@ fn attempt(folder: &Path, prefix: &str) -> io::Result<Option<Temporary>> {
 }
 
 /// Removes the temporary files of earlier restores to the same target that were killed.
-pub(crate) fn remove_abandoned(folder: &Path, prefix: &str) -> Result<()> {
-    let failed = |error| fail("list", folder, error);
-    let directory = Directory::open(folder).map_err(failed)?;
+pub(crate) fn remove_abandoned(parent: &Path, prefix: &str) -> Result<()> {
+    let failed = |error| fail("list", parent, error);
+    let directory = Directory::open(parent).map_err(failed)?;
     for name in directory.entries().map_err(failed)? {
         let name = name.map_err(failed)?;
         if !name.to_string_lossy().starts_with(prefix) {
             continue;
         }
-        let path = folder.join(&name);
+        let path = parent.join(&name);
         match directory.read(&name) {
             Ok((file, _)) if file.try_lock().is_ok() => match directory.remove(&name) {
                 Ok(_) => {

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use ebbtide_replica::{Claim, ClaimedFile};
-use ebbtide_state::{FileIdentity, state_folder};
+use ebbtide_state::{FileIdentity, state_directory};
 
 /// The file of which this one is a copy: the one that the replica's newest claim names, if it still exists on this host
 /// with a local state of its own. `directory` is that of this database's local state: two paths to one local state are
@@ -29,7 +29,7 @@ pub(crate) fn original_of(
     let identity = |path: &Path| path.metadata().ok().map(|found| FileIdentity::of(&found));
     let path = Path::new(&original.path);
     let is_there = identity(path).is_some_and(|found| found.inode == original.inode);
-    let state = identity(&state_folder(path));
+    let state = identity(&state_directory(path));
     (is_there && state.is_some() && state != identity(directory)).then(|| original.path.clone())
 }
 
@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn only_another_file_beside_the_claimed_one_is_an_original() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = |name: &str| folder.path().join(name);
+        let directory = tempfile::tempdir().unwrap();
+        let place = |name: &str| directory.path().join(name);
         for name in ["app.db", "copy.db"] {
             std::fs::write(place(name), name).unwrap();
         }
@@ -61,13 +61,13 @@ mod tests {
             time: Timestamp::EPOCH,
             database: Some(Box::new(original.clone())),
         };
-        let folder_of = |name: &str| state_folder(&place(name));
+        let directory_of = |name: &str| state_directory(&place(name));
         let is_copy = |host, file: &ClaimedFile| {
-            let folder = folder_of("copy.db");
-            original_of(Some(&claim), host, Some(file), &folder).is_some()
+            let directory = directory_of("copy.db");
+            original_of(Some(&claim), host, Some(file), &directory).is_some()
         };
         assert!(!is_copy("db1", &copy), "it was never followed here");
-        std::fs::create_dir(folder_of("app.db")).unwrap();
+        std::fs::create_dir(directory_of("app.db")).unwrap();
         assert!(is_copy("db1", &copy));
         assert!(!is_copy("db2", &copy));
         assert!(!is_copy("db1", &original));
@@ -79,6 +79,6 @@ mod tests {
         assert!(!is_copy("db1", &copy));
         std::fs::remove_file(place("app.db")).unwrap();
         assert!(!is_copy("db1", &copy));
-        assert!(original_of(None, "db1", Some(&copy), folder.path()).is_none());
+        assert!(original_of(None, "db1", Some(&copy), directory.path()).is_none());
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ebbtide_catalog::{self, Head, Identity};
 use ebbtide_fault::point;
-use ebbtide_replica::{Digest, Folder, Key};
+use ebbtide_replica::{Digest, Key, KeyPrefix};
 use ebbtide_state::{Origin, Position, State};
 use ebbtide_store::{Store, same_place};
 
@@ -144,8 +144,8 @@ async fn look_at_empty(
     });
     let leftover = match head.is_none() && identity.is_some() {
         true => {
-            let snapshots = to.store.list_some(Folder::Snapshot, None, 1).await?;
-            let deltas = to.store.list_some(Folder::Delta, None, 1).await?;
+            let snapshots = to.store.list_some(KeyPrefix::Snapshot, None, 1).await?;
+            let deltas = to.store.list_some(KeyPrefix::Delta, None, 1).await?;
             snapshots.first().or(deltas.first()).map(|object| object.key)
         }
         false => None,
@@ -238,8 +238,8 @@ impl FoundReplica {
                 Some(Restored { to: known.state, is_head_unchanged: then == head.state.txid() })
             }
         };
-        let has_base =
-            self.context.is_stored || !store.list_some(Folder::Snapshot, None, 1).await?.is_empty();
+        let has_base = self.context.is_stored
+            || !store.list_some(KeyPrefix::Snapshot, None, 1).await?.is_empty();
         let mut evidence = KnownEvidence {
             has_base,
             has_entry: has_base,

@@ -280,7 +280,9 @@ async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 pub(crate) mod tests {
     use ebbtide_replica::container::{Contents, EntryStart, Writer};
-    use ebbtide_replica::{Digest, EntryFlags, EntryKind, Folder, ReplicaId, Timestamp, page_hash};
+    use ebbtide_replica::{
+        Digest, EntryFlags, EntryKind, KeyPrefix, ReplicaId, Timestamp, page_hash,
+    };
     use ebbtide_store::MemoryStore;
     use ebbtide_wal::{PageNumber, PageSize};
 
@@ -401,7 +403,7 @@ pub(crate) mod tests {
         replica(&store, count + 1).await;
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         let log = |number: u64| Key::Log(Txid::new(number).unwrap());
-        let before = store.list(Folder::Log, Some(&log(count - 2))).await.unwrap()[0];
+        let before = store.list(KeyPrefix::Log, Some(&log(count - 2))).await.unwrap()[0];
         let before = ebbtide_catalog::read_index(&store, &manifest, before).await.unwrap();
         let (first, chain) = (Txid::new(count).unwrap(), before.index.footer().chain);
         let Manifest { replica, page_size, created: time, .. } = manifest.clone();
@@ -415,7 +417,7 @@ pub(crate) mod tests {
         store.delete(&log(count)).await.unwrap();
         store.put(&log(count), writer.finish().unwrap().tail.into()).await.unwrap();
         assert!(pack(&store, &manifest, &Bodies::new(0)).await.is_err());
-        assert_eq!(store.list(Folder::Pack, None).await.unwrap(), []);
+        assert_eq!(store.list(KeyPrefix::Pack, None).await.unwrap(), []);
     }
 
     /// Segments with these sizes, of one entry each.

@@ -1,7 +1,7 @@
 //! The log of a replica since the durable entry of the local state, and whether that entry is still there.
 
 use ebbtide_catalog::{self, CatalogError, Head};
-use ebbtide_replica::{Chain, Claim, EntryKind, EntryState, Folder, Key, Manifest, Txid};
+use ebbtide_replica::{Chain, Claim, EntryKind, EntryState, Key, KeyPrefix, Manifest, Txid};
 use ebbtide_state::Position;
 use ebbtide_store::{Object, Store};
 
@@ -56,8 +56,9 @@ pub(crate) async fn read_since(
     let (carried, chain) = (known.state.chain, Some(known.state.chain));
     let mut since = Since { commits: 0, claim: None, claims_only: true, carried, chain };
     let mut next = known.state.txid().next();
-    let objects =
-        store.list_some(Folder::Log, Some(&Key::Log(known.state.txid())), CATCH_UP_MAX + 1).await?;
+    let objects = store
+        .list_some(KeyPrefix::Log, Some(&Key::Log(known.state.txid())), CATCH_UP_MAX + 1)
+        .await?;
     for (at, object) in objects.into_iter().enumerate() {
         let Object { key, .. } = object;
         let index = match ebbtide_catalog::read_index(store, manifest, object).await {
@@ -93,7 +94,7 @@ pub(crate) async fn has_entry(
     if object_has_entry(store, manifest, known, head.object).await? {
         return Ok(true);
     }
-    let packs = store.list(Folder::Pack, None).await?;
+    let packs = store.list(KeyPrefix::Pack, None).await?;
     let packs = packs.into_iter().filter(|object| match object.key {
         Key::Pack { first, last } => first <= known.state.txid() && known.state.txid() <= last,
         _ => false,
@@ -102,7 +103,7 @@ pub(crate) async fn has_entry(
     let mut from = Txid::new(near).map(Key::Log);
     loop {
         let most = usize::try_from(SEGMENT_ENTRIES).unwrap_or(usize::MAX);
-        let log = store.list_some(Folder::Log, from.as_ref(), most + 1).await?;
+        let log = store.list_some(KeyPrefix::Log, from.as_ref(), most + 1).await?;
         let segment =
             log.into_iter().rev().find(|object| object.key <= Key::Log(known.state.txid()));
         if segment.is_some() || from.is_none() {

@@ -1,6 +1,6 @@
 //! The spool: complete segments on the local disk, used when an outage lasts longer than the log may grow.
 //!
-//! It lies in the directory of the local state and has the layout of a replica's log, so a [`FolderStore`] writes and
+//! It lies in the directory of the local state and has the layout of a replica's log, so a [`DirectoryStore`] writes and
 //! reads it: an object is complete or absent, and durable before the log is released. The spooled segments continue the
 //! replica's log: the same bytes are put later under the same names. `end.json` beside the segments has the log
 //! position of the last one. Without it, or with an outdated one, a start compares pages instead of reading on in the
@@ -11,9 +11,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ebbtide_replica::{Folder, Key, Manifest};
+use ebbtide_replica::{Key, KeyPrefix, Manifest};
 use ebbtide_state::Position;
-use ebbtide_store::{FolderStore, Store, StoreError};
+use ebbtide_store::{DirectoryStore, Store, StoreError};
 
 use crate::destination::Destination;
 use crate::error::Error;
@@ -31,7 +31,7 @@ const PAGES_MAX: u64 = 1_000_000;
 pub(crate) struct Spool {
     /// The local disk. Its health is not that of the replica's store.
     disk: Destination,
-    state_folder: PathBuf,
+    state_directory: PathBuf,
     bytes_max: u64,
     spooled: Spooled,
     pages: u64,
@@ -42,16 +42,16 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// The spool in `state_folder`, with at most `bytes_max`. The first write creates its directory.
+    /// The spool in `state_directory`, with at most `bytes_max`. The first write creates its directory.
     pub(crate) fn new(
-        state_folder: &Path,
+        state_directory: &Path,
         bytes_max: u64,
         health: &Arc<StoreHealth>,
     ) -> Result<Spool, StoreError> {
-        let store = Arc::new(FolderStore::within(state_folder, spool_directory::NAME)?);
+        let store = Arc::new(DirectoryStore::within(state_directory, spool_directory::NAME)?);
         Ok(Spool {
             disk: Destination { store, health: Arc::default() },
-            state_folder: state_folder.to_path_buf(),
+            state_directory: state_directory.to_path_buf(),
             bytes_max,
             spooled: Spooled::default(),
             pages: 0,
@@ -105,10 +105,11 @@ impl Spool {
         // Blocks for one unlink on the local disk. A file that stays is removed by the next start.
         let key = key.to_string();
         let name = key.rsplit('/').next().unwrap_or_default();
-        let removed = spool_directory(&self.state_folder).and_then(|directory| match directory {
-            Some((directory, _)) => directory.within(Folder::Log.name())?.remove(name),
-            None => Ok(false),
-        });
+        let removed =
+            spool_directory(&self.state_directory).and_then(|directory| match directory {
+                Some((directory, _)) => directory.within(KeyPrefix::Log.name())?.remove(name),
+                None => Ok(false),
+            });
         if let Err(error) = removed {
             tracing::warn!(%error, %key, "cannot remove a segment from the spool");
         }
@@ -122,7 +123,7 @@ impl Spool {
         key: Key,
         position: &Position,
     ) -> impl Future<Output = Result<QueuedBody, Error>> + Send + 'static {
-        let (store, state_folder) = (Arc::clone(&self.disk.store), self.state_folder.clone());
+        let (store, state_directory) = (Arc::clone(&self.disk.store), self.state_directory.clone());
         let (last, wal) = (position.state.txid(), position.wal);
         async move {
             let queued = match sealed {
@@ -139,7 +140,7 @@ impl Spool {
                 }
             };
             if let Some(wal) = wal
-                && let Err(error) = write_spooled_end(&state_folder, last, wal)
+                && let Err(error) = write_spooled_end(&state_directory, last, wal)
             {
                 tracing::warn!(%error, "cannot note the end of the spool");
             }
@@ -154,7 +155,7 @@ impl Spool {
         position: &Position,
     ) -> Result<SpooledSegments, Error> {
         let (mut found, mut last) = (SpooledSegments::default(), position.clone());
-        for object in self.disk.store.list(Folder::Log, None).await? {
+        for object in self.disk.store.list(KeyPrefix::Log, None).await? {
             match SpooledSegment::read(&*self.disk.store, manifest, object, &last).await {
                 Some(next) => {
                     last = next.position.clone();
@@ -164,7 +165,7 @@ impl Spool {
             }
         }
         if let (Some(found), Some((txid, wal))) =
-            (found.continuing.last_mut(), spooled_end(&self.state_folder))
+            (found.continuing.last_mut(), spooled_end(&self.state_directory))
             && txid == found.position.state.txid()
         {
             found.position.wal = Some(wal);
@@ -188,7 +189,7 @@ impl Spool {
     /// Removes all spooled segments.
     pub(crate) async fn clear(&mut self) -> Result<(), Error> {
         self.disk.store.sweep().await?;
-        for object in self.disk.store.list(Folder::Log, None).await? {
+        for object in self.disk.store.list(KeyPrefix::Log, None).await? {
             self.disk.store.delete(&object.key).await?;
         }
         (self.spooled, self.pages) = (Spooled::default(), 0);

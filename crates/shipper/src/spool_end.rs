@@ -27,8 +27,8 @@ struct End {
 /// The last entry of the spool and its log position, if it is known. Capturing resumes there if the spool continues the
 /// replica.
 #[must_use]
-pub fn spooled_end(state_folder: &Path) -> Option<(Txid, Position)> {
-    let bytes = match read(state_folder) {
+pub fn spooled_end(state_directory: &Path) -> Option<(Txid, Position)> {
+    let bytes = match read(state_directory) {
         Ok(bytes) => bytes?,
         Err(error) => {
             tracing::warn!(%error, "cannot read where the spool ends; comparing instead");
@@ -40,8 +40,8 @@ pub fn spooled_end(state_folder: &Path) -> Option<(Txid, Position)> {
     Some((txid, Position { salts: Salts(salts), frame, checksum }))
 }
 
-fn read(state_folder: &Path) -> io::Result<Option<Vec<u8>>> {
-    let Some((directory, owner)) = spool_directory(state_folder)? else { return Ok(None) };
+fn read(state_directory: &Path) -> io::Result<Option<Vec<u8>>> {
+    let Some((directory, owner)) = spool_directory(state_directory)? else { return Ok(None) };
     let file = match directory.read_ours(END, owner) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -53,8 +53,12 @@ fn read(state_folder: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Writes the file. Without fsync: if a power failure leaves an outdated or torn file, the next start compares pages.
-pub(crate) fn write_spooled_end(state_folder: &Path, txid: Txid, wal: Position) -> io::Result<()> {
-    let Some((directory, owner)) = spool_directory(state_folder)? else {
+pub(crate) fn write_spooled_end(
+    state_directory: &Path,
+    txid: Txid,
+    wal: Position,
+) -> io::Result<()> {
+    let Some((directory, owner)) = spool_directory(state_directory)? else {
         return Err(io::ErrorKind::NotFound.into());
     };
     let Position { salts: Salts(salts), frame, checksum: Checksum { s0, s1 } } = wal;

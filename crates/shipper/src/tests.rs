@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use ebbtide_replica::container::Index;
 use ebbtide_replica::{
-    Chain, Digest, EntryState, Folder, Key, Manifest, Point, ReplicaId, Timestamp, Txid, page_hash,
+    Chain, Digest, EntryState, Key, KeyPrefix, Manifest, Point, ReplicaId, Timestamp, Txid,
+    page_hash,
 };
 use ebbtide_state::{Origin, Position, State};
 use ebbtide_store::{ErrorKind, MemoryStore, Store as _};
@@ -95,7 +96,7 @@ impl Setup {
     /// The log in the store must continue the first entry without a gap. The first txids of its segments.
     async fn history(&self) -> Vec<u64> {
         let (mut chain, mut firsts) = (first_position().state.chain, Vec::new());
-        for object in self.store.list(Folder::Log, None).await.unwrap() {
+        for object in self.store.list(KeyPrefix::Log, None).await.unwrap() {
             let fetched = ebbtide_catalog::read_index(&self.store, &manifest(), object).await;
             let index: Index = fetched.unwrap().index;
             assert_eq!(index.header().chain(), Some(chain), "{}", object.key);
@@ -232,7 +233,7 @@ async fn a_replay_is_confirmed_only_by_the_commits_of_the_replica() {
     setup.shipper.settle().await.unwrap();
     let there = setup.shipper.durable().clone();
     let mut expected = known.chain;
-    for object in setup.store.list(Folder::Log, None).await.unwrap() {
+    for object in setup.store.list(KeyPrefix::Log, None).await.unwrap() {
         let fetched = ebbtide_catalog::read_index(&setup.store, &manifest(), object).await.unwrap();
         for entry in fetched.index.entries() {
             expected = crate::replay::carried_after(expected, entry.database_pages, &entry.content);

@@ -332,9 +332,11 @@ fn another_database_is_refused_in_a_replica_and_its_owner_goes_on() {
         };
         assert_eq!(sidecar.add(other.clone(), How::default()).unwrap_err(), shared);
         // The same place by another address.
-        let Location::Folder(replica) = place.replica("app") else { panic!("it is a directory") };
+        let Location::Directory(replica) = place.replica("app") else {
+            panic!("it is a directory")
+        };
         let around = replica.join("..").join(replica.file_name().unwrap());
-        let around = Database::new(place.path("other.db"), Location::Folder(around));
+        let around = Database::new(place.path("other.db"), Location::Directory(around));
         let error = sidecar.add(around, How::default()).unwrap_err();
         assert!(matches!(error, AddError::SharedReplica { .. }), "{error}");
         let mut beside = Sidecar::new(Hooks::default());

@@ -10,10 +10,10 @@ use ebbtide_directory::Refused;
 #[non_exhaustive]
 pub enum StateError {
     /// Another process uses the directory.
-    #[error("{} is in use by {}", .folder.display(), holder(*.process))]
+    #[error("{} is in use by {}", .directory.display(), holder(*.process))]
     Busy {
         /// The directory.
-        folder: PathBuf,
+        directory: PathBuf,
         /// The process id in the lock file.
         process: Option<u32>,
     },
@@ -26,16 +26,16 @@ pub enum StateError {
         version: u32,
     },
     /// [`State::publish`](crate::State::publish): the hashes do not add up to the digest of the position.
-    #[error("the page hashes in {} do not add up to the position's digest", .folder.display())]
+    #[error("the page hashes in {} do not add up to the position's digest", .directory.display())]
     Unproven {
         /// The directory.
-        folder: PathBuf,
+        directory: PathBuf,
     },
     /// An earlier write failed, so memory and files may differ until the state is opened again.
-    #[error("an earlier write to {} failed: open it again", .folder.display())]
+    #[error("an earlier write to {} failed: open it again", .directory.display())]
     Broken {
         /// The directory.
-        folder: PathBuf,
+        directory: PathBuf,
     },
     /// An argument that a record cannot hold.
     #[error("{0}")]

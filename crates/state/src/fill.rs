@@ -13,7 +13,7 @@ use ebbtide_replica::PageHash;
 /// valid.
 #[derive(Debug)]
 pub struct Fill {
-    pub(super) folder: LockedDirectory,
+    pub(super) directory: LockedDirectory,
     pub(super) slots: Slots,
     pub(super) table: Table,
     pub(super) number: u8,
@@ -23,15 +23,15 @@ pub struct Fill {
 
 impl Fill {
     pub(super) fn begin(
-        folder: LockedDirectory,
+        directory: LockedDirectory,
         slots: Slots,
         number: u8,
         made: bool,
     ) -> Result<Fill, StateError> {
-        folder.remove_table(number)?;
-        let table = folder.table(number)?;
+        directory.remove_table(number)?;
+        let table = directory.table(number)?;
         point("state.fill.begin");
-        Ok(Fill { folder, slots, table, number, made })
+        Ok(Fill { directory, slots, table, number, made })
     }
 
     /// Sets the hashes of consecutive pages from `first` on, in any order and from concurrent threads. If a page is set
@@ -45,7 +45,7 @@ impl Fill {
     /// # Errors
     /// When the directory cannot be removed. A remaining directory has no valid state.
     pub fn discard(&self) -> Result<(), StateError> {
-        let removed = if self.made { self.folder.remove() } else { Ok(()) };
-        removed.map_err(io_error("remove", self.folder.path()))
+        let removed = if self.made { self.directory.remove() } else { Ok(()) };
+        removed.map_err(io_error("remove", self.directory.path()))
     }
 }

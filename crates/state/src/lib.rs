@@ -40,9 +40,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use ebbtide_directory::state_folder;
+pub use ebbtide_directory::state_directory;
 pub use error::StateError;
 pub use fill::Fill;
 pub use peek::peek;
 pub use position::{FileIdentity, Origin, Position};
-pub use state::{State, state_directory};
+pub use state::{State, open_state_directory};

@@ -36,7 +36,7 @@ impl LockedDirectory {
                     let mut process = String::new();
                     let read = file.by_ref().take(16).read_to_string(&mut process);
                     let process = read.ok().and_then(|_| process.trim().parse().ok());
-                    return StateError::Busy { folder: place.path().to_path_buf(), process };
+                    return StateError::Busy { directory: place.path().to_path_buf(), process };
                 }
                 io_error("lock", &lock_path)(errno.into())
             })?;

@@ -7,23 +7,23 @@ use super::error::{StateError, io_error};
 use super::position::Position;
 use super::record::{self, Record, Slot};
 use super::slots::is_newer;
-use super::state::state_directory;
+use super::state::open_state_directory;
 use ebbtide_directory::Private;
 
 /// A longer slot is not read to its end: it then counts as invalid. Few commits change so many pages.
 const SLOT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The newest position in the directory `folder`, or nothing if there is no valid one. A process that uses the state
+/// The newest position in the directory `directory`, or nothing if there is no valid one. A process that uses the state
 /// may have moved on when this returns.
 ///
 /// # Errors
 /// When a file exists and cannot be read.
-pub fn peek(folder: &Path) -> Result<Option<Position>, StateError> {
+pub fn peek(directory: &Path) -> Result<Option<Position>, StateError> {
     // A directory that another user may have created is refused.
-    let Some(private) = state_directory(folder)? else { return Ok(None) };
+    let Some(private) = open_state_directory(directory)? else { return Ok(None) };
     let mut newest: Option<Record> = None;
     for name in ["position.0", "position.1"] {
-        let path = folder.join(name);
+        let path = directory.join(name);
         let bytes = match read(&private, name) {
             Ok(bytes) => bytes,
             Err(error) if is_absent(&error) => continue,

@@ -29,12 +29,12 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    pub(super) fn open(folder: &LockedDirectory) -> Result<(Slots, Option<Record>), StateError> {
+    pub(super) fn open(directory: &LockedDirectory) -> Result<(Slots, Option<Record>), StateError> {
         let mut newest: Option<Record> = None;
         let mut lengths = [0; 2];
         let mut open = |number: usize| {
-            let path = folder.slot(number);
-            let file = folder.handle(slot_name(number))?;
+            let path = directory.slot(number);
+            let file = directory.handle(slot_name(number))?;
             let mut bytes = Vec::new();
             file.file()?.read_to_end(&mut bytes).map_err(io_error("read", &path))?;
             lengths[number] = bytes.len() as u64;
@@ -58,14 +58,14 @@ impl Slots {
 
     pub(super) fn write(
         &mut self,
-        folder: &LockedDirectory,
+        directory: &LockedDirectory,
         position: &Position,
         redo: &[(PageNumber, PageHash)],
     ) -> Result<(), StateError> {
         let sequence = self.sequence.wrapping_add(1);
         let number = slot_of(sequence);
         record::encode(&mut self.buffer, sequence, self.table, position, redo)?;
-        let (file, path) = (self.files[number].file()?, folder.slot(number));
+        let (file, path) = (self.files[number].file()?, directory.slot(number));
         if self.lengths[number] > SLOT_BYTES_RETAINED as u64 {
             set_length(file, 0).map_err(io_error("shorten", &path))?;
             self.lengths[number] = 0;

@@ -19,14 +19,14 @@ use ebbtide_replica::{Digest, PageHash};
 ///
 /// # Errors
 /// [`StateError::Refused`] when another user may have created or could change it.
-pub fn state_directory(folder: &Path) -> Result<Option<Private>, StateError> {
-    ebbtide_directory::state_directory(folder).map_err(io_error("open", folder))
+pub fn open_state_directory(directory: &Path) -> Result<Option<Private>, StateError> {
+    ebbtide_directory::open_state_directory(directory).map_err(io_error("open", directory))
 }
 
 /// The local state of one database, held open and locked.
 #[derive(Debug)]
 pub struct State {
-    folder: LockedDirectory,
+    directory: LockedDirectory,
     slots: Slots,
     table: Table,
     position: Position,
@@ -37,54 +37,54 @@ pub struct State {
 }
 
 impl State {
-    /// Opens the state in the directory `folder`, if there is a valid one. Call [`State::verify`] before using the page
+    /// Opens the state in the directory `directory`, if there is a valid one. Call [`State::verify`] before using the page
     /// hashes.
-    pub fn open(folder: &Path) -> Result<Option<State>, StateError> {
-        let found = Private::open(folder, database_owner(folder));
-        let Some((place, directory)) = found.map_err(io_error("open", folder))? else {
+    pub fn open(directory: &Path) -> Result<Option<State>, StateError> {
+        let found = Private::open(directory, database_owner(directory));
+        let Some((place, directory)) = found.map_err(io_error("open", directory))? else {
             return Ok(None);
         };
-        let folder = LockedDirectory::new(place, &directory)?;
-        let (slots, newest) = Slots::open(&folder)?;
+        let directory = LockedDirectory::new(place, &directory)?;
+        let (slots, newest) = Slots::open(&directory)?;
         let Some(Record { table, position, redo, .. }) = newest else { return Ok(None) };
-        folder.remove_table(1 - table)?;
-        let mut table = folder.table(table)?;
+        directory.remove_table(1 - table)?;
+        let mut table = directory.table(table)?;
         table.write(&redo)?;
         if table.rows() != position.state.database_pages {
             table.resize(position.state.database_pages)?;
         }
-        Ok(Some(State { folder, slots, table, position, broken: false, updates: Vec::new() }))
+        Ok(Some(State { directory, slots, table, position, broken: false, updates: Vec::new() }))
     }
 
-    /// Begins a new state in the directory `folder`: set the page hashes, then publish the position. Until then an
+    /// Begins a new state in the directory `directory`: set the page hashes, then publish the position. Until then an
     /// older state stays valid.
-    pub fn create(folder: &Path) -> Result<Fill, StateError> {
-        let made = Private::create(folder, database_owner(folder));
-        let (place, directory, made) = made.map_err(io_error("create the directory", folder))?;
-        let folder = LockedDirectory::new(place, &directory)?;
-        let (slots, newest) = Slots::open(&folder)?;
-        Fill::begin(folder, slots, newest.map_or(0, |record| 1 - record.table), made)
+    pub fn create(directory: &Path) -> Result<Fill, StateError> {
+        let made = Private::create(directory, database_owner(directory));
+        let (place, directory, made) = made.map_err(io_error("create the directory", directory))?;
+        let directory = LockedDirectory::new(place, &directory)?;
+        let (slots, newest) = Slots::open(&directory)?;
+        Fill::begin(directory, slots, newest.map_or(0, |record| 1 - record.table), made)
     }
 
     /// Begins a new table of page hashes. Until the result is published, the old state stays valid.
     pub fn refill(self) -> Result<Fill, StateError> {
         let table = 1 - self.slots.table();
-        Fill::begin(self.folder, self.slots, table, false)
+        Fill::begin(self.directory, self.slots, table, false)
     }
 
     /// Makes a filled table valid with `position`, if its hashes add up to the digest of `position`.
     pub fn publish(fill: Fill, position: Position) -> Result<State, StateError> {
-        let Fill { folder, mut slots, mut table, number, .. } = fill;
+        let Fill { directory, mut slots, mut table, number, .. } = fill;
         table.resize(position.state.database_pages)?;
         if table.sum()? != *position.state.digest.as_bytes() {
-            return Err(StateError::Unproven { folder: folder.path().to_path_buf() });
+            return Err(StateError::Unproven { directory: directory.path().to_path_buf() });
         }
         point("state.publish.filled");
         slots.switch_table(number);
-        slots.write(&folder, &position, &[])?;
+        slots.write(&directory, &position, &[])?;
         point("state.publish.named");
-        folder.remove_table(1 - number)?;
-        Ok(State { folder, slots, table, position, broken: false, updates: Vec::new() })
+        directory.remove_table(1 - number)?;
+        Ok(State { directory, slots, table, position, broken: false, updates: Vec::new() })
     }
 
     /// The position.
@@ -96,7 +96,7 @@ impl State {
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.folder.path()
+        self.directory.path()
     }
 
     /// The hash of a page; zeros for the lock-byte page and for a page beyond the end of the database.
@@ -143,7 +143,7 @@ impl State {
             redo.sort_by_key(|&(page, _)| page);
             redo.dedup_by_key(|&mut (page, _)| page);
         }
-        self.slots.write(&self.folder, &position, &redo)?;
+        self.slots.write(&self.directory, &position, &redo)?;
         point("state.slot.written");
         self.table.write(&redo)?;
         if self.table.rows() != position.state.database_pages {
@@ -174,15 +174,15 @@ impl State {
     /// it would become valid again if one slot still had it and the other one was torn.
     pub fn sync(&mut self) -> Result<(), StateError> {
         self.check()?;
-        self.slots.write(&self.folder, &self.position, &[])?;
+        self.slots.write(&self.directory, &self.position, &[])?;
         self.table.sync()?;
         self.slots.sync()?;
-        self.folder.sync()
+        self.directory.sync()
     }
 
     fn check(&self) -> Result<(), StateError> {
         if self.broken {
-            return Err(StateError::Broken { folder: self.folder.path().to_path_buf() });
+            return Err(StateError::Broken { directory: self.directory.path().to_path_buf() });
         }
         Ok(())
     }

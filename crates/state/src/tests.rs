@@ -94,8 +94,8 @@ impl Model {
     }
 }
 
-fn create(folder: &Path, model: &Model) -> State {
-    let fill = State::create(folder).unwrap();
+fn create(directory: &Path, model: &Model) -> State {
+    let fill = State::create(directory).unwrap();
     for (&number, &hash) in &model.pages {
         fill.set(page(number), &[hash]).unwrap();
     }
@@ -110,8 +110,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A folder in memory if there is such a place: thousands of small folders are made and removed.
-fn quick_folder() -> tempfile::TempDir {
+/// A directory in memory if there is such a place: thousands of small directories are made and removed.
+fn quick_directory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
@@ -146,16 +146,16 @@ proptest! {
         history in commits(1..4),
         offset in 0..STRIDE,
     ) {
-        let root = quick_folder();
-        let folder = root.path().join("state");
+        let root = quick_directory();
+        let directory = root.path().join("state");
         let mut model = Model { txid: 1, ..Model::default() };
-        let mut state = create(&folder, &model);
+        let mut state = create(&directory, &model);
         for (round, (database_pages, updates)) in history.iter().enumerate() {
             let next = model.after(*database_pages, updates);
             let (mut bytes, mut olds, mut news) = (offset, 0, 0);
             loop {
                 let image = root.path().join(format!("{round}-{bytes}"));
-                copy(&folder, &image);
+                copy(&directory, &image);
                 let mut torn = State::open(&image).unwrap().unwrap();
                 let was_killed = killed(bytes, || torn.commit(next.position(), updates));
                 prop_assert_eq!(was_killed, torn.page(PageNumber::ONE).is_err());
@@ -189,10 +189,10 @@ proptest! {
         (before, after) in (commits(2..3)).prop_map(|mut two| (two.remove(0), two.remove(0))),
         bytes in 0..2000usize,
     ) {
-        let root = quick_folder();
-        let folder = root.path().join("state");
+        let root = quick_directory();
+        let directory = root.path().join("state");
         let model = Model::default().after(before.0, &before.1);
-        let state = create(&folder, &model);
+        let state = create(&directory, &model);
         let next = model.after(after.0, &after.1);
         killed(bytes, || {
             let fill = state.refill()?;
@@ -201,7 +201,7 @@ proptest! {
             }
             State::publish(fill, next.position()).map(drop)
         });
-        let state = State::open(&folder).unwrap().unwrap();
+        let state = State::open(&directory).unwrap().unwrap();
         if state.position().state.txid() == next.position().state.txid() { &next } else { &model }.assert_is(&state);
     }
 
@@ -269,7 +269,7 @@ fn a_table_that_does_not_add_up_is_found_and_cannot_be_published() {
 }
 
 #[test]
-fn a_missing_or_empty_folder_holds_no_state() {
+fn a_missing_or_empty_directory_holds_no_state() {
     let root = tempfile::tempdir().unwrap();
     assert!(State::open(&root.path().join("none")).unwrap().is_none());
     assert!(State::open(root.path()).unwrap().is_none());
@@ -281,12 +281,12 @@ fn a_missing_or_empty_folder_holds_no_state() {
 fn only_the_owner_may_read_a_state() {
     use std::os::unix::fs::PermissionsExt as _;
     let root = tempfile::tempdir().unwrap();
-    let folder = state_folder(&root.path().join("app.db"));
-    assert_eq!(folder, root.path().join(".app.db-ebbtide"));
-    drop(create(&folder, &Model::default().after(1, &[(page(1), hash(1))])));
+    let directory = state_directory(&root.path().join("app.db"));
+    assert_eq!(directory, root.path().join(".app.db-ebbtide"));
+    drop(create(&directory, &Model::default().after(1, &[(page(1), hash(1))])));
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&folder), 0o700);
-    for file in std::fs::read_dir(&folder).unwrap() {
+    assert_eq!(mode(&directory), 0o700);
+    for file in std::fs::read_dir(&directory).unwrap() {
         assert_eq!(mode(&file.unwrap().path()), 0o600);
     }
 }

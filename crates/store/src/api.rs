@@ -10,7 +10,7 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 
 use super::error::StoreError;
 use super::probe::Conditional;
-use ebbtide_replica::{Folder, Key};
+use ebbtide_replica::{Key, KeyPrefix};
 
 /// The largest number of names in a listing, including names that are no keys. A larger listing is an error, because it is
 /// held in memory. A replica whose segments are merged has fewer than ten thousand objects.
@@ -62,14 +62,14 @@ pub trait Store: Send + Sync + Debug {
     /// response to a HEAD request does not distinguish them.
     async fn size(&self, key: &Key) -> Result<Option<u64>, StoreError>;
 
-    /// The objects in a folder whose names come after `after`, in the order of their names. Names that are no keys are
+    /// The objects in a directory whose names come after `after`, in the order of their names. Names that are no keys are
     /// skipped with a warning. More than [`LIST_MAX`] names are an error.
-    async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError>;
+    async fn list(&self, under: KeyPrefix, after: Option<&Key>) -> Result<Vec<Object>, StoreError>;
 
     /// The first `most` objects of [`list`](Store::list). Memory and requests do not grow with the rest of the listing.
     async fn list_some(
         &self,
-        under: Folder,
+        under: KeyPrefix,
         after: Option<&Key>,
         most: usize,
     ) -> Result<Vec<Object>, StoreError> {

@@ -23,7 +23,7 @@ pub enum ErrorKind {
     /// The store cannot be reached, does not answer in time, has no room, or fails on its side. After a put it is open
     /// whether the object is there.
     Unavailable,
-    /// The object is there and is not what was asked for: too long, too short, or a folder.
+    /// The object is there and is not what was asked for: too long, too short, or a directory.
     Damaged,
 }
 
@@ -50,7 +50,7 @@ impl StoreError {
         self
     }
 
-    /// A failed operation on the file or folder `path`.
+    /// A failed operation on the file or directory `path`.
     pub(super) fn io(what: &str, path: &std::path::Path, error: io::Error) -> StoreError {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => ErrorKind::NotFound,

@@ -1,4 +1,4 @@
-//! Where a replica's objects lie: in a bucket, in a folder, or in memory.
+//! Where a replica's objects lie: in a bucket, in a directory, or in memory.
 //!
 //! All stores make the same promises, and one suite of checks (`contract` in the testkit) holds each of them to it:
 //! - **Create-only.** A name is taken once. Of any number of puts of one name at most one succeeds, whoever sends them;
@@ -15,9 +15,9 @@
 //! The words that are ours are in `docs/glossary.md`.
 
 mod api;
+mod directory;
 mod error;
 mod error_chain;
-mod folder;
 mod listing;
 mod location;
 mod location_error;
@@ -30,9 +30,9 @@ mod s3;
 mod s3_location;
 
 pub use api::{ByteStream, LIST_MAX, Object, Store, Upload};
+pub use directory::DirectoryStore;
 pub use error::{ErrorKind, StoreError};
 pub use error_chain::error_chain;
-pub use folder::FolderStore;
 pub use location::Location;
 pub use location_error::LocationError;
 pub use memory::MemoryStore;

@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use super::api::{LIST_MAX, Object};
 use super::error::{ErrorKind, StoreError};
-use ebbtide_replica::{Folder, Key};
+use ebbtide_replica::{Key, KeyPrefix};
 
 /// So many names are kept before those that are not wanted are given up.
 const KEPT_MIN: usize = 4096;
 
-/// Takes the names of a folder as a store gives them, in any order and perhaps more than once.
+/// Takes the names of a directory as a store gives them, in any order and perhaps more than once.
 pub(super) struct Listing {
-    under: Folder,
+    under: KeyPrefix,
     after: Option<String>,
     objects: Vec<Object>,
     foreign: usize,
@@ -20,7 +20,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn new(under: Folder, after: Option<&Key>) -> Listing {
+    pub(super) fn new(under: KeyPrefix, after: Option<&Key>) -> Listing {
         let after = after.map(Key::to_string);
         Listing { under, after, objects: Vec::new(), foreign: 0, most: usize::MAX }
     }
@@ -36,10 +36,10 @@ impl Listing {
         self.objects.len() >= self.most
     }
 
-    /// Adds the object with this name, relative to the replica's prefix. A name of another folder is none of ours.
+    /// Adds the object with this name, relative to the replica's prefix. A name of another directory is none of ours.
     pub(super) fn add(&mut self, name: &str, size: u64) -> Result<(), StoreError> {
         match Key::parse(name) {
-            Some(key) if key.folder() == Some(self.under) => {
+            Some(key) if key.prefix() == Some(self.under) => {
                 if self.after.as_deref().is_none_or(|after| name > after) {
                     self.objects.push(Object { key, size });
                     if self.objects.len() >= self.most.saturating_mul(2).max(KEPT_MIN) {
@@ -70,8 +70,8 @@ impl Listing {
     /// The objects in order, each once.
     pub(super) fn finish(mut self) -> Vec<Object> {
         if self.foreign > 0 {
-            let (folder, names) = (self.under, self.foreign);
-            tracing::warn!(%folder, names, "passed over names that are none of ours");
+            let (directory, names) = (self.under, self.foreign);
+            tracing::warn!(%directory, names, "passed over names that are none of ours");
         }
         self.keep_first();
         self.objects

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use url::Url;
 
 use super::api::Store;
+use super::directory::DirectoryStore;
 use super::error::StoreError;
-use super::folder::FolderStore;
 use super::location_error::{LocationError, fail, refuse_control};
 use super::place::real_path;
 #[cfg(feature = "s3")]
@@ -25,18 +25,18 @@ use super::s3_location::S3Location;
 pub enum Location {
     /// In a bucket.
     S3(S3Location),
-    /// In a folder of this machine.
-    Folder(PathBuf),
+    /// In a directory of this machine.
+    Directory(PathBuf),
 }
 
 const FORMS: &str = "s3://BUCKET/PREFIX, file:///PATH or a path";
 impl Location {
-    /// The place without the way to it: equal for the same folder, however it is written, and for the same prefix of a
+    /// The place without the way to it: equal for the same directory, however it is written, and for the same prefix of a
     /// bucket on the same server.
     #[must_use]
     pub fn place(&self) -> PathBuf {
         match self {
-            Location::Folder(path) => real_path(path),
+            Location::Directory(path) => real_path(path),
             Location::S3(S3Location { bucket, prefix, endpoint, .. }) => {
                 let endpoint = endpoint.as_deref().unwrap_or_default();
                 PathBuf::from(format!("s3://{bucket}/{prefix}?{endpoint}"))
@@ -45,7 +45,7 @@ impl Location {
     }
 
     /// Opens the store at this place. For a bucket this looks for credentials, which takes at most a few seconds, and
-    /// does not ask the bucket anything; for a folder nothing is created.
+    /// does not ask the bucket anything; for a directory nothing is created.
     pub async fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
         match self {
             #[cfg(feature = "s3")]
@@ -55,7 +55,7 @@ impl Location {
                 let why = "this ebbtide was built without S3";
                 Err(StoreError::new(super::ErrorKind::Invalid, format!("open {self}"), why))
             }
-            Location::Folder(path) => Ok(Arc::new(FolderStore::new(path)?)),
+            Location::Directory(path) => Ok(Arc::new(DirectoryStore::new(path)?)),
         }
     }
 }
@@ -78,7 +78,7 @@ impl FromStr for Location {
                 let scheme = address.split(':').next().unwrap_or_default();
                 fail(format!("after {scheme}: come two slashes: give {FORMS}"))
             }
-            _ => Ok(Location::Folder(PathBuf::from(address))),
+            _ => Ok(Location::Directory(PathBuf::from(address))),
         }
     }
 }
@@ -99,9 +99,9 @@ fn parse_file(address: &str) -> Result<Location, LocationError> {
     match url.to_file_path() {
         Ok(path) if path.parent().is_some() => {
             refuse_control(&path.to_string_lossy())?;
-            Ok(Location::Folder(path))
+            Ok(Location::Directory(path))
         }
-        _ => fail(format!("{address} names no folder: give file:///PATH")),
+        _ => fail(format!("{address} names no directory: give file:///PATH")),
     }
 }
 
@@ -111,11 +111,12 @@ impl fmt::Display for Location {
         match self {
             Location::S3(location) => location.fmt(f),
             // A path need not be text, and then only the address of a file can say it.
-            Location::Folder(path) if path.to_str().is_none() => match Url::from_file_path(path) {
+            Location::Directory(path) if path.to_str().is_none() => match Url::from_file_path(path)
+            {
                 Ok(url) => url.fmt(f),
                 Err(()) => path.display().fmt(f),
             },
-            Location::Folder(path) => path.display().fmt(f),
+            Location::Directory(path) => path.display().fmt(f),
         }
     }
 }
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_folders() {
+    fn addresses_of_directories() {
         for (address, path) in [
             ("file:///var/backups/app", "/var/backups/app"),
             ("file:///var/my%20backups/", "/var/my backups/"),
@@ -162,7 +163,7 @@ mod tests {
             ("./s3/backups?x", "./s3/backups?x"),
             ("a b/c://d", "a b/c://d"),
         ] {
-            assert_eq!(address.parse(), Ok(Location::Folder(PathBuf::from(path))), "{address}");
+            assert_eq!(address.parse(), Ok(Location::Directory(PathBuf::from(path))), "{address}");
         }
     }
 
@@ -201,7 +202,7 @@ mod tests {
                 "after s3: come two slashes: give s3://BUCKET/PREFIX, file:///PATH or a path",
             ),
             ("file://data/x", "file://data/x names a host: a path has three slashes, file:///PATH"),
-            ("file:///", "file:/// names no folder: give file:///PATH"),
+            ("file:///", "file:/// names no directory: give file:///PATH"),
             ("file:///x?y=z", "file:///x?y=z: a file's address has no keys"),
             ("s3://", "the bucket is missing: s3://BUCKET/PREFIX"),
             ("s3:///prefix", "the bucket is missing: s3://BUCKET/PREFIX"),
@@ -216,7 +217,7 @@ mod tests {
             ),
             ("s3://bucket/a//b", "the prefix a//b has an empty part: two slashes in a row"),
             ("s3://bucket//a", "the prefix /a has an empty part: two slashes in a row"),
-            ("s3://bucket/../a", "the prefix ../a has .. in it, which names no folder here"),
+            ("s3://bucket/../a", "the prefix ../a has .. in it, which names no directory here"),
             ("s3://bucket/a?regoin=x", "the address has no key regoin: did you mean region?"),
             (
                 "s3://bucket/a?path_style=true",

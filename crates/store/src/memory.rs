@@ -13,7 +13,7 @@ use super::api::{Object, Store, Upload};
 use super::error::{ErrorKind, StoreError};
 use super::listing::{Listing, beyond_end, check_length};
 use super::probe::Conditional;
-use ebbtide_replica::{Folder, Key};
+use ebbtide_replica::{Key, KeyPrefix};
 
 type Objects = BTreeMap<String, Bytes>;
 
@@ -105,7 +105,7 @@ impl Store for MemoryStore {
         Ok(self.lock().get(&key.to_string()).map(|body| body.len() as u64))
     }
 
-    async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
+    async fn list(&self, under: KeyPrefix, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
         let mut listing = Listing::new(under, after);
         for (name, body) in self.lock().iter() {
             listing.add(name, body.len() as u64)?;

@@ -1,16 +1,16 @@
-//! Whether two texts name one place: a folder has many names, by links, by `..`, and relative to where we are.
+//! Whether two texts name one place: a directory has many names, by links, by `..`, and relative to where we are.
 
 use std::path::{Component, Path, PathBuf};
 
-/// Whether two [descriptions](super::Store::describe) of stores are of the same folder, however it is written, or of the
+/// Whether two [descriptions](super::Store::describe) of stores are of the same directory, however it is written, or of the
 /// same prefix of a bucket.
 #[must_use]
 pub fn same_place(one: &str, other: &str) -> bool {
     let is_same = || real_path(one.as_ref()) == real_path(other.as_ref());
-    one == other || (is_folder(one) && is_folder(other) && is_same())
+    one == other || (is_directory(one) && is_directory(other) && is_same())
 }
 
-fn is_folder(place: &str) -> bool {
+fn is_directory(place: &str) -> bool {
     place.starts_with('/')
 }
 
@@ -38,9 +38,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn o18_a_folder_is_the_same_however_it_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
+    fn o18_a_directory_is_the_same_however_it_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
         std::fs::create_dir(root.join("disk")).unwrap();
         std::os::unix::fs::symlink(root.join("disk"), root.join("link")).unwrap();
         let place = |name: &str| format!("{}/{name}", root.display());

@@ -27,7 +27,7 @@ const RACERS: usize = 8;
 const ANSWERS_MIN: usize = RACERS / 2;
 
 /// Where the names lie that it tries out.
-pub(super) const FOLDER: &str = "probe";
+pub(super) const DIRECTORY: &str = "probe";
 
 /// A new name for an object to race for, which no key of a replica can have.
 pub(super) fn name() -> Result<String, StoreError> {
@@ -35,7 +35,7 @@ pub(super) fn name() -> Result<String, StoreError> {
         StoreError::new(ErrorKind::Unavailable, "probe the store", "no random number")
             .caused_by(io::Error::other(error))
     })?;
-    Ok(format!("{FOLDER}/{random:016x}"))
+    Ok(format!("{DIRECTORY}/{random:016x}"))
 }
 
 /// Races puts of one name that is not taken, then tries once more. A racer whose answer is lost is not asked again,

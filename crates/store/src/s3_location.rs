@@ -122,7 +122,7 @@ fn parse_prefix(prefix: &str) -> Result<String, LocationError> {
     match prefix.split('/').find(|part| matches!(*part, "" | "." | "..")) {
         Some("") => fail(format!("the prefix {prefix} has an empty part: two slashes in a row")),
         Some(part) => {
-            fail(format!("the prefix {prefix} has {part} in it, which names no folder here"))
+            fail(format!("the prefix {prefix} has {part} in it, which names no directory here"))
         }
         None => Ok(prefix.to_owned()),
     }

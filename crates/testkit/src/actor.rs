@@ -272,8 +272,8 @@ mod tests {
 
     #[test]
     fn an_actor_does_what_it_is_told_and_tells_what_came_of_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("app.db");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
         let options = Options::plain(PageSize::new(1024).unwrap());
         let mut actor = Actor::start("actor::tests::actor", &path, 3, &options).unwrap();
         let each = actor.act(Ask::InsertEach(3, 100));

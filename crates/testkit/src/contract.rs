@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key, Txid};
+use ebbtide_replica::{Key, KeyPrefix, Txid};
 use ebbtide_store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
 use futures::TryStreamExt as _;
 use futures::future::join_all;
@@ -126,8 +126,8 @@ async fn what_is_not_there_is_not_found(store: &dyn Store) {
     assert_eq!(kind(store.get_range(&log(1), 0..1).await), not_found, "get a range");
     assert_eq!(kind(streamed(store, 0..1).await), not_found, "get a stream");
     assert_eq!(store.size(&log(1)).await.expect("no error"), None, "size");
-    for folder in Folder::ALL {
-        assert_eq!(store.list(folder, None).await.expect("no error"), [], "list {folder}");
+    for directory in KeyPrefix::ALL {
+        assert_eq!(store.list(directory, None).await.expect("no error"), [], "list {directory}");
     }
 }
 
@@ -180,14 +180,14 @@ async fn listings_are_in_order(store: &dyn Store) {
     let expected = [1, 0x10, 0x2f, 0x300, u64::MAX]
         .map(|number| Object { key: log(number), size: u64::from(number == 1) });
     let list = async |after: Option<Key>| {
-        store.list(Folder::Log, after.as_ref()).await.expect("a listing")
+        store.list(KeyPrefix::Log, after.as_ref()).await.expect("a listing")
     };
     assert_eq!(list(None).await, expected, "in order");
     assert_eq!(list(Some(log(0x10))).await, expected[2..], "after a name that is there");
     assert_eq!(list(Some(log(0x11))).await, expected[2..], "after a name that is not there");
     assert_eq!(list(Some(log(u64::MAX))).await, [], "after the last");
-    let snapshots = store.list(Folder::Snapshot, None).await.expect("a listing");
-    assert_eq!(snapshots, [Object { key: snapshot, size: 0 }], "of this folder alone");
+    let snapshots = store.list(KeyPrefix::Snapshot, None).await.expect("a listing");
+    assert_eq!(snapshots, [Object { key: snapshot, size: 0 }], "of this directory alone");
 }
 
 async fn listings_go_on_after_a_thousand(store: &dyn Store) {
@@ -200,7 +200,7 @@ async fn listings_go_on_after_a_thousand(store: &dyn Store) {
         join_all(puts).await;
     }
     let keys = async |after: Option<Key>| {
-        let objects = store.list(Folder::Log, after.as_ref()).await.expect("a listing");
+        let objects = store.list(KeyPrefix::Log, after.as_ref()).await.expect("a listing");
         objects.into_iter().map(|object| object.key).collect::<Vec<Key>>()
     };
     let expected: Vec<Key> = numbers.iter().map(|number| log(*number)).collect();
@@ -276,9 +276,9 @@ async fn an_upload_is_invisible_before_its_end(store: &dyn Store) {
     let mut upload = store.upload(&log(1), 0).await.expect("an upload");
     send(&mut *upload, &body(20 << 20, 1), 1 << 20).await.expect("the pieces");
     assert_eq!(store.size(&log(1)).await.expect("no error"), None, "no size before the end");
-    assert_eq!(store.list(Folder::Log, None).await.expect("no error"), [], "not in a listing");
+    assert_eq!(store.list(KeyPrefix::Log, None).await.expect("no error"), [], "not in a listing");
     upload.finish().await.expect("the end of an upload");
-    assert_eq!(store.list(Folder::Log, None).await.expect("no error").len(), 1);
+    assert_eq!(store.list(KeyPrefix::Log, None).await.expect("no error").len(), 1);
 }
 
 async fn what_is_given_up_leaves_nothing(store: &dyn Store) {
@@ -292,7 +292,7 @@ async fn what_is_given_up_leaves_nothing(store: &dyn Store) {
                 drop(upload);
             }
             assert_eq!(store.size(&log(number)).await.expect("no error"), None, "given up");
-            assert_eq!(store.list(Folder::Log, None).await.expect("no error"), [], "given up");
+            assert_eq!(store.list(KeyPrefix::Log, None).await.expect("no error"), [], "given up");
         }
         store.put(&log(number), Bytes::new()).await.expect("the name is free");
         store.delete(&log(number)).await.expect("a removal");
@@ -320,11 +320,11 @@ async fn strange_names_are_passed_over(subject: &dyn Subject) {
             return;
         }
     }
-    for folder in Folder::ALL {
-        let objects = store.list(folder, None).await.expect("a listing");
+    for directory in KeyPrefix::ALL {
+        let objects = store.list(directory, None).await.expect("a listing");
         let keys: Vec<Key> = objects.into_iter().map(|object| object.key).collect();
-        let expected = if folder == Folder::Log { vec![log(7)] } else { Vec::new() };
-        assert_eq!(keys, expected, "strange names are passed over in {folder}");
+        let expected = if directory == KeyPrefix::Log { vec![log(7)] } else { Vec::new() };
+        assert_eq!(keys, expected, "strange names are passed over in {directory}");
     }
 }
 
@@ -333,9 +333,13 @@ async fn probing_tells_and_leaves_nothing(subject: &dyn Subject) {
     store.put(&log(1), Bytes::new()).await.expect("a put");
     let conditional = store.probe().await.expect("a probe");
     assert_eq!(conditional, subject.conditional(), "probing tells");
-    for folder in Folder::ALL {
-        let objects = store.list(folder, None).await.expect("a listing");
-        assert_eq!(objects.len(), usize::from(folder == Folder::Log), "probing leaves nothing");
+    for directory in KeyPrefix::ALL {
+        let objects = store.list(directory, None).await.expect("a listing");
+        assert_eq!(
+            objects.len(),
+            usize::from(directory == KeyPrefix::Log),
+            "probing leaves nothing"
+        );
     }
     assert_eq!(store.sweep().await.expect("a sweep"), 0, "probing leaves no upload");
 }

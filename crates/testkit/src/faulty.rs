@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key};
+use ebbtide_replica::{Key, KeyPrefix};
 use ebbtide_store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
 
 /// What is asked of the store.
@@ -28,7 +28,7 @@ pub enum Call {
     /// The length of an object.
     Size(Key),
     /// A listing.
-    List(Folder),
+    List(KeyPrefix),
     /// A removal.
     Delete(Key),
 }
@@ -168,7 +168,7 @@ impl Store for Faulty {
 
     async fn list(
         &self,
-        under: Folder,
+        under: KeyPrefix,
         after_key: Option<&Key>,
     ) -> Result<Vec<Object>, StoreError> {
         let outcome = self.before(Call::List(under)).await?;

@@ -190,12 +190,12 @@ impl Process {
     ///
     /// When the process is gone.
     pub fn usage(&self) -> io::Result<Usage> {
-        let folder = format!("/proc/{}", self.id());
-        let cpu_time = cpu_time(&fs::read_to_string(format!("{folder}/stat"))?);
-        let resident = resident_max(&fs::read_to_string(format!("{folder}/status"))?);
+        let directory = format!("/proc/{}", self.id());
+        let cpu_time = cpu_time(&fs::read_to_string(format!("{directory}/stat"))?);
+        let resident = resident_max(&fs::read_to_string(format!("{directory}/status"))?);
         // ebbtide shows them to root alone.
-        let descriptors = fs::read_dir(format!("{folder}/fd")).map_or(0, Iterator::count);
-        let missing = || io::Error::other(format!("{folder} is not as proc(5) has it"));
+        let descriptors = fs::read_dir(format!("{directory}/fd")).map_or(0, Iterator::count);
+        let missing = || io::Error::other(format!("{directory} is not as proc(5) has it"));
         Ok(Usage {
             cpu_time: cpu_time.ok_or_else(missing)?,
             resident_bytes_max: resident.ok_or_else(missing)?,

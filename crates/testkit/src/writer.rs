@@ -276,9 +276,9 @@ mod tests {
         run_if_asked();
     }
 
-    fn task(folder: &Path) -> Task {
+    fn task(directory: &Path) -> Task {
         Task {
-            path: folder.join("app.db"),
+            path: directory.join("app.db"),
             seed: 11,
             options: Options::plain(PageSize::new(1024).unwrap()),
             commits_max: 25,
@@ -289,20 +289,20 @@ mod tests {
 
     #[test]
     fn a_writer_tells_every_commit_and_leaves_the_last_one_in_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let writer = Writer::start("writer::tests::writer", &task(folder.path())).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let writer = Writer::start("writer::tests::writer", &task(directory.path())).unwrap();
         assert!(writer.begin().is_some());
         let commits = writer.finish().unwrap();
         let indexes: Vec<u64> = commits.iter().map(|commit| commit.index).collect();
         assert_eq!(indexes, (0..25).collect::<Vec<u64>>());
-        let file = Image::of_file(&folder.path().join("app.db")).unwrap();
+        let file = Image::of_file(&directory.path().join("app.db")).unwrap();
         assert_eq!(commits.last().unwrap().image, Some(file));
     }
 
     #[test]
     fn a_killed_writer_has_made_one_commit_more_than_it_told_at_most() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut task = task(folder.path());
+        let directory = tempfile::tempdir().unwrap();
+        let mut task = task(directory.path());
         (task.commits_max, task.commits_per_second) = (u64::MAX, Some(200));
         let writer = Writer::start("writer::tests::writer", &task).unwrap();
         let mut told: Vec<Commit> = (0..20).map_while(|_| writer.commit()).collect();

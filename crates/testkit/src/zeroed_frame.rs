@@ -39,17 +39,17 @@ pub struct ZeroedFrame {
 }
 
 impl ZeroedFrame {
-    /// Puts the three files into `folder`.
+    /// Puts the three files into `directory`.
     ///
     /// # Errors
     ///
     /// When they cannot be written, or the wal-index not be locked.
-    pub fn place(folder: &Path) -> io::Result<ZeroedFrame> {
+    pub fn place(directory: &Path) -> io::Result<ZeroedFrame> {
         for (name, bytes) in FILES {
-            fs::write(folder.join(name), bytes)?;
+            fs::write(directory.join(name), bytes)?;
         }
         let wal_index =
-            OpenOptions::new().read(true).write(true).open(folder.join("app.db-shm"))?;
+            OpenOptions::new().read(true).write(true).open(directory.join("app.db-shm"))?;
         // Byte 128 is SQLite's "dead man's switch". The lock belongs to this open file rather than to the process, so
         // that it is seen by SQLite within the process, too.
         let lock = libc::flock {
@@ -60,7 +60,7 @@ impl ZeroedFrame {
             l_pid: 0,
         };
         fcntl(wal_index.as_fd(), FcntlArg::F_OFD_SETLK(&lock))?;
-        Ok(ZeroedFrame { path: folder.join("app.db"), _wal_index: wal_index })
+        Ok(ZeroedFrame { path: directory.join("app.db"), _wal_index: wal_index })
     }
 
     /// The database.
@@ -82,12 +82,12 @@ mod tests {
     /// Would catch a fixture that is recovered on the way, and shows what a follower of the log must not lose.
     #[test]
     fn readers_see_the_commit_until_a_recovery_loses_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let live = ZeroedFrame::place(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let live = ZeroedFrame::place(directory.path()).unwrap();
         let seen = committed(live.path()).unwrap();
         drop(live);
-        let folder = tempfile::tempdir().unwrap();
-        let left = ZeroedFrame::place(folder.path()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let left = ZeroedFrame::place(directory.path()).unwrap();
         let path = left.path().to_owned();
         drop(left);
         let recovered = committed(&path).unwrap();

@@ -110,8 +110,8 @@ fn follow(path: &Path, seed: u64, steps: usize, seen: &mut Seen) {
 fn a_commit_that_grows_the_database_writes_every_new_page() {
     let mut seen = Seen::default();
     for_each_seed(40, |seed| {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        follow(&folder.path().join("app.db"), seed, 80, &mut seen);
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        follow(&directory.path().join("app.db"), seed, 80, &mut seen);
     });
     println!("{seen:?}");
     assert!(seen.grown > 0 && seen.shrunk > 0, "a workload that does both: {seen:?}");
@@ -121,8 +121,8 @@ fn a_commit_that_grows_the_database_writes_every_new_page() {
 #[test]
 fn a_database_that_grows_past_the_lock_byte_page_leaves_it_out() {
     for size in (9..=16).map(|bits| PageSize::new(1 << bits).expect("a power of two")) {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("app.db");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("app.db");
         below_the_lock_page(&path, size, 3).expect("a sparse file");
         let connection = rusqlite::Connection::open(&path).expect("a database");
         let pages = || connection.query_row("PRAGMA page_count", [], |row| row.get::<_, u32>(0));

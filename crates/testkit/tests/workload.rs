@@ -7,9 +7,9 @@ use ebbtide_testkit::oracle::{Keep, Oracle};
 use ebbtide_testkit::workload::{Options, Step, Workload};
 use ebbtide_testkit::{Random, for_each_seed};
 
-/// Runs so many steps on a new database in `folder`, with the options that the seed decides.
-fn run(folder: &Path, seed: u64, steps: usize, keep: Keep) -> (Vec<Step>, Oracle) {
-    let path = folder.join("app.db");
+/// Runs so many steps on a new database in `directory`, with the options that the seed decides.
+fn run(directory: &Path, seed: u64, steps: usize, keep: Keep) -> (Vec<Step>, Oracle) {
+    let path = directory.join("app.db");
     let options = Options::random(&mut Random::new(seed));
     let mut workload = Workload::new(&path, seed, options).expect("a new database");
     let mut oracle = Oracle::new(keep);
@@ -29,14 +29,14 @@ fn run(folder: &Path, seed: u64, steps: usize, keep: Keep) -> (Vec<Step>, Oracle
 #[test]
 fn the_newest_image_is_the_file_once_the_last_connection_has_checkpointed_it() {
     for_each_seed(24, |seed| {
-        let folder = tempfile::tempdir().unwrap();
-        let (steps, oracle) = run(folder.path(), seed, 60, Keep::Bodies);
-        assert!(!folder.path().join("app.db-wal").exists(), "the last close deletes the log");
-        let file = fs::read(folder.path().join("app.db")).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (steps, oracle) = run(directory.path(), seed, 60, Keep::Bodies);
+        assert!(!directory.path().join("app.db-wal").exists(), "the last close deletes the log");
+        let file = fs::read(directory.path().join("app.db")).unwrap();
         let newest = oracle.images().len() - 1;
         assert_eq!(oracle.find(&file), Some(newest), "after {steps:?}");
         assert_eq!(oracle.body(newest), Some(file.as_slice()));
-        assert_eq!(oracle.find_file(&folder.path().join("app.db")).unwrap(), Some(newest));
+        assert_eq!(oracle.find_file(&directory.path().join("app.db")).unwrap(), Some(newest));
         assert_eq!(oracle.find(&file[1..]), None);
     });
 }
@@ -46,8 +46,9 @@ fn the_newest_image_is_the_file_once_the_last_connection_has_checkpointed_it() {
 #[test]
 fn a_seed_decides_every_byte_of_every_commit() {
     for_each_seed(8, |seed| {
-        let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let runs = folders.each_ref().map(|folder| run(folder.path(), seed, 60, Keep::Hashes));
+        let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let runs =
+            directories.each_ref().map(|directory| run(directory.path(), seed, 60, Keep::Hashes));
         assert_eq!(runs[0].0, runs[1].0);
         assert_eq!(runs[0].1.images(), runs[1].1.images());
     });
@@ -58,8 +59,8 @@ fn a_seed_decides_every_byte_of_every_commit() {
 fn every_kind_of_step_is_taken() {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 1..=30 {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("app.db");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
         let mut options = Options::random(&mut Random::new(seed));
         options.synchronous = ebbtide_testkit::workload::Synchronous::Off;
         let mut workload = Workload::new(&path, seed, options).unwrap();

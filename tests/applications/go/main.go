@@ -1,4 +1,4 @@
-// The application with a driver of database/sql; see README.md beside this folder.
+// The application with a driver of database/sql; see README.md beside this directory.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// The application with better-sqlite3; see README.md beside this folder.
+// The application with better-sqlite3; see README.md beside this directory.
 "use strict";
 
 const crypto = require("crypto");

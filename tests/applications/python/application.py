@@ -1,4 +1,4 @@
-"""The application with Python's own sqlite3; see README.md beside this folder."""
+"""The application with Python's own sqlite3; see README.md beside this directory."""
 
 import hashlib
 import sqlite3

@@ -75,7 +75,7 @@ enum Role {
     Plot {
         /// The files.
         results: Vec<PathBuf>,
-        /// The folder for the drawings.
+        /// The directory for the drawings.
         #[arg(long, default_value = "docs/performance")]
         into: PathBuf,
     },

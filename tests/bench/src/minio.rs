@@ -29,7 +29,7 @@ impl MinIO {
     /// Starts it, and waits until it answers.
     pub(crate) fn start(bin: &Path, scratch: &Path) -> Result<MinIO> {
         let data = scratch.join("minio");
-        // A folder in the data is a bucket.
+        // A directory in the data is a bucket.
         fs::create_dir_all(data.join(BUCKET))?;
         let address = free_port()?;
         let mut command = Command::new(bin.join("minio"));
@@ -39,7 +39,7 @@ impl MinIO {
         let mut process = Running::start_unheard(&mut command, &scratch.join("minio.log"))?;
         while TcpStream::connect(address).is_err() {
             if !process.is_alive()? {
-                return Err("minio does not start: see minio.log in the scratch folder".into());
+                return Err("minio does not start: see minio.log in the scratch directory".into());
             }
             sleep(Duration::from_millis(50));
         }

@@ -149,16 +149,16 @@ pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Done> {
 }
 
 fn usage(id: u32) -> Result<Usage> {
-    let folder = format!("/proc/{id}");
-    let stat = fs::read_to_string(format!("{folder}/stat"))?;
-    let status = fs::read_to_string(format!("{folder}/status"))?;
+    let directory = format!("/proc/{id}");
+    let stat = fs::read_to_string(format!("{directory}/stat"))?;
+    let status = fs::read_to_string(format!("{directory}/status"))?;
     let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = high.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     Ok(Usage {
         cpu_time: ticks(&stat, 11).ok_or("/proc/PID/stat is not as proc(5) has it")?,
         resident_max: kib.unwrap_or(0) * 1024,
         // ebbtide shows them to root alone.
-        descriptors: fs::read_dir(format!("{folder}/fd")).map_or(0, Iterator::count),
+        descriptors: fs::read_dir(format!("{directory}/fd")).map_or(0, Iterator::count),
     })
 }
 

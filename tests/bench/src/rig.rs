@@ -1,4 +1,4 @@
-//! What every work needs: the store, the proxy before it, folders, and a way to know when all is quiet.
+//! What every work needs: the store, the proxy before it, directories, and a way to know when all is quiet.
 
 use std::cell::Cell;
 use std::fs;
@@ -30,9 +30,9 @@ pub(crate) struct Rig {
     minio: MinIO,
 }
 
-/// One tool with one database, or several, in a folder that is removed afterwards.
+/// One tool with one database, or several, in a directory that is removed afterwards.
 pub(crate) struct Case {
-    pub(crate) folder: PathBuf,
+    pub(crate) directory: PathBuf,
     pub(crate) pair: Pair,
     /// Where its objects are in the bucket.
     pub(crate) prefix: String,
@@ -40,7 +40,7 @@ pub(crate) struct Case {
 
 impl Drop for Case {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.folder).ok();
+        fs::remove_dir_all(&self.directory).ok();
     }
 }
 
@@ -58,10 +58,10 @@ impl Rig {
         let number = self.count.get() + 1;
         self.count.set(number);
         let prefix = format!("{}-{number}", std::process::id());
-        let folder = self.scratch.join(&prefix);
-        fs::create_dir_all(&folder)?;
+        let directory = self.scratch.join(&prefix);
+        fs::create_dir_all(&directory)?;
         let place = Place::Bucket(self.proxy.address, prefix.clone());
-        Ok(Case { pair: Pair { database: folder.join("app.db"), place }, folder, prefix })
+        Ok(Case { pair: Pair { database: directory.join("app.db"), place }, directory, prefix })
     }
 
     /// The disk that everything is on.
@@ -73,14 +73,14 @@ impl Rig {
     pub(crate) fn direct(&self, place: &Place) -> Place {
         match place {
             Place::Bucket(_, prefix) => Place::Bucket(self.minio.address, prefix.clone()),
-            Place::Folder(_) => place.clone(),
+            Place::Directory(_) => place.clone(),
         }
     }
 
-    /// The same in a folder on the same disk.
-    pub(crate) fn folder_case(&self) -> Result<Case> {
+    /// The same in a directory on the same disk.
+    pub(crate) fn directory_case(&self) -> Result<Case> {
         let mut case = self.case()?;
-        case.pair.place = Place::Folder(case.folder.join("replica"));
+        case.pair.place = Place::Directory(case.directory.join("replica"));
         Ok(case)
     }
 
@@ -105,15 +105,15 @@ impl Rig {
 }
 
 /// The application, at work.
-pub(crate) fn application(path: &Path, task: &[&str], folder: &Path) -> Result<Running> {
+pub(crate) fn application(path: &Path, task: &[&str], directory: &Path) -> Result<Running> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("write").arg(path).args(task);
-    Running::start(&mut command, &folder.join("application.log"))
+    Running::start(&mut command, &directory.join("application.log"))
 }
 
 /// Makes a database of about so many bytes; nobody has it open afterwards.
-pub(crate) fn fill(path: &Path, bytes: u64, folder: &Path) -> Result<()> {
-    let status = application(path, &["fill", &bytes.to_string()], folder)?.wait()?;
+pub(crate) fn fill(path: &Path, bytes: u64, directory: &Path) -> Result<()> {
+    let status = application(path, &["fill", &bytes.to_string()], directory)?.wait()?;
     if status.success() { Ok(()) } else { Err("the application failed".into()) }
 }
 
@@ -123,10 +123,10 @@ pub(crate) fn restore_equal(
     case: &Case,
     database: &Path,
 ) -> Result<crate::process::Done> {
-    let out = case.folder.join("restored.db");
+    let out = case.directory.join("restored.db");
     remove_database(&out);
     settle_disk();
-    let done = tool.restore(&case.pair, &case.folder, &out, None)?;
+    let done = tool.restore(&case.pair, &case.directory, &out, None)?;
     if !done.status.success() {
         return Err(format!("{} restores with {}", tool.name(), done.status).into());
     }

@@ -36,8 +36,8 @@ pub(crate) struct Tool {
 pub(crate) enum Place {
     /// Under this prefix of the bucket, behind this address.
     Bucket(SocketAddr, String),
-    /// In this folder.
-    Folder(PathBuf),
+    /// In this directory.
+    Directory(PathBuf),
 }
 
 /// A database and its replica.
@@ -110,19 +110,19 @@ impl Tool {
         }
     }
 
-    /// Starts to replicate. The configuration and the log go into `folder`.
-    pub(crate) fn replicate(&self, pairs: &[Pair], folder: &Path) -> Result<Running> {
-        let config = self.configure(pairs, folder)?;
+    /// Starts to replicate. The configuration and the log go into `directory`.
+    pub(crate) fn replicate(&self, pairs: &[Pair], directory: &Path) -> Result<Running> {
+        let config = self.configure(pairs, directory)?;
         let mut command = self.command("replicate");
         command.arg(if self.kind == Kind::Ebbtide { "--config" } else { "-config" }).arg(config);
-        Running::start_unheard(&mut command, &folder.join("replicate.log"))
+        Running::start_unheard(&mut command, &directory.join("replicate.log"))
     }
 
     /// Restores the newest state, or the one at this time in µs, to `out`.
     pub(crate) fn restore(
         &self,
         pair: &Pair,
-        folder: &Path,
+        directory: &Path,
         out: &Path,
         at: Option<u64>,
     ) -> Result<Done> {
@@ -135,14 +135,14 @@ impl Tool {
             }
             command.arg(address(&pair.place));
         } else {
-            let config = self.configure(std::slice::from_ref(pair), folder)?;
+            let config = self.configure(std::slice::from_ref(pair), directory)?;
             command.arg("-config").arg(config).arg("-o").arg(out);
             if let Some(at) = at {
                 command.args(["-timestamp", &at]);
             }
             command.arg(&pair.database);
         }
-        run(&mut command, &folder.join("restore.log"))
+        run(&mut command, &directory.join("restore.log"))
     }
 
     fn command(&self, what: &str) -> Command {
@@ -155,14 +155,14 @@ impl Tool {
         command
     }
 
-    fn configure(&self, pairs: &[Pair], folder: &Path) -> Result<PathBuf> {
+    fn configure(&self, pairs: &[Pair], directory: &Path) -> Result<PathBuf> {
         let mut text = String::new();
         if self.kind == Kind::Ebbtide {
             for Pair { database, place } in pairs {
                 let (database, replica) = (database.display(), address(place));
                 writeln!(text, "[[database]]\npath = \"{database}\"\nreplica = \"{replica}\"\n")?;
             }
-            let path = folder.join("ebbtide.toml");
+            let path = directory.join("ebbtide.toml");
             fs::write(&path, text)?;
             return Ok(path);
         }
@@ -174,7 +174,7 @@ impl Tool {
             }
             text.push_str("    replicas:\n");
             match place {
-                Place::Folder(path) => {
+                Place::Directory(path) => {
                     writeln!(text, "      - type: file\n        path: {}", path.display())?;
                 }
                 Place::Bucket(server, prefix) => writeln!(
@@ -187,7 +187,7 @@ impl Tool {
                 text.push_str("        sync-interval: 10ms\n");
             }
         }
-        let path = folder.join("litestream.yml");
+        let path = directory.join("litestream.yml");
         fs::write(&path, text)?;
         Ok(path)
     }
@@ -199,7 +199,7 @@ fn address(place: &Place) -> String {
         Place::Bucket(server, prefix) => format!(
             "s3://{BUCKET}/{prefix}?endpoint=http://{server}&region=us-east-1&path-style=true"
         ),
-        Place::Folder(path) => path.display().to_string(),
+        Place::Directory(path) => path.display().to_string(),
     }
 }
 

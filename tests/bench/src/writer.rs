@@ -16,7 +16,7 @@ use crate::stats::percentile;
 /// What the application is to do.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The database, or with `many` the folder of databases.
+    /// The database, or with `many` the directory of databases.
     pub(crate) path: PathBuf,
     #[command(subcommand)]
     pub(crate) task: Task,
@@ -34,7 +34,7 @@ pub(crate) enum Task {
     Large { commits: u32, bytes: usize, content: Content },
     /// One transaction of so many bytes, and tells its times.
     Once { bytes: u64 },
-    /// A commit a second in each of the first so many databases of a folder, for so many seconds.
+    /// A commit a second in each of the first so many databases of a directory, for so many seconds.
     Many { active: usize, seconds: u64 },
     /// Opens the database for each of so many commits and closes it, as commands and CGI do, with a pause in between, and
     /// tells how long that takes.
@@ -242,8 +242,8 @@ fn reopen(path: &Path, times: u32, pause: Duration) -> Result<()> {
     Ok(())
 }
 
-fn many(folder: &Path, active: usize, seconds: u64) -> Result<()> {
-    let paths = (0..active).map(|index| folder.join(format!("{index}.db")));
+fn many(directory: &Path, active: usize, seconds: u64) -> Result<()> {
+    let paths = (0..active).map(|index| directory.join(format!("{index}.db")));
     let connections = paths.map(|path| open(&path)).collect::<Result<Vec<_>>>()?;
     let inserts = connections.iter().map(|connection| connection.prepare(INSERT));
     let mut inserts = inserts.collect::<std::result::Result<Vec<_>, _>>()?;

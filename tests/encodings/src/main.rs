@@ -4,7 +4,7 @@
 //! `cargo run --release --manifest-path tests/encodings/Cargo.toml`
 //!
 //! With the path of an `ebbtide` behind `--`, the same works are replicated by it into directories, 48 commits a second each
-//! for eleven minutes (or as many seconds as a second argument says), and what lies there is shown; a folder as a third argument keeps it.
+//! for eleven minutes (or as many seconds as a second argument says), and what lies there is shown; a directory as a third argument keeps it.
 //!
 //! The rows of the table: LZ4 of each image by itself; LZ4 of blocks of 128 KiB, as in objects that are not packs; each
 //! image against the one before it of the same page, the first and each 256th by itself; and the images of each page
@@ -41,9 +41,9 @@ fn main() {
         let seconds = arguments.next().map_or(Ok(660), |seconds| seconds.parse());
         let ebbtide = std::path::absolute(ebbtide).expect("a path");
         let seconds = seconds.expect("a number of seconds");
-        let temporary = tempfile::tempdir().expect("a folder");
-        let folder = arguments.next().map_or(temporary.path().to_owned(), Into::into);
-        return packs::measure(&ebbtide, seconds, &folder);
+        let temporary = tempfile::tempdir().expect("a directory");
+        let directory = arguments.next().map_or(temporary.path().to_owned(), Into::into);
+        return packs::measure(&ebbtide, seconds, &directory);
     }
     for work in &WORKS {
         let commits = work.commits();

@@ -23,10 +23,10 @@ struct Case {
     sidecar: Child,
 }
 
-/// Runs all works side by side for so many seconds, in `folder`.
-pub fn measure(ebbtide: &Path, seconds: u64, folder: &Path) {
+/// Runs all works side by side for so many seconds, in `directory`.
+pub fn measure(ebbtide: &Path, seconds: u64, directory: &Path) {
     let works = WORKS.iter().enumerate();
-    let begin = |(at, work): (usize, _)| begin(work, ebbtide, &folder.join(at.to_string()));
+    let begin = |(at, work): (usize, _)| begin(work, ebbtide, &directory.join(at.to_string()));
     let mut cases: Vec<Case> = works.map(begin).collect();
     let begun = Instant::now();
     for number in 0..seconds * RATE {
@@ -37,26 +37,26 @@ pub fn measure(ebbtide: &Path, seconds: u64, folder: &Path) {
     }
     sleep(Duration::from_secs(5));
     for (at, case) in cases.into_iter().enumerate() {
-        let folder = folder.join(at.to_string());
+        let directory = directory.join(at.to_string());
         println!("\n{}", case.work.name);
         println!("  peak memory {} kB, processor {:.1} s", memory(&case.sidecar), processor(&case.sidecar));
         end(case.sidecar);
-        show(&folder.join("replica"));
-        restore(ebbtide, &folder);
+        show(&directory.join("replica"));
+        restore(ebbtide, &directory);
     }
 }
 
-fn begin(work: &'static Work, ebbtide: &Path, folder: &Path) -> Case {
-    fs::create_dir(folder).expect("a folder");
-    let database = folder.join("app.db");
+fn begin(work: &'static Work, ebbtide: &Path, directory: &Path) -> Case {
+    fs::create_dir(directory).expect("a directory");
+    let database = directory.join("app.db");
     let connection = Connection::open(&database).expect("a database");
     connection.busy_timeout(Duration::from_secs(60)).expect("a time-out");
     connection.execute_batch("PRAGMA journal_mode=wal; PRAGMA synchronous=normal").expect("a log");
     let mut random = Random(42);
     work.prepare(&connection, &mut random).expect("its tables");
-    let log = fs::File::create(folder.join("log")).expect("a log");
+    let log = fs::File::create(directory.join("log")).expect("a log");
     let mut command = Command::new(ebbtide);
-    command.arg("replicate").arg(&database).arg(folder.join("replica"));
+    command.arg("replicate").arg(&database).arg(directory.join("replica"));
     let sidecar = command.stdin(Stdio::null()).stderr(log).spawn().expect("ebbtide");
     Case { work, connection, random, sidecar }
 }
@@ -84,13 +84,13 @@ fn processor(sidecar: &Child) -> f64 {
 /// What lies in the replica.
 fn show(replica: &Path) {
     let objects = |under: &str| -> Vec<(String, u64)> {
-        let folder = fs::read_dir(replica.join(under)).into_iter().flatten();
+        let directory = fs::read_dir(replica.join(under)).into_iter().flatten();
         let object = |file: std::io::Result<fs::DirEntry>| {
             let file = file.expect("a file");
             let size = file.metadata().expect("a file").len();
             (file.file_name().into_string().expect("ASCII"), size)
         };
-        folder.map(object).collect()
+        directory.map(object).collect()
     };
     let txid = |hex: &str| u64::from_str_radix(hex, 16).expect("a txid");
     let (mut entries, mut packed, mut last) = (0, 0, 0);
@@ -113,11 +113,11 @@ fn show(replica: &Path) {
 }
 
 /// Proves that all of it can be read, from packs alone where there are any, and says how long that takes.
-fn restore(ebbtide: &Path, folder: &Path) {
+fn restore(ebbtide: &Path, directory: &Path) {
     let run = |arguments: &[&str]| {
         let begun = Instant::now();
         let mut command = Command::new(ebbtide);
-        command.args(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(arguments).current_dir(directory).stdout(Stdio::null()).stderr(Stdio::null());
         assert!(command.status().is_ok_and(|status| status.success()), "{arguments:?}");
         begun.elapsed()
     };

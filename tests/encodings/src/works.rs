@@ -101,8 +101,8 @@ impl Work {
 
     /// The images of each commit, in ascending order of the pages.
     pub fn commits(&self) -> Vec<Vec<Image>> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("a.db");
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.db");
         let db = Connection::open(&path).expect("a database");
         let pragmas = "PRAGMA journal_mode=wal; PRAGMA synchronous=off; PRAGMA wal_autocheckpoint=0;";
         db.execute_batch(pragmas).expect("a log");
@@ -112,7 +112,7 @@ impl Work {
         for number in 0..COMMITS as i64 {
             (self.commit)(&db, &mut random, number).expect("a commit");
         }
-        let log = std::fs::read(folder.path().join("a.db-wal")).expect("the log");
+        let log = std::fs::read(directory.path().join("a.db-wal")).expect("the log");
         let commits = frames(&log);
         assert_eq!(commits.len(), COMMITS);
         commits

@@ -1,4 +1,4 @@
-//! A replica in a folder (hazards S24, D6): a name that was given and not synced may be gone after a failure of the
+//! A replica in a directory (hazards S24, D6): a name that was given and not synced may be gone after a failure of the
 //! power, and files that never got their name stay behind. Nothing of that was ever confirmed.
 
 use std::fs;
@@ -14,9 +14,9 @@ use crate::scene::Scene;
 use crate::support::wait_until;
 
 /// The files of a replica.
-fn files(folder: &Path) -> Vec<PathBuf> {
+fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(directory).unwrap() {
         let entry = entry.unwrap();
         match entry.file_type().unwrap().is_dir() {
             true => files.extend(self::files(&entry.path())),
@@ -44,20 +44,20 @@ fn survive(place: &str, passage: u32) {
         armed.is_dead()
     });
     assert_eq!(armed.end().0, End::Died, "{what}");
-    let folder = PathBuf::from(&scene.replica);
-    let folder = folder.as_path();
-    if let (true, Some(newest)) = (place == "folder.put.named", newest(folder)) {
+    let directory = PathBuf::from(&scene.replica);
+    let directory = directory.as_path();
+    if let (true, Some(newest)) = (place == "directory.put.named", newest(directory)) {
         fs::remove_file(newest).unwrap();
     }
     // What another kill may have left: a part of an object that never got its name.
-    fs::create_dir_all(folder.join("log")).unwrap();
-    fs::write(folder.join("log/.tmp-abandoned"), [7; 100]).unwrap();
+    fs::create_dir_all(directory.join("log")).unwrap();
+    fs::write(directory.join("log/.tmp-abandoned"), [7; 100]).unwrap();
     let before = scene.history().entries();
     let sidecar = scene.follow();
     scene.act(&mut actor, Ask::InsertEach(3, 200));
     assert_eq!(sidecar.stop(), 0, "{what}");
     actor.finish().unwrap();
-    let left = files(folder).into_iter().find(|path| is_temporary(path));
+    let left = files(directory).into_iter().find(|path| is_temporary(path));
     assert_eq!(left, None, "{what}: what was abandoned is removed");
     let mut compared = scene.compare();
     compared.compare_kept(&before, None, &scene.history().entries());
@@ -65,14 +65,14 @@ fn survive(place: &str, passage: u32) {
 }
 
 /// The object that was put last, in the order in which a replica begins and goes on. Times of files are too coarse.
-fn newest(folder: &Path) -> Option<PathBuf> {
-    let rank = |path: &PathBuf| match Key::parse(path.strip_prefix(folder).ok()?.to_str()?)? {
+fn newest(directory: &Path) -> Option<PathBuf> {
+    let rank = |path: &PathBuf| match Key::parse(path.strip_prefix(directory).ok()?.to_str()?)? {
         Key::Manifest => Some((0, 0)),
         Key::Snapshot(txid) => Some((txid.get(), 0)),
         Key::Log(txid) => Some((txid.get(), 1)),
         _ => None,
     };
-    let ranked = files(folder).into_iter().filter_map(|path| Some((rank(&path)?, path)));
+    let ranked = files(directory).into_iter().filter_map(|path| Some((rank(&path)?, path)));
     ranked.max().map(|(_, path)| path)
 }
 
@@ -80,8 +80,8 @@ fn newest(folder: &Path) -> Option<PathBuf> {
 fn s24_d06_a_put_that_a_power_failure_undoes_is_done_again() {
     // The first to get its name is what probes the store; eight race for it.
     for passage in 2..=8 {
-        survive("folder.put.named", passage);
-        survive("folder.put.written", 6 + passage);
-        survive("folder.put.synced", 6 + passage);
+        survive("directory.put.named", passage);
+        survive("directory.put.written", 6 + passage);
+        survive("directory.put.synced", 6 + passage);
     }
 }

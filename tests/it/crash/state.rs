@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use ebbtide_state::state_folder;
+use ebbtide_state::state_directory;
 use ebbtide_testkit::workload::Options;
 use ebbtide_testkit::{Random, for_each_seed};
 
@@ -27,17 +27,17 @@ fn a05_b13_any_local_state_that_a_power_failure_leaves_does_no_harm() {
         let mut images = 0;
         for _ in 0..6 {
             trial.follow();
-            let folder = state_folder(&trial.scene.database);
+            let directory = state_directory(&trial.scene.database);
             let mut versions: [Versions; 4] = Default::default();
             for _ in 0..3 {
-                note(&folder, &mut versions);
+                note(&directory, &mut versions);
                 trial.act(random.below(4));
             }
             trial.kill(Victim::Sidecar, &mut random);
-            note(&folder, &mut versions);
+            note(&directory, &mut versions);
             for (name, versions) in FILES.iter().zip(&versions) {
                 let left = left_of(versions, &mut random);
-                let path = folder.join(name);
+                let path = directory.join(name);
                 match left {
                     Some(bytes) => fs::write(path, bytes).unwrap(),
                     None if path.exists() => fs::remove_file(path).unwrap(),
@@ -52,9 +52,9 @@ fn a05_b13_any_local_state_that_a_power_failure_leaves_does_no_harm() {
     tally.print();
 }
 
-fn note(folder: &Path, versions: &mut [Versions; 4]) {
+fn note(directory: &Path, versions: &mut [Versions; 4]) {
     for (name, versions) in FILES.iter().zip(versions) {
-        versions.push(fs::read(folder.join(name)).ok());
+        versions.push(fs::read(directory.join(name)).ok());
     }
 }
 

@@ -35,15 +35,15 @@ fn restore(output: &Path, replica: &str) -> Command {
 
 /// Looks at what a killed restore has left, restores again, and looks that nothing is left of the first.
 fn check(what: &str, output: &Path, replica: &str, image: Image) {
-    let folder = output.parent().unwrap();
+    let directory = output.parent().unwrap();
     let names = || -> Vec<String> {
-        let files = fs::read_dir(folder).unwrap();
+        let files = fs::read_dir(directory).unwrap();
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
     };
     let is_old = |path: &Path| fs::read(path).is_ok_and(|bytes| bytes == OLD);
     let aside = || {
         let names = names().into_iter().filter(|name| name.contains(".before-restore-"));
-        names.filter(|name| is_old(&folder.join(name))).count()
+        names.filter(|name| is_old(&directory.join(name))).count()
     };
     let whole = Image::of_file(output).is_ok_and(|found| found == image);
     let kept = is_old(output) || aside() == 1;
@@ -60,9 +60,9 @@ fn d05_a_restore_that_is_killed_at_any_place_leaves_the_old_file_or_the_new_one(
     let (setup, image) = replicated();
     let places = places().into_iter().filter(|place| place.starts_with("restore."));
     for place in places {
-        let folder = setup.path(&place);
-        fs::create_dir(&folder).unwrap();
-        let output = folder.join("out.db");
+        let directory = setup.path(&place);
+        fs::create_dir(&directory).unwrap();
+        let output = directory.join("out.db");
         fs::write(&output, OLD).unwrap();
         let order = format!("{place}=1");
         let ended = restore(&output, &setup.replica).env("FAILPOINTS", order).output().unwrap();
@@ -77,9 +77,9 @@ fn d05_a_restore_that_is_killed_at_any_moment_leaves_the_old_file_or_the_new_one
     let mut random = Random::new(5);
     let mut killed = 0;
     for round in 0..25 {
-        let folder = setup.path(&round.to_string());
-        fs::create_dir(&folder).unwrap();
-        let output = folder.join("out.db");
+        let directory = setup.path(&round.to_string());
+        fs::create_dir(&directory).unwrap();
+        let output = directory.join("out.db");
         fs::write(&output, OLD).unwrap();
         let mut child = restore(&output, &setup.replica).stderr(Stdio::null()).spawn().unwrap();
         // The moment of the kill is what is random here; nothing waits for it.

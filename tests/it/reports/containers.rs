@@ -1,4 +1,4 @@
-//! Restarts in loops, process numbers that mean nothing, overlapping deployments, folders that are swept.
+//! Restarts in loops, process numbers that mean nothing, overlapping deployments, directories that are swept.
 
 use std::fs;
 use std::path::Path;
@@ -75,7 +75,7 @@ fn r31_beside_an_application_of_its_own_a_sidecar_waits_for_the_one_before_it() 
     new.process().signal(Signal::SIGTERM).unwrap();
 }
 
-/// A folder for temporary files is swept, and a user's runtime folder goes with the last login: the process is found
+/// A directory for temporary files is swept, and a user's runtime directory goes with the last login: the process is found
 /// again a moment later, without a restart.
 #[test]
 fn r35_a_socket_that_is_swept_away_comes_back() {

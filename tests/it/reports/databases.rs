@@ -62,7 +62,7 @@ fn r04_pages_with_reserved_bytes_come_back() {
     assert_eq!(rows_restored(&setup), 100);
 }
 
-/// Away from the log and back to it, which is the way out that is advised for shared folders, while nobody follows.
+/// Away from the log and back to it, which is the way out that is advised for shared directories, while nobody follows.
 #[test]
 fn r10_a_database_that_left_its_log_and_came_back_is_brought_up_to_date() {
     let (setup, app) = Setup::with_rows(20);

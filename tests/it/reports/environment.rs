@@ -66,7 +66,7 @@ fn r36_with_closed_standard_descriptors_nothing_is_written_where_it_does_not_bel
     setup.run(&["verify", "--restore", &setup.replica]).exits(0);
 }
 
-/// A service of systemd, a job of cron and an image from scratch have no home, no terminal and no folder for temporary
+/// A service of systemd, a job of cron and an image from scratch have no home, no terminal and no directory for temporary
 /// files, and no time zone or language that is known here.
 #[test]
 fn r37_without_variables_or_with_useless_ones_everything_works() {
@@ -88,7 +88,7 @@ fn r37_without_variables_or_with_useless_ones_everything_works() {
     setup.assert_exact();
 }
 
-/// Files from an editor of Windows, and what a container engine makes of a file that is not there: a folder.
+/// Files from an editor of Windows, and what a container engine makes of a file that is not there: a directory.
 #[test]
 fn r38_configurations_from_elsewhere_are_read_or_refused_in_words() {
     let (setup, _app) = Setup::with_rows(20);
@@ -105,27 +105,28 @@ fn r38_configurations_from_elsewhere_are_read_or_refused_in_words() {
         (b"# nothing yet\n".to_vec(), 2, "names no database"),
     ] {
         fs::write(setup.path("ebbtide.toml"), bytes).unwrap();
-        let ended = in_folder(&setup, &["replicate", "--once"]).exits(expected);
+        let ended = in_directory(&setup, &["replicate", "--once"]).exits(expected);
         ended.says(words);
     }
     setup.assert_exact();
-    fs::create_dir(setup.path("folder.toml")).unwrap();
-    let ended = in_folder(&setup, &["replicate", "--once", "--config", "folder.toml"]).exits(2);
-    ended.says("folder.toml: is a directory");
+    fs::create_dir(setup.path("directory.toml")).unwrap();
+    let ended =
+        in_directory(&setup, &["replicate", "--once", "--config", "directory.toml"]).exits(2);
+    ended.says("directory.toml: is a directory");
 }
 
-fn in_folder(setup: &Setup, args: &[&str]) -> Ended {
+fn in_directory(setup: &Setup, args: &[&str]) -> Ended {
     Ended::of(setup.command(args).current_dir(setup.directory.path()))
 }
 
-/// A relative path means the folder in which a process was started, for the one that follows and for those that ask.
+/// A relative path means the directory in which a process was started, for the one that follows and for those that ask.
 #[test]
 fn r39_a_database_is_found_by_whatever_path_leads_to_it() {
     let (setup, _app) = Setup::with_rows(20);
     fs::create_dir(setup.path("elsewhere")).unwrap();
     let mut follow = setup.command(&["replicate", "--log-format", "json", "app.db", "backup"]);
     let sidecar = Sidecar::start_command(follow.current_dir(setup.directory.path()));
-    for (folder, path, expected) in [
+    for (directory, path, expected) in [
         ("", "app.db", 0),
         ("", "./elsewhere/../app.db", 0),
         ("elsewhere", "../app.db", 0),
@@ -133,7 +134,7 @@ fn r39_a_database_is_found_by_whatever_path_leads_to_it() {
         ("elsewhere", "app.db", 1),
     ] {
         let mut sync = setup.command(&["sync", "--wait", path]);
-        Ended::of(sync.current_dir(setup.path(folder))).exits(expected);
+        Ended::of(sync.current_dir(setup.path(directory))).exits(expected);
     }
     setup.assert_exact_after(sidecar);
 }

@@ -1,11 +1,11 @@
-//! What operators and file systems do to the files: of the database, and of a replica in a folder.
+//! What operators and file systems do to the files: of the database, and of a replica in a directory.
 
 use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use ebbtide_replica::Folder;
+use ebbtide_replica::KeyPrefix;
 use ebbtide_store::Location;
 
 use super::{has, in_namespace, may_mount, rows_restored, shell};
@@ -40,7 +40,7 @@ fn r13_a_new_database_that_got_the_inode_of_the_old_one_is_not_taken_for_it() {
     assert_eq!((rows_restored(&setup), setup.history().counts().gaps), (4, 1));
 }
 
-/// Releases lie in folders of their own, and a link says which is current: the file at the path is another one from one
+/// Releases lie in directories of their own, and a link says which is current: the file at the path is another one from one
 /// moment to the next. That is told, and what is there now is followed.
 #[test]
 fn r15_a_link_that_is_moved_to_another_release_is_told_and_the_new_database_followed() {
@@ -121,13 +121,14 @@ fn r16_a_replica_that_may_only_be_read_is_listed_proved_and_restored() {
 fn r18_a_replica_that_cannot_be_written_for_a_while_gets_everything_later() {
     let (setup, app) = Setup::with_rows(20);
     let sidecar = setup.follow();
-    let (folder, aside) = (Path::new(&setup.replica).join(Folder::Log.name()), setup.path("aside"));
-    std::fs::rename(&folder, &aside).unwrap();
-    std::fs::write(&folder, "somebody's file").unwrap();
+    let (directory, aside) =
+        (Path::new(&setup.replica).join(KeyPrefix::Log.name()), setup.path("aside"));
+    std::fs::rename(&directory, &aside).unwrap();
+    std::fs::write(&directory, "somebody's file").unwrap();
     app.insert(5, 700);
     sidecar.process().line_with("the log waits", PATIENCE);
-    std::fs::remove_file(&folder).unwrap();
-    std::fs::rename(&aside, &folder).unwrap();
+    std::fs::remove_file(&directory).unwrap();
+    std::fs::rename(&aside, &directory).unwrap();
     setup.sync();
     setup.assert_exact_after(sidecar);
     assert_eq!(setup.history().counts(), Counts::commits(5));
@@ -195,14 +196,15 @@ fn r25_whatever_the_umask_only_the_owner_may_read_a_replica_and_what_is_restored
         Ended::of(&mut shell(&setup, "umask 0; exec \"$0\" \"$@\"", &args)).exits(0);
     }
     let mut found = 0;
-    let mut folders =
+    let mut directories =
         vec![PathBuf::from(&setup.replica), setup.path(".app.db-ebbtide"), copy.into()];
-    while let Some(path) = folders.pop() {
+    while let Some(path) = directories.pop() {
         let metadata = std::fs::metadata(&path).unwrap();
         assert_eq!(metadata.mode() & 0o077, 0, "{}", path.display());
         found += 1;
         if metadata.is_dir() {
-            folders.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            directories
+                .extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
         }
     }
     assert!(found > 10, "{found}");
@@ -269,9 +271,9 @@ fn r32_a_database_in_an_image_layer_is_followed_through_its_copy() {
     assert_eq!(ended.out.lines().last(), Some("6|16"));
 }
 
-/// SMB has no answer but "invalid argument" when a folder is to be made durable by itself.
+/// SMB has no answer but "invalid argument" when a directory is to be made durable by itself.
 #[test]
-fn r19_a_file_system_that_cannot_sync_a_folder_holds_replicas_and_restored_files() {
+fn r19_a_file_system_that_cannot_sync_a_directory_holds_replicas_and_restored_files() {
     if !may_run("r19") {
         return;
     }
@@ -279,13 +281,13 @@ fn r19_a_file_system_that_cannot_sync_a_folder_holds_replicas_and_restored_files
     setup.once().exits(0);
     app.insert(3, 700);
     let replica = Path::new(&setup.replica);
-    let folders = ["", "log", "snap", "probe"].map(|name| replica.join(name));
+    let directories = ["", "log", "snap", "probe"].map(|name| replica.join(name));
     let (copy, log) = (setup.text("copies/copy.db"), setup.path("strace"));
     std::fs::create_dir(setup.path("copies")).unwrap();
     let once = setup.once_args();
     let restore = ["restore", "-o", &copy, &setup.replica];
-    for (args, folders) in [(&once, &folders[..]), (&restore, &[setup.path("copies")])] {
-        let mut run = tampered(&setup.command(args), "fsync", "error=EINVAL", folders, &log);
+    for (args, directories) in [(&once, &directories[..]), (&restore, &[setup.path("copies")])] {
+        let mut run = tampered(&setup.command(args), "fsync", "error=EINVAL", directories, &log);
         Ended::of(&mut run).exits(0);
         let strace = std::fs::read_to_string(&log).unwrap();
         assert!(strace.contains("INJECTED"), "{args:?}: {strace}");
@@ -336,7 +338,7 @@ fn r20_a_file_system_without_locks_holds_replicas() {
 
 /// A directory of an automounter, as of /proc, is there and takes no other: "no such file", however often one asks.
 #[test]
-fn r47_a_folder_that_takes_no_folder_is_told() {
+fn r47_a_directory_that_takes_no_directory_is_told() {
     let (setup, _app) = Setup::with_rows(20);
     let args = ["replicate", setup.database.to_str().unwrap(), "/proc/self/backup"];
     let sidecar = Sidecar::spawn_command(&mut setup.command(&args));

@@ -22,14 +22,14 @@ fn has_word(text: &str, name: &str) -> bool {
 fn names_that_link_to_a_file_are_in_that_file() {
     let mut findings = Vec::new();
     for (path, text) in tracked(".md") {
-        let folder = root().join(&path).parent().expect("a file lies in a folder").to_owned();
+        let directory = root().join(&path).parent().expect("a file lies in a directory").to_owned();
         for (index, line) in text.lines().enumerate() {
             for (name, target) in links_with_text(line) {
                 let Some(name) = name.strip_prefix('`').and_then(|name| name.strip_suffix('`'))
                 else {
                     continue;
                 };
-                let Ok(code) = std::fs::read_to_string(folder.join(target)) else { continue };
+                let Ok(code) = std::fs::read_to_string(directory.join(target)) else { continue };
                 if !target.ends_with(".rs") || name.contains('/') || name.ends_with(".rs") {
                     continue;
                 }

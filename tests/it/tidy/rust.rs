@@ -25,8 +25,8 @@ impl Source {
     /// Files that no user ever runs.
     pub(crate) fn only_for_tests(&self) -> bool {
         let path = &self.path;
-        let folders = ["tests/", "crates/testkit/", "fuzz/"];
-        folders.iter().any(|folder| path.starts_with(folder))
+        let directories = ["tests/", "crates/testkit/", "fuzz/"];
+        directories.iter().any(|directory| path.starts_with(directory))
             || path.contains("/tests/")
             || path.ends_with("/tests.rs")
     }

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The workspace's folder.
+/// The workspace's directory.
 pub(crate) fn root() -> PathBuf {
     let cli = Path::new(env!("CARGO_MANIFEST_DIR"));
-    cli.ancestors().nth(2).expect("the crate lies two folders down").to_owned()
+    cli.ancestors().nth(2).expect("the crate lies two directories down").to_owned()
 }
 
 /// The text of a file of ours.
@@ -38,8 +38,8 @@ fn listed() -> Option<Vec<String>> {
 /// Everything but build products, where the tree is no clone.
 fn walked(root: &Path, under: &str) -> Vec<String> {
     let mut paths = Vec::new();
-    for entry in fs::read_dir(root.join(under)).expect("a folder of the tree") {
-        let entry = entry.expect("an entry of a folder");
+    for entry in fs::read_dir(root.join(under)).expect("a directory of the tree") {
+        let entry = entry.expect("an entry of a directory");
         let name = entry.file_name().into_string().expect("names are UTF-8");
         let path = if under.is_empty() { name.clone() } else { format!("{under}/{name}") };
         if entry.path().is_dir() {
@@ -57,7 +57,7 @@ fn walked(root: &Path, under: &str) -> Vec<String> {
 pub(crate) struct Manifest {
     pub(super) path: String,
     /// Where it lies: `crates/wal`.
-    pub(super) folder: String,
+    pub(super) directory: String,
     /// The last part of that: `wal` for `ebbtide-wal`.
     pub(super) name: String,
     pub(super) dependencies: Vec<Dependency>,
@@ -73,12 +73,12 @@ pub(crate) struct Dependency {
 
 /// The manifests of all crates that are built from this tree, but for the fuzz targets.
 pub(crate) fn manifests() -> Vec<Manifest> {
-    let folder = |path: &str| Some(path.strip_suffix("/Cargo.toml")?.to_owned());
+    let directory = |path: &str| Some(path.strip_suffix("/Cargo.toml")?.to_owned());
     let manifests: Vec<Manifest> = tracked("/Cargo.toml")
         .filter_map(|(path, text)| {
-            let folder = folder(&path).filter(|folder| folder != "fuzz")?;
-            let name = folder.rsplit('/').next().expect("a folder has a name").to_owned();
-            Some(Manifest { path, folder, name, dependencies: dependencies(&text) })
+            let directory = directory(&path).filter(|directory| directory != "fuzz")?;
+            let name = directory.rsplit('/').next().expect("a directory has a name").to_owned();
+            Some(Manifest { path, directory, name, dependencies: dependencies(&text) })
         })
         .collect();
     assert!(manifests.len() >= 8, "all crates are found");
@@ -128,8 +128,8 @@ pub(crate) fn wrong_link(path: &str, text: &str, target: &str) -> Option<&'stati
     if anchor.starts_with('L') && anchor[1..].starts_with(|c: char| c.is_ascii_digit()) {
         return Some("lines move: name the symbol");
     }
-    let folder = root().join(path).parent().expect("a file lies in a folder").to_owned();
-    let there = folder.join(file);
+    let directory = root().join(path).parent().expect("a file lies in a directory").to_owned();
+    let there = directory.join(file);
     if !file.is_empty() && !there.exists() {
         return Some("there is no such file");
     }

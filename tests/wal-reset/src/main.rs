@@ -70,15 +70,15 @@ fn main() -> ExitCode {
 
 /// One application from its first commit to its last; how its database is then.
 fn run(ebbtide: &Path, begins: Begins) -> Result<Health> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let mut sidecar = None;
     let mut follow_at = |now: Begins| -> Result<()> {
         if now == begins {
-            sidecar = Some(Sidecar::start(ebbtide, folder.path())?);
+            sidecar = Some(Sidecar::start(ebbtide, directory.path())?);
         }
         Ok(())
     };
-    let mut application = Application::open(&folder.path().join("app.db"))?;
+    let mut application = Application::open(&directory.path().join("app.db"))?;
     application.fill()?;
     follow_at(Begins::First)?;
     application.checkpoint()?;
@@ -94,8 +94,8 @@ fn run(ebbtide: &Path, begins: Begins) -> Result<Health> {
         sidecar.stop()?;
         // A replica of a sound database is sound, too.
         if health == Health::Sound {
-            sidecar::restore(ebbtide, folder.path())?;
-            let restored = Application::open(&folder.path().join("restored.db"))?;
+            sidecar::restore(ebbtide, directory.path())?;
+            let restored = Application::open(&directory.path().join("restored.db"))?;
             if restored.health()? != Health::Sound || restored.rows()? != application.rows()? {
                 return Err("what was restored is another database".into());
             }

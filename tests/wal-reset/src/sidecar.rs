@@ -11,11 +11,11 @@ pub(crate) struct Sidecar(Child);
 
 impl Sidecar {
     /// Starts it, and waits until it follows.
-    pub(crate) fn start(ebbtide: &Path, folder: &Path) -> Result<Sidecar> {
+    pub(crate) fn start(ebbtide: &Path, directory: &Path) -> Result<Sidecar> {
         let mut child = Command::new(ebbtide)
             .args(["replicate", "--log-format", "json"])
-            .args([folder.join("app.db"), folder.join("backup")])
-            .env("EBBTIDE_RUNTIME_DIR", folder.join("run"))
+            .args([directory.join("app.db"), directory.join("backup")])
+            .env("EBBTIDE_RUNTIME_DIR", directory.join("run"))
             .stderr(Stdio::piped())
             .spawn()?;
         let mut lines = BufReader::new(child.stderr.take().ok_or("no standard error")?).lines();
@@ -48,12 +48,12 @@ impl Drop for Sidecar {
 }
 
 /// Restores the newest state into `restored.db`.
-pub(crate) fn restore(ebbtide: &Path, folder: &Path) -> Result<()> {
-    let output = folder.join("restored.db");
+pub(crate) fn restore(ebbtide: &Path, directory: &Path) -> Result<()> {
+    let output = directory.join("restored.db");
     let status = Command::new(ebbtide)
         .arg("restore")
         .arg("-o")
-        .args([output, folder.join("backup")])
+        .args([output, directory.join("backup")])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()?;

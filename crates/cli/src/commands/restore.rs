@@ -110,7 +110,7 @@ async fn write(
 ) -> Result<Report, ebbtide_restore::Error> {
     let location = store.describe();
     let check = integrity::check_of(args.verify);
-    let state = destination.state.clone().map(|folder| LocalState { folder, location });
+    let state = destination.state.clone().map(|directory| LocalState { directory, location });
     let output = destination.path.clone();
     let (force, expect) = (args.force, args.expect_chain);
     let options = Options { target, output, force, state, expect, check, now };

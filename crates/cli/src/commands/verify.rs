@@ -43,14 +43,14 @@ pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
     Err(Failure::new(Code::Damaged, why))
 }
 
-/// Restores the newest state into a folder that is removed afterwards, and checks it with SQLite; what was restored.
+/// Restores the newest state into a directory that is removed afterwards, and checks it with SQLite; what was restored.
 async fn try_restore(
     store: Arc<dyn Store>,
     args: &Verify,
     now: Timestamp,
 ) -> Result<Restored, Failure> {
-    let folder = tempfile::tempdir().map_err(|error| Failure::new(Code::Failed, error))?;
-    let output = folder.path().join("verify.db");
+    let directory = tempfile::tempdir().map_err(|error| Failure::new(Code::Failed, error))?;
+    let output = directory.path().join("verify.db");
     let check = integrity::check_of(Integrity::Full);
     let (target, force, state, expect) = (Target::Latest, false, None, None);
     let options = Options { target, output, force, state, expect, check, now };

@@ -131,8 +131,10 @@ fn names_are_those_of_the_table() {
         assert_eq!(Key::parse(name).map(|key| key.to_string()).as_deref(), Some(name));
     }
     for row in table("### Kinds of objects") {
-        let folder = row[2].trim_matches('`');
-        assert!(table("## Names").iter().any(|name| name[0].starts_with(&format!("`{folder}/"))));
+        let directory = row[2].trim_matches('`');
+        assert!(
+            table("## Names").iter().any(|name| name[0].starts_with(&format!("`{directory}/")))
+        );
     }
 }
 

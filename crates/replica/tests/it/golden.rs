@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ebbtide_replica::container::{Codec, Header, Index};
-use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, Folder, Key, Manifest, Txid, Vouch};
+use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, Key, KeyPrefix, Manifest, Txid, Vouch};
 
 use crate::objects::{Pages, Step, digest_of, read, txid, write};
 
@@ -26,13 +26,13 @@ fn manifest() -> Manifest {
 /// All objects by their keys.
 fn objects() -> BTreeMap<Key, Vec<u8>> {
     let mut objects = BTreeMap::new();
-    for folder in Folder::ALL {
+    for directory in KeyPrefix::ALL {
         // It has neither horizons nor marks.
-        let Ok(files) = std::fs::read_dir(golden().join(folder.name())) else { continue };
+        let Ok(files) = std::fs::read_dir(golden().join(directory.name())) else { continue };
         for file in files {
             let path = file.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            let key = format!("{folder}/{name}").parse().unwrap();
+            let key = format!("{directory}/{name}").parse().unwrap();
             objects.insert(key, std::fs::read(&path).unwrap());
         }
     }
@@ -122,9 +122,9 @@ const PACK_CHAIN: &str = "d617a933ce23928eb641ab20e723a6be956c437f8bdb5497e4ba0a
 /// Another compressor may write other bytes, so it is read only.
 #[test]
 fn the_pack_with_differences_is_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/by-page");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/by-page");
     let key = Key::Pack { first: txid(1), last: txid(62) };
-    let (index, entries) = read(&std::fs::read(folder.join(key.to_string())).unwrap()).unwrap();
+    let (index, entries) = read(&std::fs::read(directory.join(key.to_string())).unwrap()).unwrap();
     assert_eq!(index.key(), key);
     assert!(index.is_by_page());
     let codecs: Vec<Codec> = index.page_blocks().iter().map(|block| block.codec).collect();

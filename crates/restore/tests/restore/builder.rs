@@ -358,21 +358,23 @@ pub(crate) fn options(target: Target, output: &Path) -> Options {
 }
 
 pub(crate) fn with_state(options: Options) -> Options {
-    let folder = ebbtide_state::state_folder(&options.output);
-    Options { state: Some(LocalState { folder, location: "memory".to_owned() }), ..options }
+    let directory = ebbtide_state::state_directory(&options.output);
+    Options { state: Some(LocalState { directory, location: "memory".to_owned() }), ..options }
 }
 
 pub(crate) async fn restore_with(store: &MemoryStore, options: &Options) -> Result<Report> {
     restore(Arc::new(store.clone()), options, &Arc::new(Progress::default())).await
 }
 
-/// Restores into a folder of its own. The bytes, if it succeeded; and then nothing else may be in the folder.
+/// Restores into a directory of its own. The bytes, if it succeeded; and then nothing else may be in the directory.
 pub(crate) async fn restored(store: &MemoryStore, target: Target) -> Result<(Vec<u8>, Report)> {
-    let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("out.db");
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("out.db");
     let result = restore_with(store, &options(target, &output)).await;
-    let left: Vec<_> =
-        std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|file| file.unwrap().file_name())
+        .collect();
     match result {
         Ok(report) => {
             assert_eq!(left, ["out.db"]);

@@ -9,7 +9,7 @@ use ebbtide_catalog::{Anchor, Notice, PlanError, Progress, Target};
 use ebbtide_replica::container::{Contents, Footer, Header};
 use ebbtide_replica::{Chain, EntryKind, Key, Run, Txid, content_of};
 use ebbtide_restore::{Error, Severity, Verification, verify};
-use ebbtide_store::{FolderStore, MemoryStore, Object, Store as _};
+use ebbtide_store::{DirectoryStore, MemoryStore, Object, Store as _};
 use ebbtide_testkit::forger::{Forged, Metered, with_same_digest};
 use ebbtide_wal::PageNumber;
 
@@ -156,8 +156,8 @@ async fn expecting(
     chain: Chain,
     txid: Option<Txid>,
 ) -> Result<Vec<u8>, Error> {
-    let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("out.db");
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("out.db");
     let mut options = options(Target::Latest, &output);
     options.expect = Some(Anchor { chain, txid });
     restore_with(store, &options).await?;
@@ -319,7 +319,7 @@ async fn z01_pages_of_a_complete_entry_that_add_up_to_its_digest_are_not_restore
 #[tokio::test]
 async fn z04_an_index_that_is_merely_claimed_is_neither_read_nor_allocated() {
     let builder = sample().await;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let (key, size) = (Key::Log(txid(9)), 250 * 1024 * 1024_u64);
     let forged = take_apart(&builder.store, Key::Log(txid(8))).await;
     let mut header = forged.header;
@@ -334,13 +334,13 @@ async fn z04_an_index_that_is_merely_claimed_is_neither_read_nor_allocated() {
         last: txid(9),
         digest: builder.last().digest,
     };
-    let path = folder.path().join(key.to_string());
+    let path = directory.path().join(key.to_string());
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let file = std::fs::File::create(&path).unwrap();
     file.set_len(size).unwrap();
     file.write_all_at(&header.encode(), 0).unwrap();
     file.write_all_at(&footer.encode(), size - Footer::SIZE as u64).unwrap();
-    let metered = Metered::new(Arc::new(FolderStore::new(folder.path()).unwrap()));
+    let metered = Metered::new(Arc::new(DirectoryStore::new(directory.path()).unwrap()));
     let object = Object { key, size };
     let error = read_index(&metered, &builder.manifest, object).await.unwrap_err();
     assert!(error.is_about_object(), "{error}");

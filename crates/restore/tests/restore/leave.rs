@@ -4,7 +4,7 @@ use ebbtide_catalog::Target;
 use ebbtide_catalog::{PlanError, head, rebuild_table};
 use ebbtide_replica::page_hash;
 use ebbtide_restore::{Error, Options};
-use ebbtide_state::{FileIdentity, Origin, Position, State, state_folder};
+use ebbtide_state::{FileIdentity, Origin, Position, State, state_directory};
 use ebbtide_store::Store as _;
 use ebbtide_wal::PageNumber;
 use proptest::prelude::*;
@@ -25,11 +25,11 @@ async fn sample() -> Builder {
 async fn the_state_is_that_of_the_restored_database() {
     let builder = sample().await;
     for number in 2..=builder.last().txid.get() {
-        let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join("app.db");
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("app.db");
         let options = with_state(options(Target::Txid(txid(number)), &output));
         restore_with(&builder.store, &options).await.unwrap();
-        let state = State::open(&state_folder(&output)).unwrap().unwrap();
+        let state = State::open(&state_directory(&output)).unwrap().unwrap();
         assert!(state.verify().unwrap());
         let (expected, position) = (builder.state(number), state.position());
         assert_eq!(
@@ -51,11 +51,12 @@ async fn the_state_is_that_of_the_restored_database() {
 #[tokio::test]
 async fn an_older_state_stays_until_the_restore_succeeded() {
     let builder = sample().await;
-    let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("app.db");
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("app.db");
     let first = with_state(options(Target::Txid(txid(3)), &output));
     restore_with(&builder.store, &first).await.unwrap();
-    let position = || State::open(&state_folder(&output)).unwrap().unwrap().position().state.txid();
+    let position =
+        || State::open(&state_directory(&output)).unwrap().unwrap().position().state.txid();
     let again = with_state(Options { force: true, ..options(Target::Latest, &output) });
     // Damage that shows only when pages are decoded.
     let key = ebbtide_replica::Key::Log(builder.last().txid);
@@ -80,20 +81,20 @@ async fn a_failed_restore_leaves_no_state() {
     let mut body = builder.body(key).await;
     body[130] ^= 1;
     builder.replace(key, body).await;
-    let folder = tempfile::tempdir().unwrap();
-    let options = with_state(options(Target::Latest, &folder.path().join("app.db")));
+    let directory = tempfile::tempdir().unwrap();
+    let options = with_state(options(Target::Latest, &directory.path().join("app.db")));
     restore_with(&builder.store, &options).await.unwrap_err();
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
 async fn a_target_that_is_being_replicated_is_refused() {
     let builder = sample().await;
-    let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("app.db");
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("app.db");
     let options = with_state(Options { force: true, ..options(Target::Latest, &output) });
     restore_with(&builder.store, &options).await.unwrap();
-    let held = State::open(&state_folder(&output)).unwrap().unwrap();
+    let held = State::open(&state_directory(&output)).unwrap().unwrap();
     let error = restore_with(&builder.store, &options).await.unwrap_err();
     assert!(
         matches!(error, Error::Refused { .. }) && error.to_string().contains("replicating"),
@@ -115,8 +116,8 @@ proptest! {
             let head = head(&builder.store, &builder.manifest).await.unwrap().unwrap();
             let last = builder.last();
             assert_eq!((head.state.txid(), head.state.chain), (last.txid, last.chain));
-            let folder = tempfile::tempdir().unwrap();
-            let fill = State::create(folder.path()).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let fill = State::create(directory.path()).unwrap();
             rebuild_table(&builder.store, &builder.manifest, &head, &fill).await.unwrap();
             let position = Position {
                 replica: builder.manifest.replica,

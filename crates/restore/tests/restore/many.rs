@@ -5,7 +5,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_catalog::{head, rebuild_table};
-use ebbtide_replica::{Folder, Key, page_hash};
+use ebbtide_replica::{Key, KeyPrefix, page_hash};
 use ebbtide_state::{Origin, Position, State};
 use ebbtide_store::{Conditional, ErrorKind, MemoryStore, Object, Store, StoreError, Upload};
 use ebbtide_wal::PageNumber;
@@ -21,7 +21,7 @@ struct Full(MemoryStore);
 
 #[async_trait]
 impl Store for Full {
-    async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
+    async fn list(&self, under: KeyPrefix, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
         let objects = self.0.list(under, after).await?;
         if objects.len() > NAMES_MAX {
             return Err(StoreError::new(ErrorKind::Invalid, "list log/", "too many names"));
@@ -31,7 +31,7 @@ impl Store for Full {
 
     async fn list_some(
         &self,
-        under: Folder,
+        under: KeyPrefix,
         after: Option<&Key>,
         most: usize,
     ) -> Result<Vec<Object>, StoreError> {
@@ -86,11 +86,11 @@ async fn o22_a_table_is_rebuilt_without_the_names_of_segments_that_are_in_packs(
     builder.pack(3, 100).await;
     builder.pack(102, 290).await;
     let store = Full(builder.store.clone());
-    assert!(store.list(Folder::Log, None).await.is_err());
+    assert!(store.list(KeyPrefix::Log, None).await.is_err());
     let head = head(&store, &builder.manifest).await.unwrap().unwrap();
     assert_eq!(head.state.txid(), builder.last().txid);
-    let folder = tempfile::tempdir().unwrap();
-    let fill = State::create(folder.path()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let fill = State::create(directory.path()).unwrap();
     rebuild_table(&store, &builder.manifest, &head, &fill).await.unwrap();
     let position = Position {
         replica: builder.manifest.replica,

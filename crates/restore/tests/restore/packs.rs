@@ -73,8 +73,8 @@ async fn every_state_is_restored_when_the_segments_in_packs_are_gone() {
 async fn the_newest_state_needs_no_segment_that_is_in_a_pack() {
     let builder = packed(&[(3, 20), (21, 40)]).await;
     let store = Faulty::new(Arc::new(builder.store.clone()));
-    let folder = tempfile::tempdir().unwrap();
-    let options = options(Target::Latest, &folder.path().join("out.db"));
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(Target::Latest, &directory.path().join("out.db"));
     let progress = Arc::new(Progress::default());
     restore(Arc::new(store.clone()), &options, &progress).await.unwrap();
     let touched = |call: &Call| match call {

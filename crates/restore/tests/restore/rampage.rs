@@ -73,8 +73,8 @@ async fn forge(store: &MemoryStore, keys: &[Key], choices: &mut Choices<'_>) {
 
 /// What whoever knows the chain of the last entry gets.
 async fn expecting(store: &Arc<Metered>, chain: Chain) -> Result<Vec<u8>, Error> {
-    let folder = tempfile::tempdir().unwrap();
-    let output = folder.path().join("out.db");
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("out.db");
     let mut options = options(Target::Latest, &output);
     options.expect = Some(Anchor { chain, txid: None });
     restore(Arc::clone(store) as _, &options, &Arc::new(Progress::default())).await?;
@@ -83,15 +83,15 @@ async fn expecting(store: &Arc<Metered>, chain: Chain) -> Result<Vec<u8>, Error>
 
 /// As a start without local state does; how long its table of page hashes gets.
 async fn attach(store: &Metered) -> u64 {
-    let folder = tempfile::tempdir().unwrap();
-    let fill = State::create(folder.path()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let fill = State::create(directory.path()).unwrap();
     let Ok(Some(manifest)) = read_manifest(store).await else { return 0 };
     if let Ok(Some(head)) = head(store, &manifest).await {
         // Whether it is refused or not, only its cost is of interest here.
         let rebuilt = rebuild_table(store, &manifest, &head, &fill).await;
         drop(rebuilt);
     }
-    let files = std::fs::read_dir(folder.path()).unwrap();
+    let files = std::fs::read_dir(directory.path()).unwrap();
     files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
 }
 

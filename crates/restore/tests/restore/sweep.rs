@@ -56,10 +56,10 @@ impl Sample {
     }
 
     async fn golden() -> Sample {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../replica/tests/golden/v1");
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../replica/tests/golden/v1");
         let store = MemoryStore::default();
         for under in ["", "log", "snap", "pack", "delta"] {
-            for file in std::fs::read_dir(folder.join(under)).unwrap() {
+            for file in std::fs::read_dir(directory.join(under)).unwrap() {
                 let file = file.unwrap();
                 let name = file.file_name().into_string().unwrap();
                 let name = if under.is_empty() { name } else { format!("{under}/{name}") };
@@ -221,9 +221,9 @@ fn sweep(name: &str, sample: &Sample, harms: &[Harm]) {
         for _ in 0..2 {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                let folder = quick_folder();
+                let directory = quick_directory();
                 while let Some(harm) = harms.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    runtime.block_on(try_harm(sample, harm, folder.path(), &counts));
+                    runtime.block_on(try_harm(sample, harm, directory.path(), &counts));
                 }
             });
         }
@@ -231,12 +231,12 @@ fn sweep(name: &str, sample: &Sample, harms: &[Harm]) {
     println!("{name}: {} harms, {counts:?}", harms.len());
 }
 
-fn quick_folder() -> tempfile::TempDir {
+fn quick_directory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
-async fn try_harm(sample: &Sample, harm: &Harm, folder: &Path, counts: &Counts) {
+async fn try_harm(sample: &Sample, harm: &Harm, directory: &Path, counts: &Counts) {
     let store = sample.with(harm).await;
     let verified = verify(Arc::new(store.clone()), &Arc::new(Progress::default())).await;
     let found = judge(harm, verified);
@@ -249,7 +249,7 @@ async fn try_harm(sample: &Sample, harm: &Harm, folder: &Path, counts: &Counts) 
         Wanted::Both => vec![Target::Latest, middle],
     };
     for target in targets {
-        if try_restore(sample, harm, &store, target, folder).await {
+        if try_restore(sample, harm, &store, target, directory).await {
             counts.exact.fetch_add(1, Ordering::Relaxed);
         } else {
             counts.refused.fetch_add(1, Ordering::Relaxed);
@@ -291,9 +291,9 @@ async fn try_restore(
     harm: &Harm,
     store: &MemoryStore,
     target: Target,
-    folder: &Path,
+    directory: &Path,
 ) -> bool {
-    let output = folder.join("out.db");
+    let output = directory.join("out.db");
     let options = options(target, &output);
     let progress = Arc::new(Progress::default());
     let outcome = match restore(Arc::new(store.clone()), &options, &progress).await {
@@ -314,7 +314,7 @@ async fn try_restore(
             true
         }
     };
-    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0, "{}: a file is left", harm.what);
+    assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0, "{}: a file is left", harm.what);
     outcome
 }
 

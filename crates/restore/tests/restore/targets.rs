@@ -20,13 +20,13 @@ async fn sample() -> Builder {
 }
 
 fn place() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let target = folder.path().join("app.db");
-    (folder, target)
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("app.db");
+    (directory, target)
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(folder)
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
         .unwrap()
         .map(|file| file.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -40,19 +40,19 @@ fn forced(target: &Path) -> Options {
 
 /// Refused, without a trace.
 async fn assert_refused(builder: &Builder, options: &Options, because: &str) {
-    let folder = options.output.parent().unwrap();
-    let before = names(folder);
+    let directory = options.output.parent().unwrap();
+    let before = names(directory);
     let error = restore_with(&builder.store, options).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     assert!(error.to_string().contains(because), "{error}");
-    assert_eq!(names(folder), before);
+    assert_eq!(names(directory), before);
 }
 
 #[tokio::test]
 async fn d01_an_existing_target_is_refused_or_moved_aside() {
     let builder = sample().await;
     for old in [&b""[..], b"not even a database"] {
-        let (folder, target) = place();
+        let (directory, target) = place();
         fs::write(&target, old).unwrap();
         assert_refused(&builder, &options(Target::Latest, &target), "exists").await;
         assert_eq!(fs::read(&target).unwrap(), old);
@@ -62,7 +62,7 @@ async fn d01_an_existing_target_is_refused_or_moved_aside() {
         assert_eq!(fs::read(aside).unwrap(), old);
         let name = aside.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(name.starts_with("app.db.before-restore-2026"), "{name}");
-        assert_eq!(names(folder.path()), ["app.db".to_owned(), name]);
+        assert_eq!(names(directory.path()), ["app.db".to_owned(), name]);
     }
 }
 
@@ -71,8 +71,8 @@ async fn d01_an_existing_target_is_refused_or_moved_aside() {
 async fn d02_what_sqlite_left_behind_is_refused_or_moved_aside() {
     let builder = sample().await;
     for suffix in ["-wal", "-shm", "-journal"] {
-        let (folder, target) = place();
-        let stale = folder.path().join(format!("app.db{suffix}"));
+        let (directory, target) = place();
+        let stale = directory.path().join(format!("app.db{suffix}"));
         fs::write(&stale, "stale").unwrap();
         assert_refused(&builder, &options(Target::Latest, &target), suffix).await;
         let report = restore_with(&builder.store, &forced(&target)).await.unwrap();
@@ -87,9 +87,9 @@ async fn d02_what_sqlite_left_behind_is_refused_or_moved_aside() {
 #[tokio::test]
 async fn d02_a_database_keeps_its_log_when_it_is_moved_aside() {
     let builder = sample().await;
-    let (folder, target) = place();
+    let (directory, target) = place();
     fs::write(&target, "database").unwrap();
-    fs::write(folder.path().join("app.db-wal"), "log").unwrap();
+    fs::write(directory.path().join("app.db-wal"), "log").unwrap();
     let report = restore_with(&builder.store, &forced(&target)).await.unwrap();
     let [database, log] = &report.moved_aside[..] else { panic!("{:?}", report.moved_aside) };
     assert_eq!(log.as_os_str().to_str().unwrap(), format!("{}-wal", database.display()));
@@ -132,9 +132,9 @@ async fn d03_an_open_target_is_refused_even_by_force() {
     for (name, start, length) in
         [("app.db", 0x4000_0002, 510), ("app.db-shm", 128, 1), ("app.db-shm", 124, 1)]
     {
-        let (folder, target) = place();
+        let (directory, target) = place();
         fs::write(&target, "database").unwrap();
-        let locked = folder.path().join(name);
+        let locked = directory.path().join(name);
         fs::write(&locked, "x").unwrap();
         let Some(holder) = Holder::of(&locked, start, length) else {
             eprintln!("skipped: there is no python3 to hold a lock with");
@@ -150,10 +150,10 @@ async fn d03_an_open_target_is_refused_even_by_force() {
 #[tokio::test]
 async fn d05_what_a_killed_restore_left_is_removed_and_what_a_living_one_writes_is_not() {
     let builder = sample().await;
-    let (folder, target) = place();
-    let abandoned = folder.path().join(".app.db.ebbtide-restore-abcdefgh");
-    let other = folder.path().join(".other.db.ebbtide-restore-abcdefgh");
-    let living = folder.path().join(".app.db.ebbtide-restore-hgfedcba");
+    let (directory, target) = place();
+    let abandoned = directory.path().join(".app.db.ebbtide-restore-abcdefgh");
+    let other = directory.path().join(".other.db.ebbtide-restore-abcdefgh");
+    let living = directory.path().join(".app.db.ebbtide-restore-hgfedcba");
     fs::write(&abandoned, "half").unwrap();
     fs::write(&other, "half").unwrap();
     let lock = fs::File::create(&living).unwrap();
@@ -165,7 +165,7 @@ async fn d05_what_a_killed_restore_left_is_removed_and_what_a_living_one_writes_
 #[tokio::test]
 async fn d13_only_the_owner_may_read_what_was_restored() {
     let builder = sample().await;
-    let (_folder, target) = place();
+    let (_directory, target) = place();
     restore_with(&builder.store, &options(Target::Latest, &target)).await.unwrap();
     assert_eq!(target.metadata().unwrap().permissions().mode() & 0o7777, 0o600);
 }
@@ -173,8 +173,8 @@ async fn d13_only_the_owner_may_read_what_was_restored() {
 #[tokio::test]
 async fn d17_what_is_not_a_regular_file_is_refused_even_by_force() {
     let builder = sample().await;
-    let (folder, target) = place();
-    let elsewhere = folder.path().join("elsewhere");
+    let (directory, target) = place();
+    let elsewhere = directory.path().join("elsewhere");
     fs::write(&elsewhere, "elsewhere").unwrap();
     symlink(&elsewhere, &target).unwrap();
     assert_refused(&builder, &forced(&target), "symbolic link").await;
@@ -190,19 +190,19 @@ async fn d17_what_is_not_a_regular_file_is_refused_even_by_force() {
 #[tokio::test]
 async fn d17_a_second_name_of_the_target_keeps_the_old_content() {
     let builder = sample().await;
-    let (folder, target) = place();
+    let (directory, target) = place();
     fs::write(&target, "old").unwrap();
-    let second = folder.path().join("second");
+    let second = directory.path().join("second");
     fs::hard_link(&target, &second).unwrap();
     restore_with(&builder.store, &forced(&target)).await.unwrap();
     assert_eq!(fs::read(&second).unwrap(), b"old");
 }
 
 #[tokio::test]
-async fn a_missing_folder_is_named() {
+async fn a_missing_directory_is_named() {
     let builder = sample().await;
-    let (folder, _) = place();
-    let target = folder.path().join("no/such/app.db");
+    let (directory, _) = place();
+    let target = directory.path().join("no/such/app.db");
     let error = restore_with(&builder.store, &options(Target::Latest, &target)).await.unwrap_err();
     assert!(
         matches!(error, Error::Refused { .. }) && error.to_string().contains("no/such"),

@@ -59,13 +59,13 @@ async fn the_future_is_the_newest_state_and_says_so() {
     builder.wait(SECOND);
     builder.commit(&[(0, 5)], 2);
     builder.cut().await;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let wanted = micros(START + 10 * SECOND);
     for (now, notices) in [
         (START + 9 * SECOND, vec![Notice::Future { wanted, newest: micros(START + SECOND) }]),
         (START + 11 * SECOND, vec![]),
     ] {
-        let output = folder.path().join(now.to_string());
+        let output = directory.path().join(now.to_string());
         let options = Options { now: micros(now), ..options(Target::Time(wanted), &output) };
         let report = restore_with(&builder.store, &options).await.unwrap();
         assert_eq!(report.outline.point.state.txid(), txid(3));
@@ -170,11 +170,11 @@ async fn o08_commits_that_are_dated_after_now_are_named() {
         builder.cut().await;
     }
     let (first, newest, until) = (txid(6), txid(8), micros(builder.micros));
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut output = 0;
     let mut check = async |target, expected, is_without: Option<bool>| {
         output += 1;
-        let output = folder.path().join(output.to_string());
+        let output = directory.path().join(output.to_string());
         let options = Options { now, ..options(target, &output) };
         let report = restore_with(&builder.store, &options).await.unwrap();
         assert_eq!(report.outline.point.state.txid(), txid(expected), "{target:?}");
@@ -200,9 +200,9 @@ async fn o08_a_clock_that_is_a_little_ahead_is_no_fault() {
     builder.wait(SECOND);
     builder.commit(&[(0, 5)], 2);
     builder.cut().await;
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let now = micros(builder.micros - CLOCKS_APART_MICROS_MAX);
-    let options = Options { now, ..options(Target::Latest, &folder.path().join("out")) };
+    let options = Options { now, ..options(Target::Latest, &directory.path().join("out")) };
     let report = restore_with(&builder.store, &options).await.unwrap();
     assert_eq!((report.outline.point.state.txid(), report.outline.notices), (txid(3), vec![]));
 }

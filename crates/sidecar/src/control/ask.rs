@@ -13,7 +13,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Uid;
 
-use super::folder;
+use super::directory;
 use super::message::{ANSWER_BYTES_MAX, Answer, FOREIGN_ANSWER_BYTES_MAX, Request};
 
 /// How long a process may take, from the connection to the end of its answer, for what it need not wait for. One that was
@@ -35,16 +35,16 @@ pub struct Peer {
     /// Its process id.
     pub process: u32,
     path: PathBuf,
-    /// Whose folder it listens in.
+    /// Whose directory it listens in.
     owner: Uid,
 }
 
-/// All that listen, in every folder in which they may. A folder that is not its user's alone is not looked into.
+/// All that listen, in every directory in which they may. A directory that is not its user's alone is not looked into.
 pub fn peers() -> Vec<Peer> {
     let mut peers = Vec::new();
-    for place in folder::places_to_ask() {
-        let found = folder::check_to_ask(&place)
-            .and_then(|owner| folder::sockets(&place).map(|sockets| (owner, sockets)));
+    for place in directory::places_to_ask() {
+        let found = directory::check_to_ask(&place)
+            .and_then(|owner| directory::sockets(&place).map(|sockets| (owner, sockets)));
         match found {
             Ok((owner, found)) => {
                 let most = if is_trusted(owner) { usize::MAX } else { FOREIGN_PEERS_MAX };
@@ -52,7 +52,7 @@ pub fn peers() -> Vec<Peer> {
                 peers.extend(found.into_iter().map(peer).take(most));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(%error, folder = %place.display(), "not looked into"),
+            Err(error) => tracing::warn!(%error, directory = %place.display(), "not looked into"),
         }
     }
     peers
@@ -197,7 +197,7 @@ fn late(error: io::Error) -> io::Error {
     }
 }
 
-/// That the folder's owner listens. By a link in a folder of his, somebody could have root talk to another process.
+/// That the directory's owner listens. By a link in a directory of his, somebody could have root talk to another process.
 fn check_owner(stream: &UnixStream, owner: Uid) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     if getsockopt(stream, PeerCredentials)?.uid() != owner.as_raw() {
@@ -219,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_process_that_accepts_no_connection_is_given_up() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1.sock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("1.sock");
         let end = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None).unwrap();
         bind(end.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
         listen(&end, Backlog::new(0).unwrap()).unwrap();
@@ -250,9 +250,9 @@ mod tests {
 
     #[test]
     fn another_users_process_is_believed_about_that_users_databases_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("app.db");
-        let peer = |owner| Peer { process: 1, path: folder.path().join("1.sock"), owner };
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("app.db");
+        let peer = |owner| Peer { process: 1, path: directory.path().join("1.sock"), owner };
         let stranger = peer(Uid::from_raw(54_321));
         for ours in [peer(Uid::effective()), peer(Uid::from_raw(0))] {
             assert!(ours.may_tell_of(&database));
@@ -264,8 +264,8 @@ mod tests {
 
     #[test]
     fn a_process_that_is_gone_is_no_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("1.sock");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("1.sock");
         assert!(connect_until(&path, Instant::now() + SHORT).unwrap().is_none());
         drop(UnixListener::bind(&path).unwrap());
         assert!(connect_until(&path, Instant::now() + SHORT).unwrap().is_none());

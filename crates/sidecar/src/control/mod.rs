@@ -1,12 +1,12 @@
 //! The control socket: how `ebbtide status` and `ebbtide sync` talk to a running `ebbtide replicate`.
 //!
-//! Each `replicate` listens on one Unix socket, named by its process id, in a folder that only its user can enter. Who
+//! Each `replicate` listens on one Unix socket, named by its process id, in a directory that only its user can enter. Who
 //! connects must be that user, or root. A connection carries one request and one answer, an object of JSON on a line
 //! each. There are three verbs, none of which takes anything that could be opened, run or changed: a database is named
 //! by the text that the answer to `status` has for it.
 
 mod ask;
-mod folder;
+mod directory;
 mod health;
 mod message;
 mod report;
@@ -14,7 +14,7 @@ mod serve;
 mod silent;
 
 pub use ask::{Peer, ReleasedDatabase, ask_all, peers, release};
-pub use folder::places_to_ask;
+pub use directory::places_to_ask;
 pub use health::HealthIssue;
 pub use message::{Answer, Request, Synced};
 pub use report::Report;

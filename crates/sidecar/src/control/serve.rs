@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::folder;
+use super::directory;
 use super::message::{Answer, REQUEST_BYTES_MAX, Request, Synced};
 use super::report::Report;
 use super::silent::Silent;
@@ -39,8 +39,8 @@ const NOT_FOLLOWED: &str = "that database is not followed here";
 /// When no connection can be accepted: until the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How often to look whether the socket still has its name. Folders for temporary files are swept, and a session's
-/// folder goes with its user's last login.
+/// How often to look whether the socket still has its name. Directories for temporary files are swept, and a session's
+/// directory goes with its user's last login.
 const NAME_CHECK: Duration = Duration::from_secs(2);
 
 /// What all peers share.
@@ -108,11 +108,11 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 fn listen() -> io::Result<(Name, UnixListener)> {
-    let place = folder::make()?;
+    let place = directory::make()?;
     let within =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", place.display()));
-    folder::tidy(&place).map_err(within)?;
-    let path = folder::socket(&place, std::process::id());
+    directory::tidy(&place).map_err(within)?;
+    let path = directory::socket(&place, std::process::id());
     let listener = bind(&path).map_err(within)?;
     let file = identity(&path).map_err(within)?;
     Ok((Name { path, file }, listener))
@@ -120,7 +120,7 @@ fn listen() -> io::Result<(Name, UnixListener)> {
 
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
-    // Nobody else can enter the folder; this is for those who change that.
+    // Nobody else can enter the directory; this is for those who change that.
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     Ok(listener)
 }

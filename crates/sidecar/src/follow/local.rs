@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use ebbtide_replica::ClaimedFile;
 use ebbtide_shipper::{Local, spooled_end};
-use ebbtide_state::{FileIdentity, Position as Remembered, State, state_folder};
+use ebbtide_state::{FileIdentity, Position as Remembered, State, state_directory};
 use ebbtide_wal::{PageSize, Position};
 
 use super::error::FollowError;
 use super::job::Job;
 
 /// The directory of the local state.
-pub(crate) fn folder(job: &Job) -> PathBuf {
-    job.database.state.clone().unwrap_or_else(|| state_folder(&job.database.path))
+pub(crate) fn directory(job: &Job) -> PathBuf {
+    job.database.state.clone().unwrap_or_else(|| state_directory(&job.database.path))
 }
 
 /// The database and its local state, as the shipper takes them.
@@ -27,26 +27,26 @@ pub(crate) fn local(job: &Job, known: LocalState, page_size: PageSize) -> Local 
     });
     let (state, remembered) = known;
     let host = job.shared.owner.host.clone();
-    Local { state, remembered, directory: folder(job), database, file, host, page_size }
+    Local { state, remembered, directory: directory(job), database, file, host, page_size }
 }
 
 /// The local state, if its page hashes add up, and its position in any case.
 pub(super) type LocalState = (Option<State>, Option<Remembered>);
 
 /// Opens and verifies the local state of an earlier run.
-pub(super) fn open_state(folder: &Path) -> Result<LocalState, FollowError> {
-    let Some(state) = State::open(folder)? else { return Ok((None, None)) };
+pub(super) fn open_state(directory: &Path) -> Result<LocalState, FollowError> {
+    let Some(state) = State::open(directory)? else { return Ok((None, None)) };
     let remembered = state.position().clone();
     if state.verify()? {
         return Ok((Some(state), Some(remembered)));
     }
-    tracing::warn!(folder = %folder.display(), "the local state is not whole; taking it from the replica");
+    tracing::warn!(directory = %directory.display(), "the local state is not whole; taking it from the replica");
     Ok((None, Some(remembered)))
 }
 
 /// The log position to resume at: after the last durable or spooled entry.
-pub(super) fn resume_at(known: &Remembered, folder: &Path) -> Option<Position> {
-    let spooled = spooled_end(folder).filter(|&(txid, _)| txid > known.state.txid());
+pub(super) fn resume_at(known: &Remembered, directory: &Path) -> Option<Position> {
+    let spooled = spooled_end(directory).filter(|&(txid, _)| txid > known.state.txid());
     spooled.map(|(_, wal)| wal).or(known.wal)
 }
 

@@ -228,7 +228,7 @@ impl Drop for Snapshots {
 /// The newest snapshot of the replica, if it has one that can be read.
 pub(crate) async fn newest(store: &Arc<dyn Store>, manifest: &Manifest) -> Option<Point> {
     let read = async {
-        let listing = store.list(ebbtide_replica::Folder::Snapshot, None).await?;
+        let listing = store.list(ebbtide_replica::KeyPrefix::Snapshot, None).await?;
         for object in listing.into_iter().rev() {
             let Key::Snapshot(txid) = object.key else { continue };
             let fetched = match ebbtide_catalog::read_index(&**store, manifest, object).await {

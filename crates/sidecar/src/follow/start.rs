@@ -14,7 +14,7 @@ use super::catch_up::{Opened, catch_up, open};
 use super::error::FollowError;
 use super::held::Held;
 use super::job::{Job, Order};
-use super::local::{LocalState, folder, is_same_file, local, open_state, resume_at};
+use super::local::{LocalState, directory, is_same_file, local, open_state, resume_at};
 use super::parts;
 use super::plan::start_plan;
 use super::snapshots::{Snapshots, newest};
@@ -45,10 +45,10 @@ pub(crate) async fn start(job: &mut Job, held: &mut Option<Held>) -> Result<Star
 
 /// Opens the local state, and holds the log.
 fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, LogEvidence), FollowError> {
-    let folder = folder(job);
-    let (state, remembered) = open_state(&folder)?;
+    let directory = directory(job);
+    let (state, remembered) = open_state(&directory)?;
     job.status.begun();
-    let resume = state.as_ref().and_then(|state| resume_at(state.position(), &folder));
+    let resume = state.as_ref().and_then(|state| resume_at(state.position(), &directory));
     let latest = state.as_ref().map_or(0, |state| state.position().state.time().as_micros());
     let began = match held.as_mut() {
         Some(held) => {
@@ -141,7 +141,7 @@ async fn open_patiently(
         let given = match local.take() {
             Some(local) => local,
             // An attempt that failed has used it up.
-            None => self::local(job, open_state(&folder(job))?, page_size),
+            None => self::local(job, open_state(&directory(job))?, page_size),
         };
         let error = match open_once(job, held, given, &health, log).await {
             Ok(opened) => return Ok(opened),

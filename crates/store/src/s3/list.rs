@@ -8,7 +8,7 @@ use crate::api::Object;
 use crate::error::{ErrorKind, StoreError};
 use crate::listing::Listing;
 use crate::retry::{READS, retry};
-use ebbtide_replica::{Folder, Key};
+use ebbtide_replica::{Key, KeyPrefix};
 
 /// Where a page of a listing begins.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,9 +25,9 @@ struct Page {
 }
 
 impl Bucket {
-    pub(super) async fn list_folder(
+    pub(super) async fn list_directory(
         &self,
-        under: Folder,
+        under: KeyPrefix,
         after: Option<&Key>,
         most: usize,
     ) -> Result<Vec<Object>, StoreError> {
@@ -44,7 +44,7 @@ impl Bucket {
     async fn list_pages(
         &self,
         what: &str,
-        under: Folder,
+        under: KeyPrefix,
         after: Option<&Key>,
         mut listing: Listing,
     ) -> Result<Vec<Object>, StoreError> {
@@ -187,7 +187,7 @@ mod tests {
             http_client_fn(move |_, _| SharedHttpConnector::new(slow.clone()));
         let store = Bucket::with(&location, Arc::new(client.unwrap().speaking_through(http)));
         let begun = Instant::now();
-        let error = store.list_folder(Folder::Log, None, usize::MAX).await.unwrap_err();
+        let error = store.list_directory(KeyPrefix::Log, None, usize::MAX).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert_eq!(error.to_string(), "list log/: the listing did not end within 600 s");
         assert!(begun.elapsed() <= LIST_TIMEOUT + Duration::from_secs(1));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key};
+use ebbtide_replica::{Key, KeyPrefix};
 
 use super::body::Wanted;
 use super::bucket::Bucket;
@@ -68,17 +68,17 @@ impl Store for S3Store {
         self.0.size(key).await
     }
 
-    async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
-        self.0.list_folder(under, after, usize::MAX).await
+    async fn list(&self, under: KeyPrefix, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
+        self.0.list_directory(under, after, usize::MAX).await
     }
 
     async fn list_some(
         &self,
-        under: Folder,
+        under: KeyPrefix,
         after: Option<&Key>,
         most: usize,
     ) -> Result<Vec<Object>, StoreError> {
-        self.0.list_folder(under, after, most).await
+        self.0.list_directory(under, after, most).await
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The contract, and what MinIO says when something is wrong.
 
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key, Txid};
+use ebbtide_replica::{Key, KeyPrefix, Txid};
 use ebbtide_store::{Credentials, ErrorKind, Location, S3Store, Store};
 use ebbtide_testkit::contract;
 use ebbtide_testkit::minio::MinIO;
@@ -31,7 +31,7 @@ async fn what_a_person_must_put_right_is_said(minio: &MinIO) {
     let Ok(Location::S3(location)) = address.parse() else { panic!("no bucket: {address}") };
     let store = S3Store::open_as(&location, &minio.credentials).await.unwrap();
     for error in [
-        store.list(Folder::Log, None).await.unwrap_err(),
+        store.list(KeyPrefix::Log, None).await.unwrap_err(),
         store.put(&KEY, Bytes::new()).await.unwrap_err(),
         store.get(&KEY, 100).await.unwrap_err(),
     ] {

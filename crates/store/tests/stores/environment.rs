@@ -81,8 +81,9 @@ fn what_is_known_is_not_looked_for() {
 #[test]
 fn credentials_and_more_come_from_profiles() {
     let server = S3Server::start();
-    let folder = tempfile::tempdir().unwrap();
-    let (config, credentials) = (folder.path().join("config"), folder.path().join("credentials"));
+    let directory = tempfile::tempdir().unwrap();
+    let (config, credentials) =
+        (directory.path().join("config"), directory.path().join("credentials"));
     let keys = format!("aws_access_key_id={ACCESS_KEY}\naws_secret_access_key={SECRET_KEY}\n");
     std::fs::write(&credentials, format!("[night]\n{keys}")).unwrap();
     let endpoint = server.endpoint();
@@ -159,8 +160,8 @@ fn profile(key: &str) -> String {
 /// What a process says that has opened its store with the credentials of one file, which are `next` when it first asks
 /// for something.
 fn run_with_replaced_credentials(server: &S3Server, first: &str, next: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("credentials");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("credentials");
     std::fs::write(&file, profile(first)).unwrap();
     let next = profile(next);
     let variables = [("AWS_SHARED_CREDENTIALS_FILE", file.to_str().unwrap()), (NEXT, &next)];
@@ -245,8 +246,8 @@ fn o13_a_server_that_needs_no_proxy_is_reached_without() {
 fn o13_authorities_come_from_the_file_that_a_variable_names() {
     let (server, front, _) = behind_tls();
     let address = format!("s3://backups/app?endpoint=https://{}", front.address());
-    let folder = tempfile::tempdir().unwrap();
-    let bundle = folder.path().join("bundle.pem");
+    let directory = tempfile::tempdir().unwrap();
+    let bundle = directory.path().join("bundle.pem");
     let authority = std::fs::read_to_string(TlsFront::authority()).unwrap();
     // A bundle has words in between, and now and then a certificate that nobody can use.
     let useless = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -258,7 +259,7 @@ fn o13_authorities_come_from_the_file_that_a_variable_names() {
         variables.push((name, bundle.to_str().unwrap()));
         assert_eq!(run(&address, &variables), "done", "{name}");
     }
-    let config = folder.path().join("config");
+    let config = directory.path().join("config");
     std::fs::write(&config, format!("[default]\nca_bundle = {}\n", bundle.display())).unwrap();
     let mut variables = server.environment().to_vec();
     variables.push(("AWS_CONFIG_FILE", config.to_str().unwrap()));
@@ -269,8 +270,9 @@ fn o13_authorities_come_from_the_file_that_a_variable_names() {
 #[test]
 fn o13_a_file_of_authorities_that_is_of_no_use_is_named() {
     let server = S3Server::start();
-    let folder = tempfile::tempdir().unwrap();
-    let (missing, empty) = (folder.path().join("missing.pem"), folder.path().join("empty.pem"));
+    let directory = tempfile::tempdir().unwrap();
+    let (missing, empty) =
+        (directory.path().join("missing.pem"), directory.path().join("empty.pem"));
     std::fs::write(&empty, "no certificate\n").unwrap();
     for name in ["AWS_CA_BUNDLE", "SSL_CERT_FILE"] {
         for (path, said) in [(&missing, "cannot read"), (&empty, "has no certificate")] {

@@ -1,7 +1,7 @@
 //! What a bucket does to a request, and what becomes of it. The numbers are those of the list of storage faults.
 
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key, Txid};
+use ebbtide_replica::{Key, KeyPrefix, Txid};
 use ebbtide_store::{Conditional, Credentials, ErrorKind, Location, S3Store, Store, StoreError};
 use ebbtide_testkit::s3_server::{ACCESS_KEY, Asked, Fault, S3Server, SECRET_KEY};
 
@@ -47,7 +47,7 @@ async fn s01_a_busy_store_throttles_puts_and_delays_reads() {
         assert_eq!(store.get(&KEY, 100).await.unwrap(), "body");
     }
     at_first(&server, "ListObjectsV2", 2, Fault::Refused(503, "SlowDown"));
-    assert_eq!(store.list(Folder::Log, None).await.unwrap().len(), 1);
+    assert_eq!(store.list(KeyPrefix::Log, None).await.unwrap().len(), 1);
     at_first(&server, "HeadObject", 2, Fault::Refused(503, "SlowDown"));
     assert_eq!(store.size(&KEY).await.unwrap(), Some(4));
 }
@@ -168,7 +168,7 @@ async fn s10_what_a_person_must_put_right_is_said() {
     server.heal();
 
     let elsewhere = format!("s3://nowhere/app?endpoint={}", server.endpoint());
-    let error = s3_store_at(&elsewhere).await.list(Folder::Log, None).await.unwrap_err();
+    let error = s3_store_at(&elsewhere).await.list(KeyPrefix::Log, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(error.to_string(), "list log/: bucket nowhere does not exist");
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key, Txid};
+use ebbtide_replica::{Key, KeyPrefix, Txid};
 use ebbtide_store::{ErrorKind, MemoryStore, Store};
 use ebbtide_testkit::contract::{self, Subject};
 use ebbtide_testkit::faulty::{Call, Faulty, Outcome};
@@ -45,8 +45,8 @@ async fn calls_end_as_the_script_says() {
     always(Outcome::Truncate(2));
     assert_eq!(store.get_range(&KEY, 1..4).await.unwrap(), "od");
     store.heal();
-    assert_eq!(store.list(Folder::Log, None).await.unwrap().len(), 1);
+    assert_eq!(store.list(KeyPrefix::Log, None).await.unwrap().len(), 1);
     let calls = [Call::Put(KEY), Call::Put(KEY), Call::Put(KEY), Call::Get(KEY)];
     assert_eq!(store.calls()[..4], calls);
-    assert_eq!(store.calls()[4..], [Call::GetRange(KEY, 1..4), Call::List(Folder::Log)]);
+    assert_eq!(store.calls()[4..], [Call::GetRange(KEY, 1..4), Call::List(KeyPrefix::Log)]);
 }

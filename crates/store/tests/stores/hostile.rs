@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key, Txid};
+use ebbtide_replica::{Key, KeyPrefix, Txid};
 use ebbtide_store::{ErrorKind, S3Store, Store, StoreError};
 use ebbtide_testkit::raw_server::{RawServer, Script};
 use futures::TryStreamExt as _;
@@ -41,7 +41,7 @@ async fn perform(store: &S3Store, operation: &str) -> Result<(), StoreError> {
             Ok(())
         }
         "size" => store.size(&KEY).await.map(|_| ()),
-        "list" => store.list(Folder::Log, None).await.map(|_| ()),
+        "list" => store.list(KeyPrefix::Log, None).await.map(|_| ()),
         "delete" => store.delete(&KEY).await,
         "sweep" => store.sweep().await.map(|_| ()),
         "probe" => store.probe().await.map(|_| ()),
@@ -188,7 +188,7 @@ fn listing(entries: &str, next: Option<&str>) -> Script {
 
 async fn listed(script: Script) -> Result<usize, StoreError> {
     let server = RawServer::always(script);
-    let objects = store_on(&server).await.list(Folder::Log, None).await?;
+    let objects = store_on(&server).await.list(KeyPrefix::Log, None).await?;
     assert!(server.sent_max() <= TAKEN_MAX);
     Ok(objects.len())
 }
@@ -251,7 +251,7 @@ async fn z03_a_token_that_fits_into_no_request_is_an_error() {
 #[tokio::test]
 async fn z15_a_listing_that_never_ends_is_given_up() {
     let server = RawServer::start(|_, request| listing("", Some(&format!("token-{request}"))));
-    let error = store_on(&server).await.list(Folder::Log, None).await.unwrap_err();
+    let error = store_on(&server).await.list(KeyPrefix::Log, None).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
     assert_eq!(error.to_string(), "list log/: the listing goes round in circles");
     assert!(server.requests() <= 2001, "{} requests", server.requests());

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_store::{Conditional, Credentials, FolderStore, Location, MemoryStore, S3Store, Store};
+use ebbtide_store::{
+    Conditional, Credentials, DirectoryStore, Location, MemoryStore, S3Store, Store,
+};
 use ebbtide_testkit::contract::{self, Subject};
 use ebbtide_testkit::s3_server::{ACCESS_KEY, Fault, S3Server, SECRET_KEY};
 use tempfile::TempDir;
@@ -60,16 +62,16 @@ async fn memory_keeps_the_contract() {
 async fn memory_passes_over_strange_names() {
     let names = ["log/1.seg", "log/0000000000000001.seg", "log/x/y", "other"];
     let store = MemoryStore::with(names.map(|name| (name.to_owned(), Bytes::new())));
-    let objects = store.list(ebbtide_replica::Folder::Log, None).await.unwrap();
+    let objects = store.list(ebbtide_replica::KeyPrefix::Log, None).await.unwrap();
     assert_eq!(objects.len(), 1);
 }
 
-struct Folders(TempDir, Count);
+struct Directories(TempDir, Count);
 
 #[async_trait]
-impl Subject for Folders {
+impl Subject for Directories {
     async fn fresh(&self) -> Arc<dyn Store> {
-        let store = FolderStore::new(self.0.path().join(self.1.next())).unwrap();
+        let store = DirectoryStore::new(self.0.path().join(self.1.next())).unwrap();
         store.begin().await.unwrap();
         Arc::new(store)
     }
@@ -80,8 +82,8 @@ impl Subject for Folders {
 }
 
 #[tokio::test]
-async fn a_folder_keeps_the_contract() {
-    contract::check(&Folders(tempfile::tempdir().unwrap(), Count::default())).await;
+async fn a_directory_keeps_the_contract() {
+    contract::check(&Directories(tempfile::tempdir().unwrap(), Count::default())).await;
 }
 
 struct S3 {

@@ -1,13 +1,13 @@
 //! The stores: one contract for all, and what each does when things go wrong.
 
 #[cfg(test)]
+mod directory;
+#[cfg(test)]
 mod environment;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod faulty;
-#[cfg(test)]
-mod folder;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

@@ -1,12 +1,12 @@
-//! A folder that others change: another one in its place, links, pipes.
+//! A directory that others change: another one in its place, links, pipes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key, Txid};
-use ebbtide_store::{ErrorKind, FolderStore, Store, StoreError};
+use ebbtide_replica::{Key, KeyPrefix, Txid};
+use ebbtide_store::{DirectoryStore, ErrorKind, Store, StoreError};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -14,12 +14,12 @@ fn key(number: u64) -> Key {
     Key::Log(Txid::new(number).unwrap())
 }
 
-async fn put(store: &FolderStore, number: u64) -> Result<(), StoreError> {
+async fn put(store: &DirectoryStore, number: u64) -> Result<(), StoreError> {
     store.put(&key(number), Bytes::from_static(b"segment")).await
 }
 
-async fn begun(root: &Path) -> FolderStore {
-    let store = FolderStore::new(root).unwrap();
+async fn begun(root: &Path) -> DirectoryStore {
+    let store = DirectoryStore::new(root).unwrap();
     store.begin().await.unwrap();
     store.put(&Key::Manifest, Bytes::from_static(b"{}")).await.unwrap();
     put(&store, 1).await.unwrap();
@@ -47,10 +47,10 @@ async fn o02_a_replica_whose_disk_is_gone_takes_nothing_until_it_is_back() {
     let store = begun(&root).await;
     fs::rename(&root, &away).unwrap();
     assert_away(put(&store, 2).await);
-    assert_away(store.list(Folder::Log, None).await);
+    assert_away(store.list(KeyPrefix::Log, None).await);
     assert_away(store.begin().await);
-    assert!(!root.exists(), "no folder is made again");
-    // The mount point, and even one with folders in it.
+    assert!(!root.exists(), "no directory is made again");
+    // The mount point, and even one with directories in it.
     fs::create_dir_all(root.join("log")).unwrap();
     assert_away(put(&store, 2).await);
     assert_away(store.get(&key(1), 100).await);
@@ -58,7 +58,7 @@ async fn o02_a_replica_whose_disk_is_gone_takes_nothing_until_it_is_back() {
     fs::remove_dir_all(&root).unwrap();
     fs::rename(&away, &root).unwrap();
     put(&store, 2).await.unwrap();
-    assert_eq!(store.list(Folder::Log, None).await.unwrap().len(), 2);
+    assert_eq!(store.list(KeyPrefix::Log, None).await.unwrap().len(), 2);
 }
 
 /// Numbers of devices and directories change from mount to mount on some file systems.
@@ -101,19 +101,19 @@ async fn z05_a_pipe_that_looks_like_an_unfinished_file_is_neither_waited_for_nor
     fs::write(root.path().join("log/.tmp-y"), b"half").unwrap();
     assert_eq!(store.sweep().await.unwrap(), 1);
     assert!(pipe.exists());
-    assert_eq!(store.list(Folder::Log, None).await.unwrap().len(), 1);
+    assert_eq!(store.list(KeyPrefix::Log, None).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn z09_a_link_in_the_place_of_a_folder_is_refused_by_name() {
+async fn z09_a_link_in_the_place_of_a_directory_is_refused_by_name() {
     let parent = tempfile::tempdir().unwrap();
     let (root, victim) = (parent.path().join("replica"), parent.path().join("victim"));
     let store = begun(&root).await;
     copy(&root, &victim);
-    for folder in Folder::ALL {
-        let place = root.join(folder.name());
+    for directory in KeyPrefix::ALL {
+        let place = root.join(directory.name());
         if place.exists() {
-            fs::rename(&place, parent.path().join(folder.name())).unwrap();
+            fs::rename(&place, parent.path().join(directory.name())).unwrap();
         }
         symlink(victim.join("log"), &place).unwrap();
     }
@@ -144,8 +144,8 @@ async fn z09_a_link_in_the_place_of_a_folder_is_refused_by_name() {
 async fn z02_what_is_spooled_lies_in_a_real_directory_of_ours() {
     let parent = tempfile::tempdir().unwrap();
     let (state, victim) = (parent.path().join("state"), parent.path().join("victim"));
-    let store = FolderStore::within(&state, "spool").unwrap();
-    assert_eq!(store.list(Folder::Log, None).await.unwrap(), []);
+    let store = DirectoryStore::within(&state, "spool").unwrap();
+    assert_eq!(store.list(KeyPrefix::Log, None).await.unwrap(), []);
     assert_eq!(put(&store, 1).await.unwrap_err().kind(), ErrorKind::Unavailable);
     fs::create_dir(&state).unwrap();
     put(&store, 1).await.unwrap();
@@ -156,7 +156,7 @@ async fn z02_what_is_spooled_lies_in_a_real_directory_of_ours() {
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error:?}");
         assert!(error.to_string().contains("is a symbolic link"), "{error}");
     }
-    assert!(store.sweep().await.is_err() && store.list(Folder::Log, None).await.is_err());
+    assert!(store.sweep().await.is_err() && store.list(KeyPrefix::Log, None).await.is_err());
     assert!(victim.join("log/0000000000000001.seg").exists());
 }
 

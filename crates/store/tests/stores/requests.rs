@@ -1,7 +1,7 @@
 //! What is asked of a bucket, counted: requests are what it costs.
 
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key, Txid};
+use ebbtide_replica::{Key, KeyPrefix, Txid};
 use ebbtide_store::Store;
 use ebbtide_testkit::s3_server::S3Server;
 
@@ -19,7 +19,7 @@ async fn each_call_is_one_request() {
     store.get_range(&KEY, 1..3).await.unwrap();
     store.get_range(&KEY, 3..3).await.unwrap();
     store.size(&KEY).await.unwrap();
-    store.list(Folder::Log, Some(&KEY)).await.unwrap();
+    store.list(KeyPrefix::Log, Some(&KEY)).await.unwrap();
     let mut upload = store.upload(&KEY, 0).await.unwrap();
     upload.write(Bytes::from_static(b"body")).await.unwrap();
     upload.finish().await.unwrap_err();

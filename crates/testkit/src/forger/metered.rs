@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key};
+use ebbtide_replica::{Key, KeyPrefix};
 use ebbtide_store::{Conditional, Object, Store, StoreError, Upload};
 
 /// Another store, and how many bytes were read of it.
@@ -67,7 +67,7 @@ impl Store for Metered {
         self.store.size(key).await
     }
 
-    async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
+    async fn list(&self, under: KeyPrefix, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
         self.store.list(under, after).await
     }
 

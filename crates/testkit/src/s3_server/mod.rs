@@ -1,6 +1,6 @@
 //! An S3 server in this process, with a thread of its own, on a free port of the loopback address.
 //!
-//! It is s3s with a folder behind it, and keeps the rules of S3 on conditional puts. A [script](S3Server::script) sees
+//! It is s3s with a directory behind it, and keeps the rules of S3 on conditional puts. A [script](S3Server::script) sees
 //! each request before it is served and may spoil it.
 
 mod asked;
@@ -35,7 +35,7 @@ type Script = Box<dyn FnMut(&Asked) -> Option<Fault> + Send>;
 /// A server that runs until it is dropped. Its objects go with it.
 pub struct S3Server {
     address: SocketAddr,
-    folder: TempDir,
+    directory: TempDir,
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -53,18 +53,19 @@ impl S3Server {
     /// Starts a server with one empty bucket.
     #[must_use]
     pub fn start() -> S3Server {
-        let folder = tempfile::tempdir().expect("a temporary folder for the server");
+        let directory = tempfile::tempdir().expect("a temporary directory for the server");
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .expect("a free port of the loopback address");
         let address = listener.local_addr().expect("the address of a bound socket");
         let shared = Arc::new(Shared::default());
         let (stop, stopped) = oneshot::channel();
-        let service = serve::service(folder.path());
+        let service = serve::service(directory.path());
         let thread = std::thread::spawn({
             let shared = Arc::clone(&shared);
             move || serve::run(listener, service, shared, stopped)
         });
-        let server = S3Server { address, folder, shared, stop: Some(stop), thread: Some(thread) };
+        let server =
+            S3Server { address, directory, shared, stop: Some(stop), thread: Some(thread) };
         server.create_bucket(BUCKET);
         server
     }
@@ -99,20 +100,20 @@ impl S3Server {
 
     /// Makes a bucket.
     pub fn create_bucket(&self, name: &str) {
-        std::fs::create_dir(self.folder.path().join(name)).expect("a new bucket's folder");
+        std::fs::create_dir(self.directory.path().join(name)).expect("a new bucket's directory");
     }
 
     /// The file of an object, to look at, to damage or to plant behind the protocol's back.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(BUCKET).join(name)
+        self.directory.path().join(BUCKET).join(name)
     }
 
     /// How many uploads in parts are neither finished nor aborted.
     #[must_use]
     pub fn unfinished_uploads(&self) -> usize {
-        let entries = std::fs::read_dir(self.folder.path()).expect("the server's folder");
-        let names = entries.map(|entry| entry.expect("an entry of the folder").file_name());
+        let entries = std::fs::read_dir(self.directory.path()).expect("the server's directory");
+        let names = entries.map(|entry| entry.expect("an entry of the directory").file_name());
         names.filter(|name| name.to_string_lossy().starts_with(".upload-")).count()
     }
 

@@ -23,8 +23,8 @@ use super::{ACCESS_KEY, NEXT_ACCESS_KEY, SECRET_KEY, Shared};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-pub(super) fn service(folder: &Path) -> S3Service {
-    let files = s3s_fs::FileSystem::new(folder).expect("a folder for the server");
+pub(super) fn service(directory: &Path) -> S3Service {
+    let files = s3s_fs::FileSystem::new(directory).expect("a directory for the server");
     let mut builder = S3ServiceBuilder::new(Backend::new(files));
     let mut keys = SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY);
     keys.register(NEXT_ACCESS_KEY.to_owned(), SECRET_KEY.into());

@@ -10,13 +10,13 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
     for _ in 0..rig.repeat {
         for tool in tools {
             let case = rig.case()?;
-            fill(&case.pair.database, 1 << 20, &case.folder)?;
-            let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+            fill(&case.pair.database, 1 << 20, &case.directory)?;
+            let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
             rig.quiet_since(&case.prefix, 0)?;
             settle_disk();
             let used = sidecar.usage()?;
             let task = ["once", &bytes.to_string()];
-            let mut writer = application(&case.pair.database, &task, &case.folder)?;
+            let mut writer = application(&case.pair.database, &task, &case.directory)?;
             let told = writer.line()?.ok_or("the application failed")?;
             let mut words = told.split(' ').skip(1).map(str::parse::<u64>);
             let (begin, end) = (words.next().ok_or("no time")??, words.next().ok_or("no time")??);

@@ -44,7 +44,7 @@ fn is_exact(rig: &Rig, tool: &Tool, case: &Case, meanwhile: Meanwhile) -> Result
     let database = &case.pair.database;
     let mut connection = open(database)?;
     insert(&connection, 100)?;
-    let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+    let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
     rig.quiet_since(&case.prefix, 0)?;
     let since = micros();
     insert(&connection, 100)?;
@@ -69,7 +69,7 @@ fn is_exact(rig: &Rig, tool: &Tool, case: &Case, meanwhile: Meanwhile) -> Result
         }
     }
     let since = micros();
-    let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+    let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
     rig.quiet_since(&case.prefix, since)?;
     let since = micros();
     insert(&connection, 5)?;
@@ -80,9 +80,9 @@ fn is_exact(rig: &Rig, tool: &Tool, case: &Case, meanwhile: Meanwhile) -> Result
 }
 
 fn restored_equals(tool: &Tool, case: &Case, database: &Path) -> Result<bool> {
-    let out = case.folder.join("restored.db");
+    let out = case.directory.join("restored.db");
     remove_database(&out);
-    let done = tool.restore(&case.pair, &case.folder, &out, None)?;
+    let done = tool.restore(&case.pair, &case.directory, &out, None)?;
     Ok(done.status.success() && check::equal(database, &out).is_ok())
 }
 

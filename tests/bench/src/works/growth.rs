@@ -28,12 +28,12 @@ pub(crate) fn sizes(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<
         }
         let case = rig.case()?;
         let database = &case.pair.database;
-        fill(database, megabytes.min(1_000) * MB, &case.folder)?;
+        fill(database, megabytes.min(1_000) * MB, &case.directory)?;
         if megabytes > 1_000 {
             widen(database, megabytes * MB)?;
         }
         let begun = micros();
-        let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+        let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
         let durable = rig.quiet_since(&case.prefix, 0)?;
         let usage = sidecar.usage()?;
         sidecar.stop()?;
@@ -45,15 +45,15 @@ pub(crate) fn sizes(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<
             let done = restore_equal(tool, &case, database)?;
             add("restore: time (s)", done.time.as_secs_f64());
             add("restore: peak memory (MB)", done.resident_max as f64 / 1e6);
-            add("cp and fsync (s)", large::copy(database, &case.folder.join("copy.db"))?);
+            add("cp and fsync (s)", large::copy(database, &case.directory.join("copy.db"))?);
         }
     }
     Ok(())
 }
 
 /// Whether so many bytes are free.
-fn has_room(folder: &std::path::Path, bytes: u64) -> Result<bool> {
-    let statistics = nix::sys::statvfs::statvfs(folder)?;
+fn has_room(directory: &std::path::Path, bytes: u64) -> Result<bool> {
+    let statistics = nix::sys::statvfs::statvfs(directory)?;
     Ok(statistics.blocks_available().saturating_mul(statistics.fragment_size()) > bytes)
 }
 
@@ -93,12 +93,12 @@ pub(crate) fn history(rig: &Rig, tools: &[Tool], results: &mut Results) -> Resul
     let lengths: &[u64] = if rig.quick { &[1, 100] } else { &[1, 10, 100, 1_000, 10_000, 100_000] };
     for &commits in lengths {
         let case = rig.case()?;
-        fill(&case.pair.database, 100 * MB, &case.folder)?;
-        let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+        fill(&case.pair.database, 100 * MB, &case.directory)?;
+        let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
         rig.quiet_since(&case.prefix, 0)?;
         let since = micros();
         let task = ["touch", &commits.to_string()];
-        let mut writer = application(&case.pair.database, &task, &case.folder)?;
+        let mut writer = application(&case.pair.database, &task, &case.directory)?;
         writer.lines_to("end")?;
         rig.quiet_since(&case.prefix, since)?;
         sidecar.stop()?;

@@ -12,8 +12,8 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
     let window = Duration::from_secs(if rig.quick { 15 } else { 90 });
     for tool in tools {
         let case = rig.case()?;
-        fill(&case.pair.database, 1 << 20, &case.folder)?;
-        let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+        fill(&case.pair.database, 1 << 20, &case.directory)?;
+        let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
         rig.quiet_since(&case.prefix, 0)?;
         sleep(Duration::from_secs(10));
         let (used, before) = (sidecar.usage()?, rig.proxy.count());

@@ -11,27 +11,27 @@ use crate::tool::Tool;
 
 pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()> {
     let bytes = if rig.quick { 200_000_000 } else { 2_100_000_000 };
-    for (place, case) in [("folder", rig.folder_case()?), ("MinIO", rig.case()?)] {
-        fill(&case.pair.database, bytes, &case.folder)?;
+    for (place, case) in [("directory", rig.directory_case()?), ("MinIO", rig.case()?)] {
+        fill(&case.pair.database, bytes, &case.directory)?;
         for tool in tools {
             let mut pair = case.pair.clone();
             let own = rig.case()?;
-            if place == "folder" {
-                pair.place = crate::tool::Place::Folder(own.folder.join("replica"));
+            if place == "directory" {
+                pair.place = crate::tool::Place::Directory(own.directory.join("replica"));
             } else {
                 pair.place = own.pair.place.clone();
             }
-            let sidecar = tool.replicate(std::slice::from_ref(&pair), &own.folder)?;
+            let sidecar = tool.replicate(std::slice::from_ref(&pair), &own.directory)?;
             match place {
-                "folder" => wait_for_folder(&own.folder.join("replica"))?,
+                "directory" => wait_for_directory(&own.directory.join("replica"))?,
                 _ => drop(rig.quiet_since(&own.prefix, 0)?),
             }
             sidecar.stop()?;
             pair.place = rig.direct(&pair.place);
             let restored =
-                crate::rig::Case { folder: own.folder.clone(), pair, prefix: String::new() };
+                crate::rig::Case { directory: own.directory.clone(), pair, prefix: String::new() };
             for _ in 0..rig.repeat {
-                let copied = copy(&restored.pair.database, &own.folder.join("copy.db"))?;
+                let copied = copy(&restored.pair.database, &own.directory.join("copy.db"))?;
                 let done = restore_equal(tool, &restored, &restored.pair.database)?;
                 let mut add = |metric: &str, value| {
                     results.add("large", &format!("{place}: {metric}"), tool.name(), value);
@@ -59,24 +59,24 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<f64> {
     Ok(seconds)
 }
 
-/// Waits until a folder has not grown for a while.
-fn wait_for_folder(folder: &Path) -> Result<()> {
+/// Waits until a directory has not grown for a while.
+fn wait_for_directory(directory: &Path) -> Result<()> {
     let mut sizes = Vec::new();
     while sizes.len() < 6
         || sizes[sizes.len() - 6..].windows(2).any(|two| two[0] != two[1])
         || sizes[sizes.len() - 1] == 0
     {
         std::thread::sleep(std::time::Duration::from_millis(500));
-        sizes.push(size(folder));
+        sizes.push(size(directory));
         if sizes.len() > 1200 {
-            return Err("the folder does not come to rest".into());
+            return Err("the directory does not come to rest".into());
         }
     }
     Ok(())
 }
 
-fn size(folder: &Path) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+fn size(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory) else { return 0 };
     let sizes = entries.flatten().map(|entry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => size(&entry.path()),
         Ok(metadata) => metadata.len(),

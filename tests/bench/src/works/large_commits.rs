@@ -19,7 +19,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
     for _ in 0..rig.repeat {
         for content in CONTENTS {
             let case = rig.case()?;
-            fill(&case.pair.database, 1 << 20, &case.folder)?;
+            fill(&case.pair.database, 1 << 20, &case.directory)?;
             let alone = commit(&case, commits, content)?;
             add(results, content, "alone", &alone);
             for tool in tools {
@@ -38,8 +38,8 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
 
 fn beside(rig: &Rig, tool: &Tool, commits: u32, content: &str) -> Result<(Value, u64)> {
     let case = rig.case()?;
-    fill(&case.pair.database, 1 << 20, &case.folder)?;
-    let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+    fill(&case.pair.database, 1 << 20, &case.directory)?;
+    let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
     rig.quiet_since(&case.prefix, 0)?;
     let since = crate::writer::micros();
     let told = commit(&case, commits, content)?;
@@ -53,7 +53,7 @@ fn beside(rig: &Rig, tool: &Tool, commits: u32, content: &str) -> Result<(Value,
 fn commit(case: &Case, commits: u32, content: &str) -> Result<(Value, u64)> {
     settle_disk();
     let task = ["large", &commits.to_string(), &COMMIT_BYTES.to_string(), content];
-    let mut writer = application(&case.pair.database, &task, &case.folder)?;
+    let mut writer = application(&case.pair.database, &task, &case.directory)?;
     let told = writer.line()?.ok_or("the application failed")?;
     let log = log_bytes(&case.pair.database);
     writer.wait()?;

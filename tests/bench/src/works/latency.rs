@@ -25,12 +25,12 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
 
 fn measure(rig: &Rig, tool: &Tool, commits: u64) -> Result<Vec<f64>> {
     let case = rig.case()?;
-    fill(&case.pair.database, 1 << 20, &case.folder)?;
-    let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+    fill(&case.pair.database, 1 << 20, &case.directory)?;
+    let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
     rig.quiet_since(&case.prefix, 0)?;
     let pause = "400000";
     let task = ["pace", &commits.to_string(), pause];
-    let mut writer = application(&case.pair.database, &task, &case.folder)?;
+    let mut writer = application(&case.pair.database, &task, &case.directory)?;
     let mut times = Vec::new();
     while let Some(line) = writer.line()?.filter(|line| line != "end") {
         let mut words = line.split(' ').skip(1).map(str::parse::<u64>);

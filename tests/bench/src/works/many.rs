@@ -60,13 +60,13 @@ pub(crate) fn measure(
     let case = rig.case()?;
     let mut pairs = Vec::new();
     for index in 0..count {
-        let database = case.folder.join(format!("{index}.db"));
+        let database = case.directory.join(format!("{index}.db"));
         let connection = writer::open(&database)?;
         connection.execute("INSERT INTO t (at, body) VALUES (0, x'00')", [])?;
         let place = Place::Bucket(rig.proxy.address, format!("{}/{index}", case.prefix));
         pairs.push(Pair { database, place });
     }
-    let sidecar = tool.replicate(&pairs, &case.folder)?;
+    let sidecar = tool.replicate(&pairs, &case.directory)?;
     rig.quiet_since(&case.prefix, 0)?;
     // Whatever has to settle after the start may.
     sleep(Duration::from_secs(seconds.min(10)));
@@ -78,7 +78,7 @@ pub(crate) fn measure(
     sleep(window);
     let (idle, requests) = (sidecar.usage()?, rig.proxy.count() - requests);
     let task = ["many", &active.to_string(), &seconds.to_string()];
-    let mut application = application(&case.folder, &task, &case.folder)?;
+    let mut application = application(&case.directory, &task, &case.directory)?;
     application.lines_to("ready")?;
     let from = sidecar.usage()?;
     application.lines_to("end")?;
@@ -87,8 +87,8 @@ pub(crate) fn measure(
     sidecar.stop()?;
     application.wait()?;
     for pair in [&pairs[0], &pairs[active - 1], &pairs[count - 1]] {
-        let out = case.folder.join("restored");
-        let done = tool.restore(pair, &case.folder, &out, None)?;
+        let out = case.directory.join("restored");
+        let done = tool.restore(pair, &case.directory, &out, None)?;
         if !done.status.success() {
             return Err(format!("{} restores with {}", tool.name(), done.status).into());
         }

@@ -67,7 +67,7 @@ pub(crate) const WORKS: &[Work] = &[
     usual("restore", "200 MB and 600 later commits, over a store 20 ms away", restore::run),
     usual(
         "large",
-        "a restore of 2.1 GB against cp and fsync, from a folder and from MinIO",
+        "a restore of 2.1 GB against cp and fsync, from a directory and from MinIO",
         large::run,
     ),
     usual("steady", "200 commits a second", steady::run),

@@ -14,10 +14,10 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
     for tool in tools {
         let case = rig.case()?;
         drop(writer::open(&case.pair.database)?);
-        let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+        let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
         rig.quiet_since(&case.prefix, 0)?;
         let task = ["pace", &commits.to_string(), "50000"];
-        let mut application = application(&case.pair.database, &task, &case.folder)?;
+        let mut application = application(&case.pair.database, &task, &case.directory)?;
         let mut times = Vec::new();
         while let Some(line) = application.line()?.filter(|line| line != "end") {
             let mut words = line.split(' ').skip(1).map(str::parse::<u64>);
@@ -32,9 +32,9 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             // Between two commits, so that there is one right answer.
             let after = usize::try_from(random.between(commits / 10, commits - 2))?;
             let moment = u64::midpoint(times[after].1, times[after + 1].0);
-            let out = case.folder.join("restored.db");
+            let out = case.directory.join("restored.db");
             remove_database(&out);
-            let done = tool.restore(&case.pair, &case.folder, &out, Some(moment))?;
+            let done = tool.restore(&case.pair, &case.directory, &out, Some(moment))?;
             let rows = if done.status.success() { check::content(&out)?.rows } else { 0 };
             let expected = after as u64 + 1;
             exact += u32::from(done.status.success() && rows == expected);

@@ -21,13 +21,13 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
                 (_, true) => 20,
             };
             let case = rig.case()?;
-            fill(&case.pair.database, 1 << 20, &case.folder)?;
+            fill(&case.pair.database, 1 << 20, &case.directory)?;
             let alone = reopen(&case, times, pause)?;
             add(results, pause, "alone", &alone);
             for tool in tools {
                 let case = rig.case()?;
-                fill(&case.pair.database, 1 << 20, &case.folder)?;
-                let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+                fill(&case.pair.database, 1 << 20, &case.directory)?;
+                let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
                 rig.quiet_since(&case.prefix, 0)?;
                 let since = crate::writer::micros();
                 let told = reopen(&case, times, pause)?;
@@ -47,7 +47,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
 fn reopen(case: &Case, times: u32, pause: u64) -> Result<Value> {
     settle_disk();
     let task = ["reopen", &times.to_string(), &pause.to_string()];
-    let mut writer = application(&case.pair.database, &task, &case.folder)?;
+    let mut writer = application(&case.pair.database, &task, &case.directory)?;
     let told = writer.line()?.ok_or("the application failed")?;
     writer.wait()?;
     Ok(serde_json::from_str(&told)?)

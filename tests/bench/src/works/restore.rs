@@ -18,12 +18,12 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
         for tool in tools {
             let case = rig.case()?;
             let bytes = if rig.quick { 20_000_000 } else { 200_000_000 };
-            fill(&case.pair.database, bytes, &case.folder)?;
-            let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+            fill(&case.pair.database, bytes, &case.directory)?;
+            let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
             rig.quiet_since(&case.prefix, 0)?;
             let commits = if rig.quick { "60" } else { "600" };
             let mut writer =
-                application(&case.pair.database, &["pace", commits, pause], &case.folder)?;
+                application(&case.pair.database, &["pace", commits, pause], &case.directory)?;
             writer.lines_to("end")?;
             rig.quiet_since(&case.prefix, crate::writer::micros() - 2_000_000)?;
             sidecar.stop()?;

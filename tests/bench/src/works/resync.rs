@@ -12,18 +12,18 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
     for tool in tools {
         let case = rig.case()?;
         let database = &case.pair.database;
-        fill(database, bytes, &case.folder)?;
+        fill(database, bytes, &case.directory)?;
         let pairs = std::slice::from_ref(&case.pair);
-        let sidecar = tool.replicate(pairs, &case.folder)?;
+        let sidecar = tool.replicate(pairs, &case.directory)?;
         rig.quiet_since(&case.prefix, 0)?;
         sidecar.stop()?;
         // The last connection to close copies the log back and removes it.
-        let mut writer = application(database, &["touch", &commits], &case.folder)?;
+        let mut writer = application(database, &["touch", &commits], &case.directory)?;
         writer.lines_to("end")?;
         writer.wait()?;
         settle_disk();
         let since = micros();
-        let sidecar = tool.replicate(pairs, &case.folder)?;
+        let sidecar = tool.replicate(pairs, &case.directory)?;
         let durable = rig.quiet_since(&case.prefix, since)?;
         let usage = sidecar.usage()?;
         sidecar.stop()?;

@@ -15,8 +15,8 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
         let before = alone(rig, seconds, results)?;
         for tool in tools {
             let case = rig.case()?;
-            fill(&case.pair.database, 1 << 20, &case.folder)?;
-            let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+            fill(&case.pair.database, 1 << 20, &case.directory)?;
+            let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
             rig.quiet_since(&case.prefix, 0)?;
             let used = sidecar.usage()?;
             let since = crate::writer::micros();
@@ -39,7 +39,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
 
 fn alone(rig: &Rig, seconds: u64, results: &mut Results) -> Result<f64> {
     let case = rig.case()?;
-    fill(&case.pair.database, 1 << 20, &case.folder)?;
+    fill(&case.pair.database, 1 << 20, &case.directory)?;
     let (told, log) = saturate(&case, seconds)?;
     add(results, ALONE, &told, log);
     Ok(told["rate"].as_f64().unwrap_or(0.0))
@@ -49,7 +49,7 @@ fn alone(rig: &Rig, seconds: u64, results: &mut Results) -> Result<f64> {
 fn saturate(case: &Case, seconds: u64) -> Result<(Value, u64)> {
     settle_disk();
     let task = ["saturate", &seconds.to_string()];
-    let mut writer = application(&case.pair.database, &task, &case.folder)?;
+    let mut writer = application(&case.pair.database, &task, &case.directory)?;
     let told = writer.line()?.ok_or("the application failed")?;
     let log = log_bytes(&case.pair.database);
     writer.wait()?;

@@ -10,8 +10,8 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
     for _ in 0..rig.repeat {
         for tool in tools {
             let case = rig.case()?;
-            fill(&case.pair.database, 1 << 20, &case.folder)?;
-            let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.folder)?;
+            fill(&case.pair.database, 1 << 20, &case.directory)?;
+            let sidecar = tool.replicate(std::slice::from_ref(&case.pair), &case.directory)?;
             rig.quiet_since(&case.prefix, 0)?;
             let used = sidecar.usage()?;
             let puts = |what: Vec<crate::proxy::Request>| {
@@ -19,7 +19,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             };
             let before = puts(rig.proxy.requests(&case.prefix));
             let task = ["pace", &commits.to_string(), "5000"];
-            let mut writer = application(&case.pair.database, &task, &case.folder)?;
+            let mut writer = application(&case.pair.database, &task, &case.directory)?;
             writer.lines_to("end")?;
             let end = crate::writer::micros();
             let after = puts(rig.proxy.requests(&case.prefix));

@@ -115,18 +115,18 @@ fn of_replica() -> Vec<Row> {
 }
 
 fn of_us() -> Vec<Row> {
-    let folder = || PathBuf::from(".app.db-ebbtide");
+    let directory = || PathBuf::from(".app.db-ebbtide");
     let row = |name, error: &dyn Fn() -> StateError| both(name, || FollowError::State(error()));
     vec![
         row("another process follows the database", &|| StateError::Busy {
-            folder: folder(),
+            directory: directory(),
             process: None,
         }),
         row("the local state is a newer ebbtide's", &|| StateError::Newer {
-            file: folder(),
+            file: directory(),
             version: 9,
         }),
-        row("the local state cannot be written", &|| StateError::Broken { folder: folder() }),
+        row("the local state cannot be written", &|| StateError::Broken { directory: directory() }),
         both("the log grew over its budget during an outage", || FollowError::LogReleased),
         both("a fault of ebbtide's own", || FollowError::Panicked(String::new())),
         both("the newest state cannot be restored", || FollowError::Unrestorable(String::new())),
@@ -194,7 +194,7 @@ fn a_claim_of_ours_is_read_and_another_ones_ends_it() {
 /// Would catch two processes that hold one log, which then never ends.
 #[test]
 fn who_waits_for_another_process_holds_nothing() {
-    let busy = FollowError::State(StateError::Busy { folder: PathBuf::new(), process: None });
+    let busy = FollowError::State(StateError::Busy { directory: PathBuf::new(), process: None });
     let successor = Ending { is_successor: true, ..ending() };
     let waits = Verdict::Retry { hold: HoldAfter::Released, awaits: Awaits::OtherProcess };
     assert_eq!(verdict(&busy, &successor), waits);

@@ -1,10 +1,10 @@
-//! A store in a folder: a second disk, a mounted share, or a test.
+//! A store in a directory: a second disk, a mounted share, or a test.
 //!
 //! An object is written to a temporary file beside its place, made durable, and then given its name in one step that
-//! fails when the name is taken (`renameat2` with `RENAME_NOREPLACE`, or `link`). Then the folder is made durable. The
+//! fails when the name is taken (`renameat2` with `RENAME_NOREPLACE`, or `link`). Then the directory is made durable. The
 //! orders in which a crash can strike:
 //! 1. before the name is given: a temporary file is left, which [`sweep`](Store::sweep) removes;
-//! 2. after the name is given, before the folder is durable: the object is there whole or not at all, and the put was
+//! 2. after the name is given, before the directory is durable: the object is there whole or not at all, and the put was
 //!    never confirmed.
 //!
 //! A temporary file is locked while it is written, so that a sweep can tell what is abandoned from what is not. Where the
@@ -31,36 +31,36 @@ use super::error::{ErrorKind, StoreError};
 use super::listing::{Listing, beyond_end, check_length};
 use super::probe::{self, Conditional};
 use ebbtide_directory::{Directory, Refused, is_unsupported};
-use ebbtide_replica::{Folder, Key};
+use ebbtide_replica::{Key, KeyPrefix};
 
 /// So many bytes are read at a time for those who take them as they come: they are still in the CPU's cache then.
 const PIECE: u64 = 1024 * 1024;
 
-/// A store in a folder.
+/// A store in a directory.
 #[derive(Debug, Clone)]
-pub struct FolderStore {
+pub struct DirectoryStore {
     root: Root,
 }
 
-impl FolderStore {
-    /// The store in this folder. Nothing is created before [`Store::begin`].
-    pub fn new(root: impl AsRef<Path>) -> Result<FolderStore, StoreError> {
+impl DirectoryStore {
+    /// The store in this directory. Nothing is created before [`Store::begin`].
+    pub fn new(root: impl AsRef<Path>) -> Result<DirectoryStore, StoreError> {
         let root = root.as_ref();
         let absolute = std::path::absolute(root)
-            .map_err(|error| StoreError::io("open the replica's folder", root, error))?;
-        Ok(FolderStore { root: Root::Chosen(absolute, Arc::default()) })
+            .map_err(|error| StoreError::io("open the replica's directory", root, error))?;
+        Ok(DirectoryStore { root: Root::Chosen(absolute, Arc::default()) })
     }
 
-    /// The store in the folder of this name within `private`, which is a directory of the local state: all of it is ours
+    /// The store in the directory of this name within `private`, which is a directory of the local state: all of it is ours
     /// and nobody else's to write, or it is refused. It is made by the first put.
     pub fn within(
         private: impl AsRef<Path>,
         name: &'static str,
-    ) -> Result<FolderStore, StoreError> {
+    ) -> Result<DirectoryStore, StoreError> {
         let private = private.as_ref();
         let absolute = std::path::absolute(private)
             .map_err(|error| StoreError::io("open the directory", private, error))?;
-        Ok(FolderStore { root: Root::Private(absolute, name) })
+        Ok(DirectoryStore { root: Root::Private(absolute, name) })
     }
 
     /// Runs `work` where it may block.
@@ -81,7 +81,7 @@ async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => Err(StoreError::new(
             ErrorKind::Unavailable,
-            "use the replica's folder",
+            "use the replica's directory",
             "the work was broken off",
         )
         .caused_by(error)),
@@ -89,7 +89,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 #[async_trait]
-impl Store for FolderStore {
+impl Store for DirectoryStore {
     async fn begin(&self) -> Result<(), StoreError> {
         self.blocking("begin a replica".to_owned(), |root, what| root.begin(what)).await
     }
@@ -107,7 +107,7 @@ impl Store for FolderStore {
             move |root, what| Temporary::new(root, split(&name).0, what)
         });
         let root = self.root.clone();
-        Ok(Box::new(FolderUpload { file: Some(file.await?), root, name, what }))
+        Ok(Box::new(DirectoryUpload { file: Some(file.await?), root, name, what }))
     }
 
     async fn get(&self, key: &Key, limit: u64) -> Result<Bytes, StoreError> {
@@ -158,7 +158,7 @@ impl Store for FolderStore {
         .await
     }
 
-    async fn list(&self, under: Folder, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
+    async fn list(&self, under: KeyPrefix, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
         let listing = Listing::new(under, after);
         self.blocking(format!("list {under}/"), move |root, what| list(root, under, listing, what))
             .await
@@ -166,7 +166,7 @@ impl Store for FolderStore {
 
     async fn list_some(
         &self,
-        under: Folder,
+        under: KeyPrefix,
         after: Option<&Key>,
         most: usize,
     ) -> Result<Vec<Object>, StoreError> {
@@ -223,8 +223,8 @@ impl OpenObject {
     }
 }
 
-/// An object on its way into a folder.
-struct FolderUpload {
+/// An object on its way into a directory.
+struct DirectoryUpload {
     /// Gone while a piece is being written and after a piece failed.
     file: Option<Temporary>,
     root: Root,
@@ -232,7 +232,7 @@ struct FolderUpload {
     what: String,
 }
 
-impl FolderUpload {
+impl DirectoryUpload {
     fn file(&mut self) -> Result<Temporary, StoreError> {
         self.file.take().ok_or_else(|| {
             StoreError::new(ErrorKind::Invalid, &self.what, "an earlier piece was not written")
@@ -241,7 +241,7 @@ impl FolderUpload {
 }
 
 #[async_trait]
-impl Upload for FolderUpload {
+impl Upload for DirectoryUpload {
     async fn write(&mut self, part: Bytes) -> Result<(), StoreError> {
         let (mut file, what) = (self.file()?, self.what.clone());
         self.file = Some(blocking(move || file.write(&part, &what).map(|()| file)).await?);
@@ -261,31 +261,31 @@ impl Upload for FolderUpload {
     async fn abort(self: Box<Self>) {}
 }
 
-/// The folder of an object, which is empty for the root, and its name in it.
+/// The directory of an object, which is empty for the root, and its name in it.
 fn split(name: &str) -> (&str, &str) {
     name.split_once('/').unwrap_or(("", name))
 }
 
 fn create(root: &Root, name: &str, what: &str, body: &[u8]) -> Result<(), StoreError> {
-    let (folder, own) = split(name);
-    let mut file = Temporary::new(root, folder, what)?;
+    let (directory, own) = split(name);
+    let mut file = Temporary::new(root, directory, what)?;
     file.write(body, what)?;
     let size = file.publish(own, what)?;
     root.note(name, size, Some(body));
     Ok(())
 }
 
-/// Opens an object; a link, a folder or a pipe in its place is none.
+/// Opens an object; a link, a directory or a pipe in its place is none.
 fn open(root: &Root, name: &str, what: &str) -> Result<(File, u64), StoreError> {
     let none = || StoreError::new(ErrorKind::NotFound, what, "no such object");
-    let (folder, own) = split(name);
-    let folder = root.folder(folder, what)?.ok_or_else(none)?;
-    match folder.read(own) {
+    let (directory, own) = split(name);
+    let directory = root.directory(directory, what)?.ok_or_else(none)?;
+    match directory.read(own) {
         Ok((file, metadata)) => Ok((file, metadata.len())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(none()),
         Err(error) => Err(match Refused::of(&error) {
             Some(refused) => StoreError::new(ErrorKind::Damaged, what, refused.to_string()),
-            None => StoreError::io(what, &folder.at(&own), error),
+            None => StoreError::io(what, &directory.at(&own), error),
         }),
     }
 }
@@ -315,20 +315,20 @@ fn read(file: &mut File, length: u64) -> io::Result<Bytes> {
 
 fn list(
     root: &Root,
-    under: Folder,
+    under: KeyPrefix,
     mut listing: Listing,
     what: &str,
 ) -> Result<Vec<Object>, StoreError> {
-    let Some(folder) = root.folder(under.name(), what)? else { return Ok(listing.finish()) };
-    let failed = |error| fail(what, folder.path(), error);
-    for name in folder.entries().map_err(failed)? {
+    let Some(directory) = root.directory(under.name(), what)? else { return Ok(listing.finish()) };
+    let failed = |error| fail(what, directory.path(), error);
+    for name in directory.entries().map_err(failed)? {
         let name = name.map_err(failed)?;
         let text = name.to_string_lossy();
         if text.starts_with(TEMPORARY) {
             continue;
         }
         // What is removed while we list was not there.
-        if let Some(size) = folder.size(&name).map_err(failed)? {
+        if let Some(size) = directory.size(&name).map_err(failed)? {
             listing.add(&format!("{under}/{text}"), size)?;
         }
     }
@@ -336,9 +336,9 @@ fn list(
 }
 
 fn remove(root: &Root, name: &str, what: &str) -> Result<(), StoreError> {
-    let (folder, own) = split(name);
-    let Some(folder) = root.folder(folder, what)? else { return Ok(()) };
-    folder.remove(own).map_err(|error| fail(what, &folder.at(&own), error))?;
+    let (directory, own) = split(name);
+    let Some(directory) = root.directory(directory, what)? else { return Ok(()) };
+    directory.remove(own).map_err(|error| fail(what, &directory.at(&own), error))?;
     root.forget(name);
     Ok(())
 }
@@ -346,16 +346,16 @@ fn remove(root: &Root, name: &str, what: &str) -> Result<(), StoreError> {
 /// Removes temporary files that nobody holds.
 fn sweep(root: &Root, what: &str) -> Result<u64, StoreError> {
     let mut removed = 0;
-    let folders = Folder::ALL.into_iter().map(Folder::name);
-    for name in folders.chain([probe::FOLDER, ""]) {
-        let Some(folder) = root.folder(name, what)? else { continue };
-        let failed = |error| fail(what, folder.path(), error);
-        for name in folder.entries().map_err(failed)? {
+    let directories = KeyPrefix::ALL.into_iter().map(KeyPrefix::name);
+    for name in directories.chain([probe::DIRECTORY, ""]) {
+        let Some(directory) = root.directory(name, what)? else { continue };
+        let failed = |error| fail(what, directory.path(), error);
+        for name in directory.entries().map_err(failed)? {
             let name = name.map_err(failed)?;
             if name.to_string_lossy().starts_with(TEMPORARY)
-                && is_abandoned(&folder, &name).map_err(failed)?
+                && is_abandoned(&directory, &name).map_err(failed)?
             {
-                removed += u64::from(folder.remove(&name).map_err(failed)?);
+                removed += u64::from(directory.remove(&name).map_err(failed)?);
             }
         }
     }
@@ -363,8 +363,8 @@ fn sweep(root: &Root, what: &str) -> Result<u64, StoreError> {
 }
 
 /// A file that is gone by now is nobody's business any more, and neither is what no upload of ours has made.
-fn is_abandoned(folder: &Directory, name: &OsStr) -> io::Result<bool> {
-    let file = match folder.read(name) {
+fn is_abandoned(directory: &Directory, name: &OsStr) -> io::Result<bool> {
+    let file = match directory.read(name) {
         Ok((file, _)) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => match Refused::of(&error) {

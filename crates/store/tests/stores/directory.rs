@@ -1,12 +1,12 @@
-//! What a store in a folder does to the folder.
+//! What a store in a directory does to the directory.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use bytes::Bytes;
-use ebbtide_replica::{Folder, Key, Txid};
-use ebbtide_store::{ErrorKind, FolderStore, Store};
+use ebbtide_replica::{Key, KeyPrefix, Txid};
+use ebbtide_store::{DirectoryStore, ErrorKind, Store};
 
 const KEY: Key = Key::Log(Txid::FIRST);
 
@@ -18,7 +18,7 @@ fn mode(path: &Path) -> u32 {
 async fn only_the_owner_can_read_a_replica() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("deep").join("replica");
-    let store = FolderStore::new(&root).unwrap();
+    let store = DirectoryStore::new(&root).unwrap();
     assert!(!root.exists(), "opening creates nothing");
     store.begin().await.unwrap();
     store.put(&KEY, Bytes::from_static(b"body")).await.unwrap();
@@ -31,14 +31,14 @@ async fn only_the_owner_can_read_a_replica() {
 #[tokio::test]
 async fn s05_abandoned_files_are_swept() {
     let root = tempfile::tempdir().unwrap();
-    let store = FolderStore::new(root.path()).unwrap();
+    let store = DirectoryStore::new(root.path()).unwrap();
     store.begin().await.unwrap();
     let mut upload = store.upload(&KEY, 0).await.unwrap();
     upload.write(Bytes::from_static(b"under way")).await.unwrap();
     fs::write(root.path().join("log/.tmp-abandoned"), b"half").unwrap();
     fs::write(root.path().join("log/other"), b"not ours").unwrap();
 
-    assert_eq!(store.list(Folder::Log, None).await.unwrap(), []);
+    assert_eq!(store.list(KeyPrefix::Log, None).await.unwrap(), []);
     assert_eq!(store.sweep().await.unwrap(), 1);
     assert_eq!(store.sweep().await.unwrap(), 0);
     upload.finish().await.unwrap();
@@ -49,7 +49,7 @@ async fn s05_abandoned_files_are_swept() {
 #[tokio::test]
 async fn what_is_not_a_file_is_no_object() {
     let root = tempfile::tempdir().unwrap();
-    let store = FolderStore::new(root.path()).unwrap();
+    let store = DirectoryStore::new(root.path()).unwrap();
     let path = root.path().join(KEY.to_string());
     fs::create_dir(root.path().join("log")).unwrap();
 
@@ -70,11 +70,11 @@ async fn what_is_not_a_file_is_no_object() {
 }
 
 #[tokio::test]
-async fn a_file_in_the_place_of_the_folder_is_said() {
+async fn a_file_in_the_place_of_the_directory_is_said() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("replica");
     fs::write(&path, b"").unwrap();
-    let store = FolderStore::new(&path).unwrap();
+    let store = DirectoryStore::new(&path).unwrap();
     let errors =
         [store.begin().await.unwrap_err(), store.put(&KEY, Bytes::new()).await.unwrap_err()];
     for error in errors {
@@ -85,13 +85,14 @@ async fn a_file_in_the_place_of_the_folder_is_said() {
 
 /// Permissions do not stop the superuser, as whom tests may run.
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_is_denied() {
+async fn a_directory_that_cannot_be_written_is_denied() {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o500)).unwrap();
     if nix::unistd::geteuid().is_root() {
         eprintln!("skipped: the superuser can write everywhere");
         return;
     }
-    let error = FolderStore::new(root.path().join("replica")).unwrap().begin().await.unwrap_err();
+    let error =
+        DirectoryStore::new(root.path().join("replica")).unwrap().begin().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
 }

@@ -12,7 +12,7 @@ use ebbtide_directory::{Directory, is_unsupported};
 /// How the names of temporary files begin. No key begins so.
 pub(super) const TEMPORARY: &str = ".tmp-";
 
-/// A new file in a folder, locked where there are locks, which only its owner can read. It is removed unless it gets its name.
+/// A new file in a directory, locked where there are locks, which only its owner can read. It is removed unless it gets its name.
 #[derive(Debug)]
 pub(super) struct Temporary {
     directory: Directory,
@@ -23,8 +23,8 @@ pub(super) struct Temporary {
 }
 
 impl Temporary {
-    pub(super) fn new(root: &Root, folder: &str, what: &str) -> Result<Temporary, StoreError> {
-        let directory = root.folder_to_put(folder, what)?;
+    pub(super) fn new(root: &Root, directory: &str, what: &str) -> Result<Temporary, StoreError> {
+        let directory = root.directory_to_put(directory, what)?;
         let failed = |error| fail(what, directory.path(), error);
         let random = getrandom::u64().map_err(|error| failed(io::Error::other(error)))?;
         let name = format!("{TEMPORARY}{random:016x}");
@@ -61,15 +61,15 @@ impl Temporary {
                 _ => failed(error),
             });
         }
-        point("folder.put.named");
+        point("directory.put.named");
         self.directory.sync().map_err(failed)?;
         Ok(self.bytes)
     }
 
     fn name_durably(&self, temporary: &str, name: &str) -> io::Result<()> {
-        point("folder.put.written");
+        point("directory.put.written");
         self.file.sync_all()?;
-        point("folder.put.synced");
+        point("directory.put.synced");
         self.directory.name(&self.file, temporary, name)
     }
 }
@@ -78,8 +78,8 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         let Some(name) = self.name.take() else { return };
         if let Err(error) = self.directory.remove(&name) {
-            let folder = self.directory.path().display();
-            tracing::debug!(%error, %folder, name, "cannot remove an unfinished file");
+            let directory = self.directory.path().display();
+            tracing::debug!(%error, %directory, name, "cannot remove an unfinished file");
         }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::super::error::{ErrorKind, StoreError};
 use super::super::probe;
 use ebbtide_directory::{Directory, Identity, Private, Refused, kind_of};
-use ebbtide_replica::{Folder, Key};
+use ebbtide_replica::{Key, KeyPrefix};
 
 /// A longer file is no manifest.
 const MANIFEST_BYTES_MAX: u64 = 64 * 1024;
@@ -44,10 +44,10 @@ impl Known {
             return Ok(false);
         }
         let Some((name, size)) = &self.last else { return Ok(true) };
-        let (folder, name) = name.split_once('/').unwrap_or(("", name));
-        let found = match folder {
+        let (place, name) = name.split_once('/').unwrap_or(("", name));
+        let found = match place {
             "" => directory.read(name),
-            _ => directory.within(folder).and_then(|folder| folder.read(name)),
+            _ => directory.within(place).and_then(|directory| directory.read(name)),
         };
         match found {
             Ok((_, metadata)) => Ok(metadata.len() == *size),
@@ -92,21 +92,25 @@ impl Root {
         }
     }
 
-    /// Opens one of its folders, if it is there.
-    pub(super) fn folder(&self, name: &str, what: &str) -> Result<Option<Directory>, StoreError> {
+    /// Opens one of its directories, if it is there.
+    pub(super) fn directory(
+        &self,
+        name: &str,
+        what: &str,
+    ) -> Result<Option<Directory>, StoreError> {
         let Some(root) = self.open(what)? else { return Ok(None) };
         if name.is_empty() {
             return Ok(Some(root));
         }
         match root.within(name) {
-            Ok(folder) => Ok(Some(folder)),
+            Ok(directory) => Ok(Some(directory)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(fail(what, &root.at(&name), error)),
         }
     }
 
-    /// Opens one of its folders to put something there.
-    pub(super) fn folder_to_put(&self, name: &str, what: &str) -> Result<Directory, StoreError> {
+    /// Opens one of its directories to put something there.
+    pub(super) fn directory_to_put(&self, name: &str, what: &str) -> Result<Directory, StoreError> {
         let root = match self.open(what)? {
             Some(root) => root,
             None => self.make_private(what)?,
@@ -121,8 +125,8 @@ impl Root {
             found => return found.map_err(failed),
         }
         // A log that is gone is a history that is gone; the others may never have been needed.
-        let is_log = name == Folder::Log.name();
-        let has_log = || root.within(Folder::Log.name()).is_ok();
+        let is_log = name == KeyPrefix::Log.name();
+        let has_log = || root.within(KeyPrefix::Log.name()).is_ok();
         if matches!(self, Root::Chosen(..)) && (is_log || !has_log()) {
             return Err(away(
                 what,
@@ -151,7 +155,7 @@ impl Root {
         }
     }
 
-    /// Makes it for a new replica, with the folder for its log. From now on it is known.
+    /// Makes it for a new replica, with the directory for its log. From now on it is known.
     pub(super) fn begin(&self, what: &str) -> Result<(), StoreError> {
         let Root::Chosen(path, known) = self else { return Ok(()) };
         if open_chosen(path, known, what)?.is_none() {
@@ -159,7 +163,7 @@ impl Root {
         }
         let failed = |error| fail(what, path, error);
         let root = Directory::open(path).and_then(Directory::for_its_owner).map_err(failed)?;
-        root.make(Folder::Log.name()).map_err(failed)?;
+        root.make(KeyPrefix::Log.name()).map_err(failed)?;
         let identity = root.identity().map_err(failed)?;
         lock(known).get_or_insert(Known { identity, manifest: None, last: None });
         Ok(())
@@ -171,7 +175,7 @@ impl Root {
         if let Some(known) = lock(known).as_mut() {
             if name == Key::Manifest.to_string() {
                 known.manifest = body.map(<[u8]>::to_vec);
-            } else if !name.starts_with(probe::FOLDER) {
+            } else if !name.starts_with(probe::DIRECTORY) {
                 known.last = Some((name.to_owned(), size));
             }
         }
@@ -187,7 +191,7 @@ impl Root {
 }
 
 fn private(within: &Path, what: &str) -> Result<Option<Private>, StoreError> {
-    ebbtide_directory::state_directory(within).map_err(|error| {
+    ebbtide_directory::open_state_directory(within).map_err(|error| {
         StoreError::new(ErrorKind::Invalid, what, within.display().to_string()).caused_by(error)
     })
 }
@@ -245,7 +249,7 @@ fn away(what: &str, path: &Path, why: &str) -> StoreError {
     StoreError::new(ErrorKind::Unavailable, what, format!("{} {why}", path.display()))
 }
 
-/// A failed operation; a link or something else in the place of a folder is for a person to look at.
+/// A failed operation; a link or something else in the place of a directory is for a person to look at.
 pub(super) fn fail(what: &str, path: &Path, error: io::Error) -> StoreError {
     match Refused::of(&error) {
         Some(refused) => StoreError::new(ErrorKind::Invalid, what, refused.to_string()),
