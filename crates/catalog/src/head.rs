@@ -90,7 +90,7 @@ async fn follow(
     // Nothing comes after the last number that there is.
     while head.state.txid().precedes(head.state.txid().next()) {
         let Some(size) = store.size(&head.next()).await? else { break };
-        let object = Object { key: head.next(), size };
+        let object = Object::new(head.next(), size);
         let fetched = read_index(store, manifest, object).await?;
         if fetched.index.header().chain() != Some(head.state.chain) {
             let why = format!("it was not written after entry {}", head.state.txid());

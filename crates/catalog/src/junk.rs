@@ -83,7 +83,7 @@ mod tests {
 
     fn listing(log: &[u64], packs: &[(u64, u64)], snapshots: &[u64]) -> Listing {
         let txid = |number: u64| Txid::new(number).unwrap();
-        let object = |key| Object { key, size: 1 };
+        let object = |key| Object::new(key, 1);
         let log = log.iter().map(|&first| object(Key::Log(txid(first)))).collect();
         let pack = |&(first, last): &(u64, u64)| {
             object(Key::Pack { first: txid(first), last: txid(last) })

@@ -105,8 +105,7 @@ mod tests {
     fn row(packs: &[(u64, u64)]) -> Option<(u64, u64)> {
         let txid = |number| Txid::new(number).unwrap();
         let pack = |&(first, last)| Key::Pack { first: txid(first), last: txid(last) };
-        let packs: Vec<Object> =
-            packs.iter().map(pack).map(|key| Object { key, size: 1 }).collect();
+        let packs: Vec<Object> = packs.iter().map(pack).map(|key| Object::new(key, 1)).collect();
         newest_row(&packs).map(|(first, last)| (first.get(), last.get()))
     }
 

@@ -109,7 +109,7 @@ async fn read(
     object: Object,
     length_max: u64,
 ) -> Result<Option<Fetched>, CatalogError> {
-    let Object { key, size } = object;
+    let Object { key, size, .. } = object;
     let damaged = CatalogError::object(key);
     if size < (Header::SIZE + Footer::SIZE) as u64 {
         let why = format!("{size} bytes are fewer than any object has");
@@ -163,7 +163,7 @@ async fn read_from_end(
     object: Object,
     length_max: u64,
 ) -> Result<Option<Fetched>, CatalogError> {
-    let Object { key, size } = object;
+    let Object { key, size, .. } = object;
     let damaged = CatalogError::object(key);
     let given = (TAIL + size / TAIL_SHARE).min(TAIL_MAX).min(size - Header::SIZE as u64);
     let (head, tail) = futures::try_join!(
@@ -193,7 +193,7 @@ async fn read_in_pieces(
 ) -> Result<Index, CatalogError> {
     static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
     let _turn = ONE_AT_A_TIME.acquire().await;
-    let Object { key, size } = object;
+    let Object { key, size, .. } = object;
     let damaged = CatalogError::object(key);
     let mut reader = IndexReader::new(size, head, tail).map_err(&damaged)?;
     let Range { mut start, end } = reader.range();

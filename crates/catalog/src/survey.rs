@@ -265,7 +265,7 @@ impl Survey {
             return Ok(false);
         }
         let Some(size) = self.store.size(&key).await? else { return Ok(false) };
-        self.known.found(Object { key, size });
+        self.known.found(Object::new(key, size));
         Ok(true)
     }
 

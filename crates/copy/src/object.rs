@@ -82,7 +82,7 @@ pub(crate) async fn put(
 
 /// The error for an object of another size in the target.
 pub(crate) fn differs(object: Object, to: &dyn Store, there: u64) -> CopyError {
-    let Object { key, size: here } = object;
+    let Object { key, size: here, .. } = object;
     CopyError::Differs { key, place: to.describe(), there, here }
 }
 

@@ -65,7 +65,7 @@ mod tests {
         let (directory, numbers) = name.split_once('/').unwrap();
         let numbers: Vec<String> = numbers.split('-').map(numbered).collect();
         let name = format!("{directory}/{}.seg", numbers.join("-"));
-        Object { key: Key::parse(&name).unwrap(), size: 1 }
+        Object::new(Key::parse(&name).unwrap(), 1)
     }
 
     fn listing(names: &[&str]) -> Listing {

@@ -241,13 +241,20 @@ impl Directory {
         Err(Refused::error(&self.at(&from), why))
     }
 
-    /// The size of what has this name, itself and not what it may point to; nothing if it is not there.
+    /// The size of what has this name, itself and not what it may point to, and when it was changed last, in microseconds
+    /// since the epoch; nothing if it is not there.
     ///
     /// # Errors
     /// Of the file system.
-    pub fn size(&self, name: impl AsRef<OsStr>) -> io::Result<Option<u64>> {
+    pub fn size(&self, name: impl AsRef<OsStr>) -> io::Result<Option<(u64, i64)>> {
         match nix::sys::stat::fstatat(&self.file, name.as_ref(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok(Some(u64::try_from(found.st_size).unwrap_or_default())),
+            Ok(found) => {
+                let modified = found
+                    .st_mtime
+                    .saturating_mul(1_000_000)
+                    .saturating_add(found.st_mtime_nsec / 1000);
+                Ok(Some((u64::try_from(found.st_size).unwrap_or_default(), modified)))
+            }
             Err(Errno::ENOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }

@@ -49,6 +49,6 @@ async fn read(store: &dyn Store, key: Key) -> Result<Result<Option<Claim>, Strin
         }
         Ok(_) => {}
     }
-    let fetched = ebbtide_catalog::read_index(store, &manifest, Object { key, size }).await?;
+    let fetched = ebbtide_catalog::read_index(store, &manifest, Object::new(key, size)).await?;
     Ok(Ok(last_claim(&fetched.index)))
 }

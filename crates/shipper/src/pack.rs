@@ -423,7 +423,7 @@ pub(crate) mod tests {
     /// Segments with these sizes, of one entry each.
     fn log(sizes: impl IntoIterator<Item = u64>) -> Vec<Object> {
         let key = |number| Key::Log(Txid::new(number).unwrap());
-        (3..).zip(sizes).map(|(number, size)| Object { key: key(number), size }).collect()
+        (3..).zip(sizes).map(|(number, size)| Object::new(key(number), size)).collect()
     }
 
     #[test]

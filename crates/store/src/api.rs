@@ -10,11 +10,14 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 
 use super::error::StoreError;
 use super::probe::Conditional;
-use ebbtide_replica::{Key, KeyPrefix};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 
 /// The largest number of names in a listing, including names that are no keys. A larger listing is an error, because it is
 /// held in memory. A replica whose segments are merged has fewer than ten thousand objects.
 pub const LIST_MAX: usize = 1_000_000;
+
+/// The number of concurrent requests of [`Store::delete_many`] where each object is deleted by itself.
+const DELETES_AT_ONCE: usize = 16;
 
 /// An object in a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,7 +26,21 @@ pub struct Object {
     pub key: Key,
     /// The size in bytes.
     pub size: u64,
+    /// When it was put, by the store's clock, to the second or finer; [`Timestamp::MAX`] if the store does not say, so
+    /// that it never counts as old.
+    pub modified: Timestamp,
 }
+
+impl Object {
+    /// An object of unknown age.
+    #[must_use]
+    pub fn new(key: Key, size: u64) -> Object {
+        Object { key, size, modified: Timestamp::MAX }
+    }
+}
+
+/// An object that could not be deleted, and why.
+pub type NotDeleted = (Key, StoreError);
 
 /// The bytes of an object in pieces. It ends after an error.
 pub type ByteStream = BoxStream<'static, Result<Bytes, StoreError>>;
@@ -80,6 +97,22 @@ pub trait Store: Send + Sync + Debug {
 
     /// Deletes the object. Succeeds if there is none.
     async fn delete(&self, key: &Key) -> Result<(), StoreError>;
+
+    /// Deletes these objects, many with one request where the store can do that. Objects that do not exist count as
+    /// deleted. What could not be deleted is returned, each with the reason; the others are gone.
+    ///
+    /// # Errors
+    /// If it is not known which of them are gone.
+    async fn delete_many(&self, keys: &[Key]) -> Result<Vec<NotDeleted>, StoreError> {
+        let deleted = stream::iter(keys.iter().copied())
+            .map(|key| async move { self.delete(&key).await.err().map(|error| (key, error)) })
+            .buffered(DELETES_AT_ONCE);
+        Ok(deleted.filter_map(ready).collect().await)
+    }
+
+    /// The time by the store's clock, the one that gives [`Object::modified`]: puts an object whose name is no key, reads
+    /// its time, and deletes it. Where deleting is not allowed, an empty object stays.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
 
     /// Tests whether the store supports conditional puts: creates and deletes an object whose name is no key.
     async fn probe(&self) -> Result<Conditional, StoreError>;

@@ -6,8 +6,9 @@
 //!   of this.
 //! - **Whole or not at all.** A reader finds an object complete or does not find it.
 //! - **Durable.** A put that succeeded survives the loss of power of the machine that it went to.
-//! - **Nothing but names.** Times and the order of a listing mean nothing; names that are no [`Key`](ebbtide_replica::Key) are
-//!   passed over.
+//! - **Nothing but names and ages.** The order of a listing means nothing; names that are no
+//!   [`Key`](ebbtide_replica::Key) are skipped. The time of an object is by the store's clock, and serves to tell its age
+//!   from [`Store::now`] alone.
 //!
 //! A store tries a *put* once: an answer that was lost on the way leaves it open whether the object is there, and only
 //! the caller can tell by reading it back. A store tries a *read* a few times.
@@ -29,7 +30,7 @@ pub mod retry;
 mod s3;
 mod s3_location;
 
-pub use api::{ByteStream, LIST_MAX, Object, Store, Upload};
+pub use api::{ByteStream, LIST_MAX, NotDeleted, Object, Store, Upload};
 pub use directory::DirectoryStore;
 pub use error::{ErrorKind, StoreError};
 pub use error_chain::error_chain;

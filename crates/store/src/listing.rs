@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::api::{LIST_MAX, Object};
 use super::error::{ErrorKind, StoreError};
-use ebbtide_replica::{Key, KeyPrefix};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 
 /// So many names are kept before those that are not wanted are given up.
 const KEPT_MIN: usize = 4096;
@@ -37,11 +37,16 @@ impl Listing {
     }
 
     /// Adds the object with this name, relative to the replica's prefix. A name of another directory is none of ours.
-    pub(super) fn add(&mut self, name: &str, size: u64) -> Result<(), StoreError> {
+    pub(super) fn add(
+        &mut self,
+        name: &str,
+        size: u64,
+        modified: Timestamp,
+    ) -> Result<(), StoreError> {
         match Key::parse(name) {
             Some(key) if key.prefix() == Some(self.under) => {
                 if self.after.as_deref().is_none_or(|after| name > after) {
-                    self.objects.push(Object { key, size });
+                    self.objects.push(Object { key, size, modified });
                     if self.objects.len() >= self.most.saturating_mul(2).max(KEPT_MIN) {
                         self.keep_first();
                     }

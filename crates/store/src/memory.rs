@@ -13,15 +13,27 @@ use super::api::{Object, Store, Upload};
 use super::error::{ErrorKind, StoreError};
 use super::listing::{Listing, beyond_end, check_length};
 use super::probe::Conditional;
-use ebbtide_replica::{Key, KeyPrefix};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 
-type Objects = BTreeMap<String, Bytes>;
-
-/// A store in memory. It is gone when its last clone is dropped; clones share their objects.
-#[derive(Clone, Default)]
-pub struct MemoryStore {
+/// What clones of a store share.
+struct Contents {
     /// By name. Also names that are no keys, so that tests can put them in the way.
-    objects: Arc<Mutex<Objects>>,
+    objects: BTreeMap<String, (Bytes, Timestamp)>,
+    now: Timestamp,
+}
+
+/// A store in memory. It is gone when its last clone is dropped; clones share their objects. Its clock stands still until
+/// it is [set](MemoryStore::set_now).
+#[derive(Clone)]
+pub struct MemoryStore {
+    contents: Arc<Mutex<Contents>>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> MemoryStore {
+        let contents = Contents { objects: BTreeMap::new(), now: Timestamp::EPOCH };
+        MemoryStore { contents: Arc::new(Mutex::new(contents)) }
+    }
 }
 
 impl MemoryStore {
@@ -35,24 +47,36 @@ impl MemoryStore {
     /// or has a damaged one.
     #[must_use]
     pub fn with(objects: impl IntoIterator<Item = (String, Bytes)>) -> MemoryStore {
-        MemoryStore { objects: Arc::new(Mutex::new(objects.into_iter().collect())) }
+        let store = MemoryStore::new();
+        for (name, body) in objects {
+            store.lock().objects.insert(name, (body, Timestamp::EPOCH));
+        }
+        store
+    }
+
+    /// Sets its clock, which gives the times of what is put from now on.
+    pub fn set_now(&self, now: Timestamp) {
+        self.lock().now = now;
     }
 
     /// All objects as they are now, in the order of their names.
     #[must_use]
     pub fn objects(&self) -> Vec<(String, Bytes)> {
-        self.lock().iter().map(|(name, body)| (name.clone(), body.clone())).collect()
+        let contents = self.lock();
+        contents.objects.iter().map(|(name, (body, _))| (name.clone(), body.clone())).collect()
     }
 
     /// A panic elsewhere leaves the map whole: each change is one call.
-    fn lock(&self) -> MutexGuard<'_, Objects> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn create(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
-        match self.lock().entry(key.to_string()) {
+        let mut contents = self.lock();
+        let now = contents.now;
+        match contents.objects.entry(key.to_string()) {
             Entry::Vacant(entry) => {
-                entry.insert(body);
+                entry.insert((body, now));
                 Ok(())
             }
             Entry::Occupied(_) => {
@@ -62,7 +86,8 @@ impl MemoryStore {
     }
 
     fn find(&self, key: &Key) -> Result<Bytes, StoreError> {
-        self.lock().get(&key.to_string()).cloned().ok_or_else(|| {
+        let body = self.lock().objects.get(&key.to_string()).map(|(body, _)| body.clone());
+        body.ok_or_else(|| {
             StoreError::new(ErrorKind::NotFound, format!("get {key}"), "no such object")
         })
     }
@@ -70,7 +95,7 @@ impl MemoryStore {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.lock().keys()).finish()
+        f.debug_list().entries(self.lock().objects.keys()).finish()
     }
 }
 
@@ -102,20 +127,24 @@ impl Store for MemoryStore {
     }
 
     async fn size(&self, key: &Key) -> Result<Option<u64>, StoreError> {
-        Ok(self.lock().get(&key.to_string()).map(|body| body.len() as u64))
+        Ok(self.lock().objects.get(&key.to_string()).map(|(body, _)| body.len() as u64))
     }
 
     async fn list(&self, under: KeyPrefix, after: Option<&Key>) -> Result<Vec<Object>, StoreError> {
         let mut listing = Listing::new(under, after);
-        for (name, body) in self.lock().iter() {
-            listing.add(name, body.len() as u64)?;
+        for (name, (body, modified)) in &self.lock().objects {
+            listing.add(name, body.len() as u64, *modified)?;
         }
         Ok(listing.finish())
     }
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
-        self.lock().remove(&key.to_string());
+        self.lock().objects.remove(&key.to_string());
         Ok(())
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.lock().now)
     }
 
     async fn probe(&self) -> Result<Conditional, StoreError> {

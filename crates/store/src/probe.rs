@@ -26,6 +26,11 @@ const RACERS: usize = 8;
 /// So many of the racers must have had an answer for the race to mean something.
 const ANSWERS_MIN: usize = RACERS / 2;
 
+/// What is attempted when a store is asked for its time…
+pub(super) const ASKING_TIME: &str = "ask the store for its time";
+/// …and why it fails when it tells none.
+pub(super) const NO_TIME: &str = "the store does not say when an object was put";
+
 /// Where the names lie that it tries out.
 pub(super) const DIRECTORY: &str = "probe";
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::{Key, KeyPrefix, Txid};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp, Txid};
 use ebbtide_store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
-use futures::TryStreamExt as _;
 use futures::future::join_all;
+use futures::{StreamExt as _, TryStreamExt as _};
 
 /// A kind of store.
 #[async_trait]
@@ -40,6 +40,8 @@ pub async fn check(subject: &dyn Subject) {
     listings_are_in_order(&*store().await).await;
     listings_go_on_after_a_thousand(&*store().await).await;
     deleting_twice_is_well(&*store().await).await;
+    many_are_deleted_and_no_others(&*store().await).await;
+    an_age_is_told_by_the_stores_clock(&*store().await).await;
     uploads_of_all_sizes_arrive(&*store().await).await;
     an_upload_finds_its_name_taken(&*store().await).await;
     of_two_uploads_one_arrives(&*store().await).await;
@@ -69,6 +71,10 @@ fn body(length: usize, seed: u64) -> Bytes {
 
 fn kind<T>(result: Result<T, StoreError>) -> Option<ErrorKind> {
     result.err().map(|error| error.kind())
+}
+
+fn sizes(objects: &[Object]) -> Vec<(Key, u64)> {
+    objects.iter().map(|object| (object.key, object.size)).collect()
 }
 
 async fn read(store: &dyn Store, key: Key) -> Bytes {
@@ -177,17 +183,17 @@ async fn listings_are_in_order(store: &dyn Store) {
     let snapshot = Key::Snapshot(Txid::FIRST);
     store.put(&snapshot, Bytes::new()).await.expect("a put");
     store.put(&Key::Manifest, Bytes::new()).await.expect("a put");
-    let expected = [1, 0x10, 0x2f, 0x300, u64::MAX]
-        .map(|number| Object { key: log(number), size: u64::from(number == 1) });
+    let expected =
+        [1, 0x10, 0x2f, 0x300, u64::MAX].map(|number| (log(number), u64::from(number == 1)));
     let list = async |after: Option<Key>| {
-        store.list(KeyPrefix::Log, after.as_ref()).await.expect("a listing")
+        sizes(&store.list(KeyPrefix::Log, after.as_ref()).await.expect("a listing"))
     };
     assert_eq!(list(None).await, expected, "in order");
     assert_eq!(list(Some(log(0x10))).await, expected[2..], "after a name that is there");
     assert_eq!(list(Some(log(0x11))).await, expected[2..], "after a name that is not there");
     assert_eq!(list(Some(log(u64::MAX))).await, [], "after the last");
     let snapshots = store.list(KeyPrefix::Snapshot, None).await.expect("a listing");
-    assert_eq!(snapshots, [Object { key: snapshot, size: 0 }], "of this directory alone");
+    assert_eq!(sizes(&snapshots), [(snapshot, 0)], "of this directory alone");
 }
 
 async fn listings_go_on_after_a_thousand(store: &dyn Store) {
@@ -215,6 +221,36 @@ async fn deleting_twice_is_well(store: &dyn Store) {
     store.delete(&log(1)).await.expect("a removal of what is gone");
     store.delete(&log(2)).await.expect("a removal of what never was");
     store.put(&log(1), body(20, 0)).await.expect("the name is free again");
+}
+
+async fn many_are_deleted_and_no_others(store: &dyn Store) {
+    assert!(store.delete_many(&[]).await.expect("nothing to delete").is_empty(), "none");
+    let puts = (1..=1205).map(|number| async move {
+        store.put(&log(number), Bytes::new()).await.expect("a put");
+    });
+    futures::stream::iter(puts).buffer_unordered(16).collect::<Vec<()>>().await;
+    let most: Vec<Key> = (1..=1300).filter(|number| *number != 7).map(log).collect();
+    let left = store.delete_many(&most).await.expect("a removal of many");
+    assert!(left.is_empty(), "more than a thousand, of which some are not there: {left:?}");
+    let objects = store.list(KeyPrefix::Log, None).await.expect("a listing");
+    assert_eq!(sizes(&objects), [(log(7), 0)], "the one that was not named stays");
+}
+
+async fn an_age_is_told_by_the_stores_clock(store: &dyn Store) {
+    let before = store.now().await.expect("a time");
+    store.put(&log(1), Bytes::new()).await.expect("a put");
+    let mut upload = store.upload(&log(2), 0).await.expect("an upload");
+    upload.write(body(1000, 1)).await.expect("a piece");
+    upload.finish().await.expect("the end of an upload");
+    let after = store.now().await.expect("a time");
+    assert!(before <= after, "it runs forwards: {before} to {after}");
+    // A time may be cut off to the second, in one answer and not in another.
+    let second = |time: Timestamp| time.as_micros().div_euclid(1_000_000);
+    for object in store.list(KeyPrefix::Log, None).await.expect("a listing") {
+        let modified = second(object.modified);
+        assert!((second(before)..=second(after)).contains(&modified), "{object:?}");
+    }
+    assert_eq!(store.sweep().await.expect("a sweep"), 0, "asking leaves nothing");
 }
 
 async fn send(upload: &mut dyn Upload, body: &Bytes, piece: usize) -> Result<(), StoreError> {

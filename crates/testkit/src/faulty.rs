@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::{Key, KeyPrefix};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 use ebbtide_store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
 
 /// What is asked of the store.
@@ -182,6 +182,10 @@ impl Store for Faulty {
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         let outcome = self.before(Call::Delete(*key)).await?;
         after(outcome, self.inner.delete(key).await)
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.inner.now().await
     }
 
     async fn probe(&self) -> Result<Conditional, StoreError> {

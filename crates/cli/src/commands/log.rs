@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn the_history_is_read_from_packs_and_from_segments_that_are_in_none() {
         let txid = |number| Txid::new(number).unwrap();
-        let object = |key| Object { key, size: 1 };
+        let object = |key| Object::new(key, 1);
         let log = (1..=9).map(|number| object(Key::Log(txid(number)))).collect();
         let pack = |first, last| object(Key::Pack { first: txid(first), last: txid(last) });
         let packs = vec![pack(2, 3), pack(2, 4), pack(4, 6)];

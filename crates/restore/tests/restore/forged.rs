@@ -341,7 +341,7 @@ async fn z04_an_index_that_is_merely_claimed_is_neither_read_nor_allocated() {
     file.write_all_at(&header.encode(), 0).unwrap();
     file.write_all_at(&footer.encode(), size - Footer::SIZE as u64).unwrap();
     let metered = Metered::new(Arc::new(DirectoryStore::new(directory.path()).unwrap()));
-    let object = Object { key, size };
+    let object = Object::new(key, size);
     let error = read_index(&metered, &builder.manifest, object).await.unwrap_err();
     assert!(error.is_about_object(), "{error}");
     assert!(metered.bytes() < 1024 * 1024, "{} bytes were read", metered.bytes());

@@ -5,7 +5,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_catalog::{head, rebuild_table};
-use ebbtide_replica::{Key, KeyPrefix, page_hash};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp, page_hash};
 use ebbtide_state::{Origin, Position, State};
 use ebbtide_store::{Conditional, ErrorKind, MemoryStore, Object, Store, StoreError, Upload};
 use ebbtide_wal::PageNumber;
@@ -60,6 +60,10 @@ impl Store for Full {
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.0.delete(key).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.0.now().await
     }
 
     async fn probe(&self) -> Result<Conditional, StoreError> {

@@ -31,7 +31,7 @@ use super::error::{ErrorKind, StoreError};
 use super::listing::{Listing, beyond_end, check_length};
 use super::probe::{self, Conditional};
 use ebbtide_directory::{Directory, Refused, is_unsupported};
-use ebbtide_replica::{Key, KeyPrefix};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 
 /// So many bytes are read at a time for those who take them as they come: they are still in the CPU's cache then.
 const PIECE: u64 = 1024 * 1024;
@@ -194,6 +194,11 @@ impl Store for DirectoryStore {
         outcome
     }
 
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        let name = probe::name()?;
+        self.blocking(probe::ASKING_TIME.to_owned(), move |root, what| now(root, &name, what)).await
+    }
+
     async fn sweep(&self) -> Result<u64, StoreError> {
         self.blocking("remove abandoned files".to_owned(), sweep).await
     }
@@ -328,8 +333,9 @@ fn list(
             continue;
         }
         // What is removed while we list was not there.
-        if let Some(size) = directory.size(&name).map_err(failed)? {
-            listing.add(&format!("{under}/{text}"), size)?;
+        if let Some((size, modified)) = directory.size(&name).map_err(failed)? {
+            let modified = Timestamp::from_micros(modified).unwrap_or(Timestamp::MAX);
+            listing.add(&format!("{under}/{text}"), size, modified)?;
         }
     }
     Ok(listing.finish())
@@ -341,6 +347,22 @@ fn remove(root: &Root, name: &str, what: &str) -> Result<(), StoreError> {
     directory.remove(own).map_err(|error| fail(what, &directory.at(&own), error))?;
     root.forget(name);
     Ok(())
+}
+
+/// When a file is changed that is made now.
+fn now(root: &Root, name: &str, what: &str) -> Result<Timestamp, StoreError> {
+    create(root, name, what, &[])?;
+    let (directory, own) = split(name);
+    let directory = root.directory(directory, what)?;
+    let found = match &directory {
+        Some(directory) => {
+            directory.size(own).map_err(|error| fail(what, &directory.at(&own), error))?
+        }
+        None => None,
+    };
+    remove(root, name, what)?;
+    let time = found.and_then(|(_, modified)| Timestamp::from_micros(modified));
+    time.ok_or_else(|| StoreError::new(ErrorKind::Damaged, what, probe::NO_TIME))
 }
 
 /// Removes temporary files that nobody holds.

@@ -51,6 +51,15 @@ where
     }
 }
 
+/// What one error among many in an answer of 200 means.
+pub(super) fn classify(
+    code: Option<&str>,
+    message: Option<&str>,
+    bucket: &str,
+) -> (ErrorKind, String) {
+    Answer { status: 200, code, message, region: None, bucket }.classify()
+}
+
 /// Whether the store does not accept who we are, or does not let us: other credentials may do.
 pub(super) fn refuses_us<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     let SdkError::ServiceError(error) = error else { return false };

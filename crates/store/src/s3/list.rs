@@ -1,5 +1,6 @@
 //! Listings: page after page, with every name checked.
 
+use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{EncodingType, Object as Listed};
 
 use super::bucket::Bucket;
@@ -8,7 +9,7 @@ use crate::api::Object;
 use crate::error::{ErrorKind, StoreError};
 use crate::listing::Listing;
 use crate::retry::{READS, retry};
-use ebbtide_replica::{Key, KeyPrefix};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 
 /// Where a page of a listing begins.
 #[derive(Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ enum Start {
 
 /// The objects of a page, and where the next one begins.
 struct Page {
-    objects: Vec<(String, u64)>,
+    objects: Vec<(String, u64, Timestamp)>,
     next: Option<String>,
 }
 
@@ -56,9 +57,9 @@ impl Bucket {
         for _ in 0..LIST_PAGES_MAX {
             let page = retry(&READS, &self.client.served, || self.list_page(what, &prefix, &start))
                 .await?;
-            for (name, size) in page.objects {
+            for (name, size, modified) in page.objects {
                 if let Some(name) = name.strip_prefix(self.full("").as_str()) {
-                    listing.add(name, size)?;
+                    listing.add(name, size, modified)?;
                 }
             }
             let Some(token) = page.next.filter(|_| !listing.is_full()) else {
@@ -108,9 +109,16 @@ impl Bucket {
     }
 }
 
-fn entry(object: &Listed, encoded: bool, place: &str) -> Option<(String, u64)> {
+fn entry(object: &Listed, encoded: bool, place: &str) -> Option<(String, u64, Timestamp)> {
     let size = u64::try_from(object.size()?).ok()?;
-    Some((plain(object.key()?, encoded, place), size))
+    let modified = object.last_modified().and_then(time).unwrap_or(Timestamp::MAX);
+    Some((plain(object.key()?, encoded, place), size, modified))
+}
+
+/// A time as the SDK has it.
+pub(super) fn time(time: &DateTime) -> Option<Timestamp> {
+    let micros = i64::try_from(time.as_nanos().div_euclid(1000)).ok()?;
+    Timestamp::from_micros(micros)
 }
 
 /// A name in a listing as it was put. Some stores say that names are encoded and leave them as they are. Our own names

@@ -15,6 +15,7 @@ mod causes;
 mod client;
 mod config;
 mod credentials;
+mod delete;
 mod error;
 mod http;
 mod limits;

@@ -2,12 +2,13 @@
 
 use super::bucket::Bucket;
 use super::limits::{LIST_PAGES_MAX, REQUEST_TIMEOUT, SWEEP_MAX, SWEEP_TIMEOUT, WORD_BYTES_MAX};
+use super::list::time;
 use super::multipart::Multipart;
 use crate::error::{ErrorKind, StoreError};
 use crate::probe::{self, Conditional};
 use crate::retry::{READS, retry};
 use bytes::Bytes;
-use ebbtide_replica::Key;
+use ebbtide_replica::{Key, Timestamp};
 
 const PROBING: &str = "probe the store";
 const SWEEPING: &str = "list abandoned uploads";
@@ -22,12 +23,40 @@ impl Bucket {
             Ok(Conditional::Enforced) => self.probe_completion(&name).await,
             other => other,
         };
-        // Who may write but not delete leaves an empty object behind.
-        let remove = || self.remove(PROBING, name.clone());
+        self.remove_probe(PROBING, &name).await;
+        outcome
+    }
+
+    /// The time of an object that is put now.
+    pub(super) async fn now(&self) -> Result<Timestamp, StoreError> {
+        let what = probe::ASKING_TIME;
+        let name = self.full(probe::name()?);
+        let put = || self.create(what, name.clone(), Bytes::new());
+        match retry(&READS, &self.client.served, put).await {
+            // The answer to an earlier attempt was lost: the name is new.
+            Err(error) if error.kind() == ErrorKind::Exists => {}
+            put => put?,
+        }
+        let request =
+            |sdk: &aws_sdk_s3::Client| sdk.head_object().bucket(&*self.bucket).key(&name).send();
+        let attempt = async || {
+            let answer = self.client.ask(what, &self.bucket, REQUEST_TIMEOUT, request);
+            self.client.turn(answer).await
+        };
+        let head = retry(&READS, &self.client.served, attempt).await;
+        self.remove_probe(what, &name).await;
+        head?
+            .last_modified()
+            .and_then(time)
+            .ok_or_else(|| StoreError::new(ErrorKind::Damaged, what, probe::NO_TIME))
+    }
+
+    /// Who may write but not delete leaves an empty object behind.
+    async fn remove_probe(&self, what: &str, name: &str) {
+        let remove = || self.remove(what, name.to_owned());
         if let Err(error) = retry(&READS, &self.client.served, remove).await {
             tracing::info!(error = ?error, "the probe's object stays");
         }
-        outcome
     }
 
     async fn probe_completion(&self, taken: &str) -> Result<Conditional, StoreError> {

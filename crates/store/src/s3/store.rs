@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::{Key, KeyPrefix};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 
 use super::body::Wanted;
 use super::bucket::Bucket;
 use super::client::Client;
 use super::credentials::Credentials;
 use super::upload::S3Upload;
-use crate::api::{ByteStream, Object, Store, Upload};
+use crate::api::{ByteStream, NotDeleted, Object, Store, Upload};
 use crate::error::StoreError;
 use crate::probe::Conditional;
 use crate::s3_location::S3Location;
@@ -83,6 +83,14 @@ impl Store for S3Store {
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.0.remove(&format!("delete {key}"), self.0.full(key)).await
+    }
+
+    async fn delete_many(&self, keys: &[Key]) -> Result<Vec<NotDeleted>, StoreError> {
+        self.0.remove_many(keys).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.0.now().await
     }
 
     async fn probe(&self) -> Result<Conditional, StoreError> {

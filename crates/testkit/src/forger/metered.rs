@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use ebbtide_replica::{Key, KeyPrefix};
+use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 use ebbtide_store::{Conditional, Object, Store, StoreError, Upload};
 
 /// Another store, and how many bytes were read of it.
@@ -73,6 +73,10 @@ impl Store for Metered {
 
     async fn delete(&self, key: &Key) -> Result<(), StoreError> {
         self.store.delete(key).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.store.now().await
     }
 
     async fn probe(&self) -> Result<Conditional, StoreError> {

@@ -84,6 +84,13 @@ impl S3 for Backend {
         self.files.delete_object(request).await
     }
 
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        self.files.delete_objects(request).await
+    }
+
     async fn list_objects_v2(
         &self,
         request: S3Request<ListObjectsV2Input>,
