@@ -1,18 +1,38 @@
 //! The newest horizon that can be read.
 
 use ebbtide_replica::container::DocumentObject;
-use ebbtide_replica::{Error, Horizon, KeyPrefix, Manifest};
-use ebbtide_store::{ErrorKind, Store};
+use ebbtide_replica::{Error, Horizon, KeyPrefix, Manifest, Timestamp};
+use ebbtide_store::{ErrorKind, Object, Store};
 
 use crate::CatalogError;
+
+/// A horizon as it lies in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredHorizon {
+    /// The horizon.
+    pub horizon: Horizon,
+    /// The root in its footer, by which the next one names it.
+    pub root: [u8; 32],
+    /// Since when the store has had it.
+    pub stored: Timestamp,
+}
 
 /// The newest horizon that can be read, or that there is none. One that is damaged is named in a warning, and the one
 /// before it counts.
 pub async fn newest_horizon(
     store: &dyn Store,
     manifest: &Manifest,
-) -> Result<Option<Horizon>, CatalogError> {
-    for object in store.list(KeyPrefix::Horizon, None).await?.into_iter().rev() {
+) -> Result<Option<StoredHorizon>, CatalogError> {
+    newest_of(store, manifest, store.list(KeyPrefix::Horizon, None).await?).await
+}
+
+/// The newest of these horizons that can be read.
+pub(crate) async fn newest_of(
+    store: &dyn Store,
+    manifest: &Manifest,
+    listed: Vec<Object>,
+) -> Result<Option<StoredHorizon>, CatalogError> {
+    for object in listed.into_iter().rev() {
         let body = match store.get(&object.key, DocumentObject::OBJECT_SIZE_MAX).await {
             Ok(body) => body,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged) => {
@@ -21,16 +41,17 @@ pub async fn newest_horizon(
             }
             Err(error) => return Err(error.into()),
         };
-        let checked = Horizon::parse(&body).and_then(|(horizon, _)| {
+        let checked = Horizon::parse(&body).and_then(|(horizon, root)| {
             let is_ours = horizon.key() == object.key
                 && horizon.replica == manifest.replica
                 && horizon.page_size == manifest.page_size;
-            is_ours.then_some(horizon).ok_or_else(|| {
+            let stored = StoredHorizon { horizon, root, stored: object.modified };
+            is_ours.then_some(stored).ok_or_else(|| {
                 Error::damaged("the horizon", "it has another name or belongs to another replica")
             })
         });
         match checked {
-            Ok(horizon) => return Ok(Some(horizon)),
+            Ok(stored) => return Ok(Some(stored)),
             Err(error @ Error::Newer { .. }) => {
                 return Err(CatalogError::Object { key: object.key, source: error });
             }

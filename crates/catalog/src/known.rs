@@ -2,9 +2,10 @@
 //! Deciding works on this alone; whoever decides says what to read next.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::Listing;
-use ebbtide_replica::{Key, Txid};
+use crate::{Listing, StoredHorizon};
+use ebbtide_replica::{Horizon, HorizonState, Key, Txid};
 use ebbtide_store::Object;
 
 use crate::piece::Piece;
@@ -15,13 +16,58 @@ pub struct Known {
     listing: Listing,
     pieces: BTreeMap<Key, Piece>,
     faults: BTreeMap<Key, String>,
+    horizon: Option<Arc<StoredHorizon>>,
 }
 
 impl Known {
     /// Only the names.
     #[must_use]
     pub fn new(listing: Listing) -> Known {
-        Known { listing, pieces: BTreeMap::new(), faults: BTreeMap::new() }
+        Known { listing, ..Known::default() }
+    }
+
+    /// The same with the newest horizon.
+    #[must_use]
+    pub fn with_horizon(self, horizon: Option<StoredHorizon>) -> Known {
+        Known { horizon: horizon.map(Arc::new), ..self }
+    }
+
+    /// The newest horizon, if there is one.
+    #[must_use]
+    pub fn horizon(&self) -> Option<&Horizon> {
+        self.stored_horizon().map(|stored| &stored.horizon)
+    }
+
+    /// The same as it lies in the store.
+    #[must_use]
+    pub fn stored_horizon(&self) -> Option<&StoredHorizon> {
+        self.horizon.as_deref()
+    }
+
+    /// The first entry from which on every state is kept: the first of all, unless a horizon says otherwise.
+    #[must_use]
+    pub fn window(&self) -> Txid {
+        self.horizon().map_or(Txid::FIRST, |horizon| horizon.window)
+    }
+
+    /// The states before the window that are kept, in order.
+    #[must_use]
+    pub fn kept_states(&self) -> &[HorizonState] {
+        self.horizon().map_or(&[], |horizon| &horizon.contents.states)
+    }
+
+    /// The state after `txid`, if it is before the window and is kept.
+    #[must_use]
+    pub fn kept(&self, txid: Txid) -> Option<&HorizonState> {
+        let states = self.kept_states();
+        states.binary_search_by_key(&txid, |state| state.txid).ok().map(|at| &states[at])
+    }
+
+    /// Whether the horizon names this very object, of which the index was read.
+    pub(crate) fn is_named(&self, key: Key) -> bool {
+        let (Some(piece), Some(horizon)) = (self.piece(key), self.horizon()) else { return false };
+        let mut named = horizon.contents.objects.iter().filter(|object| object.name == key);
+        named.any(|object| object.root() == Some(piece.root))
     }
 
     /// The names.

@@ -1,6 +1,8 @@
 //! Which objects give a state, and in which order: a function from what is known to what to do next. It reads nothing.
 
-use ebbtide_replica::{Key, Txid};
+mod newest;
+
+use ebbtide_replica::{HorizonState, Key, Txid};
 use ebbtide_store::Object;
 
 use crate::known::{Known, first_of, last_of};
@@ -100,94 +102,23 @@ impl Culprit {
 pub fn plan(known: &Known, goal: Goal) -> Step {
     let stop = match goal {
         Goal::Txid(txid) => txid,
-        Goal::Head => match head(known) {
+        Goal::Head => match newest::head(known) {
             Ok(txid) => txid,
             Err(step) => return *step,
         },
     };
+    if stop < known.window() && known.kept(stop).is_none() {
+        return Step::Refuse(Refusal::NotKept);
+    }
     let (walk, passed) = (Walk::new(known, stop), Vec::new());
     let mut search = Search { known, stop, walk, passed, unvouched: None };
     match search.run() {
-        Step::Refuse(refusal) => search.with_unvouched().unwrap_or(Step::Refuse(refusal)),
+        Step::Refuse(refusal) => {
+            let unvouched = search.with_unvouched();
+            unvouched.unwrap_or_else(|| Step::Refuse(search.lost_of_horizon().unwrap_or(refusal)))
+        }
         step => step,
     }
-}
-
-/// The newest entry, once the object with it is read.
-fn head(known: &Known) -> Result<Txid, Box<Step>> {
-    let refuse = |refusal| Err(Box::new(Step::Refuse(refusal)));
-    let listing = known.listing();
-    let pack = listing.packs.iter().filter(|object| known.is_usable(object.key));
-    let pack = pack.max_by_key(|object| last_of(object.key));
-    let pack_last = pack.and_then(|pack| last_of(pack.key));
-    // Those that cannot be used, the newest first.
-    let mut faulty = Vec::new();
-    for segment in listing.log.iter().rev() {
-        match (known.piece(segment.key), known.fault(segment.key)) {
-            (Some(piece), _) => {
-                let last = pack_last.map_or(piece.last, |last| last.max(piece.last));
-                return end(last, &faulty);
-            }
-            (None, Some(why)) => faulty.push(Culprit::new(segment.key, why)),
-            (None, None) if faulty.is_empty() => {
-                return Err(Box::new(Step::Read { objects: likely(known), points: Vec::new() }));
-            }
-            (None, None) => {
-                let (objects, points) = (vec![*segment], Vec::new());
-                return Err(Box::new(Step::Read { objects, points }));
-            }
-        }
-    }
-    match (pack_last, faulty.pop()) {
-        (Some(last), None) => Ok(last),
-        (Some(last), Some(oldest)) => {
-            faulty.push(oldest);
-            end(last, &faulty)
-        }
-        (None, None) => refuse(Refusal::Empty),
-        (None, Some(oldest)) => {
-            let first = first_of(oldest.key).unwrap_or(Txid::FIRST);
-            refuse(Refusal::Damaged { culprits: vec![oldest], first })
-        }
-    }
-}
-
-/// The history ends with `last`, unless a segment that would continue it cannot be used. What lies behind a gap is none of
-/// its own.
-fn end(last: Txid, faulty: &[Culprit]) -> Result<Txid, Box<Step>> {
-    let next = last.next();
-    match faulty.iter().find(|culprit| culprit.key == Key::Log(next)) {
-        Some(culprit) => {
-            let culprits = vec![culprit.clone()];
-            Err(Box::new(Step::Refuse(Refusal::Damaged { culprits, first: next })))
-        }
-        None => Ok(last),
-    }
-}
-
-/// What is needed for the newest state if nothing is wrong: the newest snapshot and what comes after it, packs before
-/// segments that are in them.
-fn likely(known: &Known) -> Vec<Object> {
-    let listing = known.listing();
-    let mut snapshots = listing.snapshots.iter().rev().filter(|object| known.is_usable(object.key));
-    let snapshot = snapshots.next();
-    let from = snapshot.and_then(|object| first_of(object.key));
-    let packs = listing.packs.iter().filter(|object| known.is_usable(object.key));
-    let packs = packs.filter(|object| last_of(object.key) > from);
-    let packed = packs.clone().filter_map(|object| last_of(object.key)).max();
-    let segments = listing.log.iter().rev().map(|object| (first_of(object.key), object));
-    let newest = listing.log.last().and_then(|object| first_of(object.key));
-    // The newest says where the history ends; the first that does not begin after the snapshot is the last one needed.
-    let mut done = false;
-    let segments = segments.take_while(move |(first, _)| {
-        let wanted = !done && (*first > packed || *first == newest);
-        done = *first <= from;
-        wanted
-    });
-    let unread =
-        |object: &&Object| known.piece(object.key).is_none() && known.is_usable(object.key);
-    let history = segments.map(|(_, object)| object).chain(packs);
-    history.chain(snapshot).filter(unread).copied().collect()
 }
 
 /// The search for a base, from the newest snapshot to older ones.
@@ -234,7 +165,10 @@ impl Search<'_> {
     fn consider(&mut self, snapshot: Object, txid: Txid) -> Outcome {
         let done = |step| Outcome::Done(Box::new(step));
         if self.stop == txid {
-            return self.consider_stop(snapshot, txid);
+            return match self.known.kept(txid) {
+                Some(kept) => self.consider_kept(snapshot, kept),
+                None => self.consider_stop(snapshot, txid),
+            };
         }
         let walked = self.walk.extend(txid.next());
         if let Some(step) = self.must_read(Some(snapshot)) {
@@ -260,7 +194,8 @@ impl Search<'_> {
             return self.pass_over(snapshot);
         }
         let unborne = self.walk.unborne_after(txid, point.state.database_pages);
-        let mut vouched = self.walk.vouched(txid, self.stop);
+        let named = self.known.is_named(snapshot.key).then_some(point.content);
+        let mut vouched = self.walk.vouched(txid, self.stop).or(named);
         if vouched.is_none() {
             // The entry itself may do it; if the log does not reach as far back any more, nothing does.
             let reached = self.walk.extend(txid).is_ok();
@@ -311,6 +246,23 @@ impl Search<'_> {
             }
             _ => self.pass_over(snapshot),
         }
+    }
+
+    /// Whether the snapshot of the very state that is wanted is the one that the horizon names.
+    fn consider_kept(&mut self, snapshot: Object, kept: &HorizonState) -> Outcome {
+        let Some(&point) = self.known.piece(snapshot.key).and_then(Piece::end) else {
+            let step = Step::Read { objects: vec![snapshot], points: Vec::new() };
+            return Outcome::Done(Box::new(step));
+        };
+        let state = (Some(point.state.chain), Some(point.state.digest), point.state.database_pages);
+        if self.known.is_named(snapshot.key) && state == (kept.chain(), kept.digest(), kept.pages) {
+            return Outcome::Done(Box::new(self.ready(
+                Some(snapshot),
+                kept.txid.next(),
+                Some(point),
+            )));
+        }
+        self.pass_over(snapshot)
     }
 
     /// No snapshot serves: the history itself must have a base.
@@ -387,6 +339,26 @@ impl Search<'_> {
         let mut notices = self.passed_notices();
         notices.push(Notice::Unvouched { key: snapshot.key });
         Step::Ready(Plan { snapshot: Some(snapshot), history: Vec::new(), stop, notices })
+    }
+
+    /// What the horizon promises for the state, or for the one that the window begins from, and is not there.
+    fn lost_of_horizon(&self) -> Option<Refusal> {
+        let horizon = self.known.horizon()?;
+        let kept = match self.known.kept(self.stop) {
+            Some(kept) => kept,
+            None if self.stop >= horizon.window => self.known.kept(horizon.window.previous()?)?,
+            None => return None,
+        };
+        let listing = self.known.listing();
+        let culprits = kept.path.iter().filter_map(|&at| {
+            let key = horizon.contents.objects.get(at as usize)?.name;
+            let missing = || listing.objects().all(|object| object.key != key);
+            let fault = self.known.fault(key).map(str::to_owned);
+            let why = fault.or_else(|| missing().then(|| "it is missing".to_owned()))?;
+            Some(Culprit::new(key, why))
+        });
+        let culprits: Vec<Culprit> = culprits.collect();
+        (!culprits.is_empty()).then_some(Refusal::Damaged { culprits, first: kept.txid })
     }
 
     fn passed_notices(&self) -> Vec<Notice> {

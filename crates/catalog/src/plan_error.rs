@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ebbtide_replica::{Key, Point, Txid};
+use ebbtide_replica::{Key, Point, Timestamp, Txid};
 use ebbtide_state::StateError;
 use ebbtide_store::StoreError;
 
@@ -82,6 +82,13 @@ pub enum Nothing {
         /// The newest entry.
         head: Txid,
     },
+    /// The state at that time any more: around it, only some are kept.
+    At {
+        /// What was wanted.
+        wanted: Timestamp,
+        /// The nearest states that are kept.
+        nearest: Nearest,
+    },
     /// That state any more: around it, only some are kept.
     Kept {
         /// What was wanted.
@@ -118,6 +125,9 @@ impl fmt::Display for Nothing {
             }
             Nothing::Beyond { wanted, head } => {
                 write!(f, "there is no txid {wanted}: the newest is {head}")
+            }
+            Nothing::At { wanted, nearest } => {
+                write!(f, "the state at {wanted} is no longer kept: {nearest}")
             }
             Nothing::Kept { wanted, nearest } => {
                 write!(f, "txid {wanted} is no longer kept: {nearest}")

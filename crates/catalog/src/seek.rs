@@ -68,10 +68,23 @@ pub fn seek(known: &Known, wanted: Timestamp) -> Seek {
 fn in_order(known: &Known) -> Vec<Object> {
     let listing = known.listing();
     let oldest = known.oldest_entry();
+    // Before the window there is nothing but the states that the horizon has.
+    let ends_before = |key: Key| match key {
+        Key::Pack { last, .. } => last < known.window(),
+        Key::Snapshot(txid) => txid < known.window(),
+        // It may have entries of the window if no other one does.
+        Key::Log(first) => {
+            first < known.window()
+                && listing.segment_of(known.window()).is_none_or(|segment| segment.key != key)
+        }
+        Key::Manifest | Key::Delta { .. } | Key::Horizon(_) | Key::Mark { .. } => false,
+    };
     let alone = listing.snapshots.iter().filter(|object| first_of(object.key) < oldest);
     let mut objects: Vec<Object> =
         alone.chain(&listing.log).chain(&listing.packs).copied().collect();
-    objects.retain(|object| known.is_usable(object.key) && !is_in_pack(known, object.key));
+    objects.retain(|object| {
+        known.is_usable(object.key) && !is_in_pack(known, object.key) && !ends_before(object.key)
+    });
     objects.sort_by_key(|object| (first_of(object.key), object.key));
     objects
 }

@@ -1,23 +1,23 @@
 //! Looks at a replica: reads what planning asks for, until there is a plan or a reason why there is none.
 
 mod ahead;
+mod begin;
 mod cache;
 mod nearest;
 mod ranges;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::{
-    CatalogError, Fetched, Identity, Listing, identify, list, list_recent, read_index,
-    read_short_index,
-};
+use crate::{CatalogError, Fetched, Identity, list, list_recent, read_index, read_short_index};
 use ebbtide_replica::container::{Footer, Header};
 use ebbtide_replica::{Chain, Key, Manifest, Timestamp, Txid};
-use ebbtide_store::{ErrorKind, Object, Store, StoreError};
+use ebbtide_store::{ErrorKind, Object, Store};
 use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
+use crate::horizon::newest_horizon;
+use crate::kept::KeptAt;
 use crate::known::{Known, first_of, last_of};
 use crate::piece::{Interest, Piece};
 use crate::plan::{Goal, Plan, Refusal, Step, plan};
@@ -26,6 +26,7 @@ use crate::progress::Progress;
 use crate::seek::{Seek, seek};
 use crate::target::{Notice, Target};
 pub use ahead::CLOCKS_APART_MICROS_MAX;
+use begin::{Read, read};
 pub use cache::Ahead;
 use cache::Cache;
 pub use ranges::Range;
@@ -78,8 +79,8 @@ impl Survey {
     }
 
     fn of(store: Arc<dyn Store>, progress: Arc<Progress>, read: Read) -> Survey {
-        let Read { identity, latency, listing, complete_from } = read;
-        let known = Known::new(listing);
+        let Read { identity, latency, listing, complete_from, horizon } = read;
+        let known = Known::new(listing).with_horizon(horizon);
         let txids = known.listing().snapshots.iter().filter_map(|object| first_of(object.key));
         let interest = Interest { txids: txids.collect(), time: None };
         let cache = Cache::default();
@@ -173,6 +174,21 @@ impl Survey {
     }
 
     async fn plan_time(&mut self, wanted: Timestamp, now: Timestamp) -> Result<Plan> {
+        match self.known.kept_at(wanted) {
+            Some(KeptAt::State(txid)) => {
+                return match self.drive(Goal::Txid(txid)).await? {
+                    Ok(plan) => Ok(plan),
+                    Err(refusal) => Err(self.explain(Some(txid), refusal).await?),
+                };
+            }
+            Some(KeptAt::Between(nearest)) => {
+                return Err(PlanError::Nothing(match nearest.before {
+                    Some(_) => Nothing::At { wanted, nearest },
+                    None => Nothing::Before { first: nearest.after },
+                }));
+            }
+            None => {}
+        }
         let (txid, mut notices) = match self.seek(wanted).await? {
             Ok(found) => found,
             Err(refusal) => return Err(self.explain(None, refusal).await?),
@@ -215,6 +231,12 @@ impl Survey {
             match seek(&self.known, wanted) {
                 Seek::Read(objects) => self.read(objects, Vec::new()).await?,
                 Seek::Found { txid, notices } => return Ok(Ok((txid, notices))),
+                // No entry of the window is as old: it is the state before it.
+                Seek::Refuse(Refusal::Before) if self.known.horizon().is_some() => {
+                    let base = self.known.kept_before(self.known.window());
+                    let base = base.filter(|base| base.time <= wanted).map(|base| base.txid);
+                    return Ok(base.map(|txid| (txid, Vec::new())).ok_or(Refusal::Before));
+                }
                 Seek::Refuse(refusal) => return Ok(Err(refusal)),
             }
         }
@@ -438,7 +460,9 @@ impl Survey {
 
     async fn list_again(&mut self) -> Result<()> {
         tracing::info!("objects went away while they were read: listing again");
-        self.known = Known::new(list(&*self.store).await?);
+        let horizon = newest_horizon(&*self.store, self.manifest()).await?;
+        let known = Known::new(list(&*self.store).await?);
+        self.known = known.with_horizon(horizon);
         self.complete_from = None;
         let snapshots = self.known.listing().snapshots.iter();
         self.interest.txids.extend(snapshots.filter_map(|object| first_of(object.key)));
@@ -446,33 +470,6 @@ impl Survey {
         self.relisted += 1;
         Ok(())
     }
-}
-
-/// What a survey begins with.
-struct Read {
-    identity: Identity,
-    latency: Duration,
-    listing: Listing,
-    complete_from: Option<Txid>,
-}
-
-/// Reads what the replica is beside the names.
-#[expect(clippy::disallowed_methods, reason = "measures how long the store takes to answer")]
-async fn read(
-    store: &Arc<dyn Store>,
-    listing: impl Future<Output = Result<(Listing, Option<Txid>), StoreError>>,
-) -> Result<Read> {
-    let begun = Instant::now();
-    let identity = async {
-        let identity = identify(&**store, None).await;
-        (identity, begun.elapsed())
-    };
-    let ((identity, latency), listing) = futures::join!(identity, listing);
-    let Some(identity) = identity? else {
-        return Err(PlanError::Nothing(Nothing::Replica { place: store.describe() }));
-    };
-    let (listing, complete_from) = listing?;
-    Ok(Read { identity, latency, listing, complete_from })
 }
 
 /// How much memory the index of an object of `size` bytes takes while it is read, roughly.

@@ -1,6 +1,6 @@
 //! Back through the history, from one entry towards older ones, over the objects that hold it.
 
-use ebbtide_replica::{Chain, Key, Txid};
+use ebbtide_replica::{Chain, HorizonState, Key, Txid};
 use ebbtide_store::Object;
 
 use crate::known::{Known, first_of};
@@ -10,6 +10,8 @@ use crate::piece::{Carrier, IndexState, Piece};
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
     known: &'a Known,
+    /// The chain after the entry that it begins with, where the horizon has it.
+    anchor: Option<Chain>,
     objects: Vec<Object>,
     /// The newest entry that is not covered yet; nothing when the first entry of all is covered.
     next: Option<Txid>,
@@ -37,6 +39,7 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(known: &'a Known, stop: Txid) -> Walk<'a> {
         Walk {
             known,
+            anchor: known.kept(stop).and_then(HorizonState::chain),
             objects: Vec::new(),
             next: Some(stop),
             rejected: Vec::new(),
@@ -114,7 +117,8 @@ impl<'a> Walk<'a> {
 
     /// How `piece`, which covers `next`, goes together with the object that begins after it.
     fn link(&self, piece: &Piece, next: Txid) -> Link {
-        let after = self.objects.last().and_then(|after| self.known.piece(after.key));
+        let Some(after) = self.objects.last() else { return self.link_to_anchor(piece, next) };
+        let after = self.known.piece(after.key);
         let Some((after, expected)) = after.and_then(|after| Some((after, after.before?))) else {
             return Link::Sound;
         };
@@ -126,6 +130,16 @@ impl<'a> Walk<'a> {
                 "its entry {next} is not the one that entry {} was written after",
                 after.first
             )),
+            None => Link::Unknown,
+        }
+    }
+
+    /// How the first object of the walk goes together with the state that it leads to.
+    fn link_to_anchor(&self, piece: &Piece, next: Txid) -> Link {
+        let Some(anchor) = self.anchor else { return Link::Sound };
+        match piece.point(next) {
+            Some(point) if point.state.chain == anchor => Link::Sound,
+            Some(_) => Link::Broken(format!("its entry {next} is not the one that is kept")),
             None => Link::Unknown,
         }
     }

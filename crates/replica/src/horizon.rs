@@ -96,8 +96,8 @@ pub struct HorizonObject {
     pub name: Key,
     /// Its length in bytes.
     pub size: u64,
-    /// The chain in its footer, in hex.
-    pub chain: String,
+    /// The root in its footer, in hex: it is this very object.
+    pub root: String,
     /// When all of it was read and found whole, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proved: Option<Timestamp>,
@@ -129,16 +129,16 @@ impl HorizonState {
 }
 
 impl HorizonObject {
-    /// One with this name, length and chain.
+    /// One with this name, length and root.
     #[must_use]
-    pub fn new(name: Key, size: u64, chain: Chain) -> HorizonObject {
-        HorizonObject { name, size, chain: hex(chain.as_bytes()), proved: None }
+    pub fn new(name: Key, size: u64, root: &[u8; 32]) -> HorizonObject {
+        HorizonObject { name, size, root: hex(root), proved: None }
     }
 
-    /// The chain, if it is one.
+    /// The root, if it is one.
     #[must_use]
-    pub fn chain(&self) -> Option<Chain> {
-        parse_hex(&self.chain).map(Chain::from_bytes)
+    pub fn root(&self) -> Option<[u8; 32]> {
+        parse_hex(&self.root)
     }
 }
 
@@ -192,8 +192,8 @@ impl Horizon {
         if let Some(name) = kept.chain(gone).find(|name| !names.insert(*name)) {
             return Err(format!("it names {name} twice"));
         }
-        if let Some(object) = objects.iter().find(|object| object.chain().is_none()) {
-            return Err(format!("the chain of {} is none", object.name));
+        if let Some(object) = objects.iter().find(|object| object.root().is_none()) {
+            return Err(format!("the root of {} is none", object.name));
         }
         let late = |object: &&Condemned| object.since == 0 || object.since > self.number;
         if let Some(object) = condemned.iter().chain(held).find(late) {

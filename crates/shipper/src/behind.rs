@@ -9,9 +9,9 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ebbtide_catalog::{CatalogError, head, newest_horizon};
+use ebbtide_catalog::{CatalogError, StoredHorizon, head, newest_horizon};
 use ebbtide_fault::point;
-use ebbtide_replica::{Horizon, Key, Manifest, Txid};
+use ebbtide_replica::{Key, Manifest, Txid};
 
 use crate::destination::Destination;
 use crate::error::{Error, ReplicaOwner};
@@ -73,8 +73,8 @@ pub(crate) async fn look(
         })
     })
     .await?;
-    let is_freed = |horizon: &Horizon| match key {
-        Key::Log(first) => horizon.contents.freed.is_some_and(|freed| first <= freed),
+    let is_freed = |stored: &StoredHorizon| match key {
+        Key::Log(first) => stored.horizon.contents.freed.is_some_and(|freed| first <= freed),
         _ => false,
     };
     let goes_on = head.as_ref().is_some_and(|head| head.state.txid() > last);
@@ -94,7 +94,7 @@ pub(crate) async fn look(
 mod tests {
     use std::sync::Arc;
 
-    use ebbtide_replica::{Digest, HorizonContents, Timestamp, Written};
+    use ebbtide_replica::{Digest, Horizon, HorizonContents, Timestamp, Written};
     use ebbtide_store::{MemoryStore, Store};
 
     use super::*;

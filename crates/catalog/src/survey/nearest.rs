@@ -59,6 +59,9 @@ impl Survey {
                 Ok(plan) => return Ok(Some(plan.stop.state.point)),
                 Err(Refusal::Damaged { first, .. }) => first.min(txid).previous(),
                 Err(Refusal::Beyond { head }) if head < txid => Some(head),
+                Err(_) if txid < self.known.window() => {
+                    self.known.kept_before(txid).map(|kept| kept.txid)
+                }
                 Err(_) => txid
                     .previous()
                     .and_then(|before| self.known.listing().snapshot_before(before))
@@ -78,6 +81,10 @@ impl Survey {
         bases.extend(
             complete.filter(|(_, carrier)| *carrier == Carrier::Entry).map(|(txid, _)| *txid),
         );
+        let window = self.known.window();
+        bases.retain(|&txid| txid >= window);
+        bases.extend(self.known.kept_states().iter().map(|state| state.txid));
+        bases.extend(self.known.horizon().map(|_| window));
         bases.retain(|&txid| Some(txid) > wanted);
         bases.sort_unstable();
         bases.dedup();

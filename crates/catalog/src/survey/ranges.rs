@@ -1,5 +1,7 @@
 //! Which states can be had: asked of the planner that restores, so that both say the same.
 
+use ebbtide_replica::Txid;
+
 use super::Survey;
 use crate::known::first_of;
 use crate::piece::IndexState;
@@ -51,7 +53,7 @@ impl Survey {
                         }
                         _ => ranges.push(Range { first, last: plan.stop }),
                     }
-                    first.state.txid().previous()
+                    self.before_range(first.state.txid())
                 }
                 Err(Refusal::Damaged { first, .. }) => match goal {
                     Goal::Txid(txid) => first.min(txid).previous(),
@@ -62,6 +64,9 @@ impl Survey {
                     _ => Some(head),
                 },
                 Err(Refusal::NotKept) => match goal {
+                    Goal::Txid(txid) if txid < self.known.window() => {
+                        self.known.kept_before(txid).map(|kept| kept.txid)
+                    }
                     Goal::Txid(txid) => {
                         let snapshot = self.known.listing().snapshot_before(txid);
                         snapshot.and_then(|object| first_of(object.key)).filter(|&kept| kept < txid)
@@ -75,5 +80,14 @@ impl Survey {
         }
         ranges.reverse();
         Ok(ranges)
+    }
+
+    /// The state to ask for after one range, which begins with `first`. Before the window each state stands alone.
+    fn before_range(&self, first: Txid) -> Option<Txid> {
+        let previous = first.previous()?;
+        if previous < self.known.window() {
+            return self.known.kept_before(first).map(|kept| kept.txid);
+        }
+        Some(previous)
     }
 }

@@ -21,8 +21,7 @@ fn state(number: u64) -> HorizonState {
 
 /// A horizon that keeps so many states of snapshots.
 fn horizon(states: u64) -> Horizon {
-    let object =
-        |number| HorizonObject::new(Key::Snapshot(txid(number)), 4096, Chain::from_bytes([7; 32]));
+    let object = |number| HorizonObject::new(Key::Snapshot(txid(number)), 4096, &[7; 32]);
     let pack = Key::Pack { first: txid(1), last: txid(9) };
     let contents = HorizonContents {
         number: 7,
@@ -144,7 +143,7 @@ fn a_document_that_contradicts_itself_is_neither_written_nor_read() {
         ("kept and condemned", |one| {
             one.contents.condemned[0].name = one.contents.objects[1].name;
         }),
-        ("chain", |one| one.contents.objects[0].chain = "no chain".to_owned()),
+        ("root", |one| one.contents.objects[0].root = "no root".to_owned()),
         ("since", |one| one.contents.condemned[0].since = 8),
         ("since", |one| one.contents.condemned[0].since = 0),
         ("order", |one| one.contents.states.swap(0, 1)),
