@@ -3,7 +3,7 @@
 use ebbtide_replica::{Key, Txid};
 use ebbtide_store::Object;
 
-use super::{Culprit, Refusal, Step};
+use super::step::{Culprit, Refusal, Step};
 use crate::known::{Known, first_of, last_of};
 
 /// The newest entry, once the object with it is read.

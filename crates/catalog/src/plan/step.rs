@@ -1,0 +1,94 @@
+//! What planning ends with: a plan, a reason why there is none, or what must be read first.
+
+use ebbtide_replica::{Key, Txid};
+use ebbtide_store::Object;
+
+use crate::piece::IndexState;
+use crate::target::Notice;
+
+/// Which state is to be planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// That of the newest entry.
+    Head,
+    /// That of this one.
+    Txid(Txid),
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Read the indexes of these objects, and then ask again.
+    Read {
+        /// The objects; also some that were read before, without the states that are needed now.
+        objects: Vec<Object>,
+        /// The states that are needed.
+        points: Vec<Txid>,
+    },
+    /// Restore.
+    Ready(Plan),
+    /// Give up.
+    Refuse(Refusal),
+}
+
+/// How to build a state: first the base, then each part of the history in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The snapshot to begin with. Without one, the first entry of the history carries every page.
+    pub snapshot: Option<Object>,
+    /// The parts of the history after the base, the oldest first.
+    pub history: Vec<Part>,
+    /// The state that comes out.
+    pub stop: IndexState,
+    /// What the user ought to know.
+    pub notices: Vec<Notice>,
+}
+
+/// Those entries of an object that are to be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The object.
+    pub object: Object,
+    /// The first entry.
+    pub first: Txid,
+    /// The last entry.
+    pub last: Txid,
+}
+
+/// Why there is no plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The replica has no entries.
+    Empty,
+    /// No state is kept from as early as that.
+    Before,
+    /// The history ends before it.
+    Beyond {
+        /// The last entry.
+        head: Txid,
+    },
+    /// Around it, only some states are kept.
+    NotKept,
+    /// What would give it is damaged or missing.
+    Damaged {
+        /// The objects that stand in the way.
+        culprits: Vec<Culprit>,
+        /// The oldest entry that they concern.
+        first: Txid,
+    },
+}
+
+/// An object that stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Culprit {
+    /// The object, or the segment that would hold what is missing.
+    pub key: Key,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Culprit {
+    pub(crate) fn new(key: Key, why: impl Into<String>) -> Culprit {
+        Culprit { key, why: why.into() }
+    }
+}
