@@ -1,7 +1,7 @@
 //! The newest horizon that can be read.
 
 use ebbtide_replica::container::DocumentObject;
-use ebbtide_replica::{Error, Horizon, KeyPrefix, Manifest, Timestamp};
+use ebbtide_replica::{Error, Horizon, Key, KeyPrefix, Manifest, Timestamp};
 use ebbtide_store::{ErrorKind, Object, Store};
 
 use crate::CatalogError;
@@ -24,6 +24,17 @@ pub async fn newest_horizon(
     manifest: &Manifest,
 ) -> Result<Option<StoredHorizon>, CatalogError> {
     newest_of(store, manifest, store.list(KeyPrefix::Horizon, None).await?).await
+}
+
+/// The newest horizon before that of this number that can be read, or that there is none.
+pub(crate) async fn horizon_before(
+    store: &dyn Store,
+    manifest: &Manifest,
+    number: u64,
+) -> Result<Option<StoredHorizon>, CatalogError> {
+    let mut listed = store.list(KeyPrefix::Horizon, None).await?;
+    listed.retain(|object| object.key < Key::Horizon(number));
+    newest_of(store, manifest, listed).await
 }
 
 /// The newest of these horizons that can be read.

@@ -104,6 +104,11 @@ impl Known {
         self.faults.insert(key, why);
     }
 
+    /// What was marked as unusable.
+    pub(crate) fn into_faults(self) -> BTreeMap<Key, String> {
+        self.faults
+    }
+
     /// The summary of an object, if it was read.
     #[must_use]
     pub fn piece(&self, key: Key) -> Option<&Piece> {

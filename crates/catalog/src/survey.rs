@@ -3,8 +3,10 @@
 mod ahead;
 mod begin;
 mod cache;
+mod marked;
 mod nearest;
 mod ranges;
+mod time;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,14 +19,12 @@ use futures::{StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
 use crate::horizon::newest_horizon;
-use crate::kept::KeptAt;
 use crate::known::{Known, first_of, last_of};
 use crate::piece::{Interest, Piece};
 use crate::plan::{Goal, Plan, Refusal, Step, plan};
-use crate::plan_error::{Nothing, PlanError, Result};
+use crate::plan_error::{PlanError, Result};
 use crate::progress::Progress;
-use crate::seek::{Seek, seek};
-use crate::target::{Notice, Target};
+use crate::target::Target;
 pub use ahead::CLOCKS_APART_MICROS_MAX;
 use begin::{Read, read};
 pub use cache::Ahead;
@@ -134,6 +134,13 @@ impl Survey {
         self.cache.remove(key);
     }
 
+    /// Plans without these objects from now on, of which nothing need be wrong.
+    pub fn set_aside(&mut self, keys: impl IntoIterator<Item = Key>, why: &str) {
+        for key in keys {
+            self.known.exclude(key, why.to_owned());
+        }
+    }
+
     /// Marks an object as gone. If nothing serves in its place, the objects are listed again.
     pub fn miss(&mut self, key: Key) {
         self.stale = true;
@@ -165,80 +172,16 @@ impl Survey {
                 Ok(plan) => Ok(plan),
                 Err(refusal) => Err(self.explain(None, refusal).await?),
             },
-            Target::Txid(txid) => match self.drive(Goal::Txid(txid)).await? {
-                Ok(plan) => Ok(plan),
-                Err(refusal) => Err(self.explain(Some(txid), refusal).await?),
-            },
+            Target::Txid(txid) => self.plan_txid(txid).await,
+            Target::Marked { txid, chain } => self.plan_marked(txid, chain).await,
             Target::Time(wanted) => self.plan_time(wanted, now).await,
         }
     }
 
-    async fn plan_time(&mut self, wanted: Timestamp, now: Timestamp) -> Result<Plan> {
-        match self.known.kept_at(wanted) {
-            Some(KeptAt::State(txid)) => {
-                return match self.drive(Goal::Txid(txid)).await? {
-                    Ok(plan) => Ok(plan),
-                    Err(refusal) => Err(self.explain(Some(txid), refusal).await?),
-                };
-            }
-            Some(KeptAt::Between(nearest)) => {
-                return Err(PlanError::Nothing(match nearest.before {
-                    Some(_) => Nothing::At { wanted, nearest },
-                    None => Nothing::Before { first: nearest.after },
-                }));
-            }
-            None => {}
-        }
-        let (txid, mut notices) = match self.seek(wanted).await? {
-            Ok(found) => found,
-            Err(refusal) => return Err(self.explain(None, refusal).await?),
-        };
-        let mut plan = match self.drive(Goal::Txid(txid)).await? {
-            Ok(plan) => plan,
-            Err(refusal @ (Refusal::Before | Refusal::NotKept)) => {
-                // The history around it has no base: the last state that is kept on its own.
-                let Some(snapshot) = self.known.listing().snapshot_before(txid) else {
-                    return Err(self.explain(Some(txid), refusal).await?);
-                };
-                let Some(before) = first_of(snapshot.key) else {
-                    return Err(self.explain(Some(txid), refusal).await?);
-                };
-                notices.push(Notice::Thinned { wanted, before, after: txid.next() });
-                match self.drive(Goal::Txid(before)).await? {
-                    Ok(plan) => plan,
-                    Err(refusal) => return Err(self.explain(Some(before), refusal).await?),
-                }
-            }
-            Err(refusal) => return Err(self.explain(Some(txid), refusal).await?),
-        };
-        let is_newest = self.head().await?.is_none_or(|head| head <= plan.stop.state.txid());
-        if wanted > now && is_newest {
-            notices.push(Notice::Future { wanted, newest: plan.stop.state.time() });
-        }
-        notices.append(&mut plan.notices);
-        Ok(Plan { notices, ..plan })
-    }
-
-    /// The last entry at or before `wanted`, and what ought to be known of it.
-    async fn seek(&mut self, wanted: Timestamp) -> Result<Result<(Txid, Vec<Notice>), Refusal>> {
-        if self.interest.time != Some(wanted) {
-            // Pieces say which of their entries was the last at another time, or at none.
-            self.known.forget_pieces();
-        }
-        self.interest.time = Some(wanted);
-        self.reach_time(wanted).await?;
-        loop {
-            match seek(&self.known, wanted) {
-                Seek::Read(objects) => self.read(objects, Vec::new()).await?,
-                Seek::Found { txid, notices } => return Ok(Ok((txid, notices))),
-                // No entry of the window is as old: it is the state before it.
-                Seek::Refuse(Refusal::Before) if self.known.horizon().is_some() => {
-                    let base = self.known.kept_before(self.known.window());
-                    let base = base.filter(|base| base.time <= wanted).map(|base| base.txid);
-                    return Ok(base.map(|txid| (txid, Vec::new())).ok_or(Refusal::Before));
-                }
-                Seek::Refuse(refusal) => return Ok(Err(refusal)),
-            }
+    async fn plan_txid(&mut self, txid: Txid) -> Result<Plan> {
+        match self.drive(Goal::Txid(txid)).await? {
+            Ok(plan) => Ok(plan),
+            Err(refusal) => Err(self.explain(Some(txid), refusal).await?),
         }
     }
 
@@ -399,22 +342,6 @@ impl Survey {
         }
         let piece = self.known.piece(last.key);
         Ok(piece.map(|piece| piece.last).or(first_of(last.key)).max(packed))
-    }
-
-    /// Makes sure that the last entry at or before `wanted` is where the names are complete.
-    async fn reach_time(&mut self, wanted: Timestamp) -> Result<()> {
-        let Some(from) = self.complete_from else { return Ok(()) };
-        let packs = self.known.listing().packs.iter();
-        let begin = packs.rev().find(|object| first_of(object.key) == Some(from)).copied();
-        if let Some(begin) = begin {
-            if self.known.piece(begin.key).is_none() && self.known.is_usable(begin.key) {
-                self.read(vec![begin], Vec::new()).await?;
-            }
-            if self.known.piece(begin.key).is_some_and(|piece| piece.first_time <= wanted) {
-                return Ok(());
-            }
-        }
-        self.list_all().await
     }
 
     /// The newest entry after which the chain is this one. Reads objects from the end of the history on until it is found.

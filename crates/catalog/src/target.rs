@@ -1,6 +1,6 @@
 //! What the user asks for, and what to tell about the answer.
 
-use ebbtide_replica::{Key, Timestamp, Txid};
+use ebbtide_replica::{Chain, Key, Timestamp, Txid};
 
 /// Which state of the database is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,14 @@ pub enum Target {
     Txid(Txid),
     /// The one at this time: after the last entry at or before it.
     Time(Timestamp),
+    /// The one that a mark is of, with the chain that the mark states. It can be had for as long as what it needs is
+    /// there, also if the newest horizon does not keep it yet.
+    Marked {
+        /// The entry.
+        txid: Txid,
+        /// The chain after it.
+        chain: Chain,
+    },
 }
 
 /// Something that the user ought to know about a restore that is exact nevertheless.

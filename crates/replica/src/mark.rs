@@ -42,9 +42,15 @@ pub struct MarkContents {
 impl MarkContents {
     /// The longest name in bytes.
     pub const NAME_MAX: usize = 1024;
+
+    /// The longest document of a mark in bytes.
+    pub const SIZE_MAX: usize = 65_536;
 }
 
 impl Mark {
+    /// The longest object that a reader takes.
+    pub const SIZE_MAX: u64 = 2 * MarkContents::SIZE_MAX as u64;
+
     /// The name of the object, which does not tell what the mark is called.
     #[must_use]
     pub const fn key(&self) -> Key {
@@ -56,6 +62,10 @@ impl Mark {
         self.check().map_err(|why| Error::unwritable("the mark", why))?;
         let json = serde_json::to_vec(&self.contents)
             .map_err(|error| Error::unwritable("the mark", error.to_string()))?;
+        if json.len() > MarkContents::SIZE_MAX {
+            let why = format!("its document has {} bytes", json.len());
+            return Err(Error::unwritable("the mark", why));
+        }
         let contents = Contents::Mark { txid: self.txid, random: self.random };
         let header = Header { replica: self.replica, page_size: self.page_size, contents };
         let (last, chain, digest) = (self.txid, self.chain, self.digest);
@@ -71,6 +81,10 @@ impl Mark {
         };
         if document.last != txid {
             return Err(Error::damaged("the mark", "the footer states another entry"));
+        }
+        if document.json.len() > MarkContents::SIZE_MAX {
+            let why = format!("its document has {} bytes", document.json.len());
+            return Err(Error::damaged("the mark", why));
         }
         let contents = serde_json::from_slice(&document.json)
             .map_err(|error| Error::damaged("the mark", error.to_string()))?;

@@ -21,10 +21,12 @@
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
+mod grace;
 mod keep;
 mod period;
 mod select;
 
+pub use grace::{GRACE_MICROS, LAG_MICROS, age_micros, is_in_time};
 pub use keep::{Keep, KeepError, Kind};
 pub use period::{Period, PeriodError};
 pub use select::{Candidate, KeptState, Logged, Marked, Present, Selection, Why, select};

@@ -168,6 +168,7 @@ fn limits_are_those_of_the_table() {
         ("bytes of the details of an object", limits::DETAILS_SIZE_MAX.into()),
         ("raw bytes of a block", limits::BLOCK_RAW_MAX as u64),
         ("bytes of a document", limits::DOCUMENT_SIZE_MAX as u64),
+        ("bytes of the document of a mark", MarkContents::SIZE_MAX as u64),
         ("entries of an object", limits::ENTRIES_MAX.into()),
         ("images by page of an object", limits::BY_PAGE_IMAGES_MAX.into()),
         ("bytes of an index", limits::INDEX_SIZE_MAX),

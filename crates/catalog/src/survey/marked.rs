@@ -1,0 +1,56 @@
+//! States that somebody has marked. A mark may claim a state back that the newest horizon has condemned; until the next
+//! horizon keeps it, the one before the newest says what it is made from.
+
+use ebbtide_replica::{Chain, Txid};
+
+use super::Survey;
+use crate::horizon::horizon_before;
+use crate::known::{Known, first_of};
+use crate::listing::list;
+use crate::plan::Plan;
+use crate::plan_error::{Nothing, PlanError, Result};
+
+impl Survey {
+    /// The way to the state after `txid`, which has this chain.
+    pub(super) async fn plan_marked(&mut self, txid: Txid, chain: Chain) -> Result<Plan> {
+        let plan = match self.plan_txid(txid).await {
+            Err(refused @ PlanError::Nothing(Nothing::Kept { .. })) => {
+                if !self.step_back().await? {
+                    return Err(refused);
+                }
+                match self.plan_txid(txid).await {
+                    // The neighbours are those that the newest horizon keeps.
+                    Err(PlanError::Nothing(_) | PlanError::Damaged { .. }) => return Err(refused),
+                    planned => planned?,
+                }
+            }
+            planned => planned?,
+        };
+        let found = plan.stop.state.chain;
+        if found != chain {
+            let why = format!("the mark states the chain {chain} after txid {txid}, and it is {found}");
+            return Err(PlanError::Unexpected { why });
+        }
+        Ok(plan)
+    }
+
+    /// From here on, plans by the horizon before the one that counts, or by the log alone if that was the first. Whether
+    /// there was any. What was excluded stays so.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn step_back(&mut self) -> Result<bool> {
+        let Some(horizon) = self.known.horizon() else { return Ok(false) };
+        let number = horizon.number;
+        let before = horizon_before(&*self.store, self.manifest(), number).await?;
+        let known = Known::new(list(&*self.store).await?).with_horizon(before);
+        let faults = std::mem::replace(&mut self.known, known).into_faults();
+        for (key, why) in faults {
+            self.known.exclude(key, why);
+        }
+        self.complete_from = None;
+        let snapshots = self.known.listing().snapshots.iter();
+        self.interest.txids.extend(snapshots.filter_map(|object| first_of(object.key)));
+        Ok(true)
+    }
+}
