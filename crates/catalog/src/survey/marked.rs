@@ -28,7 +28,8 @@ impl Survey {
         };
         let found = plan.stop.state.chain;
         if found != chain {
-            let why = format!("the mark states the chain {chain} after txid {txid}, and it is {found}");
+            let why =
+                format!("the mark states the chain {chain} after txid {txid}, and it is {found}");
             return Err(PlanError::Unexpected { why });
         }
         Ok(plan)

@@ -53,7 +53,10 @@ impl Survey {
     }
 
     /// The last entry at or before `wanted`, and what ought to be known of it.
-    pub(super) async fn seek(&mut self, wanted: Timestamp) -> Result<Result<(Txid, Vec<Notice>), Refusal>> {
+    pub(super) async fn seek(
+        &mut self,
+        wanted: Timestamp,
+    ) -> Result<Result<(Txid, Vec<Notice>), Refusal>> {
         if self.interest.time != Some(wanted) {
             // Pieces say which of their entries was the last at another time, or at none.
             self.known.forget_pieces();
