@@ -3,6 +3,7 @@
 //! The words that are ours are in `docs/glossary.md`.
 
 pub mod actor;
+pub mod builder;
 pub mod contract;
 pub mod faulty;
 pub mod forger;

@@ -1,0 +1,368 @@
+//! Writes replicas by hand and remembers every state.
+
+use bytes::Bytes;
+use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
+use ebbtide_replica::{
+    Chain, Claim, Digest, EntryFlags, EntryKind, Key, KeyPrefix, Manifest, PageHash, ReplicaId,
+    Timestamp, Txid, Vouch, content_of, page_hash,
+};
+use ebbtide_store::{MemoryStore, Store};
+use ebbtide_wal::{PageNumber, PageSize};
+
+/// A second in µs.
+pub const SECOND: i64 = 1_000_000;
+
+const STORED: &str = "memory takes and gives what is asked";
+const WRITABLE: &str = "what the test writes keeps to the format";
+
+/// When the first entry of each replica is made.
+pub const START: i64 = 1_795_253_400 * SECOND;
+
+/// A state that the database was in.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Its entry.
+    pub txid: Txid,
+    /// The entry's time.
+    pub time: Timestamp,
+    /// The entry's kind.
+    pub kind: EntryKind,
+    /// The entry's detail.
+    pub detail: Vec<u8>,
+    /// The images of its pages. Page 1 is the first.
+    pub pages: Vec<Vec<u8>>,
+    /// The chain after the entry.
+    pub chain: Chain,
+    /// The digest after the entry.
+    pub digest: Digest,
+}
+
+impl State {
+    /// The database as a file.
+    pub fn image(&self) -> Vec<u8> {
+        self.pages.concat()
+    }
+}
+
+/// A replica in the making.
+#[derive(Debug)]
+pub struct Builder {
+    /// Where it lies.
+    pub store: MemoryStore,
+    /// What it is.
+    pub manifest: Manifest,
+    /// After each entry, from txid 1 on.
+    pub states: Vec<State>,
+    /// The time of the next entry.
+    pub micros: i64,
+    segment: Option<Segment>,
+    /// A snapshot that no claim has vouched for yet.
+    unvouched: Option<Vouch>,
+}
+
+struct Segment {
+    first: Txid,
+    writer: Writer,
+}
+
+impl std::fmt::Debug for Segment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Segment({})", self.first)
+    }
+}
+
+/// Entry `number`.
+#[must_use]
+pub fn txid(number: u64) -> Txid {
+    Txid::new(number).expect(WRITABLE)
+}
+
+/// So many µs after the epoch.
+#[must_use]
+pub fn micros(micros: i64) -> Timestamp {
+    Timestamp::from_micros(micros).expect(WRITABLE)
+}
+
+fn page(index: usize) -> PageNumber {
+    PageNumber::new(u32::try_from(index).expect(WRITABLE) + 1).expect(WRITABLE)
+}
+
+fn hashes_of(pages: &[Vec<u8>]) -> Vec<PageHash> {
+    pages.iter().enumerate().map(|(index, image)| page_hash(page(index), image)).collect()
+}
+
+/// How an entry carries the pages that it changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carry {
+    /// Those that changed.
+    Changes,
+    /// All of them.
+    All,
+    /// None: they are in the snapshot of the entry.
+    InSnapshot,
+}
+
+impl Builder {
+    /// A replica of which there is only the manifest.
+    pub async fn new(page_size: u32) -> Builder {
+        let manifest = Manifest {
+            replica: ReplicaId::from_bytes([0x5a; 16]),
+            page_size: PageSize::new(page_size).expect(WRITABLE),
+            created: micros(START),
+            created_by: "a test".to_owned(),
+        };
+        let store = MemoryStore::default();
+        store.put(&Key::Manifest, manifest.to_json().into()).await.expect(STORED);
+        Builder {
+            store,
+            manifest,
+            states: Vec::new(),
+            micros: START,
+            segment: None,
+            unvouched: None,
+        }
+    }
+
+    /// A replica as `replicate` begins it: a claim, a snapshot, a resync that points to it.
+    pub async fn started(page_size: u32, pages: usize) -> Builder {
+        let mut builder = Builder::new(page_size).await;
+        builder.claim();
+        builder.cut().await;
+        let pages = (0..pages).map(|index| builder.page_of(index as u64)).collect();
+        builder.enter(EntryKind::Resync, pages, Carry::InSnapshot, b"");
+        builder.snapshot().await;
+        builder.cut().await;
+        builder
+    }
+
+    /// An image that `seed` tells from others.
+    #[must_use]
+    pub fn page_of(&self, seed: u64) -> Vec<u8> {
+        let mut image = vec![0; self.manifest.page_size.bytes()];
+        let noise = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+        // Half of a page compresses.
+        let (noisy, _) = image.split_at_mut(self.manifest.page_size.bytes() / 2);
+        for (index, chunk) in noisy.chunks_exact_mut(8).enumerate() {
+            chunk.copy_from_slice(&noise);
+            chunk[index % 8] ^= u8::try_from(index % 251).expect(WRITABLE);
+        }
+        image
+    }
+
+    /// The number of the next entry.
+    #[must_use]
+    pub fn next_txid(&self) -> Txid {
+        txid(self.states.len() as u64 + 1)
+    }
+
+    /// The newest state.
+    #[must_use]
+    pub fn last(&self) -> &State {
+        self.states.last().expect(WRITABLE)
+    }
+
+    fn pages(&self) -> Vec<Vec<u8>> {
+        self.states.last().map_or_else(Vec::new, |state| state.pages.clone())
+    }
+
+    fn chain(&self) -> Chain {
+        self.states
+            .last()
+            .map_or_else(|| Chain::genesis(self.manifest.replica), |state| state.chain)
+    }
+
+    fn digest_of(pages: &[Vec<u8>]) -> Digest {
+        hashes_of(pages).into_iter().collect()
+    }
+
+    /// Adds an entry after which the database has these pages.
+    pub fn enter(
+        &mut self,
+        kind: EntryKind,
+        pages: Vec<Vec<u8>>,
+        carry: Carry,
+        detail: &[u8],
+    ) {
+        let (before, entry, chain) = (self.pages(), self.next_txid(), self.chain());
+        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
+        let segment = self.segment.get_or_insert_with(|| {
+            let contents = Contents::Segment { first: entry, chain };
+            Segment { first: entry, writer: Writer::new(Header { replica, page_size, contents }) }
+        });
+        let flags = match carry {
+            Carry::Changes => EntryFlags::NONE,
+            Carry::All => EntryFlags::COMPLETE,
+            Carry::InSnapshot => EntryFlags::IN_SNAPSHOT,
+        };
+        let time = micros(self.micros);
+        let database_pages = u32::try_from(pages.len()).expect(WRITABLE);
+        let detail = detail.to_vec();
+        let start =
+            EntryStart { txid: entry, kind, flags, time, database_pages, detail: detail.clone() };
+        segment.writer.begin_entry(start).expect(WRITABLE);
+        if carry == Carry::InSnapshot {
+            segment.writer.vouch(content_of(hashes_of(&pages))).expect(WRITABLE);
+        }
+        for (index, image) in pages.iter().enumerate() {
+            let changed = before.get(index) != Some(image);
+            if carry == Carry::All || (carry == Carry::Changes && changed) {
+                segment.writer.page(page(index), image).expect(WRITABLE);
+            }
+        }
+        let digest = Builder::digest_of(&pages);
+        segment.writer.end_entry(digest).expect(WRITABLE);
+        let chain = segment.writer.chain().expect(WRITABLE);
+        self.states.push(State { txid: entry, time, kind, detail, pages, chain, digest });
+    }
+
+    /// Adds a commit that sets pages, counted from 0, and then the size of the database.
+    pub fn commit(&mut self, changes: &[(usize, u64)], size: usize) {
+        let mut pages = self.pages();
+        let seed = |index: usize, seed: u64| (index as u64) << 40 | seed << 8 | 7;
+        while pages.len() < size {
+            pages.push(self.page_of(seed(pages.len(), self.states.len() as u64)));
+        }
+        pages.truncate(size);
+        for &(index, value) in changes {
+            if let Some(page) = pages.get_mut(index) {
+                *page = self.page_of(seed(index, value));
+            }
+        }
+        let detail = match self.unvouched.take() {
+            Some(vouch) => vouch.to_detail(None).expect(WRITABLE),
+            None => Vec::new(),
+        };
+        self.enter(EntryKind::Commit, pages, Carry::Changes, &detail);
+    }
+
+    /// Adds a claim.
+    pub fn claim(&mut self) {
+        let claim = Claim {
+            host: "h".to_owned(),
+            pid: 1,
+            session: self.states.len().to_string(),
+            version: "0".to_owned(),
+            time: micros(self.micros),
+            database: None,
+        };
+        // As `replicate` does once a snapshot is done.
+        let detail = match self.unvouched.take() {
+            Some(vouch) => vouch.to_detail(Some(&claim)).expect(WRITABLE),
+            None => claim.to_detail().expect(WRITABLE),
+        };
+        let pages = self.pages();
+        self.enter(EntryKind::Claim, pages, Carry::Changes, &detail);
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, micros: i64) {
+        self.micros += micros;
+    }
+
+    /// Puts the entries since the last cut as a segment.
+    pub async fn cut(&mut self) {
+        if let Some(Segment { first, writer }) = self.segment.take() {
+            let finished = writer.finish().expect(WRITABLE);
+            self.store.put(&Key::Log(first), finished.tail.into()).await.expect(STORED);
+        }
+    }
+
+    /// Puts a snapshot of the state after the last entry.
+    pub async fn snapshot(&mut self) {
+        let state = self.last().clone();
+        let body = self.snapshot_of(&state);
+        let content = content_of(hashes_of(&state.pages));
+        self.unvouched = Some(Vouch { snapshot: state.txid, content });
+        // The same state may have been put before.
+        if self.store.size(&Key::Snapshot(state.txid)).await.expect(STORED).is_none() {
+            self.store.put(&Key::Snapshot(state.txid), body).await.expect(STORED);
+        }
+    }
+
+    /// A snapshot of `state`.
+    #[must_use]
+    pub fn snapshot_of(&self, state: &State) -> Bytes {
+        let contents = Contents::Snapshot { txid: state.txid };
+        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
+        let mut writer = Writer::new(Header { replica, page_size, contents });
+        let start = EntryStart {
+            txid: state.txid,
+            kind: EntryKind::Image,
+            flags: EntryFlags::COMPLETE,
+            time: state.time,
+            database_pages: u32::try_from(state.pages.len()).expect(WRITABLE),
+            detail: Vec::new(),
+        };
+        writer.begin_entry(start).expect(WRITABLE);
+        for (index, image) in state.pages.iter().enumerate() {
+            writer.page(page(index), image).expect(WRITABLE);
+        }
+        writer.end_entry(state.digest).expect(WRITABLE);
+        writer.finish_at(state.chain).expect(WRITABLE).tail.into()
+    }
+
+    /// Merges the entries from `first` to `last`, all of them commits, into a pack, as `replicate` does.
+    pub async fn pack(&self, first: u64, last: u64) {
+        self.pack_with(first, last, Writer::by_page).await;
+    }
+
+    /// The same with the images in the order of the entries.
+    pub async fn pack_in_order(&self, first: u64, last: u64) {
+        self.pack_with(first, last, Writer::new).await;
+    }
+
+    async fn pack_with(&self, first: u64, last: u64, begin: fn(Header) -> Writer) {
+        let contents = Contents::Pack { first: txid(first), chain: self.state(first - 1).chain };
+        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
+        let mut writer = begin(Header { replica, page_size, contents });
+        for number in first..=last {
+            let (before, state) = (self.state(number - 1), self.state(number));
+            let start = EntryStart {
+                txid: state.txid,
+                kind: state.kind,
+                flags: EntryFlags::NONE,
+                time: state.time,
+                database_pages: u32::try_from(state.pages.len()).expect(WRITABLE),
+                detail: state.detail.clone(),
+            };
+            writer.begin_entry(start).expect(WRITABLE);
+            for (index, image) in state.pages.iter().enumerate() {
+                if before.pages.get(index) != Some(image) {
+                    writer.page(page(index), image).expect(WRITABLE);
+                }
+            }
+            writer.end_entry(state.digest).expect(WRITABLE);
+        }
+        assert_eq!(writer.chain().expect(WRITABLE), self.state(last).chain);
+        let key = Key::Pack { first: txid(first), last: txid(last) };
+        self.store.put(&key, writer.finish().expect(WRITABLE).tail.into()).await.expect(STORED);
+    }
+
+    /// The state after entry `number`.
+    #[must_use]
+    pub fn state(&self, number: u64) -> &State {
+        &self.states[usize::try_from(number).expect(WRITABLE) - 1]
+    }
+
+    /// All objects of the history.
+    pub async fn objects(&self) -> Vec<Key> {
+        let prefixes = [KeyPrefix::Log, KeyPrefix::Pack, KeyPrefix::Delta, KeyPrefix::Snapshot];
+        let mut keys = Vec::new();
+        for prefix in prefixes {
+            let listed = self.store.list(prefix, None).await.expect(STORED);
+            keys.extend(listed.into_iter().map(|object| object.key));
+        }
+        keys
+    }
+
+    /// The bytes of an object.
+    pub async fn body(&self, key: Key) -> Vec<u8> {
+        self.store.get(&key, u64::MAX).await.expect(STORED).to_vec()
+    }
+
+    /// Another body under the name of an object.
+    pub async fn replace(&self, key: Key, body: Vec<u8>) {
+        self.store.delete(&key).await.expect(STORED);
+        self.store.put(&key, body.into()).await.expect(STORED);
+    }
+}
