@@ -176,13 +176,7 @@ impl Builder {
     }
 
     /// Adds an entry after which the database has these pages.
-    pub fn enter(
-        &mut self,
-        kind: EntryKind,
-        pages: Vec<Vec<u8>>,
-        carry: Carry,
-        detail: &[u8],
-    ) {
+    pub fn enter(&mut self, kind: EntryKind, pages: Vec<Vec<u8>>, carry: Carry, detail: &[u8]) {
         let (before, entry, chain) = (self.pages(), self.next_txid(), self.chain());
         let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
         let segment = self.segment.get_or_insert_with(|| {
