@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{Listing, StoredHorizon};
-use ebbtide_replica::{Horizon, HorizonState, Key, Txid};
+use ebbtide_replica::{Chain, EntryState, Horizon, HorizonState, Key, Txid};
 use ebbtide_store::Object;
 
 use crate::piece::Piece;
@@ -17,6 +17,8 @@ pub struct Known {
     pieces: BTreeMap<Key, Piece>,
     faults: BTreeMap<Key, String>,
     horizon: Option<Arc<StoredHorizon>>,
+    /// States that somebody has marked, with their chains.
+    marked: BTreeMap<Txid, Chain>,
 }
 
 impl Known {
@@ -61,6 +63,31 @@ impl Known {
     pub fn kept(&self, txid: Txid) -> Option<&HorizonState> {
         let states = self.kept_states();
         states.binary_search_by_key(&txid, |state| state.txid).ok().map(|at| &states[at])
+    }
+
+    /// The state after `txid` has this chain, as a mark states it. Then it can be planned for, whether a horizon keeps it or
+    /// not.
+    pub fn add_mark(&mut self, txid: Txid, chain: Chain) {
+        self.marked.insert(txid, chain);
+    }
+
+    /// The chain after `txid`, if the horizon or a mark states it.
+    pub(crate) fn anchor(&self, txid: Txid) -> Option<Chain> {
+        let kept = self.kept(txid).and_then(HorizonState::chain);
+        kept.or_else(|| self.marked.get(&txid).copied())
+    }
+
+    /// The snapshot of this state, if it was read, and so was an entry that vouches for it.
+    #[must_use]
+    pub fn vouched_snapshot(&self, state: &EntryState) -> Option<Object> {
+        let key = Key::Snapshot(state.txid());
+        let end = self.piece(key)?.end()?;
+        let same = end.state.chain == state.chain && end.state.has_same_pages(state);
+        let vouches = self.pieces.values().flat_map(|piece| &piece.vouches);
+        let mut vouches = vouches.filter(|(_, vouch)| vouch.snapshot == state.txid());
+        let is_vouched = vouches.any(|(_, vouch)| vouch.content == end.content);
+        let listed = || self.listing.snapshots.iter().find(|object| object.key == key).copied();
+        if same && is_vouched { listed() } else { None }
     }
 
     /// Whether the horizon names this very object, of which the index was read.

@@ -5,7 +5,7 @@ mod step;
 
 pub use step::{Culprit, Goal, Part, Plan, Refusal, Step};
 
-use ebbtide_replica::{HorizonState, Key, Txid};
+use ebbtide_replica::{Chain, HorizonState, Key, Txid};
 use ebbtide_store::Object;
 
 use crate::known::{Known, first_of, last_of};
@@ -23,7 +23,7 @@ pub fn plan(known: &Known, goal: Goal) -> Step {
             Err(step) => return *step,
         },
     };
-    if stop < known.window() && known.kept(stop).is_none() {
+    if stop < known.window() && known.anchor(stop).is_none() {
         return Step::Refuse(Refusal::NotKept);
     }
     let (walk, passed) = (Walk::new(known, stop), Vec::new());
@@ -81,9 +81,12 @@ impl Search<'_> {
     fn consider(&mut self, snapshot: Object, txid: Txid) -> Outcome {
         let done = |step| Outcome::Done(Box::new(step));
         if self.stop == txid {
-            return match self.known.kept(txid) {
-                Some(kept) => self.consider_kept(snapshot, kept),
-                None => self.consider_stop(snapshot, txid),
+            return match (self.known.kept(txid), self.known.anchor(txid)) {
+                (Some(kept), _) => self.consider_kept(snapshot, kept),
+                (None, Some(chain)) if txid < self.known.window() => {
+                    self.consider_marked(snapshot, chain)
+                }
+                _ => self.consider_stop(snapshot, txid),
             };
         }
         let walked = self.walk.extend(txid.next());
@@ -179,6 +182,20 @@ impl Search<'_> {
             )));
         }
         self.pass_over(snapshot)
+    }
+
+    /// Whether the snapshot is of the very state that is marked, whose place in the history is not kept.
+    fn consider_marked(&mut self, snapshot: Object, chain: Chain) -> Outcome {
+        match self.known.piece(snapshot.key).and_then(Piece::end) {
+            None => {
+                let step = Step::Read { objects: vec![snapshot], points: Vec::new() };
+                Outcome::Done(Box::new(step))
+            }
+            Some(&point) if point.state.chain == chain => {
+                self.pass_over_unvouched(snapshot, Some(point))
+            }
+            Some(_) => self.pass_over(snapshot),
+        }
     }
 
     /// No snapshot serves: the history itself must have a base.

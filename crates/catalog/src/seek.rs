@@ -68,25 +68,36 @@ pub fn seek(known: &Known, wanted: Timestamp) -> Seek {
 fn in_order(known: &Known) -> Vec<Object> {
     let listing = known.listing();
     let oldest = known.oldest_entry();
-    // Before the window there is nothing but the states that the horizon has.
-    let ends_before = |key: Key| match key {
-        Key::Pack { last, .. } => last < known.window(),
-        Key::Snapshot(txid) => txid < known.window(),
-        // It may have entries of the window if no other one does.
-        Key::Log(first) => {
-            first < known.window()
-                && listing.segment_of(known.window()).is_none_or(|segment| segment.key != key)
-        }
-        Key::Manifest | Key::Delta { .. } | Key::Horizon(_) | Key::Mark { .. } => false,
-    };
     let alone = listing.snapshots.iter().filter(|object| first_of(object.key) < oldest);
     let mut objects: Vec<Object> =
         alone.chain(&listing.log).chain(&listing.packs).copied().collect();
     objects.retain(|object| {
-        known.is_usable(object.key) && !is_in_pack(known, object.key) && !ends_before(object.key)
+        known.is_usable(object.key)
+            && !is_in_pack(known, object.key)
+            && !is_before_window(known, object.key)
     });
     objects.sort_by_key(|object| (first_of(object.key), object.key));
     objects
+}
+
+/// Whether an object ends before the window, where there is nothing but the states that the horizon has.
+fn is_before_window(known: &Known, key: Key) -> bool {
+    let (listing, window) = (known.listing(), known.window());
+    match key {
+        Key::Pack { last, .. } => last < window,
+        Key::Snapshot(txid) => txid < window,
+        Key::Log(first) if first < window => {
+            // It reaches into the window if nothing else has the window's first entry.
+            let segment = listing.segment_of(window).map(|segment| segment.key);
+            let is_in_pack = listing.packs.iter().any(|pack| {
+                matches!(pack.key, Key::Pack { first, last } if first <= window && window <= last)
+            });
+            is_in_pack || segment != Some(key)
+        }
+        Key::Log(_) | Key::Manifest | Key::Delta { .. } | Key::Horizon(_) | Key::Mark { .. } => {
+            false
+        }
+    }
 }
 
 /// Whether a pack has all that the object has, judging by the names.

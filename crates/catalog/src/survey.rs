@@ -6,6 +6,7 @@ mod cache;
 mod marked;
 mod nearest;
 mod ranges;
+mod states;
 mod time;
 
 use std::sync::Arc;

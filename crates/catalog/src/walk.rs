@@ -1,6 +1,6 @@
 //! Back through the history, from one entry towards older ones, over the objects that hold it.
 
-use ebbtide_replica::{Chain, HorizonState, Key, Txid};
+use ebbtide_replica::{Chain, Key, Txid};
 use ebbtide_store::Object;
 
 use crate::known::{Known, first_of};
@@ -10,7 +10,7 @@ use crate::piece::{Carrier, IndexState, Piece};
 #[derive(Debug)]
 pub(crate) struct Walk<'a> {
     known: &'a Known,
-    /// The chain after the entry that it begins with, where the horizon has it.
+    /// The chain after the entry that it begins with, where the horizon or a mark has it.
     anchor: Option<Chain>,
     objects: Vec<Object>,
     /// The newest entry that is not covered yet; nothing when the first entry of all is covered.
@@ -39,7 +39,7 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(known: &'a Known, stop: Txid) -> Walk<'a> {
         Walk {
             known,
-            anchor: known.kept(stop).and_then(HorizonState::chain),
+            anchor: known.anchor(stop),
             objects: Vec::new(),
             next: Some(stop),
             rejected: Vec::new(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{Contents, DocumentObject, Header};
 use crate::text::{hex, parse_hex};
-use crate::{Chain, Digest, Error, Key, ReplicaId, Result, Timestamp, Txid};
+use crate::{Chain, Digest, EntryState, Error, Key, ReplicaId, Result, Timestamp, Txid};
 
 /// A horizon: `horizon/<number>.seg`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,7 +114,35 @@ pub struct Condemned {
     pub since: u64,
 }
 
+impl HorizonContents {
+    /// How [`previous`](HorizonContents::previous) names a horizon with this root.
+    #[must_use]
+    pub fn naming(root: &[u8; 32]) -> String {
+        hex(root)
+    }
+}
+
 impl HorizonState {
+    /// The row of this state, which was that of the database until `until`.
+    #[must_use]
+    pub fn new(
+        state: &EntryState,
+        until: Timestamp,
+        why: Vec<String>,
+        path: Vec<u32>,
+    ) -> HorizonState {
+        HorizonState {
+            txid: state.txid(),
+            time: state.time(),
+            until,
+            pages: state.database_pages,
+            digest: hex(state.digest.as_bytes()),
+            chain: hex(state.chain.as_bytes()),
+            why,
+            path,
+        }
+    }
+
     /// The digest, if it is one.
     #[must_use]
     pub fn digest(&self) -> Option<Digest> {

@@ -25,6 +25,7 @@ use ebbtide_catalog::{Notice, PlanError, Target};
 pub use finding::{Finding, Severity};
 use history::Prover;
 pub(crate) use object::Checker;
+pub use object::check_object;
 
 /// How many objects are read at once in the first pass.
 const OBJECTS_AT_ONCE: usize = 32;

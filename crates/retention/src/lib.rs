@@ -21,12 +21,29 @@
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
+mod candidates;
+mod condemn;
+mod deletion;
+mod error;
+mod finish;
 mod grace;
+mod inventory;
 mod keep;
+mod marks;
+mod outlook;
+mod packed;
 mod period;
+mod prune;
 mod select;
+mod undo;
+mod unneeded;
 
+pub use deletion::Deleted;
+pub use error::{PruneError, Result};
 pub use grace::{GRACE_MICROS, LAG_MICROS, age_micros, is_in_time};
 pub use keep::{Keep, KeepError, Kind};
+pub use outlook::{Kept, Outlook};
 pub use period::{Period, PeriodError};
+pub use prune::{Pass, Preview, Pruned, WORTH_BYTES, WORTH_DAYS, WORTH_OBJECTS, preview, prune};
 pub use select::{Candidate, KeptState, Logged, Marked, Present, Selection, Why, select};
+pub use undo::{Undone, undo};

@@ -5,6 +5,7 @@
 //! bucket, and one that is years behind makes nothing older.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use ebbtide_replica::{Timestamp, Txid};
 use jiff::civil::Weekday;
@@ -18,7 +19,7 @@ use crate::period::Period;
 pub struct Candidate {
     /// The entry whose state it is.
     pub txid: Txid,
-    /// The entry's time.
+    /// The time by which it is put into its hour, day and so on: mostly the entry's.
     pub time: Timestamp,
     /// Since when the store has had the object that has it.
     pub stored: Timestamp,
@@ -72,6 +73,17 @@ pub enum Why {
     Base,
     /// It is marked.
     Mark,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Why::Newest(kind) => kind.word(),
+            Why::Last => "last",
+            Why::Base => "base",
+            Why::Mark => "mark",
+        })
+    }
 }
 
 /// A state that is kept.

@@ -112,6 +112,18 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// Proves one object by itself, all of its bytes: how many pages it has, or what is wrong with it.
+///
+/// # Errors
+/// Of the store.
+pub async fn check_object(
+    survey: &Survey,
+    progress: &Progress,
+    object: Object,
+) -> Result<Result<u64, String>> {
+    Checker::new(survey, progress).check(object).await
+}
+
 /// The hashes of an object whose images lie in the order of the pages, in that of the entries. There are few.
 fn by_entry(index: &Index, by_page: &[PageHash]) -> Vec<PageHash> {
     let mut by_entry = vec![PageHash::from_bytes([0; 16]); by_page.len()];

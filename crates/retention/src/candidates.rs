@@ -1,0 +1,145 @@
+//! The states among which a policy chooses: those of the newest horizon, the ends of snapshots and deltas, and the last
+//! entry of each hour that no delta stands for.
+
+use std::collections::BTreeMap;
+
+use ebbtide_catalog::Known;
+use ebbtide_replica::{Key, Timestamp, Txid};
+use ebbtide_store::Object;
+use futures::{StreamExt as _, stream};
+
+use crate::error::Result;
+use crate::inventory::Inventory;
+use crate::select::{Candidate, Logged};
+
+const HOUR_MICROS: i64 = 3_600_000_000;
+
+/// A delta is made up to so long after the hour or the day that it ends, in µs: that is the one that its state stands for.
+const BOUNDARY_MICROS: i64 = 2 * 60 * 1_000_000;
+
+/// How many indexes are read ahead.
+const INDEXES_AHEAD: usize = 32;
+
+/// What a policy chooses among before `window`, in the order of the txids, and snapshots and deltas after it.
+pub(crate) async fn candidates(inventory: &mut Inventory, window: Txid) -> Result<Vec<Candidate>> {
+    let listing = inventory.listing();
+    let from = inventory.survey.known().window();
+    let whole: Vec<Object> = listing.snapshots.iter().chain(&listing.deltas).copied().collect();
+    inventory.survey.learn(whole.iter().copied()).await?;
+    let known = inventory.survey.known();
+    let mut states = kept(inventory);
+    for object in whole {
+        let Some(candidate) = end(known, object).filter(|one| one.txid >= from) else { continue };
+        let found = states.entry(candidate.txid).or_insert(candidate);
+        found.is_snapshot |= candidate.is_snapshot;
+    }
+    for last in last_of_hours(inventory, from, window).await? {
+        let mut after = states.range(last.txid..).map(|(_, candidate)| candidate);
+        let stands = after.next().is_some_and(|after| hour(after) == hour(&last));
+        if !stands {
+            states.insert(last.txid, last);
+        }
+    }
+    Ok(states.into_values().collect())
+}
+
+fn hour(candidate: &Candidate) -> i64 {
+    candidate.time.as_micros().div_euclid(HOUR_MICROS)
+}
+
+/// The time by which the end of an object is put into its hour or day.
+fn bucket_time(key: Key, time: Timestamp) -> Timestamp {
+    match key {
+        Key::Delta { .. } => {
+            Timestamp::from_micros(time.as_micros().saturating_sub(BOUNDARY_MICROS)).unwrap_or(time)
+        }
+        _ => time,
+    }
+}
+
+/// The states before the window that are kept by now.
+fn kept(inventory: &Inventory) -> BTreeMap<Txid, Candidate> {
+    let Some(stored) = inventory.horizon() else { return BTreeMap::new() };
+    let contents = &stored.horizon.contents;
+    let listed = inventory.by_name();
+    let states = contents.states.iter().map(|state| {
+        let path = state.path.iter().filter_map(|&at| contents.objects.get(at as usize));
+        let names: Vec<Key> = path.map(|object| object.name).collect();
+        let stored = names.iter().filter_map(|name| listed.get(name)).map(|object| object.modified);
+        let last = names.last().copied().unwrap_or(Key::Manifest);
+        let candidate = Candidate {
+            txid: state.txid,
+            time: bucket_time(last, state.time),
+            // What is not listed is not old.
+            stored: stored.max().unwrap_or(inventory.now),
+            is_snapshot: matches!(names[..], [Key::Snapshot(_)]),
+        };
+        (state.txid, candidate)
+    });
+    states.collect()
+}
+
+/// The state at the end of a snapshot or delta.
+fn end(known: &Known, object: Object) -> Option<Candidate> {
+    let state = known.piece(object.key)?.end()?.state;
+    Some(Candidate {
+        txid: state.txid(),
+        time: bucket_time(object.key, state.time()),
+        stored: object.modified,
+        is_snapshot: matches!(object.key, Key::Snapshot(_)),
+    })
+}
+
+/// The last entry of each hour from `from` to before `window`, out of packs, and of segments that are in none.
+async fn last_of_hours(inventory: &Inventory, from: Txid, window: Txid) -> Result<Vec<Candidate>> {
+    let listing = inventory.listing();
+    let packs = listing.packs.iter().copied().filter(
+        |object| matches!(object.key, Key::Pack { first, last } if from <= last && first < window),
+    );
+    let segments = listing.log.iter().copied().filter(|object| {
+        matches!(object.key, Key::Log(first)
+            if first < window && inventory.packs_with(first).next().is_none())
+    });
+    let usable = |object: &Object| inventory.survey.known().is_usable(object.key);
+    let objects: Vec<Object> = packs.chain(segments).filter(usable).collect();
+    let ahead = objects
+        .into_iter()
+        .map(|object| async move { (object, inventory.survey.index_ahead(object).await) });
+    let mut ahead = std::pin::pin!(stream::iter(ahead).buffered(INDEXES_AHEAD));
+    let mut hours: BTreeMap<i64, Candidate> = BTreeMap::new();
+    while let Some((object, ahead)) = ahead.next().await {
+        let fetched = match inventory.survey.index_of(ahead).await {
+            Ok(fetched) => fetched,
+            Err(error) if error.is_about_object() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let entries = fetched.index.entries().iter();
+        for entry in entries.filter(|entry| from <= entry.txid && entry.txid < window) {
+            let (txid, time, stored) = (entry.txid, entry.time, object.modified);
+            let candidate = Candidate { txid, time, stored, is_snapshot: false };
+            let newest = hours.entry(hour(&candidate)).or_insert(candidate);
+            if newest.txid < candidate.txid {
+                *newest = candidate;
+            }
+        }
+    }
+    Ok(hours.into_values().collect())
+}
+
+/// The objects of the log, each with its age.
+pub(crate) fn logged(inventory: &Inventory) -> Vec<Logged> {
+    let listing = inventory.listing();
+    let objects = listing.log.iter().chain(&listing.packs);
+    let logged = objects.filter_map(|object| match object.key {
+        Key::Log(first) | Key::Pack { first, .. } => {
+            Some(Logged { first, stored: object.modified })
+        }
+        _ => None,
+    });
+    logged.collect()
+}
+
+/// The first entry of any object of the log that `covers` says is young enough.
+pub(crate) fn first_young(log: &[Logged], covers: impl Fn(Timestamp) -> bool) -> Option<Txid> {
+    log.iter().filter(|object| covers(object.stored)).map(|object| object.first).min()
+}

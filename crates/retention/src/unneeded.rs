@@ -1,0 +1,84 @@
+//! What lies before the window and no kept state needs.
+
+use std::collections::BTreeSet;
+
+use ebbtide_replica::{EntryKind, Key, Txid};
+use ebbtide_store::Object;
+
+use crate::error::Result;
+use crate::inventory::Inventory;
+
+/// The objects before `window` that are not in `needed`. Not among them are the segments of claims, whose names are locks,
+/// segments that are in a pack, which go for that reason, and those of which it is not known whether they belong to the
+/// history.
+pub(crate) async fn unneeded(
+    inventory: &mut Inventory,
+    window: Txid,
+    needed: &BTreeSet<Key>,
+) -> Result<Vec<Object>> {
+    let unwanted = |object: &&Object| {
+        !needed.contains(&object.key) && inventory.survey.known().is_usable(object.key)
+    };
+    let listing = inventory.listing();
+    let whole = listing.packs.iter().chain(&listing.deltas).chain(&listing.snapshots);
+    let whole = whole.filter(unwanted).filter(|object| ends_before(object.key, window));
+    let mut unneeded: Vec<Object> = whole.copied().collect();
+    // The last segment that begins before the window may reach into it, and the newest one is never deleted.
+    let end = listing.log.partition_point(|object| object.key < Key::Log(window));
+    let before = &listing.log[..end.min(listing.log.len().saturating_sub(1))];
+    let segments = before.iter().filter(unwanted).copied();
+    let segments: Vec<Object> =
+        segments.filter(|object| !is_packed(inventory, object.key)).collect();
+    inventory.survey.learn(segments.iter().copied()).await?;
+    for segment in segments {
+        if is_of_the_history(inventory, segment, window).await? {
+            unneeded.push(segment);
+        }
+    }
+    Ok(unneeded)
+}
+
+fn ends_before(key: Key, window: Txid) -> bool {
+    match key {
+        Key::Pack { last, .. } | Key::Delta { last, .. } | Key::Snapshot(last) => last < window,
+        Key::Manifest | Key::Log(_) | Key::Horizon(_) | Key::Mark { .. } => false,
+    }
+}
+
+fn is_packed(inventory: &Inventory, key: Key) -> bool {
+    matches!(key, Key::Log(first) if inventory.packs_with(first).next().is_some())
+}
+
+/// Whether a segment is no claim, ends before the window, and is continued by what comes after it: what nobody continues
+/// was put under a name that had been free for a while.
+async fn is_of_the_history(
+    inventory: &mut Inventory,
+    segment: Object,
+    window: Txid,
+) -> Result<bool> {
+    let index = match inventory.survey.index(segment).await {
+        Ok(fetched) => fetched,
+        Err(error) if error.is_about_object() => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let entries = index.index.entries();
+    let is_claim = entries.iter().all(|entry| entry.kind == EntryKind::Claim);
+    let Some(last) = entries.last().map(|entry| entry.txid) else { return Ok(false) };
+    if is_claim || last >= window {
+        return Ok(false);
+    }
+    let next = last.next();
+    let after = inventory.listing().segment_of(next).filter(|object| object.key == Key::Log(next));
+    let packs = inventory.packs_with(next);
+    let after: Vec<Object> = packs
+        .filter(|object| matches!(object.key, Key::Pack { first, .. } if first == next))
+        .chain(after)
+        .collect();
+    inventory.survey.learn(after.iter().copied()).await?;
+    let known = inventory.survey.known();
+    let chain = index.index.footer().chain;
+    Ok(after
+        .iter()
+        .filter_map(|object| known.piece(object.key))
+        .any(|piece| piece.before == Some(chain)))
+}
