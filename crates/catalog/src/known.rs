@@ -1,11 +1,11 @@
 //! What is known of a replica at some moment: names, a summary of each object that was read, and which cannot be used.
 //! Deciding works on this alone; whoever decides says what to read next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{Listing, StoredHorizon};
-use ebbtide_replica::{Chain, EntryState, Horizon, HorizonState, Key, Txid};
+use ebbtide_replica::{Chain, Horizon, HorizonState, Key, Txid};
 use ebbtide_store::Object;
 
 use crate::piece::Piece;
@@ -19,6 +19,8 @@ pub struct Known {
     horizon: Option<Arc<StoredHorizon>>,
     /// States that somebody has marked, with their chains.
     marked: BTreeMap<Txid, Chain>,
+    /// What the pieces vouch for.
+    vouched: BTreeSet<(Key, [u8; 32])>,
 }
 
 impl Known {
@@ -77,17 +79,10 @@ impl Known {
         kept.or_else(|| self.marked.get(&txid).copied())
     }
 
-    /// The snapshot of this state, if it was read, and so was an entry that vouches for it.
-    #[must_use]
-    pub fn vouched_snapshot(&self, state: &EntryState) -> Option<Object> {
-        let key = Key::Snapshot(state.txid());
-        let end = self.piece(key)?.end()?;
-        let same = end.state.chain == state.chain && end.state.has_same_pages(state);
-        let vouches = self.pieces.values().flat_map(|piece| &piece.vouches);
-        let mut vouches = vouches.filter(|(_, vouch)| vouch.snapshot == state.txid());
-        let is_vouched = vouches.any(|(_, vouch)| vouch.content == end.content);
-        let listed = || self.listing.snapshots.iter().find(|object| object.key == key).copied();
-        if same && is_vouched { listed() } else { None }
+    /// Whether a snapshot or delta was read, and so was an entry that vouches for it, or the horizon names it.
+    pub(crate) fn is_vouched(&self, key: Key) -> bool {
+        let Some(end) = self.piece(key).and_then(Piece::end) else { return false };
+        self.is_named(key) || self.vouched.contains(&(key, end.content))
     }
 
     /// Whether the horizon names this very object, of which the index was read.
@@ -117,17 +112,22 @@ impl Known {
 
     /// Adds the summary of an object.
     pub fn learn(&mut self, key: Key, piece: Piece) {
+        self.vouched.extend(vouched(&piece));
         self.pieces.insert(key, piece);
     }
 
     /// Forgets what was learned of objects, which was for another time; names and faults stay.
     pub(crate) fn forget_pieces(&mut self) {
         self.pieces.clear();
+        self.vouched.clear();
     }
 
     /// Marks an object as unusable.
     pub fn exclude(&mut self, key: Key, why: String) {
-        self.pieces.remove(&key);
+        let piece = self.pieces.remove(&key);
+        if piece.is_some_and(|piece| !piece.vouches.is_empty()) {
+            self.vouched = self.pieces.values().flat_map(vouched).collect();
+        }
         self.faults.insert(key, why);
     }
 
@@ -160,6 +160,11 @@ impl Known {
         let Listing { log, packs, .. } = &self.listing;
         log.first().into_iter().chain(packs.first()).filter_map(|object| first_of(object.key)).min()
     }
+}
+
+/// What a piece vouches for.
+fn vouched(piece: &Piece) -> impl Iterator<Item = (Key, [u8; 32])> {
+    piece.vouches.iter().map(|(_, vouch)| (vouch.object, vouch.content))
 }
 
 /// The first entry of an object, judging by its name.

@@ -83,6 +83,11 @@ impl Listing {
         directories.into_iter().flatten().copied()
     }
 
+    /// The entries whose states there are snapshots or deltas of.
+    pub(crate) fn states(&self) -> impl Iterator<Item = Txid> {
+        self.snapshots.iter().chain(&self.deltas).filter_map(|object| object.key.state())
+    }
+
     /// The newest snapshot of a state at or before `txid`.
     #[must_use]
     pub fn snapshot_before(&self, txid: Txid) -> Option<Object> {

@@ -41,8 +41,6 @@ impl Outline {
     /// That of a plan for the replica that `survey` reads, whose newest entry is `head`.
     #[must_use]
     pub fn of(survey: &Survey, plan: &Plan, head: Txid) -> Outline {
-        let history = plan.history.iter().map(|part| part.object);
-        let objects = || history.clone().chain(plan.snapshot);
         Outline {
             replica: survey.manifest().replica,
             page_size: survey.manifest().page_size,
@@ -53,8 +51,8 @@ impl Outline {
                     == (plan.stop.state.digest, plan.stop.state.database_pages)
             }),
             snapshot: plan.snapshot.map(|object| object.key),
-            objects: objects().count(),
-            object_bytes: objects().map(|object| object.size).sum(),
+            objects: plan.objects().count(),
+            object_bytes: plan.objects().map(|object| object.size).sum(),
             notices: plan.notices.clone(),
         }
     }

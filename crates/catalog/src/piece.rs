@@ -101,7 +101,7 @@ impl Piece {
             before: header.chain(),
             first_time: first.time,
             carries_from: first.carries_from(header.page_size),
-            vouches: entries.iter().filter_map(vouch).collect(),
+            vouches: entries.iter().flat_map(vouches).collect(),
             root: footer.root,
             points,
             bases: entries.iter().filter_map(base).collect(),
@@ -145,8 +145,9 @@ impl IndexState {
     }
 }
 
-fn vouch(entry: &Entry) -> Option<(Txid, Vouch)> {
-    Vouch::of(entry).map(|vouch| (entry.txid, vouch))
+fn vouches(entry: &Entry) -> impl Iterator<Item = (Txid, Vouch)> {
+    let by = entry.txid;
+    Vouch::all_of(entry).into_iter().map(move |vouch| (by, vouch))
 }
 
 fn base(entry: &Entry) -> Option<(Txid, Carrier)> {

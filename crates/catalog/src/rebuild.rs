@@ -1,5 +1,6 @@
 //! Gives the local state its page hashes back.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use futures::TryStreamExt as _;
@@ -12,12 +13,15 @@ use ebbtide_replica::{Chain, EntryFlags, Error, Key, KeyPrefix, Manifest, Txid, 
 use ebbtide_state::Fill;
 use ebbtide_store::{Object, Store};
 
+use crate::known::Known;
+use crate::plan::deltas_after;
+
 /// The search for an entry that is in no pack begins this number of entries before it.
 const NEAR: u64 = 4096;
 
 /// Fills a table with the hashes of all pages as they were after `upto`, mostly an entry at or near the head. What it
 /// reads are indexes and hashes, no pages: from the newest snapshot at or before the entry on for which the history
-/// vouches, so that the length of the history does not matter. What it fills in is proved by the chain, and not by the
+/// vouches, and of the deltas after it, so that the length of the history does not matter. What it fills in is proved by the chain, and not by the
 /// digest alone: the table decides which pages the replica lacks. The names of segments that are in packs are not listed:
 /// there may be millions.
 pub async fn rebuild_table(
@@ -30,9 +34,10 @@ pub async fn rebuild_table(
     let rebuild = Rebuild { store, manifest, upto, fill, listing: &listing, complete_from };
     let end =
         listing.snapshots.partition_point(|object| object.key <= Key::Snapshot(upto.state.txid()));
+    let mut known = Known::new(listing.clone());
     let (mut unvouched, mut failed) = (None, None);
     for base in listing.snapshots[..end].iter().rev().map(|&object| Some(object)).chain([None]) {
-        match rebuild.fill_from(base).await {
+        match rebuild.fill_by_deltas(&mut known, base).await {
             Ok(true) => return Ok(()),
             Ok(false) => unvouched = unvouched.or(base),
             Err(error) if error.is_about_object() => failed = failed.or(Some(error)),
@@ -42,7 +47,7 @@ pub async fn rebuild_table(
     match (unvouched, failed) {
         (Some(base), _) => {
             tracing::warn!(snapshot = %base.key, "no entry vouches for this snapshot; going by its digest");
-            rebuild.fill_from(Some(base)).await.map(drop)
+            rebuild.fill_from(Some(base), &[]).await.map(drop).map_err(Failed::into_error)
         }
         (None, Some(error)) => Err(error),
         (None, None) => Ok(()),
@@ -59,6 +64,30 @@ struct Rebuild<'a> {
     complete_from: Option<Txid>,
 }
 
+/// Why a table was not filled.
+#[derive(Debug)]
+enum Failed {
+    /// A delta does not serve. There may be a way without it.
+    Delta(Key, String),
+    /// Anything else.
+    Other(CatalogError),
+}
+
+impl Failed {
+    fn into_error(self) -> CatalogError {
+        match self {
+            Failed::Delta(key, why) => damaged(key, &why),
+            Failed::Other(error) => error,
+        }
+    }
+}
+
+impl From<CatalogError> for Failed {
+    fn from(error: CatalogError) -> Failed {
+        Failed::Other(error)
+    }
+}
+
 /// A state on the way.
 #[derive(Debug, Clone, Copy)]
 struct Reached {
@@ -68,48 +97,99 @@ struct Reached {
 }
 
 impl Rebuild<'_> {
-    /// Fills the table from this snapshot on, or from the first entry. Says whether the history vouches for the snapshot.
-    async fn fill_from(&self, base: Option<Object>) -> Result<bool, CatalogError> {
+    /// Fills the table from this snapshot on by the deltas after it, as far as they serve. Says whether the history vouches
+    /// for the snapshot.
+    async fn fill_by_deltas(
+        &self,
+        known: &mut Known,
+        base: Option<Object>,
+    ) -> Result<bool, CatalogError> {
+        loop {
+            let state = base.and_then(|object| object.key.state());
+            let upto = self.upto.state.txid();
+            let deltas = state.map_or_else(Vec::new, |state| deltas_after(known, state, upto));
+            match self.fill_from(base, &deltas).await {
+                Ok(vouched) => return Ok(vouched),
+                Err(Failed::Delta(key, why)) => {
+                    tracing::info!(delta = %key, why, "going without this delta");
+                    known.exclude(key, why);
+                }
+                Err(Failed::Other(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Fills the table from this snapshot on, or from the first entry. Says whether the history vouches for the snapshot;
+    /// for the deltas it must.
+    async fn fill_from(&self, base: Option<Object>, deltas: &[Object]) -> Result<bool, Failed> {
         let upto = self.upto.state.txid();
         let chain = Chain::genesis(self.manifest.replica);
         let mut reached = Reached { txid: None, chain, database_pages: 0 };
-        let mut content = None;
+        let mut contents = BTreeMap::new();
         if let Some(object) = base {
-            let fetched = read_index(self.store, self.manifest, object).await?;
-            let every = vec![true; fetched.index.entries().len()];
-            self.fill_in(object.key, &fetched, &every).await?;
-            let footer = fetched.index.footer();
-            let entry = fetched.index.entries().last();
-            let database_pages = entry.map_or(0, |entry| entry.database_pages);
-            reached = Reached { txid: Some(footer.last), chain: footer.chain, database_pages };
-            content = entry.map(|entry| entry.content);
+            contents.insert(object.key, self.fill_state(object, &mut reached).await?);
         }
-        let mut vouched = base.is_none();
+        for &delta in deltas {
+            match self.fill_state(delta, &mut reached).await {
+                Ok(content) => drop(contents.insert(delta.key, content)),
+                Err(error) if error.is_about_object() => {
+                    return Err(Failed::Delta(delta.key, error.to_string()));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (middle, mut unvouched) = (reached, contents.clone());
         let objects = self.history(reached.txid, upto).await?;
         let mut indexes = pin!(read_indexes(self.store, self.manifest, objects));
         while let Some((object, fetched)) = indexes.try_next().await? {
-            let vouches = fetched.index.entries().iter().filter(|entry| entry.txid <= upto);
-            for vouch in vouches.filter_map(Vouch::of) {
-                if base.is_some_and(|base| base.key == Key::Snapshot(vouch.snapshot)) {
-                    if content != Some(vouch.content) {
-                        let key = Key::Snapshot(vouch.snapshot);
-                        return Err(damaged(
-                            key,
-                            "its pages are not those that the log vouches for",
-                        ));
-                    }
-                    vouched = true;
+            let by = fetched.index.entries().iter().filter(|entry| entry.txid <= upto);
+            for Vouch { object, content } in by.flat_map(Vouch::all_of) {
+                if contents.get(&object).is_some_and(|listed| *listed != content) {
+                    return Err(forged(object));
                 }
+                unvouched.remove(&object);
             }
-            let applied = self.follow(object.key, &fetched, &mut reached)?;
+            let applied = self.follow(object.key, &fetched, &mut reached);
+            let applied = applied.map_err(|error| match deltas.last() {
+                // Whether the delta or the history is wrong is not known, and only one of them has another in its place.
+                Some(delta) if reached.txid == middle.txid => {
+                    Failed::Delta(delta.key, error.to_string())
+                }
+                _ => error.into(),
+            })?;
             self.fill_in(object.key, &fetched, &applied).await?;
         }
         let head = &self.upto;
         let end = (Some(upto), head.state.chain, head.state.database_pages);
         if (reached.txid, reached.chain, reached.database_pages) != end {
-            return Err(damaged(head.object.key, "the history does not lead to it"));
+            return Err(damaged(head.object.key, "the history does not lead to it").into());
         }
-        Ok(vouched)
+        let is_delta = |key: &&Key| matches!(key, Key::Delta { .. });
+        match unvouched.keys().rev().find(is_delta) {
+            Some(&key) => Err(Failed::Delta(key, "no entry vouches for it".to_owned())),
+            None => Ok(unvouched.is_empty()),
+        }
+    }
+
+    /// Fills in the hashes of a snapshot or delta, and answers its content.
+    async fn fill_state(
+        &self,
+        object: Object,
+        reached: &mut Reached,
+    ) -> Result<[u8; 32], CatalogError> {
+        let fetched = read_index(self.store, self.manifest, object).await?;
+        let footer = fetched.index.footer();
+        let Some(entry) = fetched.index.entries().last() else {
+            return Err(damaged(object.key, "it has no entries"));
+        };
+        let from = entry.carries_from(self.manifest.page_size);
+        if from > reached.database_pages.saturating_add(1) {
+            return Err(damaged(object.key, "it states a size for which there are no pages"));
+        }
+        self.fill_in(object.key, &fetched, &[true]).await?;
+        let (txid, database_pages) = (Some(footer.last), entry.database_pages);
+        *reached = Reached { txid, chain: footer.chain, database_pages };
+        Ok(entry.content)
     }
 
     /// Which entries of an object come after what is reached. Nothing of them is believed before it is known that they are
@@ -175,6 +255,15 @@ impl Rebuild<'_> {
             }
             objects => objects,
         }
+    }
+}
+
+/// An object with other pages than an entry states.
+fn forged(key: Key) -> Failed {
+    let why = "its pages are not those that the log vouches for";
+    match key {
+        Key::Delta { .. } => Failed::Delta(key, why.to_owned()),
+        _ => damaged(key, why).into(),
     }
 }
 

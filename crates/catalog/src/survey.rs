@@ -82,8 +82,7 @@ impl Survey {
     fn of(store: Arc<dyn Store>, progress: Arc<Progress>, read: Read) -> Survey {
         let Read { identity, latency, listing, complete_from, horizon } = read;
         let known = Known::new(listing).with_horizon(horizon);
-        let txids = known.listing().snapshots.iter().filter_map(|object| first_of(object.key));
-        let interest = Interest { txids: txids.collect(), time: None };
+        let interest = Interest { txids: known.listing().states().collect(), time: None };
         let cache = Cache::default();
         let (stale, relisted) = (false, 0);
         Survey {
@@ -188,6 +187,15 @@ impl Survey {
 
     /// Plans and reads in turn.
     async fn drive(&mut self, goal: Goal) -> Result<Result<Plan, Refusal>> {
+        self.drive_by(goal, plan).await
+    }
+
+    /// The same by this function.
+    async fn drive_by(
+        &mut self,
+        goal: Goal,
+        plan: fn(&Known, Goal) -> Step,
+    ) -> Result<Result<Plan, Refusal>> {
         if let Goal::Txid(txid) = goal {
             self.interest.txids.insert(txid);
             if self.complete_from.is_some_and(|from| txid.next() < from) {
@@ -392,8 +400,7 @@ impl Survey {
         let known = Known::new(list(&*self.store).await?);
         self.known = known.with_horizon(horizon);
         self.complete_from = None;
-        let snapshots = self.known.listing().snapshots.iter();
-        self.interest.txids.extend(snapshots.filter_map(|object| first_of(object.key)));
+        self.interest.txids.extend(self.known.listing().states());
         self.stale = false;
         self.relisted += 1;
         Ok(())

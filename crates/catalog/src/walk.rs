@@ -1,6 +1,6 @@
 //! Back through the history, from one entry towards older ones, over the objects that hold it.
 
-use ebbtide_replica::{Chain, Key, Txid};
+use ebbtide_replica::{Chain, Key, Txid, Vouch};
 use ebbtide_store::Object;
 
 use crate::known::{Known, first_of};
@@ -32,6 +32,13 @@ pub(crate) struct Hole {
     pub(crate) last: Txid,
     /// The object that should have it and cannot be used, if there is one, and why.
     pub(crate) culprit: Option<(Key, String)>,
+}
+
+impl Hole {
+    /// Whether `key` is a delta with entries that are missing.
+    pub(crate) fn is_spanned_by(&self, key: Key) -> bool {
+        matches!(key, Key::Delta { first, last } if first <= self.last && self.first <= last)
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -77,24 +84,41 @@ impl<'a> Walk<'a> {
 
     /// The newest entry up to `stop` that needs nothing before it, of those that are covered and read.
     pub(crate) fn newest_base(&self, stop: Txid) -> Option<(Txid, Carrier)> {
-        let pieces = self.objects.iter().filter_map(|object| self.known.piece(object.key));
-        pieces.flat_map(|piece| piece.bases.iter().rev()).find(|(txid, _)| *txid <= stop).copied()
+        let bases = self.covered(stop).filter_map(|(piece, newest)| {
+            piece.bases.iter().rev().find(|(txid, _)| *txid <= newest).copied()
+        });
+        { bases }.next()
+    }
+
+    /// The objects that are covered and read, the newest first, each with the newest entry up to `stop` that it stands for:
+    /// what a newer one has, too, is not linked with what comes after it.
+    fn covered(&self, stop: Txid) -> impl Iterator<Item = (&Piece, Txid)> {
+        let covered = self.objects.iter().scan(Some(stop), |next, object| {
+            let newest = (*next)?;
+            *next = first_of(object.key).and_then(Txid::previous).map(|txid| txid.min(newest));
+            Some((object, newest))
+        });
+        covered.filter_map(|(object, newest)| Some((self.known.piece(object.key)?, newest)))
     }
 
     /// What the history says about the state after `txid`, which is covered or comes right before what is covered. A
     /// state that is covered but not known by now is noted as such.
     pub(crate) fn witness(&mut self, txid: Txid) -> Option<Witness> {
-        let oldest = self.objects.last()?;
-        let piece = self.known.piece(oldest.key)?;
-        if piece.contains(txid) {
-            let point = piece.point(txid).copied();
-            if point.is_none() {
-                self.must_know(txid, *oldest);
+        let mut chain = None;
+        for &object in &self.objects {
+            let Some(piece) = self.known.piece(object.key) else { continue };
+            if piece.contains(txid) {
+                let point = piece.point(txid).copied();
+                if point.is_none() && chain.is_none() {
+                    self.must_know(txid, object);
+                }
+                return point.map(Witness::State).or(chain.map(Witness::Chain));
             }
-            return point.map(Witness::State);
+            if txid.precedes(piece.first) {
+                chain = piece.before;
+            }
         }
-        let follows = txid.precedes(piece.first);
-        piece.before.filter(|_| follows).map(Witness::Chain)
+        chain.map(Witness::Chain)
     }
 
     /// The object that covers most before `txid`, of those that can be used.
@@ -144,11 +168,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What is wrong if the database had `database_pages` pages after entry `txid`, which comes right before the oldest
-    /// object that is covered, or is in it.
+    /// What is wrong if the database had `database_pages` pages after entry `txid`, which comes right before an object that
+    /// is covered, or is in one.
     pub(crate) fn unborne_after(&self, txid: Txid, database_pages: u32) -> Option<Hole> {
-        let piece = self.known.piece(self.objects.last()?.key)?;
-        txid.precedes(piece.first).then(|| self.unborne(piece, database_pages)).flatten()
+        let mut pieces = self.objects.iter().filter_map(|object| self.known.piece(object.key));
+        let piece = pieces.find(|piece| txid.precedes(piece.first))?;
+        self.unborne(piece, database_pages)
     }
 
     /// What is wrong with `piece` if the database had `database_pages` pages before it: no page of a state is without
@@ -177,12 +202,19 @@ impl<'a> Walk<'a> {
         point.map(|point| point.state.chain)
     }
 
-    /// The content of the snapshot of the state after `txid`, if an entry up to `stop` that is covered states it.
-    pub(crate) fn vouched(&self, txid: Txid, stop: Txid) -> Option<[u8; 32]> {
-        let pieces = self.objects.iter().filter_map(|object| self.known.piece(object.key));
-        let mut vouches = pieces.flat_map(|piece| &piece.vouches);
-        let found = vouches.find(|(by, vouch)| *by <= stop && vouch.snapshot == txid);
-        found.map(|(_, vouch)| vouch.content)
+    /// The content of a snapshot or delta, if an entry up to `stop` that is covered states it, and such an entry.
+    pub(crate) fn vouched(&self, object: Key, stop: Txid) -> Option<(Txid, [u8; 32])> {
+        self.vouches(stop)
+            .find(|(_, vouch)| vouch.object == object)
+            .map(|(by, vouch)| (by, vouch.content))
+    }
+
+    /// What the entries up to `stop` that are covered vouch for, and by which entry, the newest objects first.
+    pub(crate) fn vouches(&self, stop: Txid) -> impl Iterator<Item = (Txid, Vouch)> {
+        let vouches = self.covered(stop).flat_map(|(piece, newest)| {
+            piece.vouches.iter().take_while(move |(by, _)| *by <= newest)
+        });
+        vouches.copied()
     }
 
     fn must_know(&mut self, txid: Txid, object: Object) {

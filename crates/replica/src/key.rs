@@ -85,6 +85,17 @@ impl Key {
         }
     }
 
+    /// The entry whose state the object gives, of a snapshot or delta.
+    #[must_use]
+    pub const fn state(self) -> Option<Txid> {
+        match self {
+            Key::Snapshot(txid) | Key::Delta { last: txid, .. } => Some(txid),
+            Key::Manifest | Key::Log(_) | Key::Pack { .. } | Key::Horizon(_) | Key::Mark { .. } => {
+                None
+            }
+        }
+    }
+
     /// Where it lies; the manifest lies in no directory.
     #[must_use]
     pub const fn prefix(self) -> Option<KeyPrefix> {

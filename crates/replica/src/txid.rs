@@ -15,6 +15,9 @@ impl Txid {
     /// The first entry of every replica.
     pub const FIRST: Txid = Txid(NonZeroU64::MIN);
 
+    /// The greatest number that a txid can be.
+    pub const MAX: Txid = Txid(NonZeroU64::MAX);
+
     /// Entry `number`, unless it is 0, which no entry has.
     #[must_use]
     pub const fn new(number: u64) -> Option<Txid> {

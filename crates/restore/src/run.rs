@@ -174,9 +174,7 @@ async fn checked(check: Option<Check>, path: &Path) -> Result<Option<String>> {
 async fn unproven(survey: &Survey, plan: &Plan) -> Stopped {
     let progress = Progress::default();
     let checker = Checker::new(survey, &progress);
-    let history = plan.history.iter().map(|part| part.object);
-    let objects: Vec<_> = history.clone().chain(plan.snapshot).collect();
-    for object in objects {
+    for object in plan.objects().rev() {
         match checker.check(object).await {
             Ok(Ok(_)) => {}
             Ok(Err(why)) => return Stopped::Damaged(object.key, why),
@@ -187,7 +185,7 @@ async fn unproven(survey: &Survey, plan: &Plan) -> Stopped {
         "the pages from there on do not add up to the digest of entry {}",
         plan.stop.state.txid()
     );
-    let base = plan.snapshot.or(history.clone().next());
+    let base = plan.objects().next();
     Stopped::Damaged(base.map_or(Key::Log(plan.stop.state.txid()), |object| object.key), why)
 }
 

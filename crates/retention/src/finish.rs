@@ -19,8 +19,7 @@ pub(crate) async fn due(inventory: &mut Inventory, marked: &[Txid]) -> Result<Ve
     for &txid in marked {
         // A mark whose state is gone needs nothing.
         let Ok(plan) = inventory.survey.plan_for(txid).await? else { continue };
-        needed.extend(plan.snapshot.iter().map(|object| object.key));
-        needed.extend(plan.history.iter().map(|part| part.object.key));
+        needed.extend(plan.objects().map(|object| object.key));
     }
     let listed = inventory.by_name();
     let condemned = inventory.horizon().map(|stored| &stored.horizon.contents.condemned);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebbtide_catalog::{Culprit, IndexState, Plan, Refusal, Target};
+use ebbtide_catalog::{Culprit, IndexState, Plan, Refusal, Target, vouched_path};
 use ebbtide_replica::{Condemned, EntryState, HorizonObject, HorizonState, Key, Timestamp, Txid};
 use ebbtide_store::Object;
 
@@ -149,12 +149,14 @@ fn kept_states(inventory: &Inventory) -> BTreeMap<Txid, KeptState> {
     states.map(|state| (state.txid, KeptState { why: Vec::new(), until: None })).collect()
 }
 
-/// The plan with the snapshot of the very state alone, if there is one for which the history vouches later on: the planner
+/// The plan with a snapshot and deltas that lead to the very state, if the history vouches for them later on: the planner
 /// looks no further than the state.
 fn by_itself(inventory: &Inventory, plan: Plan) -> Plan {
     let known = inventory.survey.known();
-    match known.vouched_snapshot(&plan.stop.state) {
-        Some(snapshot) => Plan { snapshot: Some(snapshot), history: Vec::new(), ..plan },
+    match vouched_path(known, &plan.stop.state) {
+        Some((snapshot, deltas)) => {
+            Plan { snapshot: Some(snapshot), deltas, history: Vec::new(), ..plan }
+        }
         None => plan,
     }
 }
@@ -169,9 +171,8 @@ struct Paths {
 impl Paths {
     /// The objects of a plan in the order in which they apply, by their numbers.
     fn add(&mut self, inventory: &Inventory, plan: &Plan) -> Vec<u32> {
-        let parts = plan.history.iter().map(|part| part.object);
         let mut path = Vec::new();
-        for object in plan.snapshot.into_iter().chain(parts) {
+        for object in plan.objects() {
             let Some(piece) = inventory.survey.known().piece(object.key) else { continue };
             let next = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
             let number = *self.numbers.entry(object.key).or_insert(next);

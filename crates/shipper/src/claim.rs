@@ -30,15 +30,15 @@ pub async fn claim(shipper: &mut Shipper, owner: &Owner, time: i64) -> Result<()
     Ok(())
 }
 
-/// Vouches for a durable snapshot: appends a claim with the hash of the snapshot's content, so that the chain covers its
-/// pages. The claim is sent with the next segment.
+/// Vouches for durable snapshots and deltas: appends a claim with the hashes of their contents, so that the chain covers
+/// their pages. The claim is sent with the next segment.
 ///
 /// # Errors
 /// As [`Shipper::append`].
-pub fn vouch(shipper: &mut Shipper, owner: &Owner, vouch: Vouch) -> Result<(), Error> {
+pub fn vouch(shipper: &mut Shipper, owner: &Owner, vouches: &[Vouch]) -> Result<(), Error> {
     let time = shipper.position().state.time();
     let claim = owner.claim(time, shipper.file().cloned());
-    append(shipper, time, vouch.to_detail(Some(&claim))?)
+    append(shipper, time, Vouch::to_detail(vouches, Some(&claim))?)
 }
 
 fn append(shipper: &mut Shipper, time: Timestamp, detail: Vec<u8>) -> Result<(), Error> {

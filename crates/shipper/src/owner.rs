@@ -33,7 +33,7 @@ impl Owner {
 /// The last claim in an object by which a process claimed the replica. A claim that vouches for a snapshot does not
 /// count.
 pub(crate) fn last_claim(index: &Index) -> Option<Claim> {
-    let taken = |entry: &&Entry| entry.kind == EntryKind::Claim && Vouch::of(entry).is_none();
+    let taken = |entry: &&Entry| entry.kind == EntryKind::Claim && Vouch::all_of(entry).is_empty();
     let claims = index.entries().iter().rev().filter(taken);
     claims.map(|entry| Claim::from_detail(&entry.detail)).find_map(Result::ok)
 }

@@ -48,7 +48,7 @@ pub async fn ship_snapshot<E: From<Error> + Send + 'static>(
     let txid = start.point.txid;
     let vouch = move |found: &Entry| {
         if found.digest == digest {
-            return Ok((chain, Vouch { snapshot: txid, content: found.content }));
+            return Ok((chain, Vouch { object: Key::Snapshot(txid), content: found.content }));
         }
         let why = "the file was changed without SQLite, or its disk is failing";
         Err(Error::Unproven { txid, why })

@@ -56,8 +56,10 @@ pub struct Builder {
     /// The time of the next entry.
     pub micros: i64,
     segment: Option<Segment>,
-    /// A snapshot that no claim has vouched for yet.
-    unvouched: Option<Vouch>,
+    /// The newest snapshot and the deltas after it…
+    path: Vec<Vouch>,
+    /// …of which the last is vouched for by no entry yet.
+    is_unvouched: bool,
 }
 
 struct Segment {
@@ -119,7 +121,8 @@ impl Builder {
             states: Vec::new(),
             micros: START,
             segment: None,
-            unvouched: None,
+            path: Vec::new(),
+            is_unvouched: false,
         }
     }
 
@@ -222,9 +225,9 @@ impl Builder {
                 *page = self.page_of(seed(index, value));
             }
         }
-        let detail = match self.unvouched.take() {
-            Some(vouch) => vouch.to_detail(None).expect(WRITABLE),
-            None => Vec::new(),
+        let detail = match std::mem::take(&mut self.is_unvouched) {
+            true => Vouch::to_detail(&self.path, None).expect(WRITABLE),
+            false => Vec::new(),
         };
         self.enter(EntryKind::Commit, pages, Carry::Changes, &detail);
     }
@@ -240,9 +243,9 @@ impl Builder {
             database: None,
         };
         // As `replicate` does once a snapshot is done.
-        let detail = match self.unvouched.take() {
-            Some(vouch) => vouch.to_detail(Some(&claim)).expect(WRITABLE),
-            None => claim.to_detail().expect(WRITABLE),
+        let detail = match std::mem::take(&mut self.is_unvouched) {
+            true => Vouch::to_detail(&self.path, Some(&claim)).expect(WRITABLE),
+            false => claim.to_detail().expect(WRITABLE),
         };
         let pages = self.pages();
         self.enter(EntryKind::Claim, pages, Carry::Changes, &detail);
@@ -266,7 +269,8 @@ impl Builder {
         let state = self.last().clone();
         let body = self.snapshot_of(&state);
         let content = content_of(hashes_of(&state.pages));
-        self.unvouched = Some(Vouch { snapshot: state.txid, content });
+        self.path = vec![Vouch { object: Key::Snapshot(state.txid), content }];
+        self.is_unvouched = true;
         // The same state may have been put before.
         if self.store.size(&Key::Snapshot(state.txid)).await.expect(STORED).is_none() {
             self.store.put(&Key::Snapshot(state.txid), body).await.expect(STORED);
@@ -293,6 +297,46 @@ impl Builder {
         }
         writer.end_entry(state.digest).expect(WRITABLE);
         writer.finish_at(state.chain).expect(WRITABLE).tail.into()
+    }
+
+    /// Puts a delta of the entries from `first` to the last one, as `replicate` does: the next commit or claim vouches for
+    /// the way to it.
+    pub async fn delta(&mut self, first: u64) -> Key {
+        let (key, body, content) = self.delta_of(first, self.last().txid.get());
+        self.store.put(&key, body).await.expect(STORED);
+        let keeps = |vouch: &Vouch| vouch.object.state() < Some(txid(first));
+        self.path.retain(keeps);
+        self.path.push(Vouch { object: key, content });
+        self.is_unvouched = true;
+        key
+    }
+
+    /// The delta of the entries from `first` to `last`, and its content.
+    pub fn delta_of(&self, first: u64, last: u64) -> (Key, Bytes, [u8; 32]) {
+        let state = self.state(last);
+        let nothing = Vec::new();
+        let pages = |number: u64| if number == 0 { &nothing } else { &self.state(number).pages };
+        let written = |index: usize| {
+            (first..=last).any(|number| pages(number - 1).get(index) != pages(number).get(index))
+        };
+        let contents = Contents::Delta { first: txid(first) };
+        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
+        let mut writer = Writer::new(Header { replica, page_size, contents });
+        let start = EntryStart {
+            txid: state.txid,
+            kind: EntryKind::Image,
+            flags: EntryFlags::NONE,
+            time: state.time,
+            database_pages: u32::try_from(state.pages.len()).expect(WRITABLE),
+            detail: Vec::new(),
+        };
+        writer.begin_entry(start).expect(WRITABLE);
+        for (index, image) in state.pages.iter().enumerate().filter(|(index, _)| written(*index)) {
+            writer.page(page(index), image).expect(WRITABLE);
+        }
+        let entry = writer.end_entry(state.digest).expect(WRITABLE);
+        let body = writer.finish_at(state.chain).expect(WRITABLE).tail.into();
+        (Key::Delta { first: txid(first), last: txid(last) }, body, entry.content)
     }
 
     /// Merges the entries from `first` to `last`, all of them commits, into a pack, as `replicate` does.

@@ -3,6 +3,7 @@
 use ebbtide_replica::{Key, Txid};
 use ebbtide_store::Object;
 
+use super::path::deltas_after;
 use super::step::{Culprit, Refusal, Step};
 use crate::known::{Known, first_of, last_of};
 
@@ -58,13 +59,15 @@ fn end(last: Txid, faulty: &[Culprit]) -> Result<Txid, Box<Step>> {
     }
 }
 
-/// What is needed for the newest state if nothing is wrong: the newest snapshot and what comes after it, packs before
-/// segments that are in them.
+/// What is needed for the newest state if nothing is wrong: the newest snapshot, the deltas and what comes after them,
+/// packs before segments that are in them.
 fn likely(known: &Known) -> Vec<Object> {
     let listing = known.listing();
     let mut snapshots = listing.snapshots.iter().rev().filter(|object| known.is_usable(object.key));
     let snapshot = snapshots.next();
-    let from = snapshot.and_then(|object| first_of(object.key));
+    let base = snapshot.and_then(|object| first_of(object.key));
+    let deltas = base.map_or_else(Vec::new, |base| deltas_after(known, base, Txid::MAX));
+    let from = deltas.last().and_then(|delta| delta.key.state()).or(base);
     let packs = listing.packs.iter().filter(|object| known.is_usable(object.key));
     let packs = packs.filter(|object| last_of(object.key) > from);
     let packed = packs.clone().filter_map(|object| last_of(object.key)).max();
@@ -80,5 +83,5 @@ fn likely(known: &Known) -> Vec<Object> {
     let unread =
         |object: &&Object| known.piece(object.key).is_none() && known.is_usable(object.key);
     let history = segments.map(|(_, object)| object).chain(packs);
-    history.chain(snapshot).filter(unread).copied().collect()
+    history.chain(&deltas).chain(snapshot).filter(unread).copied().collect()
 }

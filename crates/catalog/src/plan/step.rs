@@ -31,17 +31,29 @@ pub enum Step {
     Refuse(Refusal),
 }
 
-/// How to build a state: first the base, then each part of the history in order.
+/// How to build a state: first the base, then each delta, then each part of the history, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The snapshot to begin with. Without one, the first entry of the history carries every page.
     pub snapshot: Option<Object>,
-    /// The parts of the history after the base, the oldest first.
+    /// The deltas after the snapshot, the oldest first. Each begins at or before the state that the one before it gives.
+    pub deltas: Vec<Object>,
+    /// The parts of the history after that, the oldest first.
     pub history: Vec<Part>,
+    /// The first entry whose state the same objects give.
+    pub serves_from: Txid,
     /// The state that comes out.
     pub stop: IndexState,
     /// What the user ought to know.
     pub notices: Vec<Notice>,
+}
+
+impl Plan {
+    /// All objects, in the order in which they apply.
+    pub fn objects(&self) -> impl DoubleEndedIterator<Item = Object> {
+        let history = self.history.iter().map(|part| part.object);
+        self.snapshot.into_iter().chain(self.deltas.iter().copied()).chain(history)
+    }
 }
 
 /// Those entries of an object that are to be applied.

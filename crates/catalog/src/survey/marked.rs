@@ -5,7 +5,7 @@ use ebbtide_replica::{Chain, Txid};
 
 use super::Survey;
 use crate::horizon::horizon_before;
-use crate::known::{Known, first_of};
+use crate::known::Known;
 use crate::listing::list;
 use crate::plan::Plan;
 use crate::plan_error::{Nothing, PlanError, Result};
@@ -50,8 +50,7 @@ impl Survey {
             self.known.exclude(key, why);
         }
         self.complete_from = None;
-        let snapshots = self.known.listing().snapshots.iter();
-        self.interest.txids.extend(snapshots.filter_map(|object| first_of(object.key)));
+        self.interest.txids.extend(self.known.listing().states());
         Ok(true)
     }
 }

@@ -5,7 +5,7 @@ use ebbtide_replica::Txid;
 use super::Survey;
 use crate::known::first_of;
 use crate::piece::IndexState;
-use crate::plan::{Goal, Refusal};
+use crate::plan::{Goal, Refusal, plan_by_history};
 use crate::plan_error::Result;
 
 /// So many ranges are looked for at most, the newest first. Each costs as much as the plan of a restore.
@@ -32,14 +32,15 @@ impl Survey {
             if ranges.len() >= RANGES_MAX {
                 break;
             }
-            let next = match self.drive(goal).await? {
+            // With deltas a plan is for fewer states.
+            let planned = match self.drive_by(goal, plan_by_history).await? {
+                Ok(plan) => Ok(plan),
+                Err(_) => self.drive(goal).await?,
+            };
+            let next = match planned {
                 Ok(plan) => {
                     // What comes after the base is in the same objects, each entry of it a plan of its own.
-                    let base = match plan.snapshot {
-                        Some(object) => first_of(object.key),
-                        None => plan.history.first().map(|part| part.first),
-                    };
-                    let base = base.unwrap_or(plan.stop.state.txid());
+                    let base = plan.serves_from.min(plan.stop.state.txid());
                     let first = match self.drive(Goal::Txid(base)).await? {
                         Ok(plan) => plan.stop,
                         // The base itself is not kept as a state, but the ones after it are.

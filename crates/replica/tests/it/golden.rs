@@ -41,7 +41,7 @@ fn objects() -> BTreeMap<Key, Vec<u8>> {
 
 fn steps(index: &Index, entries: Vec<Pages>) -> Vec<Step> {
     let steps = index.entries().iter().zip(entries);
-    let vouched = |entry: &Entry| Vouch::of(entry).map(|vouch| vouch.content);
+    let vouched = |entry: &Entry| Vouch::all_of(entry).first().map(|vouch| vouch.content);
     let step = |(entry, pages): (&Entry, _)| {
         let (start, digest, vouched) = (entry.start(), entry.digest, vouched(entry));
         Step { start, pages, digest, vouched }
@@ -86,7 +86,7 @@ fn the_log_leads_from_the_claim_to_the_last_commit() {
             if entry.flags.contains(EntryFlags::IN_SNAPSHOT) {
                 let (snapshot, mut state) = read(&objects[&Key::Snapshot(entry.txid)]).unwrap();
                 assert_eq!(snapshot.footer().chain, chain);
-                assert_eq!(Vouch::of(entry).unwrap().content, snapshot.entries()[0].content);
+                assert_eq!(Vouch::all_of(entry)[0].content, snapshot.entries()[0].content);
                 pages = state.remove(0);
             }
             database.extend(pages);

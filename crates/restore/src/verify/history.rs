@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ebbtide_catalog::{Fetched, HashRun, Hashes, missed_since};
-use ebbtide_replica::{Chain, Entry, EntryFlags, EntryKind, Key, Point, Txid, Vouch};
+use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, EntryKind, Key, Point, Run, Txid, Vouch};
 use ebbtide_store::Object;
+use ebbtide_wal::PageNumber;
 use futures::{StreamExt as _, stream};
 
 use super::finding::{Finding, Severity};
@@ -44,10 +45,12 @@ pub(super) struct Prover<'a> {
     /// The states with which something else is to be compared.
     interest: BTreeSet<Txid>,
     points: BTreeMap<Txid, IndexState>,
-    /// What the history says of the content of snapshots: by its pages…
+    /// The deltas that can be used, by the entry whose state they apply to.
+    deltas: BTreeMap<Txid, Vec<Object>>,
+    /// What the history says of the content of snapshots, and of deltas: by its pages…
     contents: BTreeMap<Txid, [u8; 32]>,
     /// …and in so many words.
-    vouches: BTreeMap<Txid, [u8; 32]>,
+    vouches: BTreeMap<Key, [u8; 32]>,
     proved: Proved,
 }
 
@@ -70,8 +73,16 @@ impl<'a> Prover<'a> {
         };
         let segments = listing.log.iter().filter_map(|object| first_of(object.key));
         interest.extend(segments.filter_map(Txid::previous).filter(|&txid| in_pack(txid)));
+        let mut deltas: BTreeMap<Txid, Vec<Object>> = BTreeMap::new();
+        let usable = |object: &&Object| survey.known().is_usable(object.key);
+        for &object in listing.deltas.iter().filter(usable) {
+            if let Some(base) = first_of(object.key).and_then(Txid::previous) {
+                deltas.entry(base).or_default().push(object);
+            }
+        }
         Prover {
             survey,
+            deltas,
             rows: None,
             based: false,
             before: None,
@@ -226,6 +237,7 @@ impl<'a> Prover<'a> {
         if self.interest.contains(&entry.txid) {
             self.points.insert(entry.txid, point);
         }
+        self.prove_deltas(entry.txid).await?;
         self.note_content(entry)?;
         let moment = entry.point();
         self.proved.first.get_or_insert(moment);
@@ -236,11 +248,41 @@ impl<'a> Prover<'a> {
         Ok(())
     }
 
-    /// Notes what the history says of the content of snapshots.
-    fn note_content(&mut self, entry: &Entry) -> Result<()> {
-        if let Some(Vouch { snapshot, content }) = Vouch::of(entry) {
-            self.vouches.insert(snapshot, content);
+    /// Proves of each delta that applies to the state after `txid` that it has every page that changed, and as it was left.
+    async fn prove_deltas(&mut self, txid: Txid) -> Result<()> {
+        let survey = self.survey;
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let mut wrong = Vec::new();
+        for object in self.deltas.get(&txid).into_iter().flatten() {
+            let fetched = survey.index(*object).await?;
+            let Some(entry) = fetched.index.entries().first() else { continue };
+            let mut digest = rows.digest();
+            let cut = PageNumber::new(entry.database_pages.saturating_add(1)).and_then(|first| {
+                let count = rows.len().checked_sub(entry.database_pages)?;
+                Run::new(first, count)
+            });
+            for run in entry.runs.iter().copied().chain(cut) {
+                digest = rows.digest_without(digest, run)?;
+            }
+            let mut hashes = Hashes::new(&**survey.store(), object.key, &fetched);
+            while let Some(HashRun { hashes, .. }) = hashes.next().await? {
+                digest = hashes.iter().copied().fold(digest, Digest::toggle);
+            }
+            if digest != entry.digest {
+                wrong.push((object.key, entry.txid));
+            }
         }
+        for (key, last) in wrong {
+            let what = format!("it does not lead from entry {txid} to the state after entry {last}");
+            self.damage(key, what);
+        }
+        Ok(())
+    }
+
+    /// Notes what the history says of the content of snapshots and deltas.
+    fn note_content(&mut self, entry: &Entry) -> Result<()> {
+        let vouches = Vouch::all_of(entry).into_iter();
+        self.vouches.extend(vouches.map(|Vouch { object, content }| (object, content)));
         if let Some(rows) = &self.rows
             && self.snapshot(entry.txid).is_some()
         {
@@ -332,17 +374,18 @@ impl<'a> Prover<'a> {
         }
     }
 
-    /// Whether a snapshot has other pages than the log says, which is noted.
+    /// Whether a snapshot or delta has other pages than the log says, which is noted.
     fn differs(&mut self, key: Key, fetched: &Fetched) -> bool {
-        let (Key::Snapshot(txid), Some(entry)) = (key, fetched.index.entries().first()) else {
+        let Some(entry) = fetched.index.entries().first().filter(|_| key.state().is_some()) else {
             return false;
         };
         let differs = |content: Option<&[u8; 32]>| content.is_some_and(|it| *it != entry.content);
-        if differs(self.vouches.get(&txid)) {
+        if differs(self.vouches.get(&key)) {
             self.damage(key, "its pages are not those that the log vouches for");
             return true;
         }
-        if differs(self.contents.get(&txid)) {
+        let contents = |txid| self.contents.get(&txid).filter(|_| matches!(key, Key::Snapshot(_)));
+        if differs(key.state().and_then(contents)) {
             self.damage(key, "its pages are not those that the log leads to");
             return true;
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use ebbtide_replica::{ContentHasher, Digest, PageHash};
+use ebbtide_replica::{ContentHasher, Digest, PageHash, Run};
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
 use crate::error::{Error, Result};
@@ -67,6 +67,11 @@ impl Rows {
         Ok(())
     }
 
+    /// How many rows there are.
+    pub(super) fn len(&self) -> u32 {
+        self.rows
+    }
+
     /// Makes the table have `rows` rows; those of pages that are not there any more are forgotten.
     pub(super) fn resize(&mut self, rows: u32) -> Result<()> {
         let mut row = rows;
@@ -80,14 +85,30 @@ impl Rows {
         Ok(())
     }
 
+    /// The digest without the pages of `run`, as far as they are there.
+    pub(super) fn digest_without(&self, mut digest: Digest, run: Run) -> Result<Digest> {
+        let (mut row, end) = (run.first().get() - 1, run.last().get());
+        while row < end.min(self.rows) {
+            let count = (end - row).min(u32::try_from(CHUNK_ROWS).unwrap_or(u32::MAX));
+            digest = self.toggle(digest, row, count as usize)?;
+            row += count;
+        }
+        Ok(digest)
+    }
+
     /// Takes rows out of the digest. They are to be overwritten or cut off.
     fn remove(&mut self, row: u32, count: usize) -> Result<()> {
+        self.digest = self.toggle(self.digest, row, count)?;
+        Ok(())
+    }
+
+    /// `digest` without these rows, as far as they are there.
+    fn toggle(&self, digest: Digest, row: u32, count: usize) -> Result<Digest> {
         let there = (self.rows.saturating_sub(row) as usize).min(count);
         let mut bytes = vec![0; there * PageHash::SIZE];
         self.file.read_exact_at(&mut bytes, offset(row)).map_err(fail)?;
         let hashes = bytes.as_chunks().0.iter().map(|&bytes| PageHash::from_bytes(bytes));
-        self.digest = hashes.fold(self.digest, Digest::toggle);
-        Ok(())
+        Ok(hashes.fold(digest, Digest::toggle))
     }
 }
 

@@ -5,6 +5,8 @@ mod builder;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod deltas;
+#[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod forged;

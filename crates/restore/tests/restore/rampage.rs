@@ -30,6 +30,9 @@ async fn sample(with_more: bool) -> Builder {
             let pages = builder.last().pages.clone();
             builder.enter(EntryKind::Resync, pages, Carry::All, b"{}");
         }
+        if number == 3 && with_more {
+            builder.delta(6).await;
+        }
         if number % 2 == 0 {
             builder.cut().await;
         }

@@ -2,8 +2,8 @@
 //! (hazards S12, S15): a verification must find it and name the object, and a restore must refuse with an error that
 //! names it, or restore exactly around it, and leave no file where it refused.
 //!
-//! One replica is written here: a claim, snapshots, commits in segments of one and of several entries, a pack. The
-//! other is the golden one, which also has a delta, and must stay as well protected as it is.
+//! One replica is written here: a claim, snapshots, commits in segments of one and of several entries, a pack, a delta.
+//! The other is the golden one, and must stay as well protected as it is.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,6 +45,9 @@ impl Sample {
             builder.commit(&[(number % 3, number as u64)], 3 + number % 2);
             if number == 3 {
                 builder.snapshot().await;
+            }
+            if number == 5 {
+                builder.delta(7).await;
             }
             if number % 3 != 1 {
                 builder.cut().await;

@@ -138,7 +138,7 @@ impl Snapshots {
                     let vouch = ship_snapshot(snapshot, pages).await?;
                     // A new one does not hide that the one before is gone with all else.
                     presence.check().await?;
-                    presence.set_base(Some(Key::Snapshot(vouch.snapshot)));
+                    presence.set_base(Some(vouch.object));
                     Ok(vouch)
                 }));
             }
@@ -164,13 +164,13 @@ impl Snapshots {
         self.task = None;
         match ended {
             Ok(Ok(vouch)) => {
-                let txid = vouch.snapshot;
-                tracing::info!(%txid, "snapshot done");
+                tracing::info!(object = %vouch.object, "snapshot done");
                 self.done = Some(vouch);
                 if let Some(made) = self.making.take() {
                     self.status.snapshot(made);
                 }
-                (self.last, self.last_txid, self.log_bytes) = (Instant::now(), Some(txid), 0);
+                self.last_txid = vouch.object.state();
+                (self.last, self.log_bytes) = (Instant::now(), 0);
                 (self.is_wanted, self.failed) = (false, None);
             }
             Ok(Err(error)) => {
@@ -198,8 +198,8 @@ impl Snapshots {
         owner: &Owner,
     ) -> Result<(), FollowError> {
         let Some(vouch) = self.done.take() else { return Ok(()) };
-        let is_last = shipper.last().txid == vouch.snapshot;
-        ebbtide_shipper::vouch(shipper, owner, vouch)?;
+        let is_last = Some(shipper.last().txid) == vouch.object.state();
+        ebbtide_shipper::vouch(shipper, owner, &[vouch])?;
         if is_last {
             // There is nothing new to make a snapshot of.
             self.last_txid = Some(shipper.last().txid);
