@@ -64,7 +64,9 @@ impl Vouch {
             #[serde(flatten)]
             detail: Detail,
         }
-        let vouched = vouches.iter().map(|vouch| Vouched { name: vouch.object, content: hex(&vouch.content) });
+        let vouched = vouches
+            .iter()
+            .map(|vouch| Vouched { name: vouch.object, content: hex(&vouch.content) });
         let detail = Detail { vouches: vouched.collect() };
         let json = serde_json::to_vec(&Both { claim, detail });
         let json = json.map_err(|error| Error::unwritable("the claim", error.to_string()))?;

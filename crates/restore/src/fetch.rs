@@ -116,11 +116,8 @@ async fn read_part(survey: &Survey, part: Part) -> (Part, Ahead, Vec<Bytes>) {
 /// The objects of a plan from the newest to the oldest.
 fn parts(plan: &Plan) -> Vec<Part> {
     // The one entry of a snapshot or delta applies whatever its number.
-    let state = |object| Part {
-        object,
-        first: ebbtide_replica::Txid::FIRST,
-        last: plan.stop.state.txid(),
-    };
+    let state =
+        |object| Part { object, first: ebbtide_replica::Txid::FIRST, last: plan.stop.state.txid() };
     let states = plan.deltas.iter().rev().copied().chain(plan.snapshot);
     plan.history.iter().rev().copied().chain(states.map(state)).collect()
 }

@@ -62,7 +62,9 @@ impl<'a> Deltas<'a> {
         loop {
             let applies = |object: &&Object| match object.key {
                 Key::Delta { first, last } => {
-                    first <= position.next() && position < last && !self.rejected.contains(&object.key)
+                    first <= position.next()
+                        && position < last
+                        && !self.rejected.contains(&object.key)
                 }
                 _ => false,
             };

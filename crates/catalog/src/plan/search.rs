@@ -196,7 +196,8 @@ impl<'a> Search<'a> {
                 Trust::Forged => return self.reject(delta.key, Some(FORGED)),
             }
         }
-        let last = path.last().and_then(|last| Some((last.key, *self.known.piece(last.key)?.end()?)));
+        let last =
+            path.last().and_then(|last| Some((last.key, *self.known.piece(last.key)?.end()?)));
         let Some((last, end)) = last else { return Outcome::Next };
         if !witness.is_some_and(|witness| witness.leads_to(&end)) {
             return self.reject(last, Some(NOT_LED_TO));
@@ -220,7 +221,11 @@ impl<'a> Search<'a> {
         if let Some(hole) = self.walk.unborne_after(txid, pages) {
             return done(self.refuse_hole(&hole));
         }
-        done(self.ready(Base { snapshot: Some(snapshot), deltas: path, serves_from }, txid.next(), None))
+        done(self.ready(
+            Base { snapshot: Some(snapshot), deltas: path, serves_from },
+            txid.next(),
+            None,
+        ))
     }
 
     /// Whether snapshot and deltas that lead to the very state that is wanted are those that the horizon names.
@@ -243,7 +248,8 @@ impl<'a> Search<'a> {
         if let Some(delta) = self.unborne_in(snapshot, &path) {
             return self.reject(delta, Some(UNBORNE));
         }
-        let end = path.last().and_then(|last| Some((last.key, *self.known.piece(last.key)?.end()?)));
+        let end =
+            path.last().and_then(|last| Some((last.key, *self.known.piece(last.key)?.end()?)));
         match end {
             Some((_, end)) if is_kept(&end, kept) => {
                 let serves_from = Some(kept.txid);

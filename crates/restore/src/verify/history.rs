@@ -273,7 +273,8 @@ impl<'a> Prover<'a> {
             }
         }
         for (key, last) in wrong {
-            let what = format!("it does not lead from entry {txid} to the state after entry {last}");
+            let what =
+                format!("it does not lead from entry {txid} to the state after entry {last}");
             self.damage(key, what);
         }
         Ok(())

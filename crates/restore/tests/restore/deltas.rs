@@ -8,8 +8,8 @@ use ebbtide_catalog::{
     Notice, PlanError, Progress, Survey, Target, head, read_index, rebuild_table,
 };
 use ebbtide_replica::{
-    Chain, Horizon, HorizonContents, HorizonObject, HorizonState, Key, Manifest, Timestamp, Txid, Written,
-    page_hash,
+    Chain, Horizon, HorizonContents, HorizonObject, HorizonState, Key, Manifest, Timestamp, Txid,
+    Written, page_hash,
 };
 use ebbtide_restore::{Error, restore, verify};
 use ebbtide_state::{Origin, Position, State};
