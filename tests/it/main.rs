@@ -22,6 +22,7 @@ mod images;
 mod junk;
 mod kill;
 mod limits;
+mod marks;
 mod model;
 mod network;
 mod outage;

@@ -140,9 +140,11 @@ fn found(known: &Known, wanted: Timestamp, objects: &[Object]) -> Seek {
         return Seek::Refuse(Refusal::Before);
     };
     if matches!(object.key, Key::Snapshot(_)) {
-        let next = objects.get(1).and_then(|next| first_of(next.key));
-        let notice = next.map(|after| Notice::Thinned { wanted, before: txid, after });
-        return Seek::Found { txid, notices: notice.into_iter().collect() };
+        // Until when it was the state, the log would tell, if it were still there.
+        return match objects.get(1) {
+            Some(_) => Seek::Refuse(Refusal::NotKept),
+            None => Seek::Found { txid, notices: Vec::new() },
+        };
     }
     if txid == piece_found.last
         && let Some(refusal) = hidden(known, piece_found, objects.get(1).and_then(piece))

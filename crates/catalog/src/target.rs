@@ -57,15 +57,6 @@ pub enum Notice {
         /// Its time.
         until: Timestamp,
     },
-    /// Around the wanted time only some states are still kept; this is the last one at or before it.
-    Thinned {
-        /// The wanted time.
-        wanted: Timestamp,
-        /// The state that was restored.
-        before: Txid,
-        /// The next one that is kept.
-        after: Txid,
-    },
     /// An object could not be used, and others served in its place.
     PlannedAround {
         /// The object.
@@ -107,10 +98,6 @@ impl std::fmt::Display for Notice {
                 f,
                 "{wanted} lies in a gap of the history, from {since} to {until}: this is the state before it, txid \
                  {before}; the state after it is txid {after}"
-            ),
-            Notice::Thinned { wanted, before, after } => write!(
-                f,
-                "around {wanted} only some states are kept: this is txid {before}; the next one is txid {after}"
             ),
             Notice::PlannedAround { key, why } => {
                 write!(f, "{key} could not be used ({why}): other objects served in its place")

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_catalog::Anchor;
+use ebbtide_retention::Period;
 
 use crate::number::Number;
 use crate::when::When;
@@ -29,6 +30,7 @@ Examples:
   ebbtide log ./backup                                  what can be restored
   ebbtide copy ./backup s3://elsewhere/app              a second replica
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup
+  ebbtide mark before-migration app.db                  a restore point with a name
   ebbtide status                                        what is durable, how far behind, what is wrong
   ebbtide sync --wait app.db                            return once everything committed is durable
 
@@ -67,6 +69,12 @@ pub enum Command {
     Verify(Verify),
     /// Copy a replica to another place: a second one, or another provider.
     Copy(Copy),
+    /// Give a state a name, and keep it whatever the policy says.
+    Mark(Mark),
+    /// Show the marks of a replica.
+    Marks(Marks),
+    /// Remove a mark.
+    Unmark(Unmark),
     /// Show how the databases of a running `replicate` are doing.
     Status(Status),
     /// Ship what is committed now, without waiting for the next put that is due.
@@ -130,6 +138,7 @@ Examples:
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup the last commit at or before that time
   ebbtide restore -o copy.db --timestamp 'yesterday 14:00' ./backup
   ebbtide restore -o copy.db --txid 2a ./backup            the state after one transaction
+  ebbtide restore -o copy.db --mark before-migration ./backup
   ebbtide restore app.db                                   a database of ebbtide.toml, at its own place")]
 pub struct Restore {
     /// The replica (s3://…, file:///…, a directory), or the path of a database of the configuration.
@@ -145,6 +154,9 @@ pub struct Restore {
     /// The state after this transaction, by the hexadecimal number that `ebbtide log` prints.
     #[arg(long, value_name = "N")]
     pub txid: Option<Number>,
+    /// The state that is marked so; where two marks have one name, its id, as `ebbtide marks` prints it.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["timestamp", "txid"])]
+    pub mark: Option<String>,
     /// Move an existing database at OUT aside.
     #[arg(long)]
     pub force: bool,
@@ -258,6 +270,74 @@ pub struct Copy {
     #[arg(long)]
     pub json: bool,
     /// The configuration in which SOURCE is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
+
+/// `ebbtide mark`.
+#[derive(Debug, Arguments)]
+#[command(after_help = "\
+Examples:
+  ebbtide mark before-migration app.db                     what is committed now, made durable first
+  ebbtide mark --for 90d release-7 app.db                  kept for 90 days
+  ebbtide mark --timestamp 'yesterday 14:00' audit s3://bucket/app
+
+The state is kept by every policy until the mark ends or is removed. Where a running `ebbtide replicate` follows the \
+database, it ships what is committed first; otherwise the newest state of the replica is marked.
+
+Exit codes: 0 marked; 1 what is committed did not become durable in time, or the store failed; 3 there is no such state, or \
+it may be deleted any moment.")]
+pub struct Mark {
+    /// What the mark is called.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The database, as it is followed or as the configuration has it; or its replica.
+    #[arg(value_name = "DB|REPLICA")]
+    pub source: String,
+    /// For how long the state is kept, such as "36h", "90d" or "1y". Without it, until the mark is removed.
+    #[arg(long = "for", value_name = "PERIOD")]
+    pub lasts: Option<Period>,
+    /// The state at this time, as `ebbtide restore --timestamp` takes it.
+    #[arg(long, value_name = "WHEN", conflicts_with = "txid")]
+    pub timestamp: Option<When>,
+    /// The state after this transaction.
+    #[arg(long, value_name = "N")]
+    pub txid: Option<Number>,
+    /// How long to wait until what is committed is durable, such as "500ms" or "2m".
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = ebbtide_config::duration)]
+    pub timeout: Duration,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The configuration in which the database is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
+
+/// `ebbtide marks`.
+#[derive(Debug, Arguments)]
+pub struct Marks {
+    /// The replica, or the path of a database of the configuration.
+    #[arg(value_name = "DB|REPLICA")]
+    pub source: String,
+    /// Print an object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// The configuration in which the database is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
+
+/// `ebbtide unmark`.
+#[derive(Debug, Arguments)]
+pub struct Unmark {
+    /// The name of the mark, or its id, as `ebbtide marks` prints it.
+    #[arg(value_name = "NAME|ID")]
+    pub mark: String,
+    /// The replica, or the path of a database of the configuration.
+    #[arg(value_name = "DB|REPLICA")]
+    pub source: String,
+    /// The configuration in which the database is looked up.
     #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
     pub config: PathBuf,
 }

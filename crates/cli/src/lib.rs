@@ -65,6 +65,9 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Log(log) => runtime::run(Workers::Cores, commands::log::run(log)),
         Command::Copy(copy) => runtime::run(Workers::Cores, commands::copy::run(copy)),
         Command::Verify(verify) => runtime::run(Workers::Cores, commands::verify::run(verify)),
+        Command::Mark(mark) => runtime::run(Workers::Cores, commands::mark::run(mark)),
+        Command::Marks(marks) => runtime::run(Workers::Cores, commands::marks::run(marks)),
+        Command::Unmark(unmark) => runtime::run(Workers::Cores, commands::marks::unmark(unmark)),
         Command::Status(status) => commands::status::run(status),
         Command::Sync(sync) => commands::sync::run(sync),
     }

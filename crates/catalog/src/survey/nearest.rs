@@ -45,7 +45,7 @@ impl Survey {
     }
 
     /// The nearest states before `first` and after `wanted` that can be planned for.
-    async fn nearest(&mut self, first: Txid, wanted: Txid) -> Result<Nearest> {
+    pub(super) async fn nearest(&mut self, first: Txid, wanted: Txid) -> Result<Nearest> {
         let before = self.before(first).await?;
         let after = self.after(Some(wanted)).await?;
         Ok(Nearest { before, after })

@@ -1,6 +1,6 @@
 //! The state at a time: what is kept of it, the entry that was the last then, and what ought to be known of that.
 
-use ebbtide_replica::{Timestamp, Txid};
+use ebbtide_replica::{Key, Timestamp, Txid};
 
 use super::Survey;
 use crate::kept::KeptAt;
@@ -24,23 +24,21 @@ impl Survey {
         }
         let (txid, mut notices) = match self.seek(wanted).await? {
             Ok(found) => found,
+            Err(Refusal::NotKept) => {
+                let snapshots = self.known.listing().snapshots.iter().rev();
+                let begun = |key: Key| self.known.piece(key).map(|piece| piece.first_time);
+                let before = snapshots.map(|object| object.key);
+                let before = before.filter(|&key| begun(key).is_some_and(|time| time <= wanted));
+                let before = before.filter_map(first_of).next().unwrap_or(Txid::FIRST);
+                return Err(self.thinned(wanted, before).await?);
+            }
             Err(refusal) => return Err(self.explain(None, refusal).await?),
         };
         let mut plan = match self.drive(Goal::Txid(txid)).await? {
             Ok(plan) => plan,
-            Err(refusal @ (Refusal::Before | Refusal::NotKept)) => {
-                // The history around it has no base: the last state that is kept on its own.
-                let Some(snapshot) = self.known.listing().snapshot_before(txid) else {
-                    return Err(self.explain(Some(txid), refusal).await?);
-                };
-                let Some(before) = first_of(snapshot.key) else {
-                    return Err(self.explain(Some(txid), refusal).await?);
-                };
-                notices.push(Notice::Thinned { wanted, before, after: txid.next() });
-                match self.drive(Goal::Txid(before)).await? {
-                    Ok(plan) => plan,
-                    Err(refusal) => return Err(self.explain(Some(before), refusal).await?),
-                }
+            // The history around it has no base.
+            Err(Refusal::Before | Refusal::NotKept) => {
+                return Err(self.thinned(wanted, txid).await?);
             }
             Err(refusal) => return Err(self.explain(Some(txid), refusal).await?),
         };
@@ -50,6 +48,15 @@ impl Survey {
         }
         notices.append(&mut plan.notices);
         Ok(Plan { notices, ..plan })
+    }
+
+    /// The error for a time at which the state was that of `last` or of an entry after it, which are not kept.
+    async fn thinned(&mut self, wanted: Timestamp, last: Txid) -> Result<PlanError> {
+        let nearest = self.nearest(last.next(), last).await?;
+        Ok(PlanError::Nothing(match nearest.before {
+            Some(_) => Nothing::At { wanted, nearest },
+            None => Nothing::Before { first: nearest.after },
+        }))
     }
 
     /// The last entry at or before `wanted`, and what ought to be known of it.

@@ -4,13 +4,14 @@ use std::cmp::Reverse;
 use std::pin::pin;
 
 use ebbtide_catalog::{self, Identity, Listing, ResyncDetail};
-use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Notice};
+use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Notice, StoredMark};
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
 use ebbtide_store::{Object, Store, StoreError};
 use futures::TryStreamExt as _;
 use serde_json::json;
 
 use super::remark::remark;
+use super::{mark_line, marked, unreadable};
 use super::tally::Tally;
 use crate::args::Log;
 use crate::exit::{Code, Failure, Outcome};
@@ -33,6 +34,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
         return Err(Failure::new(Code::Nothing, why));
     };
     let listing = list(&*store).await.map_err(|error| Failure::new(Code::Failed, error))?;
+    let marks = marked::shown(&store, &manifest).await?;
     let mut print = Print::new(args.json, from, to, now);
     print.head(&store.describe(), &manifest);
     let history = history(&listing);
@@ -49,7 +51,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
             return Ok(Outcome::Done);
         }
     }
-    print.end(&listing);
+    print.end(&listing, &marks);
     Ok(Outcome::Done)
 }
 
@@ -90,11 +92,6 @@ fn history(listing: &Listing) -> Vec<Object> {
         _ => false,
     });
     objects
-}
-
-fn unreadable(error: ebbtide_catalog::CatalogError) -> Failure {
-    let code = if error.is_about_object() { Code::Damaged } else { Code::Failed };
-    Failure::new(code, error)
 }
 
 /// Prints entries as they come.
@@ -163,8 +160,9 @@ impl Print {
         }
     }
 
-    fn end(&mut self, listing: &Listing) {
+    fn end(&mut self, listing: &Listing, marks: &[StoredMark]) {
         if self.json {
+            marks.iter().for_each(|mark| output::json(mark_line::as_json(mark)));
             for snapshot in &listing.snapshots {
                 if let Key::Snapshot(txid) = snapshot.key {
                     let line = json!({"what": "snapshot", "txid": txid.to_string(), "bytes": snapshot.size});
@@ -179,6 +177,9 @@ impl Print {
             summary["last_time"] = self.last.as_ref().map(|last| last.time.to_string()).into();
             output::json(summary);
         } else {
+            for mark in marks {
+                output::line(mark_as_text(mark, self.now));
+            }
             self.summary(listing);
         }
     }
@@ -248,6 +249,12 @@ fn as_text(entry: &Entry, before: Option<Txid>, page_bytes: u64) -> String {
     let line = format!("{txid}  {time}  {what:<8}  {:<8}  {size:<10}", entry.page_count);
     let remark = remark(entry, before);
     if remark.is_empty() { line.trim_end().to_owned() } else { format!("{line}  {remark}") }
+}
+
+fn mark_as_text(stored: &StoredMark, now: Timestamp) -> String {
+    let StoredMark { mark, .. } = stored;
+    let (txid, time, name) = (mark.txid, mark.contents.time, &mark.contents.name);
+    format!("{txid}  {time}  mark      {name}  ({})", mark_line::lasts(stored, now))
 }
 
 fn as_json(entry: &Entry, page_bytes: u64) -> String {

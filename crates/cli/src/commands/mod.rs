@@ -2,16 +2,23 @@
 
 pub(crate) mod copy;
 pub(crate) mod log;
+pub(crate) mod mark;
+pub(crate) mod marks;
 mod release;
 pub(crate) mod restore;
 pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod verify;
 
+mod choice;
+mod mark_id;
+mod mark_line;
+mod marked;
+mod quote;
 mod remark;
 mod tally;
 
-use ebbtide_catalog::PlanError;
+use ebbtide_catalog::{CatalogError, PlanError};
 use ebbtide_restore::Error;
 
 use crate::exit::{Code, Failure};
@@ -26,5 +33,11 @@ pub(crate) fn failure(error: Error) -> Failure {
         | Error::Plan(PlanError::Unexpected { .. }) => Code::Damaged,
         _ => Code::Failed,
     };
+    Failure::new(code, error)
+}
+
+/// An error of a replica that cannot be read with its exit code.
+pub(crate) fn unreadable(error: CatalogError) -> Failure {
+    let code = if error.is_about_object() { Code::Damaged } else { Code::Failed };
     Failure::new(code, error)
 }

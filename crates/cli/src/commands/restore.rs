@@ -10,15 +10,15 @@ use ebbtide_store::Store;
 use serde_json::json;
 use tokio::task::block_in_place;
 
-use super::failure;
+use super::choice::target;
 use super::release::of_its_process;
+use super::{failure, marked, quote};
 use crate::args::{Integrity, Restore};
 use crate::destination::Destination;
-use crate::exit::{Code, Failure, Outcome};
+use crate::exit::{Failure, Outcome};
 use crate::source::Source;
 use crate::terminal::Counted;
-use crate::when::Point;
-use crate::{clock, integrity, logging, output, terminal};
+use crate::{integrity, logging, output, terminal};
 
 /// Runs the command.
 ///
@@ -33,7 +33,7 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
         logging::note(format_args!("{link} is a link and leads to {output}"));
     }
     let now = ebbtide_sidecar::clock::now();
-    let (target, read_as) = target(&args, now)?;
+    let (mut target, read_as) = target(args.timestamp.as_ref(), args.txid, now)?;
     if let Some(read_as) = &read_as {
         logging::note(read_as);
     }
@@ -46,6 +46,10 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
         return Ok(Outcome::Done);
     }
     let store = source.open().await?;
+    if let Some(meant) = &args.mark {
+        let mark = marked::find(&store, meant).await?.mark;
+        target = Target::Marked { txid: mark.txid, chain: mark.chain };
+    }
     let is_free = args.force || output.symlink_metadata().is_err();
     let released = match is_free && !args.dry_run {
         // Until the end of this restore, whichever it is.
@@ -84,23 +88,6 @@ enum Done {
     Wet(Report),
 }
 
-/// The state that is wanted, and how that was read from the arguments, if they do not say it themselves.
-fn target(args: &Restore, now: Timestamp) -> Result<(Target, Option<String>), Failure> {
-    let Some(when) = &args.timestamp else {
-        let Some(number) = args.txid else { return Ok((Target::Latest, None)) };
-        return Ok((Target::Txid(number.txid()), number.said()));
-    };
-    let reading = when.resolve(&clock::in_local_zone(now));
-    let reading = reading.map_err(|error| Failure::new(Code::Usage, error))?;
-    let target = match reading.point {
-        // Whatever an entry is dated by a clock that was ahead, it was made before now.
-        Point::Now => Target::Latest,
-        Point::Time(time) => Target::Time(time),
-        Point::Txid(txid) => Target::Txid(txid),
-    };
-    Ok((target, reading.said))
-}
-
 async fn write(
     args: &Restore,
     store: Arc<dyn Store>,
@@ -137,8 +124,8 @@ fn next(
             "start the application; process {process} follows the database again"
         ));
     }
-    let replica = quoted(&args.source);
-    let output = quoted(&to.path.to_string_lossy());
+    let replica = quote::word(&args.source);
+    let output = quote::word(&to.path.to_string_lossy());
     if to.state.is_none() {
         let txid = report.outline.point.state.txid().get();
         return Some(format!(
@@ -148,21 +135,12 @@ fn next(
     }
     let follow = match &source.database {
         Some(_) if args.config.exists() => {
-            format!("ebbtide replicate --config {}", quoted(&args.config.to_string_lossy()))
+            format!("ebbtide replicate --config {}", quote::word(&args.config.to_string_lossy()))
         }
-        Some(_) => format!("ebbtide replicate {output} {}", quoted(&source.location.to_string())),
+        Some(_) => format!("ebbtide replicate {output} {}", quote::word(&source.location.to_string())),
         None => format!("ebbtide replicate {output} {replica}"),
     };
     Some(format!("start `{follow}`, which carries on from here, and the application"))
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
 }
 
 fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>, next: Option<&str>) {

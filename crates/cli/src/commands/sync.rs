@@ -2,10 +2,12 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::args::Sync;
 use crate::exit::{Code, Failure, Outcome};
 use crate::output;
+use ebbtide_replica::Txid;
 use ebbtide_sidecar::control::{Answer, Peer, Report, Request, Synced, ask_all, peers};
 
 use super::status::{gather, nobody};
@@ -42,6 +44,35 @@ pub(crate) fn run(args: Sync) -> Result<Outcome, Failure> {
         true if done == 0 => Err(nobody()),
         true => Ok(Outcome::Done),
     }
+}
+
+/// Waits until everything that is committed now in the database of this report is durable; up to which entry that is.
+///
+/// # Errors
+/// When it does not become so in time.
+pub(super) fn until_durable(report: &Report, patience: Duration) -> Result<Txid, Failure> {
+    let wait_millis = Some(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
+    let request = Request::Sync { database: Some(report.database.clone()), wait_millis };
+    let asked = peers().into_iter().filter(|peer| report.process == Some(peer.process));
+    let mut why = format!("the process that follows {} is gone", report.database);
+    for (peer, answer) in ask_all(asked.collect(), &request, patience) {
+        let all = match synced(&peer, answer) {
+            Ok(all) => all,
+            Err(error) => {
+                why = error;
+                continue;
+            }
+        };
+        for synced in all.into_iter().filter(|one| one.database == report.database) {
+            match (synced.txid.map(|txid| txid.parse()), synced.error) {
+                (Some(Ok(txid)), None) => return Ok(txid),
+                (_, Some(error)) => why = error,
+                (_, None) => why = "it has nothing durable yet".to_owned(),
+            }
+        }
+    }
+    let why = format!("what is committed did not become durable, so nothing is marked: {why}");
+    Err(Failure::new(Code::Failed, why))
 }
 
 fn synced(peer: &Peer, answer: io::Result<Option<Answer>>) -> Result<Vec<Synced>, String> {

@@ -109,7 +109,7 @@ async fn a_time_in_a_gap_names_the_gap() {
 
 /// Retention keeps the log for a while and single snapshots for longer.
 #[tokio::test]
-async fn where_only_snapshots_are_kept_the_last_one_before_is_given() {
+async fn where_only_snapshots_are_kept_a_time_between_them_is_refused_with_both() {
     let mut builder = Builder::started(512, 2).await;
     for number in 0..10 {
         builder.wait(10 * SECOND);
@@ -125,21 +125,27 @@ async fn where_only_snapshots_are_kept_the_last_one_before_is_given() {
     }
     builder.store.delete(&ebbtide_replica::Key::Snapshot(txid(2))).await.unwrap();
     let at = |number: u64, later: i64| micros(builder.state(number).time.as_micros() + later);
-    for (time, expected, thinned) in [
-        (at(3, 0), 3, true),
-        (at(5, 1), 3, true),
-        (at(6, 5), 6, true),
-        (at(8, 0), 6, true),
-        (at(9, -1), 6, true),
-        (at(9, 0), 9, false),
-        (at(11, 3), 11, false),
-    ] {
+    for (time, expected) in [(at(9, 0), 9), (at(11, 3), 11)] {
         let (image, report) = restored(&builder.store, Target::Time(time)).await.unwrap();
         assert_eq!(report.outline.point.state.txid(), txid(expected), "at {time}");
         assert!(image == builder.state(expected).image());
-        let notices = &report.outline.notices;
-        let is_thinned = notices.iter().any(|notice| matches!(notice, Notice::Thinned { .. }));
-        assert_eq!(is_thinned, thinned, "at {time}: {notices:?}");
+    }
+    // The time of a snapshot itself is no exception: the entry after it may have the same.
+    for (time, before, after) in [
+        (at(3, 0), 3, 6),
+        (at(5, 1), 3, 6),
+        (at(6, -1), 3, 6),
+        (at(6, 5), 6, 9),
+        (at(8, 0), 6, 9),
+        (at(9, -1), 6, 9),
+    ] {
+        let error = restored(&builder.store, Target::Time(time)).await.unwrap_err();
+        let Error::Plan(PlanError::Nothing(Nothing::At { wanted, nearest })) = error else {
+            panic!("{error}")
+        };
+        assert_eq!(wanted, time);
+        assert_eq!(nearest.before.map(|point| point.txid), Some(txid(before)), "at {time}");
+        assert_eq!(nearest.after.map(|point| point.txid), Some(txid(after)), "at {time}");
     }
     let error = restored(&builder.store, Target::Time(at(3, -1))).await.unwrap_err();
     assert!(
