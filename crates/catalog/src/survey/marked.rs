@@ -15,13 +15,10 @@ impl Survey {
     pub(super) async fn plan_marked(&mut self, txid: Txid, chain: Chain) -> Result<Plan> {
         let plan = match self.plan_txid(txid).await {
             Err(refused @ PlanError::Nothing(Nothing::Kept { .. })) => {
-                if !self.step_back().await? {
-                    return Err(refused);
-                }
-                match self.plan_txid(txid).await {
+                match self.plan_given_up(txid, chain).await? {
+                    Some(plan) => plan,
                     // The neighbours are those that the newest horizon keeps.
-                    Err(PlanError::Nothing(_) | PlanError::Damaged { .. }) => return Err(refused),
-                    planned => planned?,
+                    None => return Err(refused),
                 }
             }
             planned => planned?,
@@ -33,6 +30,19 @@ impl Survey {
             return Err(PlanError::Unexpected { why });
         }
         Ok(plan)
+    }
+
+    /// The way to a state that the newest horizon does not keep: as the one before it kept it, or else by its chain alone.
+    async fn plan_given_up(&mut self, txid: Txid, chain: Chain) -> Result<Option<Plan>> {
+        self.step_back().await?;
+        for _ in 0..2 {
+            match self.plan_txid(txid).await {
+                Err(PlanError::Nothing(_) | PlanError::Damaged { .. }) => {}
+                planned => return planned.map(Some),
+            }
+            self.known.add_mark(txid, chain);
+        }
+        Ok(None)
     }
 
     /// From here on, plans by the horizon before the one that counts, or by the log alone if that was the first. Whether
