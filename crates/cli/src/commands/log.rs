@@ -11,8 +11,8 @@ use futures::TryStreamExt as _;
 use serde_json::json;
 
 use super::remark::remark;
-use super::{mark_line, marked, unreadable};
 use super::tally::Tally;
+use super::{mark_line, marked, unreadable};
 use crate::args::Log;
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;

@@ -137,7 +137,9 @@ fn next(
         Some(_) if args.config.exists() => {
             format!("ebbtide replicate --config {}", quote::word(&args.config.to_string_lossy()))
         }
-        Some(_) => format!("ebbtide replicate {output} {}", quote::word(&source.location.to_string())),
+        Some(_) => {
+            format!("ebbtide replicate {output} {}", quote::word(&source.location.to_string()))
+        }
         None => format!("ebbtide replicate {output} {replica}"),
     };
     Some(format!("start `{follow}`, which carries on from here, and the application"))

@@ -106,10 +106,7 @@ fn first() -> Says {
     Says {
         number: 1,
         window: 10,
-        states: vec![
-            (5, vec![Key::Snapshot(txid(5))]),
-            (9, vec![Key::Snapshot(txid(9))]),
-        ],
+        states: vec![(5, vec![Key::Snapshot(txid(5))]), (9, vec![Key::Snapshot(txid(9))])],
         condemned: gone.map(|key| (key, 1)).collect(),
         held: Vec::new(),
     }
