@@ -60,7 +60,7 @@ pub(crate) async fn run(args: Mark) -> Result<Outcome, Failure> {
     let lasts = made.mark.contents.lasts.map_or(String::new(), |lasts| format!(" for {lasts}"));
     output::line(format_args!("marked txid {txid} of {time} as {}{lasts}", args.name));
     let (name, replica) = (quote::word(&args.name), quote::word(&args.source));
-    logging::next(&format!("`ebbtide restore --mark {name} -o OUT {replica}` gives that state"));
+    logging::next(format!("`ebbtide restore --mark {name} -o OUT {replica}` gives that state"));
     Ok(Outcome::Done)
 }
 
