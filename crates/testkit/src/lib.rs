@@ -7,6 +7,7 @@ pub mod builder;
 pub mod contract;
 pub mod faulty;
 pub mod forger;
+pub mod horizons;
 pub mod http_proxy;
 pub mod minio;
 pub mod oracle;
