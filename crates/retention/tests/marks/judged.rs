@@ -140,7 +140,8 @@ async fn h08_what_an_earlier_horizon_condemned_or_somebody_takes_back_is_not_rel
         put_horizon(&builder, at(20), first()).await;
         let Says { states, mut condemned, .. } = first();
         let held = if is_held { std::mem::take(&mut condemned) } else { Vec::new() };
-        put_horizon(&builder, at(45), Says { number: 2, window: 10, states, condemned, held }).await;
+        put_horizon(&builder, at(45), Says { number: 2, window: 10, states, condemned, held })
+            .await;
         let marked = mark(shared(&builder), marking(Target::Txid(txid(7)))).await;
         assert!(
             matches!(
