@@ -53,8 +53,8 @@ fn claim_a_year_ahead(replica: &str) {
         let mut writer = Writer::new(Header { replica, page_size, contents });
         let empty = String::new;
         let (host, session, version) = (empty(), empty(), empty());
-        let detail =
-            Claim { host, pid: 1, session, version, time, database: None }.to_detail().unwrap();
+        let claim = Claim { host, pid: 1, session, version, time, database: None, manifest: None };
+        let detail = claim.to_detail().unwrap();
         let (kind, flags) = (EntryKind::Claim, EntryFlags::NONE);
         let database_pages = head.state.database_pages;
         let start = EntryStart { txid, kind, flags, time, database_pages, detail };

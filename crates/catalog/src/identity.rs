@@ -85,7 +85,7 @@ async fn from_objects(
     Ok(Some(with_beginning(store, unknown, oldest).await?))
 }
 
-/// Adds when the replica was begun, and by whom, as the first claim has it: just as it stood in `ebbtide.json`, if the
+/// Adds when the replica was begun, and by whom, as the first claim states it: just as it stood in `ebbtide.json`, if the
 /// beginning of the history is still there.
 async fn with_beginning(
     store: &dyn Store,
@@ -103,10 +103,17 @@ async fn with_beginning(
             Err(error) => return Err(error),
         };
         let Some(first) = fetched.index.entries().first() else { continue };
-        let claim = (first.kind == EntryKind::Claim).then(|| Claim::from_detail(&first.detail));
+        let is_claim = first.kind == EntryKind::Claim;
+        let claim = is_claim.then(|| Claim::from_detail(&first.detail).ok()).flatten();
+        let is_same = |stated: &Manifest| {
+            (stated.replica, stated.page_size) == (manifest.replica, manifest.page_size)
+        };
+        if let Some(stated) = claim.as_ref().and_then(Claim::stated_manifest).filter(is_same) {
+            return Ok(stated);
+        }
         let created_by = match claim {
-            Some(Ok(claim)) => Manifest::creator(&claim.version, &claim.host),
-            _ => manifest.created_by,
+            Some(claim) => Manifest::creator(&claim.version, &claim.host),
+            None => manifest.created_by,
         };
         return Ok(Manifest { created: first.time, created_by, ..manifest });
     }
@@ -152,6 +159,15 @@ mod tests {
 
     /// Puts a segment with one claim.
     async fn put_claim(store: &MemoryStore, replica: u8, number: u64) {
+        put_claim_stating(store, replica, number, None).await;
+    }
+
+    async fn put_claim_stating(
+        store: &MemoryStore,
+        replica: u8,
+        number: u64,
+        stated: Option<&Manifest>,
+    ) {
         let Manifest { replica, page_size, created, .. } = manifest(replica);
         let first = Txid::new(number).unwrap();
         let chain = if number == 1 { Chain::genesis(replica) } else { Chain::NONE };
@@ -164,6 +180,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             time: created,
             database: None,
+            manifest: stated.map(|stated| String::from_utf8(stated.to_json()).unwrap()),
         };
         let detail = claim.to_detail().unwrap();
         let (kind, flags) = (EntryKind::Claim, EntryFlags::NONE);
@@ -190,6 +207,20 @@ mod tests {
         store.put(&Key::Manifest, manifest(7).to_json().into()).await.unwrap();
         let there = Identity { manifest: manifest(7), is_stored: true };
         assert_eq!(identify(&store, None).await.unwrap(), Some(there));
+    }
+
+    /// Whoever puts the first claim need not be who put the manifest.
+    #[tokio::test]
+    async fn o02_the_manifest_is_put_again_as_the_first_claim_states_it() {
+        let created_by = Manifest::creator("0.0.9", "another");
+        let stated = Manifest { created: Timestamp::EPOCH, created_by, ..manifest(7) };
+        let store = MemoryStore::default();
+        put_claim_stating(&store, 7, 1, Some(&stated)).await;
+        assert_eq!(found(&store, None).await, Some(stated));
+        // What it states of another replica is nothing.
+        let store = MemoryStore::default();
+        put_claim_stating(&store, 7, 1, Some(&manifest(8))).await;
+        assert_eq!(found(&store, None).await, Some(manifest(7)));
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Entry, Error, Result, Timestamp};
+use crate::{Entry, Error, Manifest, Result, Timestamp};
 
 /// Who took a replica over, and when. It is the detail of an entry of kind claim, as JSON; keys that are not listed here
 /// are skipped, so that later versions may add some.
@@ -21,6 +21,9 @@ pub struct Claim {
     /// The database that was followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<Box<ClaimedFile>>,
+    /// The text of `ebbtide.json`, in the claim that is entry 1 only: so the whole manifest is under the chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
 }
 
 /// The file of a database, as the host of its process knows it: how a database without local state is known again.
@@ -42,6 +45,12 @@ impl Claim {
             return Err(Error::unwritable("the claim", format!("it has {} bytes", json.len())));
         }
         Ok(json)
+    }
+
+    /// The manifest that it states, if it states one that can be read.
+    #[must_use]
+    pub fn stated_manifest(&self) -> Option<Manifest> {
+        Manifest::from_json(self.manifest.as_ref()?.as_bytes()).ok()
     }
 
     /// From the detail of an entry.
@@ -67,6 +76,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             time: Timestamp::from_micros(1_795_253_400_000_000).unwrap(),
             database: None,
+            manifest: None,
         };
         let database = ClaimedFile { path: "/data/app.db".to_owned(), device: 1, inode: 2 };
         let of_file = Claim { database: Some(Box::new(database)), ..claim.clone() };
@@ -86,6 +96,7 @@ mod tests {
             version: String::new(),
             time: Timestamp::EPOCH,
             database: None,
+            manifest: None,
         };
         assert!(long.to_detail().is_err());
         for detail in [&b""[..], b"{}", b"\xff", &[b' '; Entry::DETAIL_MAX + 1]] {

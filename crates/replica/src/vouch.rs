@@ -106,6 +106,7 @@ mod tests {
             version: "0".to_owned(),
             time: Timestamp::EPOCH,
             database: None,
+            manifest: None,
         };
         let txid = |number| Txid::new(number).unwrap();
         let delta = Key::Delta { first: txid(6), last: txid(8) };

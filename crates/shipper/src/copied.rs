@@ -60,6 +60,7 @@ mod tests {
             version: String::new(),
             time: Timestamp::EPOCH,
             database: Some(Box::new(original.clone())),
+            manifest: None,
         };
         let directory_of = |name: &str| state_directory(&place(name));
         let is_copy = |host, file: &ClaimedFile| {

@@ -7,7 +7,7 @@ use ebbtide_catalog::{CatalogError, Head};
 use ebbtide_fault::point;
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::{
-    Chain, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, Point, ReplicaId,
+    Chain, Claim, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, Point, ReplicaId,
     Timestamp, Txid,
 };
 use ebbtide_state::{Origin, Position, State};
@@ -94,14 +94,15 @@ impl Creator {
         probe(&to).await?;
         let time = Timestamp::from_micros(first.time).unwrap_or(Timestamp::EPOCH);
         let page_size = local.page_size;
-        let manifest = match manifest {
-            Some(manifest) => manifest,
+        let (manifest, text) = match manifest {
+            Some(manifest) => stored_text(&to, manifest).await?,
             None => put_manifest(&to, owner, page_size, time).await?,
         };
         let replica = manifest.replica;
         let end = ReplicaEnd::after(head, replica, time);
         point("shipper.found.named");
-        let detail = owner.claim(end.time, local.file.clone()).to_detail().map_err(Error::from)?;
+        let claim = first_claim(owner, end, &local, &text);
+        let detail = claim.to_detail().map_err(Error::from)?;
         let claim = entry(end, EntryKind::Claim, EntryFlags::NONE, 0, detail);
         let claimed = end.next;
         let end = put_entry(&to, replica, page_size, end, claim, Digest::EMPTY).await?;
@@ -201,7 +202,7 @@ async fn put_manifest(
     owner: &Owner,
     page_size: PageSize,
     created: Timestamp,
-) -> Result<Manifest, Error> {
+) -> Result<(Manifest, Bytes), Error> {
     let replica = ReplicaId::random()
         .map_err(|source| Error::System { doing: "draw random numbers", source })?;
     let created_by = Manifest::creator(&owner.version, &owner.host);
@@ -209,8 +210,30 @@ async fn put_manifest(
     let body = Bytes::from(manifest.to_json());
     match retry(to, || put_or_read(&*to.store, body.clone())).await? {
         Some(there) if there.replica != replica => Err(Error::Fenced { owner: ReplicaOwner(None) }),
-        _ => Ok(manifest),
+        _ => Ok((manifest, body)),
     }
+}
+
+/// The claim that begins the replica: entry 1 states the text of the manifest.
+fn first_claim(owner: &Owner, end: ReplicaEnd, local: &Local, text: &[u8]) -> Claim {
+    let mut claim = owner.claim(end.time, local.file.clone());
+    let is_first = end.next == Txid::FIRST;
+    claim.manifest = is_first.then(|| String::from_utf8_lossy(text).into_owned());
+    claim
+}
+
+/// The manifest with the bytes of `ebbtide.json`, or with those that are put there again where it is missing.
+async fn stored_text(to: &Destination, manifest: Manifest) -> Result<(Manifest, Bytes), Error> {
+    let text = retry(to, || async {
+        match to.store.get(&Key::Manifest, Manifest::SIZE_MAX as u64).await {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(AttemptError::unless_permanent(error)),
+        }
+    });
+    let text = text.await?.filter(|text| !text.is_empty());
+    let text = text.unwrap_or_else(|| manifest.to_json().into());
+    Ok((manifest, text))
 }
 
 /// Puts a manifest, or returns the existing one. The existing one is ours if the answer to an earlier put was lost, or

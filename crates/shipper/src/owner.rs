@@ -26,6 +26,7 @@ impl Owner {
             version: self.version.clone(),
             time,
             database: database.map(Box::new),
+            manifest: None,
         }
     }
 }

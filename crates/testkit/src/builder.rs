@@ -241,6 +241,8 @@ impl Builder {
             version: "0".to_owned(),
             time: micros(self.micros),
             database: None,
+            manifest: (self.next_txid() == Txid::FIRST)
+                .then(|| String::from_utf8(self.manifest.to_json()).unwrap()),
         };
         // As `replicate` does once a snapshot is done.
         let detail = match std::mem::take(&mut self.is_unvouched) {

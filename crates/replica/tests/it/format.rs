@@ -153,7 +153,7 @@ fn examples_are_read_and_written_as_they_stand() {
     assert_eq!(table("### The document of a horizon").len(), 9);
     assert_eq!(table("### The document of a mark").len(), 4);
     assert_eq!(table("## The manifest").len(), 5);
-    assert_eq!(table("### The detail of a claim").len(), 6);
+    assert_eq!(table("### The detail of a claim").len(), 7);
 }
 
 fn without_space(json: &str) -> String {

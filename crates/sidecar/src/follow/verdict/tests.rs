@@ -47,6 +47,7 @@ fn fenced(session: &str) -> FollowError {
         version: String::new(),
         time: Timestamp::EPOCH,
         database: None,
+        manifest: None,
     };
     FollowError::Ship(shipper::Error::Fenced { owner: ReplicaOwner(Some(claim)) })
 }
