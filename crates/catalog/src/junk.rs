@@ -1,15 +1,16 @@
 //! Names that have nothing to do with the history: what others have put among the objects of a replica, or what says that
 //! it is millions of entries ahead of everything else.
 
-use super::Listing;
+use super::{CatalogError, Listing, identify, newest_horizon};
 use ebbtide_replica::container::limits::ENTRIES_MAX;
 use ebbtide_replica::{Key, Txid};
-use ebbtide_store::Object;
+use ebbtide_store::{Object, Store, StoreError};
 
 /// Names that are near each other.
 #[derive(Debug, Clone, Copy)]
 struct Cluster {
     first: Txid,
+    last: Txid,
     /// How many of them are of the history: segments and packs.
     history: usize,
 }
@@ -20,12 +21,23 @@ impl Listing {
         clusters(self.objects()).len() <= 1
     }
 
-    /// Takes out the names that lie beyond the history, with more entries between than any one object has. What is left is
-    /// the part with the most segments and packs, the earliest of equals, and everything before it.
-    pub(super) fn dismiss_junk(&mut self) {
+    /// Takes out the names that lie beyond the history, with more entries between than any one object has.
+    pub(super) async fn dismiss_junk(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        if !self.is_in_one_piece() {
+            self.dismiss_beyond(horizon_head(store).await?);
+        }
+        Ok(())
+    }
+
+    /// What is left is the part with the most segments and packs, the earliest of equals, and everything before it. Up
+    /// to `head`, the end of the history when the newest horizon was put, none is junk: of a thinned history there may be
+    /// more names long ago than there are now.
+    fn dismiss_beyond(&mut self, head: Option<Txid>) {
         let clusters = clusters(self.objects());
+        let begin = head.map_or(0, |head| clusters.partition_point(|cluster| cluster.last < head));
+        let begin = begin.min(clusters.len().saturating_sub(1));
         // Of equals the last of the reversed order counts, which is the earliest.
-        let real = (0..clusters.len()).rev().max_by_key(|&at| clusters[at].history);
+        let real = (begin..clusters.len()).rev().max_by_key(|&at| clusters[at].history);
         let Some(beyond) = real.and_then(|real| clusters.get(real + 1)) else { return };
         let mut junk = Vec::new();
         let is_beyond =
@@ -40,6 +52,20 @@ impl Listing {
     }
 }
 
+/// Where the history ended when the newest horizon was put.
+async fn horizon_head(store: &dyn Store) -> Result<Option<Txid>, StoreError> {
+    let read = async {
+        let Some(identity) = identify(store, None).await? else { return Ok(None) };
+        newest_horizon(store, &identity.manifest).await
+    };
+    match read.await {
+        Ok(stored) => Ok(stored.map(|stored| stored.horizon.head)),
+        Err(CatalogError::Store(error)) => Err(error),
+        // Whoever reads the replica meets the same, and says so.
+        Err(_) => Ok(None),
+    }
+}
+
 /// Which of the names are near each other, in order.
 fn clusters(objects: impl Iterator<Item = Object>) -> Vec<Cluster> {
     let mut spans: Vec<(Txid, Txid, bool)> =
@@ -51,8 +77,9 @@ fn clusters(objects: impl Iterator<Item = Object>) -> Vec<Cluster> {
         match clusters.last_mut() {
             Some(cluster) if !is_far(reach, first) => {
                 cluster.history += usize::from(is_history);
+                cluster.last = cluster.last.max(last);
             }
-            _ => clusters.push(Cluster { first, history: usize::from(is_history) }),
+            _ => clusters.push(Cluster { first, last, history: usize::from(is_history) }),
         }
         reach = reach.max(Some(last));
     }
@@ -94,7 +121,11 @@ mod tests {
     }
 
     fn dismissed(mut listing: Listing) -> Vec<String> {
-        listing.dismiss_junk();
+        dismissed_beyond(&mut listing, None)
+    }
+
+    fn dismissed_beyond(listing: &mut Listing, head: Option<u64>) -> Vec<String> {
+        listing.dismiss_beyond(head.map(|head| Txid::new(head).unwrap()));
         listing.junk.iter().map(|object| object.key.to_string()).collect()
     }
 
@@ -111,6 +142,21 @@ mod tests {
         assert_eq!(dismissed(listing(&[9], &packs, &[2])), far);
         let last = ["log/ffffffffffffffff.seg"];
         assert_eq!(dismissed(listing(&[1, 2, u64::MAX], &[], &[2])), last);
+    }
+
+    /// Fences of long ago are never deleted, and the window may have few objects.
+    #[test]
+    fn h19_a_thinned_history_is_not_junk_because_most_names_are_of_long_ago() {
+        let thinned = || listing(&[1, 9, 20, 300, FAR + 9], &[(FAR, FAR + 8)], &[2, FAR]);
+        assert_eq!(dismissed(thinned()).len(), 3, "without a horizon nobody can tell");
+        for head in [FAR, FAR + 8, FAR + 9, FAR + 500] {
+            assert_eq!(dismissed_beyond(&mut thinned(), Some(head)), [""; 0]);
+        }
+        let mut with_junk = thinned();
+        let junk = Object::new(Key::Log(Txid::new(2 * FAR).unwrap()), 1);
+        with_junk.log.push(junk);
+        let far = ["log/00000001fffffffe.seg"];
+        assert_eq!(dismissed_beyond(&mut with_junk, Some(FAR + 8)), far);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
         store.list(KeyPrefix::Snapshot, None),
     )?;
     let mut listing = Listing { log, packs, deltas, snapshots, junk: Vec::new() };
-    listing.dismiss_junk();
+    listing.dismiss_junk(store).await?;
     Ok(listing)
 }
 
@@ -44,7 +44,7 @@ pub async fn list_recent(store: &dyn Store) -> Result<(Listing, Option<Txid>), S
     let row = newest_row(&listing.packs).filter(|_| listing.is_in_one_piece());
     let after = row.map(|(_, last)| Key::Log(last));
     listing.log = store.list(KeyPrefix::Log, after.as_ref()).await?;
-    listing.dismiss_junk();
+    listing.dismiss_junk(store).await?;
     let complete_from = row.map(|(first, _)| first).filter(|&first| first != Txid::FIRST);
     Ok((listing, complete_from))
 }
@@ -93,6 +93,16 @@ impl Listing {
     pub fn snapshot_before(&self, txid: Txid) -> Option<Object> {
         let end = self.snapshots.partition_point(|object| object.key <= Key::Snapshot(txid));
         self.snapshots[..end].last().copied()
+    }
+
+    /// The segment or pack in which `txid` lies, judging by names alone. A pack names its last entry, so packs come first.
+    #[must_use]
+    pub(crate) fn history_at(&self, txid: Txid) -> Option<Object> {
+        let is_in = |object: &&Object| match object.key {
+            Key::Pack { first, last } => (first..=last).contains(&txid),
+            _ => false,
+        };
+        self.packs.iter().rev().find(is_in).copied().or_else(|| self.segment_of(txid))
     }
 
     /// The segment in which `txid` lies, judging by names alone: the last that does not begin after it.
