@@ -117,6 +117,12 @@ fn print(args: &Verify, verification: &Verification, restored: Option<&Restored>
         "proved {} pages and {} of {} entries; {} gaps",
         counts.pages, counts.digests, counts.entries, counts.gaps
     ));
+    if let Some(thinned) = &verification.thinned {
+        output::line(format_args!(
+            "history before txid {} is thinned; {} of {} states vouched for by horizon {}, {} objects condemned",
+            thinned.window, thinned.proved, thinned.states, thinned.horizon, thinned.condemned
+        ));
+    }
     output::line(restorable(verification));
     match restored {
         Some(Restored { txid, unchecked: None }) => output::line(format_args!(

@@ -10,8 +10,11 @@ use ebbtide_store::Object;
 use ebbtide_wal::PageNumber;
 use futures::{StreamExt as _, stream};
 
+use super::documents::Statement;
 use super::finding::{Finding, Severity};
+use super::kept::{Built, base_state};
 use super::rows::Rows;
+use super::scope::Scope;
 use crate::error::Result;
 use ebbtide_catalog::IndexState;
 use ebbtide_catalog::Survey;
@@ -30,12 +33,17 @@ pub(super) struct Proved {
     pub(super) first: Option<Point>,
     pub(super) last: Option<Point>,
     pub(super) first_restorable: Option<Txid>,
+    /// Marks of states that the newest horizon does not keep: somebody may have claimed them back since.
+    pub(super) claimed_back: Vec<Statement>,
 }
 
 /// The walk through the history.
 #[derive(Debug)]
 pub(super) struct Prover<'a> {
     survey: &'a Survey,
+    scope: &'a Scope,
+    /// What is said elsewhere of states of the history.
+    statements: Vec<Statement>,
     /// The page hashes after the last entry, if a base for them was met.
     rows: Option<Rows>,
     /// Whether a base was met at all: before the first one, there are only the claims of a new replica.
@@ -55,7 +63,14 @@ pub(super) struct Prover<'a> {
 }
 
 impl<'a> Prover<'a> {
-    pub(super) fn new(survey: &'a Survey) -> Prover<'a> {
+    /// Begins with the window of the newest horizon, from `base` if that is proved; with entry 1 where there is none.
+    /// `statements` are compared with the history as it passes.
+    pub(super) fn new(
+        survey: &'a Survey,
+        scope: &'a Scope,
+        base: Option<Built>,
+        statements: &[Statement],
+    ) -> Prover<'a> {
         let listing = survey.known().listing();
         let others = listing.packs.iter().chain(&listing.deltas).chain(&listing.snapshots);
         let ends = |object: &Object| match object.key {
@@ -73,19 +88,24 @@ impl<'a> Prover<'a> {
         };
         let segments = listing.log.iter().filter_map(|object| first_of(object.key));
         interest.extend(segments.filter_map(Txid::previous).filter(|&txid| in_pack(txid)));
+        interest.extend(statements.iter().map(|statement| statement.txid));
         let mut deltas: BTreeMap<Txid, Vec<Object>> = BTreeMap::new();
-        let usable = |object: &&Object| survey.known().is_usable(object.key);
-        for &object in listing.deltas.iter().filter(usable) {
+        let usable = |key| survey.known().is_usable(key) && scope.has(key);
+        for &object in listing.deltas.iter().filter(|object| usable(object.key)) {
             if let Some(base) = first_of(object.key).and_then(Txid::previous) {
                 deltas.entry(base).or_default().push(object);
             }
         }
+        let before = survey.known().horizon().and_then(base_state);
+        let rows = base.map(|base| base.rows);
         Prover {
             survey,
+            scope,
+            statements: statements.to_vec(),
             deltas,
-            rows: None,
-            based: false,
-            before: None,
+            based: rows.is_some(),
+            rows,
+            before,
             interest,
             points: BTreeMap::new(),
             contents: BTreeMap::new(),
@@ -104,15 +124,26 @@ impl<'a> Prover<'a> {
             self.object(key, &survey.index_of(ahead).await?).await?;
         }
         drop(objects);
+        self.check_beginning();
         self.compare_others().await?;
+        self.compare_statements();
         Ok(self.proved)
     }
 
     /// The objects that the history is made of: segments, and packs where segments are gone.
     fn spine(&self) -> Vec<Object> {
         let known = self.survey.known();
-        let usable = |object: &&Object| known.is_usable(object.key);
-        let listing = known.listing();
+        let (listing, window) = (known.listing(), known.window());
+        // Of the segments before the window, the last may reach into it.
+        let reaches = listing.log.partition_point(|object| object.key <= Key::Log(window));
+        let reaches = listing.log[..reaches].last().map(|object| object.key);
+        let is_before = |key: Key| match key {
+            Key::Pack { last, .. } => last < window,
+            key => Some(key) < reaches,
+        };
+        let usable = |object: &&Object| {
+            known.is_usable(object.key) && self.scope.has(object.key) && !is_before(object.key)
+        };
         let mut spine: Vec<Object> =
             listing.log.iter().chain(&listing.packs).filter(usable).copied().collect();
         // A pack comes before the segments that it was merged from, which are compared with it and passed over.
@@ -121,7 +152,10 @@ impl<'a> Prover<'a> {
     }
 
     async fn object(&mut self, key: Key, fetched: &Arc<Fetched>) -> Result<()> {
-        let index = &fetched.index;
+        let (index, window) = (&fetched.index, self.survey.known().window());
+        if index.footer().last < window {
+            return Ok(());
+        }
         if self.before.is_some_and(|before| index.footer().last <= before.state.txid()) {
             self.compare(key, fetched);
             return Ok(());
@@ -129,9 +163,15 @@ impl<'a> Prover<'a> {
         if !self.link(key, fetched)? {
             return Ok(());
         }
+        // Before the window an entry counts for nothing, also where its object is there.
+        let thinned = index.entries().partition_point(|entry| entry.txid < window);
         let mut hashes = Hashes::new(&**self.survey.store(), key, fetched);
         let mut run = hashes.next().await?;
-        for (number, (entry, chain)) in index.entries().iter().zip(index.chains()).enumerate() {
+        while run.is_some_and(|run| run.entry < thinned) {
+            run = hashes.next().await?;
+        }
+        let entries = index.entries().iter().zip(index.chains()).enumerate();
+        for (number, (entry, chain)) in entries.skip(thinned) {
             if entry.is_complete() {
                 (self.rows, self.based) = (Some(Rows::new()?), true);
             }
@@ -155,8 +195,11 @@ impl<'a> Prover<'a> {
         let (Some(first), Some(chain)) = (index.entries().first(), index.header().chain()) else {
             return Ok(false);
         };
+        if self.proved.last.is_none() {
+            return self.link_first(key, fetched);
+        }
         match self.before {
-            None => self.rows = (first.txid == Txid::FIRST).then(Rows::new).transpose()?,
+            None => self.rows = None,
             Some(before) if first.txid <= before.state.txid() => {
                 let what = format!(
                     "it begins with entry {}, which lies in another object too",
@@ -185,6 +228,45 @@ impl<'a> Prover<'a> {
             Some(_) => {}
         }
         Ok(true)
+    }
+
+    /// Begins with the first entry of an object: the first of all, or the first of the window.
+    fn link_first(&mut self, key: Key, fetched: &Fetched) -> Result<bool> {
+        let index = &fetched.index;
+        let (window, first) = (self.survey.known().window(), index.header().first());
+        if window < first {
+            self.missing(window, first);
+            (self.rows, self.before) = (None, None);
+        }
+        if window == Txid::FIRST {
+            self.rows = (first == window).then(Rows::new).transpose()?;
+            return Ok(true);
+        }
+        let thinned = index.entries().partition_point(|entry| entry.txid < window);
+        let chain = match thinned.checked_sub(1) {
+            Some(last) => index.chains().nth(last),
+            None => index.header().chain(),
+        };
+        if let Some(before) = self.before
+            && chain != Some(before.state.chain)
+        {
+            let what =
+                format!("the state {} that is kept does not lead to it", before.state.txid());
+            self.damage(key, what);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Of a history of which nothing is there, the beginning is missing, too.
+    fn check_beginning(&mut self) {
+        let known = self.survey.known();
+        let (listing, window) = (known.listing(), known.window());
+        let has_history =
+            listing.log.iter().chain(&listing.packs).any(|object| !known.is_usable(object.key));
+        if self.proved.last.is_none() && !has_history && !listing.is_empty() {
+            self.missing(window, window.next());
+        }
     }
 
     /// A size that no pages bear out costs nothing to state, so nothing is done with it.
@@ -322,13 +404,37 @@ impl<'a> Prover<'a> {
         let known = survey.known();
         let listing = known.listing();
         let others = listing.packs.iter().chain(&listing.deltas).chain(&listing.snapshots);
+        let others = others.filter(|object| known.is_usable(object.key));
         let others: Vec<Object> =
-            others.filter(|object| known.is_usable(object.key)).copied().collect();
+            others.filter(|object| self.scope.has(object.key)).copied().collect();
         for object in others {
             let fetched = survey.index(object).await?;
             self.compare(object.key, &fetched);
         }
         Ok(())
+    }
+
+    /// Compares what horizons and marks say of states with the history, or with the states that are kept.
+    fn compare_statements(&mut self) {
+        let known = self.survey.known();
+        let window = known.window();
+        for Statement { key, txid, chain, digest } in std::mem::take(&mut self.statements) {
+            let said = (Some(chain), Some(digest));
+            let known = match self.points.get(&txid) {
+                Some(point) => Some((Some(point.state.chain), Some(point.state.digest))),
+                None => known.kept(txid).map(|kept| (kept.chain(), kept.digest())),
+            };
+            let is_mark = matches!(key, Key::Mark { .. });
+            match known {
+                Some(known) if known != said => {
+                    self.damage(key, format!("the history has another state after entry {txid}"));
+                }
+                None if is_mark && txid < window => {
+                    self.proved.claimed_back.push(Statement { key, txid, chain, digest });
+                }
+                _ => {}
+            }
+        }
     }
 
     fn compare(&mut self, key: Key, fetched: &Fetched) {
@@ -401,7 +507,12 @@ impl<'a> Prover<'a> {
             (Key::Log(first)..=Key::Log(last)).contains(&object.key) && !known.is_usable(object.key)
         });
         if !blamed {
-            let what = format!("it is missing: entries {first} to {last} are in no object");
+            // The beginning may be gone because it was thinned, which a horizon would say.
+            let stolen = match self.proved.last {
+                None => ", and no horizon says that they were to be deleted",
+                Some(_) => "",
+            };
+            let what = format!("it is missing: entries {first} to {last} are in no object{stolen}");
             self.damage(Key::Log(first), what);
         }
     }

@@ -28,6 +28,11 @@ impl Rows {
         Ok(Rows { file, rows: 0, digest: Digest::EMPTY })
     }
 
+    /// How many pages the database has.
+    pub(super) fn count(&self) -> u32 {
+        self.rows
+    }
+
     /// What all rows add up to.
     pub(super) fn digest(&self) -> Digest {
         self.digest

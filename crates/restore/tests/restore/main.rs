@@ -23,6 +23,8 @@ mod sweep;
 #[cfg(test)]
 mod targets;
 #[cfg(test)]
+mod thinned;
+#[cfg(test)]
 mod times;
 #[cfg(test)]
 mod verify;

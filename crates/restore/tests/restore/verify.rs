@@ -76,11 +76,12 @@ async fn a_missing_segment_is_found_by_its_entries() {
     let builder = sample().await;
     let segments: Vec<Key> =
         builder.objects().await.into_iter().filter(|key| matches!(key, Key::Log(_))).collect();
-    // Without the first or the last one the history is shorter, which retention does too.
-    for &key in &segments[1..segments.len() - 1] {
+    // Without the last one the history is shorter. Without the first, nothing states the manifest.
+    for &key in &segments[..segments.len() - 1] {
         let store = copy(&builder.store).await;
         store.delete(&key).await.unwrap();
-        let verification = verified(&store).await;
+        let mut verification = verified(&store).await;
+        verification.findings.retain(|finding| finding.key != Key::Manifest);
         let [finding] = &verification.findings[..] else { panic!("{:?}", verification.findings) };
         assert_eq!((finding.key, finding.severity), (key, Severity::Damage));
         assert!(finding.what.contains("missing"), "{finding}");
