@@ -35,6 +35,7 @@ pub use finding::{Finding, Severity};
 use history::Prover;
 use kept::prove_kept;
 pub(crate) use object::Checker;
+pub use object::check_object;
 use scope::{Scope, may_be_gone};
 
 /// How many objects are read at once in the first pass.
@@ -213,7 +214,8 @@ async fn claimed_back(
     found: &[Finding],
 ) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for &Statement { key, txid, chain, .. } in marks {
+    for Statement { key, txid, chain, lasts, .. } in marks {
+        let (key, txid, chain) = (*key, *txid, *chain);
         // It goes back to earlier horizons, so it is one of its own.
         let progress = Arc::new(Progress::default());
         let mut survey = Survey::new(Arc::clone(survey.store()), progress).await?;
@@ -223,6 +225,11 @@ async fn claimed_back(
         match survey.plan(Target::Marked { txid, chain }, Timestamp::EPOCH).await {
             Ok(_) => {}
             Err(PlanError::Store(error)) => return Err(error.into()),
+            Err(PlanError::Nothing(_)) if let Some(lasts) = lasts => {
+                let what =
+                    format!("the state {txid} that it marked for {lasts} is not kept any more");
+                findings.push(Finding { key, severity: Severity::Note, what });
+            }
             Err(error) => {
                 let what = format!("the state {txid} that it marks cannot be restored: {error}");
                 findings.push(Finding { key, severity: Severity::Damage, what });

@@ -7,8 +7,8 @@ use ebbtide_catalog::{CatalogError, Head};
 use ebbtide_fault::point;
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::{
-    Chain, Claim, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, Point, ReplicaId,
-    Timestamp, Txid,
+    Chain, Claim, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, Point,
+    ReplicaId, Timestamp, Txid,
 };
 use ebbtide_state::{Origin, Position, State};
 use ebbtide_store::{Conditional, ErrorKind, Store};

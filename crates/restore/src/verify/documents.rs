@@ -15,12 +15,14 @@ use crate::error::Result;
 const DOCUMENTS_AT_ONCE: usize = 4;
 
 /// What a horizon or mark says of the state after an entry.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Statement {
     pub(super) key: Key,
     pub(super) txid: Txid,
     pub(super) chain: Chain,
     pub(super) digest: Digest,
+    /// For how long a mark keeps the state, if not until it is removed.
+    pub(super) lasts: Option<String>,
 }
 
 /// What was read.
@@ -63,12 +65,26 @@ pub(super) async fn check_documents(survey: &Survey) -> Result<Documents> {
                 }
                 roots.insert(horizon.number, HorizonContents::naming(&root));
                 let Horizon { head: txid, chain, digest, .. } = *horizon;
-                documents.statements.push(Statement { key: object.key, txid, chain, digest });
+                let lasts = None;
+                documents.statements.push(Statement {
+                    key: object.key,
+                    txid,
+                    chain,
+                    digest,
+                    lasts,
+                });
                 documents.horizons += 1;
             }
             Some(Ok(Document::Mark(mark))) => {
-                let Mark { txid, chain, digest, .. } = *mark;
-                documents.statements.push(Statement { key: object.key, txid, chain, digest });
+                let Mark { txid, chain, digest, contents, .. } = *mark;
+                let lasts = contents.lasts;
+                documents.statements.push(Statement {
+                    key: object.key,
+                    txid,
+                    chain,
+                    digest,
+                    lasts,
+                });
                 documents.marks += 1;
             }
         }

@@ -418,8 +418,9 @@ impl<'a> Prover<'a> {
     fn compare_statements(&mut self) {
         let known = self.survey.known();
         let window = known.window();
-        for Statement { key, txid, chain, digest } in std::mem::take(&mut self.statements) {
-            let said = (Some(chain), Some(digest));
+        for statement in std::mem::take(&mut self.statements) {
+            let Statement { key, txid, .. } = statement;
+            let said = (Some(statement.chain), Some(statement.digest));
             let known = match self.points.get(&txid) {
                 Some(point) => Some((Some(point.state.chain), Some(point.state.digest))),
                 None => known.kept(txid).map(|kept| (kept.chain(), kept.digest())),
@@ -430,7 +431,7 @@ impl<'a> Prover<'a> {
                     self.damage(key, format!("the history has another state after entry {txid}"));
                 }
                 None if is_mark && txid < window => {
-                    self.proved.claimed_back.push(Statement { key, txid, chain, digest });
+                    self.proved.claimed_back.push(statement);
                 }
                 _ => {}
             }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use ebbtide_catalog::{Progress, Target};
 use ebbtide_replica::container::Index;
 use ebbtide_replica::{
-    Condemned, Digest, EntryState, Horizon, HorizonContents, HorizonObject, HorizonState, Key, Mark,
-    MarkContents, Point, Written,
+    Condemned, Digest, EntryState, Horizon, HorizonContents, HorizonObject, HorizonState, Key,
+    Mark, MarkContents, Point, Written,
 };
 use ebbtide_restore::{Severity, Thinned, Verification, verify};
 use ebbtide_store::{MemoryStore, Store as _};

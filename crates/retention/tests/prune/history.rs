@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ebbtide_catalog::{Nothing, PlanError, Progress, Target};
 use ebbtide_replica::{EntryKind, Key, Mark, MarkContents, Timestamp, Txid};
-use ebbtide_restore::{Error, Options, Report, restore};
+use ebbtide_restore::{Error, Options, Report, restore, verify};
 use ebbtide_retention::{Keep, Pass, PruneError, Pruned, prune};
 use ebbtide_store::{MemoryStore, Store, StoreError};
 use ebbtide_testkit::Random;
@@ -117,6 +117,20 @@ impl History {
                 1 => self.builder.snapshot().await,
                 _ => self.commit(random.next()).await,
             }
+        }
+    }
+
+    /// Nothing is wrong with the replica, and each state that is kept is proved.
+    pub(crate) async fn assert_sound(&self) {
+        let verification = verify(self.store(), &Arc::new(Progress::default())).await.unwrap();
+        // A mark that was for three days may be there longer than its state.
+        let mut findings = verification.findings.clone();
+        findings.retain(|finding| !finding.what.contains("that it marked for 3d"));
+        assert_eq!(findings, []);
+        if let Some(thinned) = verification.thinned {
+            assert_eq!(thinned.proved, thinned.states, "{thinned:?}");
+            let window = self.head().get() - thinned.window.get() + 1;
+            assert_eq!(verification.counts.digests, window, "{thinned:?}");
         }
     }
 

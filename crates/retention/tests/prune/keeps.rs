@@ -42,6 +42,7 @@ async fn live_and_prune(seed: u64, packs: bool, keep: &str, every: i64, daily: i
             marks.push((head, lasts.map(|_| history.now + 3 * DAY)));
         }
         history.prune(keep).await.unwrap();
+        history.assert_sound().await;
     }
     let restorable = history.restorable().await;
     let promised = young(&history, every);
