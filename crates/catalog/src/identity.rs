@@ -180,7 +180,7 @@ mod tests {
             version: "0.1.0".to_owned(),
             time: created,
             database: None,
-            manifest: stated.map(|stated| String::from_utf8(stated.to_json()).unwrap()),
+            manifest: stated.map(|stated| String::from_utf8(stated.to_json()).unwrap().into()),
         };
         let detail = claim.to_detail().unwrap();
         let (kind, flags) = (EntryKind::Claim, EntryFlags::NONE);

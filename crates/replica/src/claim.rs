@@ -23,7 +23,7 @@ pub struct Claim {
     pub database: Option<Box<ClaimedFile>>,
     /// The text of `ebbtide.json`, in the claim that is entry 1 only: so the whole manifest is under the chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub manifest: Option<String>,
+    pub manifest: Option<Box<str>>,
 }
 
 /// The file of a database, as the host of its process knows it: how a database without local state is known again.

@@ -79,7 +79,7 @@ pub(crate) async fn look(
     };
     let goes_on = head.as_ref().is_some_and(|head| head.state.txid() > last);
     if goes_on || horizon.as_ref().is_some_and(is_freed) {
-        let owner = ReplicaOwner(newest_claim(store, manifest).await?);
+        let owner = ReplicaOwner(newest_claim(store, manifest).await?.map(Box::new));
         tracing::error!(store = %to.store.describe(), %key, "the name was used and deleted before: what was put there does not count");
         return Err(Error::Fenced { owner });
     }

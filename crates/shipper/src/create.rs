@@ -218,7 +218,7 @@ async fn put_manifest(
 fn first_claim(owner: &Owner, end: ReplicaEnd, local: &Local, text: &[u8]) -> Claim {
     let mut claim = owner.claim(end.time, local.file.clone());
     let is_first = end.next == Txid::FIRST;
-    claim.manifest = is_first.then(|| String::from_utf8_lossy(text).into_owned());
+    claim.manifest = is_first.then(|| String::from_utf8_lossy(text).into());
     claim
 }
 

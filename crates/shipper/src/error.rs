@@ -140,7 +140,7 @@ impl Error {
 
 /// The process that owns the replica, from its claim; nothing if it left none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaOwner(pub Option<Claim>);
+pub struct ReplicaOwner(pub Option<Box<Claim>>);
 
 impl fmt::Display for ReplicaOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -22,7 +22,7 @@ pub(crate) enum NameConflict {
 pub(crate) async fn read_name_conflict(store: &dyn Store, key: &Key) -> NameConflict {
     match read(store, *key).await {
         Ok(Ok(Some(claim))) => {
-            NameConflict::Error(Error::Fenced { owner: ReplicaOwner(Some(claim)) })
+            NameConflict::Error(Error::Fenced { owner: ReplicaOwner(Some(Box::new(claim))) })
         }
         Ok(Ok(None)) => NameConflict::Error(Error::SupersededOwnPut { key: *key }),
         Ok(Err(why)) => NameConflict::Foreign(why),

@@ -125,7 +125,7 @@ impl Found {
             (Refusal::Behind, FoundPlace::Replica(found), Some(known)) => Error::Behind {
                 head: found.head.state.txid(),
                 known: known.state.txid(),
-                owner: ReplicaOwner(found.since.and_then(|since| since.claim)),
+                owner: ReplicaOwner(found.since.and_then(|since| since.claim).map(Box::new)),
             },
             _ => Error::UNEXPECTED,
         }

@@ -242,7 +242,7 @@ impl Builder {
             time: micros(self.micros),
             database: None,
             manifest: (self.next_txid() == Txid::FIRST)
-                .then(|| String::from_utf8(self.manifest.to_json()).expect("JSON is text")),
+                .then(|| String::from_utf8(self.manifest.to_json()).expect("JSON is text").into()),
         };
         // As `replicate` does once a snapshot is done.
         let detail = match std::mem::take(&mut self.is_unvouched) {

@@ -49,7 +49,7 @@ fn fenced(session: &str) -> FollowError {
         database: None,
         manifest: None,
     };
-    FollowError::Ship(shipper::Error::Fenced { owner: ReplicaOwner(Some(claim)) })
+    FollowError::Ship(shipper::Error::Fenced { owner: ReplicaOwner(Some(Box::new(claim))) })
 }
 
 fn store(kind: ErrorKind) -> StoreError {
