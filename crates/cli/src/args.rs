@@ -7,6 +7,7 @@ use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_catalog::Anchor;
 use ebbtide_retention::Period;
+use ebbtide_retention::Keep;
 
 use crate::number::Number;
 use crate::when::When;
@@ -29,6 +30,7 @@ Examples:
   ebbtide replicate app.db 's3://bucket/app?region=eu-central-1'
   ebbtide log ./backup                                  what can be restored
   ebbtide copy ./backup s3://elsewhere/app              a second replica
+  ebbtide prune --keep every-commit=7d,daily=1y ./backup   what that policy would delete
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup
   ebbtide mark before-migration app.db                  a restore point with a name
   ebbtide status                                        what is durable, how far behind, what is wrong
@@ -75,6 +77,8 @@ pub enum Command {
     Marks(Marks),
     /// Remove a mark.
     Unmark(Unmark),
+    /// Delete the history that is not kept; without --confirm, only show what would go, and why.
+    Prune(Prune),
     /// Show how the databases of a running `replicate` are doing.
     Status(Status),
     /// Ship what is committed now, without waiting for the next put that is due.
@@ -338,6 +342,46 @@ pub struct Unmark {
     #[arg(value_name = "DB|REPLICA")]
     pub source: String,
     /// The configuration in which the database is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
+
+/// `ebbtide prune`.
+#[derive(Debug, Arguments)]
+#[command(after_help = "\
+Examples:
+  ebbtide prune app.db                                     what the policy of ebbtide.toml would delete, when and why
+  ebbtide prune --keep every-commit=7d,hourly=30d,daily=1y,last=3 s3://bucket/app
+  ebbtide prune --confirm app.db                           do it: what nothing needs is condemned now and deleted a day later
+  ebbtide prune --undo app.db                              take the last condemning back, within 13 hours
+
+What is kept: every-commit, hourly, daily, weekly, monthly and yearly, each for a time (12h, 7d, 4w, 1y, forever), the newest \
+full snapshots (last=3), marks, and always the newest state. Ages are by the store's clock.
+
+`replicate` does this once a day by itself, unless `prune = \"elsewhere\"` is configured.
+
+Exit codes: 0 done, or shown; 2 it has to be confirmed; 3 there is nothing, or nothing to take back; 4 something that is to be \
+kept is missing or damaged, and nothing was deleted.")]
+pub struct Prune {
+    /// The replica, or the path of a database of the configuration.
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Which history is kept. Without it, what the configuration says of the database, and else all of it.
+    #[arg(long, value_name = "POLICY")]
+    pub keep: Option<Keep>,
+    /// Do it.
+    #[arg(long)]
+    pub confirm: bool,
+    /// Do it even if most of what was kept by now goes.
+    #[arg(long, requires = "confirm")]
+    pub confirm_shrink: bool,
+    /// Take back what was condemned last.
+    #[arg(long, conflicts_with_all = ["confirm", "keep"])]
+    pub undo: bool,
+    /// Print the result as JSON, with every state and every object.
+    #[arg(long)]
+    pub json: bool,
+    /// The configuration in which SOURCE is looked up.
     #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
     pub config: PathBuf,
 }

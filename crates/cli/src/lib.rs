@@ -64,6 +64,7 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Restore(restore) => runtime::run(Workers::Cores, commands::restore::run(restore)),
         Command::Log(log) => runtime::run(Workers::Cores, commands::log::run(log)),
         Command::Copy(copy) => runtime::run(Workers::Cores, commands::copy::run(copy)),
+        Command::Prune(prune) => runtime::run(Workers::Cores, commands::prune::run(prune)),
         Command::Verify(verify) => runtime::run(Workers::Cores, commands::verify::run(verify)),
         Command::Mark(mark) => runtime::run(Workers::Cores, commands::mark::run(mark)),
         Command::Marks(marks) => runtime::run(Workers::Cores, commands::marks::run(marks)),

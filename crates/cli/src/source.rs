@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ebbtide_retention::Keep;
 use ebbtide_state::{Position, peek, state_directory};
 use ebbtide_store::{Location, Store};
 
@@ -16,6 +17,8 @@ pub(crate) struct Source {
     pub(crate) database: Option<PathBuf>,
     /// Where the configuration has the database's local state.
     pub(crate) state: Option<PathBuf>,
+    /// Which history the configuration has it keep.
+    pub(crate) keep: Option<Keep>,
 }
 
 impl Source {
@@ -30,7 +33,7 @@ impl Source {
         {
             return Ok(found);
         }
-        Ok(Source { location: address(text)?, database: None, state: None })
+        Ok(Source { location: address(text)?, database: None, state: None, keep: None })
     }
 
     fn in_configuration(text: &str, config: &Path) -> Result<Option<Source>, Failure> {
@@ -44,6 +47,7 @@ impl Source {
             location: known.location,
             database: Some(known.path),
             state: known.state,
+            keep: known.keep,
         }))
     }
 
@@ -65,7 +69,7 @@ impl Source {
             tracing::debug!(location, "the local state knows the replica");
             let location = location.parse::<Location>().map_err(failed)?;
             let database = Some(path.to_path_buf());
-            return Ok(Some(Source { location, database, state: None }));
+            return Ok(Some(Source { location, database, state: None, keep: None }));
         }
         if !path.is_file() {
             return Ok(None);

@@ -65,7 +65,7 @@ impl Config {
         let databases: Vec<Database> = file
             .database
             .into_iter()
-            .map(|entry| entry.check(variable))
+            .map(|entry| entry.check(&file.defaults, variable))
             .collect::<Result<_, _>>()?;
         check_places(&databases)?;
         check_states(&databases)?;

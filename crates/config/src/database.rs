@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ebbtide_retention::Keep;
 use ebbtide_store::Location;
 
 use crate::defaults;
@@ -27,6 +28,11 @@ pub struct Database {
     pub checkpoint_frames: u32,
     /// Whether it is switched to a write-ahead log if it has none.
     pub enable_wal: bool,
+    /// Which history is kept; all of it, if nothing is said.
+    pub keep: Option<Keep>,
+    /// Whether `replicate` deletes what is not kept, and segments that are in packs. Otherwise `ebbtide prune` does it, on
+    /// a machine that may delete.
+    pub prunes: bool,
     /// Where the local state is kept, if not beside the database.
     pub state: Option<PathBuf>,
 }
@@ -44,6 +50,8 @@ impl Database {
             spool_bytes_max: defaults::SPOOL_BYTES_MAX,
             checkpoint_frames: defaults::CHECKPOINT_FRAMES,
             enable_wal: false,
+            keep: None,
+            prunes: true,
             state: None,
         }
     }

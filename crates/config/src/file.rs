@@ -1,8 +1,10 @@
 //! The file as it is written, before anything in it is checked.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ebbtide_retention::Keep;
 use ebbtide_store::Location;
 use serde::Deserialize;
 
@@ -15,8 +17,36 @@ use crate::{Database, Puts, defaults};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct File {
     #[serde(default)]
+    pub(crate) defaults: Defaults,
+    #[serde(default)]
     pub(crate) database: Vec<Entry>,
     pub(crate) shutdown_timeout: Option<String>,
+}
+
+/// What it says of all databases that do not say otherwise.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Defaults {
+    puts_per_second: Option<f64>,
+    puts_burst: Option<f64>,
+    snapshot_interval: Option<String>,
+    log_max: Option<String>,
+    spool_max: Option<String>,
+    checkpoint_frames: Option<u32>,
+    enable_wal: Option<bool>,
+    keep: Option<Words>,
+    prune: Option<String>,
+}
+
+/// A policy as it is written: each word with its value.
+type Words = BTreeMap<String, Word>;
+
+/// A period, or a number.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Word {
+    Text(String),
+    Number(i64),
 }
 
 /// What it says of a database.
@@ -31,14 +61,16 @@ pub(crate) struct Entry {
     log_max: Option<String>,
     spool_max: Option<String>,
     checkpoint_frames: Option<u32>,
-    #[serde(default)]
-    enable_wal: bool,
+    enable_wal: Option<bool>,
+    keep: Option<Words>,
+    prune: Option<String>,
     state: Option<String>,
 }
 
 /// The keys that there are.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 15] = [
     "database",
+    "defaults",
     "shutdown-timeout",
     "path",
     "replica",
@@ -49,6 +81,8 @@ const KEYS: [&str; 12] = [
     "spool-max",
     "checkpoint-frames",
     "enable-wal",
+    "keep",
+    "prune",
     "state",
 ];
 
@@ -82,9 +116,30 @@ impl Entry {
         })
     }
 
+    /// The same with what the file says of all databases, where it says nothing itself.
+    fn or(self, defaults: &Defaults) -> Entry {
+        let defaults = defaults.clone();
+        Entry {
+            puts_per_second: self.puts_per_second.or(defaults.puts_per_second),
+            puts_burst: self.puts_burst.or(defaults.puts_burst),
+            snapshot_interval: self.snapshot_interval.or(defaults.snapshot_interval),
+            log_max: self.log_max.or(defaults.log_max),
+            spool_max: self.spool_max.or(defaults.spool_max),
+            checkpoint_frames: self.checkpoint_frames.or(defaults.checkpoint_frames),
+            enable_wal: self.enable_wal.or(defaults.enable_wal),
+            keep: self.keep.or(defaults.keep),
+            prune: self.prune.or(defaults.prune),
+            ..self
+        }
+    }
+
     /// The same, with everything in its range.
-    pub(crate) fn check(self, variable: Lookup<'_>) -> Result<Database, String> {
-        let entry = self.expand(variable)?;
+    pub(crate) fn check(
+        self,
+        defaults: &Defaults,
+        variable: Lookup<'_>,
+    ) -> Result<Database, String> {
+        let entry = self.or(defaults).expand(variable)?;
         let what = entry.path.clone();
         entry.in_range().map_err(|why| format!("[[database]] {what}: {why}"))
     }
@@ -127,9 +182,31 @@ impl Entry {
             spool_bytes_max,
             checkpoint_frames: checkpoint_frames(self.checkpoint_frames)
                 .map_err(|why| fail(&why))?,
-            enable_wal: self.enable_wal,
+            enable_wal: self.enable_wal.unwrap_or(false),
+            keep: self.keep.as_ref().map(policy).transpose()?,
+            prunes: prunes(self.prune.as_deref())?,
             state: self.state.map(PathBuf::from),
         })
+    }
+}
+
+fn policy(words: &Words) -> Result<Keep, String> {
+    let words: Vec<(&str, String)> = words
+        .iter()
+        .map(|(word, value)| match value {
+            Word::Text(text) => (word.as_str(), text.clone()),
+            Word::Number(number) => (word.as_str(), number.to_string()),
+        })
+        .collect();
+    let words = words.iter().map(|(word, value)| (*word, value.as_str()));
+    Keep::from_words(words).map_err(|error| error.to_string())
+}
+
+fn prunes(configured: Option<&str>) -> Result<bool, String> {
+    match configured {
+        None | Some("here") => Ok(true),
+        Some("elsewhere") => Ok(false),
+        Some(other) => Err(format!("prune = \"{other}\" must be \"here\" or \"elsewhere\"")),
     }
 }
 

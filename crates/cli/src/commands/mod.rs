@@ -4,6 +4,7 @@ pub(crate) mod copy;
 pub(crate) mod log;
 pub(crate) mod mark;
 pub(crate) mod marks;
+pub(crate) mod prune;
 mod release;
 pub(crate) mod restore;
 pub(crate) mod status;
