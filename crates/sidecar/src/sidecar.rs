@@ -9,7 +9,7 @@ use ebbtide_replica::Txid;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::follow::{Consent, FollowError, Job, Order, Shared, Status, follow};
+use crate::follow::{Consent, FollowError, Job, Order, Pruning, Shared, Status, follow};
 use crate::hooks::Hooks;
 use crate::owner;
 
@@ -122,8 +122,14 @@ impl Sidecar {
             may_come: how.may_come,
         };
         let over = status.until_over();
+        let pruning = if how.is_once {
+            None
+        } else {
+            Pruning::begin(&job.database, &job.shared, &job.status)
+        };
         let task = self.tasks.spawn(async move {
             let ended = follow(job).await;
+            drop(pruning);
             drop(over);
             ended
         });

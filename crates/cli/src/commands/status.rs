@@ -194,6 +194,10 @@ fn explain(issue: HealthIssue, report: &Report) -> Option<String> {
             let trouble = report.manifest_trouble.as_ref()?;
             Some(format!("at {}: {}", trouble.since, trouble.error))
         }
+        HealthIssue::Prune => {
+            let trouble = report.prune_trouble.as_ref()?;
+            Some(format!("not pruned since {}: {}", trouble.since, trouble.error))
+        }
     }
 }
 

@@ -53,6 +53,9 @@ pub enum HealthIssue {
     Snapshot,
     /// The manifest was missing in the replica, or is damaged: something deletes or changes objects there.
     Manifest,
+    /// The replica cannot be pruned: something that is to be kept is missing or damaged there, or a policy that gives up
+    /// most of it has to be confirmed.
+    Prune,
 }
 
 /// What is known of a database.
@@ -77,6 +80,8 @@ pub(super) struct HealthInput {
     pub lacks_snapshot: bool,
     /// How long ago the manifest was found to be missing or damaged.
     pub manifest_trouble: Option<Duration>,
+    /// Whether the last prune failed.
+    pub cannot_prune: bool,
 }
 
 /// Why somebody should look; nothing when all is well.
@@ -100,6 +105,7 @@ pub(super) fn health_issues(input: &HealthInput) -> Vec<HealthIssue> {
         (input.ahead > CLOCKS_APART_MAX, HealthIssue::Clock),
         (input.lacks_snapshot, HealthIssue::Snapshot),
         (manifest, HealthIssue::Manifest),
+        (input.cannot_prune, HealthIssue::Prune),
     ];
     all.into_iter().filter_map(|(has, issue)| has.then_some(issue)).collect()
 }
@@ -120,6 +126,7 @@ mod tests {
         ahead: Duration::ZERO,
         lacks_snapshot: false,
         manifest_trouble: None,
+        cannot_prune: false,
     };
 
     fn seconds(seconds: u64) -> Duration {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::{HealthInput, HealthIssue, health_issues};
 use crate::clock;
-use crate::follow::{Phase, Progress, Status, StoreAndLog};
+use crate::follow::{Phase, Progress, PruneSummary, Status, StoreAndLog};
 use crate::hooks::LostLines;
 
 /// What is wrong while there is no snapshot.
@@ -71,6 +71,12 @@ pub struct Report {
     pub snapshot_trouble: Option<Trouble>,
     /// The manifest, when it was missing or damaged.
     pub manifest_trouble: Option<Trouble>,
+    /// What the last prune of the replica did.
+    #[serde(default)]
+    pub pruned: Option<PruneSummary>,
+    /// Prunes, while they fail.
+    #[serde(default)]
+    pub prune_trouble: Option<Trouble>,
     /// How many segments the store has confirmed since the process began.
     pub segments: u64,
     /// How many lines its process could not log, and why not the newest of them.
@@ -141,6 +147,8 @@ impl Report {
             manifest_trouble: seen
                 .manifest_trouble
                 .map(|(when, why)| trouble(clock::at(when), why)),
+            pruned: progress.pruned,
+            prune_trouble: progress.prune_trouble.map(|(since, why)| trouble(since, why)),
             segments: progress.segments,
             log_lines_lost: unlogged.as_ref().map_or(0, |lost| lost.lines),
             log_error: unlogged.map(|lost| lost.error),
@@ -174,6 +182,7 @@ fn input(progress: &Progress, seen: &StoreAndLog, now: Timestamp) -> HealthInput
         ahead: newest(progress).map_or(Duration::ZERO, |newest| between(now, newest)),
         lacks_snapshot: progress.snapshot_trouble.is_some() || seen.lacks_base,
         manifest_trouble: seen.manifest_trouble.as_ref().map(|(when, _)| when.elapsed()),
+        cannot_prune: progress.prune_trouble.is_some(),
     }
 }
 

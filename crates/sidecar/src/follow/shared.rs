@@ -32,6 +32,7 @@ pub struct Shared {
     pub(crate) starts: Arc<Starts>,
     scratches: Arc<Mutex<Vec<Scratch>>>,
     whole_reads: Arc<Semaphore>,
+    prunes: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -53,12 +54,18 @@ impl Shared {
             hooks,
             scratches: Arc::default(),
             whole_reads: Arc::new(Semaphore::new(WHOLE_READS)),
+            prunes: Arc::new(Semaphore::new(1)),
         }
     }
 
     /// Waits for a permit to read a whole database. The permit lasts as long as the returned value.
     pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
         Arc::clone(&self.whole_reads).acquire_owned().await
+    }
+
+    /// Waits for a permit to prune a replica: one at a time, because nobody waits for it.
+    pub(crate) async fn prune_turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        Arc::clone(&self.prunes).acquire_owned().await
     }
 
     /// Lends a buffer to `work`.

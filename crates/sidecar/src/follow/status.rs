@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::error::FollowError;
 use super::lag::Undurable;
+use super::prune_summary::PruneSummary;
 use super::releases::Releases;
 use crate::clock;
 
@@ -87,6 +88,10 @@ pub struct Progress {
     pub snapshot: Option<Point>,
     /// Since when snapshots fail, and why the last one did.
     pub snapshot_trouble: Option<(Timestamp, String)>,
+    /// What the last prune of the replica did.
+    pub pruned: Option<PruneSummary>,
+    /// Since when prunes fail, and why the last one did.
+    pub prune_trouble: Option<(Timestamp, String)>,
     /// How many segments the store has confirmed since this process began.
     pub segments: u64,
     /// Whether nobody has the database open, so that its file alone is the database.
@@ -160,6 +165,8 @@ impl Status {
             durable: None,
             snapshot: None,
             snapshot_trouble: None,
+            pruned: None,
+            prune_trouble: None,
             segments: 0,
             resting: false,
         };
@@ -356,6 +363,20 @@ impl Status {
         let since = known.progress.snapshot_trouble.take().map(|(since, _)| since);
         known.progress.snapshot_trouble =
             Some((since.unwrap_or_else(clock::now), error_chain(error)));
+    }
+
+    /// The replica was pruned.
+    pub(crate) fn pruned(&self, summary: PruneSummary) {
+        let mut known = self.known();
+        known.progress.pruned = Some(summary);
+        known.progress.prune_trouble = None;
+    }
+
+    /// A prune failed.
+    pub(crate) fn prune_failed(&self, error: String) {
+        let mut known = self.known();
+        let since = known.progress.prune_trouble.take().map(|(since, _)| since);
+        known.progress.prune_trouble = Some((since.unwrap_or_else(clock::now), error));
     }
 
     /// Requests a sync: that everything committed now is shipped. Returns the number of the request.
