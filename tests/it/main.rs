@@ -32,6 +32,7 @@ mod panic;
 mod persist;
 mod planted;
 mod presence;
+mod prune;
 mod recover;
 mod reports;
 mod rest;

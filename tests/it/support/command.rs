@@ -87,6 +87,13 @@ impl Ended {
         self
     }
 
+    /// It must have said this on standard output.
+    #[track_caller]
+    pub(crate) fn prints(&self, text: &str) -> &Ended {
+        assert!(self.out.contains(text), "{}: not {text:?}, but {}", self.command, self.out);
+        self
+    }
+
     /// Its standard output as one document.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {

@@ -12,7 +12,7 @@ use super::shared::Shared;
 use super::status::{Phase, Status};
 
 /// How long after the start the first pass is done: a process that ends soon need not begin.
-const FIRST: Duration = Duration::from_secs(60);
+const FIRST: Duration = Duration::from_secs(30);
 
 /// How often a pass is done.
 const INTERVAL: Duration = Duration::from_secs(24 * 3600);

@@ -30,6 +30,10 @@ impl Bucket {
                     left.extend(self.remove_each(batch).await);
                     break;
                 }
+                // Nobody may delete here, or not by many at a time.
+                Err(error) if error.kind() == ErrorKind::Denied => {
+                    left.extend(batch.iter().map(|key| (*key, error.clone())));
+                }
                 Err(error) => return Err(error),
             }
         }

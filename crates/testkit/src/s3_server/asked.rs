@@ -37,6 +37,7 @@ impl Asked {
             Method::PUT if has("partNumber") => "UploadPart",
             Method::PUT => "PutObject",
             Method::POST if has("uploads") => "CreateMultipartUpload",
+            Method::POST if has("delete") => "DeleteObjects",
             Method::POST => "CompleteMultipartUpload",
             Method::DELETE if has("uploadId") => "AbortMultipartUpload",
             Method::DELETE => "DeleteObject",
