@@ -228,7 +228,8 @@ fn h14_policies_are_refused_with_what_was_meant() {
         five.setup.run(&["prune", &five.setup.text("app.db"), "--config", &config])
     };
     configured("keep = { every-commit = \"2d\", last = 2 }")
-        .exits(0).prints("every-commit=2d,last=2");
+        .exits(0)
+        .prints("every-commit=2d,last=2");
     configured("keep = { evry-commit = \"2d\" }").exits(2).says("every-commit");
     configured("keep = { every-commit = 2 }").exits(2).says("every-commit");
     configured("prune = \"there\"").exits(2).says("elsewhere");

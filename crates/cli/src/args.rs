@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_catalog::Anchor;
-use ebbtide_retention::Period;
 use ebbtide_retention::Keep;
+use ebbtide_retention::Period;
 
 use crate::number::Number;
 use crate::when::When;
