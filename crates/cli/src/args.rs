@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_catalog::Anchor;
+use ebbtide_restore::Share;
 use ebbtide_retention::Keep;
 use ebbtide_retention::Period;
 
@@ -234,8 +235,11 @@ pub struct Verify {
     #[arg(value_name = "SOURCE")]
     pub source: String,
     /// Also restore the newest state to a temporary file, and check it with SQLite.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "sample")]
     pub restore: bool,
+    /// Prove only the day's share of the bytes, such as 5% or 1/30: run each day, everything is read once in 20 or 30 days.
+    #[arg(long, value_name = "SHARE")]
+    pub sample: Option<Share>,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,

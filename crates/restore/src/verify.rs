@@ -13,9 +13,12 @@ mod documents;
 mod finding;
 mod history;
 mod kept;
+mod newest;
 mod object;
 mod rows;
+mod sample;
 mod scope;
+mod share;
 
 use std::sync::Arc;
 
@@ -27,16 +30,18 @@ use serde::Serialize;
 use crate::error::Result;
 use beginning::check_manifest;
 use documents::{Statement, check_documents};
-use ebbtide_catalog::Culprit;
 use ebbtide_catalog::Progress;
 use ebbtide_catalog::Survey;
-use ebbtide_catalog::{Notice, PlanError, Target};
+use ebbtide_catalog::{PlanError, Target};
 pub use finding::{Finding, Severity};
 use history::Prover;
 use kept::prove_kept;
+use newest::restorable;
 pub(crate) use object::Checker;
 pub use object::check_object;
+pub use sample::{Sampled, SampledObject, sample};
 use scope::{Scope, may_be_gone};
+pub use share::{NoShare, Sample, Share};
 
 /// How many objects are read at once in the first pass.
 const OBJECTS_AT_ONCE: usize = 32;
@@ -113,33 +118,6 @@ impl Verification {
     }
 }
 
-/// What a restore of the newest state would say that is not found yet: it goes by the same plan.
-async fn restorable(survey: &mut Survey, found: &[Finding]) -> Result<Vec<Finding>> {
-    let finding = |key: Key, severity, what| Finding { key, severity, what };
-    match survey.plan(Target::Latest, Timestamp::EPOCH).await {
-        Ok(plan) => {
-            let notices = plan.notices.into_iter().filter_map(|notice| match notice {
-                Notice::DigestOnly { key } => Some((key, notice)),
-                _ => None,
-            });
-            Ok(notices
-                .map(|(key, notice)| finding(key, Severity::Note, notice.to_string()))
-                .collect())
-        }
-        Err(PlanError::Damaged { culprits, .. }) => {
-            let news = |culprit: &Culprit| {
-                found.iter().all(|one| one.key != culprit.key || one.severity < Severity::Damage)
-            };
-            let culprits = culprits.into_iter().filter(news);
-            let what = |why| format!("the newest state cannot be restored: {why}");
-            let finding = |Culprit { key, why }| finding(key, Severity::Damage, what(why));
-            Ok(culprits.map(finding).collect())
-        }
-        Err(PlanError::Nothing(_)) => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Proves the replica in `store`. Fails only if it cannot be read at all; damage is in the result.
 pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<Verification> {
     let mut survey = Survey::new(store, Arc::clone(progress)).await?;
@@ -178,7 +156,8 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
         survey.exclude(finding.key, finding.what.clone());
     }
     findings.extend(proved.findings);
-    findings.extend(restorable(&mut survey, &findings).await?);
+    let (_, more) = restorable(&mut survey, &findings).await?;
+    findings.extend(more);
     findings.extend(claimed_back(&survey, &proved.claimed_back, &findings).await?);
     findings.sort_by_key(|finding| (ebbtide_catalog::first_of(finding.key), finding.key));
     let moment = |found: ebbtide_catalog::IndexState| found.state.point;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use ebbtide_catalog::{Progress, Target};
 use ebbtide_replica::{Point, Timestamp};
-use ebbtide_restore::{Options, Severity, Verification, restore, verify};
+use ebbtide_restore::{Finding, Options, Sample, Severity, Share, Verification};
+use ebbtide_restore::{restore, sample, verify};
 use ebbtide_store::Store;
 use serde_json::json;
 
@@ -23,6 +24,9 @@ pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.config)?;
     let store = source.open().await?;
     let progress = Arc::new(Progress::default());
+    if let Some(share) = args.sample {
+        return run_sample(store, share, args.json).await;
+    }
     let bar = terminal::bar("verify", Counted::Objects, args.json);
     let counts = || {
         let counts = progress.counts();
@@ -35,11 +39,50 @@ pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
         false => None,
     };
     print(&args, &verification, restored.as_ref());
-    if verification.is_sound() {
+    judge(&verification.findings)
+}
+
+/// Proves the share of today.
+async fn run_sample(store: Arc<dyn Store>, share: Share, json: bool) -> Result<Outcome, Failure> {
+    let micros = ebbtide_sidecar::clock::now().as_micros();
+    let day = u64::try_from(micros.div_euclid(86_400_000_000)).unwrap_or(0);
+    let progress = Arc::new(Progress::default());
+    let bar = terminal::bar("verify", Counted::Objects, json);
+    let counts = || {
+        let counts = progress.counts();
+        (counts.objects_done, counts.objects_total)
+    };
+    let proving = sample(store, Sample { share, day }, &progress);
+    let sampled = terminal::watch(&bar, counts, proving).await.map_err(failure)?;
+    if json {
+        output::json(json!({ "sound": sampled.is_sound(), "sample": sampled }));
+    } else {
+        print_findings(&sampled.findings);
+        output::line(format_args!(
+            "replica {} in {}: read {} of {} objects, {} of {}, the share of {} of day {}",
+            sampled.replica,
+            sampled.place,
+            sampled.read.len(),
+            sampled.objects_total,
+            terminal::bytes(sampled.bytes),
+            terminal::bytes(sampled.bytes_total),
+            sampled.share,
+            sampled.day
+        ));
+        if sampled.is_sound() {
+            output::line("what was read is sound");
+        }
+    }
+    judge(&sampled.findings)
+}
+
+/// The end of the command, by what was found.
+fn judge(findings: &[Finding]) -> Result<Outcome, Failure> {
+    let damage = findings.iter().filter(|found| found.severity == Severity::Damage).count();
+    if damage == 0 {
         return Ok(Outcome::Done);
     }
-    let damage = verification.findings.iter().filter(|found| found.severity == Severity::Damage);
-    let why = format!("{} of the replica's objects cannot be relied on", damage.count());
+    let why = format!("{damage} of the replica's objects cannot be relied on");
     Err(Failure::new(Code::Damaged, why))
 }
 
@@ -85,6 +128,16 @@ fn restorable(verification: &Verification) -> String {
     }
 }
 
+fn print_findings(findings: &[Finding]) {
+    for finding in findings {
+        let severity = match finding.severity {
+            Severity::Note => "note",
+            Severity::Damage => "DAMAGE",
+        };
+        output::line(format_args!("{severity}: {finding}"));
+    }
+}
+
 fn print(args: &Verify, verification: &Verification, restored: Option<&Restored>) {
     if args.json {
         output::json(json!({
@@ -95,13 +148,7 @@ fn print(args: &Verify, verification: &Verification, restored: Option<&Restored>
         }));
         return;
     }
-    for finding in &verification.findings {
-        let severity = match finding.severity {
-            Severity::Note => "note",
-            Severity::Damage => "DAMAGE",
-        };
-        output::line(format_args!("{severity}: {finding}"));
-    }
+    print_findings(&verification.findings);
     let counts = &verification.counts;
     output::line(format_args!(
         "replica {} in {}: {} segments, {} packs, {} deltas, {} snapshots, {}",

@@ -4,6 +4,8 @@
 //! The states are gone through in order, and each is built on the one before it where the plan allows that, so that a
 //! year of daily states costs about as much as its deltas and snapshots.
 
+use std::collections::BTreeSet;
+
 use ebbtide_catalog::{Culprit, HashRun, Hashes, IndexState, Plan, PlanError};
 use ebbtide_catalog::{Survey, Target, first_of};
 use ebbtide_replica::{EntryKind, EntryState, Horizon, HorizonState, Key, Point, Timestamp, Txid};
@@ -63,15 +65,11 @@ impl Kept {
     /// Compares the objects that the horizon names with those that are there.
     async fn compare_objects(&mut self, survey: &Survey, horizon: &Horizon) -> Result<()> {
         let number = horizon.number;
+        self.findings = missing_objects(survey);
         for named in &horizon.contents.objects {
             let known = survey.known();
             let listed = known.listing().objects().find(|object| object.key == named.name);
-            let Some(object) = listed else {
-                if !is_packed(survey, named.name) {
-                    self.damage(named.name, format!("it is missing: horizon {number} keeps it"));
-                }
-                continue;
-            };
+            let Some(object) = listed else { continue };
             // What is damaged is a finding already.
             if !known.is_usable(object.key) {
                 continue;
@@ -157,6 +155,18 @@ impl Kept {
             self.findings.push(Finding { key, severity: Severity::Damage, what });
         }
     }
+}
+
+/// The objects that the newest horizon keeps and that are not there.
+pub(super) fn missing_objects(survey: &Survey) -> Vec<Finding> {
+    let Some(horizon) = survey.known().horizon() else { return Vec::new() };
+    let listed: BTreeSet<Key> =
+        survey.known().listing().objects().map(|object| object.key).collect();
+    let named = horizon.contents.objects.iter().map(|object| object.name);
+    let missing = named.filter(|key| !listed.contains(key) && !is_packed(survey, *key));
+    let what = format!("it is missing: horizon {} keeps it", horizon.number);
+    let severity = Severity::Damage;
+    missing.map(|key| Finding { key, severity, what: what.clone() }).collect()
 }
 
 /// The state that the window begins from as the horizon has it, for a walk that goes on from there.

@@ -1,5 +1,7 @@
 //! Proves one object by itself: its index, all its blocks, all its pages, all its hashes.
 
+mod slices;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -134,7 +136,7 @@ fn by_entry(index: &Index, by_page: &[PageHash]) -> Vec<PageHash> {
     by_entry
 }
 
-fn verdict(checked: Result<u64, CatalogError>) -> Result<Result<u64, String>> {
+fn verdict<T>(checked: Result<T, CatalogError>) -> Result<Result<T, String>> {
     match checked {
         Ok(pages) => Ok(Ok(pages)),
         Err(CatalogError::Object { source, .. }) => Ok(Err(source.to_string())),

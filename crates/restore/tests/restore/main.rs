@@ -19,6 +19,8 @@ mod packs;
 #[cfg(test)]
 mod rampage;
 #[cfg(test)]
+mod sample;
+#[cfg(test)]
 mod sweep;
 #[cfg(test)]
 mod targets;

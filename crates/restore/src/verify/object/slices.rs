@@ -1,0 +1,89 @@
+//! Proves slices of a large object: its index, all its hashes, and of its images those in the slices.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ebbtide_catalog::{CatalogError, Fetched, Hashes};
+use ebbtide_replica::container::Block;
+use ebbtide_replica::{Error, PageHash};
+use ebbtide_store::Object;
+use futures::{StreamExt as _, stream};
+
+use super::{Checker, RANGES_AHEAD, ranges, verdict};
+use crate::error::Result;
+use crate::verify::share::SLICE_BYTES;
+
+impl Checker<'_> {
+    /// How many pages and how many bytes were read, or what is wrong with the object.
+    pub(in crate::verify) async fn check_slices(
+        &self,
+        object: Object,
+        slices: &[u64],
+    ) -> Result<Result<(u64, u64), String>> {
+        let read = match self.survey.index(object).await {
+            Ok(fetched) => self.check_some(object, fetched, slices).await,
+            Err(error) => Err(error),
+        };
+        verdict(read)
+    }
+
+    async fn check_some(
+        &self,
+        object: Object,
+        fetched: Arc<Fetched>,
+        slices: &[u64],
+    ) -> Result<(u64, u64), CatalogError> {
+        let blocks = fetched.index.page_blocks();
+        let chosen: Vec<Range<usize>> = slices.iter().flat_map(|&at| pieces(blocks, at)).collect();
+        let read: u64 = chosen.iter().flat_map(|range| &blocks[range.clone()]).map(length).sum();
+        let damaged = |why| CatalogError::Object {
+            key: object.key,
+            source: Error::damaged("the pages", why),
+        };
+        let mut images = stream::iter(chosen)
+            .map(|range| async {
+                let first = blocks.get(range.start).map_or(0, |block| block.first);
+                let hashes = self.hash_pages(object, Arc::clone(&fetched), range).await?;
+                Ok::<_, CatalogError>((first..).zip(hashes).collect::<Vec<(u64, PageHash)>>())
+            })
+            .buffered(RANGES_AHEAD);
+        let mut hashes = Hashes::new(&**self.survey.store(), object.key, &fetched);
+        let (mut piece, mut pages) = (Vec::new().into_iter().peekable(), 0);
+        let mut ordinal = 0;
+        while let Some(run) = hashes.next().await? {
+            for listed in run.hashes {
+                if piece.peek().is_none()
+                    && let Some(next) = images.next().await
+                {
+                    piece = next?.into_iter().peekable();
+                }
+                if let Some((_, hash)) = piece.next_if(|(at, _)| *at == ordinal) {
+                    if hash != *listed {
+                        return Err(damaged("an image is not the one whose hash is listed"));
+                    }
+                    pages += 1;
+                }
+                ordinal += 1;
+            }
+        }
+        match piece.peek().is_some() || images.next().await.is_some() {
+            true => Err(damaged("there are more images than hashes")),
+            false => Ok((pages, read + fetched.index.footer().index_length)),
+        }
+    }
+}
+
+fn length(block: &Block) -> u64 {
+    u64::from(block.stored_len)
+}
+
+/// The blocks that begin in a slice, in ranges that are read at once.
+fn pieces(blocks: &[Block], slice: u64) -> Vec<Range<usize>> {
+    let from = |slice: u64| {
+        let offset = slice.saturating_mul(SLICE_BYTES);
+        blocks.partition_point(|block| block.offset < offset)
+    };
+    let (begin, end) = (from(slice), from(slice.saturating_add(1)));
+    let pieces = ranges(&blocks[begin..end]).into_iter();
+    pieces.map(|piece| begin + piece.start..begin + piece.end).collect()
+}
