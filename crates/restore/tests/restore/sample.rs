@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ebbtide_catalog::Progress;
 use ebbtide_replica::{EntryKind, Key};
 use ebbtide_restore::{Sample, Sampled, Severity, sample};
-use ebbtide_store::{MemoryStore, Store as _};
+use ebbtide_store::MemoryStore;
 
 use ebbtide_testkit::Random;
 
