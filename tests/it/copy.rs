@@ -139,6 +139,49 @@ fn a_copy_that_is_killed_is_a_replica_and_goes_on() {
     assert!(deaths > 20, "it died {deaths} times");
 }
 
+/// Copies a thinned history with two marks; would catch a horizon that promises what is not there yet.
+#[test]
+fn h25_horizons_and_marks_are_copied_after_what_they_promise() {
+    let (setup, builder) = crate::thinned::setup();
+    for number in [5, 11] {
+        let txid = format!("{number:x}");
+        let name = format!("mark {number}");
+        setup.run(&["mark", "--txid", &txid, &name, &setup.replica]).exits(0);
+    }
+    let restores = |args: &[&str]| {
+        let (out, target) = (setup.text("out.db"), setup.text("copy"));
+        let ended = setup.run(&[&["restore", "--force", "-o", &out, &target], args].concat());
+        (ended.code() == 0).then(|| fs::read(out).unwrap())
+    };
+    let is_promised = || fs::read_dir(setup.path("copy/horizon")).is_ok_and(|it| it.count() > 0);
+    for passage in 1.. {
+        let is_over = !dies(&setup, &format!("copy.object.done={passage}"));
+        for number in [5, 9, 10, 12] {
+            let restored = restores(&["--txid", &format!("{number:x}")]);
+            assert!(restored.is_some() || !is_promised(), "{number} after {passage}");
+            let sound = restored.is_none_or(|image| image == builder.state(number).image());
+            assert!(sound, "{number} after {passage}");
+        }
+        if is_over {
+            break;
+        }
+    }
+    assert!(is_promised());
+    for number in [5, 11] {
+        let restored = restores(&["--mark", &format!("mark {number}")]);
+        assert_eq!(restored.unwrap(), builder.state(number).image());
+    }
+    let again = copy(&setup, &[]).exits(0).json();
+    assert_eq!(again["copied"]["objects"], 0, "{again}");
+    // Somebody prunes the copy by a policy of another place.
+    let horizon = setup.path("copy/horizon/0000000000000001.seg");
+    let mut other = fs::read(&horizon).unwrap();
+    fs::remove_file(&horizon).unwrap();
+    other.push(0);
+    fs::write(&horizon, other).unwrap();
+    copy(&setup, &[]).exits(4).says("horizon/0000000000000001.seg");
+}
+
 /// Copies from the beginning, with an order for a failpoint. Whether it died there.
 fn dies(setup: &Setup, order: &str) -> bool {
     remove_copy(setup);

@@ -46,6 +46,7 @@ mod surroundings;
 mod syscalls;
 mod tally;
 mod terminal;
+mod thinned;
 mod tidy;
 mod torn;
 mod trial;

@@ -159,6 +159,9 @@ pub struct Restore {
     /// The state after this transaction, by the hexadecimal number that `ebbtide log` prints.
     #[arg(long, value_name = "N")]
     pub txid: Option<Number>,
+    /// Where the policy no longer keeps that state, take the nearest one on this side of it.
+    #[arg(long, value_enum, value_name = "SIDE", conflicts_with = "mark")]
+    pub nearest: Option<Side>,
     /// The state that is marked so; where two marks have one name, its id, as `ebbtide marks` prints it.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["timestamp", "txid"])]
     pub mark: Option<String>,
@@ -191,6 +194,15 @@ pub struct Restore {
     /// The configuration in which SOURCE is looked up.
     #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
     pub config: PathBuf,
+}
+
+/// A side of a state in its history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Side {
+    /// Earlier.
+    Before,
+    /// Later.
+    After,
 }
 
 /// SQLite's own checks.

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ebbtide_catalog::{CatalogError, Identity, Progress, identify, list, read_manifest};
+use ebbtide_catalog::{CatalogError, Identity, Progress, identify, read_manifest};
 use ebbtide_fault::point;
 use ebbtide_replica::{Key, Manifest, ReplicaId};
-use ebbtide_store::{ErrorKind, Object, Store, StoreError, same_place};
+use ebbtide_store::{ErrorKind, Object, Store, same_place};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
 use crate::error::CopyError;
 use crate::object::{Begun, begin, differs, put};
-use crate::order::{Item, in_order};
+use crate::order::Item;
 use crate::pace::Pace;
+use crate::wanted::{Wanted, names};
 
 /// How many objects are read ahead. Puts are one after the other, so that the target always ends with an entry.
 const OBJECTS_AHEAD: usize = 8;
@@ -128,15 +129,12 @@ enum Ended {
 impl Copy<'_> {
     /// Copies what is listed and not there. Ends early, with its name, if an object has vanished at the source.
     async fn pass(&mut self) -> Result<Option<Key>, CopyError> {
-        let listing = list(&*self.from).await.map_err(source)?;
-        let there = list(&*self.to).await.map_err(CopyError::Target)?;
-        let directories = [&there.log, &there.packs, &there.deltas, &there.snapshots, &there.junk];
-        let there: HashMap<Key, u64> =
-            directories.into_iter().flatten().map(|object| (object.key, object.size)).collect();
+        let wanted = Wanted::list(&*self.from, &self.manifest).await?;
+        let there = names(&*self.to).await.map_err(CopyError::Target)?;
         self.copied.damaged.clear();
         let mut missing = Vec::new();
         let mut present: u64 = 0;
-        for item in in_order(&listing) {
+        for item in wanted.items {
             match there.get(&item.object.key) {
                 None => missing.push(item),
                 Some(&size) if size == item.object.size => present += 1,
@@ -221,8 +219,4 @@ fn ended(error: CatalogError) -> Result<Ended, CopyError> {
         true => Ok(Ended::Damaged(error)),
         false => Err(CopyError::Source(error)),
     }
-}
-
-fn source(error: StoreError) -> CopyError {
-    CopyError::Source(error.into())
 }

@@ -8,6 +8,9 @@
 //! - **Nothing is overwritten.** Puts are create-only; an object of another size or another replica in the target is an
 //!   error.
 //! - **The source may go on.** Segments that are merged into a pack and deleted meanwhile are found there.
+//! - **What is kept is promised last.** Marks come after the history and horizons after both, so that a horizon never
+//!   promises what is not there. What the newest horizon has condemned is not copied. The objects of a copy are younger
+//!   than those that they are of, so nothing is deleted there any earlier.
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
@@ -16,6 +19,7 @@ mod error;
 mod object;
 mod order;
 mod pace;
+mod wanted;
 
 pub use copy::{Copied, Options, copy};
 pub use error::CopyError;

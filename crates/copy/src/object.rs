@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ebbtide_catalog::{CatalogError, Fetched, read_index};
 use ebbtide_fault::point;
-use ebbtide_replica::container::{Block, Index};
-use ebbtide_replica::{Error, Key, Manifest};
+use ebbtide_replica::container::{Block, DocumentObject, Index};
+use ebbtide_replica::{Error, Horizon, Key, Manifest, Mark};
 use ebbtide_store::retry::{LastServed, Policy, retry};
 use ebbtide_store::{ErrorKind, Object, Store, StoreError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -25,11 +25,20 @@ const PIECES_AHEAD: usize = 3;
 const PUTS: Policy =
     Policy { first: Duration::from_millis(100), longest: Duration::from_secs(5), attempts: 5 };
 
-/// An object whose index was read.
+/// An object that was read as far as it has to be before it can be put.
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) object: Object,
-    fetched: Fetched,
+    read: Read,
+}
+
+/// What of an object was read.
+#[derive(Debug)]
+enum Read {
+    /// All of it, and all of it is proved.
+    Whole(Bytes),
+    /// Its index.
+    Index(Index),
 }
 
 /// Reads and proves the index of an object, and the object itself if it is small.
@@ -38,16 +47,42 @@ pub(crate) async fn begin(
     manifest: &Manifest,
     object: Object,
 ) -> Result<Begun, CatalogError> {
-    let mut fetched = read_index(from, manifest, object).await?;
-    if fetched.body.is_none() && object.size <= PIECE_BYTES {
-        fetched.body = Some(from.get_range(&object.key, 0..object.size).await?);
+    if matches!(object.key, Key::Horizon(_) | Key::Mark { .. }) {
+        let body = read_document(from, manifest, object.key).await?;
+        return Ok(Begun { object, read: Read::Whole(body) });
     }
-    if let Some(body) = &fetched.body {
-        let mut proof = Proof::of(&fetched.index);
-        proof.push(body);
-        proof.end().map_err(|source| CatalogError::Object { key: object.key, source })?;
+    let Fetched { index, body, .. } = read_index(from, manifest, object).await?;
+    let body = match body {
+        None if object.size <= PIECE_BYTES => {
+            Some(from.get_range(&object.key, 0..object.size).await?)
+        }
+        body => body,
+    };
+    let Some(body) = body else { return Ok(Begun { object, read: Read::Index(index) }) };
+    let mut proof = Proof::of(&index);
+    proof.push(&body);
+    proof.end().map_err(|source| CatalogError::Object { key: object.key, source })?;
+    Ok(Begun { object, read: Read::Whole(body) })
+}
+
+/// Reads and proves a horizon or a mark.
+async fn read_document(
+    from: &dyn Store,
+    manifest: &Manifest,
+    key: Key,
+) -> Result<Bytes, CatalogError> {
+    let body = from.get(&key, DocumentObject::OBJECT_SIZE_MAX).await?;
+    let damaged = |source| CatalogError::Object { key, source };
+    let (found, replica) = match key {
+        Key::Mark { .. } => Mark::parse(&body).map(|mark| (mark.key(), mark.replica)),
+        _ => Horizon::parse(&body).map(|(horizon, _)| (horizon.key(), horizon.replica)),
     }
-    Ok(Begun { object, fetched })
+    .map_err(damaged)?;
+    if found != key || replica != manifest.replica {
+        let why = format!("it was written as {found} of the replica {replica}");
+        return Err(damaged(Error::damaged("the document", why)));
+    }
+    Ok(body)
 }
 
 /// Puts the object into the target. Nothing becomes visible there unless all of it was proved.
@@ -57,15 +92,24 @@ pub(crate) async fn put(
     to: &dyn Store,
     pace: &Pace,
 ) -> Result<(), CopyError> {
-    let Begun { object, fetched } = begun;
+    let Begun { object, read } = begun;
     point("copy.object.begun");
-    let put = match fetched.body {
-        Some(body) => {
+    let put = match &read {
+        Read::Whole(body) => {
             pace.pass(object.size).await;
-            put_whole(to, object.key, body).await
+            put_whole(to, object.key, body.clone()).await
         }
-        None => stream_over(object, &fetched.index, from, to, pace).await,
+        Read::Index(index) => stream_over(object, index, from, to, pace).await,
     };
+    let is_there = matches!(&put, Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists);
+    if let (Key::Horizon(_), Read::Whole(body), true) = (object.key, &read, is_there) {
+        // Another pruner's may be just as long.
+        let there = to.get(&object.key, DocumentObject::OBJECT_SIZE_MAX).await;
+        let there = there.map_err(CopyError::Target)?;
+        if there != *body {
+            return Err(differs(object, to, there.len() as u64));
+        }
+    }
     match put {
         Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists => {}
         put => put?,

@@ -37,10 +37,8 @@ fn place(key: Key) -> (Option<Txid>, bool, Key) {
     let is_history = matches!(key, Key::Log(_) | Key::Pack { .. });
     let txid = match key {
         Key::Log(first) | Key::Pack { first, .. } => Some(first),
-        Key::Snapshot(txid) | Key::Delta { last: txid, .. } | Key::Mark { txid, .. } => Some(txid),
-        // What it promises is there before it.
-        Key::Horizon(_) => Txid::new(u64::MAX),
-        Key::Manifest => None,
+        Key::Snapshot(txid) | Key::Delta { last: txid, .. } => Some(txid),
+        Key::Manifest | Key::Horizon(_) | Key::Mark { .. } => None,
     };
     (txid, is_history, key)
 }

@@ -15,6 +15,7 @@ mod choice;
 mod mark_id;
 mod mark_line;
 mod marked;
+mod neighbours;
 mod quote;
 mod remark;
 mod tally;
@@ -26,15 +27,18 @@ use crate::exit::{Code, Failure};
 
 /// An error of a restore or a verification with its exit code.
 pub(crate) fn failure(error: Error) -> Failure {
-    let code = match &error {
+    Failure::new(code_of(&error), error)
+}
+
+fn code_of(error: &Error) -> Code {
+    match error {
         Error::Plan(PlanError::Nothing(_)) => Code::Nothing,
         Error::Plan(PlanError::Damaged { .. })
         | Error::Plan(PlanError::Newer { .. })
         | Error::Unsound { .. }
         | Error::Plan(PlanError::Unexpected { .. }) => Code::Damaged,
         _ => Code::Failed,
-    };
-    Failure::new(code, error)
+    }
 }
 
 /// An error of a replica that cannot be read with its exit code.

@@ -12,7 +12,7 @@ use tokio::task::block_in_place;
 
 use super::choice::target;
 use super::release::of_its_process;
-use super::{failure, marked, quote};
+use super::{marked, neighbours, quote};
 use crate::args::{Integrity, Restore};
 use crate::destination::Destination;
 use crate::exit::{Failure, Outcome};
@@ -56,12 +56,14 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
         true => block_in_place(|| of_its_process(output))?,
         false => None,
     };
-    let done = if args.dry_run {
-        let planned = outline(Arc::clone(&store), target, args.expect_chain, now).await;
-        planned.map(Done::Dry).map_err(ebbtide_restore::Error::from)
-    } else {
-        write(&args, Arc::clone(&store), &destination, target, now).await.map(Done::Wet)
-    };
+    let mut done = attempt(&args, Arc::clone(&store), &destination, target, now).await;
+    if let Err(error) = &done
+        && let Some(point) = neighbours::chosen(error, args.nearest)
+    {
+        logging::note(error);
+        let target = Target::Txid(point.txid);
+        done = attempt(&args, Arc::clone(&store), &destination, target, now).await;
+    }
     match done {
         Ok(done) => {
             let follower = released.as_ref().map(|released| released.process);
@@ -79,8 +81,21 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
             );
             Ok(Outcome::Done)
         }
-        Err(error) => Err(failure(error)),
+        Err(error) => Err(neighbours::refusal(error, &args)),
     }
+}
+
+async fn attempt(
+    args: &Restore,
+    store: Arc<dyn Store>,
+    destination: &Destination,
+    target: Target,
+    now: Timestamp,
+) -> Result<Done, ebbtide_restore::Error> {
+    if args.dry_run {
+        return Ok(Done::Dry(outline(store, target, args.expect_chain, now).await?));
+    }
+    write(args, store, destination, target, now).await.map(Done::Wet)
 }
 
 enum Done {

@@ -27,6 +27,8 @@ mod targets;
 #[cfg(test)]
 mod thinned;
 #[cfg(test)]
+mod thinned_times;
+#[cfg(test)]
 mod times;
 #[cfg(test)]
 mod verify;
