@@ -50,7 +50,9 @@ fn h22_a_state_that_is_not_kept_is_refused_with_the_commands_for_both_neighbours
     let time = micros(builder.state(7).time.as_micros() + 1).to_string();
     for args in [["--timestamp", &time], ["--txid", "7"]] {
         let restore = |more: &[&str]| {
-            setup.run(&[&["restore", "--json", "-o", &out, &setup.replica][..], &args, more].concat())
+            setup.run(
+                &[&["restore", "--json", "-o", &out, &setup.replica][..], &args, more].concat(),
+            )
         };
         let refused = restore(&[]).exits(3);
         let command = |number: u64, side: &str| {

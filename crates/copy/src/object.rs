@@ -101,7 +101,8 @@ pub(crate) async fn put(
         }
         Read::Index(index) => stream_over(object, index, from, to, pace).await,
     };
-    let is_there = matches!(&put, Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists);
+    let is_there =
+        matches!(&put, Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists);
     if let (Key::Horizon(_), Read::Whole(body), true) = (object.key, &read, is_there) {
         // Another pruner's may be just as long.
         let there = to.get(&object.key, DocumentObject::OBJECT_SIZE_MAX).await;

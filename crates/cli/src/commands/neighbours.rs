@@ -48,9 +48,10 @@ pub(super) fn refusal(error: Error, args: &Restore) -> Failure {
 
 /// The command that restores this state instead.
 fn command(args: &Restore, point: &Point) -> String {
-    let output = args.output.as_ref().map_or(String::new(), |output| {
-        format!(" -o {}", quote::word(&output.to_string_lossy()))
-    });
+    let output = args
+        .output
+        .as_ref()
+        .map_or(String::new(), |output| format!(" -o {}", quote::word(&output.to_string_lossy())));
     let force = if args.force { " --force" } else { "" };
     let (txid, source) = (point.txid.get(), quote::word(&args.source));
     format!("ebbtide restore{force}{output} --txid {txid:x} {source} (of {})", point.time)

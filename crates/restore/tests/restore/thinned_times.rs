@@ -105,7 +105,9 @@ async fn h22_an_entry_that_is_not_kept_is_refused_with_both_neighbours() {
     let steps = [false, true, false, false, true, false].map(|keeps| (SECOND, keeps));
     let (builder, kept, base) = thinned(&steps).await;
     assert_eq!((&kept[..], base), (&[4, 7][..], 7));
-    for (number, before, after) in [(3, None, Some(4)), (5, Some(4), Some(7)), (6, Some(4), Some(7))] {
+    for (number, before, after) in
+        [(3, None, Some(4)), (5, Some(4), Some(7)), (6, Some(4), Some(7))]
+    {
         let result = restored(&builder.store, Target::Txid(txid(number))).await;
         let Err(Error::Plan(PlanError::Nothing(Nothing::Kept { wanted, nearest }))) = result else {
             panic!("{number}")
