@@ -38,7 +38,7 @@ enum Read {
     /// All of it, and all of it is proved.
     Whole(Bytes),
     /// Its index.
-    Index(Index),
+    Index(Box<Index>),
 }
 
 /// Reads and proves the index of an object, and the object itself if it is small.
@@ -58,7 +58,7 @@ pub(crate) async fn begin(
         }
         body => body,
     };
-    let Some(body) = body else { return Ok(Begun { object, read: Read::Index(index) }) };
+    let Some(body) = body else { return Ok(Begun { object, read: Read::Index(Box::new(index)) }) };
     let mut proof = Proof::of(&index);
     proof.push(&body);
     proof.end().map_err(|source| CatalogError::Object { key: object.key, source })?;
