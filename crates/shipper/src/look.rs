@@ -283,7 +283,8 @@ impl FoundReplica {
         if is_meant && known_state.digest != head.digest {
             return Ok(HeadRelation::Unread);
         }
-        let since = read_since(&*self.context.to.store, &self.context.manifest, known).await?;
+        let since =
+            read_since(&*self.context.to.store, &self.context.manifest, known_state).await?;
         let relation = since.relation(known_state, head);
         self.since = Some(since);
         Ok(relation)

@@ -34,7 +34,11 @@ impl Owner {
 /// The last claim in an object by which a process claimed the replica. A claim that vouches for a snapshot does not
 /// count.
 pub(crate) fn last_claim(index: &Index) -> Option<Claim> {
-    let taken = |entry: &&Entry| entry.kind == EntryKind::Claim && Vouch::all_of(entry).is_empty();
-    let claims = index.entries().iter().rev().filter(taken);
-    claims.map(|entry| Claim::from_detail(&entry.detail)).find_map(Result::ok)
+    index.entries().iter().rev().find_map(claim_of)
+}
+
+/// The claim that an entry is, under the same conditions.
+pub(crate) fn claim_of(entry: &Entry) -> Option<Claim> {
+    let is_claim = entry.kind == EntryKind::Claim && Vouch::all_of(entry).is_empty();
+    is_claim.then(|| Claim::from_detail(&entry.detail).ok()).flatten()
 }

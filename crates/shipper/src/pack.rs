@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::presence::Presence;
 
 /// The number of segments in a full pack.
-const SEGMENTS: usize = 512;
+pub(crate) const SEGMENTS: usize = 512;
 
 /// A larger segment is not merged: one request for it is cheap relative to its size, and it must fit in memory…
 const SEGMENT_BYTES_MAX: u64 = 4 << 20;

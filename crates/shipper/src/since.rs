@@ -1,13 +1,14 @@
 //! The log of a replica since the durable entry of the local state, and whether that entry is still there.
 
 use ebbtide_catalog::{self, CatalogError, Head};
+use ebbtide_replica::container::Index;
 use ebbtide_replica::{Chain, Claim, EntryKind, EntryState, Key, KeyPrefix, Manifest, Txid};
 use ebbtide_state::Position;
 use ebbtide_store::{Object, Store};
 
 use crate::error::Error;
 use crate::evidence::HeadRelation;
-use crate::owner::last_claim;
+use crate::owner::claim_of;
 use crate::replay::carried_after;
 
 /// With more segments than this after the known entry, the page hashes are read from the replica, not from the log.
@@ -17,7 +18,7 @@ const CATCH_UP_MAX: usize = 4096;
 const SEGMENT_ENTRIES: u64 = 4096;
 
 /// The replica's log after an entry.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Since {
     /// The number of commits.
     pub(crate) commits: u64,
@@ -47,37 +48,72 @@ impl Since {
     }
 }
 
-/// Reads the log after `known`.
+/// Reads the log after `known`: packs where there are any, because the segments that are in them may be deleted.
 pub(crate) async fn read_since(
     store: &dyn Store,
     manifest: &Manifest,
-    known: &Position,
+    known: &EntryState,
 ) -> Result<Since, Error> {
-    let (carried, chain) = (known.state.chain, Some(known.state.chain));
+    let (carried, chain) = (known.chain, Some(known.chain));
     let mut since = Since { commits: 0, claim: None, claims_only: true, carried, chain };
-    let mut next = known.state.txid().next();
-    let objects = store
-        .list_some(KeyPrefix::Log, Some(&Key::Log(known.state.txid())), CATCH_UP_MAX + 1)
-        .await?;
-    for (at, object) in objects.into_iter().enumerate() {
-        let Object { key, .. } = object;
+    let mut next = known.txid().next();
+    let after = Key::Log(known.txid());
+    let (packs, log) = futures::try_join!(
+        store.list(KeyPrefix::Pack, None),
+        store.list_some(KeyPrefix::Log, Some(&after), CATCH_UP_MAX + 1)
+    )?;
+    let is_long = log.len() > CATCH_UP_MAX;
+    let mut log = log.into_iter();
+    loop {
+        let Some(object) =
+            pack_with(&packs, next).or_else(|| log.find(|one| one.key >= Key::Log(next)))
+        else {
+            break;
+        };
         let index = match ebbtide_catalog::read_index(store, manifest, object).await {
             Ok(fetched) => fetched.index,
             // An unreadable object that is not the next segment is not part of the history.
-            Err(error) if key != Key::Log(next) && error.is_about_object() => break,
+            Err(error) if object.key > Key::Log(next) && error.is_about_object() => break,
             Err(error) => return Err(error.into()),
         };
-        let continues = key == Key::Log(next) && index.header().chain() == since.chain;
-        since.chain = Some(index.footer().chain).filter(|_| continues && at < CATCH_UP_MAX);
+        since.follow(&index, next);
         next = index.footer().last.next();
-        for entry in index.entries().iter().filter(|entry| entry.kind != EntryKind::Claim) {
-            since.claims_only = false;
-            since.commits += u64::from(entry.kind == EntryKind::Commit);
-            since.carried = carried_after(since.carried, entry.database_pages, &entry.content);
-        }
-        since.claim = last_claim(&index).or(since.claim);
     }
+    since.chain = since.chain.filter(|_| !is_long);
     Ok(since)
+}
+
+/// The pack with this entry that reaches farthest.
+fn pack_with(packs: &[Object], txid: Txid) -> Option<Object> {
+    let with = packs.iter().filter_map(|&object| match object.key {
+        Key::Pack { first, last } if first <= txid && txid <= last => Some((last, object)),
+        _ => None,
+    });
+    with.max().map(|(_, object)| object)
+}
+
+impl Since {
+    /// Goes on with the entries of an object from `next` on.
+    fn follow(&mut self, index: &Index, next: Txid) {
+        let at = index.entries().partition_point(|entry| entry.txid < next);
+        let before = match at.checked_sub(1) {
+            Some(last) => index.chains().nth(last),
+            None => index.header().chain(),
+        };
+        let entries = &index.entries()[at..];
+        let begins = entries.first().is_some_and(|entry| entry.txid == next);
+        let is_linked = begins && before == self.chain;
+        self.chain = self.chain.filter(|_| is_linked).map(|_| index.footer().chain);
+        for entry in entries {
+            if entry.kind == EntryKind::Claim {
+                self.claim = claim_of(entry).or(self.claim.take());
+                continue;
+            }
+            self.claims_only = false;
+            self.commits += u64::from(entry.kind == EntryKind::Commit);
+            self.carried = carried_after(self.carried, entry.database_pages, &entry.content);
+        }
+    }
 }
 
 /// Whether the replica still has the durable entry of the local state. If a user deleted the objects, only a segment
@@ -133,4 +169,44 @@ async fn object_has_entry(
     };
     let mut states = index.entries().iter().zip(index.chains());
     Ok(states.any(|(entry, chain)| entry.txid == known.state.txid() && chain == known.state.chain))
+}
+
+#[cfg(test)]
+mod tests {
+    use ebbtide_replica::EntryState;
+    use ebbtide_store::MemoryStore;
+
+    use super::*;
+    use crate::bodies::Bodies;
+    use crate::pack::{SEGMENTS, pack, tests::replica};
+
+    #[tokio::test]
+    async fn segments_that_are_in_packs_may_be_gone() {
+        let store = MemoryStore::default();
+        let count = SEGMENTS as u64;
+        replica(&store, count + 5).await;
+        let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
+        let mut known = Vec::new();
+        for number in [1, 2, 3, 100, count - 1, count, count + 1, count + 5] {
+            let key = Key::Log(Txid::new(number).unwrap());
+            let object = Object::new(key, store.size(&key).await.unwrap().unwrap());
+            let index = ebbtide_catalog::read_index(&store, &manifest, object).await.unwrap().index;
+            known.push(EntryState::after(&index.entries()[0], index.footer().chain));
+        }
+        let mut before = Vec::new();
+        for known in &known {
+            before.push(read_since(&store, &manifest, known).await.unwrap());
+        }
+        pack(&store, &manifest, &Bodies::new(0)).await.unwrap();
+        for number in 2..=count {
+            store.delete(&Key::Log(Txid::new(number).unwrap())).await.unwrap();
+        }
+        for (known, before) in known.iter().zip(&before) {
+            assert_eq!(&read_since(&store, &manifest, known).await.unwrap(), before, "{known:?}");
+        }
+        // One that the pack does not continue.
+        let other = EntryState { chain: known[0].chain, ..known[2] };
+        let since = read_since(&store, &manifest, &other).await.unwrap();
+        assert_eq!((since.chain, since.commits), (None, before[2].commits));
+    }
 }
