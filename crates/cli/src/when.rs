@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use ebbtide_replica::{Entry, Timestamp, Txid};
+use ebbtide_replica::{Timestamp, Txid};
 use jiff::civil::{DateTime, Time};
 use jiff::{Span, SpanRelativeTo, Zoned};
 
@@ -127,21 +127,21 @@ fn in_zone(local: DateTime, now: &Zoned) -> Option<(Zoned, bool)> {
 impl Point {
     /// Whether the entry comes before it.
     #[must_use]
-    pub fn is_after(self, entry: &Entry) -> bool {
+    pub fn is_after(self, txid: Txid, time: Timestamp) -> bool {
         match self {
             Point::Now => true,
-            Point::Time(time) => entry.time < time,
-            Point::Txid(txid) => entry.txid < txid,
+            Point::Time(own) => time < own,
+            Point::Txid(own) => txid < own,
         }
     }
 
     /// Whether the entry comes after it.
     #[must_use]
-    pub fn is_before(self, entry: &Entry) -> bool {
+    pub fn is_before(self, txid: Txid, time: Timestamp) -> bool {
         match self {
             Point::Now => false,
-            Point::Time(time) => entry.time > time,
-            Point::Txid(txid) => entry.txid > txid,
+            Point::Time(own) => time > own,
+            Point::Txid(own) => txid > own,
         }
     }
 }

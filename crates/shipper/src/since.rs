@@ -64,12 +64,10 @@ pub(crate) async fn read_since(
     )?;
     let is_long = log.len() > CATCH_UP_MAX;
     let mut log = log.into_iter();
-    loop {
-        let Some(object) =
-            pack_with(&packs, next).or_else(|| log.find(|one| one.key >= Key::Log(next)))
-        else {
-            break;
-        };
+    let mut object_after = |next: Txid| {
+        pack_with(&packs, next).or_else(|| log.find(|object| object.key >= Key::Log(next)))
+    };
+    while let Some(object) = object_after(next) {
         let index = match ebbtide_catalog::read_index(store, manifest, object).await {
             Ok(fetched) => fetched.index,
             // An unreadable object that is not the next segment is not part of the history.

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::remark::remark;
 use super::tally::Tally;
+use super::thinned::{self, Thinned};
 use super::{mark_line, marked, unreadable};
 use crate::args::Log;
 use crate::exit::{Code, Failure, Outcome};
@@ -35,15 +36,22 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     };
     let listing = list(&*store).await.map_err(|error| Failure::new(Code::Failed, error))?;
     let marks = marked::shown(&store, &manifest).await?;
+    let thinned = Thinned::read(&*store, &manifest).await.map_err(unreadable)?;
     let mut print = Print::new(args.json, from, to, now);
     print.head(&store.describe(), &manifest);
-    let history = history(&listing);
+    if let Some(thinned) = &thinned {
+        print.begin_after(thinned);
+    }
+    let window = thinned.as_ref().map_or(Txid::FIRST, Thinned::window);
+    let history = history(&listing, window);
     let mut indexes = pin!(ebbtide_catalog::read_indexes(&*store, &manifest, history));
     let mut shown = None;
     while let Some((_, fetched)) = indexes.try_next().await.map_err(unreadable)? {
         let entries = fetched.index.entries().iter();
         // Packs that two processes have made may overlap.
-        for entry in entries.filter(|entry| Some(entry.txid) > shown) {
+        // What is left of the history before the window is not kept.
+        let is_new = |entry: &&Entry| Some(entry.txid) > shown && entry.txid >= window;
+        for entry in entries.filter(is_new) {
             print.entry(entry, manifest.page_size.offset());
         }
         shown = shown.max(Some(fetched.index.footer().last));
@@ -51,7 +59,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
             return Ok(Outcome::Done);
         }
     }
-    print.end(&listing, &marks);
+    print.end(&listing, &marks, thinned.as_ref());
     Ok(Outcome::Done)
 }
 
@@ -74,9 +82,16 @@ async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
     }
 }
 
-/// The objects that hold the history: packs, and segments for what is in no pack.
-fn history(listing: &Listing) -> Vec<Object> {
+/// The objects that hold the history from `window` on: packs, and segments for what is in no pack.
+fn history(listing: &Listing, window: Txid) -> Vec<Object> {
     let mut objects: Vec<Object> = listing.packs.iter().chain(&listing.log).copied().collect();
+    let last_before = listing.segment_of(window).map(|object| object.key);
+    objects.retain(|object| match object.key {
+        Key::Pack { last, .. } => last >= window,
+        // The last segment that begins before the window may reach into it.
+        Key::Log(first) => first >= window || Some(object.key) == last_before,
+        _ => false,
+    });
     objects.sort_by_key(|object| match object.key {
         Key::Pack { first, last } => (Some(first), Reverse(Some(last))),
         Key::Log(first) => (Some(first), Reverse(None)),
@@ -131,6 +146,22 @@ impl Print {
         output::line("TXID              TIME                         WHAT      PAGES     DATABASE");
     }
 
+    /// The history begins with the window; before that there are single states.
+    fn begin_after(&mut self, thinned: &Thinned) {
+        self.read = thinned.window().previous();
+        for state in thinned.states() {
+            let early = self.from.is_some_and(|from| from.is_after(state.txid, state.time));
+            let late = self.to.is_some_and(|to| to.is_before(state.txid, state.time));
+            if early || late {
+                continue;
+            }
+            match self.json {
+                true => output::json(thinned::as_json(state)),
+                false => output::line(thinned::as_text(state)),
+            }
+        }
+    }
+
     fn entry(&mut self, entry: &Entry, page_bytes: u64) {
         if let Some(read) = self.read.filter(|read| !read.precedes(entry.txid)) {
             self.hole.get_or_insert((read.next(), entry.txid.previous().unwrap_or(read)));
@@ -147,8 +178,8 @@ impl Print {
         if entry.time > self.now {
             self.ahead.get_or_insert(entry.txid);
         }
-        let early = self.from.is_some_and(|from| from.is_after(entry));
-        let late = self.to.is_some_and(|to| to.is_before(entry));
+        let early = self.from.is_some_and(|from| from.is_after(entry.txid, entry.time));
+        let late = self.to.is_some_and(|to| to.is_before(entry.txid, entry.time));
         if early || late {
             return;
         }
@@ -160,7 +191,7 @@ impl Print {
         }
     }
 
-    fn end(&mut self, listing: &Listing, marks: &[StoredMark]) {
+    fn end(&mut self, listing: &Listing, marks: &[StoredMark], thinned: Option<&Thinned>) {
         if self.json {
             marks.iter().for_each(|mark| output::json(mark_line::as_json(mark)));
             for snapshot in &listing.snapshots {
@@ -174,13 +205,16 @@ impl Print {
             summary["first_txid_missing"] = self.hole.map(|(first, _)| first.to_string()).into();
             summary["first_txid"] = self.first.as_ref().map(|first| first.txid.to_string()).into();
             summary["last_txid"] = self.last.as_ref().map(|last| last.txid.to_string()).into();
+            summary["every_commit_from"] =
+                thinned.map(|thinned| thinned.window().to_string()).into();
+            summary["kept_states"] = thinned.map_or(0, |thinned| thinned.states().len()).into();
             summary["last_time"] = self.last.as_ref().map(|last| last.time.to_string()).into();
             output::json(summary);
         } else {
             for mark in marks {
                 output::line(mark_as_text(mark, self.now));
             }
-            self.summary(listing);
+            self.summary(listing, thinned);
         }
     }
 
@@ -191,7 +225,7 @@ impl Print {
         self.ahead.filter(|_| ahead > CLOCKS_APART_MICROS_MAX)
     }
 
-    fn summary(&mut self, listing: &Listing) {
+    fn summary(&mut self, listing: &Listing, thinned: Option<&Thinned>) {
         let snapshots: Vec<String> = listing
             .snapshots
             .iter()
@@ -210,6 +244,7 @@ impl Print {
             if snapshots.is_empty() { "none".to_owned() } else { snapshots.join(", ") }
         ));
         output::line(self.tally.text());
+        thinned.into_iter().flat_map(|thinned| thinned.summary()).for_each(output::line);
         let ahead = self.ahead().zip(self.last.as_ref());
         if let Some((first, last)) = ahead {
             let (newest, until) = (last.txid, last.time);
@@ -230,12 +265,17 @@ impl Print {
                 Key::Snapshot(*missing)
             ));
         }
-        let range = self.first.take().zip(self.last.take());
-        match range {
+        let older = thinned.is_some_and(|thinned| !thinned.states().is_empty());
+        match self.first.take().zip(self.last.take()) {
             Some((first, last)) => output::line(format_args!(
-                "can be restored: any txid from {} of {} to {} of {}",
-                first.txid, first.time, last.txid, last.time
+                "can be restored: any txid from {} of {} to {} of {}{}",
+                first.txid,
+                first.time,
+                last.txid,
+                last.time,
+                if older { ", and each state before that" } else { "" }
             )),
+            None if older => output::line("can be restored: each state that is listed"),
             None => output::line(
                 "nothing can be restored yet: the replica holds no state of the database",
             ),

@@ -19,6 +19,7 @@ mod neighbours;
 mod quote;
 mod remark;
 mod tally;
+mod thinned;
 
 use ebbtide_catalog::{CatalogError, PlanError};
 use ebbtide_restore::Error;
