@@ -193,6 +193,9 @@ fn it_is_condemned_then_deleted_and_what_is_kept_is_exact() {
     let first = five.prune(&["--confirm", "--json"]).exits(0).json();
     assert_eq!(first["horizon"], 1);
     assert!(numbers(&first["packed"]["objects"]) > 30, "{first}");
+    let log = five.setup.run(&["log", &five.setup.replica]).exits(0);
+    log.prints("every commit is kept from txid");
+    log.prints("the first prune after");
     five.assert_promised();
     age(&replica, 25);
     let second = five.prune(&["--confirm", "--json"]).exits(0).json();
@@ -200,7 +203,15 @@ fn it_is_condemned_then_deleted_and_what_is_kept_is_exact() {
     let kept = five.assert_promised();
     assert!(kept.len() < all.len());
     five.setup.run(&["verify", &five.setup.replica]).exits(0);
-    five.setup.run(&["log", &five.setup.replica]).exits(0);
+    let log = five.setup.run(&["log", "--json", &five.setup.replica]).exits(0).json_lines();
+    let window = log.last().unwrap()["every_commit_from"].as_str().unwrap().to_owned();
+    let entries = log.iter().filter(|line| line["what"] == "commit");
+    let txids: Vec<&str> = entries.map(|line| line["txid"].as_str().unwrap()).collect();
+    assert!(txids[0] >= window.as_str() && txids.len() > 20, "{window}: {txids:?}");
+    let states = log.iter().filter(|line| line["what"] == "state");
+    assert!(states.clone().count() >= 1, "{log:?}");
+    assert!(states.clone().all(|state| state["txid"].as_str().unwrap() < window.as_str()));
+    assert_eq!(log.last().unwrap()["first_txid_missing"], Value::Null);
 }
 
 #[test]

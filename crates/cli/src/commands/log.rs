@@ -329,7 +329,7 @@ mod tests {
         let packs = vec![pack(2, 3), pack(2, 4), pack(4, 6)];
         let listing = Listing { log, packs, ..Listing::default() };
         let keys: Vec<String> =
-            history(&listing).iter().map(|object| object.key.to_string()).collect();
+            history(&listing, Txid::FIRST).iter().map(|object| object.key.to_string()).collect();
         let short: Vec<&str> = keys.iter().map(|key| key.trim_end_matches(".seg")).collect();
         let segment = |number: u64| format!("log/{number:016x}");
         let packed = |first: u64, last: u64| format!("pack/{first:016x}-{last:016x}");
