@@ -31,7 +31,7 @@ fn check(database: &Database) {
     );
     assert!(database.puts.per_second > 0.0 && database.puts.per_second.is_finite());
     assert!(database.puts.burst >= 1.0 && database.puts.burst.is_finite());
-    assert!(database.snapshot_interval >= Duration::from_secs(60));
+    assert!(database.snapshot_interval.is_none_or(|it| it >= Duration::from_secs(60)));
     assert!(database.log_bytes_max >= 16 << 20 && database.checkpoint_frames >= 10);
     assert!(database.waiting_bytes_max() >= database.log_bytes_max.max(database.spool_bytes_max));
 }
@@ -56,7 +56,9 @@ fn entry(database: &Database) -> Table {
     add("replica", escaped(&database.location.to_string()));
     add("puts-per-second", Value::from(database.puts.per_second));
     add("puts-burst", Value::from(database.puts.burst));
-    add("snapshot-interval", span(database.snapshot_interval));
+    if let Some(interval) = database.snapshot_interval {
+        add("snapshot-interval", span(interval));
+    }
     add("log-max", size(database.log_bytes_max));
     add("spool-max", size(database.spool_bytes_max));
     add("checkpoint-frames", Value::from(database.checkpoint_frames));

@@ -9,6 +9,7 @@ mod configuration;
 mod control;
 mod copy;
 mod crash;
+mod deltas;
 mod downtime;
 mod exact;
 mod exec;

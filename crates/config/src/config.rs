@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(database.path, Path::new("/17/app.db"));
         assert_eq!(database.location.to_string(), "s3://b-17/17");
         assert_eq!(database.state.as_deref(), Some(Path::new("/17/state")));
-        assert_eq!(database.snapshot_interval, Duration::from_secs(17 * 60));
+        assert_eq!(database.snapshot_interval, Some(Duration::from_secs(17 * 60)));
         assert_eq!(database.log_bytes_max, 17_000_000_000);
         assert_eq!(database.spool_bytes_max, 17 << 20);
         let error = Config::parse_with(text, &|_| None).unwrap_err();

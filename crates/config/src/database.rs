@@ -18,8 +18,8 @@ pub struct Database {
     pub location: Location,
     /// How many puts are allowed.
     pub puts: Puts,
-    /// How often a snapshot is made.
-    pub snapshot_interval: Duration,
+    /// How often a snapshot is made at least; without it, when that pays.
+    pub snapshot_interval: Option<Duration>,
     /// How long the log may get while it waits for the store, in bytes.
     pub log_bytes_max: u64,
     /// How much is spooled on the local disk then, in bytes.
@@ -45,7 +45,7 @@ impl Database {
             path,
             location,
             puts: defaults::PUTS,
-            snapshot_interval: defaults::SNAPSHOT_INTERVAL,
+            snapshot_interval: None,
             log_bytes_max: defaults::LOG_BYTES_MAX,
             spool_bytes_max: defaults::SPOOL_BYTES_MAX,
             checkpoint_frames: defaults::CHECKPOINT_FRAMES,

@@ -6,8 +6,6 @@ use crate::puts::Puts;
 
 /// One put a second in the long run, and five minutes' worth at once after a rest.
 pub const PUTS: Puts = Puts { per_second: 1.0, burst: 300.0 };
-/// A snapshot a day.
-pub const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 /// The log waits for the store up to this size…
 pub const LOG_BYTES_MAX: u64 = 256 << 20;
 /// …then so much is spooled, compressed, on the local disk; then the log is let go.

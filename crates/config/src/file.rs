@@ -163,9 +163,8 @@ impl Entry {
             burst: positive("puts-burst", self.puts_burst, 1.0, defaults::PUTS.burst)?,
         };
         let interval = self.snapshot_interval.map(|text| span("snapshot-interval", &text));
-        let snapshot_interval =
-            interval.transpose().map_err(|why| fail(&why))?.unwrap_or(defaults::SNAPSHOT_INTERVAL);
-        if snapshot_interval < Duration::from_secs(60) {
+        let snapshot_interval = interval.transpose().map_err(|why| fail(&why))?;
+        if snapshot_interval.is_some_and(|interval| interval < Duration::from_secs(60)) {
             return Err(fail("snapshot-interval must be at least a minute"));
         }
         let size = |key: &str, text: Option<String>, least: u64, default: u64| {

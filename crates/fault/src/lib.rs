@@ -10,6 +10,8 @@
 //! FAILPOINTS=trace                       each passage is told on standard error
 //! ```
 //!
+//! A number that a test may set is a [`setting`].
+//!
 //! The crate `fail` is built for more than that, and brings generators of random numbers into every release for it.
 //!
 //! The words that are ours are in `docs/glossary.md`.
@@ -28,8 +30,15 @@ pub const WAITS: &str = "failpoint waits:";
 #[inline(always)]
 pub fn point(_name: &'static str) {}
 
+/// A number that a test sets in place of one that is right for users: `FAILPOINT_SETTINGS=name=7,other=9`.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn setting(_name: &'static str) -> Option<u64> {
+    None
+}
+
 #[cfg(feature = "failpoints")]
-pub use armed::point;
+pub use armed::{point, setting};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -76,6 +85,13 @@ mod armed {
                 }
             }
         }
+    }
+
+    /// A number that a test sets in place of one that is right for users.
+    pub fn setting(name: &'static str) -> Option<u64> {
+        let text = std::env::var("FAILPOINT_SETTINGS").ok()?;
+        let mut settings = text.split(',').filter_map(|one| one.split_once('='));
+        settings.find(|(set, _)| *set == name)?.1.parse().ok()
     }
 
     impl Then {

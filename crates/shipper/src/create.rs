@@ -114,6 +114,7 @@ impl Creator {
             page_size,
             point: Point { txid: end.next, time: end.time },
             database_pages: first.database_pages,
+            delta: None,
         };
         let fill = State::create(&local.directory).map_err(Error::from)?;
         let table = TableFill::new(fill);

@@ -8,6 +8,7 @@ use ebbtide_wal::PageNumber;
 use crate::batch::Batch;
 use crate::entry::NewEntry;
 use crate::error::Error;
+use crate::levels::Levels;
 use crate::outgoing::BeginUpload;
 use crate::page_hashes::PageHashes;
 use crate::pages::Pages;
@@ -68,6 +69,16 @@ impl Encoder {
     /// The size of the database after that entry, in pages.
     pub(crate) fn database_pages(&self) -> u32 {
         self.page_hashes.database_pages()
+    }
+
+    /// What changed since the last deltas.
+    pub(crate) fn levels(&self) -> &Levels {
+        self.page_hashes.levels()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn levels_mut(&mut self) -> &mut Levels {
+        self.page_hashes.levels_mut()
     }
 
     /// The hashes of consecutive pages at the durable position.

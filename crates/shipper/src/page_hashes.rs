@@ -11,9 +11,14 @@ use ebbtide_state::{Position, State};
 use ebbtide_wal::{PageNumber, lock_page};
 
 use crate::error::Error;
+use crate::levels::Levels;
+use crate::levels_record;
 
 /// How many hashes are looked up with one call when a database shrinks.
 const SHRINK_BATCH_PAGES: u32 = 65_536;
+
+/// A journal of levels that is longer than this, and than twice what it says, is begun anew.
+const JOURNAL_BYTES: u64 = 1024 * 1024;
 
 const NONE: PageHash = PageHash::from_bytes([0; 16]);
 
@@ -52,11 +57,17 @@ pub(crate) struct PageHashes {
     open: Overlay,
     digest: Digest,
     database_pages: u32,
+    levels: Levels,
+    /// A longer journal is begun anew.
+    journal_bytes_max: u64,
 }
 
 impl PageHashes {
     /// The page hashes at the position of `state`.
-    pub(crate) fn new(state: State) -> PageHashes {
+    pub(crate) fn new(mut state: State) -> PageHashes {
+        let records = state.take_records();
+        let base = state.position().state;
+        let levels = levels_record::read(&records, base.txid());
         let (digest, database_pages) =
             (state.position().state.digest, state.position().state.database_pages);
         PageHashes {
@@ -65,7 +76,19 @@ impl PageHashes {
             open: Overlay::new(),
             digest,
             database_pages,
+            levels: levels.unwrap_or_else(|| Levels::new(base)),
+            journal_bytes_max: JOURNAL_BYTES,
         }
+    }
+
+    /// What changed since the last deltas.
+    pub(crate) fn levels(&self) -> &Levels {
+        &self.levels
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn levels_mut(&mut self) -> &mut Levels {
+        &mut self.levels
     }
 
     /// The durable position.
@@ -96,11 +119,11 @@ impl PageHashes {
         while first <= self.database_pages {
             let last = self.database_pages.min(first.saturating_add(SHRINK_BATCH_PAGES - 1));
             let gone: Vec<PageNumber> = (first..=last).filter_map(PageNumber::new).collect();
-            digest = self.look_up(&gone)?.into_iter().fold(digest, Digest::toggle);
+            digest = self.take_out(digest, &gone)?;
             first = last.saturating_add(1);
         }
         let pages: Vec<PageNumber> = changed.iter().map(|&(page, _)| page).collect();
-        digest = self.look_up(&pages)?.into_iter().fold(digest, Digest::toggle);
+        digest = self.take_out(digest, &pages)?;
         digest = changed.iter().fold(digest, |digest, &(_, hash)| digest.toggle(hash));
         if database_pages < self.database_pages {
             self.open.cut(database_pages);
@@ -108,6 +131,15 @@ impl PageHashes {
         self.open.hashes.extend(changed.iter().copied());
         (self.digest, self.database_pages) = (digest, database_pages);
         Ok(digest)
+    }
+
+    /// Takes the present hashes of pages that are written or cut out of a digest.
+    fn take_out(&mut self, digest: Digest, pages: &[PageNumber]) -> Result<Digest, Error> {
+        let before = self.look_up(pages)?;
+        for (&page, &hash) in pages.iter().zip(&before) {
+            self.levels.note(page, hash);
+        }
+        Ok(before.into_iter().fold(digest, Digest::toggle))
     }
 
     /// Checks that the entry writes every page by which the database grew. The format relies on it.
@@ -166,9 +198,24 @@ impl PageHashes {
 
     /// Writes the oldest overlay into the table: its segment is durable, and `position` is the new durable position.
     pub(crate) fn confirm(&mut self, position: Position) -> Result<(), Error> {
+        // What is written down of the levels is never older than the position.
+        self.levels.confirm(position.state.txid());
+        self.write_levels()?;
         let overlay = self.in_flight.pop_front().unwrap_or_else(Overlay::new);
         let updates: Vec<(PageNumber, PageHash)> = overlay.hashes.into_iter().collect();
         Ok(self.state.commit(position, &updates)?)
+    }
+
+    fn write_levels(&mut self) -> Result<(), Error> {
+        let is_long = self.state.journal_bytes() > self.journal_bytes_max;
+        if self.levels.is_anew || is_long {
+            let record = levels_record::all(&mut self.levels);
+            self.journal_bytes_max = JOURNAL_BYTES.max(2 * record.len() as u64);
+            self.state.begin_journal(&record)?;
+        } else if let Some(record) = levels_record::more(&mut self.levels) {
+            self.state.append_to_journal(&record)?;
+        }
+        Ok(())
     }
 
     /// Makes the table durable on the local disk.

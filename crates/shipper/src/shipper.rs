@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
-use ebbtide_replica::{ClaimedFile, Digest, EntryFlags, EntryKind, PageHash, Point, Txid};
+use ebbtide_replica::{
+    ClaimedFile, Digest, EntryFlags, EntryKind, EntryState, PageHash, Point, Txid,
+};
 use ebbtide_state::{FileIdentity, Position, State};
 use ebbtide_wal::{PageNumber, PageSize};
 
@@ -14,6 +16,7 @@ use crate::comparison::KnownPages;
 use crate::encoder::Encoder;
 use crate::entry::NewEntry;
 use crate::error::Error;
+use crate::levels::Level;
 use crate::options::Options;
 use crate::outgoing::{BeginUpload, STREAM_BYTES};
 use crate::pages::Pages;
@@ -21,7 +24,7 @@ use crate::presence::Presence;
 use crate::put_budget::PutBudget;
 use crate::safety::{SETTLED_ENTRIES, Safety};
 use crate::segment::FULL_BYTES;
-use crate::snapshot::{Snapshot, SnapshotStart};
+use crate::snapshot::{Delta, DeltaBase, Snapshot, SnapshotStart};
 use crate::spool::Spool;
 use crate::spooled::SpooledSegment;
 use crate::uploader::Uploader;
@@ -300,9 +303,58 @@ impl Shipper {
             page_size: position.page_size,
             point: position.state.point,
             database_pages: self.database_pages(),
+            delta: None,
         };
         let to = self.presence().destination().clone();
         Snapshot { to, start, chain: position.state.chain, digest: self.digest() }
+    }
+
+    /// The state that the next delta of a level begins with, and how many pages changed since; nothing if that is not known.
+    #[must_use]
+    pub fn level(&self, level: Level) -> Option<(EntryState, u32)> {
+        let changes = self.encoder.levels().changes(level)?;
+        Some((changes.base, changes.pages.len()))
+    }
+
+    /// A delta of what changed in a level, up to the last encoded entry. Nothing if that is not known, or nothing did.
+    #[must_use]
+    pub fn delta(&self, level: Level) -> Option<Delta> {
+        let mut snapshot = self.snapshot();
+        let changes = self.encoder.levels().changes(level)?;
+        let pages = changes.pages.ranges(snapshot.start.database_pages);
+        let first = changes.base.txid().next();
+        let count = pages.iter().map(|range| range.end - range.start).sum();
+        snapshot.start.delta = Some(DeltaBase { first, rest: changes.rest(), pages: count });
+        (first <= snapshot.start.point.txid).then_some(Delta { snapshot, pages })
+    }
+
+    /// A snapshot, or a delta of this level, of the state after the last encoded entry is being made: levels up to this one
+    /// begin anew with that state, once [`Shipper::levels_vouched`] is told that an entry vouches for the object.
+    pub fn begin_levels(&mut self, level: Level) {
+        let state = self.encoder.position().state;
+        self.encoder.levels_mut().begin(level, state);
+    }
+
+    /// The last entry vouches for the object.
+    pub fn levels_vouched(&mut self) {
+        let by = self.last().txid;
+        self.encoder.levels_mut().vouched(by);
+    }
+
+    /// The object was not made: the levels go on from where they were.
+    pub fn give_up_levels(&mut self) {
+        self.encoder.levels_mut().give_up();
+    }
+
+    /// What was known to have changed in a level is wrong. Only a snapshot begins it again.
+    pub fn forget_level(&mut self, level: Level) {
+        self.encoder.levels_mut().forget(level);
+    }
+
+    /// Whether an object is being made, or its entry is not durable yet.
+    #[must_use]
+    pub fn has_begun_levels(&self) -> bool {
+        self.encoder.levels().is_busy()
     }
 
     /// Stores `wal` as the log position of the last entry, which must be durable, for the next start.

@@ -1,9 +1,11 @@
-//! Snapshots: every page of a database as of one entry.
+//! Snapshots and deltas: every page of a database as of one entry, or every page that changed since another one.
+
+use std::ops::Range;
 
 use ebbtide_fault::point;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::{
-    Chain, Digest, Entry, EntryFlags, EntryKind, Key, PageHash, Point, ReplicaId, Vouch,
+    Chain, Digest, Entry, EntryFlags, EntryKind, Key, PageHash, Point, ReplicaId, Txid, Vouch,
 };
 use ebbtide_wal::{PageNumber, PageSize};
 
@@ -24,7 +26,23 @@ pub struct Snapshot {
     pub(crate) digest: Digest,
 }
 
-/// A snapshot before its pages are read.
+/// A delta, made while shipping goes on.
+#[derive(Debug, Clone)]
+pub struct Delta {
+    pub(crate) snapshot: Snapshot,
+    /// The pages that changed and are still there.
+    pub(crate) pages: Vec<Range<u32>>,
+}
+
+impl Delta {
+    /// The pages that it carries, as ranges that ascend; the lock page may be among them.
+    #[must_use]
+    pub fn pages(&self) -> &[Range<u32>] {
+        &self.pages
+    }
+}
+
+/// A snapshot or delta before its pages are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SnapshotStart {
     pub(crate) replica: ReplicaId,
@@ -33,6 +51,53 @@ pub(crate) struct SnapshotStart {
     pub(crate) point: Point,
     /// The size of the database, in pages.
     pub(crate) database_pages: u32,
+    /// What a delta adds to; a snapshot adds to nothing.
+    pub(crate) delta: Option<DeltaBase>,
+}
+
+/// What a delta adds to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeltaBase {
+    /// The first entry that it covers.
+    pub(crate) first: Txid,
+    /// The digest without the pages that it carries.
+    pub(crate) rest: Digest,
+    /// How many pages it carries.
+    pub(crate) pages: u32,
+}
+
+impl SnapshotStart {
+    fn key(&self) -> Key {
+        let last = self.point.txid;
+        match self.delta {
+            Some(DeltaBase { first, .. }) => Key::Delta { first, last },
+            None => Key::Snapshot(last),
+        }
+    }
+
+    fn contents(&self) -> Contents {
+        match self.delta {
+            Some(DeltaBase { first, .. }) => Contents::Delta { first },
+            None => Contents::Snapshot { txid: self.point.txid },
+        }
+    }
+
+    fn expected_bytes(&self) -> u64 {
+        let pages = self.delta.map_or(self.database_pages, |delta| delta.pages);
+        u64::from(pages) * self.page_size.offset()
+    }
+
+    fn entry(&self) -> EntryStart {
+        let flags = if self.delta.is_some() { EntryFlags::NONE } else { EntryFlags::COMPLETE };
+        EntryStart {
+            txid: self.point.txid,
+            kind: EntryKind::Image,
+            flags,
+            time: self.point.time,
+            database_pages: self.database_pages,
+            detail: Vec::new(),
+        }
+    }
 }
 
 /// Puts a periodic snapshot and returns once it is durable. Pass the result to [`vouch`](crate::vouch).
@@ -45,10 +110,10 @@ pub async fn ship_snapshot<E: From<Error> + Send + 'static>(
     pages: impl Pages<E> + Send + 'static,
 ) -> Result<Vouch, E> {
     let Snapshot { to, start, chain, digest } = snapshot;
-    let txid = start.point.txid;
+    let (txid, object) = (start.point.txid, start.key());
     let vouch = move |found: &Entry| {
         if found.digest == digest {
-            return Ok((chain, Vouch { object: Key::Snapshot(txid), content: found.content }));
+            return Ok((chain, Vouch { object, content: found.content }));
         }
         let why = "the file was changed without SQLite, or its disk is failing";
         Err(Error::Unproven { txid, why })
@@ -56,8 +121,21 @@ pub async fn ship_snapshot<E: From<Error> + Send + 'static>(
     send_snapshot(to, start, pages, |_, _| Ok(()), vouch).await
 }
 
-/// Encodes and puts a snapshot; returns once it is durable. `vouch` receives the snapshot's entry, with the digest and
-/// the content hash of all pages, and returns the chain for its footer. Encoding runs on a blocking thread.
+/// Puts a delta with the pages that [`Delta::pages`] names and returns once it is durable. Pass the result to
+/// [`vouch`](crate::vouch).
+///
+/// # Errors
+/// [`Error::Unproven`] when the pages do not lead from the state that the delta begins with to the present one: what was
+/// known to have changed is wrong, and is to be forgotten. Then the delta was not put.
+pub async fn ship_delta<E: From<Error> + Send + 'static>(
+    delta: Delta,
+    pages: impl Pages<E> + Send + 'static,
+) -> Result<Vouch, E> {
+    ship_snapshot(delta.snapshot, pages).await
+}
+
+/// Encodes and puts a snapshot or delta; returns once it is durable. `vouch` receives its entry, with the digest and the
+/// content hash of all pages, and returns the chain for its footer. Encoding runs on a blocking thread.
 pub(crate) async fn send_snapshot<E, R>(
     to: Destination,
     start: SnapshotStart,
@@ -69,16 +147,16 @@ where
     E: From<Error> + Send + 'static,
     R: Send + 'static,
 {
-    let key = Key::Snapshot(start.point.txid);
+    let key = start.key();
     let destination = to.clone();
     let encode = move || {
-        let contents = Contents::Snapshot { txid: start.point.txid };
+        let contents = start.contents();
         let header = Header { replica: start.replica, page_size: start.page_size, contents };
         let (mut writer, mut outgoing) = (Writer::new(header), Outgoing::new(key));
-        writer.begin_entry(image_start(&start)).map_err(Error::from)?;
-        let expected = u64::from(start.database_pages) * start.page_size.offset();
+        writer.begin_entry(start.entry()).map_err(Error::from)?;
+        let expected = start.expected_bytes();
         let begin_upload = |key| Parts::begin(&destination, key, expected, None);
-        let mut digest = Digest::EMPTY;
+        let mut digest = start.delta.map_or(Digest::EMPTY, |delta| delta.rest);
         let mut take = |digest: &mut Digest, page, hash| {
             *digest = digest.toggle(hash);
             each_hash(page, hash)
@@ -106,22 +184,21 @@ where
             }
         }
     };
-    point("shipper.snapshot.begin");
+    let is_delta = start.delta.is_some();
+    match is_delta {
+        true => point("shipper.delta.begin"),
+        false => point("shipper.snapshot.begin"),
+    }
     let encoded: Result<_, E> = tokio::task::spawn_blocking(encode).await.map_err(Error::from)?;
     let (sealed, vouched) = encoded?;
-    point("shipper.snapshot.encoded");
-    sealed.land(&to, &key).await?;
-    point("shipper.snapshot.landed");
-    Ok(vouched)
-}
-
-fn image_start(start: &SnapshotStart) -> EntryStart {
-    EntryStart {
-        txid: start.point.txid,
-        kind: EntryKind::Image,
-        flags: EntryFlags::COMPLETE,
-        time: start.point.time,
-        database_pages: start.database_pages,
-        detail: Vec::new(),
+    match is_delta {
+        true => point("shipper.delta.encoded"),
+        false => point("shipper.snapshot.encoded"),
     }
+    sealed.land(&to, &key).await?;
+    match is_delta {
+        true => point("shipper.delta.landed"),
+        false => point("shipper.snapshot.landed"),
+    }
+    Ok(vouched)
 }

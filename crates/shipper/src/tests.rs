@@ -1,5 +1,7 @@
 //! The shipper as a whole, into a store that fails as a test says.
 
+mod levels;
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -10,6 +10,8 @@
 //! position.1
 //! pages.0       the hash of page n at byte 16 (n - 1), zeros for the lock page. The position names the one in use
 //! pages.1
+//! journal.0     records of whoever uses the state, of which the end may be lost
+//! journal.1
 //! ```
 //!
 //! A commit writes the older slot with the new position and the changed hashes (the redo list), and then the table. A
@@ -28,6 +30,7 @@
 mod error;
 mod fill;
 mod handle;
+mod journal;
 mod locked;
 mod peek;
 mod position;

@@ -75,6 +75,15 @@ impl LockedDirectory {
         }
     }
 
+    /// Removes the records of an older state.
+    pub(super) fn remove_journal(&self) -> Result<(), StateError> {
+        let directory = self.directory()?;
+        for name in [journal_name(0), journal_name(1)] {
+            directory.remove(name).map_err(io_error("remove", &self.path().join(name)))?;
+        }
+        Ok(())
+    }
+
     /// Makes the entries of the directory durable.
     pub(super) fn sync(&self) -> Result<(), StateError> {
         let synced = self.place.directory().and_then(|directory| directory.sync());
@@ -84,7 +93,8 @@ impl LockedDirectory {
     /// Removes all files of the local state, and the directory if it is then empty.
     pub(super) fn remove(&self) -> io::Result<()> {
         let directory = self.place.directory()?;
-        for name in [slot_name(0), slot_name(1), table_name(0), table_name(1), LOCK] {
+        let slots = [slot_name(0), slot_name(1), table_name(0), table_name(1)];
+        for name in slots.into_iter().chain([journal_name(0), journal_name(1), LOCK]) {
             directory.remove(name)?;
         }
         // By path: rmdir only removes an empty directory, so a directory that has replaced this one is not lost.
@@ -94,6 +104,10 @@ impl LockedDirectory {
 
 pub(super) fn slot_name(number: usize) -> &'static str {
     if number == 0 { "position.0" } else { "position.1" }
+}
+
+pub(super) fn journal_name(number: usize) -> &'static str {
+    if number == 0 { "journal.0" } else { "journal.1" }
 }
 
 fn table_name(number: u8) -> &'static str {

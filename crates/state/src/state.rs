@@ -7,6 +7,7 @@ use ebbtide_wal::{PageNumber, lock_page};
 
 use super::error::{StateError, io_error};
 use super::fill::Fill;
+use super::journal::Journal;
 use super::locked::LockedDirectory;
 use super::position::Position;
 use super::record::Record;
@@ -30,6 +31,9 @@ pub struct State {
     slots: Slots,
     table: Table,
     position: Position,
+    journal: Journal,
+    /// What was found in the journal.
+    records: Vec<Vec<u8>>,
     /// A write failed, so memory and files may differ.
     broken: bool,
     /// Reused by each commit, so that a small one allocates nothing.
@@ -53,7 +57,9 @@ impl State {
         if table.rows() != position.state.database_pages {
             table.resize(position.state.database_pages)?;
         }
-        Ok(Some(State { directory, slots, table, position, broken: false, updates: Vec::new() }))
+        let (journal, records) = Journal::open(&directory)?;
+        let (broken, updates) = (false, Vec::new());
+        Ok(Some(State { directory, slots, table, position, journal, records, broken, updates }))
     }
 
     /// Begins a new state in the directory `directory`: set the page hashes, then publish the position. Until then an
@@ -80,11 +86,14 @@ impl State {
             return Err(StateError::Unproven { directory: directory.path().to_path_buf() });
         }
         point("state.publish.filled");
+        directory.remove_journal()?;
         slots.switch_table(number);
         slots.write(&directory, &position, &[])?;
         point("state.publish.named");
         directory.remove_table(1 - number)?;
-        Ok(State { directory, slots, table, position, broken: false, updates: Vec::new() })
+        let (journal, records) = Journal::open(&directory)?;
+        let (broken, updates) = (false, Vec::new());
+        Ok(State { directory, slots, table, position, journal, records, broken, updates })
     }
 
     /// The position.
@@ -157,8 +166,33 @@ impl State {
         Ok(())
     }
 
+    /// The records that were found when the state was opened, the first of which says everything. They may be those of a
+    /// later position than this one, or of an earlier one after a power failure. A new state has none.
+    pub fn take_records(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// The length of the journal in bytes.
+    #[must_use]
+    pub fn journal_bytes(&self) -> u64 {
+        self.journal.len()
+    }
+
+    /// Begins the journal anew with a record that says everything. A kill leaves the records from before, or this one.
+    pub fn begin_journal(&mut self, record: &[u8]) -> Result<(), StateError> {
+        self.check()?;
+        self.journal.begin(record)
+    }
+
+    /// Appends a record to a journal that was begun.
+    pub fn append_to_journal(&mut self, record: &[u8]) -> Result<(), StateError> {
+        self.check()?;
+        self.journal.append(record)
+    }
+
     /// Closes the file descriptors while the database is idle. They are reopened on demand.
     pub fn close_files(&mut self) {
+        self.journal.close_files();
         self.table.close_file();
         self.slots.close_files();
     }

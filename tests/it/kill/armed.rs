@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
 
 use ebbtide_fault::{DIED, PASSED, WAITS};
 use ebbtide_replica::Txid;
 use ebbtide_testkit::process::{Output, Process};
 use nix::sys::signal::Signal;
 
+use crate::deltas::with_hours;
 use crate::scene::Scene;
 use crate::support::PATIENCE;
 
@@ -30,10 +32,19 @@ impl Armed {
     pub(crate) fn start(scene: &Scene, orders: &str) -> Armed {
         // Short logs are long enough for everything that is done about long ones.
         let config = scene.configure("", "checkpoint-frames = 50");
-        let mut command =
-            scene.command(&["replicate", "--log-format", "json", "--config", &config]);
+        Armed::run(&mut scene.command(&["replicate", "--log-format", "json", "--config", &config]), orders)
+    }
+
+    /// The same with a put for each commit, and hours of so many milliseconds.
+    pub(crate) fn start_with_hours(scene: &Scene, orders: &str, millis: u32) -> Armed {
+        let config = scene.configure("", "checkpoint-frames = 50\nputs-per-second = 1000.0");
+        let args = ["replicate", "--log-format", "json", "--config", &config];
+        Armed::run(with_hours(&mut scene.command(&args), millis), orders)
+    }
+
+    fn run(command: &mut Command, orders: &str) -> Armed {
         command.env("FAILPOINTS", orders);
-        let process = Process::start(&mut command, Output::Stderr).unwrap();
+        let process = Process::start(command, Output::Stderr).unwrap();
         Armed { process, said: Vec::new() }
     }
 

@@ -10,6 +10,7 @@ use ebbtide_testkit::workload::{CheckpointMode, Options};
 use ebbtide_wal::PageSize;
 
 use super::armed::{Armed, End};
+use crate::deltas::objects;
 use crate::scene::{Compared, Scene};
 use crate::support::wait_until;
 use crate::tally::Tally;
@@ -34,6 +35,8 @@ enum Course {
     Large,
     /// An application that goes and comes back.
     Rest,
+    /// Hours that end, so that deltas are made.
+    Hours,
     /// A log that grows over its limit, because a reader keeps it from being checkpointed, so that writers are stopped for an
     /// exclusive checkpoint.
     OverLimit,
@@ -44,6 +47,7 @@ fn course(place: &str) -> Course {
     match place {
         "shipper.replay.adopted" => Course::Replay,
         _ if place.starts_with("shipper.part.") => Course::Large,
+        _ if place.starts_with("shipper.delta.") => Course::Hours,
         _ if place.starts_with("watcher.exclusive.") => Course::OverLimit,
         _ if place.starts_with("watcher.rest.") || place.starts_with("watcher.rouse.") => {
             Course::Rest
@@ -100,6 +104,11 @@ fn b01_killed_while_it_goes_to_rest_or_is_roused() {
 }
 
 #[test]
+fn h26_killed_while_a_delta_is_made() {
+    kill_everywhere(Course::Hours);
+}
+
+#[test]
 fn b01_killed_while_a_transaction_is_streamed() {
     kill_everywhere(Course::Large);
 }
@@ -122,7 +131,10 @@ fn kill_everywhere(course_: Course) {
     let wanted = |place: &str| match course(place) {
         of if of == course_ => true,
         Course::OverLimit => false,
-        _ => !matches!(course_, Course::Large | Course::OverLimit | Course::Rest),
+        _ => {
+            use Course::{Hours, Large, OverLimit, Rest};
+            !matches!(course_, Large | OverLimit | Rest | Hours)
+        }
     };
     let passed = passed.iter().filter(|(place, _)| wanted(place));
     let orders: Vec<_> = passed.flat_map(|(place, passages)| orders(place, *passages)).collect();
@@ -150,7 +162,10 @@ fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u6
     let mut actor = scene.start_actor(1, &Options::plain(PAGES));
     scene.act(&mut actor, Ask::InsertEach(5, 200));
     prepare(course, &mut scene, &mut actor);
-    let mut armed = Armed::start(&scene, order);
+    let mut armed = match course {
+        Course::Hours => Armed::start_with_hours(&scene, order, 600),
+        _ => Armed::start(&scene, order),
+    };
     if let Some(last) = armed.follows() {
         actor = match course {
             Course::Rest => go_and_come_back(&mut scene, actor, &mut armed, last),
@@ -181,7 +196,7 @@ fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u6
 /// What comes before the start that may die.
 fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
     match course {
-        Course::First | Course::Large | Course::OverLimit | Course::Rest => {}
+        Course::First | Course::Large | Course::OverLimit | Course::Rest | Course::Hours => {}
         Course::Return => {
             let sidecar = scene.follow();
             scene.act(actor, Ask::InsertEach(5, 200));
@@ -220,6 +235,7 @@ fn go(course: Course, scene: &mut Scene, actor: &mut Actor, armed: &mut Armed, l
             Ask::CloseReader,
             Ask::InsertEach(300, 200),
         ],
+        Course::Hours => &[Ask::InsertEach(20, 200)],
         _ => &[
             Ask::InsertEach(3, 200),
             Ask::Insert(1500, 800),
@@ -230,6 +246,13 @@ fn go(course: Course, scene: &mut Scene, actor: &mut Actor, armed: &mut Armed, l
         ],
     };
     let mut expected = last.get();
+    if course == Course::Hours {
+        expected += scene.act(actor, Ask::Insert(3000, 800));
+        wait_until("two deltas", || {
+            expected += scene.act(actor, Ask::InsertEach(2, 200));
+            armed.is_dead() || objects(scene, "delta").len() >= 2
+        });
+    }
     for ask in asks {
         if armed.is_dead() {
             return;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 
-use ebbtide_catalog::{Progress, Target};
+use ebbtide_catalog::{Progress, Survey, Target};
 use ebbtide_replica::{Entry, EntryFlags, EntryKind, Timestamp, Txid};
 use ebbtide_restore::Options;
 use ebbtide_store::{Credentials, Location, S3Store, Store};
@@ -83,6 +83,15 @@ impl History {
             entries
         };
         self.runtime.block_on(read)
+    }
+
+    /// How many deltas a restore of its end uses.
+    pub(crate) fn planned_deltas(&self) -> usize {
+        let planned = async {
+            let mut survey = Survey::recent(Arc::clone(&self.store), Arc::default()).await.unwrap();
+            survey.plan(Target::Latest, Timestamp::MAX).await.unwrap().deltas.len()
+        };
+        self.runtime.block_on(planned)
     }
 
     /// What the entries are.

@@ -27,8 +27,8 @@ pub enum FollowError {
         "the store was away for longer than the log and the spool may wait: the log was let go"
     )]
     LogReleased,
-    /// The log could not wait for a snapshot to be made.
-    #[error("the log became too long while the snapshot was made")]
+    /// The log could not wait for a snapshot or delta to be made.
+    #[error("the log became too long while it was made")]
     SnapshotGivenUp,
     /// Following it panicked: a fault of ours. What is known after that is read again from the start.
     #[error("a fault in ebbtide itself ended this database's session: {0}")]

@@ -5,11 +5,13 @@
 //! the last one was confirmed; a lasting error ends the database's task.
 
 mod awaited;
+mod boundaries;
 mod catch_up;
 mod compare;
 mod create;
 mod end;
 mod error;
+mod head_path;
 mod held;
 mod job;
 mod lag;
@@ -34,7 +36,9 @@ mod starts;
 mod status;
 mod sync_requests;
 mod task;
+mod track;
 mod verdict;
+mod worth;
 
 pub use ebbtide_shipper::Consent;
 pub use error::{FollowError, Gravity};

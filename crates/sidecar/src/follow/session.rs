@@ -140,6 +140,7 @@ impl Session<'_> {
                 biased;
                 landed = shipper.landed() => {
                     let landed = landed?;
+                    snapshots.put();
                     self.job.status.durable(landed, shipper.durable().state.chain);
                 }
                 () = snapshots.landed() => {}
@@ -157,7 +158,7 @@ impl Session<'_> {
         }
     }
 
-    /// A snapshot that is done becomes part of the history.
+    /// A snapshot or delta that is done becomes part of the history.
     fn vouch(&mut self) -> Result<(), FollowError> {
         let Started { shipper, snapshots } = &mut self.started;
         snapshots.vouch(shipper, &self.job.shared.owner)
@@ -215,7 +216,8 @@ impl Session<'_> {
         let Started { shipper, snapshots } = &mut self.started;
         // A process that is about to end makes no snapshot that it would not wait for.
         let may_begin = !finishing || self.end.is_once || shipper.presence().lacks_base();
-        snapshots.step(&mut self.held.follower, shipper, may_begin)?;
+        let log_bytes_max = self.job.database.log_bytes_max;
+        snapshots.step(&mut self.held.follower, shipper, may_begin, log_bytes_max)?;
         self.rest(frames > 0, more, now)?;
         Ok(more)
     }
@@ -300,7 +302,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Relieves a log that is over its limit: it is not held for a snapshot any more, and if it waits for the store, segments
+    /// Relieves a log that is over its limit: it is not held for a snapshot or delta any more, and if it waits for the store, segments
     /// go into the spool. Once the spool is full, the log is released.
     fn relieve_log(&mut self) -> Result<(), FollowError> {
         let Started { shipper, snapshots } = &mut self.started;

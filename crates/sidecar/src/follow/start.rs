@@ -18,6 +18,7 @@ use super::local::{LocalState, directory, is_same_file, local, open_state, resum
 use super::parts;
 use super::plan::start_plan;
 use super::snapshots::{Snapshots, newest};
+use super::track::Track;
 use super::status::Phase;
 use crate::clock::now_micros;
 
@@ -99,7 +100,8 @@ async fn open_and_catch_up(
     }
     job.status.presence(presence);
     let interval = job.database.snapshot_interval;
-    let snapshots = Snapshots::new(interval, newest, now_micros(), job.status.clone());
+    let track = Track::new(&shipper, newest);
+    let snapshots = Snapshots::new(interval, newest, now_micros(), track, job.status.clone());
     Ok(Started { shipper, snapshots })
 }
 

@@ -1,0 +1,220 @@
+//! What is worth being made at the end of an hour or a day: a delta, a snapshot instead, or nothing. A function of what is
+//! known, without time and stores.
+
+use ebbtide_replica::Txid;
+use ebbtide_shipper::Level;
+
+use super::head_path::{HeadPath, Since};
+
+/// A delta pays if a restore reads half as much with it and this many bytes less…
+const BYTES_SAVED_MIN: u64 = 1 << 20;
+
+/// …or so many objects fewer.
+const OBJECTS_SAVED_MIN: u64 = 8;
+
+/// With more deltas than this a snapshot is made: an entry has to name all of them.
+const DELTAS_MAX: usize = 256;
+
+/// What is worth being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Worth {
+    Nothing,
+    Delta(Level),
+    Snapshot,
+}
+
+/// What changed in a level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// The entry that the level begins after.
+    pub(crate) base: Txid,
+    /// How many pages changed since.
+    pub(crate) pages: u32,
+}
+
+/// What is known when an hour or a day ends.
+#[derive(Debug)]
+pub(crate) struct Known<'a> {
+    /// Nothing if no entry vouches for a snapshot.
+    pub(crate) path: Option<&'a HeadPath>,
+    pub(crate) since: Since,
+    pub(crate) page_bytes: u64,
+    pub(crate) database_pages: u32,
+    /// Nothing if it is not known what changed.
+    pub(crate) hour: Option<Changed>,
+    pub(crate) day: Option<Changed>,
+}
+
+/// A delta that could be made.
+struct Candidate {
+    pages: u32,
+    bytes: u64,
+    /// How many deltas would stay before it, and their bytes.
+    kept: usize,
+    kept_bytes: u64,
+    /// What a restore reads in its place now.
+    read: Since,
+}
+
+/// What is worth being made at the end of an hour, or of an hour and a day.
+pub(crate) fn worth(ended: Level, known: &Known<'_>) -> Worth {
+    let Some(path) = known.path else {
+        return if ended == Level::Day { Worth::Snapshot } else { Worth::Nothing };
+    };
+    if ended == Level::Day {
+        match candidate(known, path, known.day) {
+            None => return Worth::Snapshot,
+            Some(day) if pays(&day) => return or_snapshot(known, path, &day, Level::Day),
+            Some(_) => {}
+        }
+    }
+    match candidate(known, path, known.hour) {
+        Some(hour) if pays(&hour) => or_snapshot(known, path, &hour, Level::Hour),
+        _ => Worth::Nothing,
+    }
+}
+
+fn candidate(known: &Known<'_>, path: &HeadPath, changed: Option<Changed>) -> Option<Candidate> {
+    let Changed { base, pages } = changed?;
+    let kept = path.deltas_to(base)?;
+    let bytes = |range: &[super::head_path::Member]| range.iter().map(|one| one.bytes).sum::<u64>();
+    let (before, replaced) = path.deltas.split_at(kept);
+    // As well compressed as the snapshot is.
+    let snapshot_raw = (u64::from(path.snapshot_pages) * known.page_bytes).max(1);
+    let raw = u64::from(pages) * known.page_bytes;
+    let bytes_of_delta = u128::from(raw) * u128::from(path.snapshot.bytes) / u128::from(snapshot_raw);
+    Some(Candidate {
+        pages,
+        bytes: u64::try_from(bytes_of_delta).unwrap_or(u64::MAX),
+        kept,
+        kept_bytes: bytes(before),
+        read: Since {
+            objects: known.since.objects + replaced.len() as u64,
+            bytes: known.since.bytes + bytes(replaced),
+        },
+    })
+}
+
+fn pays(delta: &Candidate) -> bool {
+    let saved = delta.read.bytes.saturating_sub(delta.bytes);
+    let halves = delta.bytes <= saved && saved >= BYTES_SAVED_MIN;
+    delta.pages > 0 && (halves || delta.read.objects > OBJECTS_SAVED_MIN)
+}
+
+/// A snapshot is made instead once a restore would read half as much again as the snapshot, or most of the pages twice.
+fn or_snapshot(known: &Known<'_>, path: &HeadPath, delta: &Candidate, level: Level) -> Worth {
+    let is_long = 2 * (delta.kept_bytes + delta.bytes) > path.snapshot.bytes;
+    let is_most = 2 * u64::from(delta.pages) > u64::from(known.database_pages);
+    if is_long || is_most || delta.kept >= DELTAS_MAX {
+        return Worth::Snapshot;
+    }
+    Worth::Delta(level)
+}
+
+#[cfg(test)]
+mod tests {
+    use ebbtide_replica::{Key, Vouch};
+
+    use super::super::head_path::Member;
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn txid(number: u64) -> Txid {
+        Txid::new(number).unwrap()
+    }
+
+    fn member(object: Key, bytes: u64) -> Member {
+        Member { vouch: Vouch { object, content: [0; 32] }, bytes }
+    }
+
+    /// A snapshot of 100 MiB of a database of 51,200 pages after entry 10, and deltas that end with these entries.
+    fn path(deltas: &[(u64, u64)]) -> HeadPath {
+        let mut path = HeadPath::new(member(Key::Snapshot(txid(10)), 100 * MIB), 51_200);
+        let mut first = 11;
+        for &(last, bytes) in deltas {
+            path.deltas.push(member(Key::Delta { first: txid(first), last: txid(last) }, bytes));
+            first = last + 1;
+        }
+        path
+    }
+
+    fn known<'a>(path: &'a HeadPath, hour: (u64, u32), day: (u64, u32)) -> Known<'a> {
+        let changed = |(base, pages)| Some(Changed { base: txid(base), pages });
+        Known {
+            path: Some(path),
+            since: Since::default(),
+            page_bytes: 4096,
+            database_pages: 51_200,
+            hour: changed(hour),
+            day: changed(day),
+        }
+    }
+
+    fn since(objects: u64, bytes: u64) -> Since {
+        Since { objects, bytes }
+    }
+
+    #[test]
+    fn a_delta_is_made_if_it_halves_what_is_read_or_saves_eight_objects() {
+        let path = path(&[]);
+        // 512 pages are one MiB, compressed as the snapshot is.
+        let hour = |pages, since| {
+            worth(Level::Hour, &Known { since, ..known(&path, (10, pages), (10, pages)) })
+        };
+        assert_eq!(hour(512, since(3, 2 * MIB)), Worth::Delta(Level::Hour));
+        assert_eq!(hour(512, since(3, 2 * MIB - 1)), Worth::Nothing);
+        assert_eq!(hour(5120, since(3, 19 * MIB)), Worth::Nothing);
+        assert_eq!(hour(5120, since(3, 20 * MIB)), Worth::Delta(Level::Hour));
+        assert_eq!(hour(512, since(8, 0)), Worth::Nothing);
+        assert_eq!(hour(512, since(9, 0)), Worth::Delta(Level::Hour));
+        // Claims alone change nothing.
+        assert_eq!(hour(0, since(99, 0)), Worth::Nothing);
+    }
+
+    #[test]
+    fn a_day_takes_the_place_of_its_hours_if_that_pays() {
+        let hours: Vec<(u64, u64)> = (2..=10).map(|hour| (hour * 10, MIB)).collect();
+        let path_of_hours = path(&hours);
+        let day = |pages| worth(Level::Day, &known(&path_of_hours, (100, 1), (10, pages)));
+        assert_eq!(day(1024), Worth::Delta(Level::Day), "nine objects become one");
+        let few = path(&hours[..3]);
+        let day = |pages| worth(Level::Day, &known(&few, (40, 1), (10, pages)));
+        assert_eq!(day(512), Worth::Delta(Level::Day), "three MiB become one");
+        assert_eq!(day(1024), Worth::Nothing, "three MiB become two");
+        // The last hour may pay all the same.
+        let since = since(20, 0);
+        let both = Known { since, ..known(&few, (40, 100), (10, 1024)) };
+        assert_eq!(worth(Level::Day, &both), Worth::Delta(Level::Day));
+        let young = path(&[(20, 4 * MIB)]);
+        let both = Known { since, ..known(&young, (20, 100), (20, 100)) };
+        assert_eq!(worth(Level::Day, &both), Worth::Delta(Level::Day));
+    }
+
+    #[test]
+    fn a_snapshot_is_made_once_the_deltas_are_half_of_one_or_most_pages_changed() {
+        let long = path(&[(20, 45 * MIB), (30, MIB)]);
+        let many = since(9, 0);
+        let hour =
+            |pages| worth(Level::Hour, &Known { since: many, ..known(&long, (30, pages), (10, 1)) });
+        assert_eq!(hour(512), Worth::Delta(Level::Hour));
+        assert_eq!(hour(5 * 512), Worth::Snapshot);
+        let new = path(&[]);
+        let most = Known { since: many, database_pages: 100, ..known(&new, (10, 51), (10, 51)) };
+        assert_eq!(worth(Level::Hour, &most), Worth::Snapshot);
+    }
+
+    #[test]
+    fn where_it_is_not_known_what_changed_a_day_ends_with_a_snapshot_and_an_hour_with_nothing() {
+        let path = path(&[(20, MIB)]);
+        let lost = Known { hour: None, day: None, since: since(99, 0), ..known(&path, (20, 1), (20, 1)) };
+        assert_eq!(worth(Level::Hour, &lost), Worth::Nothing);
+        assert_eq!(worth(Level::Day, &lost), Worth::Snapshot);
+        // Nothing leads to the state that the levels begin with.
+        let apart = Known { since: since(99, 0), ..known(&path, (25, 9), (25, 9)) };
+        assert_eq!(worth(Level::Hour, &apart), Worth::Nothing);
+        assert_eq!(worth(Level::Day, &apart), Worth::Snapshot);
+        let none = Known { path: None, ..apart };
+        assert_eq!(worth(Level::Day, &none), Worth::Snapshot);
+    }
+}
