@@ -9,7 +9,7 @@ use ebbtide_replica::Txid;
 use ebbtide_testkit::process::{Output, Process};
 use nix::sys::signal::Signal;
 
-use crate::deltas::with_hours;
+use crate::deltas::Times;
 use crate::scene::Scene;
 use crate::support::PATIENCE;
 
@@ -39,7 +39,7 @@ impl Armed {
     pub(crate) fn start_with_hours(scene: &Scene, orders: &str, millis: u32) -> Armed {
         let config = scene.configure("", "checkpoint-frames = 50\nputs-per-second = 1000.0");
         let args = ["replicate", "--log-format", "json", "--config", &config];
-        Armed::run(with_hours(&mut scene.command(&args), millis), orders)
+        Armed::run(Times::hours(millis).of(&mut scene.command(&args)), orders)
     }
 
     fn run(command: &mut Command, orders: &str) -> Armed {

@@ -200,6 +200,13 @@ impl Print {
                     output::json(line);
                 }
             }
+            for delta in &listing.deltas {
+                if let Key::Delta { first, last } = delta.key {
+                    let (first, last) = (first.to_string(), last.to_string());
+                    let line = json!({"what": "delta", "first_txid": first, "txid": last, "bytes": delta.size});
+                    output::json(line);
+                }
+            }
             let mut summary = self.tally.json();
             summary["first_txid_ahead"] = self.ahead().map(|txid| txid.to_string()).into();
             summary["first_txid_missing"] = self.hole.map(|(first, _)| first.to_string()).into();
@@ -236,10 +243,11 @@ impl Print {
             .collect();
         let bytes = listing.objects().map(|object| object.size).sum();
         output::line(format_args!(
-            "{} entries shown; {} segments, {} packs; {} in all; snapshots at {}",
+            "{} entries shown; {} segments, {} packs, {} deltas; {} in all; snapshots at {}",
             self.tally.entries(),
             listing.log.len(),
             listing.packs.len(),
+            listing.deltas.len(),
             terminal::bytes(bytes),
             if snapshots.is_empty() { "none".to_owned() } else { snapshots.join(", ") }
         ));

@@ -15,6 +15,7 @@ const SPREAD_SHARE: i64 = 60;
 #[derive(Debug)]
 pub(crate) struct Boundaries {
     hour_micros: i64,
+    day_hours: i64,
     /// How much later than others this replica is.
     late_micros: i64,
     /// The hour that was begun last, counted from 1970…
@@ -27,22 +28,24 @@ impl Boundaries {
     /// The present hour began at or before `hour_since`, and the present day at or before `day_since`: those are the times
     /// of the states that the levels begin with, in µs.
     pub(crate) fn new(replica: ReplicaId, hour_since: i64, day_since: i64) -> Boundaries {
-        // An hour of a test is shorter.
+        // Hours and days of a test are shorter.
         let set = setting("hour-millis").and_then(|millis| i64::try_from(millis).ok());
         let hour_micros = set.map_or(HOUR_MICROS, |millis| millis.max(1) * 1000);
+        let day_hours = setting("day-hours").and_then(|hours| i64::try_from(hours).ok());
+        let day_hours = day_hours.map_or(HOURS_OF_A_DAY, |hours| hours.max(1));
         let spread = u64::try_from(hour_micros / SPREAD_SHARE).unwrap_or(1).max(1);
         let hash = replica.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let late_micros = i64::try_from(hash % spread).unwrap_or(0);
-        let mut boundaries = Boundaries { hour_micros, late_micros, hour: 0, day: 0 };
+        let mut boundaries = Boundaries { hour_micros, day_hours, late_micros, hour: 0, day: 0 };
         boundaries.hour = boundaries.hour_at(hour_since);
-        boundaries.day = boundaries.hour_at(day_since).div_euclid(HOURS_OF_A_DAY);
+        boundaries.day = boundaries.hour_at(day_since).div_euclid(day_hours);
         boundaries
     }
 
     /// What has ended since the last time, at `now` in µs.
     pub(crate) fn due(&self, now: i64) -> Option<Level> {
         let hour = self.hour_at(now);
-        if hour.div_euclid(HOURS_OF_A_DAY) > self.day {
+        if hour.div_euclid(self.day_hours) > self.day {
             return Some(Level::Day);
         }
         (hour > self.hour).then_some(Level::Hour)
@@ -51,7 +54,7 @@ impl Boundaries {
     /// It is dealt with. A clock that was set back counts from there.
     pub(crate) fn pass(&mut self, now: i64) {
         self.hour = self.hour_at(now);
-        self.day = self.hour.div_euclid(HOURS_OF_A_DAY);
+        self.day = self.hour.div_euclid(self.day_hours);
     }
 
     /// Whether the clock was set back behind the present hour.

@@ -70,8 +70,8 @@ struct Making {
 /// What a task was for.
 #[derive(Debug)]
 enum Done {
-    /// The replica was asked what a restore begins with.
-    Read(Found),
+    /// The replica was asked what a restore begins with. Nothing: it did not answer.
+    Read(Option<Found>),
     /// An object of so many bytes is durable.
     Made(Vouch, u64),
 }
@@ -210,10 +210,13 @@ impl Snapshots {
         }
         if let Some(found) = self.track.ask(presence.store(), now()) {
             self.task = Some(tokio::spawn(async move {
-                Ok(Done::Read(found.await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "cannot tell what a restore begins with");
-                    None
-                })))
+                Ok(Done::Read(match found.await {
+                    Ok(found) => Some(found),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot tell what a restore begins with");
+                        None
+                    }
+                }))
             }));
             return Ok(None);
         }
@@ -292,7 +295,9 @@ impl Snapshots {
         self.task = None;
         let making = self.making.take();
         match ended {
-            Ok(Ok(Done::Read(found))) => self.track.found(found),
+            Ok(Ok(Done::Read(Some(found)))) => self.track.found(found),
+            // There will be another hour.
+            Ok(Ok(Done::Read(None))) => self.track.pass(now_micros()),
             Ok(Ok(Done::Made(vouch, bytes))) => {
                 if let Some(making) = making {
                     self.made(making, vouch, bytes);

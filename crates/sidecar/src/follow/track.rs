@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use ebbtide_fault::setting;
 use ebbtide_replica::{Key, Point, Timestamp, Txid, Vouch};
 use ebbtide_shipper::{Level, Shipper};
 use ebbtide_store::Store;
 
 use super::boundaries::Boundaries;
 use super::head_path::{HeadPath, Member, Since};
-use super::worth::{Changed, Known, Worth, worth};
+use super::worth::{Changed, Known, PERCENT_MAX, Worth, worth};
 
 /// So many segments go into one pack.
 const SEGMENTS_OF_A_PACK: u64 = 512;
@@ -29,6 +30,8 @@ struct Appended {
 pub(crate) struct Track {
     boundaries: Boundaries,
     path: Option<HeadPath>,
+    /// See [`Known::percent_max`].
+    percent_max: u64,
     /// Whether the path is known, or it is known that there is none.
     is_known: bool,
     /// What came after the path when it was read…
@@ -51,6 +54,7 @@ impl Track {
         Track {
             boundaries: Boundaries::new(replica, since(Level::Hour), since(Level::Day)),
             path: None,
+            percent_max: setting("percent-max").unwrap_or(PERCENT_MAX),
             is_known: false,
             since: Since::default(),
             appended: Appended::default(),
@@ -126,6 +130,7 @@ impl Track {
                     .unwrap_or(u32::MAX),
                 hour: changed(Level::Hour),
                 day: changed(Level::Day),
+                percent_max: self.percent_max,
             },
         )
     }

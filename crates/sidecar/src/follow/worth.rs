@@ -12,6 +12,10 @@ const BYTES_SAVED_MIN: u64 = 1 << 20;
 /// …or so many objects fewer.
 const OBJECTS_SAVED_MIN: u64 = 8;
 
+/// A snapshot is made instead of a delta if the deltas would have more than this share of its bytes, or if the delta would
+/// have more than this share of the pages.
+pub(crate) const PERCENT_MAX: u64 = 50;
+
 /// With more deltas than this a snapshot is made: an entry has to name all of them.
 const DELTAS_MAX: usize = 256;
 
@@ -43,6 +47,8 @@ pub(crate) struct Known<'a> {
     /// Nothing if it is not known what changed.
     pub(crate) hour: Option<Changed>,
     pub(crate) day: Option<Changed>,
+    /// Mostly [`PERCENT_MAX`].
+    pub(crate) percent_max: u64,
 }
 
 /// A delta that could be made.
@@ -103,8 +109,11 @@ fn pays(delta: &Candidate) -> bool {
 
 /// A snapshot is made instead once a restore would read half as much again as the snapshot, or most of the pages twice.
 fn or_snapshot(known: &Known<'_>, path: &HeadPath, delta: &Candidate, level: Level) -> Worth {
-    let is_long = 2 * (delta.kept_bytes + delta.bytes) > path.snapshot.bytes;
-    let is_most = 2 * u64::from(delta.pages) > u64::from(known.database_pages);
+    let is_more = |part: u64, of: u64| {
+        u128::from(part) * 100 > u128::from(of) * u128::from(known.percent_max)
+    };
+    let is_long = is_more(delta.kept_bytes.saturating_add(delta.bytes), path.snapshot.bytes);
+    let is_most = is_more(delta.pages.into(), known.database_pages.into());
     if is_long || is_most || delta.kept >= DELTAS_MAX {
         return Worth::Snapshot;
     }
@@ -148,6 +157,7 @@ mod tests {
             database_pages: 51_200,
             hour: changed(hour),
             day: changed(day),
+            percent_max: PERCENT_MAX,
         }
     }
 
