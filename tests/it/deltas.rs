@@ -10,7 +10,7 @@ use ebbtide_testkit::workload::{AutoVacuum, Options};
 use ebbtide_wal::PageSize;
 
 use crate::scene::Scene;
-use crate::support::{Setup, Sidecar, wait_until};
+use crate::support::{Ended, Setup, Sidecar, wait_until};
 
 /// Small pages make long logs cheap.
 const PAGES: PageSize = PageSize::new(512).unwrap();
@@ -129,6 +129,24 @@ fn the_delta_of_a_day_takes_the_place_of_those_of_its_hours() {
     assert!(deltas_planned(&scene) < hours, "{:?}", objects(&scene, "delta"));
     scene.compare().assert_right("a day");
     scene.run(&["verify", &scene.replica]).exits(0);
+}
+
+/// As by cron, where no process lives until an hour ends.
+#[test]
+fn runs_that_end_make_deltas_too() {
+    let (setup, app) = Setup::with_rows(300);
+    setup.once().exits(0);
+    wait_until("a delta", || {
+        app.insert(1, 100);
+        let args = setup.once_args();
+        Ended::of(Times::hours(500).of(&mut setup.command(&args))).exits(0);
+        !objects(&setup, "delta").is_empty()
+    });
+    app.insert(1, 100);
+    setup.once().exits(0);
+    assert!(setup.history().planned_deltas() > 0);
+    assert_eq!(objects(&setup, "snap").len(), 1);
+    setup.assert_exact();
 }
 
 /// Whatever the application does: pages are cut and grown again, the whole database is written again, the log is restarted.

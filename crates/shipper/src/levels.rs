@@ -9,7 +9,7 @@
 //! ```
 //!
 //! and a delta for which this holds lacks no page that changed, and has the right image of each. A level that has a page too
-//! many is right all the same; one that lost a page fails, and begins anew.
+//! many is right all the same; one that lost a page fails, and begins again.
 //!
 //! While a delta or a snapshot is being made, the level that begins with it is kept beside the present one. It takes its
 //! place once an entry that vouches for the object is durable; until then nothing was begun that would be missed.
@@ -69,7 +69,7 @@ impl Changes {
 /// One level.
 #[derive(Debug, Default)]
 pub(crate) struct Tracked {
-    /// Nothing if it is not known what changed: a snapshot begins it anew.
+    /// Nothing if it is not known what changed: a snapshot begins it again.
     pub(crate) changes: Option<Changes>,
     /// The one that takes its place.
     next: Option<Changes>,
@@ -99,8 +99,8 @@ pub(crate) struct Levels {
     tracked: [Tracked; 2],
     /// The entry with which the next ones take their place.
     adopts: Option<Txid>,
-    /// Whether the journal has to begin anew.
-    pub(crate) is_anew: bool,
+    /// Whether the journal has to begin again.
+    pub(crate) restarts_journal: bool,
 }
 
 impl Levels {
@@ -112,7 +112,7 @@ impl Levels {
     /// As they were left.
     pub(crate) fn of(changes: [Option<Changes>; 2]) -> Levels {
         let tracked = changes.map(|changes| Tracked { changes, ..Tracked::default() });
-        Levels { tracked, adopts: None, is_anew: true }
+        Levels { tracked, adopts: None, restarts_journal: true }
     }
 
     /// A page is written or cut; `before` is its hash until now.
@@ -153,7 +153,7 @@ impl Levels {
     pub(crate) fn forget(&mut self, level: Level) {
         self.give_up();
         self.tracked[level as usize] = Tracked::default();
-        self.is_anew = true;
+        self.restarts_journal = true;
     }
 
     /// Entries up to `durable` are durable.
@@ -167,7 +167,7 @@ impl Levels {
                 *tracked = Tracked { changes: Some(next), ..Tracked::default() };
             }
         }
-        self.is_anew = true;
+        self.restarts_journal = true;
     }
 
     /// Whether an object is being made, or its entry is not durable yet.

@@ -29,7 +29,7 @@ const MORE: u8 = 2;
 
 /// Everything that is known of the levels.
 pub(crate) fn all(levels: &mut Levels) -> Vec<u8> {
-    levels.is_anew = false;
+    levels.restarts_journal = false;
     let mut bytes = vec![VERSION, ALL];
     for tracked in levels.tracked() {
         tracked.news.clear();

@@ -17,7 +17,7 @@ use crate::levels_record;
 /// How many hashes are looked up with one call when a database shrinks.
 const SHRINK_BATCH_PAGES: u32 = 65_536;
 
-/// A journal of levels that is longer than this, and than twice what it says, is begun anew.
+/// A journal of levels that is longer than this, and than twice what it says, is begun again.
 const JOURNAL_BYTES: u64 = 1024 * 1024;
 
 const NONE: PageHash = PageHash::from_bytes([0; 16]);
@@ -58,7 +58,7 @@ pub(crate) struct PageHashes {
     digest: Digest,
     database_pages: u32,
     levels: Levels,
-    /// A longer journal is begun anew.
+    /// A longer journal is begun again.
     journal_bytes_max: u64,
 }
 
@@ -208,7 +208,7 @@ impl PageHashes {
 
     fn write_levels(&mut self) -> Result<(), Error> {
         let is_long = self.state.journal_bytes() > self.journal_bytes_max;
-        if self.levels.is_anew || is_long {
+        if self.levels.restarts_journal || is_long {
             let record = levels_record::all(&mut self.levels);
             self.journal_bytes_max = JOURNAL_BYTES.max(2 * record.len() as u64);
             self.state.begin_journal(&record)?;

@@ -329,7 +329,7 @@ impl Shipper {
     }
 
     /// A snapshot, or a delta of this level, of the state after the last encoded entry is being made: levels up to this one
-    /// begin anew with that state, once [`Shipper::levels_vouched`] is told that an entry vouches for the object.
+    /// begin again with that state, once [`Shipper::levels_vouched`] is told that an entry vouches for the object.
     pub fn begin_levels(&mut self, level: Level) {
         let state = self.encoder.position().state;
         self.encoder.levels_mut().begin(level, state);

@@ -3,13 +3,13 @@
 //! There are two files, of which the one with the higher generation counts. It begins with a record that says everything;
 //! those after it are appended, without fsync, and say what was added since. A record has its length and a CRC32, and what
 //! comes after the first one that is incomplete counts for nothing: a power failure may take the end of the file away.
-//! [`Journal::begin`] writes the other file anew, so a kill in between leaves the present one as it is.
+//! [`Journal::begin`] writes the other file again, so a kill in between leaves the present one as it is.
 //!
 //! ```text
 //!   0 [8]  magic
 //!   8 u64  generation
 //!  16 u32  CRC32 of bytes 0 to 16
-//!  20      records: u32 length ‖ u32 CRC32 ‖ bytes
+//!  20      records: u32 length ‖ u32 CRC32 of length and bytes ‖ bytes
 //! ```
 
 use std::io::Read as _;
@@ -40,9 +40,7 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens the files and reads the records of the one that counts.
-    pub(super) fn open(
-        directory: &LockedDirectory,
-    ) -> Result<(Journal, Vec<Vec<u8>>), StateError> {
+    pub(super) fn open(directory: &LockedDirectory) -> Result<(Journal, Vec<Vec<u8>>), StateError> {
         let mut files = [directory.handle(journal_name(0))?, directory.handle(journal_name(1))?];
         let mut newest = Contents::default();
         for (number, file) in (0..).zip(&mut files) {
@@ -63,7 +61,7 @@ impl Journal {
         self.end
     }
 
-    /// Begins anew with this record.
+    /// Begins again with this record.
     pub(super) fn begin(&mut self, record: &[u8]) -> Result<(), StateError> {
         let generation = self.generation.wrapping_add(1);
         let mut bytes = Vec::with_capacity(HEAD + RECORD_HEAD + record.len());
@@ -111,7 +109,7 @@ struct Contents {
 fn push(bytes: &mut Vec<u8>, record: &[u8]) {
     let length = u32::try_from(record.len()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&length.to_le_bytes());
-    bytes.extend_from_slice(&crc32fast::hash(record).to_le_bytes());
+    bytes.extend_from_slice(&checksum(length, record).to_le_bytes());
     bytes.extend_from_slice(record);
 }
 
@@ -139,9 +137,18 @@ fn parse(bytes: &[u8]) -> Contents {
 
 fn next(bytes: &[u8]) -> Option<&[u8]> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (checksum, rest) = rest.split_first_chunk::<4>()?;
-    let record = rest.get(..usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-    (crc32fast::hash(record).to_le_bytes() == *checksum).then_some(record)
+    let (stated, rest) = rest.split_first_chunk::<4>()?;
+    let length = u32::from_le_bytes(*length);
+    let record = rest.get(..usize::try_from(length).ok()?)?;
+    (checksum(length, record).to_le_bytes() == *stated).then_some(record)
+}
+
+/// Over the length, too: zeros in the place of what was not written are no record.
+fn checksum(length: u32, record: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length.to_le_bytes());
+    hasher.update(record);
+    hasher.finalize()
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ impl State {
         self.journal.len()
     }
 
-    /// Begins the journal anew with a record that says everything. A kill leaves the records from before, or this one.
+    /// Begins the journal again with a record that says everything. A kill leaves the records from before, or this one.
     pub fn begin_journal(&mut self, record: &[u8]) -> Result<(), StateError> {
         self.check()?;
         self.journal.begin(record)

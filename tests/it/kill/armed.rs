@@ -32,7 +32,10 @@ impl Armed {
     pub(crate) fn start(scene: &Scene, orders: &str) -> Armed {
         // Short logs are long enough for everything that is done about long ones.
         let config = scene.configure("", "checkpoint-frames = 50");
-        Armed::run(&mut scene.command(&["replicate", "--log-format", "json", "--config", &config]), orders)
+        Armed::run(
+            &mut scene.command(&["replicate", "--log-format", "json", "--config", &config]),
+            orders,
+        )
     }
 
     /// The same with a put for each commit, and hours of so many milliseconds.

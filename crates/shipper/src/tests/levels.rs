@@ -71,7 +71,8 @@ impl Run {
             1 => pages.len() + self.random.below(5) as usize,
             _ => pages.len(),
         };
-        pages.resize_with(size, || PageHash::from_bytes(*self.random.bytes(16).as_array().unwrap()));
+        pages
+            .resize_with(size, || PageHash::from_bytes(*self.random.bytes(16).as_array().unwrap()));
         for _ in 0..self.random.below(4).min(u32::try_from(size).unwrap()) {
             let at = self.random.below(u32::try_from(size).unwrap()) as usize;
             pages[at] = PageHash::from_bytes(*self.random.bytes(16).as_array().unwrap());
@@ -131,7 +132,8 @@ impl Run {
         let now = self.states.last().unwrap().clone();
         let changes = self.hashes().levels().changes(level)?.clone();
         let ranges = changes.pages.ranges(u32::try_from(now.len()).unwrap());
-        let dirty: Vec<usize> = ranges.into_iter().flatten().map(|page| page as usize - 1).collect();
+        let dirty: Vec<usize> =
+            ranges.into_iter().flatten().map(|page| page as usize - 1).collect();
         let sum = dirty.iter().map(|&at| now[at]).fold(changes.rest(), Digest::toggle);
         let holds = sum == digest(&now);
         if holds {

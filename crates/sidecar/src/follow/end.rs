@@ -64,7 +64,7 @@ impl End {
         snapshots: &Snapshots,
     ) -> Result<bool, FollowError> {
         let lacks_base = shipper.presence().lacks_base();
-        if snapshots.hold_the_log() && (self.is_once || lacks_base) {
+        if self.is_once && snapshots.is_busy() || lacks_base && snapshots.hold_the_log() {
             return Ok(false);
         }
         if lacks_base {

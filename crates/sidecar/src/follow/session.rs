@@ -216,8 +216,7 @@ impl Session<'_> {
         let Started { shipper, snapshots } = &mut self.started;
         // A process that is about to end makes no snapshot that it would not wait for.
         let may_begin = !finishing || self.end.is_once || shipper.presence().lacks_base();
-        let log_bytes_max = self.job.database.log_bytes_max;
-        snapshots.step(&mut self.held.follower, shipper, may_begin, log_bytes_max)?;
+        snapshots.step(&mut self.held.follower, shipper, may_begin, self.job)?;
         self.rest(frames > 0, more, now)?;
         Ok(more)
     }

@@ -58,6 +58,11 @@ impl Shared {
         }
     }
 
+    /// A permit to read a database, or most of it, if one is free.
+    pub(crate) fn try_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.whole_reads).try_acquire_owned().ok()
+    }
+
     /// Waits for a permit to read a whole database. The permit lasts as long as the returned value.
     pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
         Arc::clone(&self.whole_reads).acquire_owned().await

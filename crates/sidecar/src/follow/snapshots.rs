@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::{Key, Manifest, Point, Txid, Vouch};
-use ebbtide_shipper::{self as shipper, EachPage, Level, Owner, Shipper, ship_delta, ship_snapshot};
+use ebbtide_shipper::{
+    self as shipper, EachPage, Level, Owner, Shipper, ship_delta, ship_snapshot,
+};
 use ebbtide_store::{Store, error_chain};
 use ebbtide_watcher::{Follower, Image, ImagePin};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::error::FollowError;
+use super::job::Job;
 use super::status::Status;
 use super::track::{Found, Track};
 use super::worth::Worth;
@@ -36,6 +40,8 @@ pub(crate) struct Snapshots {
     task: Option<JoinHandle<Result<Done, FollowError>>>,
     /// The object that is being made.
     making: Option<Making>,
+    /// The permit to make one because an hour has ended, which it has for all databases of the process.
+    turn: Option<OwnedSemaphorePermit>,
     /// The way to an object that is durable, for which no entry vouches yet.
     done: Option<Vec<Vouch>>,
     /// An object that was not made, of which the shipper is not told yet.
@@ -112,6 +118,7 @@ impl Snapshots {
             pin: None,
             task: None,
             making: None,
+            turn: None,
             done: None,
             not_made: None,
             unwanted: Arc::default(),
@@ -159,21 +166,20 @@ impl Snapshots {
         self.last_txid != Some(shipper.last().txid)
     }
 
-    /// Takes the next step towards a snapshot or delta, if one is due. Cheap when none is. A delta waits while the log is
-    /// longer than `log_bytes_max`.
+    /// Takes the next step towards a snapshot or delta, if one is due. Cheap when none is.
     pub(crate) fn step(
         &mut self,
         follower: &mut Follower,
         shipper: &mut Shipper,
         may_begin: bool,
-        log_bytes_max: u64,
+        job: &Job,
     ) -> Result<(), FollowError> {
         if self.task.is_some() {
             return Ok(());
         }
         if self.pin.is_none()
             && may_begin
-            && let Some(what) = self.next(follower, shipper, log_bytes_max)?
+            && let Some(what) = self.next(follower, shipper, job)?
         {
             self.pin = Some((what, follower.pin_image()?));
         }
@@ -185,12 +191,12 @@ impl Snapshots {
         Ok(())
     }
 
-    /// What is due now.
+    /// What is due now. What is due because an hour has ended waits while the store is away, or the log over its limit.
     fn next(
         &mut self,
         follower: &mut Follower,
         shipper: &Shipper,
-        log_bytes_max: u64,
+        job: &Job,
     ) -> Result<Option<What>, FollowError> {
         if self.is_due(shipper) {
             return Ok(Some(What::Snapshot));
@@ -200,11 +206,11 @@ impl Snapshots {
         let presence = shipper.presence();
         if shipper.has_begun_levels()
             || presence.store_health().outage().is_some()
-            || follower.log_bytes()? > log_bytes_max
+            || follower.log_bytes()? > job.database.log_bytes_max
         {
             return Ok(None);
         }
-        if !self.has_news(shipper) {
+        if !self.has_news(shipper) || !has_changed(shipper) {
             self.track.pass(time);
             return Ok(None);
         }
@@ -220,12 +226,17 @@ impl Snapshots {
             }));
             return Ok(None);
         }
-        self.track.pass(time);
-        Ok(match self.track.worth(ended, shipper) {
+        let what = match self.track.worth(ended, shipper) {
             Worth::Nothing => None,
             Worth::Snapshot => Some(What::Snapshot),
             Worth::Delta(level) => Some(What::Delta(level)),
-        })
+        };
+        if what.is_some() {
+            let Some(turn) = job.shared.try_turn() else { return Ok(None) };
+            self.turn = Some(turn);
+        }
+        self.track.pass(time);
+        Ok(what)
     }
 
     /// Begins to make what is due, out of the database as it was after the last entry.
@@ -259,7 +270,10 @@ impl Snapshots {
                 })
             }
             What::Delta(level) => {
-                let Some(delta) = shipper.delta(level) else { return };
+                let Some(delta) = shipper.delta(level) else {
+                    self.turn = None;
+                    return;
+                };
                 tracing::info!(txid = %point.txid, ?level, "making a delta");
                 making.base = shipper.level(level).map(|(base, _)| base.txid());
                 let ranges = delta.pages().to_vec();
@@ -282,9 +296,16 @@ impl Snapshots {
         self.making.is_some() || self.pin.is_some()
     }
 
+    /// Whether something is being made, or found out for that.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.task.is_some() || self.pin.is_some()
+    }
+
     /// Ends the object that is being made, because it holds the log, which cannot wait any longer. There will be another.
     pub(crate) fn give_up(&mut self) {
-        self.pin = None;
+        if self.pin.take().is_some() {
+            self.turn = None;
+        }
         self.unwanted.store(true, Ordering::Relaxed);
     }
 
@@ -292,7 +313,7 @@ impl Snapshots {
     pub(crate) async fn landed(&mut self) {
         let Some(task) = &mut self.task else { return std::future::pending().await };
         let ended = task.await;
-        self.task = None;
+        (self.task, self.turn) = (None, None);
         let making = self.making.take();
         match ended {
             Ok(Ok(Done::Read(Some(found)))) => self.track.found(found),
@@ -382,6 +403,12 @@ impl Drop for Snapshots {
             task.abort();
         }
     }
+}
+
+/// Whether pages may have changed since the last snapshot or delta.
+fn has_changed(shipper: &Shipper) -> bool {
+    let levels = [Level::Hour, Level::Day].map(|level| shipper.level(level));
+    levels.into_iter().any(|level| level.is_none_or(|(_, pages)| pages > 0))
 }
 
 /// The length of an object that was put; of one that the store does not tell, about what it would be uncompressed.

@@ -18,8 +18,8 @@ use super::local::{LocalState, directory, is_same_file, local, open_state, resum
 use super::parts;
 use super::plan::start_plan;
 use super::snapshots::{Snapshots, newest};
-use super::track::Track;
 use super::status::Phase;
+use super::track::Track;
 use crate::clock::now_micros;
 
 /// How long to wait before the store is asked again, at first and at most.

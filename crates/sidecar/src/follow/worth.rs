@@ -88,7 +88,8 @@ fn candidate(known: &Known<'_>, path: &HeadPath, changed: Option<Changed>) -> Op
     // As well compressed as the snapshot is.
     let snapshot_raw = (u64::from(path.snapshot_pages) * known.page_bytes).max(1);
     let raw = u64::from(pages) * known.page_bytes;
-    let bytes_of_delta = u128::from(raw) * u128::from(path.snapshot.bytes) / u128::from(snapshot_raw);
+    let bytes_of_delta =
+        u128::from(raw) * u128::from(path.snapshot.bytes) / u128::from(snapshot_raw);
     Some(Candidate {
         pages,
         bytes: u64::try_from(bytes_of_delta).unwrap_or(u64::MAX),
@@ -205,8 +206,9 @@ mod tests {
     fn a_snapshot_is_made_once_the_deltas_are_half_of_one_or_most_pages_changed() {
         let long = path(&[(20, 45 * MIB), (30, MIB)]);
         let many = since(9, 0);
-        let hour =
-            |pages| worth(Level::Hour, &Known { since: many, ..known(&long, (30, pages), (10, 1)) });
+        let hour = |pages| {
+            worth(Level::Hour, &Known { since: many, ..known(&long, (30, pages), (10, 1)) })
+        };
         assert_eq!(hour(512), Worth::Delta(Level::Hour));
         assert_eq!(hour(5 * 512), Worth::Snapshot);
         let new = path(&[]);
@@ -217,7 +219,8 @@ mod tests {
     #[test]
     fn where_it_is_not_known_what_changed_a_day_ends_with_a_snapshot_and_an_hour_with_nothing() {
         let path = path(&[(20, MIB)]);
-        let lost = Known { hour: None, day: None, since: since(99, 0), ..known(&path, (20, 1), (20, 1)) };
+        let lost =
+            Known { hour: None, day: None, since: since(99, 0), ..known(&path, (20, 1), (20, 1)) };
         assert_eq!(worth(Level::Hour, &lost), Worth::Nothing);
         assert_eq!(worth(Level::Day, &lost), Worth::Snapshot);
         // Nothing leads to the state that the levels begin with.
