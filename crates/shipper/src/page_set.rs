@@ -7,7 +7,8 @@ use std::ops::Range;
 use ebbtide_wal::PageNumber;
 
 const WORDS: usize = 64;
-const CHUNK_PAGES: u32 = WORDS as u32 * u64::BITS;
+const CHUNK_PAGES: u32 = 4096;
+const _: () = assert!(CHUNK_PAGES as usize == WORDS * u64::BITS as usize);
 
 /// The set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -75,7 +75,7 @@ impl Journal {
         point("state.journal.begin");
         write_at(file.file()?, &bytes, 0).map_err(error("write"))?;
         point("state.journal.begun");
-        let other = usize::from(generation % 2 == 0);
+        let other = usize::from(generation.is_multiple_of(2));
         self.files[other].close();
         (self.generation, self.end) = (generation, bytes.len() as u64);
         Ok(())
