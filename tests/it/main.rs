@@ -24,6 +24,7 @@ mod junk;
 mod kill;
 mod limits;
 mod marks;
+mod mirror;
 mod model;
 mod network;
 mod outage;

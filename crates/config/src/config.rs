@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ebbtide_directory::state_directory;
 use ebbtide_directory::{Refused, open_regular};
-use ebbtide_store::real_path;
+use ebbtide_store::{Location, real_path};
 
 use crate::file::{File, span};
 use crate::variables::{Lookup, expand};
@@ -79,7 +79,7 @@ impl Config {
     }
 }
 
-/// Each database has a file and a replica of its own, however they are written.
+/// Each database has a file of its own, and each replica and mirror a place of its own, however they are written.
 fn check_places(databases: &[Database]) -> Result<(), String> {
     let (mut files, mut replicas) = (BTreeMap::new(), BTreeMap::new());
     for database in databases {
@@ -90,20 +90,34 @@ fn check_places(databases: &[Database]) -> Result<(), String> {
                 false => format!("{} and {path} are the same database", other.display()),
             });
         }
-        let replica = database.location.place();
-        if let Some(other) = replicas.insert(replica, database) {
-            let (one, two) = (&other.location, &database.location);
-            let place = match one == two {
-                true => one.to_string(),
-                false => format!("{one} and {two} are one place"),
-            };
-            return Err(format!(
-                "{} and {path} have the same replica ({place}); each needs one of its own",
-                other.path.display()
-            ));
+        for location in std::iter::once(&database.location).chain(&database.mirrors) {
+            if let Some((other, there)) =
+                replicas.insert(location.place(), (database, location))
+            {
+                return Err(same_replica(other, there, database, location));
+            }
         }
     }
     Ok(())
+}
+
+fn same_replica(
+    first: &Database,
+    one: &Location,
+    second: &Database,
+    two: &Location,
+) -> String {
+    let place = match one == two {
+        true => one.to_string(),
+        false => format!("{one} and {two} are one place"),
+    };
+    let (first, second) = (first.path.display(), second.path.display());
+    if first.to_string() == second.to_string() {
+        return format!(
+            "{first} has the same place twice as its replica or mirror ({place}); each needs one of its own"
+        );
+    }
+    format!("{first} and {second} have the same replica ({place}); each needs one of its own")
 }
 
 /// Each database has a local state of its own.
@@ -206,6 +220,32 @@ mod tests {
         let said = error(&with("", "state = \".a-ebbtide\""));
         assert!(said.contains("the same local state"), "{said}");
         Config::parse(&with("state = \"/var/x\"", "state = \"/var/y\"")).unwrap();
+    }
+
+    #[test]
+    fn a_mirror_has_a_place_of_its_own() {
+        let text = |defaults: &str, one: &str, two: &str| {
+            format!(
+                "[defaults]\n{defaults}\n[[database]]\npath=\"a\"\nreplica=\"r\"\n{one}\n\
+                 [[database]]\npath=\"b\"\nreplica=\"s\"\n{two}\n"
+            )
+        };
+        let mirrors = "mirror = [\"m\", \"file:///mnt/n\"]";
+        let config = Config::parse(&text("", mirrors, "")).unwrap();
+        let count = |at: usize| config.databases[at].mirrors.len();
+        assert_eq!((count(0), count(1)), (2, 0));
+        for (text, said) in [
+            (text("", "mirror = [\"./r\"]", ""), "a has the same place twice"),
+            (text("", "mirror = [\"m\", \"m\"]", ""), "a has the same place twice"),
+            (text("", "mirror = [\"s/\"]", ""), "a and b have the same replica"),
+            (text("", mirrors, mirrors), "a and b have the same replica"),
+            (text(mirrors, "", ""), "a and b have the same replica"),
+            (text("", "mirror = [\"gs://x/y\"]", ""), "mirror: there are no addresses"),
+        ] {
+            assert!(error(&text).contains(said), "{}", error(&text));
+        }
+        let own = text(mirrors, "", "mirror = []");
+        assert_eq!(Config::parse(&own).unwrap().databases[1].mirrors, []);
     }
 
     #[test]

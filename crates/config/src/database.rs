@@ -33,6 +33,8 @@ pub struct Database {
     /// Whether `replicate` deletes what is not kept, and segments that are in packs. Otherwise `ebbtide prune` does it, on
     /// a machine that may delete.
     pub prunes: bool,
+    /// Further replicas that are kept up to date from the first one.
+    pub mirrors: Vec<Location>,
     /// Where the local state is kept, if not beside the database.
     pub state: Option<PathBuf>,
 }
@@ -52,6 +54,7 @@ impl Database {
             enable_wal: false,
             keep: None,
             prunes: true,
+            mirrors: Vec::new(),
             state: None,
         }
     }

@@ -36,6 +36,7 @@ pub(crate) struct Defaults {
     enable_wal: Option<bool>,
     keep: Option<Words>,
     prune: Option<String>,
+    mirror: Option<Vec<String>>,
 }
 
 /// A policy as it is written: each word with its value.
@@ -64,11 +65,12 @@ pub(crate) struct Entry {
     enable_wal: Option<bool>,
     keep: Option<Words>,
     prune: Option<String>,
+    mirror: Option<Vec<String>>,
     state: Option<String>,
 }
 
 /// The keys that there are.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "database",
     "defaults",
     "shutdown-timeout",
@@ -83,6 +85,7 @@ const KEYS: [&str; 15] = [
     "enable-wal",
     "keep",
     "prune",
+    "mirror",
     "state",
 ];
 
@@ -105,7 +108,9 @@ impl Entry {
             expand(text, variable).map_err(|why| format!("[[database]] {what}: {key} = {why}"))
         };
         let maybe = |key, value: Option<String>| value.map(|value| text(key, &value)).transpose();
+        let mirror = self.mirror.map(|all| all.iter().map(|one| text("mirror", one)).collect());
         Ok(Entry {
+            mirror: mirror.transpose()?,
             path: text("path", &self.path)?,
             replica: text("replica", &self.replica)?,
             snapshot_interval: maybe("snapshot-interval", self.snapshot_interval)?,
@@ -129,6 +134,7 @@ impl Entry {
             enable_wal: self.enable_wal.or(defaults.enable_wal),
             keep: self.keep.or(defaults.keep),
             prune: self.prune.or(defaults.prune),
+            mirror: self.mirror.or(defaults.mirror),
             ..self
         }
     }
@@ -184,6 +190,7 @@ impl Entry {
             enable_wal: self.enable_wal.unwrap_or(false),
             keep: self.keep.as_ref().map(policy).transpose()?,
             prunes: prunes(self.prune.as_deref())?,
+            mirrors: self.mirror.unwrap_or_default().iter().map(mirror).collect::<Result<_, _>>()?,
             state: self.state.map(PathBuf::from),
         })
     }
@@ -199,6 +206,10 @@ fn policy(words: &Words) -> Result<Keep, String> {
         .collect();
     let words = words.iter().map(|(word, value)| (*word, value.as_str()));
     Keep::from_words(words).map_err(|error| error.to_string())
+}
+
+fn mirror(address: &String) -> Result<Location, String> {
+    address.parse::<Location>().map_err(|error| format!("mirror: {error}"))
 }
 
 fn prunes(configured: Option<&str>) -> Result<bool, String> {

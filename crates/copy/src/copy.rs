@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ebbtide_catalog::{CatalogError, Identity, Progress, identify, read_manifest};
+use ebbtide_catalog::{CatalogError, Identity, Progress, identify, read_index, read_manifest};
 use ebbtide_fault::point;
-use ebbtide_replica::{Key, Manifest, ReplicaId};
+use ebbtide_replica::{Key, Manifest, ReplicaId, Txid};
 use ebbtide_store::{ErrorKind, Object, Store, same_place};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
@@ -16,17 +16,25 @@ use crate::order::Item;
 use crate::pace::Pace;
 use crate::wanted::{Wanted, names};
 
-/// How many objects are read ahead. Puts are one after the other, so that the target always ends with an entry.
+/// How many objects are read ahead by default. Puts are one after the other, so that the target always ends with an entry.
 const OBJECTS_AHEAD: usize = 8;
 
 /// How often the source is listed again because objects vanished.
 const RELISTED_MAX: u32 = 5;
 
 /// How to copy.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// The largest number of bytes a second.
     pub bytes_per_second: Option<u64>,
+    /// How many objects are read ahead, at least 1, each of at most 8 MiB. The more, the faster, and the more memory.
+    pub objects_ahead: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { bytes_per_second: None, objects_ahead: OBJECTS_AHEAD }
+    }
 }
 
 /// What was copied.
@@ -42,6 +50,9 @@ pub struct Copied {
     pub present: u64,
     /// The objects that are damaged at the source and were not copied, each with what is wrong.
     pub damaged: Vec<String>,
+    /// The last entry of the newest segment that was listed.
+    #[serde(skip)]
+    pub last: Option<Txid>,
 }
 
 /// Copies what the replica in `from` has and `to` has not.
@@ -70,11 +81,14 @@ pub async fn copy(
             bytes: 0,
             present: 0,
             damaged: Vec::new(),
+            last: None,
         },
         from,
         to,
         manifest,
         pace: Pace::new(options.bytes_per_second),
+        ahead: options.objects_ahead.max(1),
+        newest: None,
         progress,
     };
     let mut relisted = 0;
@@ -85,6 +99,7 @@ pub async fn copy(
         }
         tracing::debug!(%key, "an object vanished at the source; listing it again");
     }
+    copy.copied.last = copy.last().await?;
     Ok(copy.copied)
 }
 
@@ -115,6 +130,9 @@ struct Copy<'a> {
     to: Arc<dyn Store>,
     manifest: Manifest,
     pace: Pace,
+    ahead: usize,
+    /// The newest segment of the source.
+    newest: Option<Object>,
     progress: &'a Progress,
     copied: Copied,
 }
@@ -132,6 +150,7 @@ impl Copy<'_> {
         let wanted = Wanted::list(&*self.from, &self.manifest).await?;
         let there = names(&*self.to).await.map_err(CopyError::Target)?;
         self.copied.damaged.clear();
+        self.newest = wanted.newest;
         let mut missing = Vec::new();
         let mut present: u64 = 0;
         for item in wanted.items {
@@ -146,6 +165,16 @@ impl Copy<'_> {
         self.put_all(missing, &there).await
     }
 
+    /// The last entry of the newest segment, if that can be read.
+    async fn last(&self) -> Result<Option<Txid>, CopyError> {
+        let Some(newest) = self.newest else { return Ok(None) };
+        match read_index(&*self.from, &self.manifest, newest).await {
+            Ok(fetched) => Ok(Some(fetched.index.footer().last)),
+            Err(error) if error.is_about_object() => Ok(None),
+            Err(error) => Err(CopyError::Source(error)),
+        }
+    }
+
     async fn put_all(
         &mut self,
         missing: Vec<Item>,
@@ -156,7 +185,7 @@ impl Copy<'_> {
             let (from, manifest) = (&from, &manifest);
             async move { (begin(&**from, manifest, item.object).await, item) }
         };
-        let mut begun = std::pin::pin!(stream::iter(missing).map(read).buffered(OBJECTS_AHEAD));
+        let mut begun = std::pin::pin!(stream::iter(missing).map(read).buffered(self.ahead));
         while let Some((begun, item)) = begun.next().await {
             let key = item.object.key;
             match self.put_one(begun).await? {

@@ -1,4 +1,5 @@
-//! Copies a replica from one store to another: to keep a second one, or to move to another provider.
+//! Copies a replica from one store to another: to keep a second one, or to move to another provider; and keeps a second
+//! one up to date.
 //!
 //! - **A copy that is interrupted is a replica.** Objects are put in the order of the history, and what an entry needs is
 //!   put before it, so that at any moment the target ends with some entry of the source. The next copy goes on there.
@@ -16,6 +17,7 @@
 
 mod copy;
 mod error;
+mod mirror;
 mod object;
 mod order;
 mod pace;
@@ -23,3 +25,4 @@ mod wanted;
 
 pub use copy::{Copied, Options, copy};
 pub use error::CopyError;
+pub use mirror::Mirror;

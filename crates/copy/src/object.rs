@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ebbtide_catalog::{CatalogError, Fetched, read_index};
 use ebbtide_fault::point;
 use ebbtide_replica::container::{Block, DocumentObject, Index};
-use ebbtide_replica::{Error, Horizon, Key, Manifest, Mark};
+use ebbtide_replica::{Error, Horizon, Key, Manifest, Mark, Txid};
 use ebbtide_store::retry::{LastServed, Policy, retry};
 use ebbtide_store::{ErrorKind, Object, Store, StoreError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -29,6 +29,8 @@ const PUTS: Policy =
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) object: Object,
+    /// Its last entry, if it has entries.
+    pub(crate) last: Option<Txid>,
     read: Read,
 }
 
@@ -49,7 +51,7 @@ pub(crate) async fn begin(
 ) -> Result<Begun, CatalogError> {
     if matches!(object.key, Key::Horizon(_) | Key::Mark { .. }) {
         let body = read_document(from, manifest, object.key).await?;
-        return Ok(Begun { object, read: Read::Whole(body) });
+        return Ok(Begun { object, last: None, read: Read::Whole(body) });
     }
     let Fetched { index, body, .. } = read_index(from, manifest, object).await?;
     let body = match body {
@@ -58,11 +60,12 @@ pub(crate) async fn begin(
         }
         body => body,
     };
-    let Some(body) = body else { return Ok(Begun { object, read: Read::Index(Box::new(index)) }) };
+    let last = Some(index.footer().last);
+    let Some(body) = body else { return Ok(Begun { object, last, read: Read::Index(Box::new(index)) }) };
     let mut proof = Proof::of(&index);
     proof.push(&body);
     proof.end().map_err(|source| CatalogError::Object { key: object.key, source })?;
-    Ok(Begun { object, read: Read::Whole(body) })
+    Ok(Begun { object, last, read: Read::Whole(body) })
 }
 
 /// Reads and proves a horizon or a mark.
@@ -92,7 +95,7 @@ pub(crate) async fn put(
     to: &dyn Store,
     pace: &Pace,
 ) -> Result<(), CopyError> {
-    let Begun { object, read } = begun;
+    let Begun { object, read, .. } = begun;
     point("copy.object.begun");
     let put = match &read {
         Read::Whole(body) => {
@@ -101,8 +104,7 @@ pub(crate) async fn put(
         }
         Read::Index(index) => stream_over(object, index, from, to, pace).await,
     };
-    let is_there =
-        matches!(&put, Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists);
+    let is_there = matches!(&put, Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists);
     if let (Key::Horizon(_), Read::Whole(body), true) = (object.key, &read, is_there) {
         // Another pruner's may be just as long.
         let there = to.get(&object.key, DocumentObject::OBJECT_SIZE_MAX).await;

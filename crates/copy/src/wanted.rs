@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use ebbtide_catalog::{StoredHorizon, list, newest_horizon, read_marks};
 use ebbtide_replica::{Key, KeyPrefix, Manifest};
-use ebbtide_store::{Store, StoreError};
+use ebbtide_store::{Object, Store, StoreError};
 
 use crate::error::CopyError;
 use crate::order::{Item, in_order};
@@ -13,6 +13,8 @@ use crate::order::{Item, in_order};
 #[derive(Debug)]
 pub(crate) struct Wanted {
     pub(crate) items: Vec<Item>,
+    /// The newest segment.
+    pub(crate) newest: Option<Object>,
 }
 
 impl Wanted {
@@ -39,7 +41,7 @@ impl Wanted {
         items.retain(|item| !doomed.contains(&item.object.key));
         let alone = |object| Item { object, instead: Vec::new() };
         items.extend(marks.into_iter().chain(horizons).map(alone));
-        Ok(Wanted { items })
+        Ok(Wanted { items, newest: listing.log.last().copied() })
     }
 }
 

@@ -109,6 +109,23 @@ pub async fn prune(store: Arc<dyn Store>, pass: &Pass) -> Result<Pruned> {
     Ok(Pruned { packed, condemned, outlook, horizon: number })
 }
 
+/// Deletes segments that are in packs, and what the newest horizon has condemned long enough ago, and puts no horizon: for
+/// a copy of a replica whose horizons come from there. How long ago is counted by the store of the copy.
+///
+/// # Errors
+/// As [`prune`].
+pub async fn sweep(store: Arc<dyn Store>) -> Result<[Deleted; 2]> {
+    let now = store.now().await?;
+    let mut inventory = Inventory::look(Arc::clone(&store), now).await?;
+    let found = packed(&inventory).await?;
+    let packed = delete_packed(&inventory, found).await?;
+    let condemned = finish(&mut inventory).await?;
+    if let Some(newest) = inventory.horizon() {
+        delete_old_horizons(&*store, newest.horizon.number).await?;
+    }
+    Ok([packed, condemned])
+}
+
 /// Deletes what is due. The marks are listed after the horizon was found old enough.
 async fn finish(inventory: &mut Inventory) -> Result<Deleted> {
     let marks = marks(inventory).await?;

@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ebbtide_config::Database;
+use ebbtide_store::Location;
 use ebbtide_replica::Txid;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::follow::{Consent, FollowError, Job, Order, Pruning, Shared, Status, follow};
+use crate::follow::{Consent, FollowError, Job, Mirroring, Order, Pruning, Shared, Status, follow};
 use crate::hooks::Hooks;
 use crate::owner;
 
@@ -33,8 +34,8 @@ pub struct Sidecar {
 struct Entry {
     task: Id,
     status: Status,
-    /// Where its replica is, however the address is written.
-    place: PathBuf,
+    /// Where its replica and its mirrors are, however the addresses are written.
+    places: Vec<PathBuf>,
     order: watch::Sender<Order>,
 }
 
@@ -105,8 +106,10 @@ impl Sidecar {
         if find(&databases, &database.path).is_some() {
             return Err(AddError::Twice(database.path));
         }
-        let place = database.location.place();
-        if let Some(other) = databases.iter().find(|other| other.place == place) {
+        let locations = std::iter::once(&database.location).chain(&database.mirrors);
+        let places: Vec<PathBuf> = locations.map(Location::place).collect();
+        let is_taken = |other: &&Entry| other.places.iter().any(|place| places.contains(place));
+        if let Some(other) = databases.iter().find(is_taken) {
             let other = other.status.get().database;
             return Err(AddError::SharedReplica { replica, other });
         }
@@ -127,13 +130,24 @@ impl Sidecar {
         } else {
             Pruning::begin(&job.database, &job.shared, &job.status)
         };
+        status.set_mirrors(job.database.mirrors.iter().map(ToString::to_string));
+        let mirrored = job.clone();
+        let mirroring = if how.is_once {
+            None
+        } else {
+            Some(Mirroring::begin(&job.database, &job.shared, &job.status))
+        };
         let task = self.tasks.spawn(async move {
             let ended = follow(job).await;
-            drop(pruning);
+            if mirrored.is_once && ended.is_ok() {
+                let Job { database, shared, status, .. } = mirrored;
+                Mirroring::once(&database, &shared, &status).await;
+            }
+            drop((pruning, mirroring));
             drop(over);
             ended
         });
-        databases.push(Entry { task: task.id(), status: status.clone(), place, order });
+        databases.push(Entry { task: task.id(), status: status.clone(), places, order });
         Ok(Followed { status })
     }
 

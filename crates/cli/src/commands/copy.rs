@@ -29,7 +29,7 @@ pub(crate) async fn run(args: Copy) -> Result<Outcome, Failure> {
         let counts = progress.counts();
         (counts.objects_done, counts.objects_total)
     };
-    let options = Options { bytes_per_second: args.bandwidth };
+    let options = Options { bytes_per_second: args.bandwidth, ..Options::default() };
     let place = to.describe();
     let copying = copy(from, Arc::clone(&to), options, &progress);
     let copied = terminal::watch(&bar, counts, copying).await.map_err(failure)?;

@@ -9,7 +9,7 @@ use crate::exit::{Code, Failure, Outcome};
 use crate::{output, terminal};
 use ebbtide_config::Config;
 use ebbtide_sidecar::control::{
-    Answer, HealthIssue, Report, Request, ask_all, peers, places_to_ask,
+    Answer, HealthIssue, MirrorReport, Report, Request, ask_all, peers, places_to_ask,
 };
 use ebbtide_sidecar::follow::Phase;
 
@@ -151,6 +151,7 @@ fn remarks(report: &Report) -> Vec<String> {
         let segments = report.spool_segments;
         remarks.push(format!("{segments} segments ({bytes}) wait on the local disk"));
     }
+    remarks.extend(report.mirrors.iter().map(mirror));
     remarks.extend(report.attention.iter().filter_map(|&issue| explain(issue, report)));
     if let Some(error) = &report.log_error {
         remarks.push(format!("{} lines could not be logged: {error}", report.log_lines_lost));
@@ -160,6 +161,28 @@ fn remarks(report: &Report) -> Vec<String> {
         remarks.push(format!("read by process {}{name}, which keeps the log", reader.pid));
     }
     remarks
+}
+
+fn mirror(mirror: &MirrorReport) -> String {
+    let has = match &mirror.durable_txid {
+        Some(txid) => format!("durable up to {txid}"),
+        None => "not looked at yet".to_owned(),
+    };
+    let behind = match mirror.lag_seconds {
+        0.0 => String::new(),
+        lag => format!(", {} behind", seconds(lag)),
+    };
+    let trouble = mirror.trouble.as_ref().map_or(String::new(), |trouble| {
+        format!("; not up to date since {}: {}", trouble.since, trouble.error)
+    });
+    let mut kept = String::new();
+    if mirror.damaged_objects > 0 {
+        kept += &format!("; {} damaged objects were not copied", mirror.damaged_objects);
+    }
+    if mirror.retained_objects > 0 {
+        kept += &format!("; its store keeps {} objects that may go", mirror.retained_objects);
+    }
+    format!("mirror {}: {has}{behind}{trouble}{kept}", mirror.replica)
 }
 
 /// What is not said otherwise.
@@ -194,6 +217,8 @@ fn explain(issue: HealthIssue, report: &Report) -> Option<String> {
             let trouble = report.manifest_trouble.as_ref()?;
             Some(format!("at {}: {}", trouble.since, trouble.error))
         }
+        // Each says it itself.
+        HealthIssue::Mirror => None,
         HealthIssue::Prune => {
             let trouble = report.prune_trouble.as_ref()?;
             Some(format!("not pruned since {}: {}", trouble.since, trouble.error))

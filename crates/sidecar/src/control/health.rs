@@ -26,6 +26,9 @@ const FAILURE_REMEMBERED: Duration = Duration::from_secs(90);
 /// For so long a manifest that was put back is remembered, so that somebody finds out why it was gone.
 const MANIFEST_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
+/// A mirror that cannot be brought up to date for longer than this needs somebody.
+const MIRROR_TROUBLE_MAX: Duration = Duration::from_secs(10 * 60);
+
 /// Why somebody should look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,6 +59,8 @@ pub enum HealthIssue {
     /// The replica cannot be pruned: something that is to be kept is missing or damaged there, or a policy that gives up
     /// most of it has to be confirmed.
     Prune,
+    /// A mirror has not been up to date for a while.
+    Mirror,
 }
 
 /// What is known of a database.
@@ -82,6 +87,8 @@ pub(super) struct HealthInput {
     pub manifest_trouble: Option<Duration>,
     /// Whether the last prune failed.
     pub cannot_prune: bool,
+    /// For how long a mirror could not be brought up to date.
+    pub mirror_trouble: Option<Duration>,
 }
 
 /// Why somebody should look; nothing when all is well.
@@ -106,6 +113,7 @@ pub(super) fn health_issues(input: &HealthInput) -> Vec<HealthIssue> {
         (input.lacks_snapshot, HealthIssue::Snapshot),
         (manifest, HealthIssue::Manifest),
         (input.cannot_prune, HealthIssue::Prune),
+        (input.mirror_trouble.is_some_and(|lasts| lasts > MIRROR_TROUBLE_MAX), HealthIssue::Mirror),
     ];
     all.into_iter().filter_map(|(has, issue)| has.then_some(issue)).collect()
 }
@@ -127,6 +135,7 @@ mod tests {
         lacks_snapshot: false,
         manifest_trouble: None,
         cannot_prune: false,
+        mirror_trouble: None,
     };
 
     fn seconds(seconds: u64) -> Duration {

@@ -17,5 +17,5 @@ pub use ask::{Peer, ReleasedDatabase, ask_all, peers, release};
 pub use directory::places_to_ask;
 pub use health::HealthIssue;
 pub use message::{Answer, Request, Synced};
-pub use report::Report;
+pub use report::{MirrorReport, Report};
 pub use serve::Control;

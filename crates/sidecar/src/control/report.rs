@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::{HealthInput, HealthIssue, health_issues};
 use crate::clock;
-use crate::follow::{Phase, Progress, PruneSummary, Status, StoreAndLog};
+use crate::follow::{MirrorProgress, Phase, Progress, PruneSummary, Status, StoreAndLog};
 use crate::hooks::LostLines;
 
 /// What is wrong while there is no snapshot.
@@ -79,12 +79,49 @@ pub struct Report {
     pub prune_trouble: Option<Trouble>,
     /// How many segments the store has confirmed since the process began.
     pub segments: u64,
+    /// Its mirrors.
+    #[serde(default)]
+    pub mirrors: Vec<MirrorReport>,
     /// How many lines its process could not log, and why not the newest of them.
     #[serde(default)]
     pub log_lines_lost: u64,
     #[serde(default)]
     /// Why the newest of them could not be logged.
     pub log_error: Option<String>,
+}
+
+/// A further replica.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MirrorReport {
+    /// Its address.
+    pub replica: String,
+    /// The last entry that it has.
+    pub durable_txid: Option<String>,
+    /// For how long it has lacked something that the first replica has; 0 when it lacks nothing.
+    pub lag_seconds: f64,
+    /// Why it cannot be brought up to date.
+    pub trouble: Option<Trouble>,
+    /// How many objects are damaged in the first replica and were not copied.
+    pub damaged_objects: u64,
+    /// How many objects were deleted there since the process began.
+    pub deleted_objects: u64,
+    /// How many its store did not let go.
+    pub retained_objects: u64,
+}
+
+impl MirrorReport {
+    fn of(mirror: MirrorProgress, now: Timestamp) -> MirrorReport {
+        let behind = mirror.behind_since.map_or(Duration::ZERO, |since| between(since, now));
+        MirrorReport {
+            replica: mirror.replica,
+            durable_txid: mirror.durable.map(|txid| txid.to_string()),
+            lag_seconds: behind.as_secs_f64(),
+            trouble: mirror.trouble.map(|(since, error)| Trouble { since: since.to_string(), error }),
+            damaged_objects: mirror.damaged_objects,
+            deleted_objects: mirror.deleted_objects,
+            retained_objects: mirror.retained_objects,
+        }
+    }
 }
 
 /// A process that reads the database.
@@ -150,6 +187,7 @@ impl Report {
             pruned: progress.pruned,
             prune_trouble: progress.prune_trouble.map(|(since, why)| trouble(since, why)),
             segments: progress.segments,
+            mirrors: progress.mirrors.into_iter().map(|it| MirrorReport::of(it, now)).collect(),
             log_lines_lost: unlogged.as_ref().map_or(0, |lost| lost.lines),
             log_error: unlogged.map(|lost| lost.error),
         }
@@ -183,7 +221,14 @@ fn input(progress: &Progress, seen: &StoreAndLog, now: Timestamp) -> HealthInput
         lacks_snapshot: progress.snapshot_trouble.is_some() || seen.lacks_base,
         manifest_trouble: seen.manifest_trouble.as_ref().map(|(when, _)| when.elapsed()),
         cannot_prune: progress.prune_trouble.is_some(),
+        mirror_trouble: mirror_trouble(progress, now),
     }
+}
+
+/// For how long the mirror that has been in trouble for longest has been so.
+fn mirror_trouble(progress: &Progress, now: Timestamp) -> Option<Duration> {
+    let troubles = progress.mirrors.iter().filter_map(|mirror| mirror.trouble.as_ref());
+    troubles.map(|(since, _)| between(*since, now)).max()
 }
 
 /// The time of the newest commit that is known.

@@ -17,6 +17,9 @@ const SCRATCHES_KEPT: usize = 4;
 /// a process that starts with a thousand databases.
 const WHOLE_READS: usize = 8;
 
+/// The number of mirrors to which a whole replica is copied at a time. It bounds the memory of a process that has many.
+const MIRRORS: usize = 4;
+
 /// State of one process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Shared {
@@ -33,6 +36,7 @@ pub struct Shared {
     scratches: Arc<Mutex<Vec<Scratch>>>,
     whole_reads: Arc<Semaphore>,
     prunes: Arc<Semaphore>,
+    mirrors: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -55,6 +59,7 @@ impl Shared {
             scratches: Arc::default(),
             whole_reads: Arc::new(Semaphore::new(WHOLE_READS)),
             prunes: Arc::new(Semaphore::new(1)),
+            mirrors: Arc::new(Semaphore::new(MIRRORS)),
         }
     }
 
@@ -71,6 +76,11 @@ impl Shared {
     /// Waits for a permit to prune a replica: one at a time, because nobody waits for it.
     pub(crate) async fn prune_turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
         Arc::clone(&self.prunes).acquire_owned().await
+    }
+
+    /// Waits for a permit to copy a whole replica to a mirror.
+    pub(crate) async fn mirror_turn(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
+        Arc::clone(&self.mirrors).acquire_owned().await
     }
 
     /// Lends a buffer to `work`.

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::error::FollowError;
 use super::lag::Undurable;
+use super::mirror_progress::MirrorProgress;
 use super::prune_summary::PruneSummary;
 use super::releases::Releases;
 use crate::clock;
@@ -96,6 +97,8 @@ pub struct Progress {
     pub segments: u64,
     /// Whether nobody has the database open, so that its file alone is the database.
     pub resting: bool,
+    /// How far its mirrors are.
+    pub mirrors: Vec<MirrorProgress>,
 }
 
 /// The state of a log and of a store at the time of a call.
@@ -169,6 +172,7 @@ impl Status {
             prune_trouble: None,
             segments: 0,
             resting: false,
+            mirrors: Vec::new(),
         };
         let undurable = Undurable::new();
         let known = StatusData {
@@ -186,6 +190,26 @@ impl Status {
         let (asked, told) = (Notify::new(), Notify::new());
         let releases = Releases::new();
         Status(Arc::new(SharedStatus { known: Mutex::new(known), asked, told, releases }))
+    }
+
+    /// The database has mirrors with these addresses.
+    pub(crate) fn set_mirrors(&self, addresses: impl Iterator<Item = String>) {
+        self.known().progress.mirrors = addresses.map(MirrorProgress::new).collect();
+    }
+
+    /// Changes what is known of the mirror with this number.
+    pub(crate) fn change_mirror(&self, at: usize, change: impl FnOnce(&mut MirrorProgress)) {
+        if let Some(mirror) = self.known().progress.mirrors.get_mut(at) {
+            change(mirror);
+        }
+    }
+
+    /// Waits until something has changed, but not longer than `most`.
+    pub(crate) async fn changed(&self, most: Duration) {
+        tokio::select! {
+            () = self.0.told.notified() => {}
+            () = tokio::time::sleep(most) => {}
+        }
     }
 
     /// The clients that want the database released.
@@ -343,6 +367,11 @@ impl Status {
         known.undurable.durable(durable.txid);
         (known.progress.durable, known.progress.durable_chain) = (Some(durable), Some(chain));
         known.progress.segments += 1;
+        let has_mirrors = !known.progress.mirrors.is_empty();
+        drop(known);
+        if has_mirrors {
+            self.0.told.notify_waiters();
+        }
     }
 
     /// `snapshot` is the newest snapshot.
