@@ -91,9 +91,7 @@ fn check_places(databases: &[Database]) -> Result<(), String> {
             });
         }
         for location in std::iter::once(&database.location).chain(&database.mirrors) {
-            if let Some((other, there)) =
-                replicas.insert(location.place(), (database, location))
-            {
+            if let Some((other, there)) = replicas.insert(location.place(), (database, location)) {
                 return Err(same_replica(other, there, database, location));
             }
         }
@@ -101,12 +99,7 @@ fn check_places(databases: &[Database]) -> Result<(), String> {
     Ok(())
 }
 
-fn same_replica(
-    first: &Database,
-    one: &Location,
-    second: &Database,
-    two: &Location,
-) -> String {
+fn same_replica(first: &Database, one: &Location, second: &Database, two: &Location) -> String {
     let place = match one == two {
         true => one.to_string(),
         false => format!("{one} and {two} are one place"),

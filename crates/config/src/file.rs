@@ -190,7 +190,12 @@ impl Entry {
             enable_wal: self.enable_wal.unwrap_or(false),
             keep: self.keep.as_ref().map(policy).transpose()?,
             prunes: prunes(self.prune.as_deref())?,
-            mirrors: self.mirror.unwrap_or_default().iter().map(mirror).collect::<Result<_, _>>()?,
+            mirrors: self
+                .mirror
+                .unwrap_or_default()
+                .iter()
+                .map(mirror)
+                .collect::<Result<_, _>>()?,
             state: self.state.map(PathBuf::from),
         })
     }

@@ -61,7 +61,9 @@ pub(crate) async fn begin(
         body => body,
     };
     let last = Some(index.footer().last);
-    let Some(body) = body else { return Ok(Begun { object, last, read: Read::Index(Box::new(index)) }) };
+    let Some(body) = body else {
+        return Ok(Begun { object, last, read: Read::Index(Box::new(index)) });
+    };
     let mut proof = Proof::of(&index);
     proof.push(&body);
     proof.end().map_err(|source| CatalogError::Object { key: object.key, source })?;
@@ -104,7 +106,8 @@ pub(crate) async fn put(
         }
         Read::Index(index) => stream_over(object, index, from, to, pace).await,
     };
-    let is_there = matches!(&put, Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists);
+    let is_there =
+        matches!(&put, Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists);
     if let (Key::Horizon(_), Read::Whole(body), true) = (object.key, &read, is_there) {
         // Another pruner's may be just as long.
         let there = to.get(&object.key, DocumentObject::OBJECT_SIZE_MAX).await;

@@ -46,6 +46,8 @@ pub use keep::{Keep, KeepError, Kind};
 pub use mark::{Made, MarkError, Marking, judge, mark};
 pub use outlook::{Kept, Outlook};
 pub use period::{Period, PeriodError};
-pub use prune::{Pass, Preview, Pruned, WORTH_BYTES, WORTH_DAYS, WORTH_OBJECTS, preview, prune, sweep};
+pub use prune::{
+    Pass, Preview, Pruned, WORTH_BYTES, WORTH_DAYS, WORTH_OBJECTS, preview, prune, sweep,
+};
 pub use select::{Candidate, KeptState, Logged, Marked, Present, Selection, Why, select};
 pub use undo::{Undone, undo};

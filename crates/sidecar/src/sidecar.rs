@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ebbtide_config::Database;
-use ebbtide_store::Location;
 use ebbtide_replica::Txid;
+use ebbtide_store::Location;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 

@@ -116,7 +116,9 @@ impl MirrorReport {
             replica: mirror.replica,
             durable_txid: mirror.durable.map(|txid| txid.to_string()),
             lag_seconds: behind.as_secs_f64(),
-            trouble: mirror.trouble.map(|(since, error)| Trouble { since: since.to_string(), error }),
+            trouble: mirror
+                .trouble
+                .map(|(since, error)| Trouble { since: since.to_string(), error }),
             damaged_objects: mirror.damaged_objects,
             deleted_objects: mirror.deleted_objects,
             retained_objects: mirror.retained_objects,

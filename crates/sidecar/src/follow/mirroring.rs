@@ -186,8 +186,7 @@ impl Task {
             deleted => deleted?,
         };
         let count = |of: fn(&Deleted) -> u64| deleted.iter().map(of).sum::<u64>();
-        let (objects, retained) =
-            (count(|it| it.objects), count(|it| it.retained.len() as u64));
+        let (objects, retained) = (count(|it| it.objects), count(|it| it.retained.len() as u64));
         self.change(|progress| {
             progress.deleted_objects += objects;
             progress.retained_objects = retained;
