@@ -190,12 +190,7 @@ impl Entry {
             enable_wal: self.enable_wal.unwrap_or(false),
             keep: self.keep.as_ref().map(policy).transpose()?,
             prunes: prunes(self.prune.as_deref())?,
-            mirrors: self
-                .mirror
-                .unwrap_or_default()
-                .iter()
-                .map(mirror)
-                .collect::<Result<_, _>>()?,
+            mirrors: mirrors(self.mirror.unwrap_or_default())?,
             state: self.state.map(PathBuf::from),
         })
     }
@@ -213,8 +208,9 @@ fn policy(words: &Words) -> Result<Keep, String> {
     Keep::from_words(words).map_err(|error| error.to_string())
 }
 
-fn mirror(address: &String) -> Result<Location, String> {
-    address.parse::<Location>().map_err(|error| format!("mirror: {error}"))
+fn mirrors(addresses: Vec<String>) -> Result<Vec<Location>, String> {
+    let parse = |address: String| address.parse().map_err(|error| format!("mirror: {error}"));
+    addresses.into_iter().map(parse).collect()
 }
 
 fn prunes(configured: Option<&str>) -> Result<bool, String> {
