@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream as SdkStream;
+use aws_smithy_types::base64;
 use bytes::Bytes;
 
 use super::body::{Wanted, read};
 use super::client::Client;
+use super::error::demands_checksum;
 use super::limits::{REQUEST_TIMEOUT, timeout};
 use crate::error::{ErrorKind, StoreError};
 use crate::retry::{READS, retry};
@@ -22,13 +25,20 @@ pub(super) struct Bucket {
     pub(super) bucket: Arc<str>,
     /// Empty, or with a slash at its end.
     prefix: Arc<str>,
+    /// Whether it wants a checksum with each body, as one with an object lock does.
+    checked: Arc<AtomicBool>,
 }
 
 impl Bucket {
     pub(super) fn with(location: &S3Location, client: Arc<Client>) -> Bucket {
         let slash = if location.prefix.is_empty() { "" } else { "/" };
         let prefix = format!("{}{slash}", location.prefix);
-        Bucket { client, bucket: location.bucket.as_str().into(), prefix: prefix.into() }
+        Bucket {
+            client,
+            bucket: location.bucket.as_str().into(),
+            prefix: prefix.into(),
+            checked: Arc::default(),
+        }
     }
 
     /// The full name of an object in the bucket.
@@ -46,12 +56,35 @@ impl Bucket {
         let limit = timeout(body.len() as u64);
         let request = |sdk: &aws_sdk_s3::Client| {
             let request = sdk.put_object().bucket(&*self.bucket).key(&name).if_none_match("*");
+            let request = request.set_checksum_crc32(self.checksum(&body));
             let request = request.body(SdkStream::from(body.clone())).customize();
             let signs = self.client.is_exposed;
             if signs { request } else { request.disable_payload_signing() }.send()
         };
-        let answer = self.client.ask(what, &self.bucket, limit, request);
-        self.client.turn(answer).await.map(|_| ())
+        let put = async || {
+            let answer = self.client.ask(what, &self.bucket, limit, request);
+            self.client.turn(answer).await.map(|_| ())
+        };
+        match put().await {
+            // What was refused was not done.
+            Err(error) if demands_checksum(&error) && !self.checked.swap(true, Relaxed) => {
+                tracing::info!("the bucket wants a checksum with each body");
+                put().await
+            }
+            put => put,
+        }
+    }
+
+    /// The checksum that goes with a body, as its header has it: none, unless the bucket has asked for one. Our objects
+    /// carry their own, and many servers refuse them. The SDK would send it after the body, which fewer servers know.
+    pub(super) fn checksum(&self, body: &[u8]) -> Option<String> {
+        let crc = || base64::encode(crc32fast::hash(body).to_be_bytes());
+        self.is_checked().then(crc)
+    }
+
+    /// Whether the bucket has asked for checksums.
+    pub(super) fn is_checked(&self) -> bool {
+        self.checked.load(Relaxed)
     }
 
     /// Reads an object or a part of it.

@@ -51,6 +51,11 @@ where
     }
 }
 
+/// Whether a bucket refuses a body because there is no checksum with it, as one with an object lock does.
+pub(super) fn demands_checksum(error: &StoreError) -> bool {
+    error.kind() == ErrorKind::Invalid && error.to_string().contains("x-amz-checksum")
+}
+
 /// What one error among many in an answer of 200 means.
 pub(super) fn classify(
     code: Option<&str>,

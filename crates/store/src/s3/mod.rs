@@ -6,7 +6,7 @@
 //!
 //! What the SDK does by default and is switched off here: its retries, because a put that was answered with silence
 //! must not be repeated unseen; and its checksums of its own choosing, because many servers refuse them (our objects
-//! carry their own). Redirects are never followed: they would carry a signed request to whoever is named.
+//! carry their own), but where a bucket asks for them. Redirects are never followed: they would carry a signed request to whoever is named.
 
 mod body;
 mod bounded;

@@ -1,7 +1,7 @@
 //! The requests that an upload in parts is made of.
 
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 
 use super::bucket::Bucket;
@@ -38,6 +38,8 @@ impl Multipart {
         let mark = format!("{random:016x}");
         let request = |sdk: &aws_sdk_s3::Client| {
             let request = sdk.create_multipart_upload().bucket(&*store.bucket).key(name);
+            let checked = store.is_checked().then_some(ChecksumAlgorithm::Crc32);
+            let request = request.set_checksum_algorithm(checked);
             request.metadata(MARK, &mark).send()
         };
         let attempt = async || {
@@ -75,6 +77,7 @@ impl Multipart {
         let request = |sdk: &aws_sdk_s3::Client| {
             let request = sdk.upload_part().bucket(bucket).key(&self.name);
             let request = request.upload_id(&self.id).part_number(number);
+            let request = request.set_checksum_crc32(self.store.checksum(&body));
             let request = request.body(ByteStream::from(body.clone())).customize();
             if client.is_exposed { request } else { request.disable_payload_signing() }.send()
         };
@@ -86,11 +89,14 @@ impl Multipart {
                 _ => error,
             })?;
         // One is kept for each of ten thousand parts.
-        if answer.e_tag.as_ref().is_some_and(|tag| tag.len() > TAG_BYTES_MAX) {
+        let is_long =
+            |word: &Option<String>| word.as_ref().is_some_and(|word| word.len() > TAG_BYTES_MAX);
+        if is_long(&answer.e_tag) || is_long(&answer.checksum_crc32) {
             let why = "the store gave a part a name that is far too long";
             return Err(StoreError::new(ErrorKind::Unavailable, &self.what, why));
         }
-        Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag).build())
+        let part = CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag);
+        Ok(part.set_checksum_crc32(answer.checksum_crc32).build())
     }
 
     /// Tries once to make the object visible, unless its name is taken.

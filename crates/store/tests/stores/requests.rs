@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ebbtide_replica::{Key, KeyPrefix, Txid};
 use ebbtide_store::Store;
-use ebbtide_testkit::s3_server::S3Server;
+use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 
 use crate::kinds::s3_store;
 
@@ -68,4 +68,26 @@ async fn a_large_upload_is_its_parts_and_three_requests() {
     }
     let complete = server.asked().into_iter().find(|asked| asked.operation().starts_with("Comp"));
     assert!(complete.unwrap().conditional);
+}
+
+/// A bucket with an object lock takes no body without a checksum.
+#[tokio::test]
+async fn h16_a_bucket_that_wants_checksums_gets_them() {
+    let server = S3Server::start();
+    let store = s3_store(&server, "app").await;
+    server.script(|asked: &Asked| {
+        let has_body = ["PutObject", "UploadPart"].contains(&asked.operation());
+        (has_body && !asked.checked).then_some(Fault::Unchecked)
+    });
+    store.put(&KEY, Bytes::from_static(b"body")).await.unwrap();
+    let second = Key::Log(Txid::FIRST.next());
+    store.put(&second, Bytes::from_static(b"body")).await.unwrap();
+    let puts = server.asked().into_iter().filter(|asked| asked.operation() == "PutObject");
+    assert_eq!(puts.map(|put| put.checked).collect::<Vec<_>>(), [false, true, true]);
+    let third = Key::Log(Txid::FIRST.next().next());
+    let mut upload = store.upload(&third, 24 << 20).await.unwrap();
+    upload.write(Bytes::from(vec![1; 24 << 20])).await.unwrap();
+    upload.finish().await.unwrap();
+    assert_eq!(store.get(&KEY, 100).await.unwrap(), "body");
+    assert_eq!(store.size(&third).await.unwrap(), Some(24 << 20));
 }

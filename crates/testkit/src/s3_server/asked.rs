@@ -14,6 +14,8 @@ pub struct Asked {
     pub query: String,
     /// Whether it says `If-None-Match`.
     pub conditional: bool,
+    /// Whether it carries a checksum of its body.
+    pub checked: bool,
     /// The access key that it is signed with; empty if it is not signed.
     pub key: String,
 }
@@ -25,6 +27,10 @@ impl Asked {
             path: parts.uri.path().to_owned(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             key: key(parts).unwrap_or_default().to_owned(),
+            checked: parts.headers.keys().any(|name| {
+                let name = name.as_str();
+                name == "content-md5" || name.starts_with("x-amz-checksum-")
+            }),
             conditional: parts.headers.contains_key(hyper::header::IF_NONE_MATCH),
         }
     }

@@ -9,6 +9,8 @@ pub enum Fault {
     Late(Duration),
     /// It is not served; the answer is an error with this status and code.
     Refused(u16, &'static str),
+    /// It is not served, because it has no checksum and the bucket has an object lock.
+    Unchecked,
     /// It is not served; the answer begins with 200 and has an error of this code in its body.
     RefusedInBody(&'static str),
     /// It is not served; the connection is closed without an answer.

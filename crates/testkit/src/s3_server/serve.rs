@@ -87,6 +87,12 @@ async fn answer(
             read_away(body).await?;
             return error(StatusCode::from_u16(*status)?, code);
         }
+        Some(Fault::Unchecked) => {
+            read_away(body).await?;
+            let message = "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object \
+                           Lock parameters";
+            return error_saying(StatusCode::BAD_REQUEST, "InvalidRequest", message);
+        }
         Some(Fault::RefusedInBody(code)) => {
             read_away(body).await?;
             return error(StatusCode::OK, code);
@@ -114,9 +120,13 @@ async fn read_away(body: Incoming) -> Result<(), Failure> {
 }
 
 fn error(status: StatusCode, code: &str) -> Result<HttpResponse, Failure> {
+    error_saying(status, code, "as the script says")
+}
+
+fn error_saying(status: StatusCode, code: &str, message: &str) -> Result<HttpResponse, Failure> {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <Error><Code>{code}</Code><Message>as the script says</Message></Error>"
+         <Error><Code>{code}</Code><Message>{message}</Message></Error>"
     );
     Ok(Response::builder().status(status).body(Body::from(body))?)
 }
