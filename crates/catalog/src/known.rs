@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{Listing, StoredHorizon};
-use ebbtide_replica::{Chain, Horizon, HorizonState, Key, Txid};
+use ebbtide_replica::{Chain, Horizon, HorizonState, Key, Txid, Vouch};
 use ebbtide_store::Object;
 
 use crate::piece::Piece;
@@ -21,6 +21,8 @@ pub struct Known {
     marked: BTreeMap<Txid, Chain>,
     /// What the pieces vouch for.
     vouched: BTreeSet<(Key, [u8; 32])>,
+    /// What else entries vouch for.
+    noted: BTreeSet<(Key, [u8; 32])>,
 }
 
 impl Known {
@@ -82,7 +84,8 @@ impl Known {
     /// Whether a snapshot or delta was read, and so was an entry that vouches for it, or the horizon names it.
     pub(crate) fn is_vouched(&self, key: Key) -> bool {
         let Some(end) = self.piece(key).and_then(Piece::end) else { return false };
-        self.is_named(key) || self.vouched.contains(&(key, end.content))
+        let vouch = (key, end.content);
+        self.is_named(key) || self.vouched.contains(&vouch) || self.noted.contains(&vouch)
     }
 
     /// Whether the horizon names this very object, of which the index was read.
@@ -108,6 +111,11 @@ impl Known {
         if let Err(at) = self.listing.log.binary_search(&object) {
             self.listing.log.insert(at, object);
         }
+    }
+
+    /// Adds what entries vouch for that are in no piece.
+    pub(crate) fn note_vouches(&mut self, vouches: impl IntoIterator<Item = Vouch>) {
+        self.noted.extend(vouches.into_iter().map(|vouch| (vouch.object, vouch.content)));
     }
 
     /// Adds the summary of an object.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use ebbtide_catalog::Known;
-use ebbtide_replica::{Key, Timestamp, Txid};
+use ebbtide_replica::{Key, Timestamp, Txid, Vouch};
 use ebbtide_store::Object;
 use futures::{StreamExt as _, stream};
 
@@ -26,10 +26,9 @@ pub(crate) async fn candidates(inventory: &mut Inventory, window: Txid) -> Resul
     let from = inventory.survey.known().window();
     let whole: Vec<Object> = listing.snapshots.iter().chain(&listing.deltas).copied().collect();
     inventory.survey.learn(whole.iter().copied()).await?;
-    let known = inventory.survey.known();
     let mut states = kept(inventory);
     for object in whole {
-        let Some(candidate) = end(known, object).filter(|one| one.txid >= from) else { continue };
+        let Some(candidate) = end(inventory.survey.known(), object).filter(|one| one.txid >= from) else { continue };
         let found = states.entry(candidate.txid).or_insert(candidate);
         found.is_snapshot |= candidate.is_snapshot;
     }
@@ -91,7 +90,22 @@ fn end(known: &Known, object: Object) -> Option<Candidate> {
 }
 
 /// The last entry of each hour from `from` to before `window`, out of packs, and of segments that are in none.
-async fn last_of_hours(inventory: &Inventory, from: Txid, window: Txid) -> Result<Vec<Candidate>> {
+async fn last_of_hours(
+    inventory: &mut Inventory,
+    from: Txid,
+    window: Txid,
+) -> Result<Vec<Candidate>> {
+    let (hours, vouches) = read_hours(inventory, from, window).await?;
+    inventory.survey.note_vouches(vouches);
+    Ok(hours.into_values().collect())
+}
+
+/// The last entry of each hour, and what entries vouch for.
+async fn read_hours(
+    inventory: &Inventory,
+    from: Txid,
+    window: Txid,
+) -> Result<(BTreeMap<i64, Candidate>, Vec<Vouch>)> {
     let listing = inventory.listing();
     let packs = listing.packs.iter().copied().filter(
         |object| matches!(object.key, Key::Pack { first, last } if from <= last && first < window),
@@ -107,12 +121,14 @@ async fn last_of_hours(inventory: &Inventory, from: Txid, window: Txid) -> Resul
         .map(|object| async move { (object, inventory.survey.index_ahead(object).await) });
     let mut ahead = std::pin::pin!(stream::iter(ahead).buffered(INDEXES_AHEAD));
     let mut hours: BTreeMap<i64, Candidate> = BTreeMap::new();
+    let mut vouches = Vec::new();
     while let Some((object, ahead)) = ahead.next().await {
         let fetched = match inventory.survey.index_of(ahead).await {
             Ok(fetched) => fetched,
             Err(error) if error.is_about_object() => continue,
             Err(error) => return Err(error.into()),
         };
+        vouches.extend(fetched.index.entries().iter().flat_map(Vouch::all_of));
         let entries = fetched.index.entries().iter();
         for entry in entries.filter(|entry| from <= entry.txid && entry.txid < window) {
             let (txid, time, stored) = (entry.txid, entry.time, object.modified);
@@ -123,7 +139,7 @@ async fn last_of_hours(inventory: &Inventory, from: Txid, window: Txid) -> Resul
             }
         }
     }
-    Ok(hours.into_values().collect())
+    Ok((hours, vouches))
 }
 
 /// The objects of the log, each with its age.

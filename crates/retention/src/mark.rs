@@ -189,17 +189,12 @@ pub async fn judge(
     let target = Target::Marked { txid: mark.txid, chain: mark.chain };
     let nothing = match survey.plan(target, now).await {
         // What was set aside is forgotten if the objects had to be listed again.
-        Ok(plan) if objects(&plan).all(|key| !lost.contains(&key)) => return Ok(()),
+        Ok(plan) if plan.objects().all(|object| !lost.contains(&object.key)) => return Ok(()),
         Ok(plan) => Nothing::Kept { wanted: plan.stop.state.txid(), nearest: Nearest::default() },
         Err(PlanError::Nothing(nothing)) => nothing,
         Err(error) => return Err(error.into()),
     };
     Err(MarkError::Condemned { nothing })
-}
-
-fn objects(plan: &Plan) -> impl Iterator<Item = Key> {
-    let history = plan.history.iter().map(|part| part.object.key);
-    history.chain(plan.snapshot.map(|object| object.key))
 }
 
 /// Since when the store has had the mark, if a listing shows it.

@@ -72,6 +72,7 @@ pub(crate) async fn outlook(
     for (&txid, kept) in &selection.states {
         match inventory.survey.plan_for(txid).await? {
             Ok(plan) => {
+                inventory.survey.learn_after(txid).await?;
                 let plan = by_itself(inventory, plan);
                 let path = paths.add(inventory, &plan);
                 states.push(row(inventory, &plan.stop, kept, path).await?);

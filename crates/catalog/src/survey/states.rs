@@ -1,6 +1,6 @@
 //! Single states, for who decides which ones are kept: how each is had, and until when it was that of the database.
 
-use ebbtide_replica::{Chain, Key, Timestamp, Txid};
+use ebbtide_replica::{Chain, Key, Timestamp, Txid, Vouch};
 use ebbtide_store::Object;
 
 use super::Survey;
@@ -22,12 +22,7 @@ impl Survey {
     /// The time of the entry after `txid`, until which the state was that of the database, if an object has that entry.
     pub async fn time_after(&self, txid: Txid) -> Result<Option<Timestamp>> {
         let next = txid.next();
-        let listing = self.known.listing();
-        let packs = listing.packs.iter().filter(|object| {
-            matches!(object.key, Key::Pack { first, last } if first <= next && next <= last)
-        });
-        let holders: Vec<Object> = packs.copied().chain(listing.segment_of(next)).collect();
-        for object in holders.into_iter().filter(|object| self.known.is_usable(object.key)) {
+        for object in self.holders(next) {
             let begins = first_of(object.key) == Some(next);
             if let Some(piece) = self.known.piece(object.key).filter(|_| begins) {
                 return Ok(Some(piece.first_time));
@@ -44,6 +39,27 @@ impl Survey {
             }
         }
         Ok(None)
+    }
+
+    /// The objects that have an entry, judging by their names.
+    fn holders(&self, txid: Txid) -> Vec<Object> {
+        let listing = self.known.listing();
+        let packs = listing.packs.iter().filter(|object| {
+            matches!(object.key, Key::Pack { first, last } if first <= txid && txid <= last)
+        });
+        let holders = packs.copied().chain(listing.segment_of(txid));
+        holders.filter(|object| self.known.is_usable(object.key)).collect()
+    }
+
+    /// Reads what has the entry after `txid`, which mostly vouches for a delta to that state if there is one.
+    pub async fn learn_after(&mut self, txid: Txid) -> Result<()> {
+        let holders = self.holders(txid.next());
+        self.learn(holders).await
+    }
+
+    /// Takes note of what entries vouch for whose objects were read for something else.
+    pub fn note_vouches(&mut self, vouches: impl IntoIterator<Item = Vouch>) {
+        self.known.note_vouches(vouches);
     }
 
     /// Reads the indexes of those of these objects that were not read yet. What cannot be used is excluded.

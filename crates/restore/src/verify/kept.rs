@@ -196,8 +196,7 @@ fn base_of(plan: &Plan) -> Txid {
 
 /// The object that a plan ends with.
 fn newest_of(plan: &Plan) -> Option<Key> {
-    let part = plan.history.last().map(|part| part.object);
-    part.or(plan.snapshot).map(|object| object.key)
+    plan.objects().next_back().map(|object| object.key)
 }
 
 /// The page hashes of the state that a plan leads to, from the plan's base on.
@@ -211,6 +210,10 @@ async fn follow_from_base(survey: &Survey, plan: &Plan) -> Result<Rows> {
 
 /// The same from the state after `at` on, whose page hashes these are.
 async fn follow(survey: &Survey, plan: &Plan, mut rows: Rows, at: Option<Txid>) -> Result<Rows> {
+    // A delta applies to every state from the one before it to its own.
+    for &delta in plan.deltas.iter().filter(|delta| delta.key.state() > at) {
+        apply(survey, delta, &mut rows, |_| true).await?;
+    }
     for part in &plan.history {
         let first = at.map_or(part.first, |at| part.first.max(at.next()));
         if first <= part.last {

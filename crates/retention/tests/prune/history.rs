@@ -28,6 +28,13 @@ pub(crate) struct History {
     /// The first entry that is in no pack.
     unpacked: u64,
     packs: bool,
+    deltas: Option<Deltas>,
+}
+
+/// Where the next delta of an hour and of a day begin, and when.
+struct Deltas {
+    hour: (u64, i64),
+    day: (u64, i64),
 }
 
 impl History {
@@ -35,9 +42,48 @@ impl History {
         let builder = Builder::started(512, 4).await;
         builder.store.set_now(micros(START));
         let mut history =
-            History { builder, now: START, stored: vec![START; 2], unpacked: 3, packs };
+            History {
+            builder,
+            now: START,
+            stored: vec![START; 2],
+            unpacked: 3,
+            packs,
+            deltas: None,
+        };
         history.commit(1).await;
         history
+    }
+
+    /// From now on deltas are made at the ends of hours and days.
+    pub(crate) fn make_deltas(&mut self) {
+        let next = self.head().get() + 1;
+        self.deltas = Some(Deltas { hour: (next, self.now / HOUR), day: (next, self.now / DAY) });
+    }
+
+    /// Makes the delta of what has ended, before anything else is committed.
+    async fn end_hours(&mut self) {
+        let (last, hour, day) = (self.head().get(), self.now / HOUR, self.now / DAY);
+        let Some(deltas) = &mut self.deltas else { return };
+        let first = match (day > deltas.day.1, hour > deltas.hour.1) {
+            (true, _) => deltas.day.0,
+            (false, true) => deltas.hour.0,
+            (false, false) => return,
+        };
+        if first > last {
+            return;
+        }
+        if day > deltas.day.1 {
+            deltas.day = (last + 1, day);
+        }
+        deltas.hour = (last + 1, hour);
+        self.builder.delta(first).await;
+    }
+
+    async fn snapshot(&mut self) {
+        self.builder.snapshot().await;
+        if self.deltas.is_some() {
+            self.make_deltas();
+        }
     }
 
     /// Lets time pass, for the application and for the store.
@@ -112,9 +158,10 @@ impl History {
                 _ => i64::from(random.below(100)) * 60_000_000,
             };
             self.wait(pause);
+            self.end_hours().await;
             match random.below(40) {
                 0 => self.claim().await,
-                1 => self.builder.snapshot().await,
+                1 => self.snapshot().await,
                 _ => self.commit(random.next()).await,
             }
         }

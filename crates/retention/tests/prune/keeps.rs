@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ebbtide_replica::{Timestamp, Txid};
+use ebbtide_replica::{Horizon, Key, KeyPrefix, Timestamp, Txid};
+use ebbtide_store::Store as _;
 use ebbtide_testkit::Random;
 
 use crate::history::{DAY, History, number};
@@ -29,8 +30,17 @@ fn check_days(history: &History, period: i64, restorable: &BTreeSet<Txid>) {
 }
 
 async fn live_and_prune(seed: u64, packs: bool, keep: &str, every: i64, daily: i64) {
+    live_and_prune_in(History::begin(packs).await, seed, keep, every, daily).await;
+}
+
+async fn live_and_prune_in(
+    mut history: History,
+    seed: u64,
+    keep: &str,
+    every: i64,
+    daily: i64,
+) -> History {
     let mut random = Random::new(seed);
-    let mut history = History::begin(packs).await;
     let mut marks: Vec<(Txid, Option<i64>)> = Vec::new();
     for _ in 0..14 {
         let until = history.now + DAY;
@@ -64,6 +74,27 @@ async fn live_and_prune(seed: u64, packs: bool, keep: &str, every: i64, daily: i
     }
     let all = history.builder.states.len();
     assert!(restorable.len() < all, "{} of {all} states are given up", all - restorable.len());
+    history
+}
+
+/// The states of hours and days are kept by deltas, and not by the history in between.
+#[tokio::test]
+async fn what_a_policy_promises_is_kept_by_deltas_where_there_are_some() {
+    for seed in 0..3 {
+        let mut history = History::begin(true).await;
+        history.make_deltas();
+        let keep = "every-commit=2d,hourly=4d,daily=9d";
+        let history = live_and_prune_in(history, seed, keep, 2 * DAY, 9 * DAY).await;
+        let listed = history.builder.store.list(KeyPrefix::Horizon, None).await.unwrap();
+        let newest = listed.last().unwrap().key;
+        let (horizon, _) = Horizon::parse(&history.builder.body(newest).await).unwrap();
+        let named = horizon.contents.objects.iter().map(|object| object.name);
+        let (deltas, others): (Vec<Key>, Vec<Key>) =
+            named.partition(|name| matches!(name, Key::Delta { .. }));
+        let is_log = |name: &&Key| matches!(name, Key::Log(_) | Key::Pack { .. });
+        let of_the_log = others.iter().filter(is_log).count();
+        assert!(deltas.len() > 10 && of_the_log < deltas.len(), "{deltas:?} and {others:?}");
+    }
 }
 
 #[tokio::test]
