@@ -28,7 +28,10 @@ pub(crate) async fn candidates(inventory: &mut Inventory, window: Txid) -> Resul
     inventory.survey.learn(whole.iter().copied()).await?;
     let mut states = kept(inventory);
     for object in whole {
-        let Some(candidate) = end(inventory.survey.known(), object).filter(|one| one.txid >= from) else { continue };
+        let Some(candidate) = end(inventory.survey.known(), object).filter(|one| one.txid >= from)
+        else {
+            continue;
+        };
         let found = states.entry(candidate.txid).or_insert(candidate);
         found.is_snapshot |= candidate.is_snapshot;
     }

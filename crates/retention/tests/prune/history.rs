@@ -41,8 +41,7 @@ impl History {
     pub(crate) async fn begin(packs: bool) -> History {
         let builder = Builder::started(512, 4).await;
         builder.store.set_now(micros(START));
-        let mut history =
-            History {
+        let mut history = History {
             builder,
             now: START,
             stored: vec![START; 2],
