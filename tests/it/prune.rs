@@ -246,6 +246,63 @@ fn h14_policies_are_refused_with_what_was_meant() {
     configured("prune = \"there\"").exits(2).says("elsewhere");
 }
 
+/// Of an application that writes no more, only the newest state is left at last.
+#[test]
+fn only_the_newest_state_may_be_kept_and_is_sound() {
+    let setup = Setup::new();
+    let app = setup.app();
+    let sidecar = setup.follow();
+    for _ in 0..5 {
+        app.insert(1, 100);
+        setup.sync();
+    }
+    assert_eq!(sidecar.stop(), 0);
+    let replica = setup.path("backup");
+    age(&replica, 72);
+    for _ in 0..2 {
+        let args = ["prune", "--keep", "every-commit=1h,last=1", "--confirm", &setup.replica];
+        setup.run(&args).exits(0);
+        let verified = setup.run(&["verify", "--json", &setup.replica]).exits(0).json();
+        let ranges = verified["restorable"].as_array().cloned().unwrap_or_default();
+        assert!(ranges.iter().all(|range| range["first"] == range["last"]), "{verified}");
+        age(&replica, 25);
+    }
+    setup.assert_exact();
+    setup
+        .run(&["log", &setup.replica])
+        .exits(0)
+        .prints("can be restored: each state that is listed");
+    // And it is written on.
+    let sidecar = setup.follow();
+    app.insert(1, 100);
+    setup.assert_exact_after(sidecar);
+    setup.run(&["verify", &setup.replica]).exits(0);
+}
+
+/// H23: a downtime that is longer than every period, while somebody else prunes.
+#[test]
+fn h23_a_downtime_longer_than_what_is_kept_is_caught_up_with() {
+    let setup = Setup::new();
+    let app = setup.app();
+    let sidecar = setup.follow();
+    for _ in 0..5 {
+        app.insert(3, 500);
+        setup.sync();
+    }
+    assert_eq!(sidecar.stop(), 0);
+    for _ in 0..3 {
+        age(&setup.path("backup"), 1000);
+        let args = ["prune", "--keep", "every-commit=1h", "--confirm", "--confirm-shrink"];
+        setup.run(&[&args[..], &[&setup.replica]].concat()).exits(0);
+    }
+    app.insert(20, 500);
+    app.checkpoint("TRUNCATE");
+    let sidecar = setup.follow();
+    app.insert(1, 100);
+    setup.assert_exact_after(sidecar);
+    setup.run(&["verify", &setup.replica]).exits(0);
+}
+
 /// H6: at each place, each time that it is passed.
 #[test]
 fn h06_a_prune_that_is_killed_loses_nothing_and_the_next_one_goes_on() {

@@ -40,7 +40,13 @@ impl Survey {
             let next = match planned {
                 Ok(plan) => {
                     // What comes after the base is in the same objects, each entry of it a plan of its own.
-                    let base = plan.serves_from.min(plan.stop.state.txid());
+                    let stop = plan.stop.state.txid();
+                    // Before the window each state stands alone, and the last of them is what the window begins from.
+                    let oldest = match self.known.window() {
+                        window if stop < window => stop,
+                        window => window.previous().unwrap_or(window),
+                    };
+                    let base = plan.serves_from.min(stop).max(oldest);
                     let first = match self.drive(Goal::Txid(base)).await? {
                         Ok(plan) => plan.stop,
                         // The base itself is not kept as a state, but the ones after it are.

@@ -266,7 +266,9 @@ impl<'a> Prover<'a> {
         let (listing, window) = (known.listing(), known.window());
         let has_history =
             listing.log.iter().chain(&listing.packs).any(|object| !known.is_usable(object.key));
-        if self.proved.last.is_none() && !has_history && !listing.is_empty() {
+        // Where the horizon keeps the newest state alone, nothing need have come after it.
+        let is_due = known.horizon().is_none_or(|horizon| horizon.head >= window);
+        if self.proved.last.is_none() && !has_history && !listing.is_empty() && is_due {
             self.missing(window, window.next());
         }
     }
