@@ -43,6 +43,7 @@ mod rot;
 mod runs;
 mod s3;
 mod scene;
+mod sources;
 mod support;
 mod surroundings;
 mod syscalls;

@@ -118,6 +118,16 @@ impl Known {
         self.noted.extend(vouches.into_iter().map(|vouch| (vouch.object, vouch.content)));
     }
 
+    /// An object is read from another place, where it has this size.
+    pub(crate) fn replace(&mut self, key: Key, size: u64) {
+        self.pieces.remove(&key);
+        let Listing { log, packs, deltas, snapshots, .. } = &mut self.listing;
+        let mut all = log.iter_mut().chain(packs).chain(deltas).chain(snapshots);
+        if let Some(object) = all.find(|object| object.key == key) {
+            object.size = size;
+        }
+    }
+
     /// Adds the summary of an object.
     pub fn learn(&mut self, key: Key, piece: Piece) {
         self.vouched.extend(vouched(&piece));

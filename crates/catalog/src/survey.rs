@@ -134,6 +134,16 @@ impl Survey {
         self.cache.remove(key);
     }
 
+    /// An object was found to be damaged: it is read from another place if the store has one, and otherwise excluded.
+    pub async fn reject(&mut self, key: Key, why: String) {
+        let Some(size) = self.store.elsewhere(&key).await else {
+            return self.exclude(key, why);
+        };
+        tracing::warn!(object = %key, why, "an object cannot be used; reading it from another source");
+        self.cache.remove(key);
+        self.known.replace(key, size);
+    }
+
     /// Plans without these objects from now on, of which nothing need be wrong.
     pub fn set_aside(&mut self, keys: impl IntoIterator<Item = Key>, why: &str) {
         for key in keys {
@@ -270,10 +280,10 @@ impl Survey {
         for (key, result) in results {
             match result {
                 Ok(Some(piece)) => self.known.learn(key, piece),
-                Ok(None) => self.exclude(key, "it has no entries".to_owned()),
+                Ok(None) => self.reject(key, "it has no entries".to_owned()).await,
                 Err(error) if error.is_about_object() => {
                     self.stale |= is_gone(&error);
-                    self.exclude(key, describe(error));
+                    self.reject(key, describe(error)).await;
                 }
                 Err(error) => return Err(error.into()),
             }

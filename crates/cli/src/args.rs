@@ -144,11 +144,13 @@ Examples:
   ebbtide restore -o copy.db --timestamp 'yesterday 14:00' ./backup
   ebbtide restore -o copy.db --txid 2a ./backup            the state after one transaction
   ebbtide restore -o copy.db --mark before-migration ./backup
+  ebbtide restore -o copy.db ./backup s3://elsewhere/app   from two replicas, each of which may lack something
   ebbtide restore app.db                                   a database of ebbtide.toml, at its own place")]
 pub struct Restore {
-    /// The replica (s3://…, file:///…, a directory), or the path of a database of the configuration.
-    #[arg(value_name = "SOURCE")]
-    pub source: String,
+    /// The replica (s3://…, file:///…, a directory), or the path of a database of the configuration. With more replicas of
+    /// the same database, each object comes from the first that has it whole.
+    #[arg(value_name = "SOURCE", required = true)]
+    pub sources: Vec<String>,
     /// The database file to write.
     #[arg(short, long, value_name = "OUT", value_parser = PathBufValueParser::new().try_map(a_file))]
     pub output: Option<PathBuf>,
@@ -194,6 +196,14 @@ pub struct Restore {
     /// The configuration in which SOURCE is looked up.
     #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
     pub config: PathBuf,
+}
+
+impl Restore {
+    /// The replica that stands for the others.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        self.sources.first().map_or("", String::as_str)
+    }
 }
 
 /// A side of a state in its history.

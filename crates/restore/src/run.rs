@@ -97,7 +97,7 @@ pub async fn restore(
             Ok(report) => return Ok(report),
             Err(Stopped::Failed(error)) => return Err(error),
             Err(Stopped::Gone(key)) => survey.miss(key),
-            Err(Stopped::Damaged(key, why)) => survey.exclude(key, why),
+            Err(Stopped::Damaged(key, why)) => survey.reject(key, why).await,
         }
     }
 }

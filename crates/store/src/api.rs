@@ -121,6 +121,12 @@ pub trait Store: Send + Sync + Debug {
     /// upload: it aborts the uploads of other processes.
     async fn sweep(&self) -> Result<u64, StoreError>;
 
+    /// The object was found to be damaged. Where a store has it more than once, it is read from the next place from now on;
+    /// its size there, or nothing if there is no other place.
+    async fn elsewhere(&self, _key: &Key) -> Option<u64> {
+        None
+    }
+
     /// The location for messages, without secrets: "s3://bucket/prefix".
     fn describe(&self) -> String;
 }

@@ -29,6 +29,7 @@ pub mod retry;
 #[cfg(feature = "s3")]
 mod s3;
 mod s3_location;
+mod several;
 
 pub use api::{ByteStream, LIST_MAX, NotDeleted, Object, Store, Upload};
 pub use directory::DirectoryStore;
@@ -42,3 +43,4 @@ pub use probe::Conditional;
 #[cfg(feature = "s3")]
 pub use s3::{Credentials, S3Store};
 pub use s3_location::S3Location;
+pub use several::SeveralStores;

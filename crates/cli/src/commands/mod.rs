@@ -18,6 +18,7 @@ mod marked;
 mod neighbours;
 mod quote;
 mod remark;
+mod sources;
 mod tally;
 mod thinned;
 

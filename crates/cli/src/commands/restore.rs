@@ -12,7 +12,7 @@ use tokio::task::block_in_place;
 
 use super::choice::target;
 use super::release::of_its_process;
-use super::{marked, neighbours, quote};
+use super::{marked, neighbours, quote, sources};
 use crate::args::{Integrity, Restore};
 use crate::destination::Destination;
 use crate::exit::{Failure, Outcome};
@@ -25,7 +25,7 @@ use crate::{integrity, logging, output, terminal};
 /// # Errors
 /// When the state cannot be restored exactly, or the target must not be touched.
 pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(args.source(), &args.config)?;
     let destination = Destination::find(&args, &source)?;
     let output = &destination.path;
     if let Some(link) = &destination.link {
@@ -45,9 +45,10 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
         );
         return Ok(Outcome::Done);
     }
-    let store = source.open().await?;
+    let (store, location) = sources::open(&source, &args).await?;
+    let place = Place { store, location, destination: &destination };
     if let Some(meant) = &args.mark {
-        let mark = marked::find(&store, meant).await?.mark;
+        let mark = marked::find(&place.store, meant).await?.mark;
         target = Target::Marked { txid: mark.txid, chain: mark.chain };
     }
     let is_free = args.force || output.symlink_metadata().is_err();
@@ -56,13 +57,13 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
         true => block_in_place(|| of_its_process(output))?,
         false => None,
     };
-    let mut done = attempt(&args, Arc::clone(&store), &destination, target, now).await;
+    let mut done = attempt(&args, &place, target, now).await;
     if let Err(error) = &done
         && let Some(point) = neighbours::chosen(error, args.nearest)
     {
         logging::note(error);
         let target = Target::Txid(point.txid);
-        done = attempt(&args, Arc::clone(&store), &destination, target, now).await;
+        done = attempt(&args, &place, target, now).await;
     }
     match done {
         Ok(done) => {
@@ -85,17 +86,25 @@ pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
     }
 }
 
+/// Where a state comes from and goes to.
+struct Place<'a> {
+    store: Arc<dyn Store>,
+    /// The replica with which the database goes on.
+    location: String,
+    destination: &'a Destination,
+}
+
 async fn attempt(
     args: &Restore,
-    store: Arc<dyn Store>,
-    destination: &Destination,
+    place: &Place<'_>,
     target: Target,
     now: Timestamp,
 ) -> Result<Done, ebbtide_restore::Error> {
     if args.dry_run {
+        let store = Arc::clone(&place.store);
         return Ok(Done::Dry(outline(store, target, args.expect_chain, now).await?));
     }
-    write(args, store, destination, target, now).await.map(Done::Wet)
+    write(args, place, target, now).await.map(Done::Wet)
 }
 
 enum Done {
@@ -105,12 +114,12 @@ enum Done {
 
 async fn write(
     args: &Restore,
-    store: Arc<dyn Store>,
-    destination: &Destination,
+    place: &Place<'_>,
     target: Target,
     now: Timestamp,
 ) -> Result<Report, ebbtide_restore::Error> {
-    let location = store.describe();
+    let Place { store, location, destination } = place;
+    let (store, location) = (Arc::clone(store), location.clone());
     let check = integrity::check_of(args.verify);
     let state = destination.state.clone().map(|directory| LocalState { directory, location });
     let output = destination.path.clone();
@@ -139,7 +148,7 @@ fn next(
             "start the application; process {process} follows the database again"
         ));
     }
-    let replica = quote::word(&args.source);
+    let replica = quote::word(args.source());
     let output = quote::word(&to.path.to_string_lossy());
     if to.state.is_none() {
         let txid = report.outline.point.state.txid().get();
