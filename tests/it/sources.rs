@@ -86,7 +86,8 @@ fn a_source_that_is_none_is_told_and_another_replica_is_refused() {
 #[test]
 fn a_database_goes_on_in_the_first_of_several_sources() {
     let setup = setup();
-    let snapshot = objects(&setup, "backup").into_iter().find(|it| it.to_string_lossy().contains("snap"));
+    let snapshot =
+        objects(&setup, "backup").into_iter().find(|it| it.to_string_lossy().contains("snap"));
     damage(&snapshot.unwrap(), 2);
     let database = setup.database.to_str().unwrap();
     let copy = setup.text("copy");

@@ -79,13 +79,16 @@ impl SeveralStores {
             match result {
                 Ok(found) => return Ok(found),
                 // That it is not there is only sure if all say so.
-                Err(error) if worst.as_ref().is_none_or(|worst| worst.kind() == ErrorKind::NotFound) => {
+                Err(error)
+                    if worst.as_ref().is_none_or(|worst| worst.kind() == ErrorKind::NotFound) =>
+                {
                     worst = Some(error);
                 }
                 Err(_) => {}
             }
         }
-        let none = || StoreError::new(ErrorKind::NotFound, format!("get {key}"), "no source has it");
+        let none =
+            || StoreError::new(ErrorKind::NotFound, format!("get {key}"), "no source has it");
         Err(worst.unwrap_or_else(none))
     }
 

@@ -15,7 +15,10 @@ use crate::source::Source;
 ///
 /// # Errors
 /// When they are not of one replica, or none of them can be read.
-pub(super) async fn open(first: &Source, args: &Restore) -> Result<(Arc<dyn Store>, String), Failure> {
+pub(super) async fn open(
+    first: &Source,
+    args: &Restore,
+) -> Result<(Arc<dyn Store>, String), Failure> {
     let mut stores = vec![first.open().await?];
     let (first_store, location) = (Arc::clone(&stores[0]), stores[0].describe());
     if args.sources.len() == 1 {
@@ -32,7 +35,8 @@ pub(super) async fn open(first: &Source, args: &Restore) -> Result<(Arc<dyn Stor
                 let replica = identity.manifest.replica;
                 let (first, _) = found.get_or_insert((replica, place.clone()));
                 if *first != replica {
-                    let why = format!("{place} has the replica {replica}, and another source {first}");
+                    let why =
+                        format!("{place} has the replica {replica}, and another source {first}");
                     return Err(Failure::new(Code::Usage, why));
                 }
                 usable.push(store);
