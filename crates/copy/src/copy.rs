@@ -6,14 +6,13 @@ use std::sync::Arc;
 use ebbtide_catalog::{CatalogError, Identity, Progress, identify, read_index, read_manifest};
 use ebbtide_fault::point;
 use ebbtide_replica::{Key, Manifest, ReplicaId, Txid};
-use ebbtide_store::{ErrorKind, Object, Store, same_place};
+use ebbtide_store::{ErrorKind, Object, Pace, Store, same_place};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
 use crate::error::CopyError;
 use crate::object::{Begun, begin, differs, put};
 use crate::order::Item;
-use crate::pace::Pace;
 use crate::wanted::{Wanted, names};
 
 /// How many objects are read ahead by default. Puts are one after the other, so that the target always ends with an entry.

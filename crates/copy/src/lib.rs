@@ -20,7 +20,6 @@ mod error;
 mod mirror;
 mod object;
 mod order;
-mod pace;
 mod wanted;
 
 pub use copy::{Copied, Options, copy};

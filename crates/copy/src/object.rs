@@ -9,11 +9,10 @@ use ebbtide_fault::point;
 use ebbtide_replica::container::{Block, DocumentObject, Index};
 use ebbtide_replica::{Error, Horizon, Key, Manifest, Mark, Txid};
 use ebbtide_store::retry::{LastServed, Policy, retry};
-use ebbtide_store::{ErrorKind, Object, Store, StoreError};
+use ebbtide_store::{ErrorKind, Object, Pace, Store, StoreError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::CopyError;
-use crate::pace::Pace;
 
 /// How much is asked of the source at a time. An object of at most this is put whole.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;

@@ -23,6 +23,7 @@ mod listing;
 mod location;
 mod location_error;
 mod memory;
+mod pace;
 mod place;
 mod probe;
 pub mod retry;
@@ -38,6 +39,7 @@ pub use error_chain::error_chain;
 pub use location::Location;
 pub use location_error::LocationError;
 pub use memory::MemoryStore;
+pub use pace::Pace;
 pub use place::{real_path, same_place};
 pub use probe::Conditional;
 #[cfg(feature = "s3")]

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Lets so many bytes pass in a second.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     bytes_per_second: Option<u64>,
     /// When everything that was let pass is paid for.
     free_at: Mutex<Instant>,
@@ -15,12 +15,13 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// A pace without a limit if there is none.
-    pub(crate) fn new(bytes_per_second: Option<u64>) -> Pace {
+    #[must_use]
+    pub fn new(bytes_per_second: Option<u64>) -> Pace {
         Pace { bytes_per_second, free_at: Mutex::new(Instant::now()) }
     }
 
     /// Waits until `bytes` may pass.
-    pub(crate) async fn pass(&self, bytes: u64) {
+    pub async fn pass(&self, bytes: u64) {
         let Some(rate) = self.bytes_per_second else { return };
         let mut free_at = self.free_at.lock().await;
         tokio::time::sleep_until(*free_at).await;
