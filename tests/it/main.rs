@@ -11,6 +11,7 @@ mod copy;
 mod crash;
 mod deltas;
 mod downtime;
+mod drill;
 mod exact;
 mod exec;
 mod first;

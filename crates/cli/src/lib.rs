@@ -69,6 +69,7 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Mark(mark) => runtime::run(Workers::Cores, commands::mark::run(mark)),
         Command::Marks(marks) => runtime::run(Workers::Cores, commands::marks::run(marks)),
         Command::Unmark(unmark) => runtime::run(Workers::Cores, commands::marks::unmark(unmark)),
+        Command::Drill(drill) => runtime::run(Workers::Cores, commands::drill::run(drill)),
         Command::Status(status) => commands::status::run(status),
         Command::Sync(sync) => commands::sync::run(sync),
     }

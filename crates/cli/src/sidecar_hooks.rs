@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ebbtide_sidecar::{Hooks, SnapshotProgress};
 use indicatif::ProgressBar;
 
+use crate::args::Integrity;
 use crate::terminal::{self, Counted};
-use crate::{log_writer, memory};
+use crate::{integrity, log_writer, memory};
 
 /// A first snapshot of fewer bytes is done before a bar could be read.
 const BAR_BYTES_MIN: u64 = 64 << 20;
@@ -34,6 +35,7 @@ pub(crate) fn hooks() -> Hooks {
     Hooks {
         started: Some(memory::give_back_free),
         snapshot: Some(Arc::new(show)),
+        drill_check: integrity::check_of(Integrity::Full),
         unlogged: Some(log_writer::lost),
     }
 }

@@ -83,6 +83,12 @@ impl Source {
         Err(Failure::new(Code::Usage, why))
     }
 
+    /// Where the database's local state is, if the database is known.
+    pub(crate) fn state_directory(&self) -> Option<PathBuf> {
+        let beside = || self.database.as_deref().map(state_directory);
+        self.state.clone().or_else(beside)
+    }
+
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
         self.location.open().await.map_err(|error| Failure::new(Code::Failed, error))
     }

@@ -7,6 +7,7 @@ use ebbtide_retention::Keep;
 use ebbtide_store::Location;
 
 use crate::defaults;
+use crate::drills::Drills;
 use crate::puts::Puts;
 
 /// One database.
@@ -35,6 +36,8 @@ pub struct Database {
     pub prunes: bool,
     /// Further replicas that are kept up to date from the first one.
     pub mirrors: Vec<Location>,
+    /// Whether restores are tried, and how.
+    pub drills: Option<Drills>,
     /// Where the local state is kept, if not beside the database.
     pub state: Option<PathBuf>,
 }
@@ -55,6 +58,7 @@ impl Database {
             keep: None,
             prunes: true,
             mirrors: Vec::new(),
+            drills: None,
             state: None,
         }
     }

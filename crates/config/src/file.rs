@@ -8,6 +8,7 @@ use ebbtide_retention::Keep;
 use ebbtide_store::Location;
 use serde::Deserialize;
 
+use crate::drills::drills;
 use crate::value::{bytes, duration};
 use crate::variables::{Lookup, expand};
 use crate::{Database, Puts, defaults};
@@ -37,6 +38,9 @@ pub(crate) struct Defaults {
     keep: Option<Words>,
     prune: Option<String>,
     mirror: Option<Vec<String>>,
+    drill: Option<String>,
+    drill_file: Option<bool>,
+    drill_directory: Option<String>,
 }
 
 /// A policy as it is written: each word with its value.
@@ -66,11 +70,14 @@ pub(crate) struct Entry {
     keep: Option<Words>,
     prune: Option<String>,
     mirror: Option<Vec<String>>,
+    drill: Option<String>,
+    drill_file: Option<bool>,
+    drill_directory: Option<String>,
     state: Option<String>,
 }
 
 /// The keys that there are.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 19] = [
     "database",
     "defaults",
     "shutdown-timeout",
@@ -86,6 +93,9 @@ const KEYS: [&str; 16] = [
     "keep",
     "prune",
     "mirror",
+    "drill",
+    "drill-file",
+    "drill-directory",
     "state",
 ];
 
@@ -116,6 +126,8 @@ impl Entry {
             snapshot_interval: maybe("snapshot-interval", self.snapshot_interval)?,
             log_max: maybe("log-max", self.log_max)?,
             spool_max: maybe("spool-max", self.spool_max)?,
+            drill: maybe("drill", self.drill)?,
+            drill_directory: maybe("drill-directory", self.drill_directory)?,
             state: maybe("state", self.state)?,
             ..self
         })
@@ -135,6 +147,9 @@ impl Entry {
             keep: self.keep.or(defaults.keep),
             prune: self.prune.or(defaults.prune),
             mirror: self.mirror.or(defaults.mirror),
+            drill: self.drill.or(defaults.drill),
+            drill_file: self.drill_file.or(defaults.drill_file),
+            drill_directory: self.drill_directory.or(defaults.drill_directory),
             ..self
         }
     }
@@ -191,6 +206,11 @@ impl Entry {
             keep: self.keep.as_ref().map(policy).transpose()?,
             prunes: prunes(self.prune.as_deref())?,
             mirrors: mirrors(self.mirror.unwrap_or_default())?,
+            drills: drills(
+                self.drill.as_deref(),
+                self.drill_file,
+                self.drill_directory.as_deref(),
+            )?,
             state: self.state.map(PathBuf::from),
         })
     }

@@ -8,6 +8,7 @@
 mod config;
 mod database;
 pub mod defaults;
+mod drills;
 mod file;
 mod puts;
 mod value;
@@ -15,5 +16,6 @@ mod variables;
 
 pub use config::{Config, Error};
 pub use database::Database;
+pub use drills::Drills;
 pub use puts::Puts;
 pub use value::{duration, size};

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use ebbtide_catalog::{CatalogError, Identity, Progress, identify};
 use ebbtide_replica::{Key, Manifest, Txid};
-use ebbtide_store::{ErrorKind, Object, Store};
+use ebbtide_store::{ErrorKind, Object, Pace, Store};
 
 use crate::copy::{Copied, Options, copy};
 use crate::error::CopyError;
 use crate::object::{begin, put};
-use crate::pace::Pace;
 
 /// A target that has what its source had at some moment.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ebbtide_catalog::{Ahead, Fetched, Part, Plan, Progress, Survey};
 use ebbtide_replica::Digest;
+use ebbtide_store::Pace;
 use futures::{StreamExt as _, stream};
 
 use crate::jobs::requests;
@@ -38,16 +39,17 @@ pub(crate) struct Written {
     pub(crate) missing: u64,
 }
 
-/// Writes all pages of the state that `plan` leads to.
+/// Writes all pages of the state that `plan` leads to, no faster than `pace` allows.
 pub(crate) async fn fetch(
     survey: &Survey,
     plan: &Plan,
     sink: &Arc<Sink>,
+    pace: &Arc<Pace>,
     progress: &Arc<Progress>,
 ) -> Result<Written, Stopped> {
     let mut wanted = Wanted::new(plan.stop.state.database_pages, survey.manifest().page_size);
     progress.start_pages(wanted.left());
-    let mut pool = Pool::new(survey, sink, progress);
+    let mut pool = Pool::new(survey, sink, pace, progress);
     let submitted = submit_all(survey, plan, &mut wanted, &mut pool).await;
     let finished = match submitted {
         Ok(()) => pool.finish().await,

@@ -12,6 +12,8 @@
 
 mod blocking;
 mod check;
+mod drill;
+mod drill_record;
 mod error;
 mod fetch;
 mod jobs;
@@ -20,11 +22,14 @@ mod occupied;
 mod output;
 mod run;
 mod sink;
+mod space;
 mod temporary;
 mod verify;
 mod wanted;
 
 pub use check::{Check, Checked};
+pub use drill::{Drill, Drilled, DrilledState, arbitrary, drill, remove_drill_files};
+pub use drill_record::{DrillRecord, FailedDrill, Proved};
 pub use ebbtide_catalog::{Nearest, Nothing, PlanError, Progress, Target};
 pub use error::{Error, Result};
 pub use run::{LocalState, Options, Report, restore};

@@ -20,10 +20,8 @@ use nix::errno::Errno;
 use crate::error::{Error, Result};
 use crate::likeness::Likeness;
 use crate::occupied::{Existing, check};
+use crate::space::{allocate, check_space};
 use crate::temporary::{Temporary, remove_abandoned};
-
-/// Free space that is left to others.
-const SPACE_LEFT_OVER: u64 = 1024 * 1024;
 
 /// How much of the target's name the temporary file repeats, so that its own is not too long.
 const NAME_BYTES_MAX: usize = 128;
@@ -118,35 +116,6 @@ fn temporary_prefix(target: &Path) -> String {
         end -= 1;
     }
     format!(".{}.ebbtide-restore-", &name[..end])
-}
-
-/// Gives the file its size and, where the file system can, its place on the disk: what is written then cannot fail for
-/// lack of room, and it costs less to write.
-fn allocate(file: &File, size: u64) -> io::Result<()> {
-    file.set_len(size)?;
-    #[cfg(target_os = "linux")]
-    if let (Ok(length), true) = (i64::try_from(size), size > 0) {
-        use nix::fcntl::{FallocateFlags, fallocate};
-        match fallocate(file, FallocateFlags::empty(), 0, length) {
-            Err(Errno::EOPNOTSUPP | Errno::ENOSYS) | Ok(()) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(())
-}
-
-fn check_space(directory: &Path, size: u64, more: u64) -> Result<()> {
-    let statistics = nix::sys::statvfs::statvfs(directory)
-        .map_err(|errno| Error::io("find out the free space of", directory)(errno.into()))?;
-    let free = statistics.blocks_available().saturating_mul(statistics.fragment_size());
-    let needed = size.saturating_add(more).saturating_add(SPACE_LEFT_OVER);
-    if free < needed {
-        let why = format!(
-            "the restore needs {needed} bytes there and {free} are free: make room or choose another directory"
-        );
-        return Err(Error::refused(directory, why));
-    }
-    Ok(())
 }
 
 /// Gives what exists new names; answers the old and the new ones. Nothing has moved when this fails.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ebbtide_fault::point;
 use ebbtide_replica::{Key, Manifest, Timestamp, Txid};
 use ebbtide_state::{FileIdentity, Fill, Origin, Position, State, StateError};
-use ebbtide_store::Store;
+use ebbtide_store::{Pace, Store};
 
 use crate::blocking::blocking;
 use crate::check::{Check, Checked};
@@ -120,7 +120,8 @@ async fn attempt(
     point("restore.begin");
     let sink = Sink::new(output.file(), output.path(), manifest.page_size, fill);
     let sink = Arc::new(sink);
-    let written = match fetch(survey, plan, &sink, progress).await {
+    let pace = Arc::new(Pace::new(None));
+    let written = match fetch(survey, plan, &sink, &pace, progress).await {
         Ok(written) => written,
         Err(stopped) => {
             drop(sink);
@@ -159,7 +160,7 @@ async fn attempt(
 }
 
 /// Makes the check, if there is one; why it could not be made, if it could not.
-async fn checked(check: Option<Check>, path: &Path) -> Result<Option<String>> {
+pub(crate) async fn checked(check: Option<Check>, path: &Path) -> Result<Option<String>> {
     let Some(check) = check else { return Ok(None) };
     let path = path.to_path_buf();
     blocking(move || match check.run(&path) {
@@ -171,7 +172,7 @@ async fn checked(check: Option<Check>, path: &Path) -> Result<Option<String>> {
 }
 
 /// The object to blame when the pages do not add up: the first that is not sound, else the base.
-async fn unproven(survey: &Survey, plan: &Plan) -> Stopped {
+pub(crate) async fn unproven(survey: &Survey, plan: &Plan) -> Stopped {
     let progress = Progress::default();
     let checker = Checker::new(survey, &progress);
     for object in plan.objects().rev() {

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 /// The file and the table of hashes. Any number of threads may write to it.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    file: Arc<File>,
+    /// Nothing: the pages are proved and forgotten.
+    file: Option<Arc<File>>,
     path: PathBuf,
     page_size: PageSize,
     fill: Option<Arc<Fill>>,
@@ -41,8 +42,14 @@ impl Sink {
         page_size: PageSize,
         fill: Option<Arc<Fill>>,
     ) -> Sink {
-        let (file, path) = (Arc::clone(file), path.to_path_buf());
+        let (file, path) = (Some(Arc::clone(file)), path.to_path_buf());
         Sink { file, path, page_size, fill, turn: Mutex::default(), scratch: Mutex::default() }
+    }
+
+    /// For pages that are only to be proved.
+    pub(crate) fn nowhere(page_size: PageSize) -> Sink {
+        let (turn, scratch) = (Mutex::default(), Mutex::default());
+        Sink { file: None, path: PathBuf::new(), page_size, fill: None, turn, scratch }
     }
 
     /// Writes consecutive pages from `first` on.
@@ -53,11 +60,13 @@ impl Sink {
         hashes: &[PageHash],
     ) -> Result<()> {
         let offset = first.offset(self.page_size);
-        let written = {
-            let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-            self.file.write_all_at(images, offset)
-        };
-        written.map_err(Error::io("write", &self.path))?;
+        if let Some(file) = &self.file {
+            let written = {
+                let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+                file.write_all_at(images, offset)
+            };
+            written.map_err(Error::io("write", &self.path))?;
+        }
         match &self.fill {
             Some(fill) => Ok(fill.set(first, hashes)?),
             None => Ok(()),
@@ -66,7 +75,8 @@ impl Sink {
 
     /// Has the disk write back what lies in the cache.
     pub(crate) fn write_back(&self) -> Result<()> {
-        self.file.sync_data().map_err(Error::io("write back", &self.path))
+        let Some(file) = &self.file else { return Ok(()) };
+        file.sync_data().map_err(Error::io("write back", &self.path))
     }
 
     /// Memory for a block; give it back with [`Sink::keep_scratch`].

@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ebbtide_restore::Check;
+
 /// How far the first snapshot of a database is.
 #[derive(Debug, Clone)]
 pub struct SnapshotProgress {
@@ -37,6 +39,8 @@ pub struct Hooks {
     pub started: Option<fn()>,
     /// A few times a second while the first snapshot of a database is made, and once when it is over.
     pub snapshot: Option<Arc<OnSnapshot>>,
+    /// Made of each file that a drill restores.
+    pub drill_check: Option<Check>,
     /// Asked for whatever the status of a database shows.
     pub unlogged: Option<fn() -> Option<LostLines>>,
 }

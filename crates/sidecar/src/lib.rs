@@ -17,6 +17,7 @@ pub mod control;
 pub mod follow;
 pub mod owner;
 
+mod drills;
 mod hooks;
 mod sidecar;
 

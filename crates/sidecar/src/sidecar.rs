@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use ebbtide_config::Database;
 use ebbtide_replica::Txid;
+use ebbtide_state::state_directory;
 use ebbtide_store::Location;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
+use crate::drills::{DrillJob, Drills};
 use crate::follow::{Consent, FollowError, Job, Mirroring, Order, Pruning, Shared, Status, follow};
 use crate::hooks::Hooks;
 use crate::owner;
@@ -27,6 +29,7 @@ pub struct Sidecar {
     shared: Shared,
     tasks: JoinSet<Result<(), FollowError>>,
     databases: Arc<Mutex<Vec<Entry>>>,
+    drills: Drills,
 }
 
 /// One of the databases.
@@ -88,6 +91,7 @@ impl Sidecar {
     #[must_use]
     pub fn new(hooks: Hooks) -> Sidecar {
         Sidecar {
+            drills: Drills::new(hooks.drill_check.clone()),
             shared: Shared::new(owner::this_process(), hooks),
             tasks: JoinSet::new(),
             databases: Arc::default(),
@@ -112,6 +116,12 @@ impl Sidecar {
         if let Some(other) = databases.iter().find(is_taken) {
             let other = other.status.get().database;
             return Err(AddError::SharedReplica { replica, other });
+        }
+        let state = database.state.clone().unwrap_or_else(|| state_directory(&database.path));
+        status.keep_state_in(state.clone());
+        if let Some(plan) = database.drills.clone().filter(|_| !how.is_once) {
+            let (status, location) = (status.clone(), database.location.clone());
+            self.drills.add(DrillJob { status, location, state, plan });
         }
         let (order, orders) = watch::channel(if how.is_once { Order::Finish } else { Order::Run });
         let job = Job {
@@ -200,6 +210,7 @@ impl Sidecar {
     /// Ends everything with a last sync, for which there is so much time. How each ended that did not end before; those that
     /// were not done in time are not among them.
     pub async fn stop(mut self, timeout: Duration) -> Vec<Ended> {
+        self.drills.stop();
         self.finish();
         let mut all = Vec::new();
         let everything = async {
@@ -215,6 +226,7 @@ impl Sidecar {
 
     /// Ends everything where it is. A task that is blocked, because a file does not answer, is left behind.
     pub async fn abort(&mut self) {
+        self.drills.stop();
         if tokio::time::timeout(ABORT_MAX, self.tasks.shutdown()).await.is_err() {
             tracing::warn!("a database does not let go of its files; ending without it");
         }

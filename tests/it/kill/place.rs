@@ -114,7 +114,7 @@ fn b01_killed_while_a_transaction_is_streamed() {
 }
 
 /// Places of commands that have tests of their own.
-const ELSEWHERE: [&str; 4] = ["restore.", "copy.", "mark.", "prune."];
+const ELSEWHERE: [&str; 5] = ["restore.", "copy.", "mark.", "prune.", "drill."];
 
 /// Dies at each place that the course passes, at its first passages, at one in the middle and at the last.
 fn kill_everywhere(course_: Course) {

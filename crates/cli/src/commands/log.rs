@@ -13,7 +13,7 @@ use serde_json::json;
 use super::remark::remark;
 use super::tally::Tally;
 use super::thinned::{self, Thinned};
-use super::{mark_line, marked, unreadable};
+use super::{drill, mark_line, marked, unreadable};
 use crate::args::Log;
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
@@ -59,6 +59,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
             return Ok(Outcome::Done);
         }
     }
+    drill::show(&source, args.json);
     print.end(&listing, &marks, thinned.as_ref());
     Ok(Outcome::Done)
 }

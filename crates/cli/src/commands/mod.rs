@@ -1,6 +1,7 @@
 //! The commands that read a replica, or ask a running process.
 
 pub(crate) mod copy;
+pub(crate) mod drill;
 pub(crate) mod log;
 pub(crate) mod mark;
 pub(crate) mod marks;

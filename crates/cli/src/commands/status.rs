@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::drill::said;
 use crate::args::Status;
 use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};
@@ -156,6 +157,9 @@ fn remarks(report: &Report) -> Vec<String> {
     if let Some(error) = &report.log_error {
         remarks.push(format!("{} lines could not be logged: {error}", report.log_lines_lost));
     }
+    if let Some(proved) = &report.last_proved {
+        remarks.push(said(proved));
+    }
     for reader in &report.readers {
         let name = reader.name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
         remarks.push(format!("read by process {}{name}, which keeps the log", reader.pid));
@@ -222,6 +226,10 @@ fn explain(issue: HealthIssue, report: &Report) -> Option<String> {
         HealthIssue::Prune => {
             let trouble = report.prune_trouble.as_ref()?;
             Some(format!("not pruned since {}: {}", trouble.since, trouble.error))
+        }
+        HealthIssue::Drill => {
+            let trouble = report.drill_trouble.as_ref()?;
+            Some(format!("the drill at {} failed: {}", trouble.since, trouble.error))
         }
     }
 }

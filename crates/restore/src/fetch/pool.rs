@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ebbtide_catalog::{Progress, Survey};
 use ebbtide_replica::{Digest, Key, PageHash};
-use ebbtide_store::Store;
+use ebbtide_store::{Pace, Store};
 use ebbtide_wal::PageSize;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
@@ -40,6 +40,7 @@ pub(super) struct Pool {
     store: Arc<dyn Store>,
     page_size: PageSize,
     sink: Arc<Sink>,
+    pace: Arc<Pace>,
     progress: Arc<Progress>,
     tasks: JoinSet<Result<Outcome, Stopped>>,
     /// Bytes that may still be requested.
@@ -60,7 +61,12 @@ enum Outcome {
 }
 
 impl Pool {
-    pub(super) fn new(survey: &Survey, sink: &Arc<Sink>, progress: &Arc<Progress>) -> Pool {
+    pub(super) fn new(
+        survey: &Survey,
+        sink: &Arc<Sink>,
+        pace: &Arc<Pace>,
+        progress: &Arc<Progress>,
+    ) -> Pool {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let cores_total = u32::try_from(cores).unwrap_or(u32::MAX);
         let bytes_total = bytes_in_flight(survey.latency());
@@ -68,6 +74,7 @@ impl Pool {
             store: Arc::clone(survey.store()),
             page_size: survey.manifest().page_size,
             sink: Arc::clone(sink),
+            pace: Arc::clone(pace),
             progress: Arc::clone(progress),
             tasks: JoinSet::new(),
             bytes: Arc::new(Semaphore::new(bytes_total as usize)),
@@ -90,6 +97,9 @@ impl Pool {
     ) -> Result<(), Stopped> {
         while let Some(done) = self.tasks.try_join_next() {
             self.take(done)?;
+        }
+        if at_hand.is_none() {
+            self.pace.pass(request.end - request.start).await;
         }
         let length = u32::try_from(request.end - request.start).unwrap_or(u32::MAX);
         let length = length.min(BYTES_OF_REQUEST_MAX);

@@ -27,7 +27,7 @@ const INDEXES_AHEAD: usize = 32;
 
 /// What came out.
 #[derive(Debug, Default)]
-pub(super) struct Proved {
+pub(super) struct WalkProof {
     pub(super) findings: Vec<Finding>,
     pub(super) entries: u64,
     pub(super) digests: u64,
@@ -61,7 +61,7 @@ pub(super) struct Prover<'a> {
     contents: BTreeMap<Txid, [u8; 32]>,
     /// …and in so many words.
     vouches: BTreeMap<Key, [u8; 32]>,
-    proved: Proved,
+    proved: WalkProof,
 }
 
 impl<'a> Prover<'a> {
@@ -112,11 +112,11 @@ impl<'a> Prover<'a> {
             points: BTreeMap::new(),
             contents: BTreeMap::new(),
             vouches: BTreeMap::new(),
-            proved: Proved::default(),
+            proved: WalkProof::default(),
         }
     }
 
-    pub(super) async fn run(mut self) -> Result<Proved> {
+    pub(super) async fn run(mut self) -> Result<WalkProof> {
         let survey = self.survey;
         let mut objects = stream::iter(self.spine())
             .map(|object| survey.index_ahead(object))

@@ -7,6 +7,8 @@ mod damage;
 #[cfg(test)]
 mod deltas;
 #[cfg(test)]
+mod drills;
+#[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod forged;

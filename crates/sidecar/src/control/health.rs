@@ -61,6 +61,8 @@ pub enum HealthIssue {
     Prune,
     /// A mirror has not been up to date for a while.
     Mirror,
+    /// The last drill failed: the replica cannot be restored as it should be.
+    Drill,
 }
 
 /// What is known of a database.
@@ -89,6 +91,8 @@ pub(super) struct HealthInput {
     pub cannot_prune: bool,
     /// For how long a mirror could not be brought up to date.
     pub mirror_trouble: Option<Duration>,
+    /// Whether the last drill failed.
+    pub drill_failed: bool,
 }
 
 /// Why somebody should look; nothing when all is well.
@@ -114,6 +118,7 @@ pub(super) fn health_issues(input: &HealthInput) -> Vec<HealthIssue> {
         (manifest, HealthIssue::Manifest),
         (input.cannot_prune, HealthIssue::Prune),
         (input.mirror_trouble.is_some_and(|lasts| lasts > MIRROR_TROUBLE_MAX), HealthIssue::Mirror),
+        (input.drill_failed, HealthIssue::Drill),
     ];
     all.into_iter().filter_map(|(has, issue)| has.then_some(issue)).collect()
 }
@@ -136,6 +141,7 @@ mod tests {
         manifest_trouble: None,
         cannot_prune: false,
         mirror_trouble: None,
+        drill_failed: false,
     };
 
     fn seconds(seconds: u64) -> Duration {

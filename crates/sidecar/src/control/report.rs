@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ebbtide_replica::Timestamp;
+use ebbtide_restore::{DrillRecord, Proved};
 use serde::{Deserialize, Serialize};
 
 use super::health::{HealthInput, HealthIssue, health_issues};
@@ -77,6 +78,12 @@ pub struct Report {
     /// Prunes, while they fail.
     #[serde(default)]
     pub prune_trouble: Option<Trouble>,
+    /// The last drill that succeeded.
+    #[serde(default)]
+    pub last_proved: Option<Proved>,
+    /// The last drill, if it failed.
+    #[serde(default)]
+    pub drill_trouble: Option<Trouble>,
     /// How many segments the store has confirmed since the process began.
     pub segments: u64,
     /// Its mirrors.
@@ -151,7 +158,8 @@ impl Report {
         let progress = status.get();
         let txid = |durable: ebbtide_replica::Point| durable.txid.to_string();
         let time = |durable: ebbtide_replica::Point| durable.time.to_string();
-        let attention = health_issues(&input(&progress, &seen, now));
+        let drills = status.drills();
+        let attention = health_issues(&input(&progress, &seen, &drills, now));
         let trouble = |since: Timestamp, error| Trouble { since: since.to_string(), error };
         let readers = seen.log.as_ref().map(|log| log.readers.as_slice()).unwrap_or_default();
         Report {
@@ -188,6 +196,8 @@ impl Report {
                 .map(|(when, why)| trouble(clock::at(when), why)),
             pruned: progress.pruned,
             prune_trouble: progress.prune_trouble.map(|(since, why)| trouble(since, why)),
+            last_proved: drills.proved,
+            drill_trouble: drills.failed.map(|failed| trouble(failed.at, failed.error)),
             segments: progress.segments,
             mirrors: progress.mirrors.into_iter().map(|it| MirrorReport::of(it, now)).collect(),
             log_lines_lost: unlogged.as_ref().map_or(0, |lost| lost.lines),
@@ -208,7 +218,12 @@ impl Report {
 }
 
 /// What tells whether somebody should look.
-fn input(progress: &Progress, seen: &StoreAndLog, now: Timestamp) -> HealthInput {
+fn input(
+    progress: &Progress,
+    seen: &StoreAndLog,
+    drills: &DrillRecord,
+    now: Timestamp,
+) -> HealthInput {
     let trouble = seen.trouble.as_ref();
     HealthInput {
         phase: progress.phase,
@@ -224,6 +239,7 @@ fn input(progress: &Progress, seen: &StoreAndLog, now: Timestamp) -> HealthInput
         manifest_trouble: seen.manifest_trouble.as_ref().map(|(when, _)| when.elapsed()),
         cannot_prune: progress.prune_trouble.is_some(),
         mirror_trouble: mirror_trouble(progress, now),
+        drill_failed: drills.failed.is_some(),
     }
 }
 

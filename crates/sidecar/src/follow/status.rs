@@ -3,6 +3,8 @@
 //! It costs nothing while no client asks: the task notes what it does anyway, and the log and the health of the store
 //! are read when a client asks.
 
+mod drills;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -127,6 +129,8 @@ struct StatusData {
     log_status: Option<LogStatusHandle>,
     health: Option<Arc<StoreHealth>>,
     presence: Option<Arc<Presence>>,
+    /// The directory of the local state.
+    state: Option<PathBuf>,
     put_interval: Duration,
     /// The local state was this process's own once.
     has_begun: bool,
@@ -181,6 +185,7 @@ impl Status {
             log_status: None,
             health: None,
             presence: None,
+            state: None,
             put_interval: Duration::ZERO,
             has_begun: false,
             was_followed: false,
