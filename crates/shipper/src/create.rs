@@ -7,8 +7,8 @@ use ebbtide_catalog::{CatalogError, Head};
 use ebbtide_fault::point;
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::{
-    Chain, Claim, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, Point,
-    ReplicaId, Timestamp, Txid,
+    Chain, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, Point, ReplicaId,
+    Timestamp, Txid,
 };
 use ebbtide_state::{Origin, Position, State};
 use ebbtide_store::{Conditional, ErrorKind, Store};
@@ -101,8 +101,7 @@ impl Creator {
         let replica = manifest.replica;
         let end = ReplicaEnd::after(head, replica, time);
         point("shipper.found.named");
-        let claim = first_claim(owner, end, &local, &text);
-        let detail = claim.to_detail().map_err(Error::from)?;
+        let detail = first_claim(owner, end, &local, &text)?;
         let claim = entry(end, EntryKind::Claim, EntryFlags::NONE, 0, detail);
         let claimed = end.next;
         let end = put_entry(&to, replica, page_size, end, claim, Digest::EMPTY).await?;
@@ -215,12 +214,17 @@ async fn put_manifest(
     }
 }
 
-/// The claim that begins the replica: entry 1 states the text of the manifest.
-fn first_claim(owner: &Owner, end: ReplicaEnd, local: &Local, text: &[u8]) -> Claim {
+/// The detail of the claim that begins the replica: entry 1 states the text of the manifest.
+fn first_claim(
+    owner: &Owner,
+    end: ReplicaEnd,
+    local: &Local,
+    text: &[u8],
+) -> Result<Vec<u8>, Error> {
     let mut claim = owner.claim(end.time, local.file.clone());
     let is_first = end.next == Txid::FIRST;
     claim.manifest = is_first.then(|| String::from_utf8_lossy(text).into());
-    claim
+    Ok(claim.to_detail()?)
 }
 
 /// The manifest with the bytes of `ebbtide.json`, or with those that are put there again where it is missing.
