@@ -182,6 +182,50 @@ fn h25_horizons_and_marks_are_copied_after_what_they_promise() {
     copy(&setup, &[]).exits(4).says("horizon/0000000000000001.seg");
 }
 
+/// Would catch a copy that lacks a state from then on, one that claims to have what was left out, and one that cannot go on.
+#[test]
+fn a_copy_since_a_state_has_every_state_from_there_on_and_says_what_it_has() {
+    for (since, begins, has) in [
+        ("txid:2", 5, &[5, 9, 10, 11, 12][..]),
+        ("txid:7", 5, &[5, 9, 10, 11, 12]),
+        ("txid:9", 9, &[9, 10, 11, 12]),
+        ("txid:b", 10, &[10, 11, 12]),
+    ] {
+        let (setup, builder) = crate::thinned::setup();
+        for _ in 0..2 {
+            let copied = copy(&setup, &["--since", since, "--verify"]).exits(0).json();
+            assert_eq!(copied["first_txid"], format!("{begins:016x}"), "{since}: {copied}");
+        }
+        for number in 2..=12 {
+            let (out, txid) = (setup.text("out.db"), format!("{number:x}"));
+            let args = ["restore", "--force", "-o", &out, "--txid", &txid, &setup.text("copy")];
+            let restored = setup.run(&args);
+            if has.contains(&number) {
+                let restored = restored.exits(0);
+                assert!(fs::read(&out).unwrap() == builder.state(number).image(), "{restored:?}");
+            } else {
+                restored.exits(3);
+            }
+        }
+    }
+    // What is added later comes with the next one.
+    let setup = setup();
+    let since = ["--since", "txid:3"];
+    copy(&setup, &since).exits(0);
+    setup.app().insert(2, 900);
+    setup.once().exits(0);
+    let again = copy(&setup, &since).exits(0).json();
+    assert!(again["copied"]["objects"].as_u64() >= Some(1), "{again}");
+    let restored = |replica: &str| {
+        let out = setup.text("out.db");
+        setup.run(&["restore", "--force", "-o", &out, replica]).exits(0);
+        fs::read(out).unwrap()
+    };
+    assert!(restored(&setup.text("copy")) == restored(&setup.replica));
+    let refused = setup.run(&["copy", "--since", "txid:ffff", &setup.replica, &setup.text("late")]);
+    refused.exits(3).says("the newest is");
+}
+
 /// Copies from the beginning, with an order for a failpoint. Whether it died there.
 fn dies(setup: &Setup, order: &str) -> bool {
     remove_copy(setup);

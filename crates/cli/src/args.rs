@@ -278,6 +278,7 @@ pub struct Verify {
 Examples:
   ebbtide copy ./backup s3://elsewhere/app                 a second replica; again, and it has what was added since
   ebbtide copy --bandwidth '5 MiB' s3://old/app s3://new/app?endpoint=https://…
+  ebbtide copy --since '7d ago' ./backup /mnt/disk/week    the last seven days, and the state before them
   ebbtide copy --verify app.db /mnt/disk/backup            the replica of a database of ebbtide.toml, and prove the copy
 
 An interrupted copy is a replica that ends earlier, and the next one goes on there. To move a database to the new place, end \
@@ -292,6 +293,9 @@ pub struct Copy {
     /// Where the copy lies: s3://BUCKET/PREFIX?endpoint=URL, file:///PATH or a path.
     #[arg(value_name = "TARGET")]
     pub target: String,
+    /// Only what is needed for every state from this one on; what comes before it is left out.
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<When>,
     /// The most that is copied in a second, such as "500 kB" or "5 MiB".
     #[arg(long, value_name = "SIZE", value_parser = ebbtide_config::size)]
     pub bandwidth: Option<u64>,

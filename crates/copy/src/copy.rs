@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ebbtide_catalog::{CatalogError, Identity, Progress, identify, read_index, read_manifest};
+use ebbtide_catalog::{
+    CatalogError, Identity, Progress, Target, identify, newest_horizon, read_index, read_manifest,
+};
 use ebbtide_fault::point;
-use ebbtide_replica::{Key, Manifest, ReplicaId, Txid};
+use ebbtide_replica::{Horizon, Key, Manifest, Point, ReplicaId, Timestamp, Txid};
 use ebbtide_store::{ErrorKind, Object, Pace, Store, same_place};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
@@ -13,6 +15,7 @@ use serde::Serialize;
 use crate::error::CopyError;
 use crate::object::{Begun, begin, differs, put};
 use crate::order::Item;
+use crate::since::beginning;
 use crate::wanted::{Wanted, names};
 
 /// How many objects are read ahead by default. Puts are one after the other, so that the target always ends with an entry.
@@ -64,15 +67,68 @@ pub async fn copy(
     options: Options,
     progress: &Progress,
 ) -> Result<Copied, CopyError> {
+    let manifest = begin_copy(&*from, &*to).await?;
+    copy_all(from, to, manifest, None, options, progress).await
+}
+
+/// Copies what is needed for every state from the one at `target` on. The copy has a horizon of its own, which says from
+/// where on; a copy that has one goes on from there. Also the first state that the copy has on its own, unless it has all.
+///
+/// # Errors
+/// As [`copy`], and when the source has no such state.
+pub async fn copy_since(
+    from: Arc<dyn Store>,
+    to: Arc<dyn Store>,
+    target: Target,
+    now: Timestamp,
+    options: Options,
+    progress: &Progress,
+) -> Result<(Copied, Option<Point>), CopyError> {
+    let manifest = begin_copy(&*from, &*to).await?;
+    let there = match newest_horizon(&*to, &manifest).await {
+        Err(CatalogError::Store(error)) => return Err(CopyError::Target(error)),
+        there => there.map_err(CopyError::Source)?.map(|stored| stored.horizon),
+    };
+    let is_new = there.is_none();
+    let horizon = match there {
+        None => beginning(&from, target, now).await?,
+        there => there,
+    };
+    let store = Arc::clone(&to);
+    let copied = copy_all(from, to, manifest, horizon.as_ref(), options, progress).await?;
+    let Some(horizon) = horizon else { return Ok((copied, None)) };
+    if is_new {
+        let body = horizon.encode().map_err(|source| {
+            CopyError::Source(CatalogError::Object { key: horizon.key(), source })
+        })?;
+        store.put(&horizon.key(), body.into()).await.map_err(CopyError::Target)?;
+    }
+    let first = horizon.contents.states.first();
+    Ok((copied, first.map(|state| Point { txid: state.txid, time: state.time })))
+}
+
+/// What the source is, once the target has been begun as that.
+async fn begin_copy(from: &dyn Store, to: &dyn Store) -> Result<Manifest, CopyError> {
     let place = from.describe();
     if same_place(&place, &to.describe()) {
         return Err(CopyError::SamePlace { place });
     }
-    let identity = identify(&*from, None).await.map_err(CopyError::Source)?;
+    let identity = identify(from, None).await.map_err(CopyError::Source)?;
     let Some(Identity { manifest, .. }) = identity else {
         return Err(CopyError::NoReplica { place });
     };
-    begin_target(&*to, &manifest).await?;
+    begin_target(to, &manifest).await?;
+    Ok(manifest)
+}
+
+async fn copy_all(
+    from: Arc<dyn Store>,
+    to: Arc<dyn Store>,
+    manifest: Manifest,
+    beginning: Option<&Horizon>,
+    options: Options,
+    progress: &Progress,
+) -> Result<Copied, CopyError> {
     let mut copy = Copy {
         copied: Copied {
             replica: manifest.replica,
@@ -85,6 +141,7 @@ pub async fn copy(
         from,
         to,
         manifest,
+        beginning,
         pace: Pace::new(options.bytes_per_second),
         ahead: options.objects_ahead.max(1),
         newest: None,
@@ -128,6 +185,8 @@ struct Copy<'a> {
     from: Arc<dyn Store>,
     to: Arc<dyn Store>,
     manifest: Manifest,
+    /// Where it begins, if earlier history is left out.
+    beginning: Option<&'a Horizon>,
     pace: Pace,
     ahead: usize,
     /// The newest segment of the source.
@@ -146,7 +205,7 @@ enum Ended {
 impl Copy<'_> {
     /// Copies what is listed and not there. Ends early, with its name, if an object has vanished at the source.
     async fn pass(&mut self) -> Result<Option<Key>, CopyError> {
-        let wanted = Wanted::list(&*self.from, &self.manifest).await?;
+        let wanted = Wanted::list(&*self.from, &self.manifest, self.beginning).await?;
         let there = names(&*self.to).await.map_err(CopyError::Target)?;
         self.copied.damaged.clear();
         self.newest = wanted.newest;

@@ -1,6 +1,6 @@
 //! The errors of a copy.
 
-use ebbtide_catalog::CatalogError;
+use ebbtide_catalog::{CatalogError, PlanError};
 use ebbtide_replica::{Key, ReplicaId};
 use ebbtide_store::StoreError;
 
@@ -46,6 +46,9 @@ pub enum CopyError {
         /// Its size at the source.
         here: u64,
     },
+    /// The state from which on a copy is wanted cannot be had.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The source cannot be read.
     #[error("the source cannot be read")]
     Source(#[source] CatalogError),

@@ -20,8 +20,9 @@ mod error;
 mod mirror;
 mod object;
 mod order;
+mod since;
 mod wanted;
 
-pub use copy::{Copied, Options, copy};
+pub use copy::{Copied, Options, copy, copy_since};
 pub use error::CopyError;
 pub use mirror::Mirror;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use ebbtide_catalog::{StoredHorizon, list, newest_horizon, read_marks};
-use ebbtide_replica::{Key, KeyPrefix, Manifest};
+use ebbtide_replica::{Horizon, Key, KeyPrefix, Manifest};
 use ebbtide_store::{Object, Store, StoreError};
 
 use crate::error::CopyError;
 use crate::order::{Item, in_order};
+use crate::since::Part;
 
 /// What is to be copied.
 #[derive(Debug)]
@@ -20,7 +21,11 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// What the source has. The newest horizon is read first: what it names was put before it, so that it is in what is
     /// listed after that.
-    pub(crate) async fn list(from: &dyn Store, manifest: &Manifest) -> Result<Wanted, CopyError> {
+    pub(crate) async fn list(
+        from: &dyn Store,
+        manifest: &Manifest,
+        beginning: Option<&Horizon>,
+    ) -> Result<Wanted, CopyError> {
         let failed = |error: StoreError| CopyError::Source(error.into());
         let newest = newest_horizon(from, manifest).await.map_err(CopyError::Source)?;
         let mut horizons = from.list(KeyPrefix::Horizon, None).await.map_err(failed)?;
@@ -41,6 +46,10 @@ impl Wanted {
         items.retain(|item| !doomed.contains(&item.object.key));
         let alone = |object| Item { object, instead: Vec::new() };
         items.extend(marks.into_iter().chain(horizons).map(alone));
+        if let Some(beginning) = beginning {
+            let part = Part::of(beginning, &listing);
+            items.retain(|item| part.needs(item.object));
+        }
         Ok(Wanted { items, newest: listing.log.last().copied() })
     }
 }

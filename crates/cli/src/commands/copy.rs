@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use ebbtide_catalog::Progress;
-use ebbtide_copy::{Copied, CopyError, Options, copy};
+use ebbtide_copy::{Copied, CopyError, Options, copy, copy_since};
+use ebbtide_replica::Point;
 use ebbtide_restore::{Severity, verify};
 use serde_json::json;
 
+use super::choice::target as target_of;
 use super::failure as failure_of_restore;
 use crate::args::Copy;
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::{Source, address};
 use crate::terminal::Counted;
-use crate::{output, terminal};
+use crate::{logging, output, terminal};
 
 /// Runs the command.
 ///
@@ -31,9 +33,20 @@ pub(crate) async fn run(args: Copy) -> Result<Outcome, Failure> {
     };
     let options = Options { bytes_per_second: args.bandwidth, ..Options::default() };
     let place = to.describe();
-    let copying = copy(from, Arc::clone(&to), options, &progress);
-    let copied = terminal::watch(&bar, counts, copying).await.map_err(failure)?;
-    print(&args, &copied, &place);
+    let now = ebbtide_sidecar::clock::now();
+    let since = args.since.as_ref().map(|since| target_of(Some(since), None, now)).transpose()?;
+    let copying = async {
+        let to = Arc::clone(&to);
+        let Some((target, read_as)) = since else {
+            return Ok((copy(from, to, options, &progress).await?, None));
+        };
+        if let Some(read_as) = read_as {
+            logging::note(read_as);
+        }
+        copy_since(from, to, target, now, options, &progress).await
+    };
+    let (copied, first) = terminal::watch(&bar, counts, copying).await.map_err(failure)?;
+    print(&args, &copied, first, &place);
     if !copied.damaged.is_empty() {
         let why = format!(
             "{} objects are damaged at the source and were not copied",
@@ -57,20 +70,32 @@ pub(crate) async fn run(args: Copy) -> Result<Outcome, Failure> {
 }
 
 fn failure(error: CopyError) -> Failure {
+    let error = match error {
+        CopyError::Plan(error) => return failure_of_restore(error.into()),
+        error => error,
+    };
     let code = match &error {
         CopyError::NoReplica { .. } => Code::Nothing,
         CopyError::SamePlace { .. } => Code::Usage,
         CopyError::OtherReplica { .. } => Code::Fenced,
         CopyError::Differs { .. } => Code::Damaged,
         CopyError::Source(error) if error.is_about_object() => Code::Damaged,
-        CopyError::Source(_) | CopyError::Target(_) | CopyError::Vanished { .. } => Code::Failed,
+        CopyError::Plan(_)
+        | CopyError::Source(_)
+        | CopyError::Target(_)
+        | CopyError::Vanished { .. } => Code::Failed,
     };
     Failure::new(code, error)
 }
 
-fn print(args: &Copy, copied: &Copied, place: &str) {
+fn print(args: &Copy, copied: &Copied, first: Option<Point>, place: &str) {
     if args.json {
-        output::json(json!({ "target": place, "copied": copied }));
+        output::json(json!({
+            "target": place,
+            "copied": copied,
+            "first_txid": first.map(|first| first.txid.to_string()),
+            "first_time": first.map(|first| first.time.to_string()),
+        }));
         return;
     }
     for damaged in &copied.damaged {
@@ -83,4 +108,7 @@ fn print(args: &Copy, copied: &Copied, place: &str) {
         copied.replica,
         copied.present
     ));
+    if let Some(Point { txid, time }) = first {
+        output::line(format_args!("it has every state that is kept from txid {txid} of {time} on"));
+    }
 }

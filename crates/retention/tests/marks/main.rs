@@ -2,3 +2,6 @@
 
 #[cfg(test)]
 mod judged;
+
+#[cfg(test)]
+mod swept;
