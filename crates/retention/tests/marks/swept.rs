@@ -78,7 +78,8 @@ async fn h25_what_a_copied_horizon_condemns_goes_after_the_grace_of_the_copy() {
         assert_eq!(segments(&copy).await, (1..=12).collect::<Vec<_>>(), "nothing goes early");
         copy.set_now(micros(COPIED + 24 * HOUR));
         let [packed, condemned] = sweep(Arc::clone(&shared)).await.unwrap();
-        let expected = if is_marked { vec![1, 2, 6, 7, 9, 10, 11, 12] } else { vec![1, 2, 9, 10, 11, 12] };
+        let expected =
+            if is_marked { vec![1, 2, 6, 7, 9, 10, 11, 12] } else { vec![1, 2, 9, 10, 11, 12] };
         assert_eq!(segments(&copy).await, expected);
         assert_eq!((packed.objects, condemned.objects > 4), (0, true));
         // A copy gets no horizon that the first replica does not have.
