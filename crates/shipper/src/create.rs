@@ -108,13 +108,9 @@ impl Creator {
         look(&to, &manifest, Key::Log(claimed), claimed).await?;
         point("shipper.found.claimed");
         sweep(&*to.store).await;
-        let start = SnapshotStart {
-            replica,
-            page_size,
-            point: Point { txid: end.next, time: end.time },
-            database_pages: first.database_pages,
-            delta: None,
-        };
+        let (last, database_pages) =
+            (Point { txid: end.next, time: end.time }, first.database_pages);
+        let start = SnapshotStart { replica, page_size, point: last, database_pages, delta: None };
         let fill = State::create(&local.directory).map_err(Error::from)?;
         let table = TableFill::new(fill);
         let table = Arc::new(Mutex::new(table));

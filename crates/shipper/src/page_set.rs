@@ -1,7 +1,6 @@
 //! A set of pages: one bit for each, in chunks that are there only where there are pages, because most of a large database
 //! stays as it is for a day.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use ebbtide_wal::PageNumber;
@@ -13,7 +12,8 @@ const _: () = assert!(CHUNK_PAGES as usize == WORDS * u64::BITS as usize);
 /// The set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct PageSet {
-    chunks: BTreeMap<u32, Box<[u64; WORDS]>>,
+    /// By their numbers, up to the last one that has a page: eight bytes for each 4,096 pages of a database.
+    chunks: Vec<Option<Box<[u64; WORDS]>>>,
     len: u32,
 }
 
@@ -21,7 +21,11 @@ impl PageSet {
     /// Adds a page. Whether it is new.
     pub(crate) fn insert(&mut self, page: PageNumber) -> bool {
         let row = page.get() - 1;
-        let chunk = self.chunks.entry(row / CHUNK_PAGES).or_insert_with(|| Box::new([0; WORDS]));
+        let number = (row / CHUNK_PAGES) as usize;
+        if self.chunks.len() <= number {
+            self.chunks.resize(number + 1, None);
+        }
+        let chunk = self.chunks[number].get_or_insert_with(|| Box::new([0; WORDS]));
         let bit = row % CHUNK_PAGES;
         let (word, mask) = (&mut chunk[(bit / u64::BITS) as usize], 1 << (bit % u64::BITS));
         let is_new = *word & mask == 0;
@@ -38,9 +42,10 @@ impl PageSet {
     /// The ranges of pages up to `last`, ascending and apart from each other.
     pub(crate) fn ranges(&self, last: u32) -> Vec<Range<u32>> {
         let mut ranges: Vec<Range<u32>> = Vec::new();
-        let words = self.chunks.iter().flat_map(|(&chunk, words)| {
-            let first = chunk * CHUNK_PAGES + 1;
-            (first..).step_by(u64::BITS as usize).zip(words.iter().copied())
+        let chunks = (1..).step_by(CHUNK_PAGES as usize).zip(&self.chunks);
+        let words = chunks.flat_map(|(first, words)| {
+            let words = words.iter().flat_map(|words| words.iter().copied());
+            (first..).step_by(u64::BITS as usize).zip(words)
         });
         for (first, mut word) in words {
             while word != 0 {
