@@ -189,7 +189,8 @@ fn o38_nothing_that_ships_panics_because_an_output_is_gone() {
     };
     let mut findings = lines_of_code("panics when its output is gone", prints);
     // Its places are empty in what ships, and a benchmark does not ship.
-    findings.retain(|finding| !finding.starts_with("crates/fault/") && !finding.contains("/benches/"));
+    findings
+        .retain(|finding| !finding.starts_with("crates/fault/") && !finding.contains("/benches/"));
     none(&findings);
 }
 
