@@ -105,6 +105,11 @@ impl Listing {
         self.packs.iter().rev().find(is_in).copied().or_else(|| self.segment_of(txid))
     }
 
+    /// The packs that have `txid`, by their names.
+    pub fn packs_with(&self, txid: Txid) -> impl Iterator<Item = Object> {
+        self.packs.iter().copied().filter(move |object| object.key.is_pack_with(txid))
+    }
+
     /// The segment in which `txid` lies, judging by names alone: the last that does not begin after it.
     #[must_use]
     pub fn segment_of(&self, txid: Txid) -> Option<Object> {

@@ -89,10 +89,7 @@ fn is_before_window(known: &Known, key: Key) -> bool {
         Key::Log(first) if first < window => {
             // It reaches into the window if nothing else has the window's first entry.
             let segment = listing.segment_of(window).map(|segment| segment.key);
-            let is_in_pack = listing.packs.iter().any(|pack| {
-                matches!(pack.key, Key::Pack { first, last } if first <= window && window <= last)
-            });
-            is_in_pack || segment != Some(key)
+            listing.packs_with(window).next().is_some() || segment != Some(key)
         }
         Key::Log(_) | Key::Manifest | Key::Delta { .. } | Key::Horizon(_) | Key::Mark { .. } => {
             false

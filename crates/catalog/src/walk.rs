@@ -128,15 +128,13 @@ impl<'a> Walk<'a> {
                 && self.rejected.iter().all(|(rejected, _)| *rejected != object.key)
         };
         let listing = self.known.listing();
-        let packs = listing.packs.iter().filter(usable).filter(|object| {
-            matches!(object.key, Key::Pack { first, last } if first <= txid && txid <= last)
-        });
+        let packs = listing.packs_with(txid).filter(|object| usable(&object));
         let end = listing.log.partition_point(|object| object.key <= Key::Log(txid));
         let segment =
             listing.log[..end].iter().rev().find(usable).filter(|object| {
                 self.known.piece(object.key).is_none_or(|piece| piece.contains(txid))
             });
-        packs.chain(segment).min_by_key(|object| first_of(object.key)).copied()
+        packs.chain(segment.copied()).min_by_key(|object| first_of(object.key))
     }
 
     /// How `piece`, which covers `next`, goes together with the object that begins after it.
@@ -226,9 +224,7 @@ impl<'a> Walk<'a> {
         let listing = self.known.listing();
         let end = listing.log.partition_point(|object| object.key <= Key::Log(next));
         let below = listing.log[..end].iter().rev().map(|object| object.key);
-        let packs = listing.packs.iter().map(|object| object.key).filter(
-            |key| matches!(key, Key::Pack { first, last } if *first <= next && next <= *last),
-        );
+        let packs = listing.packs_with(next).map(|object| object.key);
         let fault = |key: Key| {
             let rejected = self.rejected.iter().find(|(rejected, _)| *rejected == key);
             let why = rejected.map(|(_, why)| why.as_str()).or(self.known.fault(key));

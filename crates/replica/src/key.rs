@@ -96,6 +96,12 @@ impl Key {
         }
     }
 
+    /// Whether it is the name of a pack that has this entry.
+    #[must_use]
+    pub fn is_pack_with(self, txid: Txid) -> bool {
+        matches!(self, Key::Pack { first, last } if first <= txid && txid <= last)
+    }
+
     /// Where it lies; the manifest lies in no directory.
     #[must_use]
     pub const fn prefix(self) -> Option<KeyPrefix> {

@@ -40,7 +40,7 @@ use newest::restorable;
 pub(crate) use object::Checker;
 pub use object::check_object;
 pub use sample::{Sampled, SampledObject, sample};
-use scope::{Scope, may_be_gone};
+use scope::{Scope, exclude};
 pub use share::{NoShare, Sample, Share};
 
 /// How many objects are read at once in the first pass.
@@ -134,13 +134,7 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
     for (key, checked) in checked {
         match checked {
             Ok(pages) => counts.pages += pages,
-            Err(what) => {
-                let is_gone = survey.store().size(&key).await?.is_none();
-                if !(is_gone && may_be_gone(&survey, key).await?) {
-                    findings.push(Finding { key, severity: Severity::Damage, what: what.clone() });
-                }
-                survey.exclude(key, what);
-            }
+            Err(what) => findings.extend(exclude(&mut survey, key, what).await?),
         }
     }
     findings.extend(check_manifest(&survey).await?);

@@ -113,10 +113,11 @@ async fn read_hours(
     let packs = listing.packs.iter().copied().filter(
         |object| matches!(object.key, Key::Pack { first, last } if from <= last && first < window),
     );
-    let segments = listing.log.iter().copied().filter(|object| {
-        matches!(object.key, Key::Log(first)
-            if first < window && inventory.packs_with(first).next().is_none())
-    });
+    let segments = listing
+        .log
+        .iter()
+        .copied()
+        .filter(|object| object.key < Key::Log(window) && !inventory.is_packed(object.key));
     let usable = |object: &Object| inventory.survey.known().is_usable(object.key);
     let objects: Vec<Object> = packs.chain(segments).filter(usable).collect();
     let ahead = objects

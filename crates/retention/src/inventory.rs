@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ebbtide_catalog::{Listing, Progress, StoredHorizon, Survey};
-use ebbtide_replica::{Key, Timestamp, Txid};
+use ebbtide_catalog::{Listing, Progress, StoredHorizon, Survey, first_of};
+use ebbtide_replica::container::Index;
+use ebbtide_replica::{Key, Timestamp};
 use ebbtide_store::{Object, Store};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -58,15 +59,26 @@ impl Inventory {
     }
 
     /// Whether it is a segment whose first entry is in a pack.
-    fn is_packed(&self, key: Key) -> bool {
-        matches!(key, Key::Log(first) if self.packs_with(first).next().is_some())
+    pub(crate) fn is_packed(&self, key: Key) -> bool {
+        matches!(key, Key::Log(first) if self.listing().packs_with(first).next().is_some())
     }
 
-    /// The packs that have `txid`, by their names.
-    pub(crate) fn packs_with(&self, txid: Txid) -> impl Iterator<Item = Object> {
-        self.listing().packs.iter().copied().filter(move |object| {
-            matches!(object.key, Key::Pack { first, last } if first <= txid && txid <= last)
-        })
+    /// Whether an object begins where one with this index ends, and continues it: what nobody continues may be void, and of
+    /// what is continued no segment reaches further.
+    pub(crate) async fn is_continued(&self, index: &Index) -> Result<bool> {
+        let next = index.footer().last.next();
+        let listing = self.listing();
+        let after = listing.packs_with(next).chain(listing.segment_of(next));
+        for object in after.filter(|object| first_of(object.key) == Some(next)) {
+            match self.survey.index(object).await {
+                Ok(after) if after.index.header().chain() == Some(index.footer().chain) => {
+                    return Ok(true);
+                }
+                Err(error) if !error.is_about_object() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(false)
     }
 
     /// Those of these objects that are not there: each is asked for by its name, because a listing may lag.

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 
 use ebbtide_catalog::Progress;
 use ebbtide_fault::point;
-use ebbtide_replica::container::Index;
 use ebbtide_replica::{EntryKind, Key, Txid};
 use ebbtide_restore::check_object;
 use ebbtide_store::Object;
@@ -50,7 +49,7 @@ pub(crate) async fn packed(inventory: &Inventory) -> Result<Vec<Packed>> {
         if segments.is_empty() || !inventory.survey.known().is_usable(pack.key) {
             continue;
         }
-        let Some(claims) = claims(inventory, pack, last).await? else { continue };
+        let Some(claims) = claims(inventory, pack).await? else { continue };
         segments.retain(|object| !matches!(object.key, Key::Log(first) if claims.contains(&first)));
         if !segments.is_empty() {
             done.extend(segments.iter().map(|object| object.key));
@@ -61,7 +60,7 @@ pub(crate) async fn packed(inventory: &Inventory) -> Result<Vec<Packed>> {
 }
 
 /// The claims in a pack, or nothing if it cannot be used: it is damaged, or what comes after it does not continue it.
-async fn claims(inventory: &Inventory, pack: Object, last: Txid) -> Result<Option<BTreeSet<Txid>>> {
+async fn claims(inventory: &Inventory, pack: Object) -> Result<Option<BTreeSet<Txid>>> {
     let index = match inventory.survey.index(pack).await {
         Ok(fetched) => fetched,
         Err(error) if error.is_about_object() => {
@@ -70,32 +69,12 @@ async fn claims(inventory: &Inventory, pack: Object, last: Txid) -> Result<Optio
         }
         Err(error) => return Err(error.into()),
     };
-    if !is_continued(inventory, &index.index, last).await? {
+    if !inventory.is_continued(&index.index).await? {
         return Ok(None);
     }
     let entries = index.index.entries().iter();
     let claims = entries.filter(|entry| entry.kind == EntryKind::Claim).map(|entry| entry.txid);
     Ok(Some(claims.collect()))
-}
-
-/// Whether an object goes on where the pack ends: then no segment of the history reaches beyond it.
-async fn is_continued(inventory: &Inventory, index: &Index, last: Txid) -> Result<bool> {
-    let next = last.next();
-    let listing = inventory.listing();
-    let segment = listing.segment_of(next).filter(|object| object.key == Key::Log(next));
-    let packs = inventory.packs_with(next);
-    let packs =
-        packs.filter(|object| matches!(object.key, Key::Pack { first, .. } if first == next));
-    for object in packs.chain(segment) {
-        match inventory.survey.index(object).await {
-            Ok(after) if after.index.header().chain() == Some(index.footer().chain) => {
-                return Ok(true);
-            }
-            Err(error) if !error.is_about_object() => return Err(error.into()),
-            _ => {}
-        }
-    }
-    Ok(false)
 }
 
 /// Reads each pack back and deletes its segments, the oldest first.

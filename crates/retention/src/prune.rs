@@ -11,7 +11,7 @@ use ebbtide_store::{Object, Store};
 use crate::condemn::{delete_old_horizons, horizon, put};
 use crate::deletion::{Deleted, delete_condemned};
 use crate::error::{PruneError, Result};
-use crate::finish::due;
+use crate::finish::{due, is_due};
 use crate::grace::{GRACE_MICROS, age_micros};
 use crate::inventory::Inventory;
 use crate::keep::Keep;
@@ -128,6 +128,9 @@ pub async fn sweep(store: Arc<dyn Store>) -> Result<[Deleted; 2]> {
 
 /// Deletes what is due. The marks are listed after the horizon was found old enough.
 async fn finish(inventory: &mut Inventory) -> Result<Deleted> {
+    if !is_due(inventory) {
+        return Ok(Deleted::default());
+    }
     let marks = marks(inventory).await?;
     let due = due(inventory, &txids(&marks)).await?;
     point("prune.finish.begin");

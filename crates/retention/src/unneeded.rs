@@ -28,7 +28,7 @@ pub(crate) async fn unneeded(
     let before = &listing.log[..end.min(listing.log.len().saturating_sub(1))];
     let segments = before.iter().filter(unwanted).copied();
     let segments: Vec<Object> =
-        segments.filter(|object| !is_packed(inventory, object.key)).collect();
+        segments.filter(|object| !inventory.is_packed(object.key)).collect();
     inventory.survey.learn(segments.iter().copied()).await?;
     for segment in segments {
         if is_of_the_history(inventory, segment, window).await? {
@@ -45,17 +45,9 @@ fn ends_before(key: Key, window: Txid) -> bool {
     }
 }
 
-fn is_packed(inventory: &Inventory, key: Key) -> bool {
-    matches!(key, Key::Log(first) if inventory.packs_with(first).next().is_some())
-}
-
 /// Whether a segment is no claim, ends before the window, and is continued by what comes after it: what nobody continues
 /// was put under a name that had been free for a while.
-async fn is_of_the_history(
-    inventory: &mut Inventory,
-    segment: Object,
-    window: Txid,
-) -> Result<bool> {
+async fn is_of_the_history(inventory: &Inventory, segment: Object, window: Txid) -> Result<bool> {
     let index = match inventory.survey.index(segment).await {
         Ok(fetched) => fetched,
         Err(error) if error.is_about_object() => return Ok(false),
@@ -67,18 +59,5 @@ async fn is_of_the_history(
     if is_claim || last >= window {
         return Ok(false);
     }
-    let next = last.next();
-    let after = inventory.listing().segment_of(next).filter(|object| object.key == Key::Log(next));
-    let packs = inventory.packs_with(next);
-    let after: Vec<Object> = packs
-        .filter(|object| matches!(object.key, Key::Pack { first, .. } if first == next))
-        .chain(after)
-        .collect();
-    inventory.survey.learn(after.iter().copied()).await?;
-    let known = inventory.survey.known();
-    let chain = index.index.footer().chain;
-    Ok(after
-        .iter()
-        .filter_map(|object| known.piece(object.key))
-        .any(|piece| piece.before == Some(chain)))
+    inventory.is_continued(&index.index).await
 }

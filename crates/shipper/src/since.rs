@@ -83,11 +83,8 @@ pub(crate) async fn read_since(
 
 /// The pack with this entry that reaches farthest.
 fn pack_with(packs: &[Object], txid: Txid) -> Option<Object> {
-    let with = packs.iter().filter_map(|&object| match object.key {
-        Key::Pack { first, last } if first <= txid && txid <= last => Some((last, object)),
-        _ => None,
-    });
-    with.max().map(|(_, object)| object)
+    let with = packs.iter().copied().filter(|object| object.key.is_pack_with(txid));
+    with.max_by_key(|object| ebbtide_catalog::last_of(object.key))
 }
 
 impl Since {
@@ -129,10 +126,7 @@ pub(crate) async fn has_entry(
         return Ok(true);
     }
     let packs = store.list(KeyPrefix::Pack, None).await?;
-    let packs = packs.into_iter().filter(|object| match object.key {
-        Key::Pack { first, last } => first <= known.state.txid() && known.state.txid() <= last,
-        _ => false,
-    });
+    let packs = packs.into_iter().filter(|object| object.key.is_pack_with(known.state.txid()));
     let near = known.state.txid().get().saturating_sub(SEGMENT_ENTRIES);
     let mut from = Txid::new(near).map(Key::Log);
     loop {

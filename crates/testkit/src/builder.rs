@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::{
-    Chain, Claim, Digest, EntryFlags, EntryKind, Key, KeyPrefix, Manifest, PageHash, ReplicaId,
-    Timestamp, Txid, Vouch, content_of, page_hash,
+    Chain, Claim, Digest, EntryFlags, EntryKind, Key, KeyPrefix, Manifest, Mark, MarkContents,
+    PageHash, ReplicaId, Timestamp, Txid, Vouch, content_of, page_hash,
 };
 use ebbtide_store::{MemoryStore, Store};
 use ebbtide_wal::{PageNumber, PageSize};
@@ -276,6 +276,26 @@ impl Builder {
         // The same state may have been put before.
         if self.store.size(&Key::Snapshot(state.txid)).await.expect(STORED).is_none() {
             self.store.put(&Key::Snapshot(state.txid), body).await.expect(STORED);
+        }
+    }
+
+    /// A mark of the state after an entry, which is not put.
+    #[must_use]
+    pub fn mark_of(&self, number: u64, lasts: Option<&str>) -> Mark {
+        let state = self.state(number);
+        Mark {
+            replica: self.manifest.replica,
+            page_size: self.manifest.page_size,
+            txid: state.txid,
+            random: number,
+            chain: state.chain,
+            digest: state.digest,
+            contents: MarkContents {
+                name: format!("mark {number}"),
+                txid: state.txid,
+                time: state.time,
+                lasts: lasts.map(str::to_owned),
+            },
         }
     }
 

@@ -1,6 +1,6 @@
 //! Single states, for who decides which ones are kept: how each is had, and until when it was that of the database.
 
-use ebbtide_replica::{Chain, Key, Timestamp, Txid, Vouch};
+use ebbtide_replica::{Chain, Timestamp, Txid, Vouch};
 use ebbtide_store::Object;
 
 use super::Survey;
@@ -44,10 +44,7 @@ impl Survey {
     /// The objects that have an entry, judging by their names.
     fn holders(&self, txid: Txid) -> Vec<Object> {
         let listing = self.known.listing();
-        let packs = listing.packs.iter().filter(|object| {
-            matches!(object.key, Key::Pack { first, last } if first <= txid && txid <= last)
-        });
-        let holders = packs.copied().chain(listing.segment_of(txid));
+        let holders = listing.packs_with(txid).chain(listing.segment_of(txid));
         holders.filter(|object| self.known.is_usable(object.key)).collect()
     }
 

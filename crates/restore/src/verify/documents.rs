@@ -65,26 +65,14 @@ pub(super) async fn check_documents(survey: &Survey) -> Result<Documents> {
                 }
                 roots.insert(horizon.number, HorizonContents::naming(&root));
                 let Horizon { head: txid, chain, digest, .. } = *horizon;
-                let lasts = None;
-                documents.statements.push(Statement {
-                    key: object.key,
-                    txid,
-                    chain,
-                    digest,
-                    lasts,
-                });
+                let (key, lasts) = (object.key, None);
+                documents.statements.push(Statement { key, txid, chain, digest, lasts });
                 documents.horizons += 1;
             }
             Some(Ok(Document::Mark(mark))) => {
                 let Mark { txid, chain, digest, contents, .. } = *mark;
-                let lasts = contents.lasts;
-                documents.statements.push(Statement {
-                    key: object.key,
-                    txid,
-                    chain,
-                    digest,
-                    lasts,
-                });
+                let (key, lasts) = (object.key, contents.lasts);
+                documents.statements.push(Statement { key, txid, chain, digest, lasts });
                 documents.marks += 1;
             }
         }

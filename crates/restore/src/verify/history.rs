@@ -82,12 +82,7 @@ impl<'a> Prover<'a> {
             Key::Log(_) | Key::Manifest | Key::Horizon(_) | Key::Mark { .. } => [None, None],
         };
         let mut interest: BTreeSet<Txid> = others.flat_map(ends).flatten().collect();
-        let in_pack = |txid: Txid| {
-            listing.packs.iter().any(|object| match object.key {
-                Key::Pack { first, last } => first <= txid && txid <= last,
-                _ => false,
-            })
-        };
+        let in_pack = |txid: Txid| listing.packs_with(txid).next().is_some();
         let segments = listing.log.iter().filter_map(|object| first_of(object.key));
         interest.extend(segments.filter_map(Txid::previous).filter(|&txid| in_pack(txid)));
         interest.extend(statements.iter().map(|statement| statement.txid));

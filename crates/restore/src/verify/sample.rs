@@ -17,7 +17,7 @@ use super::finding::{Finding, Severity};
 use super::kept::missing_objects;
 use super::newest::restorable;
 use super::object::Checker;
-use super::scope::{Scope, may_be_gone};
+use super::scope::{Scope, exclude};
 use super::share::{Sample, slices_of};
 use crate::error::Result;
 
@@ -90,13 +90,7 @@ pub async fn sample(
                 pages += pages_read;
                 bytes += bytes_read;
             }
-            Err(what) => {
-                let is_gone = survey.store().size(&key).await?.is_none();
-                if !(is_gone && may_be_gone(&survey, key).await?) {
-                    findings.push(Finding { key, severity: Severity::Damage, what: what.clone() });
-                }
-                survey.exclude(key, what);
-            }
+            Err(what) => findings.extend(exclude(&mut survey, key, what).await?),
         }
     }
     findings.extend(check_manifest(&survey).await?);

@@ -7,6 +7,7 @@ use ebbtide_catalog::{Known, Survey, newest_horizon};
 use ebbtide_replica::{Horizon, Key};
 use ebbtide_store::Object;
 
+use super::finding::{Finding, Severity};
 use crate::error::Result;
 
 /// What is left out.
@@ -36,17 +37,28 @@ impl Scope {
     }
 }
 
+/// Does without an object that was listed and cannot be used. That is a finding, unless it is gone and may be.
+pub(super) async fn exclude(
+    survey: &mut Survey,
+    key: Key,
+    what: String,
+) -> Result<Option<Finding>> {
+    let is_gone = survey.store().size(&key).await?.is_none();
+    let finding = match is_gone && may_be_gone(survey, key).await? {
+        true => None,
+        false => Some(Finding { key, severity: Severity::Damage, what: what.clone() }),
+    };
+    survey.exclude(key, what);
+    Ok(finding)
+}
+
 /// Whether an object that was listed may be gone by now: a segment of which there is a pack, or one that a newer horizon
 /// condemns.
-pub(super) async fn may_be_gone(survey: &Survey, key: Key) -> Result<bool> {
+async fn may_be_gone(survey: &Survey, key: Key) -> Result<bool> {
     let known = survey.known();
     let is_in_pack = |txid| {
-        known.listing().packs.iter().any(|object| match object.key {
-            Key::Pack { first, last } => {
-                (first..=last).contains(&txid) && known.is_usable(object.key)
-            }
-            _ => false,
-        })
+        let mut packs = known.listing().packs_with(txid);
+        packs.any(|object| known.is_usable(object.key))
     };
     if let Key::Log(first) = key
         && is_in_pack(first)

@@ -6,7 +6,7 @@ use ebbtide_catalog::{Progress, Target};
 use ebbtide_replica::container::Index;
 use ebbtide_replica::{
     Condemned, Digest, EntryState, Horizon, HorizonContents, HorizonObject, HorizonState, Key,
-    Mark, MarkContents, Point, Written,
+    Point, Written,
 };
 use ebbtide_restore::{Severity, Thinned, Verification, verify};
 use ebbtide_store::{MemoryStore, Store as _};
@@ -157,21 +157,7 @@ async fn a_thinned_history_is_sound_with_what_is_condemned_and_without() {
 async fn s15_every_byte_of_a_thinned_replica_is_vouched_for() {
     let (builder, horizon) = thinned().await;
     delete_condemned(&builder.store, &horizon).await;
-    let state = builder.state(8);
-    let mark = Mark {
-        replica: builder.manifest.replica,
-        page_size: builder.manifest.page_size,
-        txid: state.txid,
-        random: 7,
-        chain: state.chain,
-        digest: state.digest,
-        contents: MarkContents {
-            name: "before-migration".to_owned(),
-            txid: state.txid,
-            time: state.time,
-            lasts: None,
-        },
-    };
+    let mark = builder.mark_of(8, None);
     builder.store.put(&mark.key(), mark.encode().unwrap().into()).await.unwrap();
     let full = || async {
         let store = copy(&builder.store).await;

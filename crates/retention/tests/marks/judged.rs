@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ebbtide_catalog::{Nothing, PlanError, Progress, Survey, Target, newest_horizon};
-use ebbtide_replica::{Key, KeyPrefix, Mark, MarkContents};
+use ebbtide_replica::{Key, KeyPrefix, Mark};
 use ebbtide_retention::{MarkError, Marking, Period, judge, mark};
 use ebbtide_store::{MemoryStore, Store};
 use ebbtide_testkit::builder::{Builder, START, micros, txid};
@@ -182,21 +182,7 @@ async fn h08_a_state_without_its_log_is_claimed_back_by_the_horizon_before() {
 #[tokio::test]
 async fn h08_a_horizon_that_was_put_after_the_mark_is_seen() {
     let builder = history().await;
-    let state = builder.state(7);
-    let mark = Mark {
-        replica: builder.manifest.replica,
-        page_size: builder.manifest.page_size,
-        txid: state.txid,
-        random: 1,
-        chain: state.chain,
-        digest: state.digest,
-        contents: MarkContents {
-            name: "m".to_owned(),
-            txid: state.txid,
-            time: state.time,
-            lasts: None,
-        },
-    };
+    let mark = builder.mark_of(7, None);
     builder.store.put(&mark.key(), mark.encode().unwrap().into()).await.unwrap();
     put_horizon(&builder, at(20), first()).await;
     let judged = async || {

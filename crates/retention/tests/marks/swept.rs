@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ebbtide_catalog::{Progress, Survey, Target};
-use ebbtide_replica::{Key, KeyPrefix, Mark, MarkContents};
+use ebbtide_replica::{Key, KeyPrefix};
 use ebbtide_retention::sweep;
 use ebbtide_store::{MemoryStore, Store};
 use ebbtide_testkit::builder::{Builder, micros, txid};
@@ -30,21 +30,7 @@ async fn copied(is_marked: bool) -> (MemoryStore, Builder) {
     let (states, held) = (vec![path(5), path(8)], Vec::new());
     put_horizon(&builder, 0, Says { number: 1, window: 9, states, condemned, held }).await;
     if is_marked {
-        let state = builder.state(7);
-        let mark = Mark {
-            replica: builder.manifest.replica,
-            page_size: builder.manifest.page_size,
-            txid: state.txid,
-            random: 1,
-            chain: state.chain,
-            digest: state.digest,
-            contents: MarkContents {
-                name: "m".to_owned(),
-                txid: state.txid,
-                time: state.time,
-                lasts: None,
-            },
-        };
+        let mark = builder.mark_of(7, None);
         builder.store.put(&mark.key(), mark.encode().unwrap().into()).await.unwrap();
     }
     let copy = MemoryStore::new();

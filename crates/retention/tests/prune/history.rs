@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ebbtide_catalog::{Nothing, PlanError, Progress, Target};
-use ebbtide_replica::{EntryKind, Key, Mark, MarkContents, Timestamp, Txid};
+use ebbtide_replica::{EntryKind, Key, Timestamp, Txid};
 use ebbtide_restore::{Error, Options, Report, restore, verify};
 use ebbtide_retention::{Keep, Pass, PruneError, Pruned, prune};
 use ebbtide_store::{MemoryStore, Store, StoreError};
@@ -120,21 +120,7 @@ impl History {
 
     /// Marks the state after an entry, without judging whether it can be kept.
     pub(crate) async fn mark(&self, number: u64, lasts: Option<&str>) -> Key {
-        let state = self.builder.state(number);
-        let mark = Mark {
-            replica: self.builder.manifest.replica,
-            page_size: self.builder.manifest.page_size,
-            txid: state.txid,
-            random: number,
-            chain: state.chain,
-            digest: state.digest,
-            contents: MarkContents {
-                name: format!("mark {number}"),
-                txid: state.txid,
-                time: state.time,
-                lasts: lasts.map(str::to_owned),
-            },
-        };
+        let mark = self.builder.mark_of(number, lasts);
         let body = mark.encode().unwrap();
         self.builder.store.put(&mark.key(), body.into()).await.unwrap();
         mark.key()
