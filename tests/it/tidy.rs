@@ -53,6 +53,7 @@ const PACKAGES_FORBIDDEN: &[(&str, &[&str])] = &[
     ("catalog", &["rusqlite", "notify", "aws-sdk-s3"]),
     ("watcher", &["tokio", "clap"]),
     ("shipper", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
+    ("rows", &["tokio", "clap", "nix"]),
     ("config", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
     ("sidecar", &["clap", "indicatif", "tracing-subscriber"]),
     ("restore", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),

@@ -1,0 +1,8 @@
+//! Differences as a script of SQL that makes one database the other.
+
+mod alter;
+mod forward;
+mod statement;
+
+pub use forward::Script;
+pub(crate) use statement::touches_unique;

@@ -1,0 +1,172 @@
+//! What is found, and by what rows are paired.
+
+use ebbtide_rows::{Counts, Options, Pairing};
+use rusqlite::Connection;
+
+use crate::support::{copy, database, lines, summary};
+
+fn counts(old: &Connection, new: &Connection, table: &str) -> (Pairing, Counts) {
+    let summary = summary(old, new, &Options::default());
+    let found = summary.tables.iter().find(|compared| compared.table == table).unwrap();
+    (found.pairing, found.counts)
+}
+
+fn changed(begin: &str, then: &str) -> (Connection, Connection) {
+    let mut old = database(begin);
+    let new = copy(&mut old);
+    new.execute_batch(then).unwrap();
+    (old, new)
+}
+
+/// T9: sqldiff and the session extension see neither of these.
+#[test]
+fn t09_other_bytes_under_an_equal_sign_are_found() {
+    let (old, new) = changed(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT COLLATE NOCASE, b); INSERT INTO t VALUES (1, 'abc', 1), (2, 'x', 2)",
+        "UPDATE t SET a = 'ABC', b = 1.0 WHERE id = 1",
+    );
+    let lines = lines(&old, &new, &Options::default());
+    assert_eq!(lines[0]["old"].to_string(), r#"{"a":"abc","b":1}"#);
+    assert_eq!(lines[0]["new"].to_string(), r#"{"a":"ABC","b":1.0}"#);
+    assert_eq!(lines[0]["key"].to_string(), r#"{"id":1}"#);
+    assert_eq!(lines[1]["updated"], 1);
+}
+
+/// T12: VACUUM gives out new rowids where no column shows them.
+#[test]
+fn t12_rowids_that_vacuum_gave_out_again_pair_nothing() {
+    let (old, new) = changed(
+        "CREATE TABLE t (a, b); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'z'), (3, 'z'); DELETE FROM t WHERE a = 1",
+        "INSERT INTO t VALUES (4, 'n'); DELETE FROM t WHERE a = 2; VACUUM",
+    );
+    let whole = Counts { inserted: 1, deleted: 1, updated: 0 };
+    assert_eq!(counts(&old, &new, "t"), (Pairing::WholeRow, whole));
+    let (old, new) = changed(
+        "CREATE TABLE t (a TEXT PRIMARY KEY, b); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (3, 'z'), (4, 'z')",
+        // Some versions keep the rowids of a table that has an index.
+        "CREATE TABLE n AS SELECT * FROM t WHERE a > 1; DELETE FROM t; INSERT INTO t SELECT * FROM n; DROP TABLE n;
+         UPDATE t SET b = 'u' WHERE a = 4",
+    );
+    let keyed = Counts { inserted: 0, deleted: 1, updated: 1 };
+    assert_eq!(counts(&old, &new, "t"), (Pairing::Key, keyed));
+}
+
+/// Without a change of the schema there was no VACUUM.
+#[test]
+fn rows_without_a_key_are_paired_by_rowid_while_the_schema_is_the_same() {
+    let (old, new) = changed(
+        "CREATE TABLE t (a, b); INSERT INTO t VALUES (1, 'x'), (2, 'y')",
+        "UPDATE t SET b = 'z' WHERE a = 1; DELETE FROM t WHERE a = 2",
+    );
+    let expected = Counts { inserted: 0, deleted: 1, updated: 1 };
+    assert_eq!(counts(&old, &new, "t"), (Pairing::Rowid, expected));
+}
+
+/// T13: rows of another table that has the name by now are no updates.
+#[test]
+fn t13_a_table_that_was_made_again_has_no_nonsense_updates() {
+    let (old, new) = changed(
+        "CREATE TABLE t (a, b); INSERT INTO t VALUES (1, 'x'), (2, 'y')",
+        "DROP TABLE t; CREATE TABLE t (a, b); INSERT INTO t VALUES (7, 'q'), (8, 'r'), (9, 's')",
+    );
+    let expected = Counts { inserted: 3, deleted: 2, updated: 0 };
+    assert_eq!(counts(&old, &new, "t").1, expected);
+}
+
+#[test]
+fn t13_an_added_column_changes_no_row_until_it_has_values() {
+    let (old, new) = changed(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES (1, 1), (2, 2)",
+        "ALTER TABLE t ADD COLUMN c INTEGER DEFAULT '7'",
+    );
+    assert!(counts(&old, &new, "t").1.is_empty());
+    new.execute_batch("UPDATE t SET c = 8 WHERE id = 2").unwrap();
+    let lines = lines(&old, &new, &Options::default());
+    assert_eq!(lines[0]["columns_added"].to_string(), r#"["c"]"#);
+    assert_eq!(
+        (lines[1]["old"].to_string(), lines[1]["new"].to_string()),
+        (r#"{"c":7}"#.into(), r#"{"c":8}"#.into())
+    );
+}
+
+/// T8: what an application brought along is not there, and is not taken for BINARY.
+#[test]
+fn t08_unknown_collations_and_modules_are_named() {
+    let begin = "CREATE TABLE k (a TEXT COLLATE nocase PRIMARY KEY, b) WITHOUT ROWID; CREATE TABLE r (a TEXT COLLATE nocase, b);
+                 CREATE VIRTUAL TABLE v USING fts5 (a); INSERT INTO k VALUES ('a', 1); INSERT INTO r VALUES ('a', 1)";
+    let swap = "PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(replace(sql, 'nocase', 'german'), 'fts5', 'vec0');
+                PRAGMA writable_schema = RESET; UPDATE r SET b = 2";
+    let mut old = database(begin);
+    old.execute_batch(swap).unwrap();
+    let new = copy(&mut old);
+    new.execute_batch("UPDATE r SET a = 'A'").unwrap();
+    let summary = summary(&old, &new, &Options::default());
+    let named: Vec<String> =
+        summary.not_compared.iter().map(|left| format!("{}: {}", left.table, left.why)).collect();
+    assert_eq!(
+        named,
+        [
+            "k: its rows are in the order of german, which only the application knows",
+            "v: no such module: vec0"
+        ]
+    );
+    let r = summary.tables.iter().find(|compared| compared.table == "r").unwrap();
+    assert_eq!(r.counts.updated, 1);
+}
+
+#[test]
+fn t18_indexes_over_other_tables_are_named_and_shadows_are_not_missed() {
+    let (old, new) = changed(
+        "CREATE TABLE d (id INTEGER PRIMARY KEY, b); CREATE VIRTUAL TABLE e USING fts5 (b, content = 'd');
+         CREATE VIRTUAL TABLE n USING fts5 (b, content = ''); CREATE VIRTUAL TABLE o USING fts5 (b);",
+        "INSERT INTO d VALUES (1, 'word'); INSERT INTO e (rowid, b) VALUES (1, 'word'); INSERT INTO n (rowid, b) VALUES (1, 'w');
+         INSERT INTO o VALUES ('word'); ANALYZE",
+    );
+    let summary = summary(&old, &new, &Options::default());
+    let named: Vec<&str> = summary.not_compared.iter().map(|left| left.table.as_str()).collect();
+    assert_eq!(named, ["e", "n"]);
+    let compared: Vec<&str> =
+        summary.tables.iter().map(|compared| compared.table.as_str()).collect();
+    assert_eq!(compared, ["d", "o"]);
+}
+
+#[test]
+fn t07_two_encodings_are_refused_by_name_and_one_is_compared_in_its_order() {
+    let sixteen = "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (a TEXT PRIMARY KEY, b) WITHOUT ROWID;
+                   INSERT INTO t VALUES ('a', 1), ('\u{ff5e}', 2), ('\u{1f30a}', 3), ('\u{100}', 4)";
+    let (old, new) = changed(sixteen, "DELETE FROM t WHERE b = 2; UPDATE t SET b = 5 WHERE b = 3");
+    let expected = Counts { inserted: 0, deleted: 1, updated: 1 };
+    assert_eq!(counts(&old, &new, "t"), (Pairing::Key, expected));
+    let eight = database("CREATE TABLE t (a)");
+    let mut nobody = ebbtide_rows::JsonLines::new(|_| Ok(()));
+    let sides = (crate::support::side(&old), crate::support::side(&eight));
+    let refused = ebbtide_rows::diff(sides.0, sides.1, &Options::default(), &mut nobody);
+    assert!(refused.unwrap_err().to_string().contains("UTF-16le and the other in UTF-8"));
+}
+
+/// The ranges of a narrow comparison find what lies in them and nothing else.
+#[test]
+fn only_the_rows_of_a_range_are_compared() {
+    let (old, new) = changed(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a);
+         WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n LIMIT 100) INSERT INTO t SELECT n, n FROM n",
+        "UPDATE t SET a = 0 WHERE id IN (5, 50, 95)",
+    );
+    let ranges = [("t".to_owned(), vec![(1, 10), (90, 100)])].into();
+    let options = Options { ranges, ..Options::default() };
+    let summary = summary(&old, &new, &options);
+    assert_eq!(summary.tables[0].counts.updated, 2);
+}
+
+#[test]
+fn tables_that_are_asked_for_must_be_there() {
+    let (old, new) = changed(
+        "CREATE TABLE a (x); CREATE TABLE b (x)",
+        "INSERT INTO a VALUES (1); INSERT INTO b VALUES (1)",
+    );
+    let only = |table: &str| Options { tables: vec![table.to_owned()], ..Options::default() };
+    assert_eq!(summary(&old, &new, &only("A")).tables.len(), 1);
+    let mut nobody = ebbtide_rows::JsonLines::new(|_| Ok(()));
+    let (old, new) = (crate::support::side(&old), crate::support::side(&new));
+    assert!(ebbtide_rows::diff(old, new, &only("c"), &mut nobody).is_err());
+}
