@@ -1,6 +1,6 @@
 //! Where the history of a replica ends.
 
-use super::{CatalogError, Fetched, Listing, read_index};
+use super::{CatalogError, Fetched, Listing, last_of, read_index};
 use ebbtide_replica::{EntryState, Error, Key, KeyPrefix, Manifest, Txid};
 use ebbtide_store::{Object, Store};
 
@@ -56,7 +56,7 @@ async fn last(
     let mut passed = Vec::new();
     let mut objects: Vec<Object> = listing.log.iter().chain(&listing.packs).copied().collect();
     // Of a pack and the segment that begins with its last entry the segment may reach further.
-    objects.sort_by_key(|object| (last_of(object.key), matches!(object.key, Key::Log(_))));
+    objects.sort_by_key(|object| (reaches(object.key), matches!(object.key, Key::Log(_))));
     let mut found = None;
     while let Some(object) = objects.pop() {
         match read_linked(store, manifest, listing, object).await {
@@ -150,16 +150,11 @@ fn before(key: Key) -> Option<Key> {
     }
 }
 
-/// The last entry that an object has for certain, judging by its name.
-fn last_of(key: Key) -> Option<Txid> {
+/// The last entry that an object has for certain, judging by its name: of a segment that is its first.
+fn reaches(key: Key) -> Option<Txid> {
     match key {
         Key::Log(first) => Some(first),
-        Key::Pack { last, .. } => Some(last),
-        Key::Manifest
-        | Key::Delta { .. }
-        | Key::Snapshot(_)
-        | Key::Horizon(_)
-        | Key::Mark { .. } => None,
+        key => last_of(key),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use crate::text::{ParseError, parse_hex, shown_as_hex};
+use ebbtide_time::ParseError;
+
+use crate::text::{parse_hex, shown_as_hex};
 use crate::{PageHash, ReplicaId};
 
 /// What the root of a chain is derived under.

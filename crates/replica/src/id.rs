@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
-use crate::text::{ParseError, parse_hex, serde_as_text, write_hex};
+use ebbtide_time::{ParseError, serde_as_text};
+
+use crate::text::{parse_hex, write_hex};
 
 /// 16 random bytes that tell one replica from all others. They stand in each of its objects and at the root of its
 /// chain, so that an object of one replica is never taken for that of another.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::Txid;
-use crate::text::{ParseError, serde_as_text};
+use ebbtide_time::{ParseError, serde_as_text};
 
 /// The name of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

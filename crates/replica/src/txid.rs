@@ -4,7 +4,7 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
-use crate::text::{ParseError, serde_as_text};
+use ebbtide_time::{ParseError, serde_as_text};
 
 /// The number of an entry in a replica's one history: 1, 2, 3 …, never reused, never reset. Written as 16 hexadecimal
 /// digits, so that the order of names is the order of numbers.

@@ -12,13 +12,13 @@ use crate::pages::EachPage;
 use crate::shipper::Shipper;
 
 /// Claims the replica: a process that wrote into it before is fenced at its next put. Returns once the claim is
-/// durable. `time` is in µs since the epoch.
+/// durable.
 ///
 /// # Errors
 /// [`Error::Fenced`] when another process claimed the replica first.
-pub async fn claim(shipper: &mut Shipper, owner: &Owner, time: i64) -> Result<(), Error> {
+pub async fn claim(shipper: &mut Shipper, owner: &Owner, time: Timestamp) -> Result<(), Error> {
     let last = shipper.position().state.time();
-    let time = Timestamp::from_micros(time).unwrap_or(last).max(last);
+    let time = time.max(last);
     append(shipper, time, owner.claim(time, shipper.file().cloned()).to_detail()?)?;
     shipper.flush()?;
     point("shipper.claim.sent");
@@ -45,7 +45,7 @@ fn append(shipper: &mut Shipper, time: Timestamp, detail: Vec<u8>) -> Result<(),
     let claim = NewEntry {
         kind: EntryKind::Claim,
         flags: EntryFlags::NONE,
-        time: time.as_micros(),
+        time,
         database_pages: shipper.position().state.database_pages,
         detail,
         expected: 0,

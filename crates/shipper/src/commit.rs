@@ -1,10 +1,12 @@
 //! A commit that is appended, and what becomes of it.
 
+use ebbtide_replica::Timestamp;
+
 /// A commit without its pages.
 #[derive(Debug, Clone, Copy)]
 pub struct Commit {
-    /// In µs since the epoch.
-    pub time: i64,
+    /// When it was committed.
+    pub time: Timestamp,
     /// The size of the database after it, in pages.
     pub database_pages: u32,
     /// The number of pages that it changed.

@@ -43,7 +43,7 @@ pub struct Creator {
 #[derive(Debug, Clone, Copy)]
 pub struct FirstState {
     /// The time of the state, in µs since the epoch.
-    pub time: i64,
+    pub time: Timestamp,
     /// The size of the database in pages.
     pub database_pages: u32,
     /// The log position of the state.
@@ -92,7 +92,7 @@ impl Creator {
         retry(&to, || async { to.store.begin().await.map_err(AttemptError::unless_permanent) })
             .await?;
         probe(&to).await?;
-        let time = Timestamp::from_micros(first.time).unwrap_or(Timestamp::EPOCH);
+        let time = first.time;
         let page_size = local.page_size;
         let (manifest, text) = match manifest {
             Some(manifest) => stored_text(&to, manifest).await?,

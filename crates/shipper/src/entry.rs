@@ -10,8 +10,7 @@ use crate::outgoing::STREAM_BYTES;
 pub(crate) struct NewEntry {
     pub(crate) kind: EntryKind,
     pub(crate) flags: EntryFlags,
-    /// In µs since the epoch.
-    pub(crate) time: i64,
+    pub(crate) time: Timestamp,
     pub(crate) database_pages: u32,
     pub(crate) detail: Vec<u8>,
     /// The expected size of the pages in bytes.
@@ -28,7 +27,7 @@ impl NewEntry {
 
     /// Its time after an entry with the time `last`: times never decrease within a replica.
     pub(crate) fn time_after(&self, last: Timestamp) -> Timestamp {
-        Timestamp::from_micros(self.time).unwrap_or(last).max(last)
+        self.time.max(last)
     }
 
     /// The entry after `last`.

@@ -2,7 +2,7 @@
 
 use ebbtide_catalog::ResyncDetail;
 use ebbtide_fault::point;
-use ebbtide_replica::{EntryFlags, EntryKind};
+use ebbtide_replica::{EntryFlags, EntryKind, Timestamp};
 
 use crate::commit::Blocking;
 use crate::comparison::Difference;
@@ -15,7 +15,7 @@ use crate::shipper::Shipper;
 #[derive(Debug, Clone)]
 pub struct Resync {
     /// The time at which the state was read, in µs since the epoch.
-    pub time: i64,
+    pub time: Timestamp,
     /// The history before it, as far as it is known.
     pub detail: ResyncDetail,
     /// The size of the database, in pages.

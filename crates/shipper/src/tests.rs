@@ -83,8 +83,12 @@ impl Setup {
     /// Appends a commit that fills the pages 1 to `pages` with `byte`.
     fn append(&mut self, pages: u32, byte: u8) -> Appended {
         let frame = u32::try_from(self.shipper.last().txid.get()).unwrap();
-        let commit =
-            Commit { time: 0, database_pages: pages, page_count: pages as usize, wal: wal(frame) };
+        let commit = Commit {
+            time: Timestamp::EPOCH,
+            database_pages: pages,
+            page_count: pages as usize,
+            wal: wal(frame),
+        };
         let appended = self.shipper.append(commit, Blocking::Allowed, fill(pages, byte));
         appended.unwrap()
     }
@@ -204,8 +208,12 @@ async fn a_large_commit_is_streamed_only_if_it_may_block() {
     {
         let mut setup = Setup::new(0).await;
         let pages = 40_000;
-        let commit =
-            Commit { time: 0, database_pages: pages, page_count: pages as usize, wal: wal(1) };
+        let commit = Commit {
+            time: Timestamp::EPOCH,
+            database_pages: pages,
+            page_count: pages as usize,
+            wal: wal(1),
+        };
         let each_page = |each: &mut EachPage<'_, Error>| {
             let mut random = ebbtide_testkit::Random::new(7);
             (1..=pages).filter_map(PageNumber::new).try_for_each(|page| {

@@ -151,7 +151,7 @@ async fn run(jobs: &Jobs, check: Option<&Check>) {
             tokio::time::sleep(LOOK.min(Duration::from_micros(micros))).await;
             continue;
         }
-        let again = match job.status.get().phase == Phase::Following {
+        let again = match job.status.noted(|noted| noted.phase) == Phase::Following {
             true => job.drill(check).await,
             false => RETRY.min(job.plan.interval),
         };
@@ -162,7 +162,9 @@ async fn run(jobs: &Jobs, check: Option<&Check>) {
 /// The databases that are not given up.
 fn followed(jobs: &Jobs) -> Vec<Arc<DrillJob>> {
     let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
-    jobs.retain(|job| !matches!(job.status.get().phase, Phase::Stopped | Phase::Ended));
+    jobs.retain(|job| {
+        !matches!(job.status.noted(|noted| noted.phase), Phase::Stopped | Phase::Ended)
+    });
     jobs.clone()
 }
 
@@ -180,7 +182,7 @@ impl DrillJob {
 
     /// Drills the database, and notes what came of it. After how long it is tried again at the soonest.
     async fn drill(&self, check: Option<&Check>) -> Duration {
-        let (begun, database) = (Instant::now(), self.status.get().database);
+        let (begun, database) = (Instant::now(), self.status.noted(|noted| noted.database.clone()));
         let (result, remark) = self.restore(check).await;
         let now = clock::now();
         let before = || DrillRecord::read(&self.state).unwrap_or_default();
@@ -248,7 +250,7 @@ fn due(began: Timestamp, last: Option<Timestamp>, interval: Duration, replica: &
 
 fn after(time: Timestamp, duration: Duration) -> Timestamp {
     let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    Timestamp::from_micros(time.as_micros().saturating_add(micros)).unwrap_or(Timestamp::MAX)
+    Timestamp::clamped(time.as_micros().saturating_add(micros))
 }
 
 #[cfg(test)]

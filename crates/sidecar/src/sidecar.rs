@@ -114,7 +114,7 @@ impl Sidecar {
         let places: Vec<PathBuf> = locations.map(Location::place).collect();
         let is_taken = |other: &&Entry| other.places.iter().any(|place| places.contains(place));
         if let Some(other) = databases.iter().find(is_taken) {
-            let other = other.status.get().database;
+            let other = other.status.noted(|noted| noted.database.clone());
             return Err(AddError::SharedReplica { replica, other });
         }
         let state = database.state.clone().unwrap_or_else(|| state_directory(&database.path));
@@ -273,7 +273,7 @@ impl Followed {
 /// By the file's path as it was given; two names of one file find each other by their local state.
 fn find<'a>(databases: &'a [Entry], database: &Path) -> Option<&'a Entry> {
     let path = std::path::absolute(database).unwrap_or_else(|_| database.to_path_buf());
-    databases.iter().find(|entry| entry.status.get().database == path)
+    databases.iter().find(|entry| entry.status.noted(|noted| noted.database == path))
 }
 
 fn ended_unexpectedly(error: &JoinError) -> FollowError {

@@ -28,7 +28,7 @@ pub enum Output {
 }
 
 /// CPU time and memory of a process, so far.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     /// In user and kernel together.
     pub cpu_time: Duration,
@@ -190,17 +190,7 @@ impl Process {
     ///
     /// When the process is gone.
     pub fn usage(&self) -> io::Result<Usage> {
-        let directory = format!("/proc/{}", self.id());
-        let cpu_time = cpu_time(&fs::read_to_string(format!("{directory}/stat"))?);
-        let resident = resident_max(&fs::read_to_string(format!("{directory}/status"))?);
-        // ebbtide shows them to root alone.
-        let descriptors = fs::read_dir(format!("{directory}/fd")).map_or(0, Iterator::count);
-        let missing = || io::Error::other(format!("{directory} is not as proc(5) has it"));
-        Ok(Usage {
-            cpu_time: cpu_time.ok_or_else(missing)?,
-            resident_bytes_max: resident.ok_or_else(missing)?,
-            descriptors,
-        })
+        usage_of(self.id())
     }
 
     /// Its number.
@@ -208,6 +198,25 @@ impl Process {
     pub fn id(&self) -> u32 {
         self.child.id()
     }
+}
+
+/// What the process with this number has used so far.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn usage_of(id: u32) -> io::Result<Usage> {
+    let directory = format!("/proc/{id}");
+    let cpu_time = cpu_time(&fs::read_to_string(format!("{directory}/stat"))?);
+    let resident = resident_max(&fs::read_to_string(format!("{directory}/status"))?);
+    // ebbtide shows them to root alone.
+    let descriptors = fs::read_dir(format!("{directory}/fd")).map_or(0, Iterator::count);
+    let missing = || io::Error::other(format!("{directory} is not as proc(5) has it"));
+    Ok(Usage {
+        cpu_time: cpu_time.ok_or_else(missing)?,
+        resident_bytes_max: resident.ok_or_else(missing)?,
+        descriptors,
+    })
 }
 
 impl Drop for Process {

@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::sync::Arc;
 
+use ebbtide_time::Timestamp;
 use ebbtide_wal::lock;
 use nix::libc;
 
@@ -38,11 +39,11 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Whether a change at `time`, in µs since the epoch, or later will change the stamp.
-    pub(crate) fn tells_from(self, time: i64) -> bool {
+    /// Whether a change at `time` or later will change the stamp.
+    pub(crate) fn tells_from(self, time: Timestamp) -> bool {
         let (seconds, nanoseconds) = self.modified;
         let modified = seconds.saturating_mul(1_000_000).saturating_add(nanoseconds / 1000);
-        !(0..TICK_MICROS).contains(&time.saturating_sub(modified))
+        !(0..TICK_MICROS).contains(&time.as_micros().saturating_sub(modified))
     }
 }
 
@@ -98,10 +99,11 @@ mod tests {
     #[test]
     fn a_stamp_tells_of_changes_once_the_clock_has_ticked() {
         let stamp = Stamp { bytes: 4096, modified: (1000, 500_000) };
-        let modified = 1_000_000_500;
-        assert!(!stamp.tells_from(modified));
-        assert!(!stamp.tells_from(modified + TICK_MICROS - 1));
-        assert!(stamp.tells_from(modified + TICK_MICROS));
-        assert!(stamp.tells_from(modified - 1), "a clock that was set back gives other times");
+        let tells =
+            |later| stamp.tells_from(Timestamp::from_micros(1_000_000_500 + later).unwrap());
+        assert!(!tells(0));
+        assert!(!tells(TICK_MICROS - 1));
+        assert!(tells(TICK_MICROS));
+        assert!(tells(-1), "a clock that was set back gives other times");
     }
 }

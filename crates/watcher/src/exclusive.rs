@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
 
+use ebbtide_time::Timestamp;
+
 use crate::captured::CaptureError;
 use crate::checkpoints::Checkpoints;
 use crate::connection::Progress;
@@ -47,8 +49,8 @@ pub(crate) struct Exclusive<'a> {
     pub(crate) checkpoints: &'a mut Checkpoints,
     pub(crate) write_lock: &'a mut WriteLock,
     pub(crate) limits: &'a Limits,
-    /// Now, in µs since the epoch.
-    pub(crate) time: i64,
+    /// Now.
+    pub(crate) time: Timestamp,
     pub(crate) scratch: &'a mut Scratch,
 }
 

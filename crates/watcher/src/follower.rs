@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use ebbtide_fault::point;
+use ebbtide_time::Timestamp;
 use ebbtide_wal::{Index, PageSize, Position};
 
 use crate::captured::{CaptureError, Captured};
@@ -53,7 +54,7 @@ impl Follower {
     /// Begins to hold the log of the database at `path` and decides where capturing begins.
     ///
     /// `resume` is the position up to which an earlier run has captured every commit; `latest` is the commit timestamp of
-    /// the last transaction then, in µs since the epoch, and a lower bound of all later ones.
+    /// the last transaction then and a lower bound of all later ones.
     ///
     /// # Errors
     /// [`Error::Refused`] when the database cannot be followed, with the reason by name.
@@ -61,7 +62,7 @@ impl Follower {
         path: &Path,
         options: &Options,
         resume: Option<Position>,
-        latest: i64,
+        latest: Timestamp,
     ) -> Result<(Follower, LogEvidence), Error> {
         let paths = Paths::of(path);
         check_file_system(&paths)?;
@@ -167,7 +168,7 @@ impl Follower {
     ///
     /// # Errors
     /// When the wal-index cannot be read.
-    pub fn observe(&mut self, time: i64) -> Result<u32, Error> {
+    pub fn observe(&mut self, time: Timestamp) -> Result<u32, Error> {
         self.log.observe(time)
     }
 
@@ -176,13 +177,13 @@ impl Follower {
     ///
     /// # Errors
     /// As [`Follower::observe`].
-    pub fn observe_written(&mut self, time: i64) -> Result<Option<u32>, Error> {
+    pub fn observe_written(&mut self, time: Timestamp) -> Result<Option<u32>, Error> {
         self.log.observe_written(time)
     }
 
-    /// The commit timestamp of the oldest commit that was not captured yet, in µs since the epoch.
+    /// The commit timestamp of the oldest commit that was not captured yet.
     #[must_use]
-    pub fn oldest_uncaptured(&self) -> Option<i64> {
+    pub fn oldest_uncaptured(&self) -> Option<Timestamp> {
         lock(self.log.observed()).oldest()
     }
 
@@ -193,7 +194,7 @@ impl Follower {
     /// `sink` got in this call. Any error of `sink`.
     pub fn capture<E>(
         &mut self,
-        time: i64,
+        time: Timestamp,
         scratch: &mut Scratch,
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<Captured, CaptureError<E>> {
@@ -294,7 +295,7 @@ impl Follower {
     pub fn perform<E>(
         &mut self,
         action: Action,
-        time: i64,
+        time: Timestamp,
         kept: Kept,
         scratch: &mut Scratch,
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
@@ -410,11 +411,11 @@ impl Follower {
 
     /// Closes every connection of ours, if the log is empty and no other process has the database open. Returns whether
     /// it did. It does not within one tick of the kernel's clock after the database's file was written, because a
-    /// change in the same tick would not change the stamp. `time` is now, in µs since the epoch.
+    /// change in the same tick would not change the stamp. `time` is now.
     ///
     /// # Errors
     /// When SQLite fails, or a file cannot be read.
-    pub fn rest(&mut self, time: i64) -> Result<bool, Error> {
+    pub fn rest(&mut self, time: Timestamp) -> Result<bool, Error> {
         if self.checkpoints.is_running() || self.images.is_any() {
             return Ok(false);
         }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ebbtide_fault::point;
+use ebbtide_time::Timestamp;
 use ebbtide_wal::{Index, IndexError, PageSize, Position, frame_bytes};
 
 use crate::captured::{CaptureError, Captured};
@@ -145,7 +146,7 @@ impl HeldLog {
 
     /// Records `time` (µs since the epoch) as the timestamp of new commits. Returns a lower bound of the number of
     /// frames to capture.
-    pub(crate) fn observe(&mut self, time: i64) -> Result<u32, Error> {
+    pub(crate) fn observe(&mut self, time: Timestamp) -> Result<u32, Error> {
         // While a commit is being published the wal-index is torn; the next observation reads it.
         let Ok(index) = self.peek()? else { return Ok(1) };
         if !self.observe_index(&index, time) {
@@ -155,7 +156,7 @@ impl HeldLog {
     }
 
     /// As [`HeldLog::observe`], after a write into the log; `None` while its transaction has not ended.
-    pub(crate) fn observe_written(&mut self, time: i64) -> Result<Option<u32>, Error> {
+    pub(crate) fn observe_written(&mut self, time: Timestamp) -> Result<Option<u32>, Error> {
         let frames = self.observe(time)?;
         if frames > 0 {
             return Ok(Some(frames));
@@ -163,7 +164,7 @@ impl HeldLog {
         if self.shm.is_write_locked() { Ok(None) } else { self.observe(time).map(Some) }
     }
 
-    fn observe_index(&mut self, index: &Index, time: i64) -> bool {
+    fn observe_index(&mut self, index: &Index, time: Timestamp) -> bool {
         let more = !self.tail.has_read(index);
         if more {
             lock(&self.observed).see(index, time);
@@ -175,7 +176,7 @@ impl HeldLog {
     /// Hands every committed transaction that was not captured yet to `sink`, in order, until `sink` returns false.
     pub(crate) fn capture<E>(
         &mut self,
-        time: i64,
+        time: Timestamp,
         scratch: &mut Scratch,
         mut sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<Captured, CaptureError<E>> {

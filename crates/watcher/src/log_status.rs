@@ -5,6 +5,8 @@ use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use ebbtide_time::Timestamp;
+
 use crate::damage::Damage;
 use crate::files::Paths;
 use crate::lock_bytes::readers;
@@ -39,8 +41,8 @@ pub struct LogStatus {
     pub file_bytes: u64,
     /// Other processes whose read transactions keep the log from being restarted; at most one for each read mark.
     pub readers: Vec<i32>,
-    /// The commit timestamp of the oldest commit that was not captured yet, in µs since the epoch.
-    pub oldest_uncaptured: Option<i64>,
+    /// The commit timestamp of the oldest commit that was not captured yet.
+    pub oldest_uncaptured: Option<Timestamp>,
     /// Whether the wal-index was found to be damaged.
     pub is_damaged: bool,
     /// A sentence about other names of the database's file: a process that opens one of them writes another log.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::{Arc, Mutex};
 
+use ebbtide_time::Timestamp;
 use ebbtide_wal::{Index, Position, Salts};
 
 use crate::lock_bytes::{is_open_elsewhere, is_write_locked};
@@ -18,7 +19,7 @@ const OBSERVATIONS_MAX: usize = 65_536;
 struct Observation {
     salts: Salts,
     frames: u32,
-    time: i64,
+    time: Timestamp,
 }
 
 /// Takes commit timestamps on the thread that receives the file events of the log. That thread does nothing else, so
@@ -34,10 +35,10 @@ impl Observer {
         Observer { shm, observed }
     }
 
-    /// Records `time`, in µs since the epoch, as the timestamp of new commits. If the wal-index cannot be read now, the
+    /// Records `time` as the timestamp of new commits. If the wal-index cannot be read now, the
     /// next observation finds them.
     #[must_use]
-    pub fn see(&self, time: i64) -> Seen {
+    pub fn see(&self, time: Timestamp) -> Seen {
         // Reading under the mutex keeps two threads from recording an older end of the log after a newer one.
         let mut observed = lock(&self.observed);
         let Ok(Ok(index)) = peek(&self.shm) else { return Seen::default() };
@@ -55,7 +56,7 @@ impl Observer {
     /// A writer has the write lock until its commit is published. So a frame that was written before a moment at which
     /// the write lock is free is committed or rolled back at that moment.
     #[must_use]
-    pub fn see_written(&self, time: i64) -> Option<Seen> {
+    pub fn see_written(&self, time: Timestamp) -> Option<Seen> {
         let seen = self.see(time);
         if seen.frames > 0 {
             return Some(seen);
@@ -79,16 +80,16 @@ pub struct Seen {
 #[derive(Debug)]
 pub(crate) struct Observed {
     observations: VecDeque<Observation>,
-    latest: i64,
+    latest: Timestamp,
     /// The wal-index's change counter at the last observation.
     changes: u32,
     captured: Position,
 }
 
 impl Observed {
-    /// No observation, for a history whose last commit timestamp is `latest`, in µs since the epoch, and whose last
+    /// No observation, for a history whose last commit timestamp is `latest` and whose last
     /// position is `captured`.
-    pub(crate) fn after(latest: i64, captured: Position) -> Observed {
+    pub(crate) fn after(latest: Timestamp, captured: Position) -> Observed {
         Observed { observations: VecDeque::new(), latest, changes: 0, captured }
     }
 
@@ -105,7 +106,7 @@ impl Observed {
     }
 
     /// The timestamp of the oldest commit that was not captured.
-    pub(crate) fn oldest(&self) -> Option<i64> {
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
         self.observations.front().map(|first| first.time)
     }
 
@@ -121,7 +122,7 @@ impl Observed {
     }
 
     /// Records the log's end as of `index` at `time`. Timestamps do not decrease when the clock is set back.
-    pub(crate) fn see(&mut self, index: &Index, time: i64) -> Seen {
+    pub(crate) fn see(&mut self, index: &Index, time: Timestamp) -> Seen {
         let time = time.max(self.latest);
         let uncaptured = self.uncaptured(index);
         if self.has_captured(index.salts, index.frames) {
@@ -144,7 +145,7 @@ impl Observed {
 
     /// The timestamp of the commit that ends at `frame` of the WAL generation `salts`: that of the first observation
     /// that covers it. Drops the observations before that one.
-    pub(crate) fn time_of(&mut self, salts: Salts, frame: u32) -> i64 {
+    pub(crate) fn time_of(&mut self, salts: Salts, frame: u32) -> Timestamp {
         while let Some(first) = self.observations.front() {
             if first.salts == salts && first.frames >= frame {
                 return first.time;
@@ -161,6 +162,10 @@ mod tests {
 
     use super::*;
 
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros).unwrap()
+    }
+
     fn position(salt: u8, frame: u32) -> Position {
         Position { salts: Salts([salt; 8]), frame, checksum: Checksum::default() }
     }
@@ -171,56 +176,55 @@ mod tests {
 
     #[test]
     fn each_commit_has_the_time_of_the_first_observation_that_covers_it() {
-        let mut observed = Observed::after(5, position(0, 0));
-        observed.see(&index(1, 3), 10);
-        observed.see(&index(1, 3), 11);
-        observed.see(&index(1, 9), 20);
-        observed.see(&index(2, 2), 30);
-        let times: Vec<i64> = [(1, 1), (1, 3), (1, 4), (1, 9), (2, 2)]
-            .map(|(salt, frame)| observed.time_of(Salts([salt; 8]), frame))
-            .to_vec();
-        assert_eq!(times, [10, 10, 20, 20, 30]);
+        let mut observed = Observed::after(at(5), position(0, 0));
+        observed.see(&index(1, 3), at(10));
+        observed.see(&index(1, 3), at(11));
+        observed.see(&index(1, 9), at(20));
+        observed.see(&index(2, 2), at(30));
+        let times = [(1, 1), (1, 3), (1, 4), (1, 9), (2, 2)]
+            .map(|(salt, frame)| observed.time_of(Salts([salt; 8]), frame));
+        assert_eq!(times, [10, 10, 20, 20, 30].map(at));
     }
 
     #[test]
     fn commits_are_counted_once() {
-        let mut observed = Observed::after(0, position(1, 2));
-        let at = |frames, changes| Index { changes, ..index(1, frames) };
+        let mut observed = Observed::after(at(0), position(1, 2));
+        let new = |frames, changes| Index { changes, ..index(1, frames) };
         let seen = |commits, frames, uncaptured| Seen { commits, frames, uncaptured };
-        assert_eq!(observed.see(&at(2, 7), 1), seen(0, 0, 0));
-        assert_eq!(observed.see(&at(5, 8), 2), seen(3, 3, 3), "the count begins anywhere");
-        assert_eq!(observed.see(&at(9, 10), 3), seen(2, 4, 7));
-        assert_eq!(observed.see(&at(9, 10), 4), seen(0, 0, 7));
+        assert_eq!(observed.see(&new(2, 7), at(1)), seen(0, 0, 0));
+        assert_eq!(observed.see(&new(5, 8), at(2)), seen(3, 3, 3), "the count begins anywhere");
+        assert_eq!(observed.see(&new(9, 10), at(3)), seen(2, 4, 7));
+        assert_eq!(observed.see(&new(9, 10), at(4)), seen(0, 0, 7));
         observed.captured(position(1, 9));
-        assert_eq!(observed.see(&at(10, 11), 5), seen(1, 1, 1));
+        assert_eq!(observed.see(&new(10, 11), at(5)), seen(1, 1, 1));
     }
 
     #[test]
     fn times_never_run_backwards() {
-        let mut observed = Observed::after(100, position(0, 0));
-        observed.see(&index(1, 1), 50);
-        observed.see(&index(1, 2), 120);
-        observed.see(&index(1, 3), 110);
+        let mut observed = Observed::after(at(100), position(0, 0));
+        observed.see(&index(1, 1), at(50));
+        observed.see(&index(1, 2), at(120));
+        observed.see(&index(1, 3), at(110));
         let times = [1, 2, 3].map(|frame| observed.time_of(Salts([1; 8]), frame));
-        assert_eq!(times, [100, 120, 120]);
+        assert_eq!(times, [100, 120, 120].map(at));
     }
 
     #[test]
     fn the_oldest_is_what_was_seen_and_not_captured_however_often_it_is_seen() {
-        let mut observed = Observed::after(0, position(1, 2));
-        observed.see(&index(1, 2), 5);
+        let mut observed = Observed::after(at(0), position(1, 2));
+        observed.see(&index(1, 2), at(5));
         assert_eq!(observed.oldest(), None);
-        observed.see(&index(1, 4), 10);
-        observed.see(&index(1, 6), 20);
-        assert_eq!(observed.oldest(), Some(10));
+        observed.see(&index(1, 4), at(10));
+        observed.see(&index(1, 6), at(20));
+        assert_eq!(observed.oldest(), Some(at(10)));
         observed.captured(position(1, 4));
-        assert_eq!(observed.oldest(), Some(20));
+        assert_eq!(observed.oldest(), Some(at(20)));
         observed.captured(position(1, 6));
         // The thread that receives the events may be late.
-        observed.see(&index(1, 6), 30);
-        observed.see(&index(2, 0), 40);
+        observed.see(&index(1, 6), at(30));
+        observed.see(&index(2, 0), at(40));
         assert_eq!(observed.oldest(), None);
-        observed.see(&index(2, 1), 50);
-        assert_eq!(observed.oldest(), Some(50));
+        observed.see(&index(2, 1), at(50));
+        assert_eq!(observed.oldest(), Some(at(50)));
     }
 }

@@ -25,6 +25,8 @@
 
 use ebbtide_fault::point;
 
+use ebbtide_time::Timestamp;
+
 use crate::connection::Mode;
 use crate::database_lock::{DatabaseLock, Stamp};
 use crate::error::{Error, Moved};
@@ -91,12 +93,12 @@ impl Rest {
 
     /// Closes every connection of ours, if the log is empty and no other process has the database open. Returns whether
     /// it did. It does not within one tick of the kernel's clock after the database's file was written, because a
-    /// change in the same tick would not change the stamp. `time` is now, in µs since the epoch. `close` closes the
+    /// change in the same tick would not change the stamp. `time` is now. `close` closes the
     /// connections that `log` does not have.
     pub(crate) fn begin(
         &mut self,
         log: &mut HeldLog,
-        time: i64,
+        time: Timestamp,
         close: impl FnOnce(),
     ) -> Result<bool, Error> {
         if !self.may_empty(log)? || !is_empty(log)? || log.shm().is_open_elsewhere() {

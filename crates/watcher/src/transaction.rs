@@ -2,6 +2,7 @@
 
 use std::fs::File;
 
+use ebbtide_time::Timestamp;
 use ebbtide_wal::{FRAME_HEADER_BYTES, PageNumber, PageSize, Position, frame_bytes, frame_offset};
 
 use crate::error::Error;
@@ -23,8 +24,8 @@ pub(crate) enum Images<'a> {
 /// A committed transaction whose every frame was proved.
 #[derive(Debug)]
 pub struct Transaction<'a> {
-    /// The commit timestamp, in µs since the epoch; not less than that of the transaction before.
-    pub time: i64,
+    /// The commit timestamp; not less than that of the transaction before.
+    pub time: Timestamp,
     /// The size of the database after it, in pages.
     pub database_pages: u32,
     /// The position after its last frame.

@@ -2,17 +2,16 @@
 //! the model with the file byte for byte. Would catch a commit missed at a restart of the log, a phantom, a page taken
 //! from the wrong frame, and an image torn by a checkpoint.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ebbtide_testkit::Random;
+use ebbtide_testkit::process::{Output, Process};
+use ebbtide_time::Timestamp;
 use ebbtide_wal::PageSize;
 use ebbtide_watcher::{Error, Follower, Image, Kept, Limits, LogEvidence, Options, Scratch};
 use rusqlite::Connection;
@@ -43,11 +42,6 @@ fn writer_process() {
     );
 }
 
-fn random(state: &mut u64, below: u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    (*state >> 33) % below
-}
-
 fn write_at_random(path: &Path, seed: u64, length: Duration, page_size: u32) {
     let db = Connection::open(path).unwrap();
     db.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -60,31 +54,30 @@ fn write_at_random(path: &Path, seed: u64, length: Duration, page_size: u32) {
     println!("ready");
     std::io::stdout().flush().unwrap();
     std::io::stdin().lock().read_line(&mut String::new()).unwrap();
-    let mut state = seed;
+    let mut random = Random::new(seed);
     let until = Instant::now() + length;
     while Instant::now() < until {
-        let rows = random(&mut state, 20) + 1;
+        let rows = random.between(1, 20);
         let mut sql = String::from("BEGIN IMMEDIATE;");
         for _ in 0..rows {
-            let (key, size) = (random(&mut state, 3000), random(&mut state, 3000));
-            sql += &match random(&mut state, 4) {
+            let (key, size) = (random.below(3000), random.below(3000));
+            sql += &match random.below(4) {
                 0 => format!("DELETE FROM t WHERE id BETWEEN {key} AND {key}+9;"),
                 _ => format!("REPLACE INTO t VALUES({key}, random(), randomblob({size}));"),
             };
         }
-        sql += if random(&mut state, 12) == 0 { "ROLLBACK" } else { "COMMIT" };
+        sql += if random.below(12) == 0 { "ROLLBACK" } else { "COMMIT" };
         db.execute_batch(&sql).unwrap();
-        match random(&mut state, 400) {
+        match random.below(400) {
             0 => db.execute_batch("VACUUM").unwrap(),
             1..4 => {
-                let mode =
-                    ["PASSIVE", "FULL", "RESTART", "TRUNCATE"][random(&mut state, 4) as usize];
+                let mode = ["PASSIVE", "FULL", "RESTART", "TRUNCATE"][random.below(4) as usize];
                 db.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(())).unwrap();
             }
-            4..20 => std::thread::sleep(Duration::from_millis(random(&mut state, 150))),
+            4..20 => std::thread::sleep(Duration::from_millis(random.below(150).into())),
             20..30 => {
                 db.execute_batch("BEGIN; SELECT count(*) FROM t").unwrap();
-                std::thread::sleep(Duration::from_millis(random(&mut state, 30)));
+                std::thread::sleep(Duration::from_millis(random.below(30).into()));
                 db.execute_batch("COMMIT").unwrap();
             }
             _ => {}
@@ -92,37 +85,14 @@ fn write_at_random(path: &Path, seed: u64, length: Duration, page_size: u32) {
     }
 }
 
-struct Writer(Child);
-
-impl Writer {
-    fn start(path: &Path, seed: u64, length: Duration, page_size: u32) -> Writer {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "writer_process", "--nocapture"])
-            .env(WRITER, format!("{} {seed} {} {page_size}", path.display(), length.as_millis()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        lines.find(|line| line.as_ref().unwrap().contains("ready")).unwrap().unwrap();
-        // Nobody reads the rest, which is a line or two.
-        std::mem::forget(lines);
-        Writer(child)
-    }
-
-    fn go(&mut self) {
-        self.0.stdin.take().unwrap().write_all(b"\n").unwrap();
-    }
-
-    fn is_done(&mut self) -> bool {
-        match self.0.try_wait().unwrap() {
-            Some(status) => {
-                assert!(status.success(), "the application failed: {status}");
-                true
-            }
-            None => false,
-        }
-    }
+/// An application that waits for a line on its standard input, and then writes for `length`.
+fn start_writer(path: &Path, seed: u64, length: Duration, page_size: u32) -> Process {
+    let job = format!("{} {seed} {} {page_size}", path.display(), length.as_millis());
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "writer_process", "--nocapture"]).env(WRITER, job);
+    let process = Process::start(&mut command, Output::Stdout).unwrap();
+    process.line_with("ready", Duration::from_secs(60));
+    process
 }
 
 /// The database as the captured transactions make it.
@@ -130,7 +100,7 @@ struct Model {
     size: PageSize,
     bytes: Vec<u8>,
     transactions: usize,
-    time: i64,
+    time: Timestamp,
 }
 
 impl Model {
@@ -142,7 +112,7 @@ impl Model {
                 Ok::<_, Error>(())
             })
             .unwrap();
-        Model { size: image.page_size(), bytes, transactions: 0, time: 0 }
+        Model { size: image.page_size(), bytes, transactions: 0, time: Timestamp::EPOCH }
     }
 
     fn apply(&mut self, transaction: &mut ebbtide_watcher::Transaction<'_>) {
@@ -165,8 +135,9 @@ impl Model {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test dates commits by the clock")]
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Timestamp::from_micros(since.as_micros().try_into().unwrap()).unwrap()
 }
 
 /// Follows step by step, with checkpoints on a thread of their own as the sidecar has them.
@@ -222,17 +193,20 @@ fn follow(seed: u64, page_size: u32, length: Duration) {
     println!("seed {seed}, pages of {page_size}");
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");
-    let mut writer = Writer::start(&path, seed, length, page_size);
+    let mut writer = start_writer(&path, seed, length, page_size);
     let options = Options { enable_wal: false, limits: LIMITS };
-    let (mut follower, start) = Follower::open(&path, &options, None, 0).unwrap();
+    let (mut follower, start) = Follower::open(&path, &options, None, Timestamp::EPOCH).unwrap();
     assert_eq!(start, LogEvidence::Restarted);
-    writer.go();
+    writer.tell("go").unwrap();
     let mut steps = Steps::default();
     let mut pin = follower.pin_image().unwrap();
     follower.skip_to(&mut pin).unwrap();
     let mut model = Model::of(&follower.image(pin).unwrap().unwrap());
     let mut images = 0;
-    while !writer.is_done() {
+    let ended = loop {
+        if let Some(ended) = writer.ended().unwrap() {
+            break ended;
+        }
         for _ in 0..200 {
             steps.step(&mut follower, &mut model);
             std::thread::sleep(Duration::from_micros(500));
@@ -243,7 +217,8 @@ fn follow(seed: u64, page_size: u32, length: Duration) {
         let theirs = Model::of(&image);
         assert_same(&model.bytes, &theirs.bytes, page_size as usize, "an image");
         images += 1;
-    }
+    };
+    assert!(ended.success(), "the application failed: {ended}");
     steps.step(&mut follower, &mut model);
     let position = follower.position();
     steps.end(&mut follower);
@@ -276,7 +251,7 @@ fn an_image_stands_still_while_the_log_is_restarted() {
         )
         .unwrap();
     let options = Options { enable_wal: false, limits: LIMITS };
-    let (mut follower, _) = Follower::open(&path, &options, None, 0).unwrap();
+    let (mut follower, _) = Follower::open(&path, &options, None, Timestamp::EPOCH).unwrap();
     let mut pin = follower.pin_image().unwrap();
     follower.skip_to(&mut pin).unwrap();
     let image = follower.image(pin).unwrap().unwrap();
@@ -292,7 +267,9 @@ fn a_rollback_journal_and_a_stranger_are_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");
     let options = Options { enable_wal: false, limits: LIMITS };
-    let refusal = |path: &Path| Follower::open(path, &options, None, 0).unwrap_err().to_string();
+    let refusal = |path: &Path| {
+        Follower::open(path, &options, None, Timestamp::EPOCH).unwrap_err().to_string()
+    };
     assert!(refusal(&path).contains("no such file"));
     std::fs::write(&path, b"").unwrap();
     assert!(refusal(&path).contains("empty"));
@@ -302,7 +279,7 @@ fn a_rollback_journal_and_a_stranger_are_refused_by_name() {
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(a)").unwrap();
     assert!(refusal(&path).contains("rollback-journal mode"));
     let enable = Options { enable_wal: true, ..options.clone() };
-    let (follower, _) = Follower::open(&path, &enable, None, 0).unwrap();
+    let (follower, _) = Follower::open(&path, &enable, None, Timestamp::EPOCH).unwrap();
     drop(follower);
     let mode: String = Connection::open(&path)
         .unwrap()
@@ -323,12 +300,13 @@ fn commits_that_were_checkpointed_before_a_start_are_captured_all_the_same() {
         .execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(a); INSERT INTO t VALUES(1)")
         .unwrap();
     let options = Options { enable_wal: false, limits: LIMITS };
-    let (follower, _) = Follower::open(&path, &options, None, 0).unwrap();
+    let (follower, _) = Follower::open(&path, &options, None, Timestamp::EPOCH).unwrap();
     let position = follower.position();
     drop(follower);
     application.execute("UPDATE t SET a = 2", []).unwrap();
     application.query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).unwrap();
-    let (mut follower, start) = Follower::open(&path, &options, Some(position), 0).unwrap();
+    let (mut follower, start) =
+        Follower::open(&path, &options, Some(position), Timestamp::EPOCH).unwrap();
     assert_eq!(start, LogEvidence::Continues);
     application.execute("INSERT INTO t VALUES(3)", []).unwrap();
     let mut scratch = Scratch::default();

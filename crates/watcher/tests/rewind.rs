@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::time::Duration;
 
+use ebbtide_time::Timestamp;
 use ebbtide_wal::{READ_MARKS, lock};
 use ebbtide_watcher::{
     Action, CaptureError, Error, Follower, Kept, Limits, LogEvidence, Options, Scratch, Transaction,
@@ -29,7 +30,8 @@ const OPTIONS: Options = Options {
 
 /// The number of transactions that are captured now, or the error.
 fn capture(follower: &mut Follower) -> Result<usize, Error> {
-    let captured = follower.capture(0, &mut Scratch::default(), |_| Ok::<_, Infallible>(true));
+    let captured =
+        follower.capture(Timestamp::EPOCH, &mut Scratch::default(), |_| Ok::<_, Infallible>(true));
     match captured {
         Ok(captured) => Ok(captured.transactions),
         Err(CaptureError::Follow(error)) => Err(error),
@@ -74,7 +76,7 @@ fn go_back_and_write(path: &Path, has_restart_lock: bool) -> Result<usize, Error
     let application = Connection::open(path).unwrap();
     let insert = || application.execute("INSERT INTO t VALUES (randomblob(100))", []).unwrap();
     application.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
-    let (mut follower, start) = Follower::open(path, &OPTIONS, None, 0).unwrap();
+    let (mut follower, start) = Follower::open(path, &OPTIONS, None, Timestamp::EPOCH).unwrap();
     assert_eq!(start, LogEvidence::Restarted);
     let begun = follower.position();
     for _ in 0..3 {
@@ -101,7 +103,7 @@ fn maintain(follower: &mut Follower) -> Action {
     let mut scratch = Scratch::default();
     let sink = |_: &mut Transaction<'_>| Ok::<_, Infallible>(true);
     let action = follower.due(Kept::Durable, true).unwrap();
-    follower.perform(action, 0, Kept::Durable, &mut scratch, sink).unwrap();
+    follower.perform(action, Timestamp::EPOCH, Kept::Durable, &mut scratch, sink).unwrap();
     if let Some(checkpoint) = follower.take_checkpoint() {
         checkpoint.run();
         follower.end_checkpoint().unwrap();

@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use ebbtide_time::Timestamp;
 use ebbtide_watcher::{Cause, Follower, Limits, Options, PollInterval, Wake};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -75,11 +76,11 @@ fn a_transaction_is_waited_for_until_it_is_published_or_rolled_back() {
         idle: LONG,
     };
     let options = Options { enable_wal: false, limits };
-    let (mut follower, _) = Follower::open(&path, &options, None, 0).unwrap();
+    let (mut follower, _) = Follower::open(&path, &options, None, Timestamp::EPOCH).unwrap();
     let mut pin = follower.pin_image().unwrap();
     follower.skip_to(&mut pin).unwrap();
     let observer = follower.observer();
-    let has_committed = || observer.see_written(1).map(|seen| seen.frames > 0);
+    let has_committed = || observer.see_written(Timestamp::EPOCH).map(|seen| seen.frames > 0);
     let wal = follower.wal_path();
     let log_bytes = || std::fs::metadata(&wal).unwrap().len();
 
@@ -89,10 +90,10 @@ fn a_transaction_is_waited_for_until_it_is_published_or_rolled_back() {
     application.execute("PRAGMA cache_size = 2; BEGIN; INSERT INTO t VALUES(randomblob(100000))");
     assert!(log_bytes() > before, "frames are there");
     assert_eq!(has_committed(), None, "they may become a commit");
-    assert_eq!(follower.observe_written(1).unwrap(), None);
+    assert_eq!(follower.observe_written(Timestamp::EPOCH).unwrap(), None);
     application.execute("ROLLBACK");
     assert_eq!(has_committed(), Some(false));
-    assert_eq!(follower.observe_written(1).unwrap(), Some(0));
+    assert_eq!(follower.observe_written(Timestamp::EPOCH).unwrap(), Some(0));
     application.execute("BEGIN; INSERT INTO t VALUES(randomblob(100000))");
     assert_eq!(has_committed(), None);
     application.execute("COMMIT");

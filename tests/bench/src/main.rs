@@ -9,7 +9,6 @@ mod minio;
 mod plot;
 mod process;
 mod proxy;
-mod random;
 mod results;
 mod rig;
 mod stats;

@@ -1,4 +1,4 @@
-//! What a process uses, as the kernel counts it.
+//! Processes that are measured: their output goes where nobody has to read it, and what they use is what the kernel counts.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -7,21 +7,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use ebbtide_testkit::process::{Usage, usage_of};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::Result;
-
-/// CPU time and memory so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Usage {
-    /// In user and kernel together.
-    pub(crate) cpu_time: Duration,
-    /// The most that was resident at once.
-    pub(crate) resident_max: u64,
-    /// Open descriptors; 0 where they are not shown.
-    pub(crate) descriptors: usize,
-}
 
 /// A process that is killed when this is dropped.
 #[derive(Debug)]
@@ -76,7 +66,7 @@ impl Running {
 
     /// What it has used so far.
     pub(crate) fn usage(&self) -> Result<Usage> {
-        usage(self.child.id())
+        Ok(usage_of(self.child.id())?)
     }
 
     /// Whether it still runs.
@@ -137,8 +127,8 @@ pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Done> {
     let mut resident_max = 0;
     let status = loop {
         // Its last breath may not be seen; a peak lasts longer than this.
-        resident_max =
-            usage(child.id()).map_or(resident_max, |now| now.resident_max.max(resident_max));
+        resident_max = usage_of(child.id())
+            .map_or(resident_max, |now| now.resident_bytes_max.max(resident_max));
         if let Some(status) = child.try_wait()? {
             break status;
         }
@@ -146,20 +136,6 @@ pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Done> {
     };
     let time = begun.elapsed();
     Ok(Done { status, time, cpu_time: cpu_of_children()? - before, resident_max })
-}
-
-fn usage(id: u32) -> Result<Usage> {
-    let directory = format!("/proc/{id}");
-    let stat = fs::read_to_string(format!("{directory}/stat"))?;
-    let status = fs::read_to_string(format!("{directory}/status"))?;
-    let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = high.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    Ok(Usage {
-        cpu_time: ticks(&stat, 11).ok_or("/proc/PID/stat is not as proc(5) has it")?,
-        resident_max: kib.unwrap_or(0) * 1024,
-        // ebbtide shows them to root alone.
-        descriptors: fs::read_dir(format!("{directory}/fd")).map_or(0, Iterator::count),
-    })
 }
 
 fn cpu_of_children() -> Result<Duration> {

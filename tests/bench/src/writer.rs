@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ebbtide_testkit::Random;
 use rusqlite::{Connection, Statement};
 use serde_json::json;
 
 use crate::Result;
-use crate::random::Random;
 use crate::stats::percentile;
 
 /// What the application is to do.
@@ -27,7 +27,7 @@ pub(crate) enum Task {
     /// Makes a database of about so many bytes, checkpoints, and ends.
     Fill { bytes: u64 },
     /// Commits so many times, with this mean pause, and tells each commit's times.
-    Pace { commits: u64, pause_micros: u64 },
+    Pace { commits: u64, pause_micros: u32 },
     /// Commits without a pause for so many seconds, and tells how that went.
     Saturate { seconds: u64 },
     /// Commits a row of so many bytes so many times without a pause, and tells how that went.
@@ -82,7 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return reopen(&args.path, times, Duration::from_millis(pause_millis));
     }
     let connection = open(&args.path)?;
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     match args.task {
         Task::Fill { bytes } => return fill(&connection, bytes, &mut random),
         Task::Pace { commits, pause_micros } => {
@@ -134,13 +134,13 @@ fn insert_row(insert: &mut Statement<'_>, random: &mut Random) -> Result<()> {
     Ok(())
 }
 
-fn pace(connection: &Connection, commits: u64, pause: u64, random: &mut Random) -> Result<()> {
+fn pace(connection: &Connection, commits: u64, pause: u32, random: &mut Random) -> Result<()> {
     let mut insert = connection.prepare(INSERT)?;
     let begun = Instant::now();
     let mut due = Duration::ZERO;
     for index in 0..commits {
         // Between half of the pause and half as much again, so that no timer of a tool is met by chance.
-        due += Duration::from_micros(random.between(pause / 2, pause + pause / 2));
+        due += Duration::from_micros(u64::from(random.between(pause / 2, pause + pause / 2)));
         sleep(due.saturating_sub(begun.elapsed()));
         let begin = micros();
         insert_row(&mut insert, random)?;
@@ -218,7 +218,7 @@ fn touch(connection: &Connection, commits: u64, random: &mut Random) -> Result<(
     let rows: i64 = connection.query_row("SELECT max(id) FROM t", [], |row| row.get(0))?;
     let mut update = connection.prepare("UPDATE t SET at = ? WHERE id = ?")?;
     for _ in 0..commits {
-        let id = random.between(1, rows.unsigned_abs()).cast_signed();
+        let id = random.between(1, u32::try_from(rows)?);
         update.execute((micros().cast_signed(), id))?;
     }
     println!("end");
@@ -226,7 +226,7 @@ fn touch(connection: &Connection, commits: u64, random: &mut Random) -> Result<(
 }
 
 fn reopen(path: &Path, times: u32, pause: Duration) -> Result<()> {
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut taken = Vec::new();
     for _ in 0..times {
         sleep(pause);
@@ -247,7 +247,7 @@ fn many(directory: &Path, active: usize, seconds: u64) -> Result<()> {
     let connections = paths.map(|path| open(&path)).collect::<Result<Vec<_>>>()?;
     let inserts = connections.iter().map(|connection| connection.prepare(INSERT));
     let mut inserts = inserts.collect::<std::result::Result<Vec<_>, _>>()?;
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let begun = Instant::now();
     println!("ready");
     for round in 0..seconds {

@@ -24,6 +24,7 @@ const CRATES: [(&str, u32, &str); 15] = [
     ("replica", 3, "the format"),
     ("watcher", 0, "transactions of the log"),
     ("wal", 2, "the log as bytes"),
+    ("time", 4, "points in time"),
     ("directory", 6, "safe opening"),
     ("rows", 8, "values and tables"),
 ];

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use ebbtide_catalog::CLOCKS_APART_MICROS_MAX;
+use ebbtide_replica::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::follow::Phase;
+use crate::follow::{DatabaseStatus, MirrorProgress, Outage, Phase};
 
 /// A store that fails for longer than this is away; what fails for less is tried again, and most of it succeeds.
 const TROUBLE_MAX: Duration = Duration::from_secs(15);
@@ -65,131 +66,158 @@ pub enum HealthIssue {
     Drill,
 }
 
-/// What is known of a database.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HealthInput {
-    pub phase: Phase,
-    /// How long it has been in that.
-    pub phase_for: Duration,
-    /// How long ago a session failed.
-    pub failed: Option<Duration>,
-    /// For how long the store fails, and whether only a person can mend it.
-    pub trouble: Option<(Duration, bool)>,
-    /// The age of the oldest commit that is not durable.
-    pub lag: Duration,
-    /// How long a put may have to wait for the one before.
-    pub put_interval: Duration,
-    pub is_wal_index_damaged: bool,
-    pub has_other_name: bool,
-    /// How far ahead of now the newest commit is dated.
-    pub ahead: Duration,
-    /// Whether the last snapshot failed, or is missing.
-    pub lacks_snapshot: bool,
-    /// How long ago the manifest was found to be missing or damaged.
-    pub manifest_trouble: Option<Duration>,
-    /// Whether the last prune failed.
-    pub cannot_prune: bool,
-    /// For how long a mirror could not be brought up to date.
-    pub mirror_trouble: Option<Duration>,
-    /// Whether the last drill failed.
-    pub drill_failed: bool,
-}
-
-/// Why somebody should look; nothing when all is well.
-pub(super) fn health_issues(input: &HealthInput) -> Vec<HealthIssue> {
-    let failing = matches!(input.phase, Phase::Failing | Phase::LogReleased | Phase::Stopped);
-    let failed = input.failed.is_some_and(|ago| ago <= FAILURE_REMEMBERED);
-    let starting = input.phase == Phase::Starting && input.phase_for > START_MAX;
-    let is_away = |(lasts, is_permanent)| lasts > TROUBLE_MAX || is_permanent;
+/// Why somebody should look at `now`; nothing when all is well.
+pub(super) fn health_issues(status: &DatabaseStatus, now: Timestamp) -> Vec<HealthIssue> {
+    let failing = matches!(status.phase, Phase::Failing | Phase::LogReleased | Phase::Stopped);
+    let is_within = |trouble: &Option<(Timestamp, String)>, most| {
+        trouble.as_ref().is_some_and(|(since, _)| since.until(now) <= most)
+    };
+    let failed = is_within(&status.failure, FAILURE_REMEMBERED);
+    let starting = status.phase == Phase::Starting && status.since.until(now) > START_MAX;
+    let is_away = |outage: &Outage| outage.lasts > TROUBLE_MAX || outage.is_permanent;
     // A first snapshot takes as long as it takes.
-    let lag_max = LAG_MAX.saturating_add(input.put_interval.saturating_mul(2));
-    let lags = input.phase == Phase::Following && input.lag > lag_max;
-    let manifest = input.manifest_trouble.is_some_and(|ago| ago <= MANIFEST_REMEMBERED);
+    let lag_max = LAG_MAX.saturating_add(status.put_interval.saturating_mul(2));
+    let lags = status.phase == Phase::Following && status.lag(now) > lag_max;
+    let log = status.log.as_ref();
+    let ahead = status.newest().map_or(Duration::ZERO, |newest| now.until(newest));
+    let is_old = |mirror: &MirrorProgress| {
+        mirror.trouble.as_ref().is_some_and(|(since, _)| since.until(now) > MIRROR_TROUBLE_MAX)
+    };
     let all = [
         (failing, HealthIssue::Failing),
         (failed && !failing, HealthIssue::Failed),
         (starting, HealthIssue::Starting),
-        (input.trouble.is_some_and(is_away), HealthIssue::Store),
+        (status.outage.as_ref().is_some_and(is_away), HealthIssue::Store),
         (lags, HealthIssue::Lag),
-        (input.is_wal_index_damaged, HealthIssue::WalIndex),
-        (input.has_other_name, HealthIssue::OtherName),
-        (input.ahead > CLOCKS_APART_MAX, HealthIssue::Clock),
-        (input.lacks_snapshot, HealthIssue::Snapshot),
-        (manifest, HealthIssue::Manifest),
-        (input.cannot_prune, HealthIssue::Prune),
-        (input.mirror_trouble.is_some_and(|lasts| lasts > MIRROR_TROUBLE_MAX), HealthIssue::Mirror),
-        (input.drill_failed, HealthIssue::Drill),
+        (log.is_some_and(|log| log.is_damaged), HealthIssue::WalIndex),
+        (log.is_some_and(|log| log.other_names.is_some()), HealthIssue::OtherName),
+        (ahead > CLOCKS_APART_MAX, HealthIssue::Clock),
+        (status.snapshot_trouble.is_some() || status.lacks_base, HealthIssue::Snapshot),
+        (is_within(&status.manifest_trouble, MANIFEST_REMEMBERED), HealthIssue::Manifest),
+        (status.prune_trouble.is_some(), HealthIssue::Prune),
+        (status.mirrors.iter().any(is_old), HealthIssue::Mirror),
+        (status.drills.failed.is_some(), HealthIssue::Drill),
     ];
     all.into_iter().filter_map(|(has, issue)| has.then_some(issue)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use ebbtide_replica::{Point, Txid};
+    use ebbtide_restore::FailedDrill;
+    use ebbtide_watcher::LogStatus;
+
     use super::*;
 
-    const WELL: HealthInput = HealthInput {
-        phase: Phase::Following,
-        phase_for: Duration::from_secs(1000),
-        failed: None,
-        trouble: None,
-        lag: Duration::ZERO,
-        put_interval: Duration::from_secs(1),
-        is_wal_index_damaged: false,
-        has_other_name: false,
-        ahead: Duration::ZERO,
-        lacks_snapshot: false,
-        manifest_trouble: None,
-        cannot_prune: false,
-        mirror_trouble: None,
-        drill_failed: false,
-    };
+    const NOW: i64 = 1_795_824_000;
 
-    fn seconds(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
+    /// So many seconds before now.
+    fn ago(seconds: i64) -> Timestamp {
+        Timestamp::from_micros((NOW - seconds) * 1_000_000).unwrap()
+    }
+
+    /// What is wrong with a database that is well but for what `change` does.
+    fn with(change: impl FnOnce(&mut DatabaseStatus)) -> Vec<HealthIssue> {
+        let mut status = DatabaseStatus::new("/app.db".into(), "replica".to_owned(), ago(1000));
+        status.phase = Phase::Following;
+        status.put_interval = Duration::from_secs(1);
+        change(&mut status);
+        health_issues(&status, ago(0))
+    }
+
+    fn trouble(seconds: i64) -> Option<(Timestamp, String)> {
+        Some((ago(seconds), "why".to_owned()))
     }
 
     #[test]
     fn a_put_that_is_tried_again_is_no_ailment_until_it_has_failed_for_long() {
-        let with = |trouble| health_issues(&HealthInput { trouble: Some(trouble), ..WELL });
-        assert_eq!(health_issues(&WELL), []);
-        assert_eq!(with((seconds(15), false)), []);
-        assert_eq!(with((seconds(16), false)), [HealthIssue::Store]);
-        assert_eq!(
-            with((seconds(0), true)),
-            [HealthIssue::Store],
-            "nobody waits for what will not pass"
-        );
+        let outage = |lasts, is_permanent| {
+            let lasts = Duration::from_secs(lasts);
+            let outage = Outage { since: ago(0), lasts, error: String::new(), is_permanent };
+            with(|status| status.outage = Some(outage))
+        };
+        assert_eq!(with(|_| {}), []);
+        assert_eq!(outage(15, false), []);
+        assert_eq!(outage(16, false), [HealthIssue::Store]);
+        assert_eq!(outage(0, true), [HealthIssue::Store], "nobody waits for what will not pass");
     }
 
     #[test]
     fn a_lag_is_an_ailment_when_the_rate_of_puts_does_not_explain_it() {
-        let with = |lag, put_interval| health_issues(&HealthInput { lag, put_interval, ..WELL });
-        assert_eq!(with(seconds(62), seconds(1)), []);
-        assert_eq!(with(seconds(63), seconds(1)), [HealthIssue::Lag]);
-        assert_eq!(with(seconds(2000), seconds(1000)), []);
-        assert_eq!(with(seconds(2061), seconds(1000)), [HealthIssue::Lag]);
-        assert_eq!(with(seconds(1), Duration::MAX), []);
-        let catching_up = HealthInput { phase: Phase::CatchingUp, lag: seconds(4000), ..WELL };
-        assert_eq!(health_issues(&catching_up), []);
+        let lag = |seconds, put_interval| {
+            with(|status| {
+                status.oldest_undurable = Some(ago(seconds));
+                status.put_interval = put_interval;
+            })
+        };
+        let seconds = Duration::from_secs;
+        assert_eq!(lag(62, seconds(1)), []);
+        assert_eq!(lag(63, seconds(1)), [HealthIssue::Lag]);
+        assert_eq!(lag(2000, seconds(1000)), []);
+        assert_eq!(lag(2061, seconds(1000)), [HealthIssue::Lag]);
+        assert_eq!(lag(1, Duration::MAX), []);
+        let catching_up = with(|status| {
+            status.phase = Phase::CatchingUp;
+            status.oldest_undurable = Some(ago(4000));
+        });
+        assert_eq!(catching_up, []);
     }
 
     #[test]
-    fn a_session_that_failed_is_remembered_for_a_while() {
-        let failing = HealthInput { phase: Phase::Failing, failed: Some(seconds(1)), ..WELL };
-        assert_eq!(health_issues(&failing), [HealthIssue::Failing]);
-        let again = |ago| health_issues(&HealthInput { failed: Some(seconds(ago)), ..WELL });
-        assert_eq!((again(90), again(91)), (vec![HealthIssue::Failed], vec![]));
-        let starting = |phase_for| HealthInput { phase: Phase::Starting, phase_for, ..WELL };
-        assert_eq!(health_issues(&starting(seconds(30))), []);
-        assert_eq!(health_issues(&starting(seconds(31))), [HealthIssue::Starting]);
-        let damaged = HealthInput { is_wal_index_damaged: true, ..WELL };
-        assert_eq!(health_issues(&damaged), [HealthIssue::WalIndex]);
-        let ahead = |ahead| health_issues(&HealthInput { ahead, ..WELL });
-        assert_eq!((ahead(seconds(5)), ahead(seconds(6))), (vec![], vec![HealthIssue::Clock]));
-        let lacking = HealthInput { lacks_snapshot: true, ..WELL };
-        assert_eq!(health_issues(&lacking), [HealthIssue::Snapshot]);
-        let put_back = |ago| health_issues(&HealthInput { manifest_trouble: Some(ago), ..WELL });
-        assert_eq!(put_back(seconds(86_400)), [HealthIssue::Manifest]);
-        assert_eq!(put_back(seconds(86_401)), []);
+    fn what_went_wrong_is_remembered_for_a_while() {
+        let failing = with(|status| {
+            status.phase = Phase::Failing;
+            status.failure = trouble(1);
+        });
+        assert_eq!(failing, [HealthIssue::Failing]);
+        let failed = |seconds| with(|status| status.failure = trouble(seconds));
+        assert_eq!((failed(90), failed(91)), (vec![HealthIssue::Failed], vec![]));
+        let starting =
+            |seconds| with(|status| (status.phase, status.since) = (Phase::Starting, ago(seconds)));
+        assert_eq!((starting(30), starting(31)), (vec![], vec![HealthIssue::Starting]));
+        let put_back = |seconds| with(|status| status.manifest_trouble = trouble(seconds));
+        assert_eq!((put_back(86_400), put_back(86_401)), (vec![HealthIssue::Manifest], vec![]));
+    }
+
+    #[test]
+    fn what_the_log_says_is_an_ailment() {
+        let log = |is_damaged, other_names: Option<&str>| {
+            let log = LogStatus {
+                frames: Some(1),
+                file_bytes: 4152,
+                readers: Vec::new(),
+                oldest_uncaptured: None,
+                is_damaged,
+                other_names: other_names.map(str::to_owned),
+            };
+            with(|status| status.log = Some(log))
+        };
+        assert_eq!(log(false, None), []);
+        assert_eq!(log(true, None), [HealthIssue::WalIndex]);
+        assert_eq!(log(false, Some("it has a second name")), [HealthIssue::OtherName]);
+    }
+
+    #[test]
+    fn commits_that_are_dated_later_than_now_are_an_ailment() {
+        let ahead = |seconds: i64| {
+            let newest = Point { txid: Txid::new(1).unwrap(), time: ago(-seconds) };
+            with(|status| status.captured = Some(newest))
+        };
+        assert_eq!((ahead(5), ahead(6)), (vec![], vec![HealthIssue::Clock]));
+    }
+
+    #[test]
+    fn what_the_replica_lacks_is_an_ailment() {
+        assert_eq!(with(|status| status.lacks_base = true), [HealthIssue::Snapshot]);
+        assert_eq!(with(|status| status.snapshot_trouble = trouble(0)), [HealthIssue::Snapshot]);
+        assert_eq!(with(|status| status.prune_trouble = trouble(0)), [HealthIssue::Prune]);
+        let mirror = |seconds| {
+            let mut mirror = MirrorProgress::new("mirror".to_owned());
+            mirror.trouble = trouble(seconds);
+            with(|status| status.mirrors = vec![mirror])
+        };
+        assert_eq!((mirror(600), mirror(601)), (vec![], vec![HealthIssue::Mirror]));
+        let failed = FailedDrill { at: ago(5), error: "damaged".to_owned() };
+        assert_eq!(with(|status| status.drills.failed = Some(failed)), [HealthIssue::Drill]);
     }
 }

@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use ebbtide_replica::Timestamp;
-use ebbtide_restore::{DrillRecord, Proved};
+use ebbtide_restore::Proved;
 use serde::{Deserialize, Serialize};
 
-use super::health::{HealthInput, HealthIssue, health_issues};
-use crate::clock;
-use crate::follow::{MirrorProgress, Phase, Progress, PruneSummary, Status, StoreAndLog};
+use super::health::{HealthIssue, health_issues};
+use crate::follow::{MirrorProgress, Phase, PruneSummary, Status};
 use crate::hooks::LostLines;
 
 /// What is wrong while there is no snapshot.
@@ -118,7 +117,7 @@ pub struct MirrorReport {
 
 impl MirrorReport {
     fn of(mirror: MirrorProgress, now: Timestamp) -> MirrorReport {
-        let behind = mirror.behind_since.map_or(Duration::ZERO, |since| between(since, now));
+        let behind = mirror.behind_since.map_or(Duration::ZERO, |since| since.until(now));
         MirrorReport {
             replica: mirror.replica,
             durable_txid: mirror.durable.map(|txid| txid.to_string()),
@@ -154,52 +153,51 @@ pub struct Trouble {
 impl Report {
     /// Looks at one database at `now`.
     pub fn of(status: &Status, now: Timestamp, unlogged: Option<LostLines>) -> Report {
-        let seen = status.look();
-        let progress = status.get();
-        let txid = |durable: ebbtide_replica::Point| durable.txid.to_string();
-        let time = |durable: ebbtide_replica::Point| durable.time.to_string();
-        let drills = status.drills();
-        let attention = health_issues(&input(&progress, &seen, &drills, now));
-        let trouble = |since: Timestamp, error| Trouble { since: since.to_string(), error };
-        let readers = seen.log.as_ref().map(|log| log.readers.as_slice()).unwrap_or_default();
+        let status = status.get();
+        let txid = |point: ebbtide_replica::Point| point.txid.to_string();
+        let time = |point: ebbtide_replica::Point| point.time.to_string();
+        let trouble =
+            |(since, error): (Timestamp, String)| Trouble { since: since.to_string(), error };
+        let attention = health_issues(&status, now);
+        let lag = status.lag(now);
+        let log = status.log.as_ref();
+        let readers = log.map(|log| log.readers.as_slice()).unwrap_or_default();
         Report {
-            database: progress.database.to_string_lossy().into_owned(),
-            replica: progress.replica,
+            database: status.database.to_string_lossy().into_owned(),
+            replica: status.replica,
             process: Some(std::process::id()),
             healthy: attention.is_empty(),
             attention,
-            phase: Some(progress.phase),
-            since: Some(progress.since.to_string()),
-            error: progress.error,
-            last_failure: progress.failure.map(|(since, error)| trouble(since, error)),
-            captured_txid: progress.captured.map(txid),
-            durable_txid: progress.durable.map(txid),
-            durable_time: progress.durable.map(time),
-            durable_chain: progress.durable_chain.map(|chain| chain.to_string()),
-            lag_seconds: lag(&seen, now).as_secs_f64(),
-            resting: progress.resting,
-            other_names: seen.log.as_ref().and_then(|log| log.other_names.clone()),
-            log_frames: seen.log.as_ref().and_then(|log| log.frames),
-            log_bytes: seen.log.as_ref().map(|log| log.file_bytes),
-            spool_segments: seen.spooled.segments,
-            spool_bytes: seen.spooled.bytes,
+            phase: Some(status.phase),
+            since: Some(status.since.to_string()),
+            error: status.error,
+            last_failure: status.failure.map(trouble),
+            captured_txid: status.captured.map(txid),
+            durable_txid: status.durable.map(txid),
+            durable_time: status.durable.map(time),
+            durable_chain: status.durable_chain.map(|chain| chain.to_string()),
+            lag_seconds: lag.as_secs_f64(),
+            resting: status.resting,
+            other_names: log.and_then(|log| log.other_names.clone()),
+            log_frames: log.and_then(|log| log.frames),
+            log_bytes: log.map(|log| log.file_bytes),
+            spool_segments: status.spooled.segments,
+            spool_bytes: status.spooled.bytes,
             readers: readers.iter().map(|&pid| Reader { pid, name: name_of(pid) }).collect(),
-            store_trouble: seen.trouble.map(|store| trouble(clock::at(store.since), store.error)),
-            snapshot_txid: progress.snapshot.map(txid),
-            snapshot_time: progress.snapshot.map(time),
-            snapshot_trouble: progress
+            store_trouble: status.outage.map(|outage| trouble((outage.since, outage.error))),
+            snapshot_txid: status.snapshot.map(txid),
+            snapshot_time: status.snapshot.map(time),
+            snapshot_trouble: status
                 .snapshot_trouble
-                .map(|(since, why)| trouble(since, why))
-                .or_else(|| seen.lacks_base.then(|| trouble(now, LACKS_BASE.to_owned()))),
-            manifest_trouble: seen
-                .manifest_trouble
-                .map(|(when, why)| trouble(clock::at(when), why)),
-            pruned: progress.pruned,
-            prune_trouble: progress.prune_trouble.map(|(since, why)| trouble(since, why)),
-            last_proved: drills.proved,
-            drill_trouble: drills.failed.map(|failed| trouble(failed.at, failed.error)),
-            segments: progress.segments,
-            mirrors: progress.mirrors.into_iter().map(|it| MirrorReport::of(it, now)).collect(),
+                .or_else(|| status.lacks_base.then(|| (now, LACKS_BASE.to_owned())))
+                .map(trouble),
+            manifest_trouble: status.manifest_trouble.map(trouble),
+            pruned: status.pruned,
+            prune_trouble: status.prune_trouble.map(trouble),
+            last_proved: status.drills.proved,
+            drill_trouble: status.drills.failed.map(|failed| trouble((failed.at, failed.error))),
+            segments: status.segments,
+            mirrors: status.mirrors.into_iter().map(|it| MirrorReport::of(it, now)).collect(),
             log_lines_lost: unlogged.as_ref().map_or(0, |lost| lost.lines),
             log_error: unlogged.map(|lost| lost.error),
         }
@@ -215,53 +213,6 @@ impl Report {
             ..Report::default()
         }
     }
-}
-
-/// What tells whether somebody should look.
-fn input(
-    progress: &Progress,
-    seen: &StoreAndLog,
-    drills: &DrillRecord,
-    now: Timestamp,
-) -> HealthInput {
-    let trouble = seen.trouble.as_ref();
-    HealthInput {
-        phase: progress.phase,
-        phase_for: between(progress.since, now),
-        failed: progress.failure.as_ref().map(|&(when, _)| between(when, now)),
-        trouble: trouble.map(|trouble| (trouble.since.elapsed(), trouble.is_permanent)),
-        lag: lag(seen, now),
-        put_interval: seen.put_interval,
-        is_wal_index_damaged: seen.log.as_ref().is_some_and(|log| log.is_damaged),
-        has_other_name: seen.log.as_ref().is_some_and(|log| log.other_names.is_some()),
-        ahead: newest(progress).map_or(Duration::ZERO, |newest| between(now, newest)),
-        lacks_snapshot: progress.snapshot_trouble.is_some() || seen.lacks_base,
-        manifest_trouble: seen.manifest_trouble.as_ref().map(|(when, _)| when.elapsed()),
-        cannot_prune: progress.prune_trouble.is_some(),
-        mirror_trouble: mirror_trouble(progress, now),
-        drill_failed: drills.failed.is_some(),
-    }
-}
-
-/// For how long the mirror that has been in trouble for longest has been so.
-fn mirror_trouble(progress: &Progress, now: Timestamp) -> Option<Duration> {
-    let troubles = progress.mirrors.iter().filter_map(|mirror| mirror.trouble.as_ref());
-    troubles.map(|(since, _)| between(*since, now)).max()
-}
-
-/// The time of the newest commit that is known.
-fn newest(progress: &Progress) -> Option<Timestamp> {
-    progress.captured.into_iter().chain(progress.durable).map(|known| known.time).max()
-}
-
-fn lag(seen: &StoreAndLog, now: Timestamp) -> Duration {
-    seen.oldest.map_or(Duration::ZERO, |oldest| between(oldest, now))
-}
-
-/// A clock that was set back shows no time rather than a negative one.
-fn between(earlier: Timestamp, later: Timestamp) -> Duration {
-    let micros = later.as_micros().saturating_sub(earlier.as_micros()).max(0);
-    Duration::from_micros(micros.unsigned_abs())
 }
 
 fn name_of(pid: i32) -> Option<String> {

@@ -222,7 +222,8 @@ async fn release(
     reader: &mut (impl tokio::io::AsyncRead + Unpin),
     write: &mut (impl tokio::io::AsyncWrite + Unpin),
 ) -> io::Result<()> {
-    let is_meant = |status: &&Status| status.get().database.to_string_lossy() == database;
+    let is_meant =
+        |status: &&Status| status.noted(|noted| noted.database.to_string_lossy() == database);
     let Some(status) = statuses.iter().find(is_meant) else {
         return say(write, &Answer::Refused(NOT_FOLLOWED.to_owned())).await;
     };
@@ -263,7 +264,9 @@ async fn answer(request: Request, desk: &Desk) -> Answer {
             };
             let chosen: Vec<(String, &Status)> = statuses
                 .iter()
-                .map(|status| (status.get().database.to_string_lossy().into_owned(), status))
+                .map(|status| {
+                    (status.noted(|noted| noted.database.to_string_lossy().into_owned()), status)
+                })
                 .filter(|(name, _)| database.as_ref().is_none_or(|wanted| wanted == name))
                 .collect();
             if chosen.is_empty() {
@@ -297,7 +300,7 @@ async fn sync(chosen: Vec<(String, &Status)>, wait: Option<Duration>) -> Vec<Syn
 
 /// Why a sync took too long, as far as is known.
 fn late(status: &Status, wait: Duration) -> String {
-    let why = status.get().error.or_else(|| status.look().trouble.map(|trouble| trouble.error));
+    let why = status.newest_error();
     let late = format!("not durable within {wait:?}");
     why.map_or(late.clone(), |why| format!("{late}: {why}"))
 }

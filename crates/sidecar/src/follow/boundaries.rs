@@ -2,7 +2,7 @@
 //! with many databases does not make all of them at one moment. Time is an argument.
 
 use ebbtide_fault::setting;
-use ebbtide_replica::ReplicaId;
+use ebbtide_replica::{ReplicaId, Timestamp};
 use ebbtide_shipper::Level;
 
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -26,8 +26,12 @@ pub(crate) struct Boundaries {
 
 impl Boundaries {
     /// The present hour began at or before `hour_since`, and the present day at or before `day_since`: those are the times
-    /// of the states that the levels begin with, in µs.
-    pub(crate) fn new(replica: ReplicaId, hour_since: i64, day_since: i64) -> Boundaries {
+    /// of the states that the levels begin with.
+    pub(crate) fn new(
+        replica: ReplicaId,
+        hour_since: Timestamp,
+        day_since: Timestamp,
+    ) -> Boundaries {
         // Hours and days of a test are shorter.
         let set = setting("hour-millis").and_then(|millis| i64::try_from(millis).ok());
         let hour_micros = set.map_or(HOUR_MICROS, |millis| millis.max(1) * 1000);
@@ -42,8 +46,8 @@ impl Boundaries {
         boundaries
     }
 
-    /// What has ended since the last time, at `now` in µs.
-    pub(crate) fn due(&self, now: i64) -> Option<Level> {
+    /// What has ended since the last time, at `now`.
+    pub(crate) fn due(&self, now: Timestamp) -> Option<Level> {
         let hour = self.hour_at(now);
         if hour.div_euclid(self.day_hours) > self.day {
             return Some(Level::Day);
@@ -52,18 +56,18 @@ impl Boundaries {
     }
 
     /// It is dealt with. A clock that was set back counts from there.
-    pub(crate) fn pass(&mut self, now: i64) {
+    pub(crate) fn pass(&mut self, now: Timestamp) {
         self.hour = self.hour_at(now);
         self.day = self.hour.div_euclid(self.day_hours);
     }
 
     /// Whether the clock was set back behind the present hour.
-    pub(crate) fn is_ahead(&self, now: i64) -> bool {
+    pub(crate) fn is_ahead(&self, now: Timestamp) -> bool {
         self.hour_at(now) < self.hour
     }
 
-    fn hour_at(&self, micros: i64) -> i64 {
-        micros.saturating_sub(self.late_micros).div_euclid(self.hour_micros)
+    fn hour_at(&self, time: Timestamp) -> i64 {
+        time.as_micros().saturating_sub(self.late_micros).div_euclid(self.hour_micros)
     }
 }
 
@@ -75,22 +79,26 @@ mod tests {
     const MIDNIGHT: i64 = 1_795_824_000 * 1_000_000;
     const MINUTE: i64 = 60_000_000;
 
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros).unwrap()
+    }
+
     fn new(since: i64) -> Boundaries {
-        Boundaries::new(ReplicaId::from_bytes([0; 16]), since, since)
+        Boundaries::new(ReplicaId::from_bytes([0; 16]), at(since), at(since))
     }
 
     #[test]
     fn an_hour_and_a_day_are_due_once_each() {
         let mut boundaries = new(MIDNIGHT + 5 * MINUTE);
-        assert_eq!(boundaries.due(MIDNIGHT + 59 * MINUTE), None);
-        assert_eq!(boundaries.due(MIDNIGHT + 60 * MINUTE), Some(Level::Hour));
-        boundaries.pass(MIDNIGHT + 61 * MINUTE);
-        assert_eq!(boundaries.due(MIDNIGHT + 119 * MINUTE), None);
+        assert_eq!(boundaries.due(at(MIDNIGHT + 59 * MINUTE)), None);
+        assert_eq!(boundaries.due(at(MIDNIGHT + 60 * MINUTE)), Some(Level::Hour));
+        boundaries.pass(at(MIDNIGHT + 61 * MINUTE));
+        assert_eq!(boundaries.due(at(MIDNIGHT + 119 * MINUTE)), None);
         // Whatever was missed meanwhile is one.
-        assert_eq!(boundaries.due(MIDNIGHT + 600 * MINUTE), Some(Level::Hour));
-        assert_eq!(boundaries.due(MIDNIGHT + 1440 * MINUTE), Some(Level::Day));
-        boundaries.pass(MIDNIGHT + 1440 * MINUTE);
-        assert_eq!(boundaries.due(MIDNIGHT + 1441 * MINUTE), None);
+        assert_eq!(boundaries.due(at(MIDNIGHT + 600 * MINUTE)), Some(Level::Hour));
+        assert_eq!(boundaries.due(at(MIDNIGHT + 1440 * MINUTE)), Some(Level::Day));
+        boundaries.pass(at(MIDNIGHT + 1440 * MINUTE));
+        assert_eq!(boundaries.due(at(MIDNIGHT + 1441 * MINUTE)), None);
     }
 
     #[test]
@@ -98,9 +106,9 @@ mod tests {
         let mut found = std::collections::BTreeSet::new();
         for number in 0..=u8::MAX {
             let replica = ReplicaId::from_bytes(spread(number));
-            let boundaries = Boundaries::new(replica, MIDNIGHT - MINUTE, MIDNIGHT - MINUTE);
+            let boundaries = Boundaries::new(replica, at(MIDNIGHT - MINUTE), at(MIDNIGHT - MINUTE));
             let late = (0..60).find(|second| {
-                boundaries.due(MIDNIGHT + (second + 1) * 1_000_000) == Some(Level::Day)
+                boundaries.due(at(MIDNIGHT + (second + 1) * 1_000_000)) == Some(Level::Day)
             });
             found.insert(late.expect("within a minute"));
         }
@@ -117,9 +125,9 @@ mod tests {
     #[test]
     fn a_clock_that_was_ahead_and_is_set_back_goes_on() {
         let mut boundaries = new(MIDNIGHT + 600 * MINUTE);
-        assert_eq!(boundaries.due(MIDNIGHT), None);
-        assert!(boundaries.is_ahead(MIDNIGHT));
-        boundaries.pass(MIDNIGHT);
-        assert_eq!(boundaries.due(MIDNIGHT + 60 * MINUTE), Some(Level::Hour));
+        assert_eq!(boundaries.due(at(MIDNIGHT)), None);
+        assert!(boundaries.is_ahead(at(MIDNIGHT)));
+        boundaries.pass(at(MIDNIGHT));
+        assert_eq!(boundaries.due(at(MIDNIGHT + 60 * MINUTE)), Some(Level::Hour));
     }
 }

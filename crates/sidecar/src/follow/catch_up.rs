@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ebbtide_replica::Timestamp;
 use ebbtide_shipper::{
     Creator, Error, Found, Local, Shipper, Unconfirmed, UnverifiedReplica, look,
 };
@@ -16,7 +17,7 @@ use super::job::Job;
 use super::local::local;
 use super::parts;
 use super::plan::{Hashes, Past, StartPlan, start_plan};
-use crate::clock::now_micros;
+use crate::clock::now;
 
 /// A replica that was opened as planned, with what is left to do.
 pub(super) enum Opened {
@@ -74,8 +75,8 @@ async fn carry_on(
     mut shipper: Shipper,
 ) -> Result<Shipper, FollowError> {
     // Times ascend within a replica, so the claim must not be later than the first uncaptured commit.
-    let oldest = held.follower.oldest_uncaptured().unwrap_or(i64::MAX);
-    claim(job, held, &mut shipper, now_micros().min(oldest)).await?;
+    let oldest = held.follower.oldest_uncaptured().unwrap_or(Timestamp::MAX);
+    claim(job, held, &mut shipper, now().min(oldest)).await?;
     tracing::info!(database = %job.database.path.display(), txid = %shipper.last().txid, "carrying on where the log was left");
     Ok(shipper)
 }
@@ -95,7 +96,7 @@ async fn replay(
             Ok::<_, FollowError>(unconfirmed.left() > 0)
         };
         job.shared.with_scratch(|scratch| {
-            block_in_place(|| held.follower.capture(now_micros(), scratch, replay))
+            block_in_place(|| held.follower.capture(now(), scratch, replay))
         })?;
     }
     let wal = held.follower.position();

@@ -13,7 +13,7 @@ use super::error::FollowError;
 use super::held::Held;
 use super::job::Job;
 use super::plan::Past;
-use crate::clock::now_micros;
+use crate::clock::now;
 
 /// How many of the newest objects are searched for the database's state, which distinguishes a stale database from one
 /// that was changed. If the replica is known to be its own, the result only goes into the resync entry.
@@ -28,7 +28,7 @@ pub(super) async fn claim(
     job: &Job,
     held: &mut Held,
     shipper: &mut Shipper,
-    time: i64,
+    time: Timestamp,
 ) -> Result<(), FollowError> {
     let waiting_bytes_max = job.database.waiting_bytes_max();
     held.during(
@@ -40,9 +40,9 @@ pub(super) async fn claim(
 }
 
 /// Pins the current state of the database. Commits before it are not captured one by one.
-pub(crate) fn pin_end(follower: &mut Follower) -> Result<(Image, i64), FollowError> {
+pub(crate) fn pin_end(follower: &mut Follower) -> Result<(Image, Timestamp), FollowError> {
     let mut pin = follower.pin_image()?;
-    let time = now_micros();
+    let time = now();
     follower.skip_to(&mut pin)?;
     match follower.image(pin)? {
         Ok(image) => Ok((image, time)),
@@ -108,7 +108,7 @@ async fn recognize(
 /// A pinned state of the database, and its difference from the replica.
 struct Compared {
     image: Image,
-    time: i64,
+    time: Timestamp,
     difference: Difference,
 }
 

@@ -14,7 +14,7 @@ use super::error::FollowError;
 use super::log_event::{Attention, LogEvent, Reaction, on_log_event};
 use super::pace::{Count, Mode};
 use super::shared::Shared;
-use crate::clock::now_micros;
+use crate::clock::now;
 
 /// The poll interval of the log while the task waits for something else: a commit without an event is dated by a poll.
 const LOOK: Duration = Duration::from_millis(5);
@@ -74,11 +74,11 @@ impl Calls {
         let seen = match cause {
             Cause::Opened => return LogEvent::Opened,
             Cause::Closed => return LogEvent::Closed,
-            Cause::Written => match observer.see_written(now_micros()) {
+            Cause::Written => match observer.see_written(now()) {
                 Some(seen) => seen,
                 None => return LogEvent::Unfinished,
             },
-            Cause::Poll => observer.see(now_micros()),
+            Cause::Poll => observer.see(now()),
         };
         let is_alone = cause == Cause::Poll && seen.frames == 0 && !observer.is_open_elsewhere();
         match is_alone && !self.told_alone.swap(true, Ordering::Relaxed) {
@@ -194,7 +194,7 @@ impl Held {
                 () = tokio::time::sleep(pause) => {}
             }
             each_look(waited);
-            self.follower.observe(now_micros())?;
+            self.follower.observe(now())?;
             if self.follower.log_bytes()? > log_bytes_max() {
                 return Err(FollowError::LogReleased);
             }

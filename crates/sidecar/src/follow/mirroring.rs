@@ -63,7 +63,7 @@ impl Mirroring {
     pub(crate) async fn once(database: &Database, shared: &Shared, status: &Status) {
         for at in 0..database.mirrors.len() {
             let mut task = Task::new(database, shared, status, at);
-            let Some(head) = status.get().durable else { return };
+            let Some(head) = status.noted(|noted| noted.durable) else { return };
             let ended = task.pass(head.txid).await;
             task.tell(ended, head.txid);
         }
@@ -118,10 +118,10 @@ impl Task {
 
     /// Up to which entry there is something to copy, or to look at.
     fn due(&self) -> Option<Txid> {
-        let progress = self.status.get();
-        let head = progress.durable?.txid;
+        let (head, snapshot) = self.status.noted(|noted| (noted.durable, noted.snapshot));
+        let head = head?.txid;
         let is_behind = self.last().is_none_or(|last| last < head);
-        (is_behind || self.is_whole_due(progress.snapshot)).then_some(head)
+        (is_behind || self.is_whole_due(snapshot)).then_some(head)
     }
 
     fn last(&self) -> Option<Txid> {
@@ -134,7 +134,7 @@ impl Task {
 
     /// Copies what is durable by now, up to `head`.
     async fn pass(&mut self, head: Txid) -> Result<(), MirrorError> {
-        let snapshot = self.status.get().snapshot;
+        let snapshot = self.status.noted(|noted| noted.snapshot);
         self.change(|progress| {
             progress.behind_since.get_or_insert_with(clock::now);
         });
@@ -145,7 +145,7 @@ impl Task {
             self.mirror = None;
             return result;
         }
-        let newest = self.status.get().durable.map(|durable| durable.txid);
+        let newest = self.status.noted(|noted| noted.durable.map(|durable| durable.txid));
         let (last, is_behind) = (self.last(), newest > self.last());
         self.change(|progress| {
             progress.durable = last;

@@ -7,12 +7,17 @@ use ebbtide_retention::{Pass, PruneError, prune};
 use ebbtide_store::error_chain;
 use tokio::task::JoinHandle;
 
+use super::phase::Phase;
 use super::prune_summary::PruneSummary;
 use super::shared::Shared;
-use super::status::{Phase, Status};
+use super::status::Status;
 
 /// How long after the start the first pass is done: a process that ends soon need not begin.
 const FIRST: Duration = Duration::from_secs(30);
+
+/// How long after one pass the next one of the process is begun: a process with many databases does not ask the store about
+/// all of them at once. So 10,000 have their turns within 14 hours.
+const APART: Duration = Duration::from_secs(5);
 
 /// How often a pass is done.
 const INTERVAL: Duration = Duration::from_secs(24 * 3600);
@@ -46,11 +51,11 @@ async fn passes(database: Database, shared: Shared, status: Status) {
     loop {
         tokio::time::sleep(pause).await;
         // Only who owns the replica decides what it keeps.
-        if status.get().phase != Phase::Following {
+        if status.noted(|noted| noted.phase) != Phase::Following {
             pause = FIRST;
             continue;
         }
-        let Ok(_turn) = shared.prune_turn().await else { return };
+        let Ok(turn) = shared.prune_turn().await else { return };
         pause = INTERVAL;
         if let Err(error) = pass(&database, &status).await {
             let path = database.path.display();
@@ -59,6 +64,8 @@ async fn passes(database: Database, shared: Shared, status: Status) {
             status.prune_failed(error);
             pause = RETRY;
         }
+        tokio::time::sleep(APART).await;
+        drop(turn);
     }
 }
 

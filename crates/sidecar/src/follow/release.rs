@@ -12,8 +12,9 @@ use ebbtide_store::error_chain;
 
 use super::error::FollowError;
 use super::job::{Job, Order};
+use super::phase::Phase;
 use super::releases::State;
-use super::status::{Phase, Status};
+use super::status::Status;
 use super::task::follow_on;
 
 /// Somebody wants the database let go, as long as this exists.
@@ -59,8 +60,7 @@ pub async fn follow(job: Job) -> Result<(), FollowError> {
         }
         let database = job.database.path.display();
         if let Err(error) = &ended {
-            let progress = status.get();
-            let (captured, durable) = (progress.captured, progress.durable);
+            let (captured, durable) = status.noted(|noted| (noted.captured, noted.durable));
             let is_durable = captured.map(|last| last.txid) == durable.map(|last| last.txid);
             if is_durable {
                 tracing::info!(%database, error = error_chain(error), "what was captured is durable, and the session had ended before");

@@ -9,7 +9,7 @@ use tokio::task::block_in_place;
 use super::error::FollowError;
 use super::session::Session;
 use super::start::Started;
-use crate::clock::now_micros;
+use crate::clock::now;
 
 impl Session<'_> {
     /// Goes to rest, if nobody else has the database open and nothing needs the log. `found` says whether the last look
@@ -40,7 +40,7 @@ impl Session<'_> {
 
     fn try_rest(&mut self) -> Result<bool, FollowError> {
         let follower = &mut self.held.follower;
-        block_in_place(|| Ok(follower.empty_log()? && follower.rest(now_micros())?))
+        block_in_place(|| Ok(follower.empty_log()? && follower.rest(now())?))
     }
 
     /// How long until the database may go to rest; nothing while it may not, or rests.

@@ -11,12 +11,13 @@ use super::error::FollowError;
 use super::held::Held;
 use super::job::{Job, Order};
 use super::pace::{HELD_BACK_MIN, Mode, Pace, together};
+use super::phase::Phase;
 use super::replica_check::CheckResult;
 use super::rest_timer::RestTimer;
 use super::start::{Started, start};
-use super::status::{Phase, Status};
+use super::status::Status;
 use super::sync_requests::SyncRequests;
-use crate::clock::now_micros;
+use crate::clock::now;
 
 /// With more frames than this to read, the other tasks of this thread are moved to another one first.
 const LONG_FRAMES: u32 = 256;
@@ -49,7 +50,7 @@ pub(crate) async fn run(job: &mut Job, held: &mut Option<Held>) -> Result<(), Fo
     job.status.stand(shipper.last(), shipper.durable().state.point, shipper.durable().state.chain);
     tracing::info!(
         database = %job.database.path.display(),
-        replica = job.status.get().replica,
+        replica = job.status.noted(|noted| noted.replica.clone()),
         txid = %shipper.last().txid,
         "following"
     );
@@ -225,9 +226,9 @@ impl Session<'_> {
     fn look(&mut self) -> Result<u32, FollowError> {
         let follower = &mut self.held.follower;
         if !self.pace.is_alert() {
-            return Ok(follower.observe(now_micros())?);
+            return Ok(follower.observe(now())?);
         }
-        let Some(frames) = follower.observe_written(now_micros())? else { return Ok(0) };
+        let Some(frames) = follower.observe_written(now())? else { return Ok(0) };
         // The write has ended.
         self.pace.calm();
         Ok(frames)
@@ -247,9 +248,8 @@ impl Session<'_> {
                 shipper.has_room(Blocking::Allowed) && began.elapsed() < capture_max,
             )
         };
-        let capture = || {
-            self.job.shared.with_scratch(|scratch| follower.capture(now_micros(), scratch, sink))
-        };
+        let capture =
+            || self.job.shared.with_scratch(|scratch| follower.capture(now(), scratch, sink));
         let captured = if frames > LONG_FRAMES { block_in_place(capture)? } else { capture()? };
         self.started.shipper.encode()?;
         Ok(captured.more)
@@ -277,9 +277,7 @@ impl Session<'_> {
             };
             let shared = &self.job.shared;
             block_in_place(|| {
-                shared.with_scratch(|scratch| {
-                    follower.perform(action, now_micros(), kept, scratch, sink)
-                })
+                shared.with_scratch(|scratch| follower.perform(action, now(), kept, scratch, sink))
             })?;
             shipper.encode()?;
             tracing::debug!(

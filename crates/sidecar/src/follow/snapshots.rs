@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::{Key, Manifest, Point, Txid, Vouch};
+use ebbtide_replica::{Key, Manifest, Point, Timestamp, Txid, Vouch};
 use ebbtide_shipper::{
     self as shipper, EachPage, Level, Owner, Shipper, ship_delta, ship_snapshot,
 };
@@ -18,7 +18,7 @@ use super::job::Job;
 use super::status::Status;
 use super::track::{Found, Track};
 use super::worth::Worth;
-use crate::clock::{now, now_micros};
+use crate::clock::now;
 
 /// A history that is this many times as long as the database is worth a snapshot, whatever the time…
 const LOG_RATIO: u64 = 4;
@@ -91,18 +91,15 @@ enum NotMade {
 }
 
 impl Snapshots {
-    /// `newest` is there already, at `now` in µs since the epoch. A replica that cannot say is due for one.
+    /// `newest` is there already, at `now`. A replica that cannot say is due for one.
     pub(crate) fn new(
         interval: Option<Duration>,
         newest: Option<Point>,
-        now: i64,
+        now: Timestamp,
         track: Track,
         status: Status,
     ) -> Snapshots {
-        let age = newest.map_or(Duration::MAX, |newest| {
-            let age = now.saturating_sub(newest.time.as_micros());
-            Duration::from_micros(age.max(0).unsigned_abs())
-        });
+        let age = newest.map_or(Duration::MAX, |newest| newest.time.until(now));
         if let Some(newest) = newest {
             status.snapshot(newest);
         }
@@ -201,7 +198,7 @@ impl Snapshots {
         if self.is_due(shipper) {
             return Ok(Some(What::Snapshot));
         }
-        let time = now_micros();
+        let time = now();
         let Some(ended) = self.track.ended(time) else { return Ok(None) };
         let presence = shipper.presence();
         if shipper.has_begun_levels()
@@ -318,7 +315,7 @@ impl Snapshots {
         match ended {
             Ok(Ok(Done::Read(Some(found)))) => self.track.found(found),
             // There will be another hour.
-            Ok(Ok(Done::Read(None))) => self.track.pass(now_micros()),
+            Ok(Ok(Done::Read(None))) => self.track.pass(now()),
             Ok(Ok(Done::Made(vouch, bytes))) => {
                 if let Some(making) = making {
                     self.made(making, vouch, bytes);

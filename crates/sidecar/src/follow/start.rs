@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ebbtide_fault::point;
-use ebbtide_replica::Key;
+use ebbtide_replica::{Key, Timestamp};
 use ebbtide_shipper::{Found, Local, Shipper, StoreHealth, look};
 use ebbtide_wal::Position;
 use ebbtide_watcher::{Follower, LogEvidence};
@@ -16,11 +16,11 @@ use super::held::Held;
 use super::job::{Job, Order};
 use super::local::{LocalState, directory, is_same_file, local, open_state, resume_at};
 use super::parts;
+use super::phase::Phase;
 use super::plan::start_plan;
 use super::snapshots::{Snapshots, newest};
-use super::status::Phase;
 use super::track::Track;
-use crate::clock::now_micros;
+use crate::clock::now;
 
 /// How long to wait before the store is asked again, at first and at most.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, LogEvidence),
     let (state, remembered) = open_state(&directory)?;
     job.status.begun();
     let resume = state.as_ref().and_then(|state| resume_at(state.position(), &directory));
-    let latest = state.as_ref().map_or(0, |state| state.position().state.time().as_micros());
+    let latest = state.as_ref().map_or(Timestamp::EPOCH, |state| state.position().state.time());
     let began = match held.as_mut() {
         Some(held) => {
             held.follower.rouse()?;
@@ -101,7 +101,7 @@ async fn open_and_catch_up(
     job.status.presence(presence);
     let interval = job.database.snapshot_interval;
     let track = Track::new(&shipper, newest);
-    let snapshots = Snapshots::new(interval, newest, now_micros(), track, job.status.clone());
+    let snapshots = Snapshots::new(interval, newest, now(), track, job.status.clone());
     Ok(Started { shipper, snapshots })
 }
 

@@ -3,135 +3,32 @@
 //! It costs nothing while no client asks: the task notes what it does anyway, and the log and the health of the store
 //! are read when a client asks.
 
-mod drills;
-
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ebbtide_replica::{Chain, Point, Timestamp, Txid};
-use ebbtide_shipper::{Presence, Spooled, StoreHealth, StoreOutage};
+use ebbtide_restore::DrillRecord;
+use ebbtide_shipper::{Presence, StoreHealth};
 use ebbtide_store::error_chain;
-use ebbtide_watcher::{LogStatus, LogStatusHandle};
-use serde::{Deserialize, Serialize};
+use ebbtide_watcher::LogStatusHandle;
 use tokio::sync::Notify;
 
+use super::database_status::{DatabaseStatus, Outage};
 use super::error::FollowError;
 use super::lag::Undurable;
 use super::mirror_progress::MirrorProgress;
+use super::phase::Phase;
 use super::prune_summary::PruneSummary;
 use super::releases::Releases;
 use crate::clock;
 
-/// What a task is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Waiting for the database, or for the store.
-    Starting,
-    /// Making the first snapshot, or comparing the database with its replica.
-    CatchingUp,
-    /// Following.
-    Following,
-    /// Waiting for the next attempt after an error.
-    Failing,
-    /// The outage lasted so long that the log was released. After it the pages that differ are sent.
-    LogReleased,
-    /// A restore replaces its file; it is followed again afterwards.
-    Released,
-    /// Given up: another attempt would end the same way.
-    Stopped,
-    /// Everything is durable, and the task has ended.
-    Ended,
-}
-
-impl Phase {
-    /// Its name, as in JSON.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Phase::Starting => "starting",
-            Phase::CatchingUp => "catching-up",
-            Phase::Following => "following",
-            Phase::Failing => "failing",
-            Phase::LogReleased => "let-go",
-            Phase::Released => "released",
-            Phase::Stopped => "stopped",
-            Phase::Ended => "ended",
-        }
-    }
-
-    fn is_over(self) -> bool {
-        matches!(self, Phase::Stopped | Phase::Ended)
-    }
-}
-
-/// One database's progress.
-#[derive(Debug, Clone)]
-pub struct Progress {
-    /// The database.
-    pub database: PathBuf,
-    /// Its replica.
-    pub replica: String,
-    /// What the task is doing.
-    pub phase: Phase,
-    /// Since when it does that.
-    pub since: Timestamp,
-    /// What is wrong.
-    pub error: Option<String>,
-    /// When the last session failed, and why.
-    pub failure: Option<(Timestamp, String)>,
-    /// The last transaction that was captured.
-    pub captured: Option<Point>,
-    /// The last transaction that the store has confirmed.
-    pub durable: Option<Point>,
-    /// The chain after it.
-    pub durable_chain: Option<Chain>,
-    /// The newest snapshot.
-    pub snapshot: Option<Point>,
-    /// Since when snapshots fail, and why the last one did.
-    pub snapshot_trouble: Option<(Timestamp, String)>,
-    /// What the last prune of the replica did.
-    pub pruned: Option<PruneSummary>,
-    /// Since when prunes fail, and why the last one did.
-    pub prune_trouble: Option<(Timestamp, String)>,
-    /// How many segments the store has confirmed since this process began.
-    pub segments: u64,
-    /// Whether nobody has the database open, so that its file alone is the database.
-    pub resting: bool,
-    /// How far its mirrors are.
-    pub mirrors: Vec<MirrorProgress>,
-}
-
-/// The state of a log and of a store at the time of a call.
-#[derive(Debug, Clone)]
-pub struct StoreAndLog {
-    /// The log. Nothing while it is not held.
-    pub log: Option<LogStatus>,
-    /// The outage of the store, if there is one.
-    pub trouble: Option<StoreOutage>,
-    /// The contents of the spool.
-    pub spooled: Spooled,
-    /// How long a put may have to wait for the one before.
-    pub put_interval: Duration,
-    /// The time of the oldest commit that is not durable.
-    pub oldest: Option<Timestamp>,
-    /// When the replica's manifest was found to be missing or damaged, and what was done.
-    pub manifest_trouble: Option<(Instant, String)>,
-    /// Whether the replica has no snapshot.
-    pub lacks_base: bool,
-}
-
 #[derive(Debug)]
 struct StatusData {
-    progress: Progress,
+    /// What the task has noted. What is read from `sources` is not in it.
+    noted: DatabaseStatus,
     undurable: Undurable,
-    log_status: Option<LogStatusHandle>,
-    health: Option<Arc<StoreHealth>>,
-    presence: Option<Arc<Presence>>,
-    /// The directory of the local state.
-    state: Option<PathBuf>,
-    put_interval: Duration,
+    sources: Sources,
     /// The local state was this process's own once.
     has_begun: bool,
     /// It was followed, in this session or in one before it.
@@ -140,6 +37,16 @@ struct StatusData {
     asked: u64,
     /// …and the newest one that was met.
     met: u64,
+}
+
+/// What is read when a client asks, and only then.
+#[derive(Debug, Default)]
+struct Sources {
+    log: Option<LogStatusHandle>,
+    health: Option<Arc<StoreHealth>>,
+    presence: Option<Arc<Presence>>,
+    /// The directory of the local state.
+    state: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -152,41 +59,43 @@ struct SharedStatus {
     releases: Releases,
 }
 
-/// One database's progress, shared between its task and whoever asks.
+/// One database's status, shared between its task and whoever asks.
 #[derive(Debug, Clone)]
 pub struct Status(Arc<SharedStatus>);
+
+impl Sources {
+    /// Reads everything into `status`; the time of the oldest commit that was not captured.
+    fn read(&self, status: &mut DatabaseStatus) -> Option<Timestamp> {
+        status.log = self.log.as_ref().and_then(LogStatusHandle::read);
+        if let Some(health) = &self.health {
+            status.spooled = health.spooled();
+            status.outage = health.outage().map(|outage| Outage {
+                since: clock::at(outage.since),
+                lasts: outage.since.elapsed(),
+                error: outage.error,
+                is_permanent: outage.is_permanent,
+            });
+        }
+        if let Some(presence) = &self.presence {
+            let trouble = presence.manifest_trouble();
+            status.manifest_trouble = trouble.map(|(when, why)| (clock::at(when), why));
+            status.lacks_base = presence.lacks_base();
+        }
+        let drills = self.state.as_deref().and_then(DrillRecord::read);
+        status.drills = drills.unwrap_or_default();
+        status.log.as_ref()?.oldest_uncaptured
+    }
+}
 
 impl Status {
     /// The status of a database that is not followed yet.
     #[must_use]
     pub fn new(database: PathBuf, replica: String) -> Status {
-        let progress = Progress {
-            database: std::path::absolute(&database).unwrap_or(database),
-            replica,
-            phase: Phase::Starting,
-            since: clock::now(),
-            error: None,
-            failure: None,
-            captured: None,
-            durable_chain: None,
-            durable: None,
-            snapshot: None,
-            snapshot_trouble: None,
-            pruned: None,
-            prune_trouble: None,
-            segments: 0,
-            resting: false,
-            mirrors: Vec::new(),
-        };
-        let undurable = Undurable::new();
+        let database = std::path::absolute(&database).unwrap_or(database);
         let known = StatusData {
-            progress,
-            undurable,
-            log_status: None,
-            health: None,
-            presence: None,
-            state: None,
-            put_interval: Duration::ZERO,
+            noted: DatabaseStatus::new(database, replica, clock::now()),
+            undurable: Undurable::new(),
+            sources: Sources::default(),
             has_begun: false,
             was_followed: false,
             asked: 0,
@@ -197,14 +106,19 @@ impl Status {
         Status(Arc::new(SharedStatus { known: Mutex::new(known), asked, told, releases }))
     }
 
+    /// Where the local state is.
+    pub(crate) fn keep_state_in(&self, directory: PathBuf) {
+        self.known().sources.state = Some(directory);
+    }
+
     /// The database has mirrors with these addresses.
     pub(crate) fn set_mirrors(&self, addresses: impl Iterator<Item = String>) {
-        self.known().progress.mirrors = addresses.map(MirrorProgress::new).collect();
+        self.known().noted.mirrors = addresses.map(MirrorProgress::new).collect();
     }
 
     /// Changes what is known of the mirror with this number.
     pub(crate) fn change_mirror(&self, at: usize, change: impl FnOnce(&mut MirrorProgress)) {
-        if let Some(mirror) = self.known().progress.mirrors.get_mut(at) {
+        if let Some(mirror) = self.known().noted.mirrors.get_mut(at) {
             change(mirror);
         }
     }
@@ -222,41 +136,35 @@ impl Status {
         &self.0.releases
     }
 
-    /// The progress now.
+    /// All that is known, for which the log, the health of the store and the local state are read: some system calls.
     #[must_use]
-    pub fn get(&self) -> Progress {
-        self.known().progress.clone()
+    pub fn get(&self) -> DatabaseStatus {
+        let known = self.known();
+        let mut status = known.noted.clone();
+        let uncaptured = known.sources.read(&mut status);
+        status.oldest_undurable =
+            [known.undurable.oldest(), uncaptured].into_iter().flatten().min();
+        status
     }
 
-    /// Reads the state of the log and of the store.
-    #[must_use]
-    pub fn look(&self) -> StoreAndLog {
+    /// Something of what the task has noted, for which nothing is read.
+    pub(crate) fn noted<T>(&self, read: impl FnOnce(&DatabaseStatus) -> T) -> T {
+        read(&self.known().noted)
+    }
+
+    /// The newest error: of the task, or of the store.
+    pub(crate) fn newest_error(&self) -> Option<String> {
         let known = self.known();
-        let log = known.log_status.as_ref().and_then(LogStatusHandle::read);
-        let uncaptured = log.as_ref().and_then(|log| log.oldest_uncaptured);
-        let uncaptured = uncaptured.and_then(Timestamp::from_micros);
-        let oldest = [known.undurable.oldest(), uncaptured].into_iter().flatten().min();
-        let health = known.health.as_ref();
-        let trouble = health.and_then(|health| health.outage());
-        let spooled = health.map_or_else(Spooled::default, |health| health.spooled());
-        let presence = known.presence.as_ref();
-        StoreAndLog {
-            log,
-            trouble,
-            spooled,
-            put_interval: known.put_interval,
-            oldest,
-            manifest_trouble: presence.and_then(|presence| presence.manifest_trouble()),
-            lacks_base: presence.is_some_and(|presence| presence.lacks_base()),
-        }
+        let outage = || known.sources.health.as_ref()?.outage().map(|outage| outage.error);
+        known.noted.error.clone().or_else(outage)
     }
 
     fn known(&self) -> MutexGuard<'_, StatusData> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Progress)) {
-        change(&mut self.known().progress);
+    fn change(&self, change: impl FnOnce(&mut DatabaseStatus)) {
+        change(&mut self.known().noted);
         self.0.told.notify_waiters();
     }
 
@@ -277,7 +185,7 @@ impl Status {
 
     /// Why only a person can help the store, if that has lasted for so long.
     pub(crate) fn hopeless(&self, patience: Duration) -> Option<String> {
-        let health = self.known().health.clone()?;
+        let health = self.known().sources.health.clone()?;
         let outage = health.outage()?;
         let is_so = outage.is_permanent && outage.since.elapsed() >= patience;
         is_so.then_some(outage.error)
@@ -302,8 +210,8 @@ impl Status {
 
     /// The store has not answered for a while.
     pub(crate) fn silent(&self) {
-        self.change(|progress| {
-            progress.error = Some("the store has not answered yet".to_owned());
+        self.change(|noted| {
+            noted.error = Some("the store has not answered yet".to_owned());
         });
     }
 
@@ -314,7 +222,7 @@ impl Status {
     }
 
     fn remember(&self, error: &FollowError) {
-        self.change(|progress| progress.failure = Some((clock::now(), error_chain(error))));
+        self.change(|noted| noted.failure = Some((clock::now(), error_chain(error))));
     }
 
     /// The task ends with an error.
@@ -323,46 +231,46 @@ impl Status {
     }
 
     fn enter(&self, phase: Phase, error: Option<String>) {
-        self.change(|progress| {
+        self.change(|noted| {
             // An error that goes on is as old as its beginning.
-            if progress.phase != phase {
-                (progress.phase, progress.since) = (phase, clock::now());
-                progress.resting &= phase == Phase::Following;
+            if noted.phase != phase {
+                (noted.phase, noted.since) = (phase, clock::now());
+                noted.resting &= phase == Phase::Following;
             }
-            progress.error = error;
+            noted.error = error;
         });
     }
 
     /// A session begins. `put_interval` is the time between two puts that the put budget allows.
     pub(crate) fn begin(
         &self,
-        log_status: LogStatusHandle,
+        log: LogStatusHandle,
         health: Arc<StoreHealth>,
         put_interval: Duration,
     ) {
         let mut known = self.known();
-        known.put_interval = put_interval;
-        (known.log_status, known.health) = (Some(log_status), Some(health));
+        known.noted.put_interval = put_interval;
+        (known.sources.log, known.sources.health) = (Some(log), Some(health));
         known.undurable.forget();
     }
 
     /// The replica is open: `presence` has whether it is still there.
     pub(crate) fn presence(&self, presence: Arc<Presence>) {
-        self.known().presence = Some(presence);
+        self.known().sources.presence = Some(presence);
     }
 
     /// A commit was captured.
     pub(crate) fn captured(&self, commit: Point) {
         let mut known = self.known();
         known.undurable.captured(commit);
-        known.progress.captured = Some(commit);
+        known.noted.captured = Some(commit);
     }
 
     /// A start has ended with these entries captured and durable.
     pub(crate) fn stand(&self, captured: Point, durable: Point, chain: Chain) {
-        self.change(|progress| {
-            (progress.captured, progress.durable) = (Some(captured), Some(durable));
-            progress.durable_chain = Some(chain);
+        self.change(|noted| {
+            (noted.captured, noted.durable) = (Some(captured), Some(durable));
+            noted.durable_chain = Some(chain);
         });
     }
 
@@ -370,9 +278,9 @@ impl Status {
     pub(crate) fn durable(&self, durable: Point, chain: Chain) {
         let mut known = self.known();
         known.undurable.durable(durable.txid);
-        (known.progress.durable, known.progress.durable_chain) = (Some(durable), Some(chain));
-        known.progress.segments += 1;
-        let has_mirrors = !known.progress.mirrors.is_empty();
+        (known.noted.durable, known.noted.durable_chain) = (Some(durable), Some(chain));
+        known.noted.segments += 1;
+        let has_mirrors = !known.noted.mirrors.is_empty();
         drop(known);
         if has_mirrors {
             self.0.told.notify_waiters();
@@ -382,35 +290,34 @@ impl Status {
     /// `snapshot` is the newest snapshot.
     pub(crate) fn snapshot(&self, snapshot: Point) {
         let mut known = self.known();
-        known.progress.snapshot = Some(snapshot);
-        known.progress.snapshot_trouble = None;
+        known.noted.snapshot = Some(snapshot);
+        known.noted.snapshot_trouble = None;
     }
 
     /// The database went to rest, or was roused.
     pub(crate) fn rests(&self, resting: bool) {
-        self.known().progress.resting = resting;
+        self.known().noted.resting = resting;
     }
 
     /// A snapshot failed.
     pub(crate) fn snapshot_failed(&self, error: &FollowError) {
         let mut known = self.known();
-        let since = known.progress.snapshot_trouble.take().map(|(since, _)| since);
-        known.progress.snapshot_trouble =
-            Some((since.unwrap_or_else(clock::now), error_chain(error)));
+        let since = known.noted.snapshot_trouble.take().map(|(since, _)| since);
+        known.noted.snapshot_trouble = Some((since.unwrap_or_else(clock::now), error_chain(error)));
     }
 
     /// The replica was pruned.
     pub(crate) fn pruned(&self, summary: PruneSummary) {
         let mut known = self.known();
-        known.progress.pruned = Some(summary);
-        known.progress.prune_trouble = None;
+        known.noted.pruned = Some(summary);
+        known.noted.prune_trouble = None;
     }
 
     /// A prune failed.
     pub(crate) fn prune_failed(&self, error: String) {
         let mut known = self.known();
-        let since = known.progress.prune_trouble.take().map(|(since, _)| since);
-        known.progress.prune_trouble = Some((since.unwrap_or_else(clock::now), error));
+        let since = known.noted.prune_trouble.take().map(|(since, _)| since);
+        known.noted.prune_trouble = Some((since.unwrap_or_else(clock::now), error));
     }
 
     /// Requests a sync: that everything committed now is shipped. Returns the number of the request.
@@ -444,7 +351,7 @@ impl Status {
     /// # Errors
     /// With the reason, when it will not be met any more.
     pub(crate) async fn until_met(&self, number: u64) -> Result<Option<Txid>, String> {
-        let durable = |data: &StatusData| data.progress.durable.map(|durable| durable.txid);
+        let durable = |data: &StatusData| data.noted.durable.map(|durable| durable.txid);
         self.until(|data| (data.met >= number).then(|| durable(data))).await
     }
 
@@ -453,7 +360,7 @@ impl Status {
     /// # Errors
     /// With the reason, when it is not followed any more.
     pub(crate) async fn until_following(&self) -> Result<(), String> {
-        self.until(|data| (data.progress.phase == Phase::Following).then_some(())).await
+        self.until(|data| (data.noted.phase == Phase::Following).then_some(())).await
     }
 
     /// Waits until `found` finds what it looks for, or the task is over.
@@ -468,8 +375,8 @@ impl Status {
                 if let Some(found) = found(&known) {
                     return Ok(found);
                 }
-                if known.progress.phase.is_over() {
-                    let why = known.progress.error.clone();
+                if known.noted.phase.is_over() {
+                    let why = known.noted.error.clone();
                     return Err(why.unwrap_or_else(|| "it is not followed any more".to_owned()));
                 }
             }
@@ -489,7 +396,7 @@ pub(crate) struct Over(Status);
 
 impl Drop for Over {
     fn drop(&mut self) {
-        if !self.0.get().phase.is_over() {
+        if !self.0.noted(|noted| noted.phase.is_over()) {
             self.0.enter(Phase::Stopped, Some("its task ended unexpectedly".to_owned()));
         }
     }

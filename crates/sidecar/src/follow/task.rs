@@ -12,8 +12,8 @@ use super::awaited::{Looks, wait_for_change};
 use super::error::FollowError;
 use super::job::{Job, Order};
 use super::nature::{Awaits, HoldAfter};
+use super::phase::Phase;
 use super::session;
-use super::status::Phase;
 use super::verdict::{Ending, Verdict, verdict};
 
 /// How long to wait before the first, and at most before a later, attempt to follow again.
@@ -77,7 +77,7 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             wait_for_store(&mut job).await?;
             continue;
         }
-        let is_news = job.status.get().error.as_ref() != Some(&error_chain(&error));
+        let is_news = job.status.noted(|noted| noted.error != Some(error_chain(&error)));
         job.status.fail(&error);
         match awaits {
             Awaits::Database => {

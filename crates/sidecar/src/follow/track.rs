@@ -45,10 +45,10 @@ pub(crate) struct Track {
 impl Track {
     /// That of a database whose newest snapshot is `newest`.
     pub(crate) fn new(shipper: &Shipper, newest: Option<Point>) -> Track {
-        let newest = newest.map_or(i64::MIN, |newest| newest.time.as_micros());
+        let newest = newest.map_or(Timestamp::MIN, |newest| newest.time);
         let since = |level| {
-            let base = shipper.level(level).map(|(base, _)| base.time().as_micros());
-            base.unwrap_or(i64::MIN).max(newest)
+            let base = shipper.level(level).map(|(base, _)| base.time());
+            base.unwrap_or(Timestamp::MIN).max(newest)
         };
         let replica = shipper.position().replica;
         Track {
@@ -72,8 +72,8 @@ impl Track {
         self.appended.puts += 1;
     }
 
-    /// What has ended at `now`, in µs, and is not dealt with.
-    pub(crate) fn ended(&mut self, now: i64) -> Option<Level> {
+    /// What has ended at `now` and is not dealt with.
+    pub(crate) fn ended(&mut self, now: Timestamp) -> Option<Level> {
         if self.boundaries.is_ahead(now) {
             self.boundaries.pass(now);
         }
@@ -81,7 +81,7 @@ impl Track {
     }
 
     /// It is dealt with.
-    pub(crate) fn pass(&mut self, now: i64) {
+    pub(crate) fn pass(&mut self, now: Timestamp) {
         self.boundaries.pass(now);
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             results.add("bulk", "from COMMIT to durable (MB/s)", name, rate(end));
             results.add("bulk", "from BEGIN to durable (MB/s)", name, rate(begin));
             results.add("bulk", "CPU time (s)", name, cpu_time);
-            results.add("bulk", "peak memory (MB)", name, usage.resident_max as f64 / 1e6);
+            results.add("bulk", "peak memory (MB)", name, usage.resident_bytes_max as f64 / 1e6);
         }
     }
     Ok(())

@@ -40,7 +40,7 @@ pub(crate) fn sizes(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<
         let column = format!("{megabytes} MB");
         let mut add = |metric: &str, value| results.add("sizes", metric, &column, value);
         add("snapshot: time (s)", (durable - begun) as f64 / 1e6);
-        add("snapshot: peak memory (MB)", usage.resident_max as f64 / 1e6);
+        add("snapshot: peak memory (MB)", usage.resident_bytes_max as f64 / 1e6);
         for _ in 0..rig.repeat {
             let done = restore_equal(tool, &case, database)?;
             add("restore: time (s)", done.time.as_secs_f64());

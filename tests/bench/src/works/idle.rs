@@ -26,7 +26,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
         let name = tool.name();
         results.add("idle", "requests an hour", name, (after - before) as f64 / hours);
         results.add("idle", "CPU (%)", name, cpu_time / window.as_secs_f64() * 100.0);
-        results.add("idle", "peak memory (MB)", name, usage.resident_max as f64 / 1e6);
+        results.add("idle", "peak memory (MB)", name, usage.resident_bytes_max as f64 / 1e6);
     }
     Ok(())
 }

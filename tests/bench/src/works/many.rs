@@ -3,8 +3,9 @@
 use std::thread::sleep;
 use std::time::Duration;
 
+use ebbtide_testkit::process::Usage;
+
 use crate::Result;
-use crate::process::Usage;
 use crate::results::Results;
 use crate::rig::{Rig, application};
 use crate::tool::{Pair, Place, Tool};
@@ -41,10 +42,10 @@ impl Measured {
     pub(crate) fn add(&self, results: &mut Results, work: &str, column: &str) {
         let mut add = |metric: &str, value| results.add(work, metric, column, value);
         add("idle: CPU (%)", self.idle_percent);
-        add("idle: peak memory (MB)", self.idle.resident_max as f64 / 1e6);
+        add("idle: peak memory (MB)", self.idle.resident_bytes_max as f64 / 1e6);
         add("idle: requests a minute", self.idle_requests);
         add("writing: CPU (%)", self.busy_percent);
-        add("writing: peak memory (MB)", self.busy.resident_max as f64 / 1e6);
+        add("writing: peak memory (MB)", self.busy.resident_bytes_max as f64 / 1e6);
         add("descriptors", self.busy.descriptors as f64);
     }
 }

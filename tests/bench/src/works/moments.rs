@@ -1,7 +1,8 @@
 //! Restores to random moments: exact if they have all commits before and none after.
 
+use ebbtide_testkit::Random;
+
 use crate::Result;
-use crate::random::Random;
 use crate::results::Results;
 use crate::rig::{Rig, application, remove_database};
 use crate::tool::Tool;
@@ -26,11 +27,11 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
         rig.quiet_since(&case.prefix, times.last().map_or(0, |&(begin, _)| begin))?;
         sidecar.stop()?;
         application.wait()?;
-        let mut random = Random(20261121);
+        let mut random = Random::new(20_261_121);
         let (mut exact, mut off) = (0, 0_u64);
         for _ in 0..MOMENTS {
             // Between two commits, so that there is one right answer.
-            let after = usize::try_from(random.between(commits / 10, commits - 2))?;
+            let after = random.between(commits / 10, commits - 2) as usize;
             let moment = u64::midpoint(times[after].1, times[after + 1].0);
             let out = case.directory.join("restored.db");
             remove_database(&out);

@@ -34,7 +34,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
         let mut add = |metric: &str, value| results.add("resync", metric, tool.name(), value);
         add("until durable (s)", (durable - since) as f64 / 1e6);
         add("CPU time (s)", usage.cpu_time.as_secs_f64());
-        add("peak memory (MB)", usage.resident_max as f64 / 1e6);
+        add("peak memory (MB)", usage.resident_bytes_max as f64 / 1e6);
         add("uploaded (MB)", sent as f64 / 1e6);
         add("uploaded, share of the database (%)", sent as f64 / bytes as f64 * 100.0);
     }

@@ -30,7 +30,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             results.add("saturate", "rate, share of alone", tool.name(), rate / before);
             let cpu_time = usage.cpu_time.saturating_sub(used.cpu_time).as_secs_f64();
             results.add("saturate", "its CPU time (s)", tool.name(), cpu_time);
-            let resident = usage.resident_max as f64 / 1e6;
+            let resident = usage.resident_bytes_max as f64 / 1e6;
             results.add("saturate", "its memory (MB)", tool.name(), resident);
         }
     }

@@ -32,7 +32,7 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
             let name = tool.name();
             let each = cpu_time * 1e6 / f64::from(commits);
             results.add("steady", "CPU time a commit (µs)", name, each);
-            results.add("steady", "peak memory (MB)", name, usage.resident_max as f64 / 1e6);
+            results.add("steady", "peak memory (MB)", name, usage.resident_bytes_max as f64 / 1e6);
             results.add("steady", "puts", name, (after - before) as f64);
         }
     }

@@ -3,8 +3,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
-use crate::text::{ParseError, serde_as_text};
+use crate::serde_as_text;
+use crate::text::ParseError;
 
 /// A point in time in the years 1 to 9999, to the microsecond. Written as RFC 3339 with six digits and `Z`, so that the
 /// order of the texts is the order of the times.
@@ -29,10 +31,27 @@ impl Timestamp {
         }
     }
 
+    /// The time `micros` microseconds after the epoch, or the nearest that there is.
+    #[must_use]
+    pub const fn clamped(micros: i64) -> Timestamp {
+        match Timestamp::from_micros(micros) {
+            Some(time) => time,
+            None if micros < 0 => Timestamp::MIN,
+            None => Timestamp::MAX,
+        }
+    }
+
     /// In microseconds after the epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {
         self.0
+    }
+
+    /// How much later `later` is; nothing if it is earlier, as after a clock was set back.
+    #[must_use]
+    pub fn until(self, later: Timestamp) -> Duration {
+        let micros = later.0.saturating_sub(self.0).max(0);
+        Duration::from_micros(micros.unsigned_abs())
     }
 }
 
@@ -95,6 +114,17 @@ mod tests {
         assert_eq!(Timestamp::from_micros(Timestamp::MAX.0 + 1), None);
         assert!(Timestamp::try_from(jiff::Timestamp::MIN).is_err());
         assert!(Timestamp::try_from(jiff::Timestamp::MAX).is_err());
+    }
+
+    #[test]
+    fn a_time_that_is_not_later_is_no_time_away() {
+        let time = |micros| Timestamp::from_micros(micros).unwrap();
+        assert_eq!(time(1).until(time(3)), Duration::from_micros(2));
+        assert_eq!(time(3).until(time(1)), Duration::ZERO);
+        assert!(Timestamp::MIN.until(Timestamp::MAX) > Duration::from_secs(1 << 37));
+        assert_eq!(Timestamp::clamped(i64::MIN), Timestamp::MIN);
+        assert_eq!(Timestamp::clamped(i64::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::clamped(-7), time(-7));
     }
 
     #[test]

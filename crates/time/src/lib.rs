@@ -1,0 +1,10 @@
+//! Points in time as plain values, for crates that know nothing of replicas as well as for those that do. There is no
+//! clock here: the time is always an argument.
+//!
+//! The words that are ours are in `docs/glossary.md`.
+
+mod text;
+mod timestamp;
+
+pub use text::ParseError;
+pub use timestamp::Timestamp;
