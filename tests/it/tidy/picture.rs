@@ -10,7 +10,7 @@ use super::tree::{manifests, read, root};
 const PICTURE: &str = "docs/architecture.svg";
 
 /// The crates of the picture: in which half column each stands, and what it has. How high follows from its arrows.
-const CRATES: [(&str, u32, &str); 15] = [
+const CRATES: &[(&str, u32, &str)] = &[
     ("cli", 4, "arguments, exit codes"),
     ("sidecar", 2, "the engine"),
     ("shipper", 4, "commits in, objects out"),
