@@ -28,6 +28,7 @@ mod real;
 mod schema;
 mod script;
 mod table;
+mod undo;
 mod value;
 mod virtual_table;
 
@@ -48,5 +49,6 @@ pub use object::{Object, ObjectKind};
 pub use schema::Schema;
 pub use script::Script;
 pub use table::{Table, TableKind};
+pub use undo::{Applied, Conflict, Policy, Refusal, Undo};
 pub use value::{Class, Value, ValueRef};
 pub use virtual_table::Content;

@@ -5,4 +5,6 @@ mod forward;
 mod statement;
 
 pub use forward::Script;
-pub(crate) use statement::touches_unique;
+pub(crate) use statement::{
+    assignments, columns_and_values, exactly, fields_of_new, literal, locate, name, touches_unique,
+};

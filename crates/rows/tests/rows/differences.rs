@@ -170,3 +170,53 @@ fn tables_that_are_asked_for_must_be_there() {
     let (old, new) = (crate::support::side(&old), crate::support::side(&new));
     assert!(ebbtide_rows::diff(old, new, &only("c"), &mut nobody).is_err());
 }
+
+/// Where sqldiff can see, its script and ours lead to the same rows.
+#[test]
+fn sqldiff_finds_the_same_where_it_can_see() {
+    use std::process::Command;
+    if !crate::support::has("sqldiff") {
+        eprintln!("skipped, because there is no sqldiff");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let paths = ["old.db", "new.db"].map(|name| directory.path().join(name));
+    for seed in crate::random::seeds(40) {
+        let mut random = crate::random::Random::new(seed);
+        let mut old = database(
+            "CREATE TABLE a (id INTEGER PRIMARY KEY, x TEXT, y REAL); CREATE TABLE b (k TEXT, n INT, v, PRIMARY KEY (k, n)) WITHOUT ROWID;
+             CREATE TABLE c (x, y)",
+        );
+        let act = |connection: &Connection, random: &mut crate::random::Random, count| {
+            for _ in 0..count {
+                let (id, x, n) = (random.below(40), random.below(9), random.below(5));
+                let sql = match random.below(8) {
+                    0 => format!("DELETE FROM a WHERE id = {id}"),
+                    1 => format!("UPDATE a SET y = {x}.5 WHERE id < {id}"),
+                    2 => format!("DELETE FROM b WHERE n = {n}"),
+                    3 => format!("UPDATE b SET v = {x} WHERE k = 'k{x}'"),
+                    4 => format!("INSERT OR REPLACE INTO b VALUES ('k{x}', {n}, {id})"),
+                    5 => format!("INSERT INTO c VALUES ({x}, 'it''s {n}')"),
+                    6 => format!("UPDATE c SET y = 'y{n}' WHERE x = {x}"),
+                    _ => format!("INSERT OR REPLACE INTO a VALUES ({id}, 'text {x}', {n}.25)"),
+                };
+                connection.execute_batch(&sql).unwrap();
+            }
+        };
+        act(&old, &mut random, 60);
+        let mut new = copy(&mut old);
+        act(&new, &mut random, 20);
+        crate::support::save(&mut old, &paths[0]);
+        crate::support::save(&mut new, &paths[1]);
+        let output = Command::new("sqldiff").args(&paths).output().unwrap();
+        assert!(output.status.success(), "seed {seed}");
+        let theirs = copy(&mut old);
+        theirs.execute_batch(&String::from_utf8(output.stdout).unwrap()).unwrap();
+        let ours = copy(&mut old);
+        ours.execute_batch(&crate::support::script(&old, &new, &Options::default()).unwrap())
+            .unwrap();
+        let said = format!("seed {seed}");
+        crate::support::assert_same(&theirs, &new, &said);
+        crate::support::assert_same(&ours, &theirs, &said);
+    }
+}

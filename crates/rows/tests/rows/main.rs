@@ -10,3 +10,5 @@ mod random;
 mod scripts;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod undo;

@@ -5,9 +5,13 @@ use rusqlite::Connection;
 
 use crate::support::{assert_same, copy, script, summary};
 
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -15,7 +19,7 @@ impl Random {
         self.0
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
@@ -83,7 +87,7 @@ fn statement(random: &mut Random) -> String {
 }
 
 /// Runs statements, some of which fail because what they are about is not there.
-fn act(connection: &Connection, random: &mut Random, count: u64) -> Vec<String> {
+pub(crate) fn act(connection: &Connection, random: &mut Random, count: u64) -> Vec<String> {
     let mut done = Vec::new();
     for _ in 0..count {
         let sql = statement(random);
@@ -94,24 +98,30 @@ fn act(connection: &Connection, random: &mut Random, count: u64) -> Vec<String> 
     done
 }
 
-fn seeds() -> std::ops::Range<u64> {
+/// A database with tables of random kinds.
+pub(crate) fn create(random: &mut Random) -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    for table in TABLES {
+        let create = random.pick(CREATE);
+        connection.execute_batch(&format!("CREATE TABLE {table} {create}")).unwrap();
+    }
+    connection
+}
+
+pub(crate) fn seeds(usual: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match (number("EBBTIDE_SEED"), number("EBBTIDE_SEEDS")) {
         (Some(seed), _) => seed..seed + 1,
-        (None, seeds) => 1..1 + seeds.unwrap_or(300),
+        (None, seeds) => 1..1 + seeds.unwrap_or(usual),
     }
 }
 
 #[test]
 fn patches_of_random_histories_give_the_new_rows() {
     let mut differing = 0;
-    for seed in seeds() {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        let mut old = Connection::open_in_memory().unwrap();
-        for table in TABLES {
-            let create = random.pick(CREATE);
-            old.execute_batch(&format!("CREATE TABLE {table} {create}")).unwrap();
-        }
+    for seed in seeds(300) {
+        let mut random = Random::new(seed);
+        let mut old = create(&mut random);
         act(&old, &mut random, 60);
         let new = copy(&mut old);
         let count = 1 + random.below(40);
@@ -124,5 +134,5 @@ fn patches_of_random_histories_give_the_new_rows() {
         assert_same(&old, &new, &said);
         differing += usize::from(!found.is_equal());
     }
-    assert!(differing > 0 || seeds().count() < 100, "{differing} differ");
+    assert!(differing > 0 || seeds(300).count() < 100, "{differing} differ");
 }
