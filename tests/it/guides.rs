@@ -249,6 +249,11 @@ fn o25_the_runbook_works_as_it_stands_there() {
     assert_eq!(rows("newest.db"), rows("app.db"), "it is followed again");
 }
 
+#[test]
+fn o25_the_guide_to_comparing_works_as_it_stands_there() {
+    assert!(Machine::new().follow("docs/guides/comparing.md") >= 10);
+}
+
 /// A skipped command that no document has any more is a reason that nobody needs.
 #[test]
 fn o25_what_is_skipped_is_there() {

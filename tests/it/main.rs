@@ -10,6 +10,7 @@ mod control;
 mod copy;
 mod crash;
 mod deltas;
+mod diff;
 mod downtime;
 mod drill;
 mod exact;

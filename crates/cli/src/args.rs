@@ -1,5 +1,9 @@
 //! The command line.
 
+mod diff;
+mod logging;
+mod undo;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +13,10 @@ use ebbtide_catalog::Anchor;
 use ebbtide_restore::Share;
 use ebbtide_retention::Keep;
 use ebbtide_retention::Period;
+
+pub use diff::{Diff, DiffFormat, PairBy};
+pub use logging::{LogFormat, Logging};
+pub use undo::Undo;
 
 use crate::number::Number;
 use crate::when::When;
@@ -33,31 +41,13 @@ Examples:
   ebbtide copy ./backup s3://elsewhere/app              a second replica
   ebbtide prune --keep every-commit=7d,daily=1y ./backup   what that policy would delete
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup
+  ebbtide diff old.db new.db                            which rows differ
   ebbtide mark before-migration app.db                  a restore point with a name
   ebbtide status                                        what is durable, how far behind, what is wrong
   ebbtide sync --wait app.db                            return once everything committed is durable
 
-Exit codes: 0 done; 1 failed; 2 wrong use; 3 nothing to restore; 4 damaged or unprovable; 5 another writer owns the replica.";
-
-/// Where logs go is settled: to standard error.
-#[derive(Debug, Clone, Arguments)]
-pub struct Logging {
-    /// How much to log: error, warn, info, debug, trace, or a filter such as `ebbtide_shipper=debug`.
-    #[arg(long, global = true, env = "EBBTIDE_LOG", default_value = "info", value_name = "FILTER")]
-    pub log: String,
-    /// In which form.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
-    pub log_format: LogFormat,
-}
-
-/// The form of the logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// A line for people.
-    Text,
-    /// An object a line.
-    Json,
-}
+Exit codes: 0 done; 1 failed; 2 wrong use; 3 nothing to restore; 4 damaged or unprovable; 5 another writer owns the replica; \
+6 not done, or not all, because of conflicts, differences or losses that were not allowed.";
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
@@ -72,6 +62,10 @@ pub enum Command {
     Verify(Verify),
     /// Copy a replica to another place: a second one, or another provider.
     Copy(Copy),
+    /// Compare the rows of two databases.
+    Diff(Diff),
+    /// Take back what changed between two states, in a database that has gone on since.
+    Undo(Undo),
     /// Give a state a name, and keep it whatever the policy says.
     Mark(Mark),
     /// Show the marks of a replica.

@@ -31,6 +31,8 @@ pub enum Code {
     Damaged = 4,
     /// Another writer owns the replica.
     Fenced = 5,
+    /// It was not done, or not all of it, because of conflicts, differences or losses that were not allowed.
+    NotAllowed = 6,
 }
 
 impl Code {

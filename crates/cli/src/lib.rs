@@ -16,6 +16,7 @@ mod application;
 mod clock;
 mod commands;
 mod cores;
+mod database_file;
 mod destination;
 mod escape;
 mod integrity;
@@ -63,6 +64,8 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Replicate(replicate) => runtime::run(Workers::One, replicate::run(replicate)),
         Command::Restore(restore) => runtime::run(Workers::Cores, commands::restore::run(restore)),
         Command::Log(log) => runtime::run(Workers::Cores, commands::log::run(log)),
+        Command::Diff(diff) => commands::diff::run(diff),
+        Command::Undo(undo) => commands::undo::run(undo),
         Command::Copy(copy) => runtime::run(Workers::Cores, commands::copy::run(copy)),
         Command::Prune(prune) => runtime::run(Workers::Cores, commands::prune::run(prune)),
         Command::Verify(verify) => runtime::run(Workers::Cores, commands::verify::run(verify)),

@@ -5,10 +5,10 @@
 //! the end, and is never exit code 0.
 
 use std::fmt::Display;
-use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Stdout, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::escape::{self, OneLine};
+use crate::escape::{self, Escaped, Form, OneLine};
 
 struct Results {
     out: Option<BufWriter<Stdout>>,
@@ -30,6 +30,57 @@ pub(crate) fn json(document: impl Display) {
 /// Writes lines that have their ends, and nothing that a terminal would act on.
 pub(crate) fn lines(lines: &str) {
     results().write(|out| out.write_all(lines.as_bytes()));
+}
+
+/// Standard output as a stream, for what is long. A write fails once nobody reads it any more.
+pub(crate) struct Stream {
+    /// What a terminal would act on is spelled out there.
+    escaped: Option<Escaped<Raw>>,
+    raw: Raw,
+}
+
+/// Writes bytes as they are.
+struct Raw;
+
+impl Stream {
+    /// For text, which stays as it is unless it is shown on a terminal.
+    pub(crate) fn text() -> Stream {
+        let escaped = io::stdout().is_terminal().then(|| Escaped::new(Raw, Form::Text));
+        Stream { escaped, raw: Raw }
+    }
+
+    /// For bytes that are no text.
+    pub(crate) fn bytes() -> Stream {
+        Stream { escaped: None, raw: Raw }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.escaped {
+            Some(escaped) => escaped.write(bytes),
+            None => self.raw.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for Raw {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut results = results();
+        results.write(|out| out.write_all(bytes));
+        match results.error {
+            None => Ok(bytes.len()),
+            Some(_) => Err(ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Whether nobody can read what is still to come.

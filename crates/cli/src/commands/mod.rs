@@ -1,6 +1,7 @@
 //! The commands that read a replica, or ask a running process.
 
 pub(crate) mod copy;
+pub(crate) mod diff;
 pub(crate) mod drill;
 pub(crate) mod log;
 pub(crate) mod mark;
@@ -10,6 +11,7 @@ mod release;
 pub(crate) mod restore;
 pub(crate) mod status;
 pub(crate) mod sync;
+pub(crate) mod undo;
 pub(crate) mod verify;
 
 mod choice;
@@ -22,6 +24,7 @@ mod remark;
 mod sources;
 mod tally;
 mod thinned;
+mod unrowed;
 
 use ebbtide_catalog::{CatalogError, PlanError};
 use ebbtide_restore::Error;

@@ -1,0 +1,102 @@
+//! `ebbtide diff`.
+
+mod rows;
+mod summary;
+
+use std::io::{self, IsTerminal as _};
+
+use ebbtide_rows::{Changeset, JsonLines, Options, RowsError, Script, Side, Sink, Summary, diff};
+
+use super::unrowed::{failure, still_read};
+use crate::args::{Diff, DiffFormat, PairBy};
+use crate::database_file::Looked;
+use crate::exit::{Code, Failure, Outcome};
+use crate::{logging, output};
+
+/// Runs the command.
+///
+/// # Errors
+/// When a database cannot be read, and with exit code 6 when what was found is not what was asked for.
+pub(crate) fn run(args: Diff) -> Result<Outcome, Failure> {
+    let format = if args.json { DiffFormat::Json } else { args.format };
+    if format == DiffFormat::Changeset && io::stdout().is_terminal() {
+        let why = "a changeset is no text: write it into a file, with >FILE";
+        return Err(Failure::new(Code::Usage, why));
+    }
+    let (old, new) = (Looked::at(&args.old)?, Looked::at(&args.new)?);
+    let (old, new) = (old.open()?, new.open()?);
+    let sides = (
+        Side { connection: &old.connection, schema: "main" },
+        Side { connection: &new.connection, schema: "main" },
+    );
+    let options = Options {
+        tables: args.tables.clone(),
+        by_declared_key: args.key == PairBy::Pk || format == DiffFormat::Changeset,
+        ..Options::default()
+    };
+    let found = print(format, sides, &options)?;
+    old.finish()?;
+    new.finish()?;
+    let Some((summary, left_out)) = found else { return Ok(Outcome::Done) };
+    for left_out in &left_out {
+        logging::note(left_out);
+    }
+    let missing = left_out.len().max(summary.not_compared.len());
+    if args.strict && missing > 0 {
+        let why =
+            format!("not all of it was compared, or is in the result: {missing} are left out");
+        return Err(Failure::new(Code::NotAllowed, why));
+    }
+    if args.exit_code && !summary.is_equal() {
+        return Err(Failure::new(Code::NotAllowed, "they differ").told());
+    }
+    Ok(Outcome::Done)
+}
+
+/// What was found, and what is not in what was printed; `None` if nobody reads it any more.
+type Found = Option<(Summary, Vec<String>)>;
+
+fn print(
+    format: DiffFormat,
+    (old, new): (Side<'_>, Side<'_>),
+    options: &Options,
+) -> Result<Found, Failure> {
+    let compare = |sink: &mut dyn Sink| diff(old, new, options, sink);
+    let mut left_out = Vec::new();
+    let summary = match format {
+        DiffFormat::Summary => compare(&mut summary::Quiet),
+        DiffFormat::Rows => compare(&mut rows::Rows::new()),
+        DiffFormat::Sql => compare(&mut Script::new(output::Stream::text())),
+        DiffFormat::Json => compare(&mut JsonLines::new(|line| {
+            output::json(line);
+            still_read()
+        })),
+        DiffFormat::Changeset => {
+            let mut changeset = Changeset::new(output::Stream::bytes());
+            let summary = compare(&mut changeset);
+            left_out.extend(
+                changeset
+                    .left_out()
+                    .iter()
+                    .map(|(what, why)| format!("not in the changeset: {what}: {why}")),
+            );
+            summary
+        }
+    };
+    let summary = match summary {
+        Ok(summary) => summary,
+        Err(RowsError::Write(_)) if output::is_gone() => return Ok(None),
+        Err(error) => return Err(failure(error)),
+    };
+    match format {
+        DiffFormat::Summary => summary::print(&summary),
+        DiffFormat::Rows => summary::print_left_out(&summary),
+        DiffFormat::Json => output::json(summary::as_json(&summary)),
+        DiffFormat::Sql => {
+            let left = summary.not_compared.iter();
+            left_out.extend(left.map(|left| format!("not compared: {}: {}", left.table, left.why)));
+        }
+        DiffFormat::Changeset => {}
+    }
+    Ok(Some((summary, left_out)))
+}

@@ -1,0 +1,138 @@
+//! `ebbtide undo`.
+
+use std::path::Path;
+
+use ebbtide_rows::{Applied, Conflict, Options, Policy, Side, Undo as Steps, diff};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::json;
+
+use super::unrowed::failure;
+use crate::args::Undo;
+use crate::database_file::Looked;
+use crate::exit::{Code, Failure, Outcome};
+use crate::{logging, output};
+
+/// Runs the command.
+///
+/// # Errors
+/// When a database cannot be read or written, and with exit code 6 when not all of it was undone.
+pub(crate) fn run(args: Undo) -> Result<Outcome, Failure> {
+    let policy = match (args.skip_conflicts, args.overwrite) {
+        (true, _) => Policy::Skip,
+        (_, true) => Policy::Overwrite,
+        _ => Policy::Strict,
+    };
+    let mut steps = Steps::new(policy, args.drop);
+    let (before, after) = (Looked::at(&args.before)?, Looked::at(&args.after)?);
+    let (before, after) = (before.open()?, after.open()?);
+    let side = |connection| Side { connection, schema: "main" };
+    let options = Options { tables: args.tables.clone(), ..Options::default() };
+    // On the way back.
+    diff(side(&after.connection), side(&before.connection), &options, &mut steps)
+        .map_err(failure)?;
+    // Closed before anything is written, which may be one of them.
+    before.finish()?;
+    after.finish()?;
+    for refusal in steps.refused() {
+        logging::note(format_args!("not undone: {}: {}", refusal.what, refusal.why));
+    }
+    match &args.apply {
+        None => print(&args, &mut steps)?,
+        Some(path) => apply(&args, &mut steps, path)?,
+    }
+    if steps.refused().is_empty() {
+        return Ok(Outcome::Done);
+    }
+    let why = format!("{} changes of the schema are not undone", steps.refused().len());
+    Err(Failure::new(Code::NotAllowed, why))
+}
+
+fn print(args: &Undo, steps: &mut Steps) -> Result<(), Failure> {
+    let about = format!(
+        "ebbtide undo: takes back what happened from {} to {}: {} rows.\n\
+         Everything or nothing: if a row was changed since, it is listed, and nothing is changed.",
+        args.before.display(),
+        args.after.display(),
+        steps.rows()
+    );
+    match steps.print(output::Stream::text(), &about) {
+        Err(_) if output::is_gone() => Ok(()),
+        printed => printed.map_err(failure),
+    }
+}
+
+fn apply(args: &Undo, steps: &mut Steps, path: &Path) -> Result<(), Failure> {
+    let failed = |error: rusqlite::Error| {
+        Failure::new(Code::Failed, format!("cannot write {}: {error}", path.display()))
+    };
+    let connection = open(path).map_err(failed)?;
+    let applied = steps.apply(&connection).map_err(failure)?;
+    connection.close().map_err(|(_, error)| failed(error))?;
+    tell(args, steps.rows(), &applied);
+    let count = applied.conflicts_total;
+    if !applied.is_done {
+        let why = format!("nothing was changed, because of {count} conflicts");
+        return Err(Failure::new(Code::NotAllowed, why));
+    }
+    if count > 0 {
+        let why = format!("{count} rows were changed since, and left as they are");
+        return Err(Failure::new(Code::NotAllowed, why));
+    }
+    Ok(())
+}
+
+/// Opens the live database. Its log is not ours: it is not checkpointed, and the last close does not delete it.
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let absolute =
+        std::path::absolute(path).map_err(|_| rusqlite::Error::InvalidPath(path.to_path_buf()))?;
+    let connection = Connection::open_with_flags(absolute, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.execute_batch("PRAGMA trusted_schema = 0; PRAGMA wal_autocheckpoint = 0")?;
+    Ok(connection)
+}
+
+fn tell(args: &Undo, rows: u64, applied: &Applied) {
+    if args.json {
+        let conflicts = applied.conflicts.iter().map(|conflict| {
+            json!({
+                "table": conflict.table, "row": conflict.row, "what": conflict.what,
+                "now": conflict.now, "left": conflict.left,
+            })
+        });
+        output::json(json!({
+            "undone": applied.is_done,
+            "rows": rows,
+            "conflicts_total": applied.conflicts_total,
+            "conflicts": conflicts.collect::<Vec<_>>(),
+        }));
+        return;
+    }
+    for conflict in &applied.conflicts {
+        output::line(as_text(conflict));
+    }
+    let more = applied.conflicts_total.saturating_sub(applied.conflicts.len() as u64);
+    if more > 0 {
+        output::line(format_args!("and {more} more conflicts"));
+    }
+    if applied.is_done {
+        output::line(format_args!("undone: {} rows", rows.saturating_sub(applied.conflicts_total)));
+    }
+}
+
+fn as_text(conflict: &Conflict) -> String {
+    let Conflict { table, row, what, now, left } = conflict;
+    let mut line = format!("conflict {table}");
+    if !row.is_empty() {
+        line += &format!(" {row}");
+    }
+    line += &format!(": {what}");
+    if let Some(now) = now {
+        line += &format!("; now {now}");
+    }
+    if let Some(left) = left {
+        line += &format!("; it was left with {left}");
+    }
+    line
+}

@@ -1,0 +1,208 @@
+//! `ebbtide diff` of two files: what it prints, its exit codes, and that it leaves no trace.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::support::{Ended, command, ebbtide};
+
+/// Two databases in a directory of their own.
+struct Pair {
+    directory: TempDir,
+}
+
+impl Pair {
+    fn new(old: &str, new: &str) -> Pair {
+        let pair = Pair { directory: tempfile::tempdir().unwrap() };
+        pair.open("old.db").execute_batch(old).unwrap();
+        fs::copy(pair.path("old.db"), pair.path("new.db")).unwrap();
+        pair.open("new.db").execute_batch(new).unwrap();
+        pair
+    }
+
+    fn orders() -> Pair {
+        Pair::new(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT COLLATE NOCASE, total REAL);
+             CREATE TABLE same (x); INSERT INTO same VALUES (1);
+             INSERT INTO orders VALUES (41, 'paid', 19.99), (42, 'paid', 5), (43, 'open', 7)",
+            "UPDATE orders SET status = 'PAID' WHERE id = 42; DELETE FROM orders WHERE id = 43;
+             INSERT INTO orders VALUES (44, 'a' || char(27) || '[8m', 12.5); CREATE INDEX by_status ON orders (status)",
+        )
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn open(&self, name: &str) -> Connection {
+        Connection::open(self.path(name)).unwrap()
+    }
+
+    fn diff(&self, args: &[&str]) -> Ended {
+        let (old, new) = (self.path("old.db"), self.path("new.db"));
+        let sides = [old.to_str().unwrap(), new.to_str().unwrap()];
+        ebbtide(&[&["diff"], args, &sides].concat())
+    }
+}
+
+#[test]
+fn a_difference_is_counted_shown_and_said_by_the_exit_code() {
+    let pair = Pair::orders();
+    let out = pair.diff(&[]).exits(0).out;
+    assert_eq!(out, "schema: index by_status created (on orders)\norders  +1  -1  ~1\n");
+    let out = pair.diff(&["--format", "rows"]).exits(0).out;
+    let rows = "orders\n~ id=42  status: 'paid' -> 'PAID'\n- id=43  status='open'  total=7.0\n+ id=44  status='a\\u{1b}[8m'  total=12.5\n";
+    assert!(out.ends_with(rows), "{out}");
+    let lines = pair.diff(&["--json"]).exits(0).json_lines();
+    let what: Vec<&str> = lines.iter().map(|line| line["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["schema", "row", "row", "row", "table", "summary"]);
+    assert_eq!(lines[1]["old"].to_string(), r#"{"status":"paid"}"#);
+    assert_eq!(lines[5]["equal"], false);
+    pair.diff(&["--exit-code"]).exits(6);
+    pair.diff(&["--exit-code", "--table", "same"]).exits(0);
+    assert_eq!(pair.diff(&["--table", "same"]).out, "no differences\n");
+    pair.diff(&["--table", "none"]).exits(2).says("there is no table none");
+}
+
+#[test]
+fn a_script_and_a_changeset_are_exact() {
+    let pair = Pair::orders();
+    let script = pair.diff(&["--format", "sql"]).exits(0).out;
+    let copy = pair.path("copy.db");
+    fs::copy(pair.path("old.db"), &copy).unwrap();
+    Connection::open(&copy).unwrap().execute_batch(&script).unwrap();
+    let new = pair.path("new.db");
+    let sides = [copy.to_str().unwrap(), new.to_str().unwrap()];
+    ebbtide(&[&["diff", "--exit-code"], &sides[..]].concat()).exits(0);
+    let mut changeset = command(&["diff", "--format", "changeset", "--strict"]);
+    let output = changeset.args([pair.path("old.db"), pair.path("new.db")]).output().unwrap();
+    assert_eq!(output.status.code(), Some(6), "the index is not in it");
+    assert!(output.stdout.starts_with(b"T\x03\x01\0\0orders\0"), "{:?}", output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("not in the changeset: index by_status: it was created"), "{said}");
+}
+
+#[test]
+fn what_is_no_database_is_an_error_that_names_it() {
+    let pair = Pair::orders();
+    fs::write(pair.path("new.db"), "no database, but long enough to be read as one, almost")
+        .unwrap();
+    pair.diff(&[]).exits(1).says("new.db");
+    fs::remove_file(pair.path("new.db")).unwrap();
+    pair.diff(&[]).exits(1).says("new.db");
+    ebbtide(&["diff"]).exits(2);
+}
+
+#[test]
+fn what_is_not_compared_is_named_and_counts_if_asked_to() {
+    let pair = Pair::new(
+        "CREATE TABLE docs (id INTEGER PRIMARY KEY, body); CREATE VIRTUAL TABLE i USING fts5 (body, content = 'docs')",
+        "INSERT INTO docs VALUES (1, 'word')",
+    );
+    let out = pair.diff(&[]).exits(0).out;
+    assert_eq!(out, "docs  +1\nnot compared: i: an index over the rows of docs\n");
+    pair.diff(&["--strict"]).exits(6).says("1 are left out");
+}
+
+/// Every file of a directory with its bytes.
+fn all(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
+}
+
+/// Catches a comparison that leaves a `-shm` behind, or misses what is only in a log.
+#[test]
+fn t06_databases_in_wal_mode_are_compared_without_a_trace() {
+    let wal = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;";
+    let pair = Pair::new(&format!("{wal} CREATE TABLE t (a); INSERT INTO t VALUES (1)"), "");
+    let before = all(pair.directory.path());
+    assert_eq!(before.len(), 2);
+    assert_eq!(pair.diff(&[]).exits(0).out, "no differences\n");
+    assert!(all(pair.directory.path()) == before);
+    let application = pair.open("new.db");
+    application.execute_batch(&format!("{wal} INSERT INTO t VALUES (2)")).unwrap();
+    let before: Vec<PathBuf> = all(pair.directory.path()).into_keys().collect();
+    assert_eq!(pair.diff(&[]).exits(0).out, "t  +1\n");
+    assert!(all(pair.directory.path()).into_keys().eq(before));
+    // The log is still the application's: another row is seen by the next comparison.
+    application.execute("INSERT INTO t VALUES (3)", []).unwrap();
+    assert_eq!(pair.diff(&[]).exits(0).out, "t  +2\n");
+}
+
+/// Catches an undo that overwrites what came later, or that is not all or nothing.
+#[test]
+fn t14_an_undo_gives_rows_back_and_names_what_was_changed_again() {
+    let pair = Pair::orders();
+    let (old, new) = (pair.path("old.db"), pair.path("new.db"));
+    let sides = [old.to_str().unwrap(), new.to_str().unwrap()];
+    let undo = |args: &[&str]| ebbtide(&[&["undo", "--drop"], args, &sides].concat());
+    let live = pair.path("live.db");
+    fs::copy(&new, &live).unwrap();
+    let live = live.to_str().unwrap();
+    let later = Connection::open(live).unwrap();
+    later
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; UPDATE orders SET status = 'refunded' WHERE id = 42",
+        )
+        .unwrap();
+    let ended = undo(&["--apply", live]).exits(6);
+    ended.says("nothing was changed, because of 1 conflicts");
+    assert_eq!(
+        ended.out,
+        "conflict orders id = 42: changed since; now status = 'refunded'; it was left with status = 'PAID'\n"
+    );
+    let json = undo(&["--apply", live, "--json"]).exits(6).json();
+    assert_eq!(json["undone"], false);
+    assert_eq!(
+        undo(&["--apply", live, "--skip-conflicts"]).exits(6).out.lines().last(),
+        Some("undone: 2 rows")
+    );
+    let status = |id: i64| -> Option<String> {
+        let sql = "SELECT status FROM orders WHERE id = ?1";
+        later.query_row(sql, [id], |row| row.get(0)).ok()
+    };
+    assert_eq!(
+        (status(42).as_deref(), status(43).as_deref(), status(44)),
+        (Some("refunded"), Some("open"), None)
+    );
+    // The log is the application's, and nothing of it was copied.
+    drop(later);
+    let script = undo(&[]).exits(0).out;
+    let copy = pair.path("copy.db");
+    fs::copy(&new, &copy).unwrap();
+    Connection::open(&copy).unwrap().execute_batch(&script).unwrap();
+    let copies = [copy.to_str().unwrap(), old.to_str().unwrap()];
+    ebbtide(&[&["diff", "--exit-code"], &copies[..]].concat()).exits(0);
+}
+
+/// T19: a last close that copies the log into the database costs the history a gap.
+#[test]
+fn t19_an_undo_leaves_the_log_as_it_is() {
+    let pair = Pair::orders();
+    let live = pair.path("live.db");
+    fs::copy(pair.path("new.db"), &live).unwrap();
+    let application = Connection::open(&live).unwrap();
+    application
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE more (x)",
+        )
+        .unwrap();
+    // As a crash leaves it: a log, and nobody who has it open.
+    let crashed = tempfile::tempdir().unwrap();
+    for suffix in ["", "-wal"] {
+        let name = format!("live.db{suffix}");
+        fs::copy(pair.path(&name), crashed.path().join(&name)).unwrap();
+    }
+    drop(application);
+    let path = crashed.path().join("live.db");
+    let (database, log) = (fs::read(&path).unwrap(), crashed.path().join("live.db-wal"));
+    let before = fs::read(&log).unwrap();
+    let (old, new) = (pair.path("old.db"), pair.path("new.db"));
+    let args = [path.to_str().unwrap(), old.to_str().unwrap(), new.to_str().unwrap()];
+    ebbtide(&[&["undo", "--drop", "--apply"], &args[..]].concat()).exits(0);
+    assert!(fs::read(&path).unwrap() == database, "no checkpoint");
+    assert!(fs::read(&log).unwrap().starts_with(&before), "the log goes on");
+}
