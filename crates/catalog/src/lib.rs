@@ -9,6 +9,7 @@
 mod anchor;
 mod error;
 mod gap;
+mod hash_list;
 mod hashes;
 mod head;
 mod horizon;
@@ -25,10 +26,12 @@ mod plan_error;
 mod progress;
 mod read;
 mod rebuild;
+mod requests;
 mod seek;
 mod survey;
 mod target;
 mod walk;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +39,7 @@ mod tests;
 pub use anchor::{Anchor, hold_to};
 pub use error::CatalogError;
 pub use gap::{ResyncDetail, missed_since};
+pub use hash_list::{Expected, HashList, read_ahead};
 pub use hashes::{HashRun, Hashes};
 pub use head::{Head, head};
 pub use horizon::{StoredHorizon, newest_horizon};
@@ -51,6 +55,8 @@ pub use plan_error::{Nearest, Nothing, PlanError};
 pub use progress::{Counts, Progress};
 pub use read::{Fetched, read_index, read_indexes, read_manifest, read_short_index};
 pub use rebuild::rebuild_table;
+pub use requests::{Request, WantedBlock, WantedRun, requests, wanted_blocks};
 pub use seek::{Seek, seek};
 pub use survey::{Ahead, CLOCKS_APART_MICROS_MAX, Range, Survey};
 pub use target::{Notice, Target};
+pub use wanted::Wanted;

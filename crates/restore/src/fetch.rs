@@ -6,7 +6,6 @@
 //! final flush has little to do.
 
 mod pool;
-mod proof;
 mod stopped;
 mod task;
 mod window;
@@ -14,16 +13,15 @@ mod window;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ebbtide_catalog::{Ahead, Fetched, Part, Plan, Progress, Survey};
+use ebbtide_catalog::{
+    Ahead, Fetched, HashList, Part, Plan, Progress, Survey, Wanted, read_ahead, requests,
+};
 use ebbtide_replica::Digest;
 use ebbtide_store::Pace;
 use futures::{StreamExt as _, stream};
 
-use crate::jobs::requests;
 use crate::sink::Sink;
-use crate::wanted::Wanted;
 use pool::Pool;
-use proof::{HashList, read_ahead};
 pub(crate) use stopped::Stopped;
 use stopped::index_stopped;
 
@@ -69,14 +67,14 @@ async fn submit_all(
     pool: &mut Pool,
 ) -> Result<(), Stopped> {
     let mut parts =
-        stream::iter(parts(plan)).map(|part| read_part(survey, part)).buffered(INDEXES_AHEAD);
+        stream::iter(plan.newest_first()).map(|part| read_part(survey, part)).buffered(INDEXES_AHEAD);
     while wanted.left() > 0
         && let Some((part, index, hashes)) = parts.next().await
     {
         let fetched = survey.index_of(index).await;
         let fetched = fetched.map_err(|error| index_stopped(part.object.key, error))?;
         submit_part(survey, part, (&fetched, hashes), wanted, pool).await?;
-        go_back(wanted, part, &fetched);
+        wanted.leave(&part, &fetched.index);
     }
     Ok(())
 }
@@ -91,7 +89,7 @@ async fn submit_part(
     let key = part.object.key;
     let mut list = HashList::new(&**survey.store(), key, fetched, ahead);
     let mut used = false;
-    for request in requests(&fetched.index, part.first, part.last, wanted) {
+    for request in requests(&fetched.index, &part, wanted) {
         used = true;
         let blocks = request.blocks.iter().map(|wanted| &wanted.block);
         let expected = list.expected(blocks).await;
@@ -100,7 +98,7 @@ async fn submit_part(
         pool.submit(key, request, expected, at_hand).await?;
     }
     match used {
-        true => list.finish().await.map_err(|error| index_stopped(key, error)),
+        true => list.finish().await.map(drop).map_err(|error| index_stopped(key, error)),
         false => Ok(()),
     }
 }
@@ -113,22 +111,4 @@ async fn read_part(survey: &Survey, part: Part) -> (Part, Ahead, Vec<Bytes>) {
         None => Vec::new(),
     };
     (part, index, hashes)
-}
-
-/// The objects of a plan from the newest to the oldest.
-fn parts(plan: &Plan) -> Vec<Part> {
-    // The one entry of a snapshot or delta applies whatever its number.
-    let state =
-        |object| Part { object, first: ebbtide_replica::Txid::FIRST, last: plan.stop.state.txid() };
-    let states = plan.deltas.iter().rev().copied().chain(plan.snapshot);
-    plan.history.iter().rev().copied().chain(states.map(state)).collect()
-}
-
-/// Leaves the entries of a part behind, also those that have no pages.
-fn go_back(wanted: &mut Wanted, part: Part, fetched: &Fetched) {
-    let entries = fetched.index.entries().iter();
-    let applied = entries.filter(|entry| (part.first..=part.last).contains(&entry.txid));
-    if let Some(least) = applied.map(|entry| entry.database_pages).min() {
-        wanted.go_back_to(least);
-    }
 }

@@ -16,7 +16,6 @@ mod drill;
 mod drill_record;
 mod error;
 mod fetch;
-mod jobs;
 mod likeness;
 mod occupied;
 mod output;
@@ -25,7 +24,6 @@ mod sink;
 mod space;
 mod temporary;
 mod verify;
-mod wanted;
 
 pub use check::{Check, Checked};
 pub use drill::{Drill, Drilled, DrilledState, arbitrary, drill, remove_drill_files};

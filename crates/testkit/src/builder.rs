@@ -35,6 +35,8 @@ pub struct State {
     pub chain: Chain,
     /// The digest after the entry.
     pub digest: Digest,
+    /// How the entry carries its pages.
+    pub carry: Carry,
 }
 
 impl State {
@@ -102,6 +104,16 @@ pub enum Carry {
     All,
     /// None: they are in the snapshot of the entry.
     InSnapshot,
+}
+
+impl Carry {
+    fn flags(self) -> EntryFlags {
+        match self {
+            Carry::Changes => EntryFlags::NONE,
+            Carry::All => EntryFlags::COMPLETE,
+            Carry::InSnapshot => EntryFlags::IN_SNAPSHOT,
+        }
+    }
 }
 
 impl Builder {
@@ -186,11 +198,7 @@ impl Builder {
             let contents = Contents::Segment { first: entry, chain };
             Segment { first: entry, writer: Writer::new(Header { replica, page_size, contents }) }
         });
-        let flags = match carry {
-            Carry::Changes => EntryFlags::NONE,
-            Carry::All => EntryFlags::COMPLETE,
-            Carry::InSnapshot => EntryFlags::IN_SNAPSHOT,
-        };
+        let flags = carry.flags();
         let time = micros(self.micros);
         let database_pages = u32::try_from(pages.len()).expect(WRITABLE);
         let detail = detail.to_vec();
@@ -209,7 +217,7 @@ impl Builder {
         let digest = Builder::digest_of(&pages);
         segment.writer.end_entry(digest).expect(WRITABLE);
         let chain = segment.writer.chain().expect(WRITABLE);
-        self.states.push(State { txid: entry, time, kind, detail, pages, chain, digest });
+        self.states.push(State { txid: entry, time, kind, detail, pages, chain, digest, carry });
     }
 
     /// Adds a commit that sets pages, counted from 0, and then the size of the database.
@@ -361,7 +369,7 @@ impl Builder {
         (Key::Delta { first: txid(first), last: txid(last) }, body, entry.content)
     }
 
-    /// Merges the entries from `first` to `last`, all of them commits, into a pack, as `replicate` does.
+    /// Merges the entries from `first` to `last` into a pack, as `replicate` does.
     pub async fn pack(&self, first: u64, last: u64) {
         self.pack_with(first, last, Writer::by_page).await;
     }
@@ -380,14 +388,18 @@ impl Builder {
             let start = EntryStart {
                 txid: state.txid,
                 kind: state.kind,
-                flags: EntryFlags::NONE,
+                flags: state.carry.flags(),
                 time: state.time,
                 database_pages: u32::try_from(state.pages.len()).expect(WRITABLE),
                 detail: state.detail.clone(),
             };
             writer.begin_entry(start).expect(WRITABLE);
+            if state.carry == Carry::InSnapshot {
+                writer.vouch(content_of(hashes_of(&state.pages))).expect(WRITABLE);
+            }
             for (index, image) in state.pages.iter().enumerate() {
-                if before.pages.get(index) != Some(image) {
+                let changed = before.pages.get(index) != Some(image);
+                if state.carry == Carry::All || (state.carry == Carry::Changes && changed) {
                     writer.page(page(index), image).expect(WRITABLE);
                 }
             }

@@ -4,6 +4,7 @@
 
 pub mod actor;
 pub mod builder;
+pub mod chronicle;
 pub mod contract;
 pub mod faulty;
 pub mod forger;

@@ -54,6 +54,16 @@ impl Plan {
         let history = self.history.iter().map(|part| part.object);
         self.snapshot.into_iter().chain(self.deltas.iter().copied()).chain(history)
     }
+
+    /// The objects from the newest to the oldest, each with the entries that apply: the order in which the first image of
+    /// a page is the one that counts.
+    #[must_use]
+    pub fn newest_first(&self) -> Vec<Part> {
+        // The one entry of a snapshot or delta applies whatever its number.
+        let state = |object| Part { object, first: Txid::FIRST, last: self.stop.state.txid() };
+        let states = self.deltas.iter().rev().copied().chain(self.snapshot);
+        self.history.iter().rev().copied().chain(states.map(state)).collect()
+    }
 }
 
 /// Those entries of an object that are to be applied.
@@ -65,6 +75,14 @@ pub struct Part {
     pub first: Txid,
     /// The last entry.
     pub last: Txid,
+}
+
+impl Part {
+    /// Whether an entry of the object is one of them.
+    #[must_use]
+    pub fn applies(&self, txid: Txid) -> bool {
+        (self.first..=self.last).contains(&txid)
+    }
 }
 
 /// Why there is no plan.

@@ -5,17 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ebbtide_catalog::{Progress, Survey};
+use ebbtide_catalog::{Expected, Progress, Request, Survey};
 use ebbtide_replica::{Digest, Key, PageHash};
 use ebbtide_store::{Pace, Store};
 use ebbtide_wal::PageSize;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 
-use super::proof::Expected;
 use super::stopped::{Stopped, acquire, broken_off};
 use super::task::{Task, Wrote};
-use crate::jobs::Request;
 use crate::sink::Sink;
 
 /// How many bytes are fetched and not yet written: what arrives at this rate within the time that the store takes to

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ebbtide_catalog::{Expected, Progress, Request, WantedBlock, WantedRun};
 use ebbtide_replica::{Digest, Key, PageHash, hash_pages};
 use ebbtide_store::{ByteStream, Store};
 use ebbtide_wal::{PageNumber, PageSize};
@@ -11,12 +12,9 @@ use futures::future::ready;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::Semaphore;
 
-use super::proof::Expected;
 use super::stopped::{Stopped, acquire, broken_off, store_stopped};
 use super::window::Window;
-use crate::jobs::{Request, WantedBlock, WantedRun};
 use crate::sink::{Scratch, Sink};
-use ebbtide_catalog::Progress;
 
 /// So many bytes are decoded at once: enough to be worth a thread's attention.
 const BYTES_AT_ONCE: u64 = 1024 * 1024;

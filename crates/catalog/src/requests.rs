@@ -1,9 +1,9 @@
 //! Which blocks of an object have pages that are wanted, and which ranges to read for them.
 
-use ebbtide_replica::Txid;
 use ebbtide_replica::container::{Block, Index, PageRef};
 use ebbtide_wal::PageNumber;
 
+use crate::plan::Part;
 use crate::wanted::Wanted;
 
 /// No request is for more bytes than this, unless a single block is larger. A request costs us a third of a millisecond of
@@ -19,57 +19,64 @@ const GAP_BYTES_MAX: u64 = 32 * 1024;
 
 /// A range of an object, with the blocks in it that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
+pub struct Request {
     /// Where the range begins.
-    pub(crate) start: u64,
+    pub start: u64,
     /// Where it ends.
-    pub(crate) end: u64,
+    pub end: u64,
     /// The blocks, in the order in which they lie in the object.
-    pub(crate) blocks: Vec<WantedBlock>,
+    pub blocks: Vec<WantedBlock>,
 }
 
 /// A block with the pages in it that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WantedBlock {
+pub struct WantedBlock {
     /// The block.
-    pub(crate) block: Block,
+    pub block: Block,
     /// The pages: runs of consecutive pages that follow each other in the block.
-    pub(crate) runs: Vec<WantedRun>,
+    pub runs: Vec<WantedRun>,
 }
 
 /// Consecutive pages in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct WantedRun {
+pub struct WantedRun {
     /// How many pages lie before the first in its block.
-    pub(crate) slot: u32,
+    pub slot: u32,
     /// How many hashes lie before that of the first in the object's list.
-    pub(crate) ordinal: u64,
+    pub ordinal: u64,
     /// The first page.
-    pub(crate) first: PageNumber,
+    pub first: PageNumber,
     /// How many there are.
-    pub(crate) count: u32,
+    pub count: u32,
 }
 
-/// What must be read of an object with these entries from `first` to `last`, so that all pages that `wanted` lacks and
-/// the object has are there. The entries of the object must be the next older ones that `wanted` is asked about.
-pub(crate) fn requests<'a>(
+/// The blocks of a part with the pages that `wanted` lacks. The parts of a plan are asked about from the newest to the
+/// oldest, so that the newest image of a page is the one that is taken.
+pub fn wanted_blocks<'a>(
     index: &'a Index,
-    first: Txid,
-    last: Txid,
+    part: &Part,
+    wanted: &'a mut Wanted,
+) -> Box<dyn Iterator<Item = WantedBlock> + Send + 'a> {
+    let in_order = !index.is_by_page();
+    if in_order && index.entries().len() == 1 {
+        Box::new(ascending(index, wanted))
+    } else if in_order {
+        Box::new(descending(index, *part, wanted))
+    } else {
+        Box::new(by_page(index, *part, wanted).into_iter())
+    }
+}
+
+/// What must be read of a part, so that all pages that `wanted` lacks and the part has are there, asked as
+/// [`wanted_blocks`].
+pub fn requests<'a>(
+    index: &'a Index,
+    part: &Part,
     wanted: &'a mut Wanted,
 ) -> impl Iterator<Item = Request> + 'a {
-    let in_order = !index.is_by_page();
-    let blocks: Box<dyn Iterator<Item = WantedBlock> + Send + 'a> =
-        if in_order && index.entries().len() == 1 {
-            Box::new(ascending(index, wanted))
-        } else if in_order {
-            Box::new(descending(index, first, last, wanted))
-        } else {
-            Box::new(by_page(index, first, last, wanted).into_iter())
-        };
     let object_bytes = index.page_blocks().last().map_or(0, Block::end);
     let bytes_max = (object_bytes / REQUESTS_MIN).clamp(REQUEST_BYTES_MIN, REQUEST_BYTES_MAX);
-    let mut blocks = blocks.peekable();
+    let mut blocks = wanted_blocks(index, part, wanted).peekable();
     std::iter::from_fn(move || {
         let block = blocks.next()?;
         let (mut start, mut end) = (block.block.offset, block.block.end());
@@ -114,8 +121,7 @@ fn ascending<'a>(
 /// The wanted blocks of an object from its end to its beginning, so that the newest image of a page comes first.
 fn descending<'a>(
     index: &'a Index,
-    first: Txid,
-    last: Txid,
+    part: Part,
     wanted: &'a mut Wanted,
 ) -> impl Iterator<Item = WantedBlock> + Send + 'a {
     let mut entries = index.entries().iter().rev();
@@ -126,7 +132,7 @@ fn descending<'a>(
             return Some((page, applies));
         }
         let entry = entries.next()?;
-        applies = (first..=last).contains(&entry.txid);
+        applies = part.applies(entry.txid);
         if applies {
             wanted.go_back_to(entry.database_pages);
         }
@@ -150,10 +156,10 @@ fn descending<'a>(
 
 /// The wanted blocks of an object whose images lie in the order of the pages. What is wanted of a page is found before any
 /// block is chosen, which there is room for: such an object has few pages.
-fn by_page(index: &Index, first: Txid, last: Txid, wanted: &mut Wanted) -> Vec<WantedBlock> {
+fn by_page(index: &Index, part: Part, wanted: &mut Wanted) -> Vec<WantedBlock> {
     let mut taken = Vec::new();
     for (number, entry) in index.entries().iter().enumerate().rev() {
-        if (first..=last).contains(&entry.txid) {
+        if part.applies(entry.txid) {
             wanted.go_back_to(entry.database_pages);
             taken.extend(index.numbers(number).filter(|(page, _)| wanted.take(*page)));
         }

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ebbtide_catalog::{CatalogError, Fetched};
 use ebbtide_replica::container::{Block, ContentCheck, page_hashes};
 use ebbtide_replica::{Error, Key, PageHash};
 use ebbtide_store::Store;
+
+use crate::{CatalogError, Fetched};
 
 /// So many hashes are kept for the next time: those of a gibibyte of pages of 4 KiB.
 const KEPT_MAX: usize = 256 * 1024;
@@ -39,22 +40,27 @@ impl Listed {
 
 /// What the pages of a request must hash to.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Expected(Vec<Arc<Listed>>);
+pub struct Expected(Vec<Arc<Listed>>);
 
 impl Expected {
     /// Whether the pages before which there are `ordinal` others in their object have these hashes.
-    pub(crate) fn are(&self, ordinal: u64, hashes: &[PageHash]) -> bool {
-        let count = hashes.len() as u64;
+    #[must_use]
+    pub fn are(&self, ordinal: u64, hashes: &[PageHash]) -> bool {
+        self.hashes(ordinal, hashes.len() as u64).eq(hashes)
+    }
+
+    /// The hashes of `count` pages before which there are `ordinal` others in their object, as far as they are here.
+    pub fn hashes(&self, ordinal: u64, count: u64) -> impl Iterator<Item = &PageHash> {
         let begin = self.0.partition_point(|listed| listed.first <= ordinal).saturating_sub(1);
         let listed = self.0[begin..].iter();
-        let listed = listed.take_while(|listed| listed.first < ordinal.saturating_add(count));
-        listed.flat_map(|listed| listed.of(ordinal, count)).eq(hashes)
+        let listed = listed.take_while(move |listed| listed.first < ordinal.saturating_add(count));
+        listed.flat_map(move |listed| listed.of(ordinal, count))
     }
 }
 
 /// The list of an object as it is in the object, if it is short and not at hand. A block that cannot be read is left to
 /// whoever needs it.
-pub(crate) async fn read_ahead(store: &dyn Store, key: Key, fetched: &Fetched) -> Vec<Bytes> {
+pub async fn read_ahead(store: &dyn Store, key: Key, fetched: &Fetched) -> Vec<Bytes> {
     let blocks = fetched.index.hash_blocks();
     let bytes: u64 = blocks.iter().map(|block| u64::from(block.stored_len)).sum();
     let at_hand = |block: &Block| fetched.at_hand(block.offset..block.end()).is_some();
@@ -71,7 +77,7 @@ pub(crate) async fn read_ahead(store: &dyn Store, key: Key, fetched: &Fetched) -
 }
 
 /// The list of one object.
-pub(crate) struct HashList<'a> {
+pub struct HashList<'a> {
     store: &'a dyn Store,
     key: Key,
     fetched: &'a Fetched,
@@ -87,7 +93,7 @@ pub(crate) struct HashList<'a> {
 
 impl<'a> HashList<'a> {
     /// That of the object `key`, of which `fetched` is the index, and `ahead` what [`read_ahead`] gave.
-    pub(crate) fn new(
+    pub fn new(
         store: &'a dyn Store,
         key: Key,
         fetched: &'a Fetched,
@@ -99,7 +105,7 @@ impl<'a> HashList<'a> {
     }
 
     /// What the pages in `blocks`, which are blocks of pages in ascending order, must hash to.
-    pub(crate) async fn expected(
+    pub async fn expected(
         &mut self,
         blocks: impl Iterator<Item = &Block>,
     ) -> Result<Expected, CatalogError> {
@@ -125,13 +131,14 @@ impl<'a> HashList<'a> {
         Ok(expected)
     }
 
-    /// Proves what is not proved yet.
-    pub(crate) async fn finish(mut self) -> Result<(), CatalogError> {
+    /// Proves what is not proved yet. BLAKE3 of each block of the list.
+    pub async fn finish(mut self) -> Result<Vec<[u8; 32]>, CatalogError> {
         if let Some(last) = self.fetched.index.hash_blocks().len().checked_sub(1) {
             self.prove_through(last).await?;
         }
         let damaged = |source| CatalogError::Object { key: self.key, source };
-        self.check.take().map_or(Ok(()), ContentCheck::finish).map_err(damaged)
+        self.check.take().map_or(Ok(()), ContentCheck::finish).map_err(damaged)?;
+        Ok(self.proved)
     }
 
     async fn block(&mut self, number: usize) -> Result<Arc<Listed>, CatalogError> {

@@ -1,12 +1,15 @@
 //! Which pages are still wanted while objects are gone through from the newest to the oldest: the newest image of a page
 //! wins, and each page is written once.
 
-use ebbtide_replica::data_pages;
+use ebbtide_replica::container::Index;
+use ebbtide_replica::{Run, data_pages};
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
+
+use crate::plan::Part;
 
 /// One bit for each page of the database.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub struct Wanted {
     taken: Vec<u64>,
     lock_page: PageNumber,
     /// Older images of pages beyond this are not of this database: it was shorter in between.
@@ -16,7 +19,8 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     /// All pages of a database of `database_pages` pages.
-    pub(crate) fn new(database_pages: u32, page_size: PageSize) -> Wanted {
+    #[must_use]
+    pub fn new(database_pages: u32, page_size: PageSize) -> Wanted {
         Wanted {
             taken: vec![0; (database_pages as usize).div_ceil(64)],
             lock_page: lock_page(page_size),
@@ -26,12 +30,12 @@ impl Wanted {
     }
 
     /// Goes back to an entry after which the database had `database_pages` pages.
-    pub(crate) fn go_back_to(&mut self, database_pages: u32) {
+    pub fn go_back_to(&mut self, database_pages: u32) {
         self.limit = self.limit.min(database_pages);
     }
 
     /// Takes the image of `page` at hand, if it is wanted: the first time it is.
-    pub(crate) fn take(&mut self, page: PageNumber) -> bool {
+    pub fn take(&mut self, page: PageNumber) -> bool {
         if page.get() > self.limit || page == self.lock_page {
             return false;
         }
@@ -45,8 +49,41 @@ impl Wanted {
         true
     }
 
+    /// Takes those of consecutive pages that are wanted; how many those were.
+    pub fn take_run(&mut self, run: Run) -> u64 {
+        let (first, last) = (run.first().get(), run.last().get().min(self.limit));
+        let mut taken = 0;
+        let mut next = u64::from(first - 1);
+        // A word at a time: a snapshot of a tebibyte has pages by the hundred million.
+        while next < u64::from(last) {
+            let (word, bit) = ((next / 64) as usize, next % 64);
+            let count = (u64::from(last) - next).min(64 - bit);
+            let mask = (u64::MAX >> (64 - count)) << bit;
+            taken += u64::from((mask & !self.taken[word]).count_ones());
+            self.taken[word] |= mask;
+            next += count;
+        }
+        self.left -= taken;
+        taken
+    }
+
+    /// Leaves the entries of a part behind, also those that have no pages.
+    pub fn leave(&mut self, part: &Part, index: &Index) {
+        let applied = index.entries().iter().filter(|entry| part.applies(entry.txid));
+        if let Some(least) = applied.map(|entry| entry.database_pages).min() {
+            self.go_back_to(least);
+        }
+    }
+
+    /// The last page that is wanted from what is still to come; pages beyond it were cut off in between.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+
     /// How many pages are still wanted.
-    pub(crate) fn left(&self) -> u64 {
+    #[must_use]
+    pub fn left(&self) -> u64 {
         self.left
     }
 }
@@ -71,6 +108,23 @@ mod tests {
         }
         assert_eq!(wanted.left(), 0);
         assert!(!wanted.take(page(lock.get() + 2)));
+    }
+
+    #[test]
+    fn a_run_is_taken_as_its_pages_are_one_by_one() {
+        let size = PageSize::new(4096).unwrap();
+        for (first, count) in [(1, 1), (1, 64), (2, 64), (63, 3), (60, 200), (1, 300), (257, 44)] {
+            let (mut one, mut other) = (Wanted::new(300, size), Wanted::new(300, size));
+            for number in [3, 64, 65, 128, 250] {
+                assert!(one.take(page(number)) && other.take(page(number)));
+            }
+            one.go_back_to(260);
+            other.go_back_to(260);
+            let run = Run::new(page(first), count).unwrap();
+            let taken = run.pages().filter(|&page| one.take(page)).count() as u64;
+            assert_eq!(other.take_run(run), taken, "{first} {count}");
+            assert_eq!((one.taken, one.left), (other.taken, other.left));
+        }
     }
 
     /// A database that shrank and grew again must not get back what was beyond its end in between.

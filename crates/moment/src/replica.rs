@@ -1,0 +1,136 @@
+//! A replica that is read: one look at it and one cache for all its moments.
+
+use std::sync::Arc;
+
+use ebbtide_catalog::{Anchor, Outline, Progress, Survey, Target, hold_to};
+use ebbtide_replica::{Manifest, Timestamp};
+use ebbtide_store::Store;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::block_cache::BlockCache;
+use crate::build::build;
+use crate::error::{Result, Stopped};
+use crate::fetch::Blocks;
+use crate::metered::{Metered, Traffic};
+use crate::moment::Moment;
+use crate::proof::Proof;
+
+/// How a replica is read.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Blocks, shared with other replicas of this process; [`Options::default`] makes 64 MiB for this one alone.
+    pub cache: Arc<BlockCache>,
+    /// What the history must be, as somebody knows it from elsewhere.
+    pub expect: Option<Anchor>,
+}
+
+impl Options {
+    /// What the cache of blocks has by default.
+    pub const CACHE_BYTES: usize = 64 * 1024 * 1024;
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { cache: BlockCache::new(Options::CACHE_BYTES), expect: None }
+    }
+}
+
+/// A replica, of which moments are read. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<Metered>,
+    blocks: Blocks,
+    expect: Option<Anchor>,
+    manifest: Manifest,
+    /// What is known of it; planning changes that.
+    survey: Mutex<Survey>,
+}
+
+impl Replica {
+    /// Looks at the replica that lies in a store: what it is, and the names of its objects.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Replica> {
+        let Options { cache, expect } = options;
+        let store = Arc::new(Metered::new(store));
+        let progress = Arc::new(Progress::default());
+        let survey = Survey::recent(Arc::clone(&store) as Arc<dyn Store>, progress).await?;
+        let blocks = Blocks::new(Arc::clone(&store) as Arc<dyn Store>, cache);
+        let manifest = survey.manifest().clone();
+        let survey = Mutex::new(survey);
+        Ok(Replica { shared: Arc::new(Shared { store, blocks, expect, manifest, survey }) })
+    }
+
+    /// What the replica is.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.shared.manifest
+    }
+
+    /// What was asked of the store until now.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.shared.store.traffic()
+    }
+
+    /// The runtime that it was opened in, by which blocks are fetched.
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        self.shared.blocks.runtime()
+    }
+
+    /// The state that `target` names. `now` is the time, by which the future is told from the past.
+    ///
+    /// # Errors
+    /// When there is no such state, or it cannot be read.
+    pub async fn at(&self, target: Target, now: Timestamp, proof: Proof) -> Result<Moment> {
+        let mut survey = self.survey().await;
+        loop {
+            let plan = survey.plan(target, now).await?;
+            if let Some(anchor) = &self.shared.expect {
+                hold_to(&mut survey, &plan, anchor).await?;
+            }
+            let stop = plan.stop.state.txid();
+            let head = survey.head().await?.unwrap_or(stop).max(stop);
+            match build(&survey, &plan, proof, self.blocks()).await {
+                Ok(map) => {
+                    let outline = Outline::of(&survey, &plan, head);
+                    // Whatever else comes, this moment is of this entry.
+                    let again = match target {
+                        Target::Marked { .. } => target,
+                        _ => Target::Txid(stop),
+                    };
+                    drop(survey);
+                    return Ok(Moment::new(self.clone(), outline, proof, (again, now), map));
+                }
+                Err(stopped) => turn_down(&mut survey, stopped).await?,
+            }
+        }
+    }
+
+    /// Who has it may look further, and plan.
+    pub async fn survey(&self) -> MutexGuard<'_, Survey> {
+        self.shared.survey.lock().await
+    }
+
+    pub(crate) fn blocks(&self) -> &Blocks {
+        &self.shared.blocks
+    }
+}
+
+/// Plans without an object from now on. Anything else is an error.
+pub(crate) async fn turn_down(survey: &mut Survey, stopped: Stopped) -> Result<()> {
+    match stopped {
+        Stopped::Gone(key) => survey.miss(key),
+        Stopped::Damaged(key, why) => survey.reject(key, why).await,
+        Stopped::Failed(error) => return Err(error),
+    }
+    Ok(())
+}

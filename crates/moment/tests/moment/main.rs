@@ -1,0 +1,10 @@
+//! Moments of replicas that are written by hand, against the states they were written from.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod times;

@@ -1,0 +1,126 @@
+//! A set of pages: those that SQLite read.
+
+use std::collections::BTreeMap;
+
+use ebbtide_wal::PageNumber;
+
+/// A word has a bit for each of so many pages…
+const WORD: u32 = 64;
+/// …and a part of the set so many words: 4096 pages in half a kilobyte.
+const WORDS: usize = 64;
+
+/// A set of page numbers, in room for what is near to each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageSet {
+    parts: BTreeMap<u32, Box<[u64; WORDS]>>,
+    length: u64,
+}
+
+impl PageSet {
+    /// Adds a page.
+    pub fn insert(&mut self, page: PageNumber) {
+        let (part, word, bit) = place(page.get());
+        let words = self.parts.entry(part).or_insert_with(|| Box::new([0; WORDS]));
+        self.length += u64::from(words[word] & bit == 0);
+        words[word] |= bit;
+    }
+
+    /// Whether a page is in it.
+    #[must_use]
+    pub fn contains(&self, page: PageNumber) -> bool {
+        let (part, word, bit) = place(page.get());
+        self.parts.get(&part).is_some_and(|words| words[word] & bit != 0)
+    }
+
+    /// Whether any page from `first` to `last` is in it.
+    #[must_use]
+    pub fn meets(&self, first: PageNumber, last: PageNumber) -> bool {
+        let parts = self.parts.range(place(first.get()).0..=place(last.get()).0);
+        parts.into_iter().any(|(&part, words)| {
+            let range = first.get().max(begin(part))..=last.get().min(end(part));
+            bits(part, words).any(|page| range.contains(&page))
+        })
+    }
+
+    /// Adds all pages of another set.
+    pub fn extend(&mut self, other: &PageSet) {
+        other.iter().for_each(|page| self.insert(page));
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.length
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The pages, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = PageNumber> {
+        let pages = self.parts.iter().flat_map(|(&part, words)| bits(part, words));
+        pages.filter_map(PageNumber::new)
+    }
+}
+
+/// The part, the word and the bit of a page.
+fn place(page: u32) -> (u32, usize, u64) {
+    let word = page / WORD;
+    let words = WORDS as u32;
+    (word / words, (word % words) as usize, 1 << (page % WORD))
+}
+
+fn begin(part: u32) -> u32 {
+    part.saturating_mul(WORD * WORDS as u32)
+}
+
+fn end(part: u32) -> u32 {
+    begin(part).saturating_add(WORD * WORDS as u32 - 1)
+}
+
+fn bits(part: u32, words: &[u64; WORDS]) -> impl Iterator<Item = u32> {
+    (begin(part)..).step_by(WORD as usize).zip(words).flat_map(|(first, &word)| {
+        (0..WORD).filter(move |bit| word >> bit & 1 != 0).map(move |bit| first + bit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(number: u32) -> PageNumber {
+        PageNumber::new(number).unwrap()
+    }
+
+    #[test]
+    fn a_set_has_what_was_added_in_order_and_once() {
+        let mut set = PageSet::default();
+        assert!(set.is_empty() && !set.meets(page(1), page(u32::MAX)));
+        for number in [70_000, 1, 63, 64, 4095, 4096, 1, u32::MAX, 8191] {
+            set.insert(page(number));
+        }
+        let numbers: Vec<u32> = set.iter().map(PageNumber::get).collect();
+        assert_eq!(numbers, [1, 63, 64, 4095, 4096, 8191, 70_000, u32::MAX]);
+        assert_eq!(set.len(), 8);
+        assert!(set.contains(page(4096)) && !set.contains(page(4097)));
+    }
+
+    #[test]
+    fn ranges_meet_exactly_the_pages_that_are_there() {
+        let mut set = PageSet::default();
+        for number in [5, 4096, 9000] {
+            set.insert(page(number));
+        }
+        for first in [1, 5, 6, 4095, 4096, 4097, 8999, 9000, 9001] {
+            for last in [first, first + 1, 4096, 9000, 20_000] {
+                let expected = [5, 4096, 9000].iter().any(|at| (first..=last).contains(at));
+                if first <= last {
+                    assert_eq!(set.meets(page(first), page(last)), expected, "{first} {last}");
+                }
+            }
+        }
+    }
+}
