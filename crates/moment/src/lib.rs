@@ -28,6 +28,7 @@
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
+mod at;
 mod block_cache;
 mod block_rows;
 mod build;

@@ -16,17 +16,17 @@ use crate::proved_lists::ProvedLists;
 use crate::readahead::Readahead;
 use crate::replica::{Replica, turn_down};
 
-/// How often the map is made anew at most because objects were gone or damaged. Each time does without one more of them.
+/// How often the map is made again at most because objects were gone or damaged. Each time does without one more of them.
 const MAPS_MAX: u32 = 64;
 
 /// The database after one entry. It never changes; clones are the same.
 #[derive(Debug, Clone)]
 pub struct Moment {
-    shared: Arc<Shared>,
+    shared: Arc<MomentParts>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct MomentParts {
     replica: Replica,
     outline: Outline,
     proof: Proof,
@@ -62,7 +62,7 @@ impl Moment {
         map: Map,
     ) -> Moment {
         let mapped = Mutex::new(Mapped::new(map, 0, &replica));
-        Moment { shared: Arc::new(Shared { replica, outline, proof, again, mapped }) }
+        Moment { shared: Arc::new(MomentParts { replica, outline, proof, again, mapped }) }
     }
 
     /// The replica that it is a moment of.

@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use ebbtide_catalog::{Anchor, Outline, Progress, Survey, Target, hold_to};
-use ebbtide_replica::{Manifest, Timestamp};
+use ebbtide_catalog::{Anchor, Progress, Survey};
+use ebbtide_replica::Manifest;
 use ebbtide_store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::block_cache::BlockCache;
-use crate::build::build;
 use crate::error::{Result, Stopped};
 use crate::fetch::Blocks;
 use crate::metered::{Metered, Traffic};
-use crate::moment::Moment;
-use crate::proof::Proof;
 
 /// How a replica is read.
 #[derive(Debug, Clone)]
@@ -39,11 +36,11 @@ impl Default for Options {
 /// A replica, of which moments are read. Clones are the same.
 #[derive(Debug, Clone)]
 pub struct Replica {
-    shared: Arc<Shared>,
+    shared: Arc<ReplicaParts>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct ReplicaParts {
     store: Arc<Metered>,
     blocks: Blocks,
     expect: Option<Anchor>,
@@ -65,7 +62,7 @@ impl Replica {
         let blocks = Blocks::new(Arc::clone(&store) as Arc<dyn Store>, cache);
         let manifest = survey.manifest().clone();
         let survey = Mutex::new(survey);
-        Ok(Replica { shared: Arc::new(Shared { store, blocks, expect, manifest, survey }) })
+        Ok(Replica { shared: Arc::new(ReplicaParts { store, blocks, expect, manifest, survey }) })
     }
 
     /// What the replica is.
@@ -86,38 +83,13 @@ impl Replica {
         self.shared.blocks.runtime()
     }
 
-    /// The state that `target` names. `now` is the time, by which the future is told from the past.
-    ///
-    /// # Errors
-    /// When there is no such state, or it cannot be read.
-    pub async fn at(&self, target: Target, now: Timestamp, proof: Proof) -> Result<Moment> {
-        let mut survey = self.survey().await;
-        loop {
-            let plan = survey.plan(target, now).await?;
-            if let Some(anchor) = &self.shared.expect {
-                hold_to(&mut survey, &plan, anchor).await?;
-            }
-            let stop = plan.stop.state.txid();
-            let head = survey.head().await?.unwrap_or(stop).max(stop);
-            match build(&survey, &plan, proof, self.blocks()).await {
-                Ok(map) => {
-                    let outline = Outline::of(&survey, &plan, head);
-                    // Whatever else comes, this moment is of this entry.
-                    let again = match target {
-                        Target::Marked { .. } => target,
-                        _ => Target::Txid(stop),
-                    };
-                    drop(survey);
-                    return Ok(Moment::new(self.clone(), outline, proof, (again, now), map));
-                }
-                Err(stopped) => turn_down(&mut survey, stopped).await?,
-            }
-        }
-    }
-
     /// Who has it may look further, and plan.
     pub async fn survey(&self) -> MutexGuard<'_, Survey> {
         self.shared.survey.lock().await
+    }
+
+    pub(crate) fn expect(&self) -> Option<&Anchor> {
+        self.shared.expect.as_ref()
     }
 
     pub(crate) fn blocks(&self) -> &Blocks {

@@ -46,4 +46,4 @@ pub use cancel::{Cancel, Canceller};
 pub use error::{Error, Result};
 pub use opened::Opened;
 pub use page_set::PageSet;
-pub use past::Past;
+pub use past::{Past, is_complete};

@@ -131,6 +131,12 @@ impl DerefMut for Past {
     }
 }
 
+/// Whether text ends with a complete statement, so that it need not go on in the next line.
+#[must_use]
+pub fn is_complete(sql: &str) -> bool {
+    vfs::is_complete(sql)
+}
+
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let vfs = vfs::name().ok_or(Error::NoVfs)?;
     let flags = flags | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -361,3 +361,12 @@ unsafe extern "C" fn sector_size(_: *mut ffi::sqlite3_file) -> c_int {
 unsafe extern "C" fn characteristics(_: *mut ffi::sqlite3_file) -> c_int {
     ffi::SQLITE_IOCAP_IMMUTABLE
 }
+
+/// Whether text ends with a complete statement, as SQLite's shell asks it. It has nothing to do with files, but is the one
+/// other call that rusqlite does not wrap.
+#[expect(unsafe_code, reason = "it has no safe wrapper")]
+pub(crate) fn is_complete(sql: &str) -> bool {
+    let Ok(sql) = std::ffi::CString::new(sql) else { return true };
+    // SAFETY: the text ends with a zero, and is only read.
+    unsafe { ffi::sqlite3_complete(sql.as_ptr()) != 0 }
+}

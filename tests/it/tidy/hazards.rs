@@ -8,7 +8,7 @@ use super::tree::{read, tracked};
 const HAZARDS: [(char, usize); 4] = [('A', 40), ('B', 17), ('S', 24), ('D', 18)];
 
 /// Kinds of which not each has its row.
-const REPORTED: [char; 4] = ['O', 'Z', 'R', 'H'];
+const REPORTED: [char; 5] = ['O', 'Z', 'R', 'H', 'T'];
 
 /// The rows of the table: the hazard, and what is said of it.
 fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {

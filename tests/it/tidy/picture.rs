@@ -17,6 +17,8 @@ const CRATES: &[(&str, u32, &str)] = &[
     ("restore", 6, "objects in, a file out"),
     ("retention", 8, "what is kept"),
     ("copy", 10, "from store to store"),
+    ("sql", 12, "a moment in SQLite"),
+    ("moment", 12, "pages of the past"),
     ("config", 2, "the configuration"),
     ("catalog", 5, "listings, the planner"),
     ("store", 4, "bucket, directory"),
