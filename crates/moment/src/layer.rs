@@ -47,8 +47,7 @@ impl Layer {
         }
         let at = self.runs.partition_point(|run| run.first().get() <= page).checked_sub(1)?;
         let run = self.runs[at];
-        (page <= run.last().get())
-            .then(|| self.starts[at] + u64::from(page - run.first().get()))
+        (page <= run.last().get()).then(|| self.starts[at] + u64::from(page - run.first().get()))
     }
 }
 

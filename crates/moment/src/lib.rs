@@ -47,8 +47,8 @@ mod readahead;
 mod replica;
 mod tree;
 
-pub use ebbtide_catalog::{Anchor, Nearest, Nothing, Notice, Outline, PlanError, Target};
 pub use block_cache::BlockCache;
+pub use ebbtide_catalog::{Anchor, Nearest, Nothing, Notice, Outline, PlanError, Target};
 pub use error::{Error, Result};
 pub use metered::Traffic;
 pub use moment::Moment;

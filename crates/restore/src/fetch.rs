@@ -66,8 +66,9 @@ async fn submit_all(
     wanted: &mut Wanted,
     pool: &mut Pool,
 ) -> Result<(), Stopped> {
-    let mut parts =
-        stream::iter(plan.newest_first()).map(|part| read_part(survey, part)).buffered(INDEXES_AHEAD);
+    let mut parts = stream::iter(plan.newest_first())
+        .map(|part| read_part(survey, part))
+        .buffered(INDEXES_AHEAD);
     while wanted.left() > 0
         && let Some((part, index, hashes)) = parts.next().await
     {

@@ -128,7 +128,8 @@ unsafe extern "C" fn open(
         // SAFETY: SQLite passes room for `szOsFile` bytes, which are no fewer than ours, aligned for any file of a VFS: with
         // null methods it takes the file as not open, otherwise it calls `xClose` once (sqlite.org/c3ref/vfs.html).
         unsafe {
-            file.cast::<File>().write(File { base: ffi::sqlite3_file { pMethods: methods }, opened });
+            file.cast::<File>()
+                .write(File { base: ffi::sqlite3_file { pMethods: methods }, opened });
             if let Some(out) = out_flags.as_mut() {
                 *out = ffi::SQLITE_OPEN_READONLY | ffi::SQLITE_OPEN_MAIN_DB;
             }
@@ -147,11 +148,7 @@ unsafe extern "C" fn open(
 }
 
 #[expect(unsafe_code, reason = "called by SQLite")]
-unsafe extern "C" fn delete(
-    _: *mut ffi::sqlite3_vfs,
-    name: *const c_char,
-    sync: c_int,
-) -> c_int {
+unsafe extern "C" fn delete(_: *mut ffi::sqlite3_vfs, name: *const c_char, sync: c_int) -> c_int {
     // SAFETY: as in `open`.
     if unsafe { name_of(name) }.is_some() {
         return ffi::SQLITE_READONLY;
@@ -270,12 +267,7 @@ unsafe extern "C" fn read(
 }
 
 #[expect(unsafe_code, reason = "called by SQLite")]
-unsafe extern "C" fn write(
-    _: *mut ffi::sqlite3_file,
-    _: *const c_void,
-    _: c_int,
-    _: i64,
-) -> c_int {
+unsafe extern "C" fn write(_: *mut ffi::sqlite3_file, _: *const c_void, _: c_int, _: i64) -> c_int {
     ffi::SQLITE_READONLY
 }
 

@@ -73,7 +73,10 @@ async fn t02_what_nothing_serves_for_is_named() {
     let moment = moment(Arc::new(store.clone()), 26, Proof::Block).await.unwrap();
     store.delete(&Key::Snapshot(txid(2))).await.unwrap();
     let error = image(&moment).await.unwrap_err();
-    assert!(error.is_damage() && error.to_string().contains("snap/0000000000000002.seg"), "{error}");
+    assert!(
+        error.is_damage() && error.to_string().contains("snap/0000000000000002.seg"),
+        "{error}"
+    );
 }
 
 /// Each byte of each object is changed, for good: what is served is right, or nothing is.
@@ -97,7 +100,8 @@ async fn t03_no_changed_byte_is_ever_served() {
                 match read {
                     Ok(image) => assert!(image == builder.state(26).image(), "{key} at {at}"),
                     Err(error) => {
-                        let is_named = error.is_damage() && error.to_string().contains(&key.to_string());
+                        let is_named =
+                            error.is_damage() && error.to_string().contains(&key.to_string());
                         assert!(is_named, "{key} at {at}: {error}");
                         named += 1;
                     }
@@ -156,13 +160,19 @@ async fn t04_a_forged_page_passes_as_a_sound_block_and_not_by_its_hash() {
     assert!(lower.page(page).await.unwrap().starts_with(b"forged"));
     let higher = moment(Arc::new(store.clone()), 2, Proof::Page).await.unwrap();
     let error = higher.page(page).await.unwrap_err();
-    assert!(error.is_damage() && error.to_string().contains("snap/0000000000000002.seg"), "{error}");
+    assert!(
+        error.is_damage() && error.to_string().contains("snap/0000000000000002.seg"),
+        "{error}"
+    );
     // With a list of hashes that fits the page there is no moment at all.
     forged.list_hashes();
     store.delete(&key).await.unwrap();
     store.put(&key, forged.put_together().into()).await.unwrap();
     let error = moment(Arc::new(store), 2, Proof::Page).await.unwrap_err();
-    assert!(error.is_damage() && error.to_string().contains("snap/0000000000000002.seg"), "{error}");
+    assert!(
+        error.is_damage() && error.to_string().contains("snap/0000000000000002.seg"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ebbtide_moment::{Error, Notice, Nothing, PlanError, Proof, Target};
+use ebbtide_moment::{Error, Nothing, Notice, PlanError, Proof, Target};
 use ebbtide_replica::Timestamp;
 use ebbtide_testkit::builder::{Builder, SECOND, micros, txid};
 

@@ -40,7 +40,8 @@ async fn t03_a_query_that_cannot_be_answered_names_the_object() {
     store.delete(&key).await.unwrap();
     store.put(&key, body.into()).await.unwrap();
     let error = with(&moment, |past| {
-        let asked = past.query_row("SELECT sum(length(body)) FROM t", [], |row| row.get::<_, i64>(0));
+        let asked =
+            past.query_row("SELECT sum(length(body)) FROM t", [], |row| row.get::<_, i64>(0));
         let raw = asked.unwrap_err();
         assert!(raw.to_string().contains("disk I/O error"), "{raw}");
         past.explain(raw)
@@ -98,7 +99,8 @@ async fn t05_a_query_that_computes_ends_when_it_is_cancelled() {
             std::thread::sleep(Duration::from_millis(100));
             canceller.cancel();
         });
-        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n";
+        let endless =
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n) SELECT max(i) FROM n";
         let begun = Instant::now();
         let error = past.query_row(endless, [], |row| row.get::<_, i64>(0)).unwrap_err();
         assert!(matches!(past.explain(error), Error::Cancelled));

@@ -81,7 +81,8 @@ async fn the_read_set_is_the_pages_that_an_answer_depends_on() {
     let pages = bodies[1].len() as u64 / 4096;
     with(&moment, move |past| {
         past.main().take_reads();
-        past.query_row("SELECT body FROM t WHERE id = 4711", [], |row| row.get::<_, String>(0)).unwrap();
+        past.query_row("SELECT body FROM t WHERE id = 4711", [], |row| row.get::<_, String>(0))
+            .unwrap();
         let lookup = past.main().take_reads();
         assert!((2..=4).contains(&lookup.len()), "{lookup:?}");
         past.query_row("SELECT sum(length(body)) FROM t", [], |row| row.get::<_, i64>(0)).unwrap();
@@ -99,9 +100,15 @@ async fn t07_moments_with_other_encodings_are_refused_by_name() {
     let (main, other) = (of(&eight, 2).await, of(&sixteen, 2).await);
     let error = with(&main, move |mut past| past.attach("then", &other).unwrap_err()).await;
     let expected = "then is encoded in UTF-16le and main in UTF-8";
-    assert!(matches!(error, Error::Encoding { .. }) && error.to_string().starts_with(expected), "{error}");
+    assert!(
+        matches!(error, Error::Encoding { .. }) && error.to_string().starts_with(expected),
+        "{error}"
+    );
     let moment = of(&sixteen, 2).await;
-    assert_eq!(number(&moment, "SELECT count(*) FROM orders WHERE status='paid'").await.unwrap(), 2);
+    assert_eq!(
+        number(&moment, "SELECT count(*) FROM orders WHERE status='paid'").await.unwrap(),
+        2
+    );
 }
 
 /// A table whose collation, function or module is the application's own: readable as far as SQLite can read it, and the
@@ -134,14 +141,19 @@ async fn t08_what_only_the_application_knows_is_named_and_the_rest_is_readable()
 async fn t29_files_that_are_no_moments_are_the_default_vfs_s() {
     let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<60000)
                 INSERT INTO t SELECT i, hex(randomblob(200)) FROM n";
-    let (chronicle, _) = chronicle("", &["CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT)", rows]).await;
+    let (chronicle, _) =
+        chronicle("", &["CREATE TABLE t (id INTEGER PRIMARY KEY, b TEXT)", rows]).await;
     let moment = of(&chronicle, 4).await;
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out.db");
     let name = output.to_str().unwrap().to_owned();
     with(&moment, move |past| {
         let first: String = past
-            .query_row("SELECT min(b) FROM (SELECT b FROM t ORDER BY b LIMIT -1 OFFSET 1)", [], |row| row.get(0))
+            .query_row(
+                "SELECT min(b) FROM (SELECT b FROM t ORDER BY b LIMIT -1 OFFSET 1)",
+                [],
+                |row| row.get(0),
+            )
             .unwrap();
         let second: String = past
             .query_row("SELECT b FROM t ORDER BY b LIMIT 1 OFFSET 1", [], |row| row.get(0))
