@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// How many blocks are kept: each is at most a mebibyte, the hashes of 256 MiB of pages of 4 KiB.
 const KEPT_MAX: usize = 8;
 
-/// The blocks that were used last, by their layer and their number.
+/// A layer and the number of a block of its list, and the block.
+type ProvedBlock = ((usize, usize), Arc<Vec<u8>>);
+
+/// The blocks that were used last.
 #[derive(Debug, Default)]
 pub(crate) struct ProvedLists {
-    kept: Mutex<VecDeque<((usize, usize), Arc<Vec<u8>>)>>,
+    kept: Mutex<VecDeque<ProvedBlock>>,
 }
 
 impl ProvedLists {

@@ -103,13 +103,13 @@ impl Trees {
         let mut ahead = parent.children[begin..end].to_vec();
         let (left, window) = ((child + 1 + parent.window).saturating_sub(end), parent.window);
         if left > 0 && end == parent.children.len() {
-            ahead.extend(self.into_sibling(page, left, window, at_hand));
+            ahead.extend(self.go_on_beside(page, left, window, at_hand));
         }
         ahead
     }
 
     /// The first children of the page beside this one, or that page itself if it is not here yet.
-    fn into_sibling(
+    fn go_on_beside(
         &mut self,
         page: u32,
         count: usize,

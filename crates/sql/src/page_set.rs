@@ -6,8 +6,12 @@ use ebbtide_wal::PageNumber;
 
 /// A word has a bit for each of so many pages…
 const WORD: u32 = 64;
-/// …and a part of the set so many words: 4096 pages in half a kilobyte.
+/// …and a part of the set so many words…
 const WORDS: usize = 64;
+/// …for so many pages, in half a kilobyte.
+const PAGES: u32 = 4096;
+
+const _: () = assert!(PAGES as usize == WORD as usize * WORDS);
 
 /// A set of page numbers, in room for what is near to each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,21 +72,20 @@ impl PageSet {
 
 /// The part, the word and the bit of a page.
 fn place(page: u32) -> (u32, usize, u64) {
-    let word = page / WORD;
-    let words = WORDS as u32;
-    (word / words, (word % words) as usize, 1 << (page % WORD))
+    (page / PAGES, (page % PAGES / WORD) as usize, 1 << (page % WORD))
 }
 
 fn begin(part: u32) -> u32 {
-    part.saturating_mul(WORD * WORDS as u32)
+    part.saturating_mul(PAGES)
 }
 
 fn end(part: u32) -> u32 {
-    begin(part).saturating_add(WORD * WORDS as u32 - 1)
+    begin(part).saturating_add(PAGES - 1)
 }
 
 fn bits(part: u32, words: &[u64; WORDS]) -> impl Iterator<Item = u32> {
-    (begin(part)..).step_by(WORD as usize).zip(words).flat_map(|(first, &word)| {
+    let firsts = (begin(part)..).step_by(WORD as usize);
+    words.iter().zip(firsts).flat_map(|(&word, first)| {
         (0..WORD).filter(move |bit| word >> bit & 1 != 0).map(move |bit| first + bit)
     })
 }

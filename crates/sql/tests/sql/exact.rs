@@ -44,7 +44,7 @@ async fn chronicle(bodies: &[Vec<u8>], random: &mut Random) -> Chronicle {
             1 => chronicle.enter(EntryKind::Commit, body, Carry::All),
             2 => {
                 // Set back to an earlier state, and on from there.
-                let earlier = &bodies[random.below(number as u32) as usize];
+                let earlier = random.choose(&bodies[..number]);
                 chronicle.enter(EntryKind::Resync, earlier, Carry::Changes);
                 chronicle.commit(body);
             }
