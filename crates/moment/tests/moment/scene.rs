@@ -35,17 +35,17 @@ pub(crate) async fn image(moment: &Moment) -> Result<Vec<u8>> {
 /// vouched for, and segments after it.
 pub(crate) async fn sample() -> Builder {
     let mut builder = Builder::started(512, 60).await;
-    for number in 3..=20_u64 {
-        let size = if number == 9 { 20 } else { 60 + number as usize };
+    for (number, at) in (3..=20_u64).zip(3_usize..) {
+        let size = if number == 9 { 20 } else { 60 + at };
         builder.wait(SECOND);
-        builder.commit(&[(number as usize % 15, number), (3, number), (45, number)], size);
+        builder.commit(&[(at % 15, number), (3, number), (45, number)], size);
         builder.cut().await;
     }
     builder.pack(3, 12).await;
     builder.delta(5).await;
-    for number in 21..=26_u64 {
+    for (number, at) in (21..=26_u64).zip(21_usize..) {
         builder.wait(SECOND);
-        builder.commit(&[(number as usize % 15, number)], 80);
+        builder.commit(&[(at % 15, number)], 80);
         builder.cut().await;
     }
     builder

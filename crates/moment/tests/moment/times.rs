@@ -18,9 +18,9 @@ async fn at(builder: &Builder, time: Timestamp) -> Result<(u64, Vec<u8>, Vec<Not
 #[tokio::test(flavor = "multi_thread")]
 async fn t35_a_time_is_the_last_entry_at_or_before_it_and_never_another() {
     let mut builder = Builder::started(512, 10).await;
-    for number in 3..9_u64 {
+    for (number, at) in (3..9_u64).zip(3_usize..) {
         builder.wait(SECOND);
-        builder.commit(&[(number as usize, number)], 10);
+        builder.commit(&[(at, number)], 10);
         builder.cut().await;
     }
     for number in 3..9_u64 {
