@@ -62,6 +62,13 @@ pub(crate) fn more(levels: &mut Levels) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// For the fuzz target `journal`: what [`all`] makes of records that can be read.
+#[doc(hidden)]
+#[must_use]
+pub fn rewrite_levels(records: &[Vec<u8>], durable: &EntryState) -> Option<Vec<u8>> {
+    read(records, durable).map(|mut levels| all(&mut levels))
+}
+
 fn push_ranges(bytes: &mut Vec<u8>, ranges: &[Range<u32>]) {
     let count = u32::try_from(ranges.len()).unwrap_or(u32::MAX);
     bytes.extend_from_slice(&count.to_le_bytes());
@@ -72,12 +79,16 @@ fn push_ranges(bytes: &mut Vec<u8>, ranges: &[Range<u32>]) {
 }
 
 /// The levels out of their records; nothing if those are none of this version, or of a later state than `durable`.
-pub(crate) fn read(records: &[Vec<u8>], durable: Txid) -> Option<Levels> {
+///
+/// Pages beyond the end of the database are left out: what they had is in the sum already, and one that is there again
+/// later has no hash by then that would be added. So damaged bytes do not become a set of all pages that there could be.
+pub(crate) fn read(records: &[Vec<u8>], durable: &EntryState) -> Option<Levels> {
     let (first, more) = records.split_first()?;
     let mut bytes = Bytes(first.strip_prefix(&[VERSION, ALL])?);
     let mut levels = [None, None];
     for level in &mut levels {
-        *level = if bytes.flag()? { Some(changes(&mut bytes)?) } else { None };
+        *level =
+            if bytes.flag()? { Some(changes(&mut bytes, durable)?) } else { None };
     }
     for record in more {
         let mut bytes = Bytes(record.strip_prefix(&[VERSION, MORE])?);
@@ -85,16 +96,16 @@ pub(crate) fn read(records: &[Vec<u8>], durable: Txid) -> Option<Levels> {
             if bytes.flag()? {
                 let changes = level.as_mut()?;
                 changes.sum = Digest::from_bytes(bytes.array()?);
-                bytes.pages(&mut changes.pages)?;
+                bytes.pages(&mut changes.pages, durable.database_pages)?;
             }
         }
     }
-    let is_past = |changes: &Changes| changes.base.txid() <= durable;
+    let is_past = |changes: &Changes| changes.base.txid() <= durable.txid();
     debug_assert_eq!(levels.len(), Level::ALL.len(), "one of each");
     levels.iter().flatten().all(is_past).then(|| Levels::of(levels))
 }
 
-fn changes(bytes: &mut Bytes<'_>) -> Option<Changes> {
+fn changes(bytes: &mut Bytes<'_>, durable: &EntryState) -> Option<Changes> {
     let txid = Txid::new(u64::from_le_bytes(bytes.array()?))?;
     let time = Timestamp::from_micros(i64::from_le_bytes(bytes.array()?))?;
     let database_pages = u32::from_le_bytes(bytes.array()?);
@@ -102,7 +113,7 @@ fn changes(bytes: &mut Bytes<'_>) -> Option<Changes> {
     let digest = Digest::from_bytes(bytes.array()?);
     let sum = Digest::from_bytes(bytes.array()?);
     let mut pages = PageSet::default();
-    bytes.pages(&mut pages)?;
+    bytes.pages(&mut pages, durable.database_pages)?;
     let base = EntryState { point: Point { txid, time }, chain, digest, database_pages };
     Some(Changes { base, pages, sum })
 }
@@ -121,11 +132,12 @@ impl Bytes<'_> {
         Some(self.array::<1>()? == [1])
     }
 
-    fn pages(&mut self, pages: &mut PageSet) -> Option<()> {
+    /// Adds pages up to `last`.
+    fn pages(&mut self, pages: &mut PageSet, last: u32) -> Option<()> {
         for _ in 0..u32::from_le_bytes(self.array()?) {
             let first = u32::from_le_bytes(self.array()?);
             let count = u32::from_le_bytes(self.array()?);
-            let end = first.checked_add(count)?;
+            let end = first.checked_add(count)?.min(last.saturating_add(1));
             for page in (first..end).filter_map(PageNumber::new) {
                 pages.insert(page);
             }

@@ -36,6 +36,7 @@ mod evidence;
 mod levels;
 mod levels_record;
 mod local;
+mod log_object;
 mod look;
 mod name_conflict;
 mod newest;
@@ -84,7 +85,10 @@ pub use create::{Creator, FirstState};
 pub use error::{Error, ReplicaOwner};
 pub use evidence::{Evidence, HeadRelation, KnownEvidence, Refusal, ReplicaEvidence, Restored};
 pub use levels::Level;
+#[doc(hidden)]
+pub use levels_record::rewrite_levels;
 pub use local::Local;
+pub use log_object::{LogObject, PACK_SEGMENTS};
 pub use look::{Consent, Found, look};
 pub use options::Options;
 pub use owner::Owner;

@@ -27,8 +27,8 @@ pub(crate) struct Outgoing {
 pub(crate) enum Sealed {
     /// In memory, not put yet.
     Whole(Bytes),
-    /// Streamed; the task that makes it visible.
-    Streamed(JoinHandle<Result<(), Error>>),
+    /// Streamed: the task that makes it visible, and its length.
+    Streamed(JoinHandle<Result<(), Error>>, u64),
 }
 
 impl Outgoing {
@@ -60,7 +60,10 @@ impl Outgoing {
     pub(crate) fn seal(self, rest: Vec<u8>) -> Sealed {
         match self.parts {
             None => Sealed::Whole(rest.into()),
-            Some(parts) => Sealed::Streamed(parts.finish(rest)),
+            Some(parts) => {
+                let bytes = parts.length_with(&rest);
+                Sealed::Streamed(parts.finish(rest), bytes)
+            }
         }
     }
 
@@ -77,7 +80,15 @@ impl Sealed {
     pub(crate) async fn land(self, to: &Destination, key: &Key) -> Result<(), Error> {
         match self {
             Sealed::Whole(body) => put(to, key, body).await,
-            Sealed::Streamed(task) => task.await?,
+            Sealed::Streamed(task, _) => task.await?,
+        }
+    }
+
+    /// Its length.
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Sealed::Whole(body) => body.len() as u64,
+            Sealed::Streamed(_, bytes) => *bytes,
         }
     }
 }

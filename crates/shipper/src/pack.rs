@@ -7,7 +7,7 @@
 //! A name in the log may be freed and taken again while we sleep ([0030](../../../docs/decisions/0030-freed-names.md)). So
 //! a pack is put only if the segment after it continues it: then all of it is of the history.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use ebbtide_catalog::{self, CatalogError};
@@ -19,20 +19,8 @@ use tokio::task::JoinHandle;
 
 use crate::bodies::{BODIES, Bodies};
 use crate::error::Error;
+use crate::log_object::{LogObject, PACK_SEGMENTS, SEGMENT_BYTES_MAX, is_small};
 use crate::presence::Presence;
-
-/// The number of segments in a full pack.
-pub(crate) const SEGMENTS: usize = 512;
-
-/// A larger segment is not merged: one request for it is cheap relative to its size, and it must fit in memory…
-const SEGMENT_BYTES_MAX: u64 = 4 << 20;
-
-/// …nor is one of more than [`SMALL_BYTES`] whose entries are larger on average: the pages of large transactions seldom
-/// come back.
-const ENTRY_BYTES_MAX: u64 = 64 * 1024;
-
-/// See [`ENTRY_BYTES_MAX`].
-const SMALL_BYTES: u64 = 256 * 1024;
 
 /// A pack is full with so many bytes of segments, of which at least those that came last are in memory…
 const PACK_BYTES: u64 = 128 << 20;
@@ -54,6 +42,8 @@ static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 #[derive(Debug)]
 pub(crate) struct Packer {
     task: Option<JoinHandle<()>>,
+    /// The packs that were made and that nobody has asked for yet.
+    made: Arc<Mutex<Vec<LogObject>>>,
     /// The number of confirmed segments until the next search…
     left: usize,
     /// …and the number of their bytes.
@@ -70,7 +60,7 @@ impl Drop for Packer {
 
 impl Packer {
     pub(crate) fn new() -> Packer {
-        Packer { task: None, left: FIRST_LOOK, bytes_left: PACK_BYTES }
+        Packer { task: None, made: Arc::default(), left: FIRST_LOOK, bytes_left: PACK_BYTES }
     }
 
     /// Counts a confirmed segment, and starts the task if a search is due. `body` is nothing if it is not in memory.
@@ -87,23 +77,38 @@ impl Packer {
         if (self.left > 0 && self.bytes_left > 0) || is_busy {
             return;
         }
-        (self.left, self.bytes_left) = (SEGMENTS, PACK_BYTES);
-        let presence = Arc::clone(presence);
+        (self.left, self.bytes_left) = (PACK_SEGMENTS, PACK_BYTES);
+        let (presence, made) = (Arc::clone(presence), Arc::clone(&self.made));
         self.task = Some(tokio::spawn(async move {
             let store = &presence.destination().store;
-            if let Err(error) = pack(&**store, presence.manifest(), &BODIES).await {
+            let note = |pack| made.lock().unwrap_or_else(PoisonError::into_inner).push(pack);
+            if let Err(error) = pack(&**store, presence.manifest(), &BODIES, note).await {
                 // A pack is an optimization; the next search tries again.
                 tracing::warn!(store = %store.describe(), ?error, "cannot merge segments into a pack");
             }
         }));
     }
+
+    /// Waits until no pack is being made.
+    pub(crate) async fn settle(&mut self) {
+        if let Some(task) = self.task.take() {
+            // What became of it stands in the log.
+            drop(task.await);
+        }
+    }
+
+    /// The packs that were made since the last call.
+    pub(crate) fn take_made(&self) -> Vec<LogObject> {
+        std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
-/// Makes all packs that are due.
+/// Makes all packs that are due, and gives each to `made`.
 pub(crate) async fn pack(
     store: &dyn Store,
     manifest: &Manifest,
     bodies: &Bodies,
+    made: impl Fn(LogObject),
 ) -> Result<(), Error> {
     let (listing, _) = ebbtide_catalog::list_recent(store).await?;
     let packed = listing.packs.iter().filter_map(|object| match object.key {
@@ -118,8 +123,9 @@ pub(crate) async fn pack(
     let log: Vec<Object> = listing.log.into_iter().filter(is_left).collect();
     let mut rest = &log[..];
     while let Some(due) = due(rest) {
-        let merged = merge(store, manifest, bodies, &rest[due.start..], due.len()).await?;
+        let (merged, pack) = merge(store, manifest, bodies, &rest[due.start..], due.len()).await?;
         rest = &rest[due.start + merged..];
+        pack.into_iter().for_each(&made);
     }
     Ok(())
 }
@@ -145,7 +151,7 @@ fn due(log: &[Object]) -> Option<std::ops::Range<usize>> {
         }
         bytes += log[at].size;
         let entries = firsts[at + 1].get() - firsts[begin].get();
-        let is_full = at + 1 - begin >= SEGMENTS || bytes >= PACK_BYTES || entries >= PACK_ENTRIES;
+        let is_full = at + 1 - begin >= PACK_SEGMENTS || bytes >= PACK_BYTES || entries >= PACK_ENTRIES;
         if is_full && at > begin {
             return Some(begin..at + 1);
         }
@@ -153,22 +159,18 @@ fn due(log: &[Object]) -> Option<std::ops::Range<usize>> {
     None
 }
 
-/// Whether a segment of `bytes` with `entries` entries is merged.
-fn is_small(bytes: u64, entries: u64) -> bool {
-    bytes <= SMALL_BYTES || (bytes <= SEGMENT_BYTES_MAX && bytes / entries <= ENTRY_BYTES_MAX)
-}
-
-/// Puts a pack of the first `count` segments of the log, or of as many of them as one has room for. How many they are.
+/// Puts a pack of the first `count` segments of the log, or of as many of them as one has room for. How many they are, and
+/// the pack.
 async fn merge(
     store: &dyn Store,
     manifest: &Manifest,
     bodies: &Bodies,
     log: &[Object],
     count: usize,
-) -> Result<usize, Error> {
+) -> Result<(usize, Option<LogObject>), Error> {
     let _turn = ONE_AT_A_TIME.acquire().await;
     let mut merge: Option<Merge> = None;
-    let (mut merged, mut from_memory) = (0, 0);
+    let (mut merged, mut from_memory, mut merged_bytes) = (0, 0, 0);
     let mut chain = None;
     for &object in &log[..count] {
         let (index, body) = match kept(manifest, bodies, object.key) {
@@ -188,8 +190,9 @@ async fn merge(
         chain = Some(index.footer().chain);
         merge = Some(add(merge, object.key, index, body).await?);
         merged += 1;
+        merged_bytes += object.size;
     }
-    let (Some(merge), Some(chain)) = (merge, chain) else { return Ok(merged) };
+    let (Some(merge), Some(chain)) = (merge, chain) else { return Ok((merged, None)) };
     if let Some(after) = log.get(merged) {
         check_continues(store, manifest, bodies, after.key, chain).await?;
     }
@@ -204,10 +207,10 @@ async fn merge(
         Err(error) if error.kind() == ErrorKind::Exists => {}
         Err(error) => return Err(error.into()),
     }
-    if let Key::Pack { last, .. } = key {
-        bodies.forget_through(manifest.replica, last);
-    }
-    Ok(merged)
+    let Key::Pack { first, last } = key else { return Ok((merged, None)) };
+    bodies.forget_through(manifest.replica, last);
+    let pack = LogObject { first, last, bytes: bytes as u64, merged: Some(merged_bytes) };
+    Ok((merged, Some(pack)))
 }
 
 /// Checks that the segment after a pack continues what the pack ends with.
@@ -287,6 +290,7 @@ pub(crate) mod tests {
     use ebbtide_wal::{PageNumber, PageSize};
 
     use super::*;
+    use crate::log_object::SMALL_BYTES;
 
     /// Puts a replica with `segments` segments that each write page 1. Returns the chain after the last.
     pub(crate) async fn replica(store: &MemoryStore, segments: u64) -> Chain {
@@ -323,12 +327,12 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn packs_follow_each_other_and_prove_the_history_of_their_segments() {
         let store = MemoryStore::default();
-        let count = 2 * SEGMENTS as u64;
+        let count = 2 * PACK_SEGMENTS as u64;
         let chain = replica(&store, count + 1).await;
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         // The second time there is nothing left to do.
         for _ in 0..2 {
-            pack(&store, &manifest, &Bodies::new(0)).await.unwrap();
+            pack(&store, &manifest, &Bodies::new(0), |_| ()).await.unwrap();
         }
         let (listing, complete_from) = ebbtide_catalog::list_recent(&store).await.unwrap();
         let range = |first: u64, last: u64| Key::Pack {
@@ -358,7 +362,7 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn a_pack_from_memory_is_the_pack_from_the_store() {
         let store = MemoryStore::default();
-        replica(&store, SEGMENTS as u64 + 1).await;
+        replica(&store, PACK_SEGMENTS as u64 + 1).await;
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         // Of these, only every hundredth can be read back.
         let (unreadable, bodies) = (MemoryStore::default(), Bodies::new(64 << 20));
@@ -373,8 +377,8 @@ pub(crate) mod tests {
                 unreadable.put(&object.key, vec![0; body.len()].into()).await.unwrap();
             }
         }
-        pack(&store, &manifest, &Bodies::new(0)).await.unwrap();
-        pack(&unreadable, &manifest, &bodies).await.unwrap();
+        pack(&store, &manifest, &Bodies::new(0), |_| ()).await.unwrap();
+        pack(&unreadable, &manifest, &bodies, |_| ()).await.unwrap();
         let from_memory = packs(&unreadable).await;
         assert_eq!(from_memory.len(), 1);
         assert!(packs(&store).await == from_memory);
@@ -385,13 +389,13 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn another_body_in_memory_is_passed_over() {
         let store = MemoryStore::default();
-        replica(&store, SEGMENTS as u64 + 1).await;
+        replica(&store, PACK_SEGMENTS as u64 + 1).await;
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         let (bodies, txid) = (Bodies::new(1 << 20), |number| Txid::new(number).unwrap());
         bodies.keep(manifest.replica, txid(3), b"no segment");
         let other = store.get(&Key::Log(txid(5)), u64::MAX).await.unwrap();
         bodies.keep(manifest.replica, txid(4), &other);
-        pack(&store, &manifest, &bodies).await.unwrap();
+        pack(&store, &manifest, &bodies, |_| ()).await.unwrap();
         assert_eq!(packs(&store).await.len(), 1);
     }
 
@@ -399,7 +403,7 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn h05_a_void_segment_gets_into_no_pack() {
         let store = MemoryStore::default();
-        let count = SEGMENTS as u64;
+        let count = PACK_SEGMENTS as u64;
         replica(&store, count + 1).await;
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         let log = |number: u64| Key::Log(Txid::new(number).unwrap());
@@ -416,7 +420,7 @@ pub(crate) mod tests {
         writer.end_entry(before.index.footer().digest).unwrap();
         store.delete(&log(count)).await.unwrap();
         store.put(&log(count), writer.finish().unwrap().tail.into()).await.unwrap();
-        assert!(pack(&store, &manifest, &Bodies::new(0)).await.is_err());
+        assert!(pack(&store, &manifest, &Bodies::new(0), |_| ()).await.is_err());
         assert_eq!(store.list(KeyPrefix::Pack, None).await.unwrap(), []);
     }
 
@@ -430,9 +434,9 @@ pub(crate) mod tests {
     fn small_segments_are_due_once_they_are_many() {
         let small = |count| log(std::iter::repeat_n(700, count));
         assert_eq!(due(&small(0)), None);
-        assert_eq!(due(&small(SEGMENTS)), None, "the last one may still be followed");
-        assert_eq!(due(&small(SEGMENTS + 1)), Some(0..SEGMENTS));
-        assert_eq!(due(&small(3 * SEGMENTS)), Some(0..SEGMENTS));
+        assert_eq!(due(&small(PACK_SEGMENTS)), None, "the last one may still be followed");
+        assert_eq!(due(&small(PACK_SEGMENTS + 1)), Some(0..PACK_SEGMENTS));
+        assert_eq!(due(&small(3 * PACK_SEGMENTS)), Some(0..PACK_SEGMENTS));
     }
 
     #[test]
@@ -452,12 +456,5 @@ pub(crate) mod tests {
         assert_eq!(due(&log([700, 700, 700, large, 700])), Some(0..3));
         assert_eq!(due(&log([large, large, 700, 700, large, 700])), Some(2..4));
         assert_eq!(due(&log([700, large, 700, large, 700])), None);
-    }
-
-    #[test]
-    fn a_segment_of_many_small_commits_is_merged_whatever_its_size() {
-        assert!(is_small(SMALL_BYTES, 1) && !is_small(SMALL_BYTES + 1, 1));
-        assert!(is_small(SEGMENT_BYTES_MAX, 100) && !is_small(SEGMENT_BYTES_MAX, 10));
-        assert!(!is_small(SEGMENT_BYTES_MAX + 1, 10_000));
     }
 }

@@ -67,7 +67,7 @@ impl PageHashes {
     pub(crate) fn new(mut state: State) -> PageHashes {
         let records = state.take_records();
         let base = state.position().state;
-        let levels = levels_record::read(&records, base.txid());
+        let levels = levels_record::read(&records, &base);
         let (digest, database_pages) =
             (state.position().state.digest, state.position().state.database_pages);
         PageHashes {

@@ -54,9 +54,14 @@ impl Parts {
         }
     }
 
+    /// The length of the object if `rest` is its last part.
+    pub(crate) fn length_with(&self, rest: &[u8]) -> u64 {
+        self.sent + rest.len() as u64
+    }
+
     /// Sends the last part. The returned task ends once the object is visible.
     pub(crate) fn finish(self, rest: Vec<u8>) -> JoinHandle<Result<(), Error>> {
-        let length = self.sent + rest.len() as u64;
+        let length = self.length_with(&rest);
         self.hand_over(Message::Last(rest.into(), length));
         self.task
     }

@@ -28,6 +28,8 @@ pub(crate) struct QueuedSegment {
     pub(crate) position: Position,
     /// The number of pages that it changed.
     pub(crate) pages: u64,
+    /// Its length.
+    pub(crate) bytes: u64,
     work: Work,
     /// Its size in the spool; 0 if it is not there.
     spooled_bytes: u64,
@@ -121,32 +123,32 @@ impl Queue {
         }
     }
 
-    /// Queues a segment whose put is `land`. `body` is nothing for a streamed segment.
+    /// Queues a segment of so many changed pages and bytes, whose put is `land`. `body` is nothing for a streamed segment.
     pub(crate) fn send(
         &mut self,
         key: Key,
         position: Position,
-        pages: u64,
+        (pages, bytes): (u64, u64),
         body: Option<Bytes>,
         land: impl Future<Output = Result<(), Error>> + Send + 'static,
     ) {
         let source = body.map_or(Source::Stream, Source::Memory);
         let (task, visible) = start(land);
         let work = Work::Sending { task, visible, source };
-        self.segments.push_back(QueuedSegment { key, position, pages, work, spooled_bytes: 0 });
+        self.segments.push_back(QueuedSegment { key, position, pages, bytes, work, spooled_bytes: 0 });
     }
 
-    /// Queues a segment that `write` puts into the spool.
+    /// Queues a segment of so many changed pages and bytes that `write` puts into the spool.
     pub(crate) fn spool(
         &mut self,
         key: Key,
         position: Position,
-        pages: u64,
+        (pages, bytes): (u64, u64),
         write: impl Future<Output = Result<QueuedBody, Error>> + Send + 'static,
     ) {
         self.spool_also(key, write);
         let work = Work::Spooling;
-        self.segments.push_back(QueuedSegment { key, position, pages, work, spooled_bytes: 0 });
+        self.segments.push_back(QueuedSegment { key, position, pages, bytes, work, spooled_bytes: 0 });
     }
 
     /// The oldest segment with its body, if it is only in memory. It must be in the spool, too: otherwise, after a
@@ -171,7 +173,7 @@ impl Queue {
     /// Queues a segment that an earlier run has spooled.
     pub(crate) fn push_spooled(&mut self, key: Key, position: Position, pages: u64, bytes: u64) {
         let work = Work::Queued(QueuedBody::Spooled(bytes));
-        self.segments.push_back(QueuedSegment { key, position, pages, work, spooled_bytes: bytes });
+        self.segments.push_back(QueuedSegment { key, position, pages, bytes, work, spooled_bytes: bytes });
     }
 
     /// Waits for the next event. Never returns if the queue is empty and nothing is written into the spool. Cancel-safe.

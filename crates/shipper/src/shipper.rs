@@ -17,6 +17,7 @@ use crate::encoder::Encoder;
 use crate::entry::NewEntry;
 use crate::error::Error;
 use crate::levels::Level;
+use crate::log_object::LogObject;
 use crate::options::Options;
 use crate::outgoing::{BeginUpload, STREAM_BYTES};
 use crate::pages::Pages;
@@ -187,6 +188,16 @@ impl Shipper {
             point("shipper.segment.confirmed");
         }
         Ok(self.durable().state.point)
+    }
+
+    /// The segments and packs that became durable since the last call.
+    pub fn take_appended(&mut self) -> Vec<LogObject> {
+        self.uploader.take_appended()
+    }
+
+    /// Waits until no pack is being made: for whoever goes through time faster than packs are made.
+    pub async fn settle_packs(&mut self) {
+        self.uploader.settle_packs().await;
     }
 
     /// Waits until every appended entry is durable.

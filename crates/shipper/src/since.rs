@@ -170,12 +170,13 @@ mod tests {
 
     use super::*;
     use crate::bodies::Bodies;
-    use crate::pack::{SEGMENTS, pack, tests::replica};
+    use crate::log_object::PACK_SEGMENTS;
+    use crate::pack::{pack, tests::replica};
 
     #[tokio::test]
     async fn segments_that_are_in_packs_may_be_gone() {
         let store = MemoryStore::default();
-        let count = SEGMENTS as u64;
+        let count = PACK_SEGMENTS as u64;
         replica(&store, count + 5).await;
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         let mut known = Vec::new();
@@ -189,7 +190,7 @@ mod tests {
         for known in &known {
             before.push(read_since(&store, &manifest, known).await.unwrap());
         }
-        pack(&store, &manifest, &Bodies::new(0)).await.unwrap();
+        pack(&store, &manifest, &Bodies::new(0), |_| ()).await.unwrap();
         for number in 2..=count {
             store.delete(&Key::Log(Txid::new(number).unwrap())).await.unwrap();
         }

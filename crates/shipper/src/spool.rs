@@ -134,7 +134,7 @@ impl Spool {
                         return Ok(QueuedBody::Memory(body));
                     }
                 },
-                Sealed::Streamed(task) => {
+                Sealed::Streamed(task, _) => {
                     task.await??;
                     QueuedBody::Spooled(store.size(&key).await?.unwrap_or_default())
                 }

@@ -7,6 +7,7 @@ use ebbtide_replica::Key;
 use ebbtide_state::Position;
 
 use crate::error::Error;
+use crate::log_object::LogObject;
 use crate::outgoing::Sealed;
 use crate::pack::Packer;
 use crate::parts::Parts;
@@ -35,6 +36,8 @@ pub(crate) struct Uploader {
     spool: Spool,
     mode: Mode,
     packer: Packer,
+    /// The segments that became durable and that nobody has asked for yet.
+    landed: Vec<LogObject>,
 }
 
 impl Uploader {
@@ -46,6 +49,7 @@ impl Uploader {
             spool,
             mode: Mode::Direct,
             packer: Packer::new(),
+            landed: Vec::new(),
         }
     }
 
@@ -98,23 +102,24 @@ impl Uploader {
     /// Accepts the segment after the last one.
     pub(crate) fn accept(&mut self, segment: SealedSegment) {
         let SealedSegment { key, position, pages, body } = segment;
-        let is_streamed = matches!(body, Sealed::Streamed(_));
+        let bytes = body.length();
+        let is_streamed = matches!(body, Sealed::Streamed(..));
         if self.is_spooling() && (is_streamed || !self.queue.is_empty()) {
             self.spool.count_pages(pages);
             let write = self.spool.write(body, key, &position);
-            self.queue.spool(key, position, pages, write);
+            self.queue.spool(key, position, (pages, bytes), write);
             return;
         }
         let whole = match &body {
             Sealed::Whole(body) => Some(body.clone()),
-            Sealed::Streamed(_) => None,
+            Sealed::Streamed(..) => None,
         };
         let (presence, last) = (Arc::clone(&self.presence), position.state.txid());
         let land = async move {
             body.land(presence.destination(), &key).await?;
             presence.confirm(key, last).await
         };
-        self.queue.send(key, position, pages, whole, land);
+        self.queue.send(key, position, (pages, bytes), whole, land);
     }
 
     /// Accepts a segment that an earlier run has spooled, with `bytes` and `pages` changed pages.
@@ -152,6 +157,8 @@ impl Uploader {
             Event::Spooled => Ok(None),
             Event::Landed(landed) => {
                 self.packer.landed(&self.presence, landed.key, landed.body());
+                let last = landed.position.state.txid();
+                self.landed.push(LogObject::segment(landed.key, last, landed.bytes));
                 if self.is_spooling() && self.queue.is_empty() {
                     tracing::info!("the spool is empty again");
                     self.mode = Mode::Direct;
@@ -159,6 +166,18 @@ impl Uploader {
                 Ok(Some(landed.position))
             }
         }
+    }
+
+    /// Waits until no pack is being made.
+    pub(crate) async fn settle_packs(&mut self) {
+        self.packer.settle().await;
+    }
+
+    /// What came into the log since the last call: segments, and then packs.
+    pub(crate) fn take_appended(&mut self) -> Vec<LogObject> {
+        let mut appended = std::mem::take(&mut self.landed);
+        appended.append(&mut self.packer.take_made());
+        appended
     }
 
     /// Waits for the write into the spool that is in flight, if there is one.

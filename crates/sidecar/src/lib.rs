@@ -16,6 +16,7 @@ pub mod clock;
 pub mod control;
 pub mod follow;
 pub mod owner;
+pub mod track;
 
 mod drills;
 mod hooks;

@@ -5,14 +5,12 @@
 //! the last one was confirmed; a lasting error ends the database's task.
 
 mod awaited;
-mod boundaries;
 mod catch_up;
 mod compare;
 mod create;
 mod database_status;
 mod end;
 mod error;
-mod head_path;
 mod held;
 mod job;
 mod lag;
@@ -40,9 +38,7 @@ mod starts;
 mod status;
 mod sync_requests;
 mod task;
-mod track;
 mod verdict;
-mod worth;
 
 pub use database_status::{DatabaseStatus, Outage};
 pub use ebbtide_shipper::Consent;

@@ -141,7 +141,7 @@ impl Session<'_> {
                 biased;
                 landed = shipper.landed() => {
                     let landed = landed?;
-                    snapshots.put();
+                    snapshots.appended(shipper.take_appended());
                     self.job.status.durable(landed, shipper.durable().state.chain);
                 }
                 () = snapshots.landed() => {}

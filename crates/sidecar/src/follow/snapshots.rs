@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ebbtide_replica::{Key, Manifest, Point, Timestamp, Txid, Vouch};
 use ebbtide_shipper::{
-    self as shipper, EachPage, Level, Owner, Shipper, ship_delta, ship_snapshot,
+    self as shipper, EachPage, Level, LogObject, Owner, Shipper, ship_delta, ship_snapshot,
 };
 use ebbtide_store::{Store, error_chain};
 use ebbtide_watcher::{Follower, Image, ImagePin};
@@ -16,9 +16,8 @@ use tokio::task::JoinHandle;
 use super::error::FollowError;
 use super::job::Job;
 use super::status::Status;
-use super::track::{Found, Track};
-use super::worth::Worth;
 use crate::clock::now;
+use crate::track::{Found, Track, Worth};
 
 /// A history that is this many times as long as the database is worth a snapshot, whatever the time…
 const LOG_RATIO: u64 = 4;
@@ -128,12 +127,11 @@ impl Snapshots {
     /// Takes note of `bytes` of pages that were appended to the history.
     pub(crate) fn grew(&mut self, bytes: u64) {
         self.log_bytes += bytes;
-        self.track.grew(bytes);
     }
 
-    /// Takes note of a segment that was put.
-    pub(crate) fn put(&mut self) {
-        self.track.put();
+    /// Takes note of segments and packs that are durable.
+    pub(crate) fn appended(&mut self, objects: Vec<LogObject>) {
+        self.track.appended(objects);
     }
 
     /// Makes a snapshot as soon as possible.
@@ -284,7 +282,6 @@ impl Snapshots {
                 })
             }
         };
-        self.track.begin();
         (self.making, self.task) = (Some(making), Some(task));
     }
 

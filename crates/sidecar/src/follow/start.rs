@@ -19,8 +19,8 @@ use super::parts;
 use super::phase::Phase;
 use super::plan::start_plan;
 use super::snapshots::{Snapshots, newest};
-use super::track::Track;
 use crate::clock::now;
+use crate::track::Track;
 
 /// How long to wait before the store is asked again, at first and at most.
 const ASK_AGAIN: Duration = Duration::from_secs(2);

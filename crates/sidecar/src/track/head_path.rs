@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ebbtide_catalog::{Notice, Plan, PlanError, Survey, Target};
+use ebbtide_catalog::{Notice, Part, Plan, PlanError, Survey, Target};
 use ebbtide_replica::{Timestamp, Txid, Vouch};
 use ebbtide_store::{Object, Store};
 
@@ -15,18 +15,13 @@ pub(crate) struct Member {
     pub(crate) bytes: u64,
 }
 
-/// What came after the last of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Since {
-    /// How many objects of the log a restore reads, once they are packed.
-    pub(crate) objects: u64,
-    /// How many bytes they have, roughly.
-    pub(crate) bytes: u64,
-}
+/// What a replica says: what a restore of its newest state begins with, and which objects of the log come after that;
+/// nothing if it has no snapshot that an entry vouches for.
+pub type Found = Option<(HeadPath, Vec<Part>)>;
 
 /// The snapshot and the deltas.
 #[derive(Debug, Clone)]
-pub(crate) struct HeadPath {
+pub struct HeadPath {
     pub(crate) snapshot: Member,
     /// The size of the database in the snapshot, in pages.
     pub(crate) snapshot_pages: u32,
@@ -44,7 +39,7 @@ impl HeadPath {
     pub(crate) async fn read(
         store: Arc<dyn Store>,
         now: Timestamp,
-    ) -> Result<Option<(HeadPath, Since)>, PlanError> {
+    ) -> Result<Found, PlanError> {
         let mut survey = Survey::recent(store, Arc::default()).await?;
         let plan = match survey.plan(Target::Latest, now).await {
             Ok(plan) => plan,
@@ -54,7 +49,7 @@ impl HeadPath {
         Ok(HeadPath::of(&survey, &plan))
     }
 
-    fn of(survey: &Survey, plan: &Plan) -> Option<(HeadPath, Since)> {
+    fn of(survey: &Survey, plan: &Plan) -> Found {
         let weak = |notice: &Notice| {
             matches!(notice, Notice::DigestOnly { .. } | Notice::Unvouched { .. })
         };
@@ -69,11 +64,7 @@ impl HeadPath {
         let (snapshot, snapshot_pages) = member(&plan.snapshot?)?;
         let deltas = plan.deltas.iter().map(|delta| member(delta).map(|(delta, _)| delta));
         let deltas = deltas.collect::<Option<Vec<Member>>>()?;
-        let since = Since {
-            objects: plan.history.len() as u64,
-            bytes: plan.history.iter().map(|part| part.object.size).sum(),
-        };
-        Some((HeadPath { snapshot, snapshot_pages, deltas }, since))
+        Some((HeadPath { snapshot, snapshot_pages, deltas }, plan.history.clone()))
     }
 
     /// How many of the deltas lead to the state after `base`, or a little further; nothing if all together do not.
@@ -83,6 +74,11 @@ impl HeadPath {
             return Some(0);
         }
         self.deltas.iter().position(reaches).map(|last| last + 1)
+    }
+
+    /// The state that they lead to.
+    pub(crate) fn end(&self) -> Option<Txid> {
+        self.deltas.last().unwrap_or(&self.snapshot).vouch.object.state()
     }
 
     /// A delta takes the place of those after the first `kept`.

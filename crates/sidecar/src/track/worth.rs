@@ -4,13 +4,17 @@
 use ebbtide_replica::Txid;
 use ebbtide_shipper::Level;
 
-use super::head_path::{HeadPath, Since};
+use super::head_path::{HeadPath, Member};
+use super::tail::Since;
 
 /// A delta pays if a restore reads half as much with it and this many bytes less…
 const BYTES_SAVED_MIN: u64 = 1 << 20;
 
-/// …or so many objects fewer.
+/// …or so many objects fewer, if it does not read more bytes for that…
 const OBJECTS_SAVED_MIN: u64 = 8;
+
+/// …than would come in the time that these requests take, each so many.
+const OBJECT_BYTES: u64 = 64 << 10;
 
 /// A snapshot is made instead of a delta if the deltas would have more than this share of its bytes, or if the delta would
 /// have more than this share of the pages.
@@ -21,9 +25,12 @@ const DELTAS_MAX: usize = 256;
 
 /// What is worth being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Worth {
+pub enum Worth {
+    /// Nothing: the history serves.
     Nothing,
+    /// A delta of this level.
     Delta(Level),
+    /// A snapshot.
     Snapshot,
 }
 
@@ -76,14 +83,30 @@ pub(crate) fn worth(ended: Level, known: &Known<'_>) -> Worth {
     }
     match candidate(known, path, known.hour) {
         Some(hour) if pays(&hour) => or_snapshot(known, path, &hour, Level::Hour),
+        _ if ended == Level::Day && is_outgrown(known, path) => Worth::Snapshot,
         _ => Worth::Nothing,
     }
+}
+
+/// Whether most of what a restore reads comes after the snapshot, although no delta would make that less.
+fn is_outgrown(known: &Known<'_>, path: &HeadPath) -> bool {
+    let objects = known.since.objects.saturating_add(path.deltas.len() as u64);
+    let bytes = known.since.bytes.saturating_add(bytes_of(&path.deltas));
+    let cost = bytes.saturating_add(objects.saturating_mul(OBJECT_BYTES));
+    cost >= BYTES_SAVED_MIN && is_more(cost, path.snapshot.bytes, known.percent_max)
+}
+
+fn bytes_of(range: &[Member]) -> u64 {
+    range.iter().map(|one| one.bytes).sum()
+}
+
+fn is_more(part: u64, of: u64, percent: u64) -> bool {
+    u128::from(part) * 100 > u128::from(of) * u128::from(percent)
 }
 
 fn candidate(known: &Known<'_>, path: &HeadPath, changed: Option<Changed>) -> Option<Candidate> {
     let Changed { base, pages } = changed?;
     let kept = path.deltas_to(base)?;
-    let bytes = |range: &[super::head_path::Member]| range.iter().map(|one| one.bytes).sum::<u64>();
     let (before, replaced) = path.deltas.split_at(kept);
     // As well compressed as the snapshot is.
     let snapshot_raw = (u64::from(path.snapshot_pages) * known.page_bytes).max(1);
@@ -94,10 +117,10 @@ fn candidate(known: &Known<'_>, path: &HeadPath, changed: Option<Changed>) -> Op
         pages,
         bytes: u64::try_from(bytes_of_delta).unwrap_or(u64::MAX),
         kept,
-        kept_bytes: bytes(before),
+        kept_bytes: bytes_of(before),
         read: Since {
             objects: known.since.objects + replaced.len() as u64,
-            bytes: known.since.bytes + bytes(replaced),
+            bytes: known.since.bytes + bytes_of(replaced),
         },
     })
 }
@@ -105,16 +128,19 @@ fn candidate(known: &Known<'_>, path: &HeadPath, changed: Option<Changed>) -> Op
 fn pays(delta: &Candidate) -> bool {
     let saved = delta.read.bytes.saturating_sub(delta.bytes);
     let halves = delta.bytes <= saved && saved >= BYTES_SAVED_MIN;
-    delta.pages > 0 && (halves || delta.read.objects > OBJECTS_SAVED_MIN)
+    let objects_saved = delta.read.objects.saturating_sub(1);
+    let in_that_time = objects_saved.saturating_mul(OBJECT_BYTES);
+    let is_shorter = objects_saved >= OBJECTS_SAVED_MIN
+        && delta.bytes <= delta.read.bytes.saturating_add(in_that_time);
+    delta.pages > 0 && (halves || is_shorter)
 }
 
 /// A snapshot is made instead once a restore would read half as much again as the snapshot, or most of the pages twice.
 fn or_snapshot(known: &Known<'_>, path: &HeadPath, delta: &Candidate, level: Level) -> Worth {
-    let is_more = |part: u64, of: u64| {
-        u128::from(part) * 100 > u128::from(of) * u128::from(known.percent_max)
-    };
-    let is_long = is_more(delta.kept_bytes.saturating_add(delta.bytes), path.snapshot.bytes);
-    let is_most = is_more(delta.pages.into(), known.database_pages.into());
+    let percent = known.percent_max;
+    let is_long =
+        is_more(delta.kept_bytes.saturating_add(delta.bytes), path.snapshot.bytes, percent);
+    let is_most = is_more(delta.pages.into(), known.database_pages.into(), percent);
     if is_long || is_most || delta.kept >= DELTAS_MAX {
         return Worth::Snapshot;
     }
@@ -125,7 +151,6 @@ fn or_snapshot(known: &Known<'_>, path: &HeadPath, delta: &Candidate, level: Lev
 mod tests {
     use ebbtide_replica::{Key, Vouch};
 
-    use super::super::head_path::Member;
     use super::*;
 
     const MIB: u64 = 1 << 20;
@@ -177,10 +202,47 @@ mod tests {
         assert_eq!(hour(512, since(3, 2 * MIB - 1)), Worth::Nothing);
         assert_eq!(hour(5120, since(3, 19 * MIB)), Worth::Nothing);
         assert_eq!(hour(5120, since(3, 20 * MIB)), Worth::Delta(Level::Hour));
-        assert_eq!(hour(512, since(8, 0)), Worth::Nothing);
-        assert_eq!(hour(512, since(9, 0)), Worth::Delta(Level::Hour));
+        assert_eq!(hour(512, since(8, MIB)), Worth::Nothing);
+        assert_eq!(hour(512, since(9, MIB / 2)), Worth::Delta(Level::Hour));
         // Claims alone change nothing.
         assert_eq!(hour(0, since(99, 0)), Worth::Nothing);
+    }
+
+    /// As random commits are: packs have each page once, and a delta would have them once more.
+    #[test]
+    fn fewer_objects_are_not_worth_many_more_bytes() {
+        let path = path(&[]);
+        let hour = |pages, since| {
+            worth(Level::Hour, &Known { since, ..known(&path, (10, pages), (10, pages)) })
+        };
+        // 2,560 pages are five MiB.
+        assert_eq!(hour(2560, since(5, 5 * MIB + 1)), Worth::Nothing);
+        assert_eq!(hour(2560, since(9, 4 * MIB + MIB / 2)), Worth::Delta(Level::Hour));
+        assert_eq!(hour(2560, since(9, 4 * MIB + MIB / 2 - 1)), Worth::Nothing);
+        assert_eq!(hour(2560, since(17, 4 * MIB)), Worth::Delta(Level::Hour));
+    }
+
+    #[test]
+    fn a_day_ends_with_a_snapshot_if_the_history_is_half_of_one_and_no_delta_makes_it_less() {
+        let path = path(&[(20, 10 * MIB)]);
+        let at = |ended, since| {
+            worth(ended, &Known { since, ..known(&path, (20, 25_000), (20, 25_000)) })
+        };
+        // With the delta before it, and a sixteenth of a MiB for each object.
+        let half = 39 * MIB + MIB / 2;
+        assert_eq!(at(Level::Day, since(7, half)), Worth::Nothing);
+        assert_eq!(at(Level::Day, since(7, half + 1)), Worth::Snapshot);
+        assert_eq!(at(Level::Hour, since(7, half + 1)), Worth::Nothing);
+        let small = HeadPath::new(member(Key::Snapshot(txid(10)), MIB / 4), 60);
+        let day = |since| {
+            worth(
+                Level::Day,
+                &Known { since, database_pages: 60, ..known(&small, (10, 60), (10, 60)) },
+            )
+        };
+        let little = MIB - 7 * MIB / 16;
+        assert_eq!(day(since(7, little - 1)), Worth::Nothing);
+        assert_eq!(day(since(7, little)), Worth::Snapshot);
     }
 
     #[test]
@@ -205,7 +267,7 @@ mod tests {
     #[test]
     fn a_snapshot_is_made_once_the_deltas_are_half_of_one_or_most_pages_changed() {
         let long = path(&[(20, 45 * MIB), (30, MIB)]);
-        let many = since(9, 0);
+        let many = since(9, 5 * MIB);
         let hour = |pages| {
             worth(Level::Hour, &Known { since: many, ..known(&long, (30, pages), (10, 1)) })
         };
