@@ -87,8 +87,7 @@ pub(crate) fn read(records: &[Vec<u8>], durable: &EntryState) -> Option<Levels> 
     let mut bytes = Bytes(first.strip_prefix(&[VERSION, ALL])?);
     let mut levels = [None, None];
     for level in &mut levels {
-        *level =
-            if bytes.flag()? { Some(changes(&mut bytes, durable)?) } else { None };
+        *level = if bytes.flag()? { Some(changes(&mut bytes, durable)?) } else { None };
     }
     for record in more {
         let mut bytes = Bytes(record.strip_prefix(&[VERSION, MORE])?);

@@ -151,7 +151,8 @@ fn due(log: &[Object]) -> Option<std::ops::Range<usize>> {
         }
         bytes += log[at].size;
         let entries = firsts[at + 1].get() - firsts[begin].get();
-        let is_full = at + 1 - begin >= PACK_SEGMENTS || bytes >= PACK_BYTES || entries >= PACK_ENTRIES;
+        let is_full =
+            at + 1 - begin >= PACK_SEGMENTS || bytes >= PACK_BYTES || entries >= PACK_ENTRIES;
         if is_full && at > begin {
             return Some(begin..at + 1);
         }

@@ -135,7 +135,14 @@ impl Queue {
         let source = body.map_or(Source::Stream, Source::Memory);
         let (task, visible) = start(land);
         let work = Work::Sending { task, visible, source };
-        self.segments.push_back(QueuedSegment { key, position, pages, bytes, work, spooled_bytes: 0 });
+        self.segments.push_back(QueuedSegment {
+            key,
+            position,
+            pages,
+            bytes,
+            work,
+            spooled_bytes: 0,
+        });
     }
 
     /// Queues a segment of so many changed pages and bytes that `write` puts into the spool.
@@ -148,7 +155,14 @@ impl Queue {
     ) {
         self.spool_also(key, write);
         let work = Work::Spooling;
-        self.segments.push_back(QueuedSegment { key, position, pages, bytes, work, spooled_bytes: 0 });
+        self.segments.push_back(QueuedSegment {
+            key,
+            position,
+            pages,
+            bytes,
+            work,
+            spooled_bytes: 0,
+        });
     }
 
     /// The oldest segment with its body, if it is only in memory. It must be in the spool, too: otherwise, after a
@@ -173,7 +187,14 @@ impl Queue {
     /// Queues a segment that an earlier run has spooled.
     pub(crate) fn push_spooled(&mut self, key: Key, position: Position, pages: u64, bytes: u64) {
         let work = Work::Queued(QueuedBody::Spooled(bytes));
-        self.segments.push_back(QueuedSegment { key, position, pages, bytes, work, spooled_bytes: bytes });
+        self.segments.push_back(QueuedSegment {
+            key,
+            position,
+            pages,
+            bytes,
+            work,
+            spooled_bytes: bytes,
+        });
     }
 
     /// Waits for the next event. Never returns if the queue is empty and nothing is written into the spool. Cancel-safe.

@@ -15,6 +15,7 @@ mod stats;
 mod tool;
 mod works;
 mod writer;
+mod year;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,6 +71,8 @@ enum Role {
     Write(writer::Args),
     /// The loops that bytes go through, each beside its limit.
     Loops,
+    /// A year of history under clocks of its own, beside what the study expects; needs no MinIO.
+    Year(year::Args),
     /// Draws what --json has written.
     Plot {
         /// The files.
@@ -101,6 +104,7 @@ fn run(args: Args) -> Result<()> {
     match args.role {
         Some(Role::Write(task)) => return writer::run(&task),
         Some(Role::Plot { results, into }) => return plot::run(&results, &into),
+        Some(Role::Year(args)) => return year::run(&args),
         Some(Role::Loops) => return loops::run(),
         Some(Role::Slow { server, millis }) => return proxy::serve(server, millis),
         None => {}

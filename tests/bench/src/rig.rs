@@ -69,6 +69,11 @@ impl Rig {
         &self.scratch
     }
 
+    /// Where MinIO keeps the bucket.
+    pub(crate) fn bucket(&self) -> PathBuf {
+        self.scratch.join("minio").join(crate::minio::BUCKET)
+    }
+
     /// The same place without the proxy, which would take a CPU from whoever moves gigabytes.
     pub(crate) fn direct(&self, place: &Place) -> Place {
         match place {

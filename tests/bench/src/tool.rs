@@ -29,6 +29,8 @@ pub(crate) struct Tool {
     program: PathBuf,
     /// Whether its sync interval is as short as it does good.
     is_eager: bool,
+    /// How much faster than usual time passes for it.
+    faster: u64,
 }
 
 /// Where a replica lies.
@@ -60,7 +62,7 @@ impl Tool {
             (Kind::Litestream3, bin.join("litestream-0.3.13")),
             (Kind::Litestream5, bin.join("litestream-0.5.18")),
         ];
-        let tools = all.map(|(kind, program)| Tool { kind, program, is_eager: false });
+        let tools = all.map(|(kind, program)| Tool { kind, program, is_eager: false, faster: 1 });
         if let Some(wrong) = names.iter().find(|&name| tools.iter().all(|tool| tool.name() != name))
         {
             return Err(format!("no tool is named {wrong}").into());
@@ -90,6 +92,11 @@ impl Tool {
     /// The same tool with a short sync interval, if it has one.
     pub(crate) fn eager(&self) -> Option<Tool> {
         (self.kind != Kind::Ebbtide).then(|| Tool { is_eager: true, ..self.clone() })
+    }
+
+    /// The same tool with all its intervals so much shorter, and as many more puts a second.
+    pub(crate) fn in_a_hurry(&self, faster: u64) -> Tool {
+        Tool { faster, ..self.clone() }
     }
 
     /// What it says of itself.
@@ -155,22 +162,51 @@ impl Tool {
         command
     }
 
+    /// So many seconds, as long as they are in a hurry.
+    fn span(&self, seconds: u64) -> String {
+        format!("{}us", (seconds * 1_000_000 / self.faster).max(500))
+    }
+
+    /// The defaults of Litestream 0.5, in a hurry.
+    fn hurried(&self) -> String {
+        let [l1, l2, l3] = [30, 300, 3600].map(|seconds| self.span(seconds));
+        let (day, check) = (self.span(86_400), self.span(15));
+        format!(
+            "snapshot:\n  interval: {day}\n  retention: {day}\nl0-retention: {l2}\nl0-retention-check-interval: {check}\n\
+             levels:\n  - interval: {l1}\n  - interval: {l2}\n  - interval: {l3}\n"
+        )
+    }
+
     fn configure(&self, pairs: &[Pair], directory: &Path) -> Result<PathBuf> {
         let mut text = String::new();
         if self.kind == Kind::Ebbtide {
             for Pair { database, place } in pairs {
                 let (database, replica) = (database.display(), address(place));
                 writeln!(text, "[[database]]\npath = \"{database}\"\nreplica = \"{replica}\"\n")?;
+                if self.faster > 1 {
+                    let rate = self.faster as f64;
+                    writeln!(text, "puts-per-second = {rate:.1}\nputs-burst = {rate:.1}\n")?;
+                }
             }
             let path = directory.join("ebbtide.toml");
             fs::write(&path, text)?;
             return Ok(path);
+        }
+        if self.faster > 1 {
+            text.push_str(&self.hurried());
         }
         text.push_str("dbs:\n");
         for Pair { database, place } in pairs {
             writeln!(text, "  - path: {}", database.display())?;
             if self.is_eager {
                 text.push_str("    monitor-interval: 10ms\n");
+            }
+            if self.faster > 1 {
+                let [second, minute] = [1, 60].map(|seconds| self.span(seconds));
+                writeln!(
+                    text,
+                    "    monitor-interval: {second}\n    checkpoint-interval: {minute}"
+                )?;
             }
             text.push_str("    replicas:\n");
             match place {
@@ -186,6 +222,9 @@ impl Tool {
             if self.is_eager {
                 text.push_str("        sync-interval: 10ms\n");
             }
+            if self.faster > 1 {
+                writeln!(text, "        sync-interval: {}", self.span(1))?;
+            }
         }
         let path = directory.join("litestream.yml");
         fs::write(&path, text)?;
@@ -194,7 +233,7 @@ impl Tool {
 }
 
 /// As ebbtide wants it.
-fn address(place: &Place) -> String {
+pub(crate) fn address(place: &Place) -> String {
     match place {
         Place::Bucket(server, prefix) => format!(
             "s3://{BUCKET}/{prefix}?endpoint=http://{server}&region=us-east-1&path-style=true"

@@ -36,10 +36,7 @@ impl HeadPath {
     }
 
     /// That of a replica, and what came after it; nothing if there is none that an entry vouches for.
-    pub(crate) async fn read(
-        store: Arc<dyn Store>,
-        now: Timestamp,
-    ) -> Result<Found, PlanError> {
+    pub(crate) async fn read(store: Arc<dyn Store>, now: Timestamp) -> Result<Found, PlanError> {
         let mut survey = Survey::recent(store, Arc::default()).await?;
         let plan = match survey.plan(Target::Latest, now).await {
             Ok(plan) => plan,

@@ -111,13 +111,7 @@ impl Track {
 
     /// A snapshot or delta of so many bytes is durable. `base` is the entry that a delta begins after, and `pages` the size of
     /// the database. Returns what an entry has to vouch for.
-    pub fn made(
-        &mut self,
-        vouch: Vouch,
-        bytes: u64,
-        base: Option<Txid>,
-        pages: u32,
-    ) -> Vec<Vouch> {
+    pub fn made(&mut self, vouch: Vouch, bytes: u64, base: Option<Txid>, pages: u32) -> Vec<Vouch> {
         let member = Member { vouch, bytes };
         let kept = self.path.as_ref().zip(base).and_then(|(path, base)| path.deltas_to(base));
         match (&mut self.path, kept) {

@@ -14,6 +14,7 @@ mod restore;
 mod resync;
 mod saturate;
 mod steady;
+mod week;
 
 use crate::Result;
 use crate::results::Results;
@@ -88,6 +89,11 @@ pub(crate) const WORKS: &[Work] = &[
         "resync",
         "1 GB, of which one page in a hundred changed while the tool was down and the log went",
         resync::run,
+    ),
+    unusual(
+        "week",
+        "a week in five minutes by ebbtide and Litestream 0.5, whose intervals are as much shorter",
+        week::run,
     ),
     unusual("sizes", "ebbtide alone: time and memory from 1 MB to 20 GB", growth::sizes),
     unusual(
