@@ -34,8 +34,9 @@ impl Times {
 
     pub(crate) fn of(self, command: &mut Command) -> &mut Command {
         let Times { hour_millis, day_hours, percent_max } = self;
-        let settings =
-            format!("hour-millis={hour_millis},day-hours={day_hours},percent-max={percent_max}");
+        let settings = format!(
+            "hour-millis={hour_millis},day-hours={day_hours},percent-max={percent_max},pack-segments=1"
+        );
         command.env("FAILPOINT_SETTINGS", settings)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ebbtide_catalog::PlanError;
 use ebbtide_fault::setting;
 use ebbtide_replica::{Key, Point, Timestamp, Txid, Vouch};
-use ebbtide_shipper::{Level, LogObject, Shipper};
+use ebbtide_shipper::{Level, LogObject, PACK_SEGMENTS, Shipper};
 use ebbtide_store::Store;
 
 use super::boundaries::Boundaries;
@@ -41,7 +41,8 @@ impl Track {
             path: None,
             percent_max: setting("percent-max").unwrap_or(PERCENT_MAX),
             is_known: false,
-            tail: Tail::default(),
+            // In a test, few segments are many.
+            tail: Tail::new(setting("pack-segments").unwrap_or(PACK_SEGMENTS as u64)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use ebbtide_catalog::Part;
 use ebbtide_replica::{Key, Txid};
-use ebbtide_shipper::{LogObject, PACK_SEGMENTS};
+use ebbtide_shipper::LogObject;
 
 /// With more objects than this, the oldest are counted together.
 const PIECES_MAX: usize = 8192;
@@ -31,8 +31,10 @@ struct Piece {
 }
 
 /// The objects after a state, in the order of their entries.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tail {
+    /// How many segments become a pack.
+    pack_segments: u64,
     /// The state that the snapshot and the deltas lead to.
     begin: Option<Txid>,
     pieces: VecDeque<Piece>,
@@ -43,6 +45,12 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
+    /// One without objects. So many segments become a pack.
+    pub(crate) fn new(pack_segments: u64) -> Tail {
+        let pieces = VecDeque::new();
+        Tail { pack_segments: pack_segments.max(1), begin: None, pieces, packed: 0, merged: 0 }
+    }
+
     /// It begins after `begin` with what was listed there; what was added meanwhile comes after that.
     pub(crate) fn found(&mut self, begin: Txid, listed: &[Part]) {
         let end = listed.last().map(|part| part.last);
@@ -115,7 +123,7 @@ impl Tail {
             merged => share(loose.bytes, self.packed, merged),
         };
         Since {
-            objects: rest.objects + loose.objects.div_ceil(PACK_SEGMENTS as u64),
+            objects: rest.objects + loose.objects.div_ceil(self.pack_segments),
             bytes: rest.bytes.saturating_add(packed),
         }
     }
@@ -143,6 +151,8 @@ mod tests {
 
     use super::*;
 
+    const FULL: u64 = 256;
+
     fn txid(number: u64) -> Txid {
         Txid::new(number).unwrap()
     }
@@ -162,8 +172,8 @@ mod tests {
 
     #[test]
     fn a_pack_takes_the_place_of_its_segments_and_says_how_small_the_next_one_will_be() {
-        let mut tail = Tail::default();
-        let full = PACK_SEGMENTS as u64;
+        let mut tail = Tail::new(FULL);
+        let full = FULL;
         (1..=2 * full).for_each(|number| tail.add(segment(number, 3000)));
         assert_eq!(read(&tail), (2, 2 * full * 3000), "nothing was packed yet");
         tail.add(pack(1, full, full * 300, full * 3000));
@@ -178,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_a_delta_leads_over_is_not_read() {
-        let mut tail = Tail::default();
+        let mut tail = Tail::new(FULL);
         (1..=100).for_each(|number| tail.add(segment(number, 1000)));
         tail.begin_after(txid(40));
         assert_eq!(read(&tail), (1, 60_000));
@@ -195,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_is_put_while_the_replica_is_listed_is_counted_once() {
-        let mut tail = Tail::default();
+        let mut tail = Tail::new(FULL);
         (5..=9).for_each(|number| tail.add(segment(number, 1000)));
         let part = |key, first, last, size| Part {
             object: Object::new(key, size),
@@ -214,7 +224,7 @@ mod tests {
 
     #[test]
     fn however_many_objects_there_are_few_are_kept_in_mind() {
-        let mut tail = Tail::default();
+        let mut tail = Tail::new(FULL);
         let large = 5 << 20;
         (1..=10_000).for_each(|number| tail.add(segment(number, large)));
         assert_eq!(tail.pieces.len(), PIECES_MAX);

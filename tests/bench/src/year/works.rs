@@ -32,11 +32,11 @@ pub(crate) struct Study {
 pub(crate) const SCENARIOS: [Scenario; 4] = [
     Scenario {
         name: "A",
-        about: "100 GB, 1 % of its pages a day in 20,000 commits; 1/100 of the bytes, 1/10 of the commits",
+        about: "100 GB, 1 % of its pages a day in 20,000 commits; 1/200 of the bytes, 1/40 of the commits",
         databases: 1,
-        commits_a_day: 2000,
-        requests_by: 10.0,
-        bytes_by: 100.0,
+        commits_a_day: 500,
+        requests_by: 40.0,
+        bytes_by: 200.0,
         study: Study {
             puts_a_month: 0.62e6,
             gets_a_month: 0.0,
@@ -94,8 +94,8 @@ impl Scenario {
         let mut random = Random::new(number);
         match self.name {
             "A" => {
-                let pages = 244_140;
-                (Database::filled(pages, &mut random), Work::update(4, pages as usize / 100))
+                let pages = 122_070;
+                (Database::filled(pages, &mut random), Work::update(8, pages as usize / 100))
             }
             "B" => {
                 let mut database = Database::filled(4, &mut random);
