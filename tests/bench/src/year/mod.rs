@@ -218,7 +218,7 @@ fn compare(scenario: &Scenario, months: &[Month]) {
     row(
         "bytes put for each byte of a segment",
         study.put_ratio,
-        { last.counts.put_bytes as f64 / last.counts.segment_bytes as f64 },
+        last.counts.put_bytes as f64 / last.counts.segment_bytes as f64,
         2,
     );
     let bytes = last.stored.bytes() as f64;
