@@ -46,6 +46,7 @@ mod runs;
 mod s3;
 mod scene;
 mod sources;
+mod sql;
 mod support;
 mod surroundings;
 mod syscalls;

@@ -2,6 +2,7 @@
 
 mod diff;
 mod logging;
+mod sql;
 mod undo;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use ebbtide_retention::Period;
 
 pub use diff::{Diff, DiffFormat, PairBy};
 pub use logging::{LogFormat, Logging};
+pub use sql::{NamedState, Sql};
 pub use undo::Undo;
 
 use crate::number::Number;
@@ -42,6 +44,7 @@ Examples:
   ebbtide prune --keep every-commit=7d,daily=1y ./backup   what that policy would delete
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup
   ebbtide diff old.db new.db                            which rows differ
+  ebbtide sql --at '5m ago' ./backup 'SELECT …'         ask the past, without a restore
   ebbtide mark before-migration app.db                  a restore point with a name
   ebbtide status                                        what is durable, how far behind, what is wrong
   ebbtide sync --wait app.db                            return once everything committed is durable
@@ -56,6 +59,8 @@ pub enum Command {
     Replicate(Replicate),
     /// Rebuild a database as it was after any commit.
     Restore(Restore),
+    /// Ask the past: SQL over any states of the history, without a restore.
+    Sql(Sql),
     /// Show what can be restored: entries, snapshots, gaps.
     Log(Log),
     /// Prove every object of a replica.

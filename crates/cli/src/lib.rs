@@ -63,6 +63,7 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
     match command {
         Command::Replicate(replicate) => runtime::run(Workers::One, replicate::run(replicate)),
         Command::Restore(restore) => runtime::run(Workers::Cores, commands::restore::run(restore)),
+        Command::Sql(sql) => runtime::run(Workers::Cores, commands::sql::run(sql)),
         Command::Log(log) => runtime::run(Workers::Cores, commands::log::run(log)),
         Command::Diff(diff) => commands::diff::run(diff),
         Command::Undo(undo) => commands::undo::run(undo),

@@ -83,6 +83,14 @@ impl Write for Raw {
     }
 }
 
+/// Shows what was written so far: somebody waits for it.
+pub(crate) fn flush() {
+    let mut results = results();
+    if results.out.is_some() {
+        results.write(BufWriter::flush);
+    }
+}
+
 /// Whether nobody can read what is still to come.
 pub(crate) fn is_gone() -> bool {
     results().error.is_some()

@@ -66,6 +66,12 @@ pub enum NoTime {
         "\"{0}\" lies before the year 1 or after the year 9999: use a time that a replica can have"
     )]
     OutOfRange(String),
+    /// The local zone is one that nobody knows here.
+    #[error(
+        "\"{0}\" is a local time, and TZ names a time zone that this system does not know: add the offset, as in \
+         2026-11-21T09:30:00+01:00, or set TZ to UTC or to a name such as Europe/Berlin"
+    )]
+    NoZone(String),
     /// Entries are counted from 1.
     #[error("\"{0}\": nothing comes before the first entry")]
     BeforeAll(String),
@@ -91,6 +97,9 @@ impl When {
                 let span = span.to_duration(SpanRelativeTo::days_are_24_hours());
                 let span = span.map_err(|_| out_of_range())?;
                 (now.checked_sub(span).map_err(|_| out_of_range())?, false)
+            }
+            Kind::Local(_) | Kind::Day(..) if now.time_zone().is_unknown() => {
+                return Err(NoTime::NoZone(self.text.clone()));
             }
             Kind::Local(local) => in_zone(*local, now).ok_or_else(out_of_range)?,
             Kind::Day(days, time) => {
@@ -269,6 +278,19 @@ mod tests {
         }
         assert_eq!(time("2026-10-25 02:30"), "2026-10-25T00:30:00.000000Z");
         assert_eq!(time("2026-10-25T02:30+01:00"), "2026-10-25T01:30:00.000000Z");
+    }
+
+    /// Read in UTC instead, it would be another time, and another state.
+    #[test]
+    fn t35_a_local_time_in_a_zone_that_nobody_knows_is_refused() {
+        let now = now().timestamp().to_zoned(jiff::tz::TimeZone::unknown());
+        for text in ["2026-11-21", "2026-11-21 09:30", "yesterday 14:00", "09:15", "today"] {
+            let error = text.parse::<When>().unwrap().resolve(&now).unwrap_err().to_string();
+            assert!(error.contains("TZ names a time zone"), "{error}");
+        }
+        for text in ["5m ago", "2026-11-21T09:30:00Z", "now", "txid:2a"] {
+            assert!(text.parse::<When>().unwrap().resolve(&now).is_ok(), "{text}");
+        }
     }
 
     #[test]

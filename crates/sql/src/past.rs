@@ -34,9 +34,10 @@ impl Past {
         let cancel = Cancel::default();
         let named = Named::new(Opened::new(moment.clone(), cancel.clone()));
         let connection = open(Path::new(&named.name()), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        defend(&connection)?;
-        let moments = vec![("main".to_owned(), named)];
-        Ok(Past { connection, moments, cancel })
+        let past = Past { connection, moments: vec![("main".to_owned(), named)], cancel };
+        // It reads the schema, which may be what is damaged.
+        defend(&past).map_err(|error| past.explain(error))?;
+        Ok(past)
     }
 
     /// A connection whose `main` is the live database at `path`, to which moments can be attached. Its log is left as it

@@ -1,0 +1,59 @@
+//! States of a replica for the commands that ask the past.
+
+use ebbtide_moment::{Error, Moment, Options, PlanError, Proof, Replica};
+use ebbtide_sql::Error as SqlError;
+
+use super::choice::target;
+use crate::exit::{Code, Failure};
+use crate::logging;
+use crate::source::Source;
+use crate::when::When;
+
+/// Looks at the replica.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub(crate) async fn open(source: &Source) -> Result<Replica, Failure> {
+    let store = source.open().await?;
+    Replica::open(store, Options::default()).await.map_err(failure)
+}
+
+/// The state that is meant, with how that was read, if the argument does not say it itself. What the user ought to know is
+/// said.
+///
+/// # Errors
+/// When there is no such state, or it cannot be read.
+pub(crate) async fn moment(
+    replica: &Replica,
+    when: &When,
+    proof: Proof,
+) -> Result<(Moment, Option<String>), Failure> {
+    let now = ebbtide_sidecar::clock::now();
+    let (target, read_as) = target(Some(when), None, now)?;
+    if let Some(read_as) = &read_as {
+        logging::note(read_as);
+    }
+    let moment = replica.at(target, now, proof).await.map_err(failure)?;
+    for notice in &moment.outline().notices {
+        logging::note(notice);
+    }
+    Ok((moment, read_as))
+}
+
+/// An error of reading with its exit code.
+pub(crate) fn failure(error: Error) -> Failure {
+    let code = match &error {
+        Error::Plan(plan) if matches!(**plan, PlanError::Nothing(_)) => Code::Nothing,
+        error if error.is_damage() => Code::Damaged,
+        _ => Code::Failed,
+    };
+    Failure::new(code, error)
+}
+
+/// An error of a connection with its exit code.
+pub(crate) fn sql_failure(error: SqlError) -> Failure {
+    match error {
+        SqlError::Moment(error) => failure(error),
+        error => Failure::new(Code::Failed, error),
+    }
+}
