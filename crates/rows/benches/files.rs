@@ -3,25 +3,30 @@
 //! ```sh
 //! cargo bench --workspace --bench files              # 100 MB each
 //! cargo bench --workspace --bench files -- 1000      # 1 GB each
+//! cargo bench --workspace --bench files -- A.db B.db  # these two, once, by us alone: for a profiler
 //! ```
 //!
 //! Each is run three times after a first run that fills the page cache; the median counts.
 
 use std::error::Error;
 use std::io::{Write, sink};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ebbtide_rows::{Options, Script, Side, diff};
+use ebbtide_rows::{Options, Pages, Script, Side, diff};
 use rusqlite::{Connection, OpenFlags};
 
 /// A row takes some 120 bytes.
 const ROWS_PER_MEGABYTE: u64 = 8_300;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
-    let megabytes: u64 = args.next().map_or(Ok(100), |text| text.parse())?;
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    if let [old, new] = &args[..] {
+        return ours(Path::new(old), Path::new(new));
+    }
+    let megabytes: u64 = args.first().map_or(Ok(100), |text| text.parse())?;
     let directory = tempfile::tempdir_in(".")?;
     let (old, new) = (directory.path().join("old.db"), directory.path().join("new.db"));
     write(&old, megabytes * ROWS_PER_MEGABYTE)?;
@@ -57,11 +62,19 @@ fn write(path: &Path, rows: u64) -> Result<(), Box<dyn Error>> {
 }
 
 fn ours(old: &Path, new: &Path) -> Result<(), Box<dyn Error>> {
-    let open = |path| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = |path| Connection::open_with_flags(path, flags);
+    let files = (std::fs::File::open(old)?, std::fs::File::open(new)?);
     let (old, new) = (open(old)?, open(new)?);
-    let side = |connection| Side { connection, schema: "main" };
+    let read = (
+        |at, bytes: &mut [u8]| files.0.read_at(bytes, at),
+        |at, bytes: &mut [u8]| files.1.read_at(bytes, at),
+    );
+    let pages = |read| Some(Pages { page_bytes: 4096, reserved_bytes: 0, read });
     let mut script = Script::new(Box::new(sink()) as Box<dyn Write>);
-    diff(side(&old), side(&new), &Options::default(), &mut script)?;
+    let old = Side { pages: pages(&read.0), ..Side::new(&old, "main") };
+    let new = Side { pages: pages(&read.1), ..Side::new(&new, "main") };
+    diff(old, new, &Options::default(), &mut script)?;
     Ok(())
 }
 

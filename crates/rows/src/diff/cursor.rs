@@ -16,15 +16,12 @@ pub(super) enum Which {
     New,
 }
 
-/// The rowids of a cursor, both ends included.
-pub(super) type Range = Option<(i64, i64)>;
-
-/// The statement that reads a side's rows; `None` if the side does not have the table.
+/// The statement that reads a side's rows, or those from rowid `?1` to `?2`; `None` if the side does not have the table.
 pub(super) fn select(
     pair: &TablePair<'_>,
     which: Which,
     schema: &str,
-    range: Range,
+    is_ranged: bool,
 ) -> Option<String> {
     let table = match which {
         Which::Old => pair.old,
@@ -33,9 +30,8 @@ pub(super) fn select(
     let fields: Vec<String> =
         (0..pair.fields.len()).map(|field| expression(pair, which, table, field)).collect();
     let mut sql = format!("SELECT {} FROM {}", fields.join(", "), Qualified(schema, &table.name));
-    if let (Some((first, last)), [part]) = (range, &pair.key[..]) {
-        let key = &fields[part.field];
-        sql.push_str(&format!(" WHERE {key} BETWEEN {first} AND {last}"));
+    if let (true, [part]) = (is_ranged, &pair.key[..]) {
+        sql.push_str(&format!(" WHERE {} BETWEEN ?1 AND ?2", fields[part.field]));
     }
     let terms = match pair.pairing {
         Pairing::Rowid | Pairing::Key => pair

@@ -16,21 +16,23 @@ pub(super) type Tell<'t> = &'t mut dyn FnMut(Change<'_>) -> Result<(), RowsError
 /// One side's rows, of which the present one can be looked at.
 pub(super) struct Stream<'s> {
     rows: Option<Rows<'s>>,
-    doing: String,
+    table: &'s str,
     /// The key of the row before, to see that they ascend.
     last: Vec<Value>,
 }
 
 impl<'s> Stream<'s> {
-    pub(super) fn new(rows: Option<Rows<'s>>, doing: String) -> Stream<'s> {
-        Stream { rows, doing, last: Vec::new() }
+    pub(super) fn new(rows: Option<Rows<'s>>, table: &'s str) -> Stream<'s> {
+        Stream { rows, table, last: Vec::new() }
     }
 
     /// Goes to the next row.
     pub(super) fn advance(&mut self) -> Result<(), RowsError> {
         use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
         match &mut self.rows {
-            Some(rows) => rows.advance().map_err(RowsError::doing(self.doing.as_str())),
+            Some(rows) => rows.advance().map_err(|error| {
+                RowsError::doing(format!("read the rows of {}", self.table))(error)
+            }),
             None => Ok(()),
         }
     }
@@ -82,7 +84,7 @@ fn unordered(pair: &TablePair<'_>) -> RowsError {
 
 /// A value of a row.
 pub(super) fn value<'r>(row: &'r Row<'_>, field: usize) -> Result<ValueRef<'r>, RowsError> {
-    row.get_ref(field).map(ValueRef::from).map_err(RowsError::doing("read a value"))
+    row.get_ref(field).map(ValueRef::from).map_err(|error| RowsError::doing("read a value")(error))
 }
 
 /// Tells each difference of two streams in the order of their key.

@@ -7,6 +7,7 @@
 mod change;
 mod cursor;
 mod defaults;
+mod leaves;
 mod merge;
 mod order;
 mod pair;
@@ -15,9 +16,11 @@ mod run;
 mod schema_change;
 mod side;
 mod sink;
+mod unequal;
 mod whole;
 
 pub use change::{Change, Counts};
+pub use leaves::Pages;
 pub use pair::{Field, KeyPart, On, Pairing, TablePair};
 pub use run::{Compared, NotCompared, Options, Summary, diff};
 pub use schema_change::{SchemaChange, schema_changes};

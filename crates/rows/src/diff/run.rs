@@ -9,13 +9,14 @@ use super::super::schema::Schema;
 use super::super::table::{Table, TableKind};
 use super::super::virtual_table::Content;
 use super::change::{Change, Counts};
-use super::cursor::{Range, Which, prepare, select};
+use super::cursor::{Which, prepare, select};
 use super::merge::{Stream, Tell, merge};
 use super::pair::{Pairing, TablePair};
 use super::pairing::{By, pair};
 use super::schema_change::{SchemaChange, schema_changes};
 use super::side::Side;
 use super::sink::{Sink, Want};
+use super::unequal::unequal;
 use super::whole::merge_whole;
 
 /// How two databases are compared.
@@ -103,6 +104,7 @@ pub fn diff(
         old,
         new,
         options,
+        schemas: (&schemas.0, &schemas.1),
         is_schema_same: schemas.0.cookie == schemas.1.cookie,
         summary: Summary { schema: changes, ..Summary::default() },
         sink,
@@ -131,6 +133,7 @@ struct Run<'a> {
     old: Side<'a>,
     new: Side<'a>,
     options: &'a Options,
+    schemas: (&'a Schema, &'a Schema),
     /// No VACUUM can have been between the two then, and nothing else that changes the schema.
     is_schema_same: bool,
     summary: Summary,
@@ -179,6 +182,7 @@ impl Run<'_> {
             match is_compared(table) {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
+                Err(_) if self.is_unchanged(&table.name)? => return Ok(()),
                 Err(why) => return self.leave_out(&table.name, why),
             }
         }
@@ -207,27 +211,49 @@ impl Run<'_> {
             Want::Changes => {}
             Want::Rows => pair = self.pair(None, new, schema)?,
         }
+        let listed = self.options.ranges.get(pair.name).filter(|_| pair.pairing == Pairing::Rowid);
+        let rows = match listed {
+            Some(ranges) => Rows::Listed(ranges),
+            None => self.which(&pair)?,
+        };
         let sides = (self.old, self.new);
-        let ranges = self.options.ranges.get(pair.name).filter(|_| pair.pairing == Pairing::Rowid);
         let sink = &mut *self.sink;
         let mut tell = |change: Change<'_>| sink.row(&pair, change);
-        let counts = match ranges {
-            None => compare(&pair, sides, None, &mut tell)?,
-            Some(ranges) => {
-                let mut sum = Counts::default();
-                for range in ranges {
-                    let counts = compare(&pair, sides, Some(*range), &mut tell)?;
-                    sum.inserted += counts.inserted;
-                    sum.deleted += counts.deleted;
-                    sum.updated += counts.updated;
-                }
-                sum
-            }
-        };
+        let counts = compare(&pair, sides, rows, &mut tell)?;
         self.sink.table_end(&pair, counts)?;
         let (table, pairing) = (pair.name.to_owned(), pair.pairing);
         self.summary.tables.push(Compared { table, pairing, counts });
         Ok(())
+    }
+
+    /// Whether a virtual table that cannot be read keeps the same in its shadow tables on both sides, so that nobody
+    /// misses a comparison.
+    fn is_unchanged(&self, table: &str) -> Result<bool, RowsError> {
+        let (old, new) = self.schemas;
+        let prefix = format!("{}_", table.to_ascii_lowercase());
+        let is_shadow = |other: &&Table| {
+            other.kind == TableKind::Shadow && other.name.to_ascii_lowercase().starts_with(&prefix)
+        };
+        let is_same = |before: Option<&Table>, after: Option<&Table>| {
+            before.zip(after).is_some_and(|(before, after)| before.sql == after.sql)
+        };
+        if !is_same(old.table(table), new.table(table)) {
+            return Ok(false);
+        }
+        let shadows: Vec<&Table> = new.tables.iter().filter(is_shadow).collect();
+        for shadow in &shadows {
+            let before = old.table(&shadow.name);
+            if !is_same(before, Some(*shadow)) {
+                return Ok(false);
+            }
+            let pair = pair(before, Some(*shadow), new.encoding, By::Rowid);
+            let nobody: Tell<'_> = &mut |_| Ok(());
+            let counts = compare(&pair, (self.old, self.new), self.which(&pair)?, nobody)?;
+            if !counts.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(!shadows.is_empty())
     }
 
     /// By what rows are paired. Rowids that no column shows are given out again by VACUUM, by a table that is made again,
@@ -261,7 +287,7 @@ impl Run<'_> {
         }
         let sides = (self.old, self.new);
         let nobody: Tell<'_> = &mut |_| Ok(());
-        let counts = compare(&first, sides, None, nobody)?;
+        let counts = compare(&first, sides, self.which(&first)?, nobody)?;
         if counts.updated == 0 {
             return Ok(first);
         }
@@ -269,7 +295,7 @@ impl Run<'_> {
         let is_keyed = declared.pairing == Pairing::Key && !self.has_null_keys(&declared)?;
         let other = if is_keyed { declared } else { by(By::WholeRow) };
         let nobody: Tell<'_> = &mut |_| Ok(());
-        if compare(&other, sides, None, nobody)?.weight() < counts.weight() {
+        if compare(&other, sides, Rows::All, nobody)?.weight() < counts.weight() {
             return Ok(other);
         }
         Ok(TablePair { splits_strangers: true, ..first })
@@ -301,12 +327,25 @@ impl Run<'_> {
     /// Whether this SQLite has what the table needs, or what it lacks.
     fn can_read(&self, pair: &TablePair<'_>) -> Result<Result<(), String>, RowsError> {
         for (side, which) in [(self.old, Which::Old), (self.new, Which::New)] {
-            let Some(sql) = select(pair, which, side.schema, None) else { continue };
+            let Some(sql) = select(pair, which, side.schema, false) else { continue };
             if let Err(why) = prepare(&side, &sql)? {
                 return Ok(Err(why));
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Which rows have to be read. Pages with the same bytes have the same rows if their tables are the same.
+    fn which(&self, pair: &TablePair<'_>) -> Result<Rows<'static>, RowsError> {
+        let Some((old, new)) = pair.old.zip(pair.new) else { return Ok(Rows::All) };
+        let is_plain = old.kind == TableKind::Ordinary && pair.pairing == Pairing::Rowid;
+        let Some((pages, other)) = self.old.pages.zip(self.new.pages) else { return Ok(Rows::All) };
+        let is_same =
+            (pages.page_bytes, pages.reserved_bytes) == (other.page_bytes, other.reserved_bytes);
+        if !is_plain || old.sql != new.sql || !is_same {
+            return Ok(Rows::All);
+        }
+        Ok(Rows::Unequal(root(self.old, &old.name)?, root(self.new, &new.name)?))
     }
 
     fn leave_out(&mut self, table: &str, why: String) -> Result<(), RowsError> {
@@ -316,40 +355,80 @@ impl Run<'_> {
     }
 }
 
-/// Compares the rows of a pair, or those of a range of rowids.
+/// Which rows of a pair are read.
+enum Rows<'r> {
+    All,
+    /// Those with rowids in one of these ranges.
+    Listed(&'r [(i64, i64)]),
+    /// Those that are not on pages with the same bytes, in the trees with these roots.
+    Unequal(u32, u32),
+}
+
+fn root(side: Side<'_>, table: &str) -> Result<u32, RowsError> {
+    let sql = format!(
+        "SELECT rootpage FROM {}.sqlite_schema WHERE type = 'table' AND name = ?1 COLLATE NOCASE",
+        Ident(side.schema)
+    );
+    let found = side.connection.query_row(&sql, [table], |row| row.get(0));
+    found.map_err(RowsError::doing(format!("look up {table}")))
+}
+
+/// Compares the rows of a pair.
 fn compare(
     pair: &TablePair<'_>,
     (old, new): (Side<'_>, Side<'_>),
-    range: Range,
+    rows: Rows<'_>,
     tell: Tell<'_>,
 ) -> Result<Counts, RowsError> {
-    let mut before = prepared(pair, old, Which::Old, range)?;
-    let mut after = prepared(pair, new, Which::New, range)?;
-    let before = stream(pair, before.as_mut())?;
-    let after = stream(pair, after.as_mut())?;
-    match pair.pairing {
-        Pairing::Rowid | Pairing::Key => merge(pair, before, after, tell),
-        Pairing::WholeRow => merge_whole(pair, before, after, tell),
+    let is_ranged = !matches!(rows, Rows::All);
+    let mut before = prepared(pair, old, Which::Old, is_ranged)?;
+    let mut after = prepared(pair, new, Which::New, is_ranged)?;
+    let mut sum = Counts::default();
+    let mut part = |range: Option<(i64, i64)>| {
+        let before = stream(pair, before.as_mut(), range)?;
+        let after = stream(pair, after.as_mut(), range)?;
+        let counts = match pair.pairing {
+            Pairing::Rowid | Pairing::Key => merge(pair, before, after, &mut *tell)?,
+            Pairing::WholeRow => merge_whole(pair, before, after, &mut *tell)?,
+        };
+        sum.inserted += counts.inserted;
+        sum.deleted += counts.deleted;
+        sum.updated += counts.updated;
+        Ok(())
+    };
+    match (rows, old.pages.zip(new.pages)) {
+        (Rows::Listed(ranges), _) => ranges.iter().try_for_each(|range| part(Some(*range)))?,
+        (Rows::Unequal(here, there), Some(pages)) => {
+            unequal(pages, (here, there), &mut |range| part(Some(range)))?;
+        }
+        (Rows::Unequal(..), None) => part(Some((i64::MIN, i64::MAX)))?,
+        (Rows::All, _) => part(None)?,
     }
+    Ok(sum)
 }
 
 fn prepared<'c>(
     pair: &TablePair<'_>,
     side: Side<'c>,
     which: Which,
-    range: Range,
+    is_ranged: bool,
 ) -> Result<Option<rusqlite::Statement<'c>>, RowsError> {
-    let Some(sql) = select(pair, which, side.schema, range) else { return Ok(None) };
+    let Some(sql) = select(pair, which, side.schema, is_ranged) else { return Ok(None) };
     let statement = side.connection.prepare(&sql);
     statement.map(Some).map_err(RowsError::doing(format!("read the rows of {}", pair.name)))
 }
 
 fn stream<'s>(
-    pair: &TablePair<'_>,
+    pair: &'s TablePair<'_>,
     statement: Option<&'s mut rusqlite::Statement<'_>>,
+    range: Option<(i64, i64)>,
 ) -> Result<Stream<'s>, RowsError> {
-    let doing = format!("read the rows of {}", pair.name);
-    let rows = statement.map(|statement| statement.query([])).transpose();
-    let rows = rows.map_err(RowsError::doing(doing.as_str()))?;
-    Ok(Stream::new(rows, doing))
+    let rows = statement.map(|statement| match range {
+        Some((first, last)) => statement.query([first, last]),
+        None => statement.query([]),
+    });
+    let rows = rows.transpose();
+    let rows =
+        rows.map_err(|error| RowsError::doing(format!("read the rows of {}", pair.name))(error))?;
+    Ok(Stream::new(rows, pair.name))
 }

@@ -34,6 +34,8 @@ pub struct Script<W> {
     ways: BTreeMap<String, Way>,
     /// The triggers of the old side, by the lower-case name of their table.
     triggers: BTreeMap<String, Vec<String>>,
+    /// Whether the old side has a view or a trigger.
+    has_references: bool,
     /// What is created at the end, in the order of the new schema.
     objects: Vec<Object>,
     created: Vec<bool>,
@@ -53,6 +55,7 @@ impl<W: Write> Script<W> {
             out,
             ways: BTreeMap::new(),
             triggers: BTreeMap::new(),
+            has_references: false,
             objects: Vec::new(),
             created: Vec::new(),
             full_text: Vec::new(),
@@ -113,7 +116,9 @@ impl<W: Write> Script<W> {
                 SchemaChange::Changed { old, new, columns_added, columns_dropped } => {
                     let sql = (old.sql.as_str(), new.sql.as_str());
                     let way = alter(&new.name, sql, columns_added, columns_dropped);
-                    let way = way.filter(|_| old.name == new.name);
+                    // SQLite drops no column while any view or trigger refers to what is gone.
+                    let may_drop = columns_dropped.is_empty() || !self.has_references;
+                    let way = way.filter(|_| old.name == new.name && may_drop);
                     let key = new.name.to_ascii_lowercase();
                     if let Some(way) = way {
                         for definition in &way.added {
@@ -185,6 +190,7 @@ impl<W: Write> Sink for Script<W> {
             let of = self.triggers.entry(trigger.table.to_ascii_lowercase()).or_default();
             of.push(trigger.name.clone());
         }
+        self.has_references = old.objects.iter().any(|object| object.kind != ObjectKind::Index);
         self.objects = new.objects.clone();
         self.created = vec![false; self.objects.len()];
         for table in &new.tables {

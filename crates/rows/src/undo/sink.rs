@@ -31,6 +31,8 @@ pub struct Undo {
     made_again: Vec<String>,
     /// Tables, in lower case, whose rows change.
     begun: Vec<String>,
+    /// Where the row is that was taken away last, within its table.
+    deleted: String,
     rows: u64,
 }
 
@@ -48,6 +50,7 @@ impl Undo {
             left_alone: Vec::new(),
             made_again: Vec::new(),
             begun: Vec::new(),
+            deleted: String::new(),
             rows: 0,
         }
     }
@@ -77,6 +80,7 @@ impl Undo {
         if self.begun.contains(&key) {
             return Ok(());
         }
+        self.deleted.clear();
         self.begun.push(key);
         let steps = match &self.after {
             Some(after) if !self.is_made_again(pair) => begin_table(pair.name, after),
@@ -89,8 +93,10 @@ impl Undo {
     fn give_back(&mut self, pair: &TablePair<'_>, row: &[ValueRef<'_>]) -> Result<(), RowsError> {
         let found = locate(pair, row)?;
         if !self.is_made_again(pair) && self.policy != Policy::Overwrite {
-            // Once rows are deleted, of which one may have had this key.
-            self.push(Phase::CheckUnique, &exists_again(pair, &found, row))?;
+            // The row before may have had the same key, and is deleted by then.
+            let is_replaced = self.deleted == found;
+            let phase = if is_replaced { Phase::CheckUnique } else { Phase::Check };
+            self.push(phase, &exists_again(pair, &found, row))?;
             self.check_unique(pair, row)?;
         }
         self.insert(pair, row)
@@ -135,7 +141,9 @@ impl Undo {
     fn take_away(&mut self, pair: &TablePair<'_>, row: &[ValueRef<'_>]) -> Result<(), RowsError> {
         let found = locate(pair, row)?;
         let fields: Vec<usize> = (0..pair.fields.len()).collect();
-        self.delete(pair, &found, &fields, row)
+        self.delete(pair, &found, &fields, row)?;
+        self.deleted = found;
+        Ok(())
     }
 
     fn delete(

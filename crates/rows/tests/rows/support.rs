@@ -27,7 +27,7 @@ pub(crate) fn copy(connection: &mut Connection) -> Connection {
 }
 
 pub(crate) fn side(connection: &Connection) -> Side<'_> {
-    Side { connection, schema: "main" }
+    Side::new(connection, "main")
 }
 
 /// What differs, as objects of JSON.
