@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::support::{Ended, command, ebbtide};
+use crate::support::{Ended, Setup, command, ebbtide};
 
 /// Two databases in a directory of their own.
 struct Pair {
@@ -100,7 +100,7 @@ fn what_is_no_database_is_an_error_that_names_it() {
 fn what_is_not_compared_is_named_and_counts_if_asked_to() {
     let pair = Pair::new(
         "CREATE TABLE docs (id INTEGER PRIMARY KEY, body); CREATE VIRTUAL TABLE i USING fts5 (body, content = 'docs')",
-        "INSERT INTO docs VALUES (1, 'word')",
+        "INSERT INTO docs VALUES (1, 'word'); INSERT INTO i (rowid, body) VALUES (1, 'word')",
     );
     let out = pair.diff(&[]).exits(0).out;
     assert_eq!(out, "docs  +1\nnot compared: i: an index over the rows of docs\n");
@@ -205,4 +205,87 @@ fn t19_an_undo_leaves_the_log_as_it_is() {
     ebbtide(&[&["undo", "--drop", "--apply"], &args[..]].concat()).exits(0);
     assert!(fs::read(&path).unwrap() == database, "no checkpoint");
     assert!(fs::read(&log).unwrap().starts_with(&before), "the log goes on");
+}
+
+/// A history of single transactions, each of which is a txid of its own; the first and the last of them.
+fn history(setup: &Setup) -> (u64, u64) {
+    let app = setup.app();
+    app.execute_batch(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT, total REAL);
+         CREATE TABLE log (id INTEGER PRIMARY KEY, what TEXT);
+         CREATE TRIGGER noted AFTER DELETE ON orders BEGIN INSERT INTO log (what) VALUES ('deleted ' || old.id); END;
+         INSERT INTO orders VALUES (41, 'paid', 19.99), (42, 'paid', 5), (43, 'open', 7)",
+    )
+    .unwrap();
+    let sidecar = setup.follow();
+    setup.sync();
+    let first = setup.history().head().unwrap().get() + 1;
+    for sql in [
+        "INSERT INTO orders VALUES (44, 'open', 1)",
+        "UPDATE orders SET status = 'late' WHERE status = 'open'",
+        "DELETE FROM orders WHERE total > 6",
+        "BEGIN; UPDATE orders SET total = total + 0.1; INSERT INTO orders VALUES (45, NULL, NULL); COMMIT",
+        "UPDATE orders SET status = 'refunded' WHERE id = 42",
+    ] {
+        app.execute_batch(sql).unwrap();
+        setup.sync();
+    }
+    let last = setup.history().head().unwrap().get();
+    drop(sidecar);
+    (first, last)
+}
+
+#[test]
+fn what_a_transaction_did_is_shown_and_taken_back_from_the_replica() {
+    let setup = Setup::new();
+    let (first, last) = history(&setup);
+    assert_eq!(last - first, 4, "each is an entry of its own");
+    let deletion = format!("{:x}", first + 2);
+    let of = |args: &[&str]| setup.run(&[args, &["--txid", &deletion, &setup.replica]].concat());
+    let ended = of(&["diff"]).exits(0);
+    assert_eq!(ended.out, "orders  -2\nlog     +2\n");
+    ended.says(&format!("to txid {:016x}", first + 2));
+    let lines = of(&["diff", "--json", "--prove"]).exits(0).json_lines();
+    assert_eq!((&lines[0]["what"], &lines[0]["proof"]), (&"states".into(), &"page".into()));
+    let whole = format!("{:x}", first - 1);
+    let range = ["diff", "--from", &format!("txid:{whole}"), &setup.replica];
+    let out = setup.run(&range).exits(0).out;
+    assert_eq!(out, "orders  +2  -2  ~1\nlog     +2\n");
+    // Each transaction, in the state that it left.
+    for txid in first..=last {
+        let (at, before) = (setup.text("at.db"), setup.text("before.db"));
+        for (path, txid) in [(&at, txid), (&before, txid - 1)] {
+            setup.restore(&["--force", "-o", path, "--txid", &format!("{txid:x}")]).exits(0);
+        }
+        let txid = format!("{txid:x}");
+        setup.run(&["undo", "--txid", &txid, "--apply", &at, &setup.replica]).exits(0);
+        setup.run(&["diff", "--exit-code", &at, &before]).exits(0);
+    }
+    // And the deletion in the live database, which has gone on.
+    let live = setup.database.to_str().unwrap();
+    let out = of(&["undo", "--table", "orders", "--apply", live]).exits(0).out;
+    assert_eq!(out, "undone: 2 rows\n");
+    let count = |sql: &str| -> i64 { setup.app().query_row(sql, [], |row| row.get(0)).unwrap() };
+    assert_eq!(count("SELECT count(*) FROM orders"), 5);
+    assert_eq!(count("SELECT count(*) FROM log"), 2, "the trigger's rows were not asked for");
+    let again = of(&["undo", "--table", "orders", "--apply", live]).exits(6);
+    again.prints("conflict orders id = 41: inserted since");
+}
+
+#[test]
+fn states_that_are_not_there_and_gaps_are_told() {
+    let setup = Setup::new();
+    let (first, _) = history(&setup);
+    setup.run(&["diff", "--txid", "ffff", &setup.replica]).exits(3);
+    setup.run(&["diff", "--txid", "1", &setup.replica]).exits(3);
+    setup.run(&["diff", &setup.replica]).exits(2).says("which two states");
+    setup.run(&["diff", "--txid", "2", "a.db", "b.db"]).exits(2);
+    // Nobody followed these.
+    setup.app().execute_batch("DELETE FROM orders WHERE id = 42").unwrap();
+    setup.once().exits(0);
+    let from = format!("txid:{first:x}");
+    let range = ["--from", &from, &setup.replica];
+    setup.run(&[&["diff"], &range[..]].concat()).exits(0).says("not single transactions");
+    setup.run(&[&["undo"], &range[..]].concat()).exits(6).says("--across-gap");
+    setup.run(&[&["undo", "--across-gap"], &range[..]].concat()).exits(0);
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod between;
 mod diff;
 mod logging;
 mod sql;
@@ -15,6 +16,7 @@ use ebbtide_restore::Share;
 use ebbtide_retention::Keep;
 use ebbtide_retention::Period;
 
+pub use between::Between;
 pub use diff::{Diff, DiffFormat, PairBy};
 pub use logging::{LogFormat, Logging};
 pub use sql::{NamedState, Sql};

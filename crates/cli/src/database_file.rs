@@ -14,11 +14,12 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ebbtide_directory::open_regular;
+use ebbtide_rows::{Pages, Side};
 use ebbtide_wal::companion;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -57,14 +58,19 @@ pub(crate) struct Looked {
     path: PathBuf,
     way: Way,
     stamps: [Stamp; 2],
+    is_wal: bool,
+    page_bytes: usize,
+    reserved_bytes: usize,
 }
 
 /// A database that is read in one state.
 #[derive(Debug)]
 pub(crate) struct DatabaseFile {
-    /// In a read transaction.
-    pub(crate) connection: Connection,
+    /// In a read transaction. Closed before the descriptor below, which would take its locks along.
+    connection: Connection,
     looked: Looked,
+    /// The file, if all pages are in it and stay as they are while the connection reads.
+    pages: Option<File>,
 }
 
 impl Looked {
@@ -94,7 +100,13 @@ impl Looked {
             (true, false) => Way::Immutable,
         };
         let stamps = [stamp(&absolute), stamp(&log)];
-        Ok(Looked { path: absolute, way, stamps })
+        let page_bytes = match header.get(16..18) {
+            Some([0, 1]) => 65_536,
+            Some([high, low]) => usize::from(*high) << 8 | usize::from(*low),
+            _ => 0,
+        };
+        let reserved_bytes = header.get(20).copied().map_or(0, usize::from);
+        Ok(Looked { path: absolute, way, stamps, is_wal, page_bytes, reserved_bytes })
     }
 
     /// Opens it, and begins to read.
@@ -106,17 +118,29 @@ impl Looked {
             let why = format!("cannot open {}: {error}", self.path.display());
             Failure::new(Code::Failed, why)
         })?;
-        Ok(DatabaseFile { connection, looked: self })
+        // With a log, the newest pages are there; and a reader's lock keeps writers out of a file that has none.
+        let is_all = self.way == Way::Immutable || self.way == Way::Reader && !self.is_wal;
+        let pages = if is_all { open_regular(&self.path).ok() } else { None };
+        Ok(DatabaseFile { connection, looked: self, pages })
     }
 }
 
 impl DatabaseFile {
+    /// The database to `with`, as one side of a comparison.
+    pub(crate) fn with_side<T>(&self, with: impl FnOnce(Side<'_>) -> T) -> T {
+        let side = Side::new(&self.connection, "main");
+        let Some(file) = &self.pages else { return with(side) };
+        let read = |at, bytes: &mut [u8]| file.read_at(bytes, at);
+        let Looked { page_bytes, reserved_bytes, .. } = self.looked;
+        with(Side { pages: Some(Pages { page_bytes, reserved_bytes, read: &read }), ..side })
+    }
+
     /// Sees to it that what was read was one state.
     ///
     /// # Errors
     /// When somebody has written into the file meanwhile, and no lock kept it from changing.
     pub(crate) fn finish(self) -> Result<(), Failure> {
-        let Looked { path, way, stamps } = &self.looked;
+        let Looked { path, way, stamps, .. } = &self.looked;
         let log = companion::path(path, companion::WAL);
         if *way == Way::Reader || *stamps == [stamp(path), stamp(&log)] {
             return Ok(());
@@ -137,7 +161,9 @@ fn connect(looked: &Looked) -> rusqlite::Result<Connection> {
         Way::WithoutLocks => "mode=ro&vfs=unix-none",
         Way::Immutable => "immutable=1",
     };
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(format!("{url}?{parameters}"), flags)?;
     connection.busy_timeout(BUSY)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;

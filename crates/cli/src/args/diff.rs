@@ -1,8 +1,8 @@
 //! The arguments of `ebbtide diff`.
 
-use std::path::PathBuf;
-
 use clap::{Args as Arguments, ValueEnum};
+
+use super::between::Between;
 
 /// `ebbtide diff`.
 #[derive(Debug, Arguments)]
@@ -14,20 +14,19 @@ Examples:
   ebbtide diff --format changeset old.db new.db >changes   for SQLite's session extension
   ebbtide diff --json --table orders old.db new.db         an object a line
   ebbtide diff --exit-code old.db new.db && echo the same
+  ebbtide diff --txid 2a --format rows ./backup            what one transaction did
+  ebbtide diff --from 'yesterday 14:00' --to now s3://bucket/app
 
 Values are compared by storage class and bytes: 1 and 1.0 differ, and so do 'abc' and 'ABC' whatever the collation. Rows are \
 the same if they have the same INTEGER PRIMARY KEY, key of a table WITHOUT ROWID, or rowid; rowids that no column shows are \
 given out again by VACUUM, and then the declared key or the whole row is what counts. Neither file is written, nor anything \
 beside it; a table that is not compared is named.
 
-Exit codes: 0 compared; 1 a database cannot be read; 6 they differ (--exit-code), or something was not compared (--strict).")]
+Exit codes: 0 compared; 1 a database cannot be read; 3 there is no such state; 4 the replica is damaged; 6 they differ (--exit-code), or something was not compared (--strict).")]
 pub struct Diff {
-    /// The database as it was.
-    #[arg(value_name = "OLD.db")]
-    pub old: PathBuf,
-    /// The database as it is.
-    #[arg(value_name = "NEW.db")]
-    pub new: PathBuf,
+    /// Which states.
+    #[command(flatten)]
+    pub between: Between,
     /// Only this table, with its indexes and triggers; may be given several times.
     #[arg(long = "table", value_name = "TABLE")]
     pub tables: Vec<String>,
@@ -40,6 +39,9 @@ pub struct Diff {
     /// By what rows are paired, where a table has both.
     #[arg(long, value_enum, default_value_t = PairBy::Rowid, value_name = "KEY")]
     pub key: PairBy,
+    /// Prove each page of a replica against the digest of its state before it is used.
+    #[arg(long)]
+    pub prove: bool,
     /// End with exit code 6 if they differ.
     #[arg(long)]
     pub exit_code: bool,

@@ -5,11 +5,12 @@ mod summary;
 
 use std::io::{self, IsTerminal as _};
 
+use ebbtide_moment::Proof;
 use ebbtide_rows::{Changeset, JsonLines, Options, RowsError, Script, Side, Sink, Summary, diff};
 
-use super::unrowed::{failure, still_read};
+use super::states::{About, compare};
+use super::unrowed::still_read;
 use crate::args::{Diff, DiffFormat, PairBy};
-use crate::database_file::Looked;
 use crate::exit::{Code, Failure, Outcome};
 use crate::{logging, output};
 
@@ -23,20 +24,18 @@ pub(crate) fn run(args: Diff) -> Result<Outcome, Failure> {
         let why = "a changeset is no text: write it into a file, with >FILE";
         return Err(Failure::new(Code::Usage, why));
     }
-    let (old, new) = (Looked::at(&args.old)?, Looked::at(&args.new)?);
-    let (old, new) = (old.open()?, new.open()?);
-    let sides = (
-        Side { connection: &old.connection, schema: "main" },
-        Side { connection: &new.connection, schema: "main" },
-    );
     let options = Options {
         tables: args.tables.clone(),
         by_declared_key: args.key == PairBy::Pk || format == DiffFormat::Changeset,
         ..Options::default()
     };
-    let found = print(format, sides, &options)?;
-    old.finish()?;
-    new.finish()?;
+    let proof = if args.prove { Proof::Page } else { Proof::Block };
+    let begin = |about: &About| {
+        begin(format, about);
+        Ok(())
+    };
+    let found =
+        compare(&args.between, proof, begin, |old, new| print(format, (old, new), &options))?;
     let Some((summary, left_out)) = found else { return Ok(Outcome::Done) };
     for left_out in &left_out {
         logging::note(left_out);
@@ -53,27 +52,39 @@ pub(crate) fn run(args: Diff) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// Says which states are compared, where that was not said by their names.
+fn begin(format: DiffFormat, about: &About) {
+    match format {
+        _ if about.json.is_null() => {}
+        DiffFormat::Json => output::json(&about.json),
+        _ => logging::note(format_args!("from {}", about.text)),
+    }
+    if let Some(gap) = about.gap.as_ref().filter(|_| format != DiffFormat::Json) {
+        logging::note(format_args!("these are differences, and not single transactions: {gap}"));
+    }
+}
+
 /// What was found, and what is not in what was printed; `None` if nobody reads it any more.
-type Found = Option<(Summary, Vec<String>)>;
+type Printed = Option<(Summary, Vec<String>)>;
 
 fn print(
     format: DiffFormat,
     (old, new): (Side<'_>, Side<'_>),
     options: &Options,
-) -> Result<Found, Failure> {
-    let compare = |sink: &mut dyn Sink| diff(old, new, options, sink);
+) -> Result<Printed, RowsError> {
+    let find = |sink: &mut dyn Sink| diff(old, new, options, sink);
     let mut left_out = Vec::new();
     let summary = match format {
-        DiffFormat::Summary => compare(&mut summary::Quiet),
-        DiffFormat::Rows => compare(&mut rows::Rows::new()),
-        DiffFormat::Sql => compare(&mut Script::new(output::Stream::text())),
-        DiffFormat::Json => compare(&mut JsonLines::new(|line| {
+        DiffFormat::Summary => find(&mut summary::Quiet),
+        DiffFormat::Rows => find(&mut rows::Rows::new()),
+        DiffFormat::Sql => find(&mut Script::new(output::Stream::text())),
+        DiffFormat::Json => find(&mut JsonLines::new(|line| {
             output::json(line);
             still_read()
         })),
         DiffFormat::Changeset => {
             let mut changeset = Changeset::new(output::Stream::bytes());
-            let summary = compare(&mut changeset);
+            let summary = find(&mut changeset);
             left_out.extend(
                 changeset
                     .left_out()
@@ -86,7 +97,7 @@ fn print(
     let summary = match summary {
         Ok(summary) => summary,
         Err(RowsError::Write(_)) if output::is_gone() => return Ok(None),
-        Err(error) => return Err(failure(error)),
+        Err(error) => return Err(error),
     };
     match format {
         DiffFormat::Summary => summary::print(&summary),

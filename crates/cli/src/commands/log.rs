@@ -76,7 +76,7 @@ fn bound(when: Option<&When>, now: Timestamp) -> Result<Option<Point>, Failure> 
 }
 
 /// The names, without those of segments that are in packs, if all others are known then.
-async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
+pub(super) async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
     match ebbtide_catalog::list_recent(store).await? {
         (listing, None) => Ok(listing),
         (_, Some(_)) => ebbtide_catalog::list(store).await,
@@ -84,7 +84,7 @@ async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
 }
 
 /// The objects that hold the history from `window` on: packs, and segments for what is in no pack.
-fn history(listing: &Listing, window: Txid) -> Vec<Object> {
+pub(super) fn history(listing: &Listing, window: Txid) -> Vec<Object> {
     let mut objects: Vec<Object> = listing.packs.iter().chain(&listing.log).copied().collect();
     let last_before = listing.segment_of(window).map(|object| object.key);
     objects.retain(|object| match object.key {

@@ -24,6 +24,7 @@ mod neighbours;
 mod quote;
 mod remark;
 mod sources;
+mod states;
 mod tally;
 mod thinned;
 mod unrowed;

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use ebbtide_rows::{Applied, Conflict, Options, Policy, Side, Undo as Steps, diff};
+use ebbtide_moment::Proof;
+use ebbtide_rows::{Applied, Conflict, Options, Policy, Undo as Steps, diff};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
 
+use super::states::{About, compare};
 use super::unrowed::failure;
 use crate::args::Undo;
-use crate::database_file::Looked;
 use crate::exit::{Code, Failure, Outcome};
 use crate::{logging, output};
 
@@ -24,21 +25,27 @@ pub(crate) fn run(args: Undo) -> Result<Outcome, Failure> {
         _ => Policy::Strict,
     };
     let mut steps = Steps::new(policy, args.drop);
-    let (before, after) = (Looked::at(&args.before)?, Looked::at(&args.after)?);
-    let (before, after) = (before.open()?, after.open()?);
-    let side = |connection| Side { connection, schema: "main" };
     let options = Options { tables: args.tables.clone(), ..Options::default() };
-    // On the way back.
-    diff(side(&after.connection), side(&before.connection), &options, &mut steps)
-        .map_err(failure)?;
-    // Closed before anything is written, which may be one of them.
-    before.finish()?;
-    after.finish()?;
+    let mut states = String::new();
+    let begin = |about: &About| {
+        states = about.text.clone();
+        match &about.gap {
+            Some(gap) if !args.across_gap => {
+                let why = format!("{gap}: --across-gap undoes the differences all the same");
+                Err(Failure::new(Code::NotAllowed, why))
+            }
+            _ => Ok(()),
+        }
+    };
+    // What is given back to a database is proved page by page. The differences are those on the way back.
+    compare(&args.between, Proof::Page, begin, |before, after| {
+        diff(after, before, &options, &mut steps)
+    })?;
     for refusal in steps.refused() {
         logging::note(format_args!("not undone: {}: {}", refusal.what, refusal.why));
     }
     match &args.apply {
-        None => print(&args, &mut steps)?,
+        None => print(&states, &mut steps)?,
         Some(path) => apply(&args, &mut steps, path)?,
     }
     if steps.refused().is_empty() {
@@ -48,12 +55,10 @@ pub(crate) fn run(args: Undo) -> Result<Outcome, Failure> {
     Err(Failure::new(Code::NotAllowed, why))
 }
 
-fn print(args: &Undo, steps: &mut Steps) -> Result<(), Failure> {
+fn print(states: &str, steps: &mut Steps) -> Result<(), Failure> {
     let about = format!(
-        "ebbtide undo: takes back what happened from {} to {}: {} rows.\n\
+        "ebbtide undo: takes back what changed from {states}: {} rows.\n\
          Everything or nothing: if a row was changed since, it is listed, and nothing is changed.",
-        args.before.display(),
-        args.after.display(),
         steps.rows()
     );
     match steps.print(output::Stream::text(), &about) {

@@ -1,0 +1,29 @@
+//! Which two states are compared.
+
+use std::path::PathBuf;
+
+use clap::Args as Arguments;
+
+use crate::number::Number;
+use crate::when::When;
+
+/// Two database files, or two states of a replica.
+#[derive(Debug, Arguments)]
+pub struct Between {
+    /// Two database files, the earlier one first; or one replica (s3://…, file:///…, a directory) or database of the
+    /// configuration, of which --txid or --from and --to say two states.
+    #[arg(value_name = "OLD.db NEW.db | SOURCE", num_args = 1..=2, required = true)]
+    pub sides: Vec<String>,
+    /// What this transaction changed: the states right before it and after it.
+    #[arg(long, value_name = "N", conflicts_with_all = ["from", "to"])]
+    pub txid: Option<Number>,
+    /// The earlier state, as `ebbtide restore --timestamp` takes it.
+    #[arg(long, value_name = "WHEN")]
+    pub from: Option<When>,
+    /// The later state; without it, the newest.
+    #[arg(long, value_name = "WHEN", requires = "from")]
+    pub to: Option<When>,
+    /// The configuration in which SOURCE is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
