@@ -4,7 +4,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
-use ebbtide_moment::{Error, Moment, Options, PlanError, Proof, Replica, Target};
+use ebbtide_moment::{Moment, Options, Proof, Replica, Target};
 use ebbtide_replica::{EntryKind, Manifest, Timestamp, Txid};
 use ebbtide_rows::{RowsError, Side};
 use ebbtide_sql::Past;
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use super::log::{history, list};
+use super::past::{failure, sql_failure};
 use super::thinned::Thinned;
 use super::{choice, unreadable, unrowed};
 use crate::args::Between;
@@ -105,9 +106,7 @@ async fn moments<T>(
     begin(&about(&old, &new, gap))?;
     // SQLite waits for pages where it is called.
     block_in_place(|| {
-        let connect = |moment: &Moment| {
-            Past::connect(moment).map_err(|error| Failure::new(Code::Failed, error))
-        };
+        let connect = |moment: &Moment| Past::connect(moment).map_err(sql_failure);
         let (old, new) = (connect(&old)?, connect(&new)?);
         let found = diff(Side::new(&old, "main"), Side::new(&new, "main"));
         // SQLite says only that reading failed.
@@ -177,20 +176,4 @@ async fn gap(
         }
     }
     Ok(None)
-}
-
-/// An error of a moment with its exit code.
-fn failure(error: Error) -> Failure {
-    let code = match &error {
-        Error::Plan(plan) => match &**plan {
-            PlanError::Nothing(_) => Code::Nothing,
-            PlanError::Damaged { .. } | PlanError::Newer { .. } | PlanError::Unexpected { .. } => {
-                Code::Damaged
-            }
-            _ => Code::Failed,
-        },
-        error if error.is_damage() => Code::Damaged,
-        _ => Code::Failed,
-    };
-    Failure::new(code, error)
 }
