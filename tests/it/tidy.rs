@@ -58,6 +58,7 @@ const PACKAGES_FORBIDDEN: &[(&str, &[&str])] = &[
     ("watcher", &["tokio", "clap"]),
     ("shipper", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
     ("rows", &["tokio", "clap", "nix"]),
+    ("export", &["tokio", "clap", "nix"]),
     ("config", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),
     ("sidecar", &["clap", "indicatif", "tracing-subscriber"]),
     ("restore", &["rusqlite", "notify", "aws-sdk-s3", "clap"]),

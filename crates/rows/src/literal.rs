@@ -40,8 +40,11 @@ impl fmt::Display for Literal<'_> {
             ValueRef::Integer(integer) => write!(f, "{integer}"),
             ValueRef::Real(real) => f.write_str(&real::sql(real)),
             ValueRef::Text(text) => match self.value.plain_text() {
-                Some(plain) => write!(f, "'{}'", plain.replace('\'', "''")),
-                None => write!(f, "CAST(x'{}' AS TEXT)", hex(&self.encoding.encode(text))),
+                // A shell that reads lines takes `\r\n` for `\n`, within quotes, too.
+                Some(plain) if !plain.contains('\r') => {
+                    write!(f, "'{}'", plain.replace('\'', "''"))
+                }
+                _ => write!(f, "CAST(x'{}' AS TEXT)", hex(&self.encoding.encode(text))),
             },
             ValueRef::Blob(blob) => write!(f, "x'{}'", hex(blob)),
         }
@@ -65,6 +68,7 @@ mod tests {
             Value::Real(f64::INFINITY),
             Value::Text("it's a \u{1f30a}\n".as_bytes().to_vec()),
             Value::Text(b"a\0b".to_vec()),
+            Value::Text(b"a\r\nb".to_vec()),
             Value::Text(Vec::new()),
             Value::Blob(b"\0\xff".to_vec()),
             Value::Blob(Vec::new()),
@@ -80,6 +84,8 @@ mod tests {
                 assert_eq!(back, *value, "{name}: {sql}");
             }
         }
+        let line = Literal::new(ValueRef::Text(b"\r\n")).to_string();
+        assert_eq!(line, "CAST(x'0d0a' AS TEXT)", "shells read lines");
         let bad = Literal::new(ValueRef::Text(b"a\xff")).to_string();
         assert_eq!(bad, "CAST(x'61ff' AS TEXT)");
         let back = |row: &rusqlite::Row<'_>| Ok(ValueRef::from(row.get_ref(0)?).to_owned());

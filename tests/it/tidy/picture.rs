@@ -29,6 +29,7 @@ const CRATES: &[(&str, u32, &str)] = &[
     ("time", 4, "points in time"),
     ("directory", 6, "safe opening"),
     ("rows", 8, "values and tables"),
+    ("export", 10, "dump, CSV, Postgres"),
 ];
 
 /// Most crates use `fault`, which is empty in what ships; the others are no part of what ships.
