@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::tidy::tree::{read, tracked};
+use crate::postgres;
 use crate::support::wait_until;
 
 const EBBTIDE: &str = env!("CARGO_BIN_EXE_ebbtide");
@@ -66,6 +67,8 @@ struct Machine {
     directory: TempDir,
     application: Application,
     sidecars: Vec<Process>,
+    /// Of the environment, besides.
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Machine {
@@ -82,7 +85,7 @@ impl Machine {
         fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
         fs::DirBuilder::new().mode(0o700).create(directory.path().join("run")).unwrap();
         let application = Application::start(&directory.path().join("app.db"));
-        Machine { directory, application, sidecars: Vec::new() }
+        Machine { directory, application, sidecars: Vec::new(), variables: Vec::new() }
     }
 
     fn shell(&self, command: &str) -> Command {
@@ -94,6 +97,7 @@ impl Machine {
         shell
             .env("EBBTIDE_RUNTIME_DIR", self.directory.path().join("run"))
             .env_remove("EBBTIDE_LOG");
+        shell.envs(self.variables.iter().map(|(name, value)| (*name, value)));
         shell
     }
 
@@ -153,6 +157,10 @@ impl Machine {
                 && self.run("sqlite3 --version").status.code() != Some(0)
             {
                 eprintln!("skipped, because there is no sqlite3: {command}");
+                continue;
+            }
+            if command.contains("psql ") && self.variables.is_empty() {
+                eprintln!("skipped, because there is no PostgreSQL: {command}");
                 continue;
             }
             ran += 1;
@@ -252,6 +260,28 @@ fn o25_the_runbook_works_as_it_stands_there() {
 #[test]
 fn o25_the_guide_to_comparing_works_as_it_stands_there() {
     assert!(Machine::new().follow("docs/guides/comparing.md") >= 10);
+}
+
+#[test]
+fn o25_the_guide_to_fixtures_works_as_it_stands_there() {
+    assert!(Machine::new().follow("docs/guides/fixtures.md") >= 4);
+}
+
+/// With a real PostgreSQL, where there is one.
+#[test]
+fn o25_the_guide_to_postgres_works_as_it_stands_there() {
+    let mut machine = Machine::new();
+    let database = postgres::server("the guide to PostgreSQL").map(|server| server.database());
+    if let Some(database) = &database {
+        machine.variables = database.variables();
+    }
+    assert!(machine.follow("docs/guides/from-sqlite-to-postgres.md") >= 3);
+    let read = |name: &str| fs::read_to_string(machine.path(name)).unwrap();
+    if database.is_some() {
+        let rows = |text: &str| text.lines().filter(|line| line.contains("the first")).count();
+        assert_eq!((rows(&read("notes.csv")), rows(&read("notes-there.csv"))), (1, 1));
+    }
+    assert!(read("report.json").contains("\"becomes\": \"text\""));
 }
 
 /// A skipped command that no document has any more is a reason that nobody needs.

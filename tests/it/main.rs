@@ -13,6 +13,7 @@ mod deltas;
 mod diff;
 mod downtime;
 mod drill;
+mod elsewhere;
 mod exact;
 mod exec;
 mod first;
@@ -35,6 +36,9 @@ mod ownership;
 mod panic;
 mod persist;
 mod planted;
+#[expect(dead_code, reason = "the tests of the crate use all of it")]
+#[path = "../../crates/export/tests/export/server.rs"]
+mod postgres;
 mod presence;
 mod prune;
 mod recover;

@@ -2,7 +2,12 @@
 
 mod between;
 mod diff;
+mod drill;
+mod dump;
+mod export;
+mod fixture;
 mod logging;
+mod read;
 mod sql;
 mod undo;
 
@@ -18,7 +23,12 @@ use ebbtide_retention::Period;
 
 pub use between::Between;
 pub use diff::{Diff, DiffFormat, PairBy};
+pub use drill::Drill;
+pub use dump::Dump;
+pub use export::{Broken, Export, ExportFormat, Nul};
+pub use fixture::Fixture;
 pub use logging::{LogFormat, Logging};
+pub use read::Read;
 pub use sql::{NamedState, Sql};
 pub use undo::Undo;
 
@@ -47,6 +57,7 @@ Examples:
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup
   ebbtide diff old.db new.db                            which rows differ
   ebbtide sql --at '5m ago' ./backup 'SELECT …'         ask the past, without a restore
+  ebbtide export --format postgres app.db | psql -1 -v ON_ERROR_STOP=1 postgres://localhost/app
   ebbtide mark before-migration app.db                  a restore point with a name
   ebbtide status                                        what is durable, how far behind, what is wrong
   ebbtide sync --wait app.db                            return once everything committed is durable
@@ -73,6 +84,12 @@ pub enum Command {
     Diff(Diff),
     /// Take back what changed between two states, in a database that has gone on since.
     Undo(Undo),
+    /// Print SQL that makes the database again.
+    Dump(Dump),
+    /// Take tables elsewhere: CSV, JSON, SQL, PostgreSQL.
+    Export(Export),
+    /// Make a small database for tests.
+    Fixture(Fixture),
     /// Give a state a name, and keep it whatever the policy says.
     Mark(Mark),
     /// Show the marks of a replica.
@@ -412,38 +429,6 @@ pub struct Prune {
     #[arg(long, conflicts_with_all = ["confirm", "keep"])]
     pub undo: bool,
     /// Print the result as JSON, with every state and every object.
-    #[arg(long)]
-    pub json: bool,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
-}
-
-/// `ebbtide drill`.
-#[derive(Debug, Arguments)]
-#[command(after_help = "\
-Examples:
-  ebbtide drill app.db                                     the replica of a database of ebbtide.toml, as from cron
-  ebbtide drill --no-file s3://bucket/app                  fetch and hash every page, without a file
-
-A running `ebbtide replicate` does the same by itself with `drill = \"1d\"` in its configuration.
-
-Exit codes: 0 both states were restored and are sound; 1 there is no room for them, or the store failed; 3 there is nothing; \
-4 something is damaged or missing.")]
-pub struct Drill {
-    /// The replica, or the path of a database of the configuration.
-    #[arg(value_name = "SOURCE")]
-    pub source: String,
-    /// Fetch, decode and hash every page, and restore no file, which SQLite cannot check then.
-    #[arg(long, conflicts_with = "directory")]
-    pub no_file: bool,
-    /// Where the file is restored, which is gone afterwards: the directory for temporary files, if nothing is said.
-    #[arg(long, value_name = "DIRECTORY")]
-    pub directory: Option<PathBuf>,
-    /// Fetch no more than so many bytes a second, such as "5 MiB".
-    #[arg(long, value_name = "SIZE", value_parser = ebbtide_config::size)]
-    pub bandwidth: Option<u64>,
-    /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
     /// The configuration in which SOURCE is looked up.

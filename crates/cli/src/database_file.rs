@@ -140,6 +140,14 @@ impl DatabaseFile {
     /// # Errors
     /// When somebody has written into the file meanwhile, and no lock kept it from changing.
     pub(crate) fn finish(self) -> Result<(), Failure> {
+        self.check()
+    }
+
+    /// The same, with more to be read.
+    ///
+    /// # Errors
+    /// As [`DatabaseFile::finish`].
+    pub(crate) fn check(&self) -> Result<(), Failure> {
         let Looked { path, way, stamps, .. } = &self.looked;
         let log = companion::path(path, companion::WAL);
         if *way == Way::Reader || *stamps == [stamp(path), stamp(&log)] {

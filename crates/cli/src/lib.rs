@@ -22,7 +22,10 @@ mod escape;
 mod integrity;
 mod log_writer;
 mod memory;
+mod new_directory;
+mod new_file;
 mod output;
+mod reading;
 mod redact;
 mod runtime;
 mod sidecar_hooks;
@@ -67,6 +70,9 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Log(log) => runtime::run(Workers::Cores, commands::log::run(log)),
         Command::Diff(diff) => commands::diff::run(diff),
         Command::Undo(undo) => commands::undo::run(undo),
+        Command::Dump(dump) => runtime::run(Workers::Cores, commands::dump::run(dump)),
+        Command::Export(export) => runtime::run(Workers::Cores, commands::export::run(export)),
+        Command::Fixture(fixture) => runtime::run(Workers::Cores, commands::fixture::run(fixture)),
         Command::Copy(copy) => runtime::run(Workers::Cores, commands::copy::run(copy)),
         Command::Prune(prune) => runtime::run(Workers::Cores, commands::prune::run(prune)),
         Command::Verify(verify) => runtime::run(Workers::Cores, commands::verify::run(verify)),

@@ -30,7 +30,8 @@ const LINE_ENDS: [char; 2] = ['\n', '\r'];
 /// So much is written at once.
 const BUFFER_BYTES: usize = 1 << 18;
 
-/// Writes the script; what is to be said about it. Give a connection within a read transaction.
+/// Writes the script; what is to be said about it. Give a connection within a read transaction. Nothing that was written
+/// is kept by whoever reads it if `before_end` fails.
 ///
 /// # Errors
 /// When the database cannot be read or the script cannot be written, or there is no table of a name.
@@ -38,6 +39,7 @@ pub fn dump(
     connection: &Connection,
     schema: &Schema,
     options: DumpOptions<'_>,
+    before_end: &dyn Fn() -> Result<()>,
     out: &mut dyn Write,
 ) -> Result<Vec<Finding>> {
     let tables = chosen(schema, options.tables)?;
@@ -48,6 +50,7 @@ pub fn dump(
         dump.table(table)?;
     }
     dump.objects(&tables)?;
+    before_end()?;
     dump.end()?;
     Ok(dump.findings)
 }

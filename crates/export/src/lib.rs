@@ -9,6 +9,7 @@
 mod csv;
 mod dump;
 mod error;
+mod fixture;
 mod flat;
 mod hex;
 mod json_lines;
@@ -21,6 +22,7 @@ mod words;
 pub use csv::{CsvOptions, write_csv};
 pub use dump::{DumpOptions, dump};
 pub use error::ExportError;
+pub use fixture::{Fixture, FixtureOptions, write_fixture};
 pub use flat::{FlatPlan, look_at_texts, plan_flat};
 pub use json_lines::write_json;
 pub use nul::NulPolicy;

@@ -37,6 +37,7 @@ DROP TABLE "ebbtide: begin of the script", "ebbtide: end of the script";
 "#;
 
 /// Writes the script of a plan that refuses nothing. `about` is what stands at its top.
+/// Nothing is loaded of what was written if `before_end` fails.
 ///
 /// # Errors
 /// When the database cannot be read or the script cannot be written, and when the database is no longer as it was planned.
@@ -45,6 +46,7 @@ pub fn write_script(
     schema: &Schema,
     plan: &PostgresPlan,
     about: &str,
+    before_end: &dyn Fn() -> Result<()>,
     out: &mut dyn Write,
 ) -> Result<()> {
     for line in about.lines() {
@@ -65,6 +67,7 @@ pub fn write_script(
     for statement in &plan.foreign_keys {
         writeln!(out, "{statement}")?;
     }
+    before_end()?;
     out.write_all(END.as_bytes())?;
     Ok(())
 }

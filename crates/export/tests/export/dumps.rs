@@ -11,7 +11,7 @@ use crate::{awkward, body, shell};
 fn dumped(connection: &Connection, options: DumpOptions<'_>) -> Vec<u8> {
     let schema = Schema::read(connection, "main").unwrap();
     let mut out = Vec::new();
-    dump(connection, &schema, options, &mut out).unwrap();
+    dump(connection, &schema, options, &|| Ok(()), &mut out).unwrap();
     out
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn script(connection: &Connection, options: &PostgresOptions) -> Vec<
     assert!(!plan.report.is_refused(), "{}", lines.join("\n"));
     let schema = Schema::read(connection, "main").unwrap();
     let mut out = Vec::new();
-    write_script(connection, &schema, &plan, "a test\nof ours", &mut out).unwrap();
+    write_script(connection, &schema, &plan, "a test\nof ours", &|| Ok(()), &mut out).unwrap();
     out
 }
 

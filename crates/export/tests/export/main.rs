@@ -6,7 +6,10 @@
 mod awkward;
 mod body;
 mod dumps;
+mod fixtures;
 mod loads;
+mod real;
 mod refusals;
+#[expect(dead_code, reason = "the tests of the whole use the rest")]
 mod server;
 mod shell;

@@ -162,6 +162,16 @@ impl Database {
         self.server.psql(&self.name, arguments, script)
     }
 
+    /// By which programs of PostgreSQL find it.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let socket = self.server.directory.path().join("socket");
+        vec![
+            ("PGHOST", socket.display().to_string()),
+            ("PGUSER", "postgres".to_owned()),
+            ("PGDATABASE", self.name.clone()),
+        ]
+    }
+
     /// What a statement answers, without names and frames.
     #[track_caller]
     pub(crate) fn ask(&self, sql: &str) -> String {

@@ -1,0 +1,37 @@
+//! The arguments of `ebbtide drill`.
+
+use std::path::PathBuf;
+
+use clap::Args as Arguments;
+
+/// `ebbtide drill`.
+#[derive(Debug, Arguments)]
+#[command(after_help = "\
+Examples:
+  ebbtide drill app.db                                     the replica of a database of ebbtide.toml, as from cron
+  ebbtide drill --no-file s3://bucket/app                  fetch and hash every page, without a file
+
+A running `ebbtide replicate` does the same by itself with `drill = \"1d\"` in its configuration.
+
+Exit codes: 0 both states were restored and are sound; 1 there is no room for them, or the store failed; 3 there is nothing; \
+4 something is damaged or missing.")]
+pub struct Drill {
+    /// The replica, or the path of a database of the configuration.
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+    /// Fetch, decode and hash every page, and restore no file, which SQLite cannot check then.
+    #[arg(long, conflicts_with = "directory")]
+    pub no_file: bool,
+    /// Where the file is restored, which is gone afterwards: the directory for temporary files, if nothing is said.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+    /// Fetch no more than so many bytes a second, such as "5 MiB".
+    #[arg(long, value_name = "SIZE", value_parser = ebbtide_config::size)]
+    pub bandwidth: Option<u64>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// The configuration in which SOURCE is looked up.
+    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
+    pub config: PathBuf,
+}
