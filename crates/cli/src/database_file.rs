@@ -67,7 +67,7 @@ pub(crate) struct Looked {
 #[derive(Debug)]
 pub(crate) struct DatabaseFile {
     /// In a read transaction. Closed before the descriptor below, which would take its locks along.
-    connection: Connection,
+    pub(crate) connection: Connection,
     looked: Looked,
     /// The file, if all pages are in it and stay as they are while the connection reads.
     pages: Option<File>,
