@@ -140,6 +140,12 @@ impl Known {
         self.vouched.clear();
     }
 
+    /// Forgets what was learned of an object, which is to be read again.
+    pub(crate) fn forget(&mut self, key: Key) {
+        self.pieces.remove(&key);
+        self.vouched = self.pieces.values().flat_map(vouched).collect();
+    }
+
     /// Marks an object as unusable.
     pub fn exclude(&mut self, key: Key, why: String) {
         let piece = self.pieces.remove(&key);

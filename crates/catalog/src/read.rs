@@ -21,6 +21,10 @@ const TAIL: u64 = 64 * 1024;
 /// has one row of 16 bytes for 64 KiB.
 const TAIL_SHARE: u64 = 4096;
 
+/// The index of a pack is a larger share of it, because its images are differences: a commit of three pages takes a hundred
+/// bytes there. No guess at one is longer than a short index.
+const PACK_TAIL_SHARE: u64 = 5;
+
 /// No guess is longer than this.
 const TAIL_MAX: u64 = 4 * 1024 * 1024;
 
@@ -28,7 +32,10 @@ const TAIL_MAX: u64 = 4 * 1024 * 1024;
 const PIECE_MAX: u64 = 16 * 1024 * 1024;
 
 /// An index that is not longer than this, with the footer, is a short one.
-const SHORT_MAX: u64 = 1024 * 1024;
+pub(crate) const SHORT_MAX: u64 = 1024 * 1024;
+
+/// How many indexes that are longer than was guessed are read at once, if they are short.
+const SHORT_AT_ONCE: usize = 16;
 
 /// How many indexes are read at once.
 const READ_AHEAD: usize = 32;
@@ -42,6 +49,22 @@ pub struct Fetched {
     pub body: Option<Bytes>,
     /// The last block of hashes and where it begins, if it was read anyway.
     pub end: Option<(u64, Bytes)>,
+}
+
+/// An index as it lies in its object: the header, and everything from the beginning of the index to the end of the footer.
+#[derive(Debug, Clone)]
+pub(crate) struct RawIndex {
+    pub(crate) head: Bytes,
+    pub(crate) tail: Bytes,
+}
+
+impl RawIndex {
+    /// Out of the first bytes of an object of `size` bytes and its last ones, from `start` on.
+    fn of(index: &Index, head: &Bytes, start: u64, tail: &Bytes) -> Option<RawIndex> {
+        let begin = index.footer().index_offset.checked_sub(start)?;
+        let begin = usize::try_from(begin).ok().filter(|&begin| begin <= tail.len())?;
+        Some(RawIndex { head: head.slice(..Header::SIZE), tail: tail.slice(begin..) })
+    }
 }
 
 impl Fetched {
@@ -85,7 +108,7 @@ pub async fn read_index(
     object: Object,
 ) -> Result<Fetched, CatalogError> {
     match read(store, manifest, object, u64::MAX).await? {
-        Some(fetched) => Ok(fetched),
+        Some((fetched, _)) => Ok(fetched),
         None => {
             let why = Error::damaged("the index", "it is longer than anything");
             Err(CatalogError::Object { key: object.key, source: why })
@@ -100,15 +123,16 @@ pub async fn read_short_index(
     manifest: &Manifest,
     object: Object,
 ) -> Result<Option<Fetched>, CatalogError> {
-    read(store, manifest, object, SHORT_MAX).await
+    Ok(read(store, manifest, object, SHORT_MAX).await?.map(|(fetched, _)| fetched))
 }
 
-async fn read(
+/// The same with its bytes, if they came in one piece, and for an index of at most so many bytes.
+pub(crate) async fn read(
     store: &dyn Store,
     manifest: &Manifest,
     object: Object,
     length_max: u64,
-) -> Result<Option<Fetched>, CatalogError> {
+) -> Result<Option<(Fetched, Option<RawIndex>)>, CatalogError> {
     let Object { key, size, .. } = object;
     let damaged = CatalogError::object(key);
     if size < (Header::SIZE + Footer::SIZE) as u64 {
@@ -118,7 +142,10 @@ async fn read(
     let fetched = if size <= WHOLE_MAX {
         let body = store.get_range(&key, 0..size).await?;
         match Index::parse(size, &body, &body).map_err(&damaged)? {
-            Parsed::Ready(index) => Some(Fetched { index, body: Some(body), end: None }),
+            Parsed::Ready(index) => {
+                let raw = RawIndex::of(&index, &body, 0, &body);
+                Some((Fetched { index, body: Some(body), end: None }, raw))
+            }
             Parsed::NeedTail(_) => {
                 return Err(damaged(Error::damaged("the footer", "its index does not fit in")));
             }
@@ -126,9 +153,18 @@ async fn read(
     } else {
         read_from_end(store, object, length_max).await?
     };
-    let Some(fetched) = fetched else { return Ok(None) };
+    let Some((fetched, raw)) = fetched else { return Ok(None) };
     check_identity(manifest, key, &fetched.index).map_err(&damaged)?;
-    Ok(Some(fetched))
+    Ok(Some((fetched, raw)))
+}
+
+/// How many bytes at the end of an object probably have its index.
+pub(crate) fn presumed_tail(object: Object) -> u64 {
+    let Object { key, size, .. } = object;
+    match key {
+        Key::Pack { .. } => (TAIL + size / PACK_TAIL_SHARE).min(SHORT_MAX),
+        _ => (TAIL + size / TAIL_SHARE).min(TAIL_MAX),
+    }
 }
 
 /// Reads the indexes of objects, many at once, and hands them over in the same order.
@@ -162,10 +198,11 @@ async fn read_from_end(
     store: &dyn Store,
     object: Object,
     length_max: u64,
-) -> Result<Option<Fetched>, CatalogError> {
+) -> Result<Option<(Fetched, Option<RawIndex>)>, CatalogError> {
+    static SHORT_TURNS: Semaphore = Semaphore::const_new(SHORT_AT_ONCE);
     let Object { key, size, .. } = object;
     let damaged = CatalogError::object(key);
-    let given = (TAIL + size / TAIL_SHARE).min(TAIL_MAX).min(size - Header::SIZE as u64);
+    let given = presumed_tail(object).min(size - Header::SIZE as u64);
     let (head, tail) = futures::try_join!(
         store.get_range(&key, 0..Header::SIZE as u64),
         store.get_range(&key, size - given..size),
@@ -173,12 +210,22 @@ async fn read_from_end(
     match Index::parse(size, &head, &tail).map_err(&damaged)? {
         Parsed::Ready(index) => {
             let end = end_of(size, &tail, &index);
-            Ok(Some(Fetched { index, body: None, end }))
+            let raw = RawIndex::of(&index, &head, size - tail.len() as u64, &tail);
+            Ok(Some((Fetched { index, body: None, end }, raw)))
         }
         Parsed::NeedTail(needed) if needed > length_max => Ok(None),
+        Parsed::NeedTail(needed) if needed <= SHORT_MAX => {
+            let _turn = SHORT_TURNS.acquire().await;
+            let tail = store.get_range(&key, size - needed..size).await?;
+            let Parsed::Ready(index) = Index::parse(size, &head, &tail).map_err(&damaged)? else {
+                return Err(damaged(Error::damaged("the footer", "its index does not fit in")));
+            };
+            let raw = RawIndex::of(&index, &head, size - needed, &tail);
+            Ok(Some((Fetched { index, body: None, end: None }, raw)))
+        }
         Parsed::NeedTail(_) => {
             let index = read_in_pieces(store, object, &head, &tail).await?;
-            Ok(Some(Fetched { index, body: None, end: None }))
+            Ok(Some((Fetched { index, body: None, end: None }, None)))
         }
     }
 }
@@ -214,7 +261,7 @@ async fn read_in_pieces(
 }
 
 /// Refuses a sound object in the wrong place.
-fn check_identity(manifest: &Manifest, key: Key, index: &Index) -> Result<(), Error> {
+pub(crate) fn check_identity(manifest: &Manifest, key: Key, index: &Index) -> Result<(), Error> {
     let header = index.header();
     if header.replica != manifest.replica {
         let (theirs, ours) = (header.replica, manifest.replica);

@@ -9,10 +9,12 @@ mod ranges;
 mod states;
 mod time;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{CatalogError, Fetched, Identity, list, list_recent, read_index, read_short_index};
+use crate::read::{SHORT_MAX, presumed_tail, read};
+use crate::{CatalogError, Fetched, Identity, IndexCache, list, list_recent};
 use ebbtide_replica::container::{Footer, Header};
 use ebbtide_replica::{Chain, Key, Manifest, Timestamp, Txid};
 use ebbtide_store::{ErrorKind, Object, Store};
@@ -27,7 +29,7 @@ use crate::plan_error::{PlanError, Result};
 use crate::progress::Progress;
 use crate::target::Target;
 pub use ahead::CLOCKS_APART_MICROS_MAX;
-use begin::{Read, read};
+use begin::{Begun, begin};
 pub use cache::Ahead;
 use cache::Cache;
 pub use ranges::Range;
@@ -56,6 +58,10 @@ pub struct Survey {
     complete_from: Option<Txid>,
     interest: Interest,
     cache: Cache,
+    /// Indexes on the local disk, if there are any…
+    indexes: Option<Arc<IndexCache>>,
+    /// …and those that were read again from the store because what they led to was damaged.
+    refreshed: BTreeSet<Key>,
     progress: Arc<Progress>,
     /// The shortest time that the store took to answer.
     latency: Duration,
@@ -69,18 +75,18 @@ impl Survey {
     /// Reads what the replica is and the names of all its objects.
     pub async fn new(store: Arc<dyn Store>, progress: Arc<Progress>) -> Result<Survey> {
         let listing = async { list(&*store).await.map(|listing| (listing, None)) };
-        let read = read(&store, listing).await?;
-        Ok(Survey::of(store, progress, read))
+        let begun = begin(&store, listing).await?;
+        Ok(Survey::of(store, progress, begun))
     }
 
     /// The same, without the names of most segments that are in packs. They are listed once they are needed.
     pub async fn recent(store: Arc<dyn Store>, progress: Arc<Progress>) -> Result<Survey> {
-        let read = read(&store, list_recent(&*store)).await?;
-        Ok(Survey::of(store, progress, read))
+        let begun = begin(&store, list_recent(&*store)).await?;
+        Ok(Survey::of(store, progress, begun))
     }
 
-    fn of(store: Arc<dyn Store>, progress: Arc<Progress>, read: Read) -> Survey {
-        let Read { identity, latency, listing, complete_from, horizon } = read;
+    fn of(store: Arc<dyn Store>, progress: Arc<Progress>, begun: Begun) -> Survey {
+        let Begun { identity, latency, listing, complete_from, horizon } = begun;
         let known = Known::new(listing).with_horizon(horizon);
         let interest = Interest { txids: known.listing().states().collect(), time: None };
         let cache = Cache::default();
@@ -92,11 +98,18 @@ impl Survey {
             complete_from,
             interest,
             cache,
+            indexes: None,
+            refreshed: BTreeSet::new(),
             progress,
             latency,
             stale,
             relisted,
         }
+    }
+
+    /// Indexes are taken from there, and kept there.
+    pub fn keep_indexes(&mut self, indexes: Arc<IndexCache>) {
+        self.indexes = Some(indexes);
     }
 
     /// What the replica is.
@@ -136,12 +149,26 @@ impl Survey {
 
     /// An object was found to be damaged: it is read from another place if the store has one, and otherwise excluded.
     pub async fn reject(&mut self, key: Key, why: String) {
+        if self.forget_kept(key) {
+            return;
+        }
         let Some(size) = self.store.elsewhere(&key).await else {
             return self.exclude(key, why);
         };
         tracing::warn!(object = %key, why, "an object cannot be used; reading it from another source");
         self.cache.remove(key);
         self.known.replace(key, size);
+    }
+
+    /// An index from the local disk may be another one than that of the object: it is read again from the store, once.
+    fn forget_kept(&mut self, key: Key) -> bool {
+        let Some(indexes) = &self.indexes else { return false };
+        let object = self.known.listing().objects().find(|object| object.key == key);
+        let Some(object) = object.filter(|_| self.refreshed.insert(key)) else { return false };
+        indexes.forget(self.manifest(), object);
+        self.cache.remove(key);
+        self.known.forget(key);
+        true
     }
 
     /// Plans without these objects from now on, of which nothing need be wrong.
@@ -269,7 +296,7 @@ impl Survey {
         let results: Vec<_> = {
             let (survey, memory) = (&*self, &memory);
             let read = objects.into_iter().map(|object| async move {
-                let _permit = memory.acquire_many(index_kib(object.size)).await;
+                let _permit = memory.acquire_many(index_kib(object)).await;
                 let fetched = survey.index(object).await;
                 survey.progress.add_objects(1);
                 let piece = fetched.map(|fetched| Piece::of(&fetched.index, &survey.interest));
@@ -296,12 +323,13 @@ impl Survey {
         if let Some(fetched) = self.cache.get(object.key) {
             return Ok(fetched);
         }
-        let fetched = match read_index(&*self.store, self.manifest(), object).await {
+        let fetched = match self.read_or_kept(object, u64::MAX).await {
             Err(error) if error.is_about_object() && !is_gone(&error) => {
-                read_index(&*self.store, self.manifest(), object).await?
+                self.read_or_kept(object, u64::MAX).await?
             }
             result => result?,
         };
+        let Some(fetched) = fetched else { return Err(too_long(object.key)) };
         self.check_again(object.key, &fetched)?;
         let footer = fetched.index.footer();
         let ends = (Header::SIZE + Footer::SIZE) as u64;
@@ -317,9 +345,33 @@ impl Survey {
         if let Some(fetched) = self.cache.get(object.key) {
             return Some(fetched);
         }
-        let fetched = read_short_index(&*self.store, self.manifest(), object).await.ok()??;
+        let fetched = self.read_or_kept(object, SHORT_MAX).await.ok()??;
         self.check_again(object.key, &fetched).ok()?;
         Some(self.cache.put(object.key, fetched))
+    }
+
+    /// From the local disk if it is there, else from the store, and then it is there for the next time.
+    async fn read_or_kept(
+        &self,
+        object: Object,
+        length_max: u64,
+    ) -> Result<Option<Fetched>, CatalogError> {
+        let (store, manifest) = (&*self.store, self.manifest());
+        let Some(indexes) = &self.indexes else {
+            return Ok(read(store, manifest, object, length_max)
+                .await?
+                .map(|(fetched, _)| fetched));
+        };
+        if let Some(fetched) = indexes.get(manifest, object).await {
+            return Ok(Some(fetched));
+        }
+        let Some((fetched, raw)) = read(store, manifest, object, length_max).await? else {
+            return Ok(None);
+        };
+        if let Some(raw) = raw {
+            indexes.put(manifest, object, raw).await;
+        }
+        Ok(Some(fetched))
     }
 
     /// Reads the index of an object ahead, if it is a short one.
@@ -417,10 +469,15 @@ impl Survey {
     }
 }
 
-/// How much memory the index of an object of `size` bytes takes while it is read, roughly.
-fn index_kib(size: u64) -> u32 {
-    let bytes = size.min(64 * 1024 + size / 1024);
+/// How much memory the index of an object takes while it is read, roughly.
+fn index_kib(object: Object) -> u32 {
+    let bytes = object.size.min(presumed_tail(object).max(64 * 1024 + object.size / 1024));
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(INDEX_KIB_AT_ONCE)
+}
+
+fn too_long(key: Key) -> CatalogError {
+    let source = ebbtide_replica::Error::damaged("the index", "it is longer than anything");
+    CatalogError::Object { key, source }
 }
 
 fn is_gone(error: &CatalogError) -> bool {

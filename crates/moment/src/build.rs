@@ -14,7 +14,7 @@ use crate::map::{Map, MappedObject, Spot};
 use crate::proof::Proof;
 
 /// How many indexes are read ahead.
-const INDEXES_AHEAD: usize = 128;
+const INDEXES_AHEAD: usize = 64;
 
 /// An entry of its own object with so many pages needs no place for each of them.
 const LAYER_PAGES_MIN: u32 = 1024;

@@ -48,7 +48,9 @@ mod replica;
 mod tree;
 
 pub use block_cache::BlockCache;
-pub use ebbtide_catalog::{Anchor, Nearest, Nothing, Notice, Outline, PlanError, Target};
+pub use ebbtide_catalog::{
+    Anchor, IndexCache, Nearest, Nothing, Notice, Outline, PlanError, Target,
+};
 pub use error::{Error, Result};
 pub use metered::Traffic;
 pub use moment::Moment;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ebbtide_catalog::{Anchor, Progress, Survey};
+use ebbtide_catalog::{Anchor, IndexCache, Progress, Survey};
 use ebbtide_replica::Manifest;
 use ebbtide_store::Store;
 use tokio::runtime::Handle;
@@ -20,6 +20,8 @@ pub struct Options {
     pub cache: Arc<BlockCache>,
     /// What the history must be, as somebody knows it from elsewhere.
     pub expect: Option<Anchor>,
+    /// Indexes on the local disk, so that a second look reads only what is new.
+    pub indexes: Option<Arc<IndexCache>>,
 }
 
 impl Options {
@@ -29,7 +31,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { cache: BlockCache::new(Options::CACHE_BYTES), expect: None }
+        Options { cache: BlockCache::new(Options::CACHE_BYTES), expect: None, indexes: None }
     }
 }
 
@@ -55,10 +57,13 @@ impl Replica {
     /// # Errors
     /// When there is none, or it cannot be read.
     pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Replica> {
-        let Options { cache, expect } = options;
+        let Options { cache, expect, indexes } = options;
         let store = Arc::new(Metered::new(store));
         let progress = Arc::new(Progress::default());
-        let survey = Survey::recent(Arc::clone(&store) as Arc<dyn Store>, progress).await?;
+        let mut survey = Survey::recent(Arc::clone(&store) as Arc<dyn Store>, progress).await?;
+        if let Some(indexes) = indexes {
+            survey.keep_indexes(indexes);
+        }
         let blocks = Blocks::new(Arc::clone(&store) as Arc<dyn Store>, cache);
         let manifest = survey.manifest().clone();
         let survey = Mutex::new(survey);

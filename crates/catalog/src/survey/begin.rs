@@ -11,7 +11,7 @@ use crate::plan_error::{Nothing, PlanError, Result};
 use crate::{Identity, Listing, StoredHorizon, identify};
 
 /// What a survey begins with.
-pub(super) struct Read {
+pub(super) struct Begun {
     pub(super) identity: Identity,
     pub(super) latency: Duration,
     pub(super) listing: Listing,
@@ -21,10 +21,10 @@ pub(super) struct Read {
 
 /// Reads what the replica is beside the names.
 #[expect(clippy::disallowed_methods, reason = "measures how long the store takes to answer")]
-pub(super) async fn read(
+pub(super) async fn begin(
     store: &Arc<dyn Store>,
     listing: impl Future<Output = Result<(Listing, Option<Txid>), StoreError>>,
-) -> Result<Read> {
+) -> Result<Begun> {
     let begun = Instant::now();
     let identity = async {
         let identity = identify(&**store, None).await;
@@ -37,5 +37,5 @@ pub(super) async fn read(
     };
     let (listing, complete_from) = listing?;
     let horizon = newest_of(&**store, &identity.manifest, horizons?).await?;
-    Ok(Read { identity, latency, listing, complete_from, horizon })
+    Ok(Begun { identity, latency, listing, complete_from, horizon })
 }

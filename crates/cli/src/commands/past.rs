@@ -1,6 +1,10 @@
 //! States of a replica for the commands that ask the past.
 
-use ebbtide_moment::{Error, Moment, Options, PlanError, Proof, Replica};
+use std::env;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ebbtide_moment::{Error, IndexCache, Moment, Options, PlanError, Proof, Replica};
 use ebbtide_sql::Error as SqlError;
 
 use super::choice::target;
@@ -15,7 +19,17 @@ use crate::when::When;
 /// When there is none, or it cannot be read.
 pub(crate) async fn open(source: &Source) -> Result<Replica, Failure> {
     let store = source.open().await?;
-    Replica::open(store, Options::default()).await.map_err(failure)
+    let options = Options { indexes: indexes(), ..Options::default() };
+    Replica::open(store, options).await.map_err(failure)
+}
+
+/// Indexes of replicas in the user's cache directory; nothing where there is no such place.
+fn indexes() -> Option<Arc<IndexCache>> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
+    let directory = base.is_absolute().then(|| base.join("ebbtide").join("indexes"))?;
+    let opened = IndexCache::open(&directory);
+    opened.inspect_err(|error| tracing::debug!(%error, "indexes are not kept")).ok()
 }
 
 /// The state that is meant, with how that was read, if the argument does not say it itself. What the user ought to know is

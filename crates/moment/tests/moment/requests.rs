@@ -17,7 +17,7 @@ async fn large() -> Builder {
 }
 
 async fn open(builder: &Builder, cache_bytes: usize) -> Replica {
-    let options = Options { cache: BlockCache::new(cache_bytes), expect: None };
+    let options = Options { cache: BlockCache::new(cache_bytes), expect: None, indexes: None };
     Replica::open(Arc::new(builder.store.clone()), options).await.unwrap()
 }
 
@@ -26,7 +26,7 @@ async fn t34_a_scan_takes_few_requests_and_the_memory_of_the_cache() {
     const CACHE_BYTES: usize = 16 * 1024 * 1024;
     let builder = large().await;
     let cache = BlockCache::new(CACHE_BYTES);
-    let options = Options { cache: Arc::clone(&cache), expect: None };
+    let options = Options { cache: Arc::clone(&cache), expect: None, indexes: None };
     let metered = Replica::open(Arc::new(builder.store.clone()), options).await.unwrap();
     let scanned = metered.at(Target::Latest, now(), Proof::Block).await.unwrap();
     let before = metered.traffic();

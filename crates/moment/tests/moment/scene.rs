@@ -15,7 +15,7 @@ pub(crate) fn now() -> Timestamp {
 
 /// A replica with a cache that forgets everything but the block at hand.
 pub(crate) async fn forgetful(store: Arc<dyn Store>) -> Result<Replica> {
-    Replica::open(store, Options { cache: BlockCache::new(1), expect: None }).await
+    Replica::open(store, Options { cache: BlockCache::new(1), expect: None, indexes: None }).await
 }
 
 pub(crate) async fn moment(store: Arc<dyn Store>, number: u64, proof: Proof) -> Result<Moment> {

@@ -56,7 +56,7 @@ async fn t03_a_query_that_cannot_be_answered_names_the_object() {
 async fn t05_a_query_that_waits_for_the_store_ends_when_it_is_cancelled() {
     let chronicle = table().await;
     let faulty = Faulty::new(Arc::new(chronicle.builder.store.clone()));
-    let options = Options { cache: BlockCache::new(1), expect: None };
+    let options = Options { cache: BlockCache::new(1), expect: None, indexes: None };
     let replica = Replica::open(Arc::new(faulty.clone()), options).await.unwrap();
     let moment = replica.at(Target::Latest, now(), Proof::Block).await.unwrap();
     let silent = faulty.clone();
