@@ -30,7 +30,7 @@ async fn a_second_look_reads_only_what_is_new() {
     assert_eq!(image(&second).await.unwrap(), builder.last().image());
     builder.commit(&[(3, 99)], 80);
     builder.cut().await;
-    let (third, new) = open(&builder, &directory, Proof::Page).await;
+    let (third, new) = open(&builder, &directory, Proof::Block).await;
     assert!(new.requests < cold.requests, "{new:?} after {cold:?}");
     assert_eq!(image(&third).await.unwrap(), builder.last().image());
 }
