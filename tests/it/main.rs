@@ -59,4 +59,5 @@ mod terminal;
 mod thinned;
 mod tidy;
 mod torn;
+mod traced;
 mod trial;

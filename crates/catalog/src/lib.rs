@@ -7,6 +7,7 @@
 //! The words that are ours are in `docs/glossary.md`.
 
 mod anchor;
+mod chronology;
 mod error;
 mod gap;
 mod hash_list;
@@ -38,6 +39,7 @@ mod wanted;
 mod tests;
 
 pub use anchor::{Anchor, hold_to};
+pub use chronology::chronology;
 pub use error::CatalogError;
 pub use gap::{ResyncDetail, missed_since};
 pub use hash_list::{Expected, HashList, read_ahead};

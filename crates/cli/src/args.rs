@@ -1,5 +1,6 @@
 //! The command line.
 
+mod asking;
 mod between;
 mod diff;
 mod drill;
@@ -7,6 +8,7 @@ mod dump;
 mod export;
 mod fixture;
 mod logging;
+mod mark;
 mod read;
 mod sql;
 mod undo;
@@ -19,8 +21,8 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_catalog::Anchor;
 use ebbtide_restore::Share;
 use ebbtide_retention::Keep;
-use ebbtide_retention::Period;
 
+pub use asking::{Asking, Blame, Search};
 pub use between::Between;
 pub use diff::{Diff, DiffFormat, PairBy};
 pub use drill::Drill;
@@ -28,6 +30,7 @@ pub use dump::Dump;
 pub use export::{Broken, Export, ExportFormat, Nul};
 pub use fixture::Fixture;
 pub use logging::{LogFormat, Logging};
+pub use mark::{Mark, Marks, Unmark};
 pub use read::Read;
 pub use sql::{NamedState, Sql};
 pub use undo::Undo;
@@ -52,6 +55,7 @@ Examples:
   ebbtide replicate app.db ./backup                     follow a database into a directory
   ebbtide replicate app.db 's3://bucket/app?region=eu-central-1'
   ebbtide log ./backup                                  what can be restored
+  ebbtide when ./backup 'SELECT count(*) FROM orders'    at which transactions that changed
   ebbtide copy ./backup s3://elsewhere/app              a second replica
   ebbtide prune --keep every-commit=7d,daily=1y ./backup   what that policy would delete
   ebbtide restore -o copy.db --timestamp '5m ago' ./backup
@@ -76,6 +80,10 @@ pub enum Command {
     Sql(Sql),
     /// Show what can be restored: entries, snapshots, gaps.
     Log(Log),
+    /// Find the transactions at which the answer to a query changed.
+    When(Asking),
+    /// Show what became of one row, transaction by transaction.
+    Blame(Blame),
     /// Prove every object of a replica.
     Verify(Verify),
     /// Copy a replica to another place: a second one, or another provider.
@@ -324,74 +332,6 @@ pub struct Copy {
     #[arg(long)]
     pub json: bool,
     /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
-}
-
-/// `ebbtide mark`.
-#[derive(Debug, Arguments)]
-#[command(after_help = "\
-Examples:
-  ebbtide mark before-migration app.db                     what is committed now, made durable first
-  ebbtide mark --for 90d release-7 app.db                  kept for 90 days
-  ebbtide mark --timestamp 'yesterday 14:00' audit s3://bucket/app
-
-The state is kept by every policy until the mark ends or is removed. Where a running `ebbtide replicate` follows the \
-database, it ships what is committed first; otherwise the newest state of the replica is marked.
-
-Exit codes: 0 marked; 1 what is committed did not become durable in time, or the store failed; 3 there is no such state, or \
-it may be deleted any moment.")]
-pub struct Mark {
-    /// What the mark is called.
-    #[arg(value_name = "NAME")]
-    pub name: String,
-    /// The database, as it is followed or as the configuration has it; or its replica.
-    #[arg(value_name = "DB|REPLICA")]
-    pub source: String,
-    /// For how long the state is kept, such as "36h", "90d" or "1y". Without it, until the mark is removed.
-    #[arg(long = "for", value_name = "PERIOD")]
-    pub lasts: Option<Period>,
-    /// The state at this time, as `ebbtide restore --timestamp` takes it.
-    #[arg(long, value_name = "WHEN", conflicts_with = "txid")]
-    pub timestamp: Option<When>,
-    /// The state after this transaction.
-    #[arg(long, value_name = "N")]
-    pub txid: Option<Number>,
-    /// How long to wait until what is committed is durable, such as "500ms" or "2m".
-    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = ebbtide_config::duration)]
-    pub timeout: Duration,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
-    /// The configuration in which the database is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
-}
-
-/// `ebbtide marks`.
-#[derive(Debug, Arguments)]
-pub struct Marks {
-    /// The replica, or the path of a database of the configuration.
-    #[arg(value_name = "DB|REPLICA")]
-    pub source: String,
-    /// Print an object a line.
-    #[arg(long)]
-    pub json: bool,
-    /// The configuration in which the database is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
-}
-
-/// `ebbtide unmark`.
-#[derive(Debug, Arguments)]
-pub struct Unmark {
-    /// The name of the mark, or its id, as `ebbtide marks` prints it.
-    #[arg(value_name = "NAME|ID")]
-    pub mark: String,
-    /// The replica, or the path of a database of the configuration.
-    #[arg(value_name = "DB|REPLICA")]
-    pub source: String,
-    /// The configuration in which the database is looked up.
     #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
     pub config: PathBuf,
 }

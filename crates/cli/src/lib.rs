@@ -73,6 +73,8 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Dump(dump) => runtime::run(Workers::Cores, commands::dump::run(dump)),
         Command::Export(export) => runtime::run(Workers::Cores, commands::export::run(export)),
         Command::Fixture(fixture) => runtime::run(Workers::Cores, commands::fixture::run(fixture)),
+        Command::When(when) => runtime::run(Workers::Cores, commands::when::run(when)),
+        Command::Blame(blame) => runtime::run(Workers::Cores, commands::blame::run(blame)),
         Command::Copy(copy) => runtime::run(Workers::Cores, commands::copy::run(copy)),
         Command::Prune(prune) => runtime::run(Workers::Cores, commands::prune::run(prune)),
         Command::Verify(verify) => runtime::run(Workers::Cores, commands::verify::run(verify)),

@@ -34,6 +34,7 @@
 
 mod attach;
 mod cancel;
+mod clock;
 mod encoding;
 mod error;
 mod opened;
@@ -43,6 +44,7 @@ mod settings;
 mod vfs;
 
 pub use cancel::{Cancel, Canceller};
+pub use clock::{clock_was_read, forget_clock};
 pub use error::{Error, Result};
 pub use opened::Opened;
 pub use page_set::PageSet;

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use rusqlite::ffi;
 
 use crate::attach::{PREFIX, find};
+use crate::clock::note_clock_read;
 use crate::opened::{Opened, Read};
 
 /// The name of the VFS.
@@ -88,6 +89,7 @@ fn register() -> Option<Vfs> {
         xDelete: Some(delete),
         xAccess: Some(access),
         xFullPathname: Some(full_path_name),
+        xCurrentTimeInt64: Some(current_time),
         ..ours
     };
     // SAFETY: the VFS is leaked, so that it stays as long as SQLite may use it; it is not made the default.
@@ -184,6 +186,19 @@ unsafe extern "C" fn access(
         match (**theirs).xAccess {
             Some(access) => access(*theirs, name, flags, out),
             None => ffi::SQLITE_IOERR_ACCESS,
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "called by SQLite")]
+unsafe extern "C" fn current_time(_: *mut ffi::sqlite3_vfs, out: *mut ffi::sqlite3_int64) -> c_int {
+    note_clock_read();
+    let Some(Some(Vfs(theirs))) = THEIRS.get() else { return ffi::SQLITE_ERROR };
+    // SAFETY: a registered VFS stays; the arguments are SQLite's for this very function, which a VFS has from version 2 on.
+    unsafe {
+        match (**theirs).xCurrentTimeInt64 {
+            Some(current_time) if (**theirs).iVersion >= 2 => current_time(*theirs, out),
+            _ => ffi::SQLITE_ERROR,
         }
     }
 }

@@ -19,6 +19,8 @@ const CRATES: &[(&str, u32, &str)] = &[
     ("copy", 10, "from store to store"),
     ("sql", 12, "a moment in SQLite"),
     ("moment", 12, "pages of the past"),
+    ("trace", 10, "when answers changed"),
+    ("ebbtide", 10, "the public library"),
     ("config", 2, "the configuration"),
     ("catalog", 5, "listings, the planner"),
     ("store", 4, "bucket, directory"),

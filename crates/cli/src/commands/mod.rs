@@ -1,5 +1,6 @@
 //! The commands that read a replica, or ask a running process.
 
+pub(crate) mod blame;
 pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod drill;
@@ -17,7 +18,9 @@ pub(crate) mod status;
 pub(crate) mod sync;
 pub(crate) mod undo;
 pub(crate) mod verify;
+pub(crate) mod when;
 
+mod changes;
 mod choice;
 mod mark_id;
 mod mark_line;

@@ -13,7 +13,7 @@ use futures::TryStreamExt as _;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use super::log::{history, list};
+use super::log::list;
 use super::past::{failure, sql_failure};
 use super::thinned::Thinned;
 use super::{choice, unreadable, unrowed};
@@ -158,7 +158,7 @@ async fn gap(
         return Ok(Some(format!("single transactions are kept from txid {window} on")));
     }
     let listing = list(store).await.map_err(|error| Failure::new(Code::Failed, error))?;
-    let objects = history(&listing, from.next());
+    let objects = ebbtide_catalog::chronology(&listing, from.next());
     let mut indexes = pin!(ebbtide_catalog::read_indexes(store, manifest, objects));
     while let Some((_, fetched)) = indexes.try_next().await.map_err(unreadable)? {
         let mut entries = fetched.index.entries().iter();

@@ -1,0 +1,180 @@
+//! A search for the entries at which an answer changed, and how each is told: what `when` and `blame` share.
+
+use std::ops::ControlFlow;
+
+use ebbtide_catalog::Target;
+use ebbtide_moment::{Error as MomentError, Proof, Replica};
+use ebbtide_replica::{EntryKind, Timestamp};
+use ebbtide_rows::json;
+use ebbtide_sql::Error as SqlError;
+use ebbtide_trace::{Answer, Found, Question, Searched, Step, Trace, TraceError};
+use serde_json::{Value, json as object};
+
+use super::choice;
+use super::past::failure as unread;
+use super::unreadable;
+use crate::args::Search;
+use crate::exit::{Code, Failure};
+use crate::when::When;
+use crate::{logging, output};
+
+/// What is searched for, and how what is found is told.
+pub(super) struct Changes<'a> {
+    pub(super) replica: Replica,
+    pub(super) question: Question,
+    pub(super) search: &'a Search,
+    pub(super) now: Timestamp,
+}
+
+impl Changes<'_> {
+    /// Tells each change that `is_wanted` by `line`, until there were enough, and at the end how far that was.
+    pub(super) async fn tell(
+        self,
+        is_wanted: impl Fn(&Found) -> bool + Send + 'static,
+        line: impl Fn(&Found) -> String + Send + 'static,
+    ) -> Result<(), Failure> {
+        let Changes { replica, question, search, now } = self;
+        let (oldest, newest) = (search.from.as_ref(), search.to.as_ref());
+        let oldest = oldest.map(|when| meant(Some(when), now)).transpose()?;
+        let newest = meant(newest, now)?;
+        let (json, limit, proof) = (search.json, search.limit, proof(search.prove));
+        let trace = Trace { replica, question, now, proof };
+        let run = move || {
+            run(&trace, (oldest, newest), limit, |found| {
+                if !is_wanted(found) {
+                    return false;
+                }
+                match json {
+                    true => output::json(document(found, proof)),
+                    false => output::line(line(found)),
+                }
+                true
+            })
+        };
+        let (told, searched) = tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|error| Failure::new(Code::Failed, error))?
+            .map_err(failure)?;
+        if json {
+            output::json(end(&searched, told, told >= limit, proof));
+        } else {
+            logging::note(summary(&searched, told, told >= limit, proof));
+        }
+        Ok(())
+    }
+}
+
+fn run(
+    trace: &Trace,
+    (oldest, newest): (Option<Target>, Target),
+    limit: u64,
+    tell: impl Fn(&Found) -> bool,
+) -> Result<(u64, Searched), TraceError> {
+    let mut told = 0;
+    let searched = trace.run(oldest, newest, |step| {
+        if let Step::Found(found) = step {
+            told += u64::from(tell(found));
+        }
+        match told >= limit || output::is_gone() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    })?;
+    Ok((told, searched))
+}
+
+/// When, and by which entry.
+pub(super) fn place(found: &Found) -> String {
+    let within = match (found.kind, found.missed_since) {
+        (EntryKind::Resync, Some(since)) => {
+            format!(
+                "  (at some time since {since}: history was missed, and single transactions are unknown)"
+            )
+        }
+        (EntryKind::Resync, None) => "  (by a resync, not by one transaction)".to_owned(),
+        _ => String::new(),
+    };
+    format!("{}  {}{within}", found.entry.time, found.entry.txid)
+}
+
+fn document(found: &Found, proof: Proof) -> Value {
+    object!({
+        "txid": found.entry.txid.to_string(),
+        "time": found.entry.time.to_string(),
+        "what": found.kind.name(),
+        "gap_since": found.missed_since.map(|since| since.to_string()),
+        "before": answer(&found.before),
+        "after": answer(&found.after),
+        "proof": proof.name(),
+    })
+}
+
+/// Its rows as objects by the names of the columns, and how many there are.
+fn answer(answer: &Answer) -> Value {
+    if let Some(why_not) = answer.why_not() {
+        return object!({ "error": why_not });
+    }
+    let row =
+        |row: &Vec<ebbtide_rows::Value>| row.iter().map(|value| json(value.as_ref())).collect();
+    let rows: Vec<Value> = answer.rows().iter().map(row).map(Value::Array).collect();
+    object!({ "columns": answer.columns(), "rows": rows, "count": answer.count() })
+}
+
+fn end(searched: &Searched, told: u64, is_enough: bool, proof: Proof) -> Value {
+    object!({
+        "what": "end",
+        "changes": told,
+        "is_all": !is_enough,
+        "newest": searched.newest.txid.to_string(),
+        "oldest": searched.oldest.txid.to_string(),
+        "oldest_time": searched.oldest.time.to_string(),
+        "first": answer(&searched.first),
+        "asked": searched.asked,
+        "entries": searched.entries,
+        "proof": proof.name(),
+    })
+}
+
+fn summary(searched: &Searched, told: u64, is_enough: bool, proof: Proof) -> String {
+    let Searched { newest, oldest, first, asked, entries } = searched;
+    let changes = match told {
+        0 => "no change".to_owned(),
+        1 => "1 change".to_owned(),
+        many => format!("{many} changes"),
+    };
+    let more = match is_enough {
+        true => format!("; for older ones: --to txid:{}", oldest.txid),
+        false => String::new(),
+    };
+    format!(
+        "{changes} between txid {} of {} and {} of {}, where the answer is {first}{more}; asked {asked} times over \
+         {entries} entries, {proof}",
+        oldest.txid, oldest.time, newest.txid, newest.time
+    )
+}
+
+/// The state that is meant, the newest if nothing says otherwise. How it was read is said.
+pub(super) fn meant(when: Option<&When>, now: Timestamp) -> Result<Target, Failure> {
+    let (target, read_as) = choice::target(when, None, now)?;
+    if let Some(read_as) = read_as {
+        logging::note(read_as);
+    }
+    Ok(target)
+}
+
+/// How far what is read is proved.
+pub(super) fn proof(prove: bool) -> Proof {
+    if prove { Proof::Page } else { Proof::Block }
+}
+
+/// A search that failed, with its exit code.
+pub(super) fn failure(error: TraceError) -> Failure {
+    match error {
+        TraceError::Unsuitable(why) => Failure::new(Code::Usage, why),
+        TraceError::Moment(error) | TraceError::Sql(SqlError::Moment(error)) => unread(error),
+        TraceError::Plan(error) => unread(MomentError::from(error)),
+        TraceError::Index(error) => unreadable(error),
+        error @ TraceError::Hole(_) => Failure::new(Code::Damaged, error),
+        error => Failure::new(Code::Failed, error),
+    }
+}

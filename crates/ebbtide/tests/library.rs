@@ -1,0 +1,153 @@
+//! The public library, as a program uses it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use ebbtide::rows::{Change, Counts, Options, RowsError, SchemaChange, Sink, TablePair, Want};
+use ebbtide::{EntryKind, Error, Replica, Txid, When};
+use ebbtide_testkit::chronicle::{Chronicle, bodies_of_scripts};
+
+const SCRIPTS: &[&str] = &[
+    "CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT);
+     INSERT INTO orders VALUES (1, 'paid'), (2, 'open'), (3, 'paid')",
+    "UPDATE orders SET status = 'gone' WHERE id = 2",
+    "DELETE FROM orders WHERE id < 3",
+];
+
+/// A replica of what the scripts make: the first state is txid 2, and the others are txid 4 and 5.
+async fn replica() -> (Replica, Vec<Vec<u8>>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    let bodies = bodies_of_scripts(&path, "", SCRIPTS.iter().copied()).unwrap();
+    let mut chronicle = Chronicle::begin(&bodies[0]).await;
+    for body in &bodies[1..] {
+        chronicle.commit(body);
+        chronicle.builder.cut().await;
+    }
+    (Replica::of(chronicle.store().await).await.unwrap(), bodies)
+}
+
+fn txid(number: u64) -> Txid {
+    Txid::new(number).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moment_is_asked_and_its_pages_are_those_of_the_database() {
+    let (replica, bodies) = replica().await;
+    for (number, body, rows) in [(2, &bodies[0], 3_i64), (4, &bodies[1], 3), (5, &bodies[2], 1)] {
+        for moment in [
+            replica.at(When::Txid(txid(number))).await.unwrap(),
+            replica.at_proved(When::Txid(txid(number))).await.unwrap(),
+        ] {
+            let count = moment.query(|past| {
+                past.query_row("SELECT count(*) FROM orders", [], |row| row.get::<_, i64>(0))
+            });
+            assert_eq!(count.await.unwrap(), rows);
+            let mut pages = Vec::new();
+            for page in 1..=moment.pages() {
+                pages.extend(moment.page(page).await.unwrap());
+            }
+            assert_eq!(&pages, body);
+            assert_eq!((moment.txid(), moment.page_bytes()), (txid(number), 4096));
+        }
+    }
+    let before = replica.at(When::Before(txid(5))).await.unwrap();
+    assert_eq!(before.txid(), txid(4));
+    assert!(!before.is_proved());
+    let no_page = before.page(1 + before.pages()).await.unwrap_err();
+    assert!(matches!(no_page, Error::Moment(_)), "{no_page}");
+    let none = replica.at(When::Before(Txid::FIRST)).await.unwrap_err();
+    assert!(matches!(none, Error::BeforeAll), "{none}");
+    let no_table =
+        before.query(|past| past.query_row("SELECT 1 FROM no_orders", [], |_| Ok(()))).await;
+    let no_table = no_table.unwrap_err().to_string();
+    assert!(no_table.contains("no such table"), "{no_table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_points_of_a_history_are_listed_and_restored() {
+    let (replica, bodies) = replica().await;
+    let mut points = Vec::new();
+    let each = |entry: ebbtide::HistoryEntry| {
+        points.push((entry.point.txid.get(), entry.kind));
+        true
+    };
+    replica.entries(each).await.unwrap();
+    let expected = [
+        (1, EntryKind::Claim),
+        (2, EntryKind::Resync),
+        (3, EntryKind::Claim),
+        (4, EntryKind::Commit),
+        (5, EntryKind::Commit),
+    ];
+    assert_eq!(points, expected);
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("restored.db");
+    let restored = replica.restore(When::Txid(txid(4)), &output).await.unwrap();
+    assert_eq!(restored.point.txid, txid(4));
+    assert_eq!(std::fs::read(&output).unwrap(), bodies[1]);
+    assert!(replica.restore(When::Newest, &output).await.is_err(), "there is a file already");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_transactions_that_changed_an_answer_are_found() {
+    let (replica, _) = replica().await;
+    let (sender, found) = std::sync::mpsc::channel();
+    let sql = "SELECT status FROM orders WHERE id = 2";
+    let each = move |found: &ebbtide::Found| {
+        let told = (found.entry.txid.get(), found.before.to_string(), found.after.to_string());
+        sender.send(told).is_ok()
+    };
+    let searched = replica.changes(sql, None, When::Newest, each).await.unwrap();
+    let told = |number, before: &str, after: &str| (number, before.to_owned(), after.to_owned());
+    let expected = [told(5, "'gone'", "(no rows)"), told(4, "'open'", "'gone'")];
+    assert_eq!(found.iter().collect::<Vec<_>>(), expected);
+    assert_eq!(searched.first.to_string(), "'open'");
+}
+
+/// Counts what it hears.
+#[derive(Default)]
+struct Heard(Vec<(String, Counts)>);
+
+impl Sink for Heard {
+    fn begin(
+        &mut self,
+        _: &ebbtide::rows::Schema,
+        _: &ebbtide::rows::Schema,
+        _: &[SchemaChange],
+    ) -> Result<(), RowsError> {
+        Ok(())
+    }
+
+    fn table(&mut self, _: &TablePair<'_>) -> Result<Want, RowsError> {
+        Ok(Want::Changes)
+    }
+
+    fn row(&mut self, _: &TablePair<'_>, _: Change<'_>) -> Result<(), RowsError> {
+        Ok(())
+    }
+
+    fn table_end(&mut self, pair: &TablePair<'_>, counts: Counts) -> Result<(), RowsError> {
+        self.0.push((pair.name.to_owned(), counts));
+        Ok(())
+    }
+
+    fn not_compared(&mut self, _: &str, _: &str) -> Result<(), RowsError> {
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), RowsError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_moments_are_compared() {
+    let (replica, _) = replica().await;
+    let (old, new) = (replica.at(When::Txid(txid(2))).await, replica.at(When::Newest).await);
+    let (old, new) = (old.unwrap(), new.unwrap());
+    let (summary, heard) =
+        ebbtide::diff(&old, &new, Options::default(), Heard::default()).await.unwrap();
+    assert!(!summary.is_equal());
+    let counts = Counts { inserted: 0, deleted: 2, updated: 0 };
+    assert_eq!(heard.0, [("orders".to_owned(), counts)]);
+}
