@@ -241,10 +241,8 @@ mod tests {
         let application = Connection::open(&path).unwrap();
         let setup = "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (a); INSERT INTO t VALUES (1)";
         application.execute_batch(setup).unwrap();
-        // Whoever has it open sees to the log; readers note their mark in the -shm.
-        let before = all(directory.path());
-        assert_eq!(rows(&path), 1);
-        assert!(all(directory.path()).keys().eq(before.keys()));
+        // Only once: looking drops the locks of an application in this process. Reading beside one in another process is
+        // tried by `tests/it/diff.rs`.
         assert!(Looked::at(&path).unwrap().way == Way::Reader);
         // As a crash leaves it.
         let copy = tempfile::tempdir().unwrap();
