@@ -33,9 +33,11 @@ impl Past {
     pub fn connect(moment: &Moment) -> Result<Past> {
         let cancel = Cancel::default();
         let named = Named::new(Opened::new(moment.clone(), cancel.clone()));
-        let connection = open(Path::new(&named.name()), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        // Opening reads the header, and the settings read the schema: either may be what is damaged.
+        let connection = open(Path::new(&named.name()), OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let connection = connection
+            .map_err(|error| named.opened.take_failure().map_or(error, Error::Moment))?;
         let past = Past { connection, moments: vec![("main".to_owned(), named)], cancel };
-        // It reads the schema, which may be what is damaged.
         defend(&past).map_err(|error| past.explain(error))?;
         Ok(past)
     }
