@@ -35,8 +35,8 @@ impl Past {
         let named = Named::new(Opened::new(moment.clone(), cancel.clone()));
         // Opening reads the header, and the settings read the schema: either may be what is damaged.
         let connection = open(Path::new(&named.name()), OpenFlags::SQLITE_OPEN_READ_ONLY);
-        let connection = connection
-            .map_err(|error| named.opened.take_failure().map_or(error, Error::Moment))?;
+        let connection =
+            connection.map_err(|error| named.opened.take_failure().map_or(error, Error::Moment))?;
         let past = Past { connection, moments: vec![("main".to_owned(), named)], cancel };
         defend(&past).map_err(|error| past.explain(error))?;
         Ok(past)
