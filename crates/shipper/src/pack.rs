@@ -442,9 +442,14 @@ pub(crate) mod tests {
 
     #[test]
     fn bytes_and_entries_make_a_pack_full() {
-        let size = SMALL_BYTES;
+        // The largest segments that are merged, of entries that are just small enough.
+        let (size, entries) = (SEGMENT_BYTES_MAX, 64);
+        let key = |number| Key::Log(Txid::new(3 + number * entries).unwrap());
         let count = usize::try_from(PACK_BYTES / size).unwrap();
-        assert_eq!(due(&log(std::iter::repeat_n(size, count + 3))), Some(0..count));
+        assert!(count < PACK_SEGMENTS, "bytes make a pack full before their number does");
+        let large: Vec<Object> =
+            (0..count as u64 + 3).map(|number| Object::new(key(number), size)).collect();
+        assert_eq!(due(&large), Some(0..count));
         let mut few = log([700, 700, 700, 700]);
         few[2].key = Key::Log(Txid::new(3 + PACK_ENTRIES).unwrap());
         few[3].key = Key::Log(Txid::new(4 + PACK_ENTRIES).unwrap());
