@@ -22,7 +22,7 @@
 //!    what was checked.
 //! 2. An object that is gone or damaged is asked for once more and then planned around, for the same entry and the same
 //!    chain. The place of a page may change, its bytes cannot.
-//! 3. What is in memory is bounded: blocks by [`Options::cache_bytes`], the place of a page by 16 bytes for each page that
+//! 3. What is in memory is bounded: blocks by [`Options::CACHE_BYTES`], the place of a page by 16 bytes for each page that
 //!    the history after the last delta changed, and 10 bytes a block of everything else.
 //! 4. Nothing here writes to the store.
 //!

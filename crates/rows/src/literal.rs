@@ -9,7 +9,7 @@ use super::value::ValueRef;
 
 /// A value as SQL that gives back the same class and bytes, in any SQLite.
 ///
-/// Reals are as in [`real`]; text that a parser cannot read between quotes is cast from its bytes, which stand in the
+/// Reals are as in the module `real`; text that a parser cannot read between quotes is cast from its bytes, which stand in the
 /// encoding of the database that the SQL is for.
 #[derive(Debug, Clone, Copy)]
 pub struct Literal<'a> {
