@@ -40,6 +40,35 @@ impl Chronicle {
         chronicle
     }
 
+    /// These bodies as a random history: packs, deltas, snapshots, resyncs, complete entries, and now and then a database
+    /// that was set back and went on.
+    ///
+    /// # Panics
+    /// When there is no body.
+    pub async fn of(bodies: &[Vec<u8>], random: &mut Random) -> Chronicle {
+        let mut chronicle = Chronicle::begin(&bodies[0]).await;
+        let mut packed = chronicle.builder.states.len() as u64;
+        for (number, body) in bodies.iter().enumerate().skip(1) {
+            match random.below(20) {
+                0 => chronicle.enter(EntryKind::Resync, body, Carry::Changes),
+                1 => chronicle.enter(EntryKind::Commit, body, Carry::All),
+                2 => {
+                    let earlier = random.below(u32::try_from(number).expect(SOUND)) as usize;
+                    chronicle.enter(EntryKind::Resync, &bodies[earlier], Carry::Changes);
+                    chronicle.commit(body);
+                }
+                _ => chronicle.commit(body),
+            }
+            if random.one_in(2) {
+                chronicle.builder.cut().await;
+            }
+            if random.one_in(5) {
+                chronicle.reshape(random, &mut packed).await;
+            }
+        }
+        chronicle
+    }
+
     /// A commit after which the database is `body`, a second after the entry before, in the open segment.
     pub fn commit(&mut self, body: &[u8]) {
         self.enter(EntryKind::Commit, body, Carry::Changes);

@@ -7,10 +7,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ebbtide_moment::{Options as Reading, Proof, Replica, Target};
-use ebbtide_replica::{EntryKind, Txid};
+use ebbtide_replica::Txid;
 use ebbtide_store::Store;
 use ebbtide_testkit::Random;
-use ebbtide_testkit::builder::{Carry, State, micros};
+use ebbtide_testkit::builder::{State, micros};
 use ebbtide_testkit::chronicle::{Chronicle, bodies_of_scripts, bodies_of_workload};
 use ebbtide_testkit::workload::Options;
 use ebbtide_trace::{Found, Question, Searched, Step, Trace, TraceError};
@@ -78,31 +78,6 @@ async fn assert_found(chronicle: &mut Chronicle, sql: &str, what: &str) -> usize
     found.len()
 }
 
-/// Enters bodies as a random history.
-async fn chronicle(bodies: &[Vec<u8>], random: &mut Random) -> Chronicle {
-    let mut chronicle = Chronicle::begin(&bodies[0]).await;
-    let mut packed = chronicle.builder.states.len() as u64;
-    for (number, body) in bodies.iter().enumerate().skip(1) {
-        match random.below(20) {
-            0 => chronicle.enter(EntryKind::Resync, body, Carry::Changes),
-            1 => chronicle.enter(EntryKind::Commit, body, Carry::All),
-            2 => {
-                let earlier = &bodies[random.below(u32::try_from(number).unwrap()) as usize];
-                chronicle.enter(EntryKind::Resync, earlier, Carry::Changes);
-                chronicle.enter(EntryKind::Resync, body, Carry::Changes);
-            }
-            _ => chronicle.commit(body),
-        }
-        if random.one_in(2) {
-            chronicle.builder.cut().await;
-        }
-        if random.one_in(5) {
-            chronicle.reshape(random, &mut packed).await;
-        }
-    }
-    chronicle
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_finds_what_asking_at_every_state_finds() {
     let mut found = 0;
@@ -113,7 +88,7 @@ async fn a_search_finds_what_asking_at_every_state_finds() {
         let what = format!("seed {seed} with {options}");
         let bodies =
             bodies_of_workload(&directory.path().join("app.db"), seed, options, 30).unwrap();
-        let mut chronicle = chronicle(&bodies, &mut random).await;
+        let mut chronicle = Chronicle::of(&bodies, &mut random).await;
         let last = chronicle.builder.states.last().unwrap();
         let tables = brute(last, "SELECT name FROM sqlite_schema WHERE type = 'table'").unwrap();
         let names: BTreeSet<&str> = tables.iter().filter_map(|row| row.split('"').nth(1)).collect();
@@ -160,7 +135,7 @@ async fn t13_a_question_goes_on_by_name_through_every_change_of_the_schema() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
         let bodies = bodies_of_scripts(&path, begin, SCRIPTS.iter().copied()).unwrap();
-        let mut chronicle = chronicle(&bodies, &mut Random::new(shape as u64 + 7)).await;
+        let mut chronicle = Chronicle::of(&bodies, &mut Random::new(shape as u64 + 7)).await;
         for sql in [
             "SELECT * FROM orders WHERE id = 42",
             "SELECT status FROM orders WHERE id = 42",

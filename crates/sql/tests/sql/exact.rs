@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use ebbtide_moment::Proof;
-use ebbtide_replica::EntryKind;
-use ebbtide_testkit::builder::Carry;
 use ebbtide_testkit::chronicle::{Chronicle, bodies_of_scripts, bodies_of_workload};
 use ebbtide_testkit::workload::Options;
 use ebbtide_testkit::{Random, for_each_seed};
@@ -34,32 +32,6 @@ async fn assert_exact(chronicle: &mut Chronicle, what: &str) {
     assert!(served > 0, "{what}: nothing was compared");
 }
 
-/// Enters bodies as a random history: packs, deltas, snapshots, resyncs, complete entries, forks.
-async fn chronicle(bodies: &[Vec<u8>], random: &mut Random) -> Chronicle {
-    let mut chronicle = Chronicle::begin(&bodies[0]).await;
-    let mut packed = chronicle.builder.states.len() as u64;
-    for (number, body) in bodies.iter().enumerate().skip(1) {
-        match random.below(20) {
-            0 => chronicle.enter(EntryKind::Resync, body, Carry::Changes),
-            1 => chronicle.enter(EntryKind::Commit, body, Carry::All),
-            2 => {
-                // Set back to an earlier state, and on from there.
-                let earlier = random.choose(&bodies[..number]);
-                chronicle.enter(EntryKind::Resync, earlier, Carry::Changes);
-                chronicle.commit(body);
-            }
-            _ => chronicle.commit(body),
-        }
-        if random.one_in(2) {
-            chronicle.builder.cut().await;
-        }
-        if random.one_in(5) {
-            chronicle.reshape(random, &mut packed).await;
-        }
-    }
-    chronicle
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn t01_every_state_of_a_random_application_is_served_byte_for_byte() {
     let mut seeds = Vec::new();
@@ -71,7 +43,7 @@ async fn t01_every_state_of_a_random_application_is_served_byte_for_byte() {
         let what = format!("seed {seed} with {options}");
         let path = directory.path().join("app.db");
         let bodies = bodies_of_workload(&path, seed, options, 40).unwrap();
-        let mut chronicle = chronicle(&bodies, &mut random).await;
+        let mut chronicle = Chronicle::of(&bodies, &mut random).await;
         assert_exact(&mut chronicle, &what).await;
     }
 }
@@ -114,7 +86,7 @@ async fn t01_t07_page_sizes_vacuum_modes_encodings_and_kinds_of_tables_are_exact
         let path = directory.path().join("app.db");
         let bodies = bodies_of_scripts(&path, &begin, SCRIPTS.iter().copied()).unwrap();
         assert!(bodies.len() > 12, "{} states", bodies.len());
-        let mut chronicle = chronicle(&bodies, &mut Random::new(number as u64)).await;
+        let mut chronicle = Chronicle::of(&bodies, &mut Random::new(number as u64)).await;
         assert_exact(&mut chronicle, &begin).await;
     }
 }
