@@ -5,8 +5,8 @@ use ebbtide_rows::{Affinity, Ident, Literal, Schema, Table, TableKind, Value, Va
 use ebbtide_sql::Past;
 use ebbtide_trace::{Answer, Found, Question};
 
-use super::changes::{Changes, meant, place, proof};
-use super::past::{self, failure as unread};
+use super::changes::{Changes, meant, place};
+use super::past::{self, failure as unread, proof};
 use crate::args::Blame;
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;

@@ -11,7 +11,7 @@ use ebbtide_trace::{Answer, Found, Question, Searched, Step, Trace, TraceError};
 use serde_json::{Value, json as object};
 
 use super::choice;
-use super::past::failure as unread;
+use super::past::{failure as unread, proof};
 use super::unreadable;
 use crate::args::Search;
 use crate::exit::{Code, Failure};
@@ -160,11 +160,6 @@ pub(super) fn meant(when: Option<&When>, now: Timestamp) -> Result<Target, Failu
         logging::note(read_as);
     }
     Ok(target)
-}
-
-/// How far what is read is proved.
-pub(super) fn proof(prove: bool) -> Proof {
-    if prove { Proof::Page } else { Proof::Block }
 }
 
 /// A search that failed, with its exit code.

@@ -5,9 +5,9 @@ mod summary;
 
 use std::io::{self, IsTerminal as _};
 
-use ebbtide_moment::Proof;
 use ebbtide_rows::{Changeset, JsonLines, Options, RowsError, Script, Side, Sink, Summary, diff};
 
+use super::past;
 use super::states::{About, compare};
 use super::unrowed::still_read;
 use crate::args::{Diff, DiffFormat, PairBy};
@@ -29,7 +29,7 @@ pub(crate) fn run(args: Diff) -> Result<Outcome, Failure> {
         by_declared_key: args.key == PairBy::Pk || format == DiffFormat::Changeset,
         ..Options::default()
     };
-    let proof = if args.prove { Proof::Page } else { Proof::Block };
+    let proof = past::proof(args.prove);
     let begin = |about: &About| {
         begin(format, about);
         Ok(())

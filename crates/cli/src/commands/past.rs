@@ -54,6 +54,11 @@ pub(crate) async fn moment(
     Ok((moment, read_as))
 }
 
+/// How far what is read is proved, by `--prove`.
+pub(crate) fn proof(prove: bool) -> Proof {
+    if prove { Proof::Page } else { Proof::Block }
+}
+
 /// An error of reading with its exit code.
 pub(crate) fn failure(error: Error) -> Failure {
     let code = match &error {

@@ -8,7 +8,7 @@ mod table;
 
 use std::io::{self, IsTerminal as _};
 
-use ebbtide_moment::{Moment, Proof};
+use ebbtide_moment::Moment;
 use ebbtide_sql::Past;
 use serde_json::json;
 
@@ -26,7 +26,7 @@ use answer::{AnswerForm, Answers};
 pub(crate) async fn run(args: Sql) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.config)?;
     let replica = past::open(&source).await?;
-    let proof = if args.prove { Proof::Page } else { Proof::Block };
+    let proof = past::proof(args.prove);
     let own = if args.with.is_some() { "then" } else { "main" };
     let mut states = Vec::new();
     let named = args.attach.iter().map(|state| (state.name.as_str(), &state.when));
