@@ -8,6 +8,7 @@ use std::io::Write;
 use ebbtide_rows::{Qualified, ValueRef};
 use rusqlite::Connection;
 
+use crate::buffer::{buffer, spill};
 use crate::error::{ExportError, Result};
 use crate::hex::push_hex;
 use crate::nul::NulPolicy;
@@ -20,8 +21,6 @@ pub struct CsvOptions {
     /// What becomes of text with NUL.
     pub nul: NulPolicy,
 }
-
-const BUFFER_BYTES: usize = 1 << 18;
 
 /// Writes a table or a view with a line of names at its top; how many rows it has.
 ///
@@ -37,7 +36,7 @@ pub fn write_csv(
     let doing = || ExportError::doing(format!("read table {table}"));
     let sql = format!("SELECT * FROM {}", Qualified(schema, table));
     let mut statement = connection.prepare(&sql).map_err(doing())?;
-    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    let mut buffer = buffer();
     for (place, name) in statement.column_names().enumerate() {
         separate(place, &mut buffer);
         push_text(name.as_bytes(), &options.null, &mut buffer);
@@ -53,11 +52,7 @@ pub fn write_csv(
             push(row.get_ref(place).map_err(doing())?.into(), options, &mut buffer)?;
         }
         buffer.extend_from_slice(b"\r\n");
-        if buffer.len() >= BUFFER_BYTES {
-            out.write_all(&buffer)?;
-            buffer.clear();
-            buffer.shrink_to(2 * BUFFER_BYTES);
-        }
+        spill(&mut buffer, out)?;
     }
     out.write_all(&buffer)?;
     Ok(count)

@@ -10,6 +10,7 @@ use std::io::Write;
 use ebbtide_rows::{ColumnKind, Encoding, Ident, Literal, Schema, Table, TableKind, ValueRef};
 use rusqlite::Connection;
 
+use crate::buffer::{buffer, spill};
 use crate::error::{ExportError, Result};
 use crate::hex::push_hex;
 use crate::report::Finding;
@@ -26,9 +27,6 @@ pub struct DumpOptions<'a> {
 
 /// The first byte of SQL that shells read a line end of their own into.
 const LINE_ENDS: [char; 2] = ['\n', '\r'];
-
-/// So much is written at once.
-const BUFFER_BYTES: usize = 1 << 18;
 
 /// Writes the script; what is to be said about it. Give a connection within a read transaction. Nothing that was written
 /// is kept by whoever reads it if `before_end` fails.
@@ -181,7 +179,7 @@ impl Dump<'_> {
         let doing = || ExportError::doing(format!("read table {}", table.name));
         let mut statement = self.connection.prepare(&sql).map_err(doing())?;
         let mut rows = statement.query([]).map_err(doing())?;
-        let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+        let mut buffer = buffer();
         while let Some(row) = rows.next().map_err(doing())? {
             write!(buffer, "INSERT INTO {into} VALUES(")?;
             for place in 0..names.len() {
@@ -192,11 +190,7 @@ impl Dump<'_> {
                 literal(value, self.schema.encoding, &mut buffer)?;
             }
             buffer.extend_from_slice(b");\n");
-            if buffer.len() >= BUFFER_BYTES {
-                self.out.write_all(&buffer)?;
-                buffer.clear();
-                buffer.shrink_to(2 * BUFFER_BYTES);
-            }
+            spill(&mut buffer, self.out)?;
         }
         self.out.write_all(&buffer)?;
         Ok(())

@@ -5,9 +5,8 @@ use std::io::Write;
 use ebbtide_rows::{Qualified, ValueRef, json};
 use rusqlite::Connection;
 
+use crate::buffer::{buffer, spill};
 use crate::error::{ExportError, Result};
-
-const BUFFER_BYTES: usize = 1 << 18;
 
 /// Writes a table or a view; how many rows it has.
 ///
@@ -25,7 +24,7 @@ pub fn write_json(
     let name = |name: &str| json(ValueRef::Text(name.as_bytes())).to_string();
     let names: Vec<String> = statement.column_names().map(name).collect();
     let mut rows = statement.query([]).map_err(doing())?;
-    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    let mut buffer = buffer();
     let mut count = 0;
     while let Some(row) = rows.next().map_err(doing())? {
         count += 1;
@@ -35,11 +34,7 @@ pub fn write_json(
             write!(buffer, "{before}{name}:{}", json(value))?;
         }
         buffer.extend_from_slice(b"}\n");
-        if buffer.len() >= BUFFER_BYTES {
-            out.write_all(&buffer)?;
-            buffer.clear();
-            buffer.shrink_to(2 * BUFFER_BYTES);
-        }
+        spill(&mut buffer, out)?;
     }
     out.write_all(&buffer)?;
     Ok(count)

@@ -6,6 +6,7 @@
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
+mod buffer;
 mod csv;
 mod dump;
 mod error;

@@ -15,10 +15,8 @@ use super::names::PgName;
 use super::plan::{PostgresPlan, TablePlan};
 use super::scan::{columns_read, query};
 use super::target::Target;
+use crate::buffer::{buffer, spill};
 use crate::error::{ExportError, Result};
-
-/// So much is written at once.
-const BUFFER_BYTES: usize = 1 << 18;
 
 const BEGIN: &str = r#"\set ON_ERROR_STOP on
 SET LOCAL client_min_messages = warning;
@@ -89,7 +87,7 @@ fn copy(
     let changed = || ExportError::Changed { table: table.name.clone() };
     let mut statement = connection.prepare(&query(&schema.name, table)).map_err(doing())?;
     let mut rows = statement.query([]).map_err(doing())?;
-    let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+    let mut buffer = buffer();
     let mut count = 0;
     while let Some(row) = rows.next().map_err(doing())? {
         count += 1;
@@ -101,12 +99,7 @@ fn copy(
             push(*target, value, &mut buffer).ok_or_else(changed)?;
         }
         buffer.push(b'\n');
-        if buffer.len() >= BUFFER_BYTES {
-            out.write_all(&buffer)?;
-            buffer.clear();
-            // A row may have been large.
-            buffer.shrink_to(2 * BUFFER_BYTES);
-        }
+        spill(&mut buffer, out)?;
     }
     if count != planned.rows {
         return Err(changed());

@@ -89,7 +89,7 @@ fn same(value: &Value, pg_type: &str, text: Option<&[u8]>) -> bool {
         (Value::Null, _) => false,
         (Value::Integer(integer), "bigint" | "numeric" | "text") => string() == integer.to_string(),
         (Value::Integer(integer), "boolean") => string() == if *integer == 1 { "t" } else { "f" },
-        #[allow(clippy::cast_precision_loss)]
+        #[allow(clippy::cast_precision_loss, reason = "PostgreSQL rounds it likewise")]
         (Value::Integer(integer), "double precision") => string().parse() == Ok(*integer as f64),
         (Value::Real(real), "double precision" | "numeric" | "text") => {
             string().parse::<f64>().unwrap().to_bits() == real.to_bits()
