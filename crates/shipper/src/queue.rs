@@ -134,15 +134,7 @@ impl Queue {
     ) {
         let source = body.map_or(Source::Stream, Source::Memory);
         let (task, visible) = start(land);
-        let work = Work::Sending { task, visible, source };
-        self.segments.push_back(QueuedSegment {
-            key,
-            position,
-            pages,
-            bytes,
-            work,
-            spooled_bytes: 0,
-        });
+        self.push(key, position, (pages, bytes), Work::Sending { task, visible, source });
     }
 
     /// Queues a segment of so many changed pages and bytes that `write` puts into the spool.
@@ -154,15 +146,12 @@ impl Queue {
         write: impl Future<Output = Result<QueuedBody, Error>> + Send + 'static,
     ) {
         self.spool_also(key, write);
-        let work = Work::Spooling;
-        self.segments.push_back(QueuedSegment {
-            key,
-            position,
-            pages,
-            bytes,
-            work,
-            spooled_bytes: 0,
-        });
+        self.push(key, position, (pages, bytes), Work::Spooling);
+    }
+
+    fn push(&mut self, key: Key, position: Position, (pages, bytes): (u64, u64), work: Work) {
+        let spooled_bytes = 0;
+        self.segments.push_back(QueuedSegment { key, position, pages, bytes, work, spooled_bytes });
     }
 
     /// The oldest segment with its body, if it is only in memory. It must be in the spool, too: otherwise, after a
