@@ -4,7 +4,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 
-use ebbtide_moment::{Moment, Options, Proof, Replica, Target};
+use ebbtide_moment::{Moment, Proof, Target};
 use ebbtide_replica::{EntryKind, Manifest, Timestamp, Txid};
 use ebbtide_rows::{RowsError, Side};
 use ebbtide_sql::Past;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
 use super::log::list;
-use super::past::{failure, sql_failure};
+use super::past::{self, failure, sql_failure};
 use super::thinned::Thinned;
 use super::{choice, unreadable, unrowed};
 use crate::args::Between;
@@ -94,14 +94,14 @@ async fn moments<T>(
     let source = Source::find(source, &between.config)?;
     let now = ebbtide_sidecar::clock::now();
     let (from, to) = targets(between, now)?;
-    let store = source.open().await?;
-    let replica = Replica::open(Arc::clone(&store), Options::default()).await.map_err(failure)?;
+    let replica = past::open(&source).await?;
     let old = replica.at(from, now, proof).await.map_err(failure)?;
     let new = replica.at(to, now, proof).await.map_err(failure)?;
     if old.txid() > new.txid() {
         let why = format!("txid {} comes after txid {}", old.txid(), new.txid());
         return Err(Failure::new(Code::Usage, why));
     }
+    let store = Arc::clone(replica.survey().await.store());
     let gap = gap(&*store, replica.manifest(), old.txid(), new.txid()).await?;
     begin(&about(&old, &new, gap))?;
     // SQLite waits for pages where it is called.
