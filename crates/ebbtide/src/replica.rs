@@ -8,7 +8,7 @@ use ebbtide_moment::{Options as Reading, Proof, Replica as Inner};
 use ebbtide_replica::{Point, ReplicaId};
 use ebbtide_restore::{Options, Progress, restore};
 use ebbtide_store::{Location, Store};
-use ebbtide_trace::{Found, Question, Searched, Step, Trace};
+use ebbtide_trace::{Found, Question, Searched, Trace};
 
 use crate::clock;
 use crate::entries::{HistoryEntry, entries};
@@ -117,9 +117,9 @@ impl Replica {
         let target = |when: When| when.target().ok_or(Error::BeforeAll);
         let (oldest, newest) = (oldest.map(target).transpose()?, target(newest)?);
         let run = move || {
-            trace.run(oldest, newest, |step| match step {
-                Step::Found(found) if !each(found) => ControlFlow::Break(()),
-                _ => ControlFlow::Continue(()),
+            trace.run(oldest, newest, |found| match each(found) {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             })
         };
         Ok(tokio::task::spawn_blocking(run).await??)

@@ -29,4 +29,4 @@ mod search;
 pub use answer::{Answer, Difference};
 pub use error::{Result, TraceError};
 pub use question::{Question, Unsuitable};
-pub use search::{Found, Searched, Step, Trace};
+pub use search::{Found, Searched, Trace};

@@ -43,15 +43,6 @@ pub struct Found {
     pub after: Answer,
 }
 
-/// A step of the search, for whoever watches it.
-#[derive(Debug)]
-pub enum Step {
-    /// The newest state was asked.
-    Newest(Point, Answer),
-    /// The answer changed.
-    Found(Found),
-}
-
 /// How far a search went.
 #[derive(Debug, Clone)]
 pub struct Searched {
@@ -91,7 +82,7 @@ impl Trace {
         &self,
         oldest: Option<Target>,
         newest: Target,
-        mut each: impl FnMut(&Step) -> ControlFlow<()>,
+        mut each: impl FnMut(&Found) -> ControlFlow<()>,
     ) -> Result<Searched> {
         let end = self.oldest(oldest)?;
         let mut state = self.state(self.moment(newest)?)?;
@@ -104,9 +95,6 @@ impl Trace {
             asked: 1,
             entries: 0,
         };
-        if each(&Step::Newest(newest, state.asked.answer.clone())).is_break() {
-            return Ok(searched);
-        }
         let mut back = Back::new(&self.replica, newest.txid, end.txid.next());
         loop {
             let suspect = self.suspect(&mut back, &state, end.txid, &mut searched.entries)?;
@@ -126,7 +114,7 @@ impl Trace {
                     before: older.asked.answer.clone(),
                     after: state.asked.answer,
                 };
-                if each(&Step::Found(found)).is_break() {
+                if each(&found).is_break() {
                     return Ok(searched);
                 }
             }

@@ -13,7 +13,7 @@ use ebbtide_testkit::Random;
 use ebbtide_testkit::builder::{State, micros};
 use ebbtide_testkit::chronicle::{Chronicle, bodies_of_scripts, bodies_of_workload};
 use ebbtide_testkit::workload::Options;
-use ebbtide_trace::{Found, Question, Searched, Step, Trace, TraceError};
+use ebbtide_trace::{Found, Question, Searched, Trace, TraceError};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
@@ -29,10 +29,8 @@ async fn search(
     let trace = Trace { replica, question: Question::new(sql), now, proof: Proof::Block };
     let run = move || {
         let mut found = Vec::new();
-        let searched = trace.run(oldest, newest, |step| {
-            if let Step::Found(step) = step {
-                found.push(step.clone());
-            }
+        let searched = trace.run(oldest, newest, |change| {
+            found.push(change.clone());
             if found.len() >= limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         Ok((found, searched))

@@ -7,7 +7,7 @@ use ebbtide_moment::{Error as MomentError, Proof, Replica};
 use ebbtide_replica::{EntryKind, Timestamp};
 use ebbtide_rows::json;
 use ebbtide_sql::Error as SqlError;
-use ebbtide_trace::{Answer, Found, Question, Searched, Step, Trace, TraceError};
+use ebbtide_trace::{Answer, Found, Question, Searched, Trace, TraceError};
 use serde_json::{Value, json as object};
 
 use super::choice;
@@ -71,10 +71,8 @@ fn run(
     tell: impl Fn(&Found) -> bool,
 ) -> Result<(u64, Searched), TraceError> {
     let mut told = 0;
-    let searched = trace.run(oldest, newest, |step| {
-        if let Step::Found(found) = step {
-            told += u64::from(tell(found));
-        }
+    let searched = trace.run(oldest, newest, |found| {
+        told += u64::from(tell(found));
         match told >= limit || output::is_gone() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
