@@ -214,6 +214,27 @@ fn it_is_condemned_then_deleted_and_what_is_kept_is_exact() {
     assert_eq!(log.last().unwrap()["first_txid_missing"], Value::Null);
 }
 
+/// Would catch a list that goes on to announce what is done.
+#[test]
+fn what_is_deleted_is_not_listed_as_condemned() {
+    let five = Five::new();
+    let condemned = || {
+        let log = five.setup.run(&["log", &five.setup.replica]).exits(0);
+        log.out.contains("condemned: ")
+    };
+    five.prune(&["--confirm"]).exits(0);
+    assert!(condemned());
+    for _ in 0..10 {
+        age(&five.setup.path("backup"), 50);
+        let pruned = five.prune(&["--confirm", "--json"]).exits(0).json();
+        assert_eq!(condemned(), pruned["horizon"].is_u64(), "{pruned}");
+        if pruned["horizon"].is_null() {
+            return;
+        }
+    }
+    panic!("there was always more to condemn");
+}
+
 #[test]
 fn h14_it_is_taken_back() {
     let five = Five::new();

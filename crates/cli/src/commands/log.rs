@@ -225,7 +225,7 @@ impl Print {
             if snapshots.is_empty() { "none".to_owned() } else { snapshots.join(", ") }
         ));
         output::line(self.tally.text());
-        thinned.into_iter().flat_map(|thinned| thinned.summary()).for_each(output::line);
+        thinned.into_iter().flat_map(|thinned| thinned.summary(listing)).for_each(output::line);
         let ahead = self.ahead().zip(self.last.as_ref());
         if let Some((first, last)) = ahead {
             let (newest, until) = (last.txid, last.time);

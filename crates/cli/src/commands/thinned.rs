@@ -1,7 +1,9 @@
 //! What `log` says of history of which only some states are kept.
 
-use ebbtide_catalog::{CatalogError, StoredHorizon, newest_horizon};
-use ebbtide_replica::{HorizonState, Manifest, Timestamp, Txid};
+use std::collections::BTreeMap;
+
+use ebbtide_catalog::{CatalogError, Listing, StoredHorizon, newest_horizon};
+use ebbtide_replica::{HorizonState, Key, Manifest, Timestamp, Txid};
 use ebbtide_retention::GRACE_MICROS;
 use ebbtide_store::Store;
 use serde_json::{Value, json};
@@ -29,8 +31,8 @@ impl Thinned {
         &self.0.horizon.contents.states
     }
 
-    /// For people.
-    pub(super) fn summary(&self) -> Vec<String> {
+    /// For people. `listing` is what is there: what was condemned and is deleted stays in the horizon until the next one.
+    pub(super) fn summary(&self, listing: &Listing) -> Vec<String> {
         let mut lines = vec![format!(
             "every commit is kept from txid {} on, and {} before that",
             self.window(),
@@ -39,9 +41,13 @@ impl Thinned {
                 states => format!("{states} states"),
             }
         )];
-        let condemned = &self.0.horizon.contents.condemned;
+        let there: BTreeMap<Key, u64> =
+            listing.objects().map(|object| (object.key, object.size)).collect();
+        let condemned = self.0.horizon.contents.condemned.iter();
+        let condemned: Vec<u64> =
+            condemned.filter_map(|object| there.get(&object.name).copied()).collect();
         if !condemned.is_empty() {
-            let bytes = condemned.iter().map(|object| object.size).sum();
+            let bytes = condemned.iter().sum();
             let at = self.0.stored.as_micros().saturating_add(GRACE_MICROS);
             let at = Timestamp::from_micros(at).unwrap_or(Timestamp::MAX);
             lines.push(format!(
