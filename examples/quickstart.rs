@@ -1,4 +1,4 @@
-//! Sixty seconds of ebbtide, with nothing to set up: `cargo run --release --example quickstart`.
+//! ebbtide at work, with nothing to set up: `cargo run --release --example quickstart`.
 //!
 //! A child process writes into a real SQLite database. This process follows it into a replica in a directory, shows how
 //! far behind the replica is, restores the database to a moment in the middle, and checks that the rows are exactly
