@@ -41,6 +41,7 @@ mod planted;
 mod postgres;
 mod presence;
 mod prune;
+mod reader;
 mod recover;
 mod reports;
 mod rest;
