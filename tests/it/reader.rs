@@ -174,7 +174,9 @@ fn what_a_sidecar_has_put_is_read_by_both() {
     scene.app().insert(3, 300);
     scene.once().exits(0);
     let entries = scene.history().entries();
-    assert!(entries.iter().any(|entry| entry.kind == EntryKind::Resync && entry.txid > Txid::FIRST));
+    assert!(
+        entries.iter().any(|entry| entry.kind == EntryKind::Resync && entry.txid > Txid::FIRST)
+    );
     let last = scene.history().head().unwrap().get();
     let txids = (2..last).step_by(usize::try_from(last / 12).unwrap().max(1));
     compare(&python, &scene.replica, txids.chain([middle, last - 1]));
