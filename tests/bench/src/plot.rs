@@ -1,4 +1,4 @@
-//! Draws what was measured as SVG, with both axes logarithmic.
+//! Draws what was measured as SVG: both axes are logarithmic, but for the year, of which both are linear.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,63 +22,152 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// Draws all that there is in the results of a run.
+/// A chart.
+struct Chart<'a> {
+    title: &'a str,
+    /// What the axes are.
+    x: &'a str,
+    y: &'a str,
+    scales: [Scale; 2],
+    /// A place on the x axis that is marked, and what it is.
+    mark: Option<(f64, &'a str)>,
+}
+
+/// Where a value is placed on an axis, from 0 to 1, and which values are written there.
+enum Scale {
+    /// Powers of ten.
+    Decades(i32, i32),
+    /// From zero on, so many steps of this length.
+    Steps(f64, u32),
+}
+
+impl Scale {
+    /// Decades for all values.
+    fn decades(values: impl Iterator<Item = f64>) -> Scale {
+        let (low, high) = decades(values);
+        Scale::Decades(low, high)
+    }
+
+    fn place(&self, value: f64) -> f64 {
+        match *self {
+            Scale::Decades(low, high) => {
+                let value = value.max(10_f64.powi(low)).log10();
+                (value - f64::from(low)) / f64::from(high - low)
+            }
+            Scale::Steps(step, count) => value / (step * f64::from(count)),
+        }
+    }
+
+    fn ticks(&self) -> Vec<f64> {
+        match *self {
+            Scale::Decades(low, high) => (low..=high).map(|power| 10_f64.powi(power)).collect(),
+            Scale::Steps(step, count) => (0..=count).map(|at| step * f64::from(at)).collect(),
+        }
+    }
+}
+
+/// Draws all that there is in the results of runs.
 pub(crate) fn run(results: &[std::path::PathBuf], into: &Path) -> Result<()> {
     fs::create_dir_all(into)?;
     for results in results {
         let document: Value = serde_json::from_slice(&fs::read(results)?)?;
-        let works = &document["works"];
-        if let Some(tools) = works["latency samples"]["latency (ms)"].as_object() {
-            let lines = tools.iter().map(|(tool, summary)| distribution(tool, summary)).collect();
-            let title = "sparse commits: share that is not yet durable after";
-            save(into, "latency", title, "ms", "% of commits not yet durable", lines)?;
-        }
-        let charts = [
-            (
-                "sizes",
-                "MB",
-                ["snapshot: time (s)", "restore: time (s)", "cp and fsync (s)"].as_slice(),
-                "time",
-                "seconds",
-            ),
-            (
-                "sizes",
-                "MB",
-                &["snapshot: peak memory (MB)", "restore: peak memory (MB)"],
-                "memory",
-                "MB",
-            ),
-            (
-                "numbers",
-                "databases",
-                &["idle: peak memory (MB)", "writing: peak memory (MB)"],
-                "memory",
-                "MB",
-            ),
-            ("numbers", "databases", &["idle: CPU (%)", "writing: CPU (%)"], "cpu", "% of one CPU"),
-            ("history", "commits", &["restore: time (s)"], "time", "seconds"),
-        ];
-        for (work, unit, metrics, what, axis) in charts {
-            let metrics_there = metrics.iter().filter_map(|metric| {
-                let columns = works[work][*metric].as_object()?;
-                let mut points: Vec<(f64, f64)> = columns
-                    .iter()
-                    .filter_map(|(column, summary)| {
-                        let x = column.split(' ').next()?.parse().ok()?;
-                        Some((x, summary["median"].as_f64()?))
-                    })
-                    .collect();
-                points.sort_by(|a, b| a.0.total_cmp(&b.0));
-                Some(Line { name: (*metric).to_owned(), points })
-            });
-            let lines: Vec<Line> = metrics_there.collect();
-            if !lines.is_empty() {
-                let name = format!("{work}-{what}");
-                save(into, &name, &format!("{what} against {unit}"), unit, axis, lines)?;
-            }
+        match document["works"].is_object() {
+            true => works(&document, into)?,
+            false => year(&document, into)?,
         }
     }
     Ok(())
+}
+
+/// What is stored over the year, beside what the study expects at its end.
+fn year(document: &Value, into: &Path) -> Result<()> {
+    let line = |(work, value): (&String, &Value)| {
+        let study = value["study_stored"].as_f64()?;
+        let points = value["months"]
+            .as_array()?
+            .iter()
+            .filter_map(|month| Some((month["day"].as_f64()?, month["stored"].as_f64()? / study)));
+        Some(Line { name: work.clone(), points: points.collect() })
+    };
+    let lines: Vec<Line> = document.as_object().into_iter().flatten().filter_map(line).collect();
+    let highest = lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y);
+    #[expect(clippy::cast_possible_truncation, reason = "a small ratio")]
+    #[expect(clippy::cast_sign_loss, reason = "what is stored is not negative")]
+    let steps = (highest.fold(1.0, f64::max) / 0.5).ceil() as u32;
+    let chart = Chart {
+        title: "stored, by what the study expects after a year",
+        x: "days",
+        y: "times the study",
+        scales: [Scale::Steps(60.0, 8), Scale::Steps(0.5, steps)],
+        mark: Some((365.0, "the policy's year")),
+    };
+    save(into, "year-stored", &chart, &lines)
+}
+
+/// What the works side by side have measured.
+fn works(document: &Value, into: &Path) -> Result<()> {
+    let works = &document["works"];
+    if let Some(tools) = works["latency samples"]["latency (ms)"].as_object() {
+        let lines: Vec<Line> =
+            tools.iter().map(|(tool, summary)| distribution(tool, summary)).collect();
+        let title = "sparse commits: share that is not yet durable after";
+        let words = [title, "ms", "% of commits not yet durable"];
+        logarithmic(into, "latency", words, &lines)?;
+    }
+    let charts = [
+        (
+            "sizes",
+            "MB",
+            ["snapshot: time (s)", "restore: time (s)", "cp and fsync (s)"].as_slice(),
+            "time",
+            "seconds",
+        ),
+        (
+            "sizes",
+            "MB",
+            &["snapshot: peak memory (MB)", "restore: peak memory (MB)"],
+            "memory",
+            "MB",
+        ),
+        (
+            "numbers",
+            "databases",
+            &["idle: peak memory (MB)", "writing: peak memory (MB)"],
+            "memory",
+            "MB",
+        ),
+        ("numbers", "databases", &["idle: CPU (%)", "writing: CPU (%)"], "cpu", "% of one CPU"),
+        ("history", "commits", &["restore: time (s)"], "time", "seconds"),
+    ];
+    for (work, unit, metrics, what, axis) in charts {
+        let metrics_there = metrics.iter().filter_map(|metric| {
+            let columns = works[work][*metric].as_object()?;
+            let mut points: Vec<(f64, f64)> = columns
+                .iter()
+                .filter_map(|(column, summary)| {
+                    let x = column.split(' ').next()?.parse().ok()?;
+                    Some((x, summary["median"].as_f64()?))
+                })
+                .collect();
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            Some(Line { name: (*metric).to_owned(), points })
+        });
+        let lines: Vec<Line> = metrics_there.collect();
+        if !lines.is_empty() {
+            let name = format!("{work}-{what}");
+            let title = format!("{what} against {unit}");
+            logarithmic(into, &name, [&title, unit, axis], &lines)?;
+        }
+    }
+    Ok(())
+}
+
+/// Both axes are logarithmic.
+fn logarithmic(into: &Path, name: &str, [title, x, y]: [&str; 3], lines: &[Line]) -> Result<()> {
+    let all = || lines.iter().flat_map(|line| &line.points);
+    let scales =
+        [Scale::decades(all().map(|point| point.0)), Scale::decades(all().map(|point| point.1))];
+    save(into, name, &Chart { title, x, y, scales, mark: None }, lines)
 }
 
 /// What share is not yet durable after each time: the higher quantiles are where tools differ.
@@ -92,9 +181,9 @@ fn distribution(tool: &str, summary: &Value) -> Line {
     Line { name: tool.to_owned(), points }
 }
 
-fn save(into: &Path, name: &str, title: &str, x: &str, y: &str, lines: Vec<Line>) -> Result<()> {
+fn save(into: &Path, name: &str, chart: &Chart<'_>, lines: &[Line]) -> Result<()> {
     let path = into.join(format!("{name}.svg"));
-    fs::write(&path, draw(title, x, y, &lines)?)?;
+    fs::write(&path, draw(chart, lines)?)?;
     println!("{}", path.display());
     Ok(())
 }
@@ -113,15 +202,10 @@ fn decades(values: impl Iterator<Item = f64>) -> (i32, i32) {
     (low, high.max(low + 1))
 }
 
-fn draw(title: &str, x: &str, y: &str, lines: &[Line]) -> Result<String> {
-    let all = || lines.iter().flat_map(|line| &line.points);
-    let (x_low, x_high) = decades(all().map(|point| point.0));
-    let (y_low, y_high) = decades(all().map(|point| point.1));
-    let place = |value: f64, low: i32, high: i32| {
-        (value.max(10_f64.powi(low)).log10() - f64::from(low)) / f64::from(high - low)
-    };
-    let across = |value: f64| LEFT + place(value, x_low, x_high) * (WIDTH - LEFT - RIGHT);
-    let down = |value: f64| HEIGHT - BOTTOM - place(value, y_low, y_high) * (HEIGHT - TOP - BOTTOM);
+fn draw(chart: &Chart<'_>, lines: &[Line]) -> Result<String> {
+    let Chart { title, x, y, scales: [x_scale, y_scale], mark } = chart;
+    let across = |value: f64| LEFT + x_scale.place(value) * (WIDTH - LEFT - RIGHT);
+    let down = |value: f64| HEIGHT - BOTTOM - y_scale.place(value) * (HEIGHT - TOP - BOTTOM);
     let mut svg = String::new();
     writeln!(
         svg,
@@ -129,19 +213,28 @@ fn draw(title: &str, x: &str, y: &str, lines: &[Line]) -> Result<String> {
          font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n\
          <text x=\"{LEFT}\" y=\"18\" font-size=\"13\">{title}</text>"
     )?;
-    for power in x_low..=x_high {
-        let (at, value) = (across(10_f64.powi(power)), 10_f64.powi(power));
+    for value in x_scale.ticks() {
+        let at = across(value);
         let (top, bottom) = (TOP, HEIGHT - BOTTOM);
         writeln!(svg, "<path d=\"M{at:.1} {top}V{bottom}\" stroke=\"#ddd\"/>")?;
         let below = bottom + 15.0;
         writeln!(svg, "<text x=\"{at:.1}\" y=\"{below}\" text-anchor=\"middle\">{value}</text>")?;
     }
-    for power in y_low..=y_high {
-        let (at, value) = (down(10_f64.powi(power)), 10_f64.powi(power));
+    for value in y_scale.ticks() {
+        let at = down(value);
         let right = WIDTH - RIGHT;
         writeln!(svg, "<path d=\"M{LEFT} {at:.1}H{right}\" stroke=\"#ddd\"/>")?;
         let (before, low) = (LEFT - 6.0, at + 4.0);
         writeln!(svg, "<text x=\"{before}\" y=\"{low:.1}\" text-anchor=\"end\">{value}</text>")?;
+    }
+    if let Some((value, what)) = mark {
+        let (at, top, bottom) = (across(*value), TOP, HEIGHT - BOTTOM);
+        let (beside, below) = (at - 4.0, TOP + 12.0);
+        writeln!(
+            svg,
+            "<path d=\"M{at:.1} {top}V{bottom}\" stroke=\"#555\" stroke-dasharray=\"4 3\"/>\n\
+             <text x=\"{beside:.1}\" y=\"{below}\" text-anchor=\"end\">{what}</text>"
+        )?;
     }
     let middle = f64::midpoint(LEFT, WIDTH - RIGHT);
     let foot = HEIGHT - 10.0;

@@ -121,7 +121,11 @@ async fn simulate(scenario: Scenario, days: i64) -> Result<Value> {
     let after = after::measure(&mut replicas[0], BEGIN + days * DAY + DAY / 2).await?;
     print(&scenario, &months, &replicas, &after);
     println!("\nsimulated in {seconds:.0} s");
-    Ok(json!({ "months": months.iter().map(value).collect::<Vec<_>>(), "seconds": seconds }))
+    Ok(json!({
+        "months": months.iter().map(value).collect::<Vec<_>>(),
+        "seconds": seconds,
+        "study_stored": scenario.study.stored_bytes / scenario.bytes_by,
+    }))
 }
 
 async fn month(replicas: &[Replica], day: i64) -> Result<Month> {
@@ -224,4 +228,5 @@ fn compare(scenario: &Scenario, months: &[Month]) {
     let bytes = last.stored.bytes() as f64;
     row("stored (MB)", stored / 1e6, bytes / 1e6, 0);
     row("dollars a month", money(puts, gets, stored), money(written, read, bytes), 4);
+    row("without reads", money(puts, 0.0, stored), money(written, 0.0, bytes), 4);
 }
