@@ -7,7 +7,13 @@ use ebbtide_shipper::Level;
 use super::head_path::{HeadPath, Member};
 use super::tail::Since;
 
-/// A delta pays if a restore reads half as much with it and this many bytes less…
+/// A delta pays if a restore reads this share less with it…
+const HOUR_PERCENT_SAVED_MIN: u64 = 50;
+
+/// …or this one at the end of a day, whose state is kept for longer than its hours': without a delta, its packs are.
+const DAY_PERCENT_SAVED_MIN: u64 = 25;
+
+/// …and this many bytes less…
 const BYTES_SAVED_MIN: u64 = 1 << 20;
 
 /// …or so many objects fewer, if it does not read more bytes for that…
@@ -77,12 +83,16 @@ pub(crate) fn worth(ended: Level, known: &Known<'_>) -> Worth {
     if ended == Level::Day {
         match candidate(known, path, known.day) {
             None => return Worth::Snapshot,
-            Some(day) if pays(&day) => return or_snapshot(known, path, &day, Level::Day),
+            Some(day) if pays(&day, DAY_PERCENT_SAVED_MIN) => {
+                return or_snapshot(known, path, &day, Level::Day);
+            }
             Some(_) => {}
         }
     }
     match candidate(known, path, known.hour) {
-        Some(hour) if pays(&hour) => or_snapshot(known, path, &hour, Level::Hour),
+        Some(hour) if pays(&hour, HOUR_PERCENT_SAVED_MIN) => {
+            or_snapshot(known, path, &hour, Level::Hour)
+        }
         _ if ended == Level::Day && is_outgrown(known, path) => Worth::Snapshot,
         _ => Worth::Nothing,
     }
@@ -125,14 +135,15 @@ fn candidate(known: &Known<'_>, path: &HeadPath, changed: Option<Changed>) -> Op
     })
 }
 
-fn pays(delta: &Candidate) -> bool {
+fn pays(delta: &Candidate, percent_saved_min: u64) -> bool {
     let saved = delta.read.bytes.saturating_sub(delta.bytes);
-    let halves = delta.bytes <= saved && saved >= BYTES_SAVED_MIN;
+    let is_less = saved >= BYTES_SAVED_MIN
+        && u128::from(saved) * 100 >= u128::from(delta.read.bytes) * u128::from(percent_saved_min);
     let objects_saved = delta.read.objects.saturating_sub(1);
     let in_that_time = objects_saved.saturating_mul(OBJECT_BYTES);
     let is_shorter = objects_saved >= OBJECTS_SAVED_MIN
         && delta.bytes <= delta.read.bytes.saturating_add(in_that_time);
-    delta.pages > 0 && (halves || is_shorter)
+    delta.pages > 0 && (is_less || is_shorter)
 }
 
 /// A snapshot is made instead once a restore would read half as much again as the snapshot, or most of the pages twice.
@@ -253,8 +264,12 @@ mod tests {
         assert_eq!(day(1024), Worth::Delta(Level::Day), "nine objects become one");
         let few = path(&hours[..3]);
         let day = |pages| worth(Level::Day, &known(&few, (40, 1), (10, pages)));
-        assert_eq!(day(512), Worth::Delta(Level::Day), "three MiB become one");
-        assert_eq!(day(1024), Worth::Nothing, "three MiB become two");
+        assert_eq!(day(1024), Worth::Delta(Level::Day), "three MiB become two");
+        assert_eq!(day(1025), Worth::Nothing, "a MiB is not saved");
+        let one = path(&[(20, 8 * MIB)]);
+        let day = |pages| worth(Level::Day, &known(&one, (20, 1), (10, pages)));
+        assert_eq!(day(3072), Worth::Delta(Level::Day), "a quarter is saved");
+        assert_eq!(day(3073), Worth::Nothing);
         // The last hour may pay all the same.
         let since = since(20, 0);
         let both = Known { since, ..known(&few, (40, 100), (10, 1024)) };
