@@ -20,18 +20,24 @@ const BOUNDARY_MICROS: i64 = 2 * 60 * 1_000_000;
 /// How many indexes are read ahead.
 const INDEXES_AHEAD: usize = 32;
 
-/// What a policy chooses among before `window`, in the order of the txids, and snapshots and deltas after it.
+/// What a policy chooses among before `window`, in the order of the txids, and those after it that decide about them.
 pub(crate) async fn candidates(inventory: &mut Inventory, window: Txid) -> Result<Vec<Candidate>> {
     let listing = inventory.listing();
     let from = inventory.survey.known().window();
-    let whole: Vec<Object> = listing.snapshots.iter().chain(&listing.deltas).copied().collect();
+    // Of the states before `from` the horizon tells, and of the deltas that end in the window only the first ones decide
+    // anything: whether the hour in which it begins has one.
+    let ends = listing.deltas.iter().filter_map(|object| object.key.state());
+    let next = ends.filter(|end| *end >= window).min().unwrap_or(window);
+    let serves = |object: &&Object| {
+        let end = object.key.state();
+        end.is_some_and(|end| from <= end && (end <= next || is_snapshot(object.key)))
+    };
+    let whole = listing.snapshots.iter().chain(&listing.deltas).filter(serves);
+    let whole: Vec<Object> = whole.copied().collect();
     inventory.survey.learn(whole.iter().copied()).await?;
     let mut states = kept(inventory);
     for object in whole {
-        let Some(candidate) = end(inventory.survey.known(), object).filter(|one| one.txid >= from)
-        else {
-            continue;
-        };
+        let Some(candidate) = end(inventory.survey.known(), object) else { continue };
         let found = states.entry(candidate.txid).or_insert(candidate);
         found.is_snapshot |= candidate.is_snapshot;
     }
@@ -88,8 +94,12 @@ fn end(known: &Known, object: Object) -> Option<Candidate> {
         txid: state.txid(),
         time: bucket_time(object.key, state.time()),
         stored: object.modified,
-        is_snapshot: matches!(object.key, Key::Snapshot(_)),
+        is_snapshot: is_snapshot(object.key),
     })
+}
+
+fn is_snapshot(key: Key) -> bool {
+    matches!(key, Key::Snapshot(_))
 }
 
 /// The last entry of each hour from `from` to before `window`, out of packs, and of segments that are in none.
@@ -113,8 +123,9 @@ async fn read_hours(
     let packs = listing.packs.iter().copied().filter(
         |object| matches!(object.key, Key::Pack { first, last } if from <= last && first < window),
     );
-    let segments = listing
-        .log
+    // The last one that begins before `from` may reach over it.
+    let begin = listing.log.partition_point(|object| object.key <= Key::Log(from));
+    let segments = listing.log[begin.saturating_sub(1)..]
         .iter()
         .copied()
         .filter(|object| object.key < Key::Log(window) && !inventory.is_packed(object.key));

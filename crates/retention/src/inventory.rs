@@ -39,6 +39,11 @@ impl Inventory {
         self.survey.known().stored_horizon()
     }
 
+    /// The number of the next horizon.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.horizon().map_or(1, |stored| stored.horizon.number + 1)
+    }
+
     pub(crate) fn store(&self) -> &dyn Store {
         &**self.survey.store()
     }

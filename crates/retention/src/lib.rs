@@ -14,6 +14,8 @@
 //! - *Horizons.* They are numbered and create-only, and condemn; what is condemned goes once the newest horizon is older
 //!   than the grace, after the marks were listed again. What was condemned once is not relied on, and is condemned by
 //!   every later horizon until it is gone, with a word on who condemned it first.
+//! - *Settled states.* The next horizon takes over what the newest one says of a state if nothing on its way has changed,
+//!   and no segment on it is in a pack by now.
 //! - *Marks* count once they were judged beside the newest horizon, and an *undo* is two horizons: one that stops the
 //!   deleting, and one that promises again.
 //!
@@ -36,6 +38,7 @@ mod packed;
 mod period;
 mod prune;
 mod select;
+mod settled;
 mod undo;
 mod unneeded;
 

@@ -11,6 +11,7 @@ use crate::error::{PruneError, Result};
 use crate::inventory::Inventory;
 use crate::keep::{Keep, Kind};
 use crate::select::{KeptState, Marked, Present, Selection, Why, select};
+use crate::settled::Settled;
 use crate::unneeded::unneeded;
 
 /// A state before the window that is kept.
@@ -67,37 +68,64 @@ pub(crate) async fn outlook(
     inventory.survey.set_aside(shunned, "it is condemned");
     let head = inventory.survey.plan(Target::Latest, inventory.now).await?.stop;
     let selection = selection(inventory, keep, marks, head.state.txid()).await?;
-    let mut paths = Paths::default();
-    let (mut states, mut lost_marks) = (Vec::new(), Vec::new());
-    for (&txid, kept) in &selection.states {
-        match inventory.survey.plan_for(txid).await? {
-            Ok(plan) => {
-                inventory.survey.learn_after(txid).await?;
-                let plan = by_itself(inventory, plan);
-                let path = paths.add(inventory, &plan);
-                states.push(row(inventory, &plan.stop, kept, path).await?);
-            }
-            Err(_) if kept.why == [Why::Mark] => lost_marks.push(txid),
-            Err(refusal) => return Err(PruneError::Damaged { txid, why: explain(&refusal) }),
-        }
-    }
+    let (mut paths, mut states) = settled(inventory, &selection);
+    let lost_marks = plan_others(inventory, &selection, &mut paths, &mut states).await?;
     let needed: BTreeSet<Key> = paths.objects.iter().map(|object| object.name).collect();
     let unneeded = unneeded(inventory, selection.window, &needed).await?;
     let before = inventory.survey.known().kept_states();
     let given_up = before.iter().filter(|old| !selection.states.contains_key(&old.txid));
     let given_up = given_up.filter(|old| old.txid < selection.window).count();
     Ok(Outlook {
-        number: inventory.horizon().map_or(1, |stored| stored.horizon.number + 1),
+        number: inventory.next_number(),
         now: inventory.now,
         head: head.state,
         window: selection.window,
-        states,
+        states: states.into_values().collect(),
         objects: paths.objects,
         carried,
         unneeded,
         given_up,
         lost_marks,
     })
+}
+
+/// The rows that the newest horizon has of states that are kept, as far as they can be taken over.
+fn settled(inventory: &Inventory, selection: &Selection) -> (Paths, BTreeMap<Txid, Kept>) {
+    let settled = Settled::of(inventory);
+    let (mut paths, mut states) = (Paths::default(), BTreeMap::new());
+    for (&txid, kept) in &selection.states {
+        let Some((before, way)) = settled.row(txid) else { continue };
+        let path = way.into_iter().map(|object| paths.number(object.clone())).collect();
+        let state = HorizonState { why: why(kept, Some(before)), path, ..before.clone() };
+        states.insert(txid, Kept { state, until: kept.until });
+    }
+    (paths, states)
+}
+
+/// Plans all other states. Returns the marks of which the state cannot be kept any more.
+async fn plan_others(
+    inventory: &mut Inventory,
+    selection: &Selection,
+    paths: &mut Paths,
+    states: &mut BTreeMap<Txid, Kept>,
+) -> Result<Vec<Txid>> {
+    let mut lost_marks = Vec::new();
+    for (&txid, kept) in &selection.states {
+        if states.contains_key(&txid) {
+            continue;
+        }
+        match inventory.survey.plan_for(txid).await? {
+            Ok(plan) => {
+                inventory.survey.learn_after(txid).await?;
+                let plan = by_itself(inventory, plan);
+                let path = paths.add(inventory, &plan);
+                states.insert(txid, row(inventory, &plan.stop, kept, path).await?);
+            }
+            Err(_) if kept.why == [Why::Mark] => lost_marks.push(txid),
+            Err(refusal) => return Err(PruneError::Damaged { txid, why: explain(&refusal) }),
+        }
+    }
+    Ok(lost_marks)
 }
 
 /// What was condemned or held before and is still there: a listing may hide it, so each is asked for by its name.
@@ -175,14 +203,19 @@ impl Paths {
         let mut path = Vec::new();
         for object in plan.objects() {
             let Some(piece) = inventory.survey.known().piece(object.key) else { continue };
-            let next = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
-            let number = *self.numbers.entry(object.key).or_insert(next);
-            if number == next {
-                self.objects.push(HorizonObject::new(object.key, object.size, &piece.root));
-            }
-            path.push(number);
+            path.push(self.number(HorizonObject::new(object.key, object.size, &piece.root)));
         }
         path
+    }
+
+    /// The number of an object, by which ways name it.
+    fn number(&mut self, object: HorizonObject) -> u32 {
+        let next = u32::try_from(self.objects.len()).unwrap_or(u32::MAX);
+        let number = *self.numbers.entry(object.name).or_insert(next);
+        if number == next {
+            self.objects.push(object);
+        }
+        number
     }
 }
 
@@ -197,12 +230,16 @@ async fn row(
     let after = inventory.survey.time_after(txid).await?;
     let before = inventory.survey.known().kept(txid);
     let until = after.or(before.map(|state| state.until)).unwrap_or(time);
-    let mut why: Vec<String> = kept.why.iter().map(ToString::to_string).collect();
-    if why.is_empty() {
-        why = before.map(|state| state.why.clone()).unwrap_or_default();
-    }
-    let state = HorizonState::new(&stop.state, until.max(time), why, path);
+    let state = HorizonState::new(&stop.state, until.max(time), why(kept, before), path);
     Ok(Kept { state, until: kept.until })
+}
+
+/// Why a state is kept, in words; as before if there is no policy.
+fn why(kept: &KeptState, before: Option<&HorizonState>) -> Vec<String> {
+    if kept.why.is_empty() {
+        return before.map(|state| state.why.clone()).unwrap_or_default();
+    }
+    kept.why.iter().map(ToString::to_string).collect()
 }
 
 fn explain(refusal: &Refusal) -> String {

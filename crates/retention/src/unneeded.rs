@@ -7,6 +7,7 @@ use ebbtide_store::Object;
 
 use crate::error::Result;
 use crate::inventory::Inventory;
+use crate::settled::judges_all;
 
 /// The objects before `window` that are not in `needed`. Not among them are the segments of claims, whose names are locks,
 /// segments that are in a pack, which go for that reason, and those of which it is not known whether they belong to the
@@ -26,7 +27,9 @@ pub(crate) async fn unneeded(
     // The last segment that begins before the window may reach into it, and the newest one is never deleted.
     let end = listing.log.partition_point(|object| object.key < Key::Log(window));
     let before = &listing.log[..end.min(listing.log.len().saturating_sub(1))];
-    let segments = before.iter().filter(unwanted).copied();
+    let left = left(inventory);
+    let is_news = |object: &&Object| !left.contains(&object.key);
+    let segments = before.iter().filter(unwanted).filter(is_news).copied();
     let segments: Vec<Object> =
         segments.filter(|object| !inventory.is_packed(object.key)).collect();
     inventory.survey.learn(segments.iter().copied()).await?;
@@ -38,7 +41,23 @@ pub(crate) async fn unneeded(
     Ok(unneeded)
 }
 
-fn ends_before(key: Key, window: Txid) -> bool {
+/// The segments before the window of the newest horizon that were there when it was made, and that it neither names nor
+/// condemns: claims, and those of which it is not known whether they belong to the history. They are as many as starts of
+/// processes, and each is read once.
+fn left(inventory: &Inventory) -> BTreeSet<Key> {
+    let Some(stored) = inventory.horizon().filter(|_| !judges_all(inventory)) else {
+        return BTreeSet::new();
+    };
+    let horizon = &stored.horizon;
+    let named: BTreeSet<Key> = horizon.contents.objects.iter().map(|object| object.name).collect();
+    let log = &inventory.listing().log;
+    let ended = log.windows(2).filter(|two| two[1].key <= Key::Log(horizon.window));
+    let left = ended.map(|two| two[0]).filter(|object| object.modified < stored.stored);
+    left.map(|object| object.key).filter(|key| !named.contains(key)).collect()
+}
+
+/// Whether an object that names its last entry ends before the window.
+pub(crate) fn ends_before(key: Key, window: Txid) -> bool {
     match key {
         Key::Pack { last, .. } | Key::Delta { last, .. } | Key::Snapshot(last) => last < window,
         Key::Manifest | Key::Log(_) | Key::Horizon(_) | Key::Mark { .. } => false,

@@ -5,4 +5,5 @@
 mod history;
 mod keeps;
 mod refuses;
+mod settled;
 mod steps;

@@ -34,6 +34,8 @@ const RULES: Rules = Rules {
     tells_carried: true,
     stops_before_undo: true,
     plans_packs_first: true,
+    takes_over: true,
+    replans_packed: true,
     replaces_segments: true,
 };
 
@@ -137,6 +139,17 @@ fn h14_an_undo_of_one_step_breaks_a_promise() {
 #[test]
 fn h07_a_plan_that_takes_the_segment_of_a_pack_breaks_a_promise() {
     finds("segments first", &Rules { plans_packs_first: false, ..PACKS }, HORIZON_BROKEN);
+}
+
+#[test]
+fn h07_a_row_that_is_taken_over_with_the_segment_of_a_pack_breaks_a_promise() {
+    finds("taken over with the segment", &Rules { replans_packed: false, ..PACKS }, HORIZON_BROKEN);
+}
+
+/// Planning everything again is still right.
+#[test]
+fn h07_two_pruners_of_which_none_takes_over_keep_what_is_promised() {
+    holds("two pruners, packs, nothing taken over", &Rules { takes_over: false, ..PACKS });
 }
 
 #[test]

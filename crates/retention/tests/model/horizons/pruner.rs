@@ -2,7 +2,7 @@
 
 use ebbtide_testkit::search::Next;
 
-use super::world::{Horizon, Mark, OBJECTS, Rules, STATES, World, plans};
+use super::world::{Horizon, Mark, OBJECTS, Rules, STATES, World, plans, ways};
 
 /// One pruner. It may sleep between any two steps, and for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +102,7 @@ fn horizon(
         if states & state == 0 && !is_marked {
             continue;
         }
-        let ways = plans(state, usable, rules);
+        let ways = ways(state, &seen, usable, rules);
         if ways.is_empty() && states & state == 0 {
             continue;
         }

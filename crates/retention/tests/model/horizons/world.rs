@@ -41,6 +41,10 @@ pub(crate) struct Rules {
     pub(crate) stops_before_undo: bool,
     /// A plan takes a pack rather than the segment.
     pub(crate) plans_packs_first: bool,
+    /// What the newest horizon says of a state is taken over, if all that it names for it is listed and not condemned.
+    pub(crate) takes_over: bool,
+    /// But not if it names a segment of which a pack is listed: then the state is planned again.
+    pub(crate) replans_packed: bool,
     /// Where a horizon names a segment that is gone, a pack with its entries serves, whether it is named or not.
     pub(crate) replaces_segments: bool,
 }
@@ -78,6 +82,23 @@ pub(crate) fn plans(state: u8, objects: u8, rules: &Rules) -> Vec<u8> {
     let last = [PACK, SEGMENT].into_iter().filter(|object| objects & object != 0);
     let most = if rules.plans_packs_first { 1 } else { 2 };
     last.take(most).map(|object| SNAPSHOT | object).collect()
+}
+
+/// The ways to a state that the next horizon may state after `seen`, which promises it or not: by a new plan, or as `seen` has
+/// it.
+pub(crate) fn ways(state: u8, seen: &Horizon, usable: u8, rules: &Rules) -> Vec<u8> {
+    let mut ways = plans(state, usable, rules);
+    if rules.takes_over && seen.number > 0 && seen.states & state != 0 {
+        // Which of its objects it has for this state, it says; here, any that give it.
+        let any = Rules { plans_packs_first: false, ..*rules };
+        let stated = plans(state, seen.objects, &any).into_iter();
+        let is_packed = |way: u8| way & SEGMENT != 0 && usable & PACK != 0;
+        let stays = |way: &u8| usable & way == *way && !(rules.replans_packed && is_packed(*way));
+        ways.extend(stated.filter(stays));
+        ways.sort_unstable();
+        ways.dedup();
+    }
+    ways
 }
 
 /// A horizon.
