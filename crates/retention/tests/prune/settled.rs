@@ -151,8 +151,8 @@ async fn what_a_horizon_condemns_against_its_own_word_is_not_deleted() {
     let mut lost = None;
     put_next(&mut history, |contents| {
         let names = |at: &u32| contents.objects[*at as usize].clone();
-        let delta = contents.states.iter().flat_map(|state| &state.path).map(names);
-        let delta = delta.filter(|object| matches!(object.name, Key::Delta { .. })).next().unwrap();
+        let mut path = contents.states.iter().flat_map(|state| &state.path).map(names);
+        let delta = path.find(|object| matches!(object.name, Key::Delta { .. })).unwrap();
         let at = contents.objects.iter().position(|object| object.name == delta.name).unwrap();
         let last = u32::try_from(contents.objects.len() - 1).unwrap();
         contents.objects.swap_remove(at);
