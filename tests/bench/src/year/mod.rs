@@ -206,7 +206,8 @@ fn print(scenario: &Scenario, months: &[Month], replicas: &[Replica], after: &Af
 fn compare(scenario: &Scenario, months: &[Month]) {
     let [.., before, last] = months else { return };
     let share = MONTH as f64 / (last.day - before.day).max(1) as f64;
-    let counts = last.counts.since(before.counts);
+    // Without the restore and the start that were tried at the end of the month before.
+    let counts = last.counts.since(before.counts).since(before.restore).since(before.start);
     let study = scenario.study;
     let (puts, gets) =
         (study.puts_a_month / scenario.requests_by, study.gets_a_month / scenario.requests_by);
