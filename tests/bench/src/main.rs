@@ -6,6 +6,7 @@
 mod check;
 mod loops;
 mod minio;
+mod past;
 mod plot;
 mod process;
 mod proxy;

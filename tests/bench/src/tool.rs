@@ -89,6 +89,11 @@ impl Tool {
         }
     }
 
+    /// A file that lies beside its program.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.program.with_file_name(name)
+    }
+
     /// The same tool with a short sync interval, if it has one.
     pub(crate) fn eager(&self) -> Option<Tool> {
         (self.kind != Kind::Ebbtide).then(|| Tool { is_eager: true, ..self.clone() })
@@ -152,7 +157,8 @@ impl Tool {
         run(&mut command, &directory.join("restore.log"))
     }
 
-    fn command(&self, what: &str) -> Command {
+    /// One of its commands, with what opens the bucket.
+    pub(crate) fn command(&self, what: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(what);
         command.env("AWS_ACCESS_KEY_ID", USER).env("AWS_SECRET_ACCESS_KEY", PASSWORD);

@@ -95,6 +95,11 @@ pub(crate) const WORKS: &[Work] = &[
         "a week in five minutes by ebbtide and Litestream 0.5, whose intervals are as much shorter",
         week::run,
     ),
+    unusual(
+        "past",
+        "ebbtide alone: a row, a table, a comparison and a search in a database of 10 GB with a day of history",
+        crate::past::run,
+    ),
     unusual("sizes", "ebbtide alone: time and memory from 1 MB to 20 GB", growth::sizes),
     unusual(
         "numbers",

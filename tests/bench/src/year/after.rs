@@ -9,8 +9,9 @@ use ebbtide_catalog::Survey;
 use ebbtide_replica::Txid;
 use ebbtide_restore::{Options, Progress, Target, restore};
 
+use super::database::Worked;
 use super::metered::Counts;
-use super::replica::{DAY, Replica, shared, timestamp};
+use super::replica::{Application as _, DAY, Replica, shared, timestamp};
 use crate::Result;
 
 /// How far away the store is.
@@ -35,7 +36,7 @@ pub(crate) struct After {
 }
 
 /// Measures everything, `now` being the time. A snapshot is made for that.
-pub(crate) async fn measure(replica: &mut Replica, now: i64) -> Result<After> {
+pub(crate) async fn measure(replica: &mut Replica<Worked>, now: i64) -> Result<After> {
     let daily = kept_state(replica, now - 200 * DAY).await?;
     replica.store.set_late(LATE);
     let head = restored(replica, Target::Latest, now, true).await?;
@@ -55,19 +56,24 @@ pub(crate) async fn measure(replica: &mut Replica, now: i64) -> Result<After> {
 }
 
 /// A restore of the newest state, and a start, as they are now; the store answers at once.
-pub(crate) async fn glance(replica: &Replica, now: i64) -> Result<[Taken; 2]> {
+pub(crate) async fn glance(replica: &Replica<Worked>, now: i64) -> Result<[Taken; 2]> {
     Ok([restored(replica, Target::Latest, now, true).await?, started(replica).await?])
 }
 
 /// The kept state that is the next one before this time, and how many days ago that is.
-async fn kept_state(replica: &Replica, time: i64) -> Result<Option<(Txid, i64)>> {
+async fn kept_state(replica: &Replica<Worked>, time: i64) -> Result<Option<(Txid, i64)>> {
     let survey = Survey::new(shared(&replica.store), Arc::default()).await?;
     let kept = survey.known().kept_states().iter().rev();
     let found = kept.map(|state| (state.txid, state.time)).find(|(_, at)| *at <= timestamp(time));
     Ok(found.map(|(txid, at)| (txid, (time + 200 * DAY - at.as_micros()) / DAY)))
 }
 
-async fn restored(replica: &Replica, target: Target, now: i64, is_head: bool) -> Result<Taken> {
+async fn restored(
+    replica: &Replica<Worked>,
+    target: Target,
+    now: i64,
+    is_head: bool,
+) -> Result<Taken> {
     let directory = tempfile::tempdir()?;
     let output = directory.path().join("restored.db");
     let before = replica.store.counts();
@@ -84,17 +90,17 @@ async fn restored(replica: &Replica, target: Target, now: i64, is_head: bool) ->
     Ok(taken)
 }
 
-fn compare(replica: &Replica, output: &Path) -> Result<()> {
+fn compare(replica: &Replica<Worked>, output: &Path) -> Result<()> {
     let restored = std::fs::read(output)?;
     let database = replica.database.read().unwrap_or_else(PoisonError::into_inner);
     let is_equal = |page: u32| {
         let at = (page as usize - 1) * super::database::PAGE;
-        restored.get(at..at + super::database::PAGE) == Some(database.page(page))
+        restored.get(at..at + super::database::PAGE) == Some(&*database.page(page))
     };
     if database.all().all(is_equal) { Ok(()) } else { Err("what was restored differs".into()) }
 }
 
-async fn started(replica: &Replica) -> Result<Taken> {
+async fn started(replica: &Replica<Worked>) -> Result<Taken> {
     let before = replica.store.counts();
     let begun = Instant::now();
     replica.start_anew().await?;

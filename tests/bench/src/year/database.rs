@@ -1,9 +1,12 @@
 //! Databases in memory, and what applications do to them: pages as SQLite writes them, without SQLite.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use ebbtide_testkit::Random;
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
+
+use super::replica::Application;
 
 pub(crate) const PAGE: usize = 4096;
 
@@ -45,11 +48,26 @@ impl Database {
         self.bytes.resize(self.bytes.len() + pages * PAGE, 0);
         self.pages()
     }
+}
 
-    /// All pages but the lock page.
-    pub(crate) fn all(&self) -> impl Iterator<Item = u32> + use<> {
-        let lock = PageSize::new(4096).map(lock_page).map_or(0, PageNumber::get);
-        (1..=self.pages()).filter(move |page| *page != lock)
+/// A database, and what an application does to it.
+#[derive(Debug)]
+pub(crate) struct Worked {
+    pub(crate) database: Database,
+    pub(crate) work: Work,
+}
+
+impl Application for Worked {
+    fn pages(&self) -> u32 {
+        self.database.pages()
+    }
+
+    fn page(&self, page: u32) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.database.page(page))
+    }
+
+    fn commit(&mut self, today: i64, random: &mut Random) -> Vec<u32> {
+        self.work.commit(&mut self.database, today, random)
     }
 }
 
@@ -101,13 +119,7 @@ impl Work {
         Work::Insert { row, table: Leaf { page, used: 0 }, index, is_random }
     }
 
-    /// A commit on this day. The pages that it wrote, in order.
-    pub(crate) fn commit(
-        &mut self,
-        database: &mut Database,
-        today: i64,
-        random: &mut Random,
-    ) -> Vec<u32> {
+    fn commit(&mut self, database: &mut Database, today: i64, random: &mut Random) -> Vec<u32> {
         let mut written = BTreeSet::new();
         let pages_before = database.pages();
         match self {

@@ -98,6 +98,11 @@ impl Metered {
         }
     }
 
+    /// All objects.
+    pub(crate) fn bodies(&self) -> Vec<(String, Bytes)> {
+        self.store.objects().into_iter().collect()
+    }
+
     /// All objects with their lengths.
     pub(crate) fn objects(&self) -> Vec<(String, u64)> {
         let objects = self.store.objects();

@@ -4,8 +4,8 @@
 
 mod after;
 mod database;
-mod metered;
-mod replica;
+pub(crate) mod metered;
+pub(crate) mod replica;
 mod works;
 
 use std::path::PathBuf;
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use after::{After, Taken};
+use database::Worked;
 use metered::Counts;
 use replica::{BEGIN, DAY, Replica};
 use works::{SCENARIOS, Scenario};
@@ -104,8 +105,7 @@ async fn simulate(scenario: Scenario, days: i64) -> Result<Value> {
     let begun = Instant::now();
     let mut replicas = Vec::new();
     for number in 0..scenario.databases {
-        let (database, work) = scenario.database(number);
-        replicas.push(Replica::begin(database, work, KEEP.parse()?, number + 1).await?);
+        replicas.push(Replica::begin(scenario.database(number), KEEP.parse()?, number + 1).await?);
     }
     let mut months = vec![Month::default()];
     for number in 1..=days * scenario.commits_a_day {
@@ -128,7 +128,7 @@ async fn simulate(scenario: Scenario, days: i64) -> Result<Value> {
     }))
 }
 
-async fn month(replicas: &[Replica], day: i64) -> Result<Month> {
+async fn month(replicas: &[Replica<Worked>], day: i64) -> Result<Month> {
     let mut month = Month { day, ..Month::default() };
     for replica in replicas {
         month.counts = month.counts.plus(replica.store.counts());
@@ -156,7 +156,7 @@ fn money(written: f64, read: f64, stored: f64) -> f64 {
     written * 5e-6 + read * 0.4e-6 + stored * 0.023e-9
 }
 
-fn print(scenario: &Scenario, months: &[Month], replicas: &[Replica], after: &After) {
+fn print(scenario: &Scenario, months: &[Month], replicas: &[Replica<Worked>], after: &After) {
     let mb = |bytes: u64| bytes as f64 / 1e6;
     println!(
         "\n| day | stored (MB) | segments | packs | deltas | snapshots | objects | in log/ | restore: requests | lists | start: requests | lists |\n|---|---|---|---|---|---|---|---|---|---|---|---|"

@@ -1,6 +1,7 @@
 //! A database and its replica, driven as a session of `replicate` drives them: commit by commit, hour by hour, with one
 //! pass of retention a day. All of it is the code that ships; the clocks are arguments.
 
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use ebbtide_replica::{Key, Timestamp};
@@ -12,10 +13,9 @@ use ebbtide_shipper::{
 use ebbtide_sidecar::track::{Track, Worth};
 use ebbtide_store::Store;
 use ebbtide_testkit::Random;
-use ebbtide_wal::{Checksum, PageNumber, PageSize, Position, Salts};
+use ebbtide_wal::{Checksum, PageNumber, PageSize, Position, Salts, lock_page};
 use tempfile::TempDir;
 
-use super::database::{Database, Work};
 use super::metered::Metered;
 use crate::Result;
 
@@ -36,12 +36,29 @@ pub(crate) struct Made {
     pub(crate) horizons: u64,
 }
 
+/// A database with pages of 4 KiB, and what an application does to it.
+pub(crate) trait Application: Send + Sync + 'static {
+    /// How many pages it has.
+    fn pages(&self) -> u32;
+
+    /// One of them.
+    fn page(&self, page: u32) -> Cow<'_, [u8]>;
+
+    /// A commit on this day. The pages that it wrote, in order.
+    fn commit(&mut self, today: i64, random: &mut Random) -> Vec<u32>;
+
+    /// All pages but the lock page.
+    fn all(&self) -> impl Iterator<Item = u32> + use<Self> {
+        let lock = PageSize::new(4096).map(lock_page).map_or(0, PageNumber::get);
+        (1..=self.pages()).filter(move |page| *page != lock)
+    }
+}
+
 /// A database and its replica.
-pub(crate) struct Replica {
-    pub(crate) database: Arc<RwLock<Database>>,
+pub(crate) struct Replica<A> {
+    pub(crate) database: Arc<RwLock<A>>,
     pub(crate) store: Metered,
     pub(crate) made: Made,
-    work: Work,
     random: Random,
     shipper: Shipper,
     track: Track,
@@ -55,14 +72,9 @@ pub(crate) struct Replica {
 
 type ShipError = shipper::Error;
 
-impl Replica {
+impl<A: Application> Replica<A> {
     /// Begins with the first snapshot.
-    pub(crate) async fn begin(
-        database: Database,
-        work: Work,
-        keep: Keep,
-        seed: u64,
-    ) -> Result<Replica> {
+    pub(crate) async fn begin(database: A, keep: Keep, seed: u64) -> Result<Replica<A>> {
         let store = Metered::default();
         store.set_now(BEGIN);
         let directory = tempfile::tempdir()?;
@@ -83,7 +95,6 @@ impl Replica {
             database,
             store,
             made: Made::default(),
-            work,
             random: Random::new(seed),
             shipper,
             track,
@@ -95,12 +106,18 @@ impl Replica {
         })
     }
 
-    /// The application commits at `now`; what has ended before is done first.
+    /// The application commits at `now`, and that is put.
     pub(crate) async fn commit(&mut self, now: i64) -> Result<()> {
+        self.append(now).await?;
+        self.put().await
+    }
+
+    /// The application commits at `now`; what has ended before is done first.
+    pub(crate) async fn append(&mut self, now: i64) -> Result<()> {
         self.pass_time(now).await?;
         let written = {
             let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-            self.work.commit(&mut database, now / DAY, &mut self.random)
+            database.commit(now / DAY, &mut self.random)
         };
         let database = Arc::clone(&self.database);
         let pages = database.read().unwrap_or_else(PoisonError::into_inner).pages();
@@ -113,13 +130,15 @@ impl Replica {
         let each = |each: &mut EachPage<'_, ShipError>| visit(&database, written, each);
         let _taken = self.shipper.append(commit, Blocking::Allowed, each)?;
         self.made.commits += 1;
-        self.put().await
+        Ok(())
     }
 
     /// The hour or the day ends, and the store's clock goes on.
     pub(crate) async fn pass_time(&mut self, now: i64) -> Result<()> {
         self.store.set_now(now);
         if let Some(ended) = self.track.ended(timestamp(now)) {
+            // What is read of the database now must be what was appended.
+            self.put().await?;
             self.end(ended, now).await?;
             self.track.pass(timestamp(now));
         }
@@ -139,7 +158,7 @@ impl Replica {
     }
 
     /// Puts what is appended.
-    async fn put(&mut self) -> Result<()> {
+    pub(crate) async fn put(&mut self) -> Result<()> {
         self.shipper.settle().await?;
         self.shipper.settle_packs().await;
         self.track.appended(self.shipper.take_appended());
@@ -205,6 +224,14 @@ impl Replica {
         objects.into_iter().filter_map(|(name, bytes)| Some((name.parse().ok()?, bytes))).collect()
     }
 
+    /// The database, once nobody else has it.
+    pub(crate) fn into_database(self) -> Option<A> {
+        let Replica { database, shipper, .. } = self;
+        drop(shipper);
+        let database = Arc::into_inner(database)?;
+        Some(database.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A start without local state, up to the table of page hashes.
     pub(crate) async fn start_anew(&self) -> Result<()> {
         let directory = tempfile::tempdir()?;
@@ -230,22 +257,24 @@ pub(crate) fn timestamp(micros: i64) -> Timestamp {
 }
 
 fn visit(
-    database: &RwLock<Database>,
+    database: &RwLock<impl Application>,
     pages: impl IntoIterator<Item = u32>,
     each: &mut EachPage<'_, ShipError>,
 ) -> std::result::Result<(), ShipError> {
     let database = database.read().unwrap_or_else(PoisonError::into_inner);
     let pages = pages.into_iter().filter(|page| *page <= database.pages());
     for page in pages.filter_map(PageNumber::new) {
-        each(page, database.page(page.get()))?;
+        each(page, &database.page(page.get()))?;
     }
     Ok(())
 }
 
-fn every_page(
-    database: &Arc<RwLock<Database>>,
-) -> impl FnOnce(&mut EachPage<'_, ShipError>) -> std::result::Result<(), ShipError> + Send + 'static
-{
+fn every_page<A: Application>(
+    database: &Arc<RwLock<A>>,
+) -> impl FnOnce(&mut EachPage<'_, ShipError>) -> std::result::Result<(), ShipError>
++ Send
++ 'static
++ use<A> {
     let database = Arc::clone(database);
     move |each| {
         let all = database.read().unwrap_or_else(PoisonError::into_inner).all();

@@ -2,7 +2,7 @@
 
 use ebbtide_testkit::Random;
 
-use super::database::{Database, Work};
+use super::database::{Database, Work, Worked};
 use super::replica::{BEGIN, DAY};
 
 /// A work.
@@ -90,9 +90,9 @@ pub(crate) const SCENARIOS: [Scenario; 4] = [
 
 impl Scenario {
     /// The database as it is at first, and what is done to it.
-    pub(crate) fn database(&self, number: u64) -> (Database, Work) {
+    pub(crate) fn database(&self, number: u64) -> Worked {
         let mut random = Random::new(number);
-        match self.name {
+        let (database, work) = match self.name {
             "A" => {
                 let pages = 122_070;
                 (Database::filled(pages, &mut random), Work::update(8, pages as usize / 100))
@@ -107,7 +107,8 @@ impl Scenario {
                 let work = Work::insert(100, self.name == "random", &mut database);
                 (database, work)
             }
-        }
+        };
+        Worked { database, work }
     }
 
     /// When commit `number` of a database is made: evenly, and not all databases at once.
