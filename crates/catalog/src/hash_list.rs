@@ -10,7 +10,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ebbtide_replica::container::{Block, ContentCheck, page_hashes};
 use ebbtide_replica::{Error, Key, PageHash};
-use ebbtide_store::Store;
+use ebbtide_store::{Store, StoreError};
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesOrdered;
 
 use crate::{CatalogError, Fetched};
 
@@ -19,6 +22,9 @@ const KEPT_MAX: usize = 256 * 1024;
 
 /// A list of no more bytes is read ahead, so that nobody waits for each of many.
 const AHEAD_MAX: u64 = 256 * 1024;
+
+/// So many blocks of a long list are on their way at once, each a mebibyte at most.
+const BLOCKS_AT_ONCE: usize = 6;
 
 /// The hashes of one block, and how many there are in the object before them.
 #[derive(Debug)]
@@ -83,6 +89,10 @@ pub struct HashList<'a> {
     fetched: &'a Fetched,
     /// The blocks as they are in the object, if they were read ahead.
     ahead: Vec<Bytes>,
+    /// Blocks that are on their way, in their order…
+    coming: FuturesOrdered<BoxFuture<'a, Result<Bytes, StoreError>>>,
+    /// …and how many were asked for.
+    asked: usize,
     check: Option<ContentCheck<'a>>,
     /// BLAKE3 of each block that is proved: a block that is read again must be the same.
     proved: Vec<[u8; 32]>,
@@ -100,8 +110,19 @@ impl<'a> HashList<'a> {
         ahead: Vec<Bytes>,
     ) -> HashList<'a> {
         let check = Some(fetched.index.content_check());
-        let (proved, kept) = (Vec::new(), VecDeque::new());
-        HashList { store, key, fetched, ahead, check, proved, kept, kept_hashes: 0 }
+        let (coming, proved, kept) = (FuturesOrdered::new(), Vec::new(), VecDeque::new());
+        HashList {
+            store,
+            key,
+            fetched,
+            ahead,
+            coming,
+            asked: 0,
+            check,
+            proved,
+            kept,
+            kept_hashes: 0,
+        }
     }
 
     /// What the pages in `blocks`, which are blocks of pages in ascending order, must hash to.
@@ -146,7 +167,7 @@ impl<'a> HashList<'a> {
         if let Some((_, listed)) = self.kept.iter().find(|(kept, _)| *kept == number) {
             return Ok(Arc::clone(listed));
         }
-        let (raw, listed) = self.read(number).await?;
+        let (raw, listed) = self.read(number, None).await?;
         if self.proved.get(number) != Some(blake3::hash(&raw).as_bytes()) {
             let why = "its list of hashes is another one than before";
             return Err(self.damaged(Error::damaged("the object", why)));
@@ -158,7 +179,8 @@ impl<'a> HashList<'a> {
     async fn prove_through(&mut self, number: usize) -> Result<(), CatalogError> {
         while self.proved.len() <= number {
             let next = self.proved.len();
-            let (raw, listed) = self.read(next).await?;
+            let stored = self.next_stored(next).await?;
+            let (raw, listed) = self.read(next, stored).await?;
             let check = self.check.as_mut();
             let pushed = check.map_or(Ok(()), |check| {
                 listed.hashes.iter().try_for_each(|&hash| check.push(hash))
@@ -170,10 +192,39 @@ impl<'a> HashList<'a> {
         Ok(())
     }
 
-    async fn read(&self, number: usize) -> Result<(Vec<u8>, Listed), CatalogError> {
-        let block = self.fetched.index.hash_blocks()[number];
+    /// A block as it is in the object, if it is not at hand. The next ones are asked for with it, as the list is read to
+    /// its end.
+    async fn next_stored(&mut self, number: usize) -> Result<Option<Bytes>, CatalogError> {
+        if self.at_hand(number).is_some() {
+            return Ok(None);
+        }
+        let list = self.fetched.index.hash_blocks();
+        self.asked = self.asked.max(number);
+        while self.coming.len() < BLOCKS_AT_ONCE
+            && let Some(block) = list.get(self.asked)
+            && self.at_hand(self.asked).is_none()
+        {
+            let (store, key, range) = (self.store, self.key, block.offset..block.end());
+            self.coming.push_back(Box::pin(async move { store.get_range(&key, range).await }));
+            self.asked += 1;
+        }
+        Ok(self.coming.next().await.transpose()?)
+    }
+
+    fn at_hand(&self, number: usize) -> Option<Bytes> {
+        let block = self.fetched.index.hash_blocks().get(number)?;
         let at_hand = self.fetched.at_hand(block.offset..block.end());
-        let raw = match at_hand.or_else(|| self.ahead.get(number).cloned()) {
+        at_hand.or_else(|| self.ahead.get(number).cloned())
+    }
+
+    /// A block, of which `stored` may be what is in the object.
+    async fn read(
+        &mut self,
+        number: usize,
+        stored: Option<Bytes>,
+    ) -> Result<(Vec<u8>, Listed), CatalogError> {
+        let block = self.fetched.index.hash_blocks()[number];
+        let raw = match stored.or_else(|| self.at_hand(number)) {
             Some(stored) => block.decode(&stored),
             None => Err(Error::damaged("the hashes", "they were not read ahead")),
         };

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
@@ -33,6 +33,9 @@ const PIECE_MAX: u64 = 16 * 1024 * 1024;
 
 /// An index that is not longer than this, with the footer, is a short one.
 pub(crate) const SHORT_MAX: u64 = 1024 * 1024;
+
+/// The bytes of a longer index are not kept: one of this length is that of a snapshot of some hundred gigabytes.
+const RAW_MAX: u64 = 32 * 1024 * 1024;
 
 /// How many indexes that are longer than was guessed are read at once, if they are short.
 const SHORT_AT_ONCE: usize = 16;
@@ -224,32 +227,36 @@ async fn read_from_end(
             Ok(Some((Fetched { index, body: None, end: None }, raw)))
         }
         Parsed::NeedTail(_) => {
-            let index = read_in_pieces(store, object, &head, &tail).await?;
-            Ok(Some((Fetched { index, body: None, end: None }, None)))
+            let (index, raw) = read_in_pieces(store, object, &head, &tail).await?;
+            Ok(Some((Fetched { index, body: None, end: None }, raw)))
         }
     }
 }
 
 /// Reads a long index from its beginning, each piece at most as long as what came in before, so that a claim alone costs
-/// nothing. One of a process at a time.
+/// nothing. One of a process at a time. Its bytes are given, too, if it is not a very long one.
 async fn read_in_pieces(
     store: &dyn Store,
     object: Object,
-    head: &[u8],
-    tail: &[u8],
-) -> Result<Index, CatalogError> {
+    head: &Bytes,
+    tail: &Bytes,
+) -> Result<(Index, Option<RawIndex>), CatalogError> {
     static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
     let _turn = ONE_AT_A_TIME.acquire().await;
     let Object { key, size, .. } = object;
     let damaged = CatalogError::object(key);
     let mut reader = IndexReader::new(size, head, tail).map_err(&damaged)?;
     let Range { mut start, end } = reader.range();
-    let tail_start = size - tail.len() as u64;
+    let (begin, tail_start) = (start, size - tail.len() as u64);
+    let mut raw = (end - begin <= RAW_MAX).then(BytesMut::new);
     let mut received = tail.len() as u64;
     while start < tail_start {
         let piece_end = tail_start.min(start + received.min(PIECE_MAX));
         let piece = store.get_range(&key, start..piece_end).await?;
         reader.push(&piece).map_err(&damaged)?;
+        if let Some(raw) = &mut raw {
+            raw.extend_from_slice(&piece);
+        }
         received += piece.len() as u64;
         start = piece_end;
     }
@@ -257,7 +264,12 @@ async fn read_in_pieces(
     let rest = rest.and_then(|(start, end)| tail.get(start..end));
     let short = || damaged(Error::damaged("the index", "it is short"));
     reader.push(rest.ok_or_else(short)?).map_err(&damaged)?;
-    reader.finish().map_err(&damaged)
+    let index = reader.finish().map_err(&damaged)?;
+    let raw = raw.and_then(|mut raw| {
+        raw.extend_from_slice(tail.get(usize::try_from(start - tail_start).ok()?..)?);
+        RawIndex::of(&index, head, begin, &raw.freeze())
+    });
+    Ok((index, raw))
 }
 
 /// Refuses a sound object in the wrong place.

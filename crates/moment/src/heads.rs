@@ -5,6 +5,9 @@ use std::ops::Range;
 /// How many readers are told apart: one in a table and some in its indexes and overflow pages.
 const HEADS: usize = 4;
 
+/// In how many requests a window of full size is asked for.
+const SHARES: usize = 6;
+
 /// Readers that move forward, in any number of objects.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {
@@ -37,8 +40,10 @@ impl Heads {
         let mut ahead = 0..0;
         if number > head.at {
             head.at = number;
-            // Once half of what was asked for is behind the reader.
-            if head.end.saturating_sub(number + 1) <= head.window / 2 {
+            // Once half of what was asked for is behind the reader, and once the window is as large as it gets, a sixth: so
+            // several requests are on their way at any time, and a store that is far away is waited for once.
+            let share = if head.window < blocks_max { 2 } else { SHARES };
+            if head.end.saturating_sub(number + 1) <= head.window - head.window / share {
                 head.window = (head.window * 2).min(blocks_max);
                 let begin = head.end.max(number + 1);
                 ahead = begin..(number + 1 + head.window).max(begin);
@@ -73,7 +78,7 @@ mod tests {
             }
             assert!(number < 2 || asked > number + 1, "at {number}");
         }
-        assert!(requests < 30, "{requests}");
+        assert!(requests < 80, "{requests}");
     }
 
     #[test]

@@ -36,6 +36,12 @@ impl Listing {
         self.objects.len() >= self.most
     }
 
+    /// Whether a name, relative to the replica's prefix, lies before what is asked for, so that nothing else need be known
+    /// of it.
+    pub(super) fn is_behind(&self, name: &str) -> bool {
+        self.after.as_deref().is_some_and(|after| name <= after)
+    }
+
     /// Adds the object with this name, relative to the replica's prefix. A name of another directory is none of ours.
     pub(super) fn add(
         &mut self,

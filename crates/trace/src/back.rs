@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ebbtide_catalog::{Fetched, chronology, read_indexes};
+use ebbtide_catalog::{Fetched, chronology};
 use ebbtide_moment::Replica;
 use ebbtide_replica::{Entry, Txid};
 use ebbtide_store::Object;
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::{Result, TraceError};
 
@@ -15,13 +15,16 @@ const FIRST_AT_ONCE: usize = 4;
 /// …and twice as many each time, up to this.
 const MOST_AT_ONCE: usize = 128;
 
+/// How many of them are on their way at the same time.
+const ON_THEIR_WAY: usize = 64;
+
 /// Entries of a replica, each older than the one before.
 #[derive(Debug)]
 pub(crate) struct Back {
     /// What is not read yet, the oldest first.
     objects: Vec<Object>,
     /// What is read, the oldest first.
-    read: Vec<Fetched>,
+    read: Vec<Arc<Fetched>>,
     /// How many entries of the last of those are not handed out yet.
     left: usize,
     /// The next entry.
@@ -80,7 +83,7 @@ impl Back {
         self.read.last().map_or(0, |fetched| fetched.index.entries().len())
     }
 
-    /// Reads the next indexes; false if there are none.
+    /// Reads the next indexes, out of what is kept of them if possible; false if there are none.
     fn read_more(&mut self, replica: &Replica) -> Result<bool> {
         let from = self.objects.len().saturating_sub(self.at_once);
         let objects = self.objects.split_off(from);
@@ -88,10 +91,13 @@ impl Back {
             return Ok(false);
         }
         self.at_once = (self.at_once * 2).min(MOST_AT_ONCE);
-        let store =
-            replica.runtime().block_on(async { Arc::clone(replica.survey().await.store()) });
-        let read = read_indexes(&*store, replica.manifest(), objects);
-        let read = replica.runtime().block_on(read.map_ok(|(_, fetched)| fetched).try_collect());
+        let read = replica.runtime().block_on(async {
+            let survey = replica.survey().await;
+            let survey = &*survey;
+            let ahead = stream::iter(objects).map(|object| survey.index_ahead(object));
+            let read = ahead.buffered(ON_THEIR_WAY).then(|ahead| survey.index_of(ahead));
+            read.try_collect::<Vec<_>>().await
+        });
         self.read = read?;
         self.left = self.left();
         Ok(true)

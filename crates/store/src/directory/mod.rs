@@ -329,13 +329,15 @@ fn list(
     for name in directory.entries().map_err(failed)? {
         let name = name.map_err(failed)?;
         let text = name.to_string_lossy();
-        if text.starts_with(TEMPORARY) {
+        let key = format!("{under}/{text}");
+        // A day of history may be a hundred thousand segments, each of which would be looked up for its length.
+        if text.starts_with(TEMPORARY) || listing.is_behind(&key) {
             continue;
         }
         // What is removed while we list was not there.
         if let Some((size, modified)) = directory.size(&name).map_err(failed)? {
             let modified = Timestamp::from_micros(modified).unwrap_or(Timestamp::MAX);
-            listing.add(&format!("{under}/{text}"), size, modified)?;
+            listing.add(&key, size, modified)?;
         }
     }
     Ok(listing.finish())
