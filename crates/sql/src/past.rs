@@ -42,8 +42,9 @@ impl Past {
         Ok(past)
     }
 
-    /// A connection whose `main` is the live database at `path`, to which moments can be attached. Its log is left as it
-    /// is: no checkpoint, and none at the close.
+    /// A connection whose `main` is the live database at `path`, to which moments can be attached. Unless it is to be
+    /// written, SQLite has neither the database nor its log open for writing; the wal-index alone it may have to make. The
+    /// log is left as it is in either case: no checkpoint, not even on demand, and none at the close.
     ///
     /// # Errors
     /// When SQLite refuses.
@@ -53,10 +54,13 @@ impl Past {
             // `file:app.db` and `:memory:` are names like any other.
             false => Path::new(".").join(path),
         };
-        // Also to read a database in WAL mode SQLite may have to make the wal-index, so that is not read-only by its flags.
-        let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let flags = match is_writable {
+            true => OpenFlags::SQLITE_OPEN_READ_WRITE,
+            false => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        };
+        let mut connection = open(&path, flags)?;
         defend(&connection)?;
-        leave_the_log(&connection)?;
+        leave_the_log(&mut connection)?;
         connection.pragma_update(None, "query_only", !is_writable)?;
         let (moments, cancel) = (Vec::new(), Cancel::default());
         Ok(Past { connection, moments, cancel })

@@ -209,3 +209,50 @@ async fn rows_of_the_past_go_into_a_live_file_whose_log_stays() {
         again.query_row("SELECT group_concat(id) FROM orders", [], |row| row.get(0)).unwrap();
     assert_eq!(ids, "1,2,3,7");
 }
+
+/// A log that nobody has open, with commits that are in no database file yet: whoever reads beside it sees them, and writes
+/// neither of the two, whatever statements it is given.
+#[tokio::test(flavor = "multi_thread")]
+async fn t19_who_only_reads_beside_a_live_file_cannot_write_it_and_nobody_empties_its_log() {
+    let (chronicle, bodies) = chronicle("", ORDERS).await;
+    let then = of(&chronicle, 2).await;
+    let directory = tempfile::tempdir().unwrap();
+    let [first, path] = ["first.db", "live.db"].map(|name| directory.path().join(name));
+    std::fs::write(&first, bodies.last().unwrap()).unwrap();
+    let application = Connection::open(&first).unwrap();
+    application.execute("INSERT INTO orders VALUES (7, 'new')", []).unwrap();
+    // As a kill of the application leaves it, without a wal-index.
+    let log = |path: &std::path::Path| path.with_extension("db-wal");
+    std::fs::copy(&first, &path).unwrap();
+    std::fs::copy(log(&first), log(&path)).unwrap();
+    drop(application);
+    let read = |path: &std::path::Path| [path.to_path_buf(), log(path)].map(|file| std::fs::read(file).unwrap());
+    let (before, live) = (read(&path), path.clone());
+    tokio::task::spawn_blocking(move || {
+        for is_writable in [false, true] {
+            let mut past = Past::beside(&live, is_writable).unwrap();
+            past.attach("then", &then).unwrap();
+            let new: i64 = past
+                .query_row("SELECT count(*) FROM main.orders WHERE id = 7", [], |row| row.get(0))
+                .unwrap();
+            assert_eq!(new, 1, "what is in the log alone is seen");
+            for pragma in ["wal_checkpoint(TRUNCATE)", "journal_mode = DELETE", "main.wal_checkpoint"] {
+                let refused = past.query_row(&format!("PRAGMA {pragma}"), [], |_| Ok(()));
+                assert!(refused.unwrap_err().to_string().contains("not authorized"), "{pragma}");
+            }
+            let refused = past.execute_batch("PRAGMA wal_autocheckpoint = 1");
+            assert!(refused.unwrap_err().to_string().contains("not authorized"));
+            if !is_writable {
+                past.execute_batch("PRAGMA query_only = 0").unwrap();
+                for sql in ["DELETE FROM orders", "VACUUM", "CREATE TABLE x (y)", "PRAGMA user_version = 3"] {
+                    let error = past.execute_batch(sql).unwrap_err().to_string();
+                    assert!(error.contains("readonly"), "{sql}: {error}");
+                }
+            }
+        }
+    })
+    .await
+    .unwrap();
+    assert!(before == read(&path), "neither file is another one");
+    assert!(!before[1].is_empty());
+}
