@@ -4,8 +4,10 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
+use ebbtide_catalog::PlanError;
 use ebbtide_sidecar::Gravity;
 use ebbtide_store::error_chain;
+use rusqlite::ErrorCode;
 
 use crate::{logging, output};
 
@@ -43,6 +45,27 @@ impl Code {
             Gravity::Failed => Code::Failed,
             Gravity::Damaged => Code::Damaged,
             Gravity::Fenced => Code::Fenced,
+        }
+    }
+}
+
+impl Code {
+    /// The exit code of a state that cannot be planned for, whoever wanted it.
+    pub(crate) fn of_plan(error: &PlanError) -> Code {
+        match error {
+            PlanError::Nothing(_) => Code::Nothing,
+            PlanError::Damaged { .. } | PlanError::Newer { .. } | PlanError::Unexpected { .. } => {
+                Code::Damaged
+            }
+            _ => Code::Failed,
+        }
+    }
+
+    /// The exit code of what SQLite says of a database that it reads.
+    pub(crate) fn of_sqlite(error: &rusqlite::Error) -> Code {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Code::Damaged,
+            _ => Code::Failed,
         }
     }
 }

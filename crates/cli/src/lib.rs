@@ -20,6 +20,7 @@ mod database_file;
 mod destination;
 mod escape;
 mod integrity;
+mod interrupt;
 mod log_writer;
 mod memory;
 mod new_directory;
@@ -43,6 +44,10 @@ use runtime::Workers;
 /// Runs one command to its end.
 #[must_use]
 pub fn run(args: Args) -> ExitCode {
+    if ends_by_signals(&args.command) {
+        // Before there is any other thread.
+        interrupt::end_at_once();
+    }
     // Nobody waits for what `replicate` logs, and it waits for nobody.
     logging::init(&args.log, !matches!(args.command, Command::Replicate(_)));
     match args.command {
@@ -84,5 +89,22 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Drill(drill) => runtime::run(Workers::Cores, commands::drill::run(drill)),
         Command::Status(status) => commands::status::run(status),
         Command::Sync(sync) => commands::sync::run(sync),
+    }
+}
+
+/// Whether there is nothing to be done at its end, so that a signal ends it wherever it is. The prompt of `sql` has its own
+/// meaning of an interrupt.
+fn ends_by_signals(command: &Command) -> bool {
+    match command {
+        Command::Sql(sql) => !commands::sql::has_prompt(sql),
+        Command::Log(_)
+        | Command::Diff(_)
+        | Command::Undo(_)
+        | Command::Dump(_)
+        | Command::Export(_)
+        | Command::Fixture(_)
+        | Command::When(_)
+        | Command::Blame(_) => true,
+        _ => false,
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ebbtide_directory::Directory;
 
 use crate::exit::{Code, Failure};
+use crate::interrupt::Unfinished;
 use crate::new_file::{parent_of, temporary_name};
 
 /// A directory in the making, which goes unless it is published.
@@ -17,6 +18,8 @@ pub(crate) struct NewDirectory {
     temporary: Option<String>,
     directory: Directory,
     target: PathBuf,
+    /// Dropped after it has its name.
+    _unfinished: Unfinished,
 }
 
 impl NewDirectory {
@@ -47,10 +50,11 @@ impl NewDirectory {
         }
         let parent = Directory::open(parent_of(target)).map_err(failed)?;
         let temporary = temporary_name(name).map_err(failed)?;
+        let _unfinished = Unfinished::begin(&parent.at(&temporary));
         parent.make(&temporary).map_err(failed)?;
         let directory = parent.within(&temporary).map_err(failed)?;
         let target = target.to_path_buf();
-        Ok(NewDirectory { parent, temporary: Some(temporary), directory, target })
+        Ok(NewDirectory { parent, temporary: Some(temporary), directory, target, _unfinished })
     }
 
     /// A new file in it. A name that would lead elsewhere is refused.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ebbtide_directory::Directory;
 
 use crate::exit::{Code, Failure};
+use crate::interrupt::Unfinished;
 
 /// A file in the making, which goes unless it is published.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct NewFile {
     file: File,
     target: PathBuf,
     force: bool,
+    /// Dropped after it has its name.
+    _unfinished: Unfinished,
 }
 
 /// How much of the target's name the temporary one repeats.
@@ -46,9 +49,10 @@ impl NewFile {
         }
         let directory = Directory::open(parent_of(target)).map_err(failed)?;
         let temporary = temporary_name(name).map_err(failed)?;
+        let _unfinished = Unfinished::begin(&directory.at(&temporary));
         let file = directory.create(&temporary).map_err(failed)?;
         let target = target.to_path_buf();
-        Ok(NewFile { directory, temporary: Some(temporary), file, target, force })
+        Ok(NewFile { directory, temporary: Some(temporary), file, target, force, _unfinished })
     }
 
     /// The file.

@@ -6,7 +6,7 @@ use ebbtide_export::ExportError;
 use ebbtide_moment::{Moment, Proof};
 use ebbtide_rows::{RowsError, Schema};
 use ebbtide_sql::Past;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::args::Read;
@@ -116,12 +116,7 @@ impl OneState {
         let code = match &error {
             ExportError::Usage(_) => Code::Usage,
             ExportError::Sqlite { source, .. }
-            | ExportError::Schema(RowsError::Sqlite { source, .. }) => {
-                match source.sqlite_error_code() {
-                    Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Code::Damaged,
-                    _ => Code::Failed,
-                }
-            }
+            | ExportError::Schema(RowsError::Sqlite { source, .. }) => Code::of_sqlite(source),
             _ => Code::Failed,
         };
         let cause = match self {

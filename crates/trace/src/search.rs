@@ -82,10 +82,23 @@ impl Trace {
         &self,
         oldest: Option<Target>,
         newest: Target,
+        each: impl FnMut(&Found) -> ControlFlow<()>,
+    ) -> Result<Searched> {
+        self.run_from(oldest, self.moment(newest)?, each)
+    }
+
+    /// The same from a state that is open already.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn run_from(
+        &self,
+        oldest: Option<Target>,
+        newest: Moment,
         mut each: impl FnMut(&Found) -> ControlFlow<()>,
     ) -> Result<Searched> {
         let end = self.oldest(oldest)?;
-        let mut state = self.state(self.moment(newest)?)?;
+        let mut state = self.state(newest)?;
         let newest = point(&state.moment);
         let end = end.map_or(newest, |end| if end.txid < newest.txid { end } else { newest });
         let mut searched = Searched {

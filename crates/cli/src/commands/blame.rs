@@ -5,8 +5,8 @@ use ebbtide_rows::{Affinity, Ident, Literal, Schema, Table, TableKind, Value, Va
 use ebbtide_sql::Past;
 use ebbtide_trace::{Answer, Found, Question};
 
-use super::changes::{Changes, meant, place};
-use super::past::{self, failure as unread, proof};
+use super::changes::{Changes, newest, place};
+use super::past::{self, failure as unread, sql_failure};
 use crate::args::Blame;
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
@@ -19,20 +19,19 @@ pub(crate) async fn run(args: Blame) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.search.config)?;
     let now = ebbtide_sidecar::clock::now();
     let replica = past::open(&source).await?;
-    let newest = meant(args.search.to.as_ref(), now)?;
-    let moment = replica.at(newest, now, proof(args.search.prove)).await.map_err(unread)?;
-    let (table, key) = (args.table.clone(), args.key.clone());
+    let newest = newest(&replica, &args.search, now).await?;
+    let (moment, table, key) = (newest.clone(), args.table.clone(), args.key.clone());
     let ask = move || question(&moment, &table, &key);
     let asked = tokio::task::spawn_blocking(ask).await;
     let sql = asked.map_err(|error| Failure::new(Code::Failed, error))??;
     let question = Question::new(&sql);
-    Changes { replica, question, search: &args.search, now }.tell(|_| true, line).await?;
+    Changes { replica, newest, question, search: &args.search, now }.tell(|_| true, line).await?;
     Ok(Outcome::Done)
 }
 
 /// The query for the row.
 fn question(moment: &Moment, table: &str, key: &[String]) -> Result<String, Failure> {
-    let past = Past::connect(moment).map_err(|error| Failure::new(Code::Failed, error))?;
+    let past = Past::connect(moment).map_err(sql_failure)?;
     let schema = Schema::read(&past, "main");
     if let Some(cause) = past.main().take_failure() {
         return Err(unread(cause));

@@ -3,15 +3,14 @@
 use std::ops::ControlFlow;
 
 use ebbtide_catalog::Target;
-use ebbtide_moment::{Error as MomentError, Proof, Replica};
+use ebbtide_moment::{Error as MomentError, Moment, Proof, Replica};
 use ebbtide_replica::{EntryKind, Timestamp};
 use ebbtide_rows::json;
-use ebbtide_sql::Error as SqlError;
 use ebbtide_trace::{Answer, Found, Question, Searched, Trace, TraceError};
 use serde_json::{Value, json as object};
 
 use super::choice;
-use super::past::{failure as unread, proof};
+use super::past::{failure as unread, proof, sql_failure};
 use super::unreadable;
 use crate::args::Search;
 use crate::exit::{Code, Failure};
@@ -21,6 +20,8 @@ use crate::{logging, output};
 /// What is searched for, and how what is found is told.
 pub(super) struct Changes<'a> {
     pub(super) replica: Replica,
+    /// The newest state to look at.
+    pub(super) newest: Moment,
     pub(super) question: Question,
     pub(super) search: &'a Search,
     pub(super) now: Timestamp,
@@ -33,10 +34,8 @@ impl Changes<'_> {
         is_wanted: impl Fn(&Found) -> bool + Send + 'static,
         line: impl Fn(&Found) -> String + Send + 'static,
     ) -> Result<(), Failure> {
-        let Changes { replica, question, search, now } = self;
-        let (oldest, newest) = (search.from.as_ref(), search.to.as_ref());
-        let oldest = oldest.map(|when| meant(Some(when), now)).transpose()?;
-        let newest = meant(newest, now)?;
+        let Changes { replica, newest, question, search, now } = self;
+        let oldest = search.from.as_ref().map(|when| meant(Some(when), now)).transpose()?;
         let (json, limit, proof) = (search.json, search.limit, proof(search.prove));
         let trace = Trace { replica, question, now, proof };
         let run = move || {
@@ -66,12 +65,12 @@ impl Changes<'_> {
 
 fn run(
     trace: &Trace,
-    (oldest, newest): (Option<Target>, Target),
+    (oldest, newest): (Option<Target>, Moment),
     limit: u64,
     tell: impl Fn(&Found) -> bool,
 ) -> Result<(u64, Searched), TraceError> {
     let mut told = 0;
-    let searched = trace.run(oldest, newest, |found| {
+    let searched = trace.run_from(oldest, newest, |found| {
         told += u64::from(tell(found));
         match told >= limit || output::is_gone() {
             true => ControlFlow::Break(()),
@@ -151,8 +150,21 @@ fn summary(searched: &Searched, told: u64, is_enough: bool, proof: Proof) -> Str
     )
 }
 
+/// The newest state to look at.
+///
+/// # Errors
+/// When there is no such state, or it cannot be read.
+pub(super) async fn newest(
+    replica: &Replica,
+    search: &Search,
+    now: Timestamp,
+) -> Result<Moment, Failure> {
+    let newest = meant(search.to.as_ref(), now)?;
+    replica.at(newest, now, proof(search.prove)).await.map_err(unread)
+}
+
 /// The state that is meant, the newest if nothing says otherwise. How it was read is said.
-pub(super) fn meant(when: Option<&When>, now: Timestamp) -> Result<Target, Failure> {
+fn meant(when: Option<&When>, now: Timestamp) -> Result<Target, Failure> {
     let (target, read_as) = choice::target(when, None, now)?;
     if let Some(read_as) = read_as {
         logging::note(read_as);
@@ -164,7 +176,8 @@ pub(super) fn meant(when: Option<&When>, now: Timestamp) -> Result<Target, Failu
 pub(super) fn failure(error: TraceError) -> Failure {
     match error {
         TraceError::Unsuitable(why) => Failure::new(Code::Usage, why),
-        TraceError::Moment(error) | TraceError::Sql(SqlError::Moment(error)) => unread(error),
+        TraceError::Moment(error) => unread(error),
+        TraceError::Sql(error) => sql_failure(error),
         TraceError::Plan(error) => unread(MomentError::from(error)),
         TraceError::Index(error) => unreadable(error),
         error @ TraceError::Hole(_) => Failure::new(Code::Damaged, error),

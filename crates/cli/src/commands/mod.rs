@@ -36,7 +36,7 @@ mod tally;
 mod thinned;
 mod unrowed;
 
-use ebbtide_catalog::{CatalogError, PlanError};
+use ebbtide_catalog::CatalogError;
 use ebbtide_restore::Error;
 
 use crate::exit::{Code, Failure};
@@ -48,11 +48,8 @@ pub(crate) fn failure(error: Error) -> Failure {
 
 fn code_of(error: &Error) -> Code {
     match error {
-        Error::Plan(PlanError::Nothing(_)) => Code::Nothing,
-        Error::Plan(PlanError::Damaged { .. })
-        | Error::Plan(PlanError::Newer { .. })
-        | Error::Unsound { .. }
-        | Error::Plan(PlanError::Unexpected { .. }) => Code::Damaged,
+        Error::Plan(plan) => Code::of_plan(plan),
+        Error::Unsound { .. } => Code::Damaged,
         _ => Code::Failed,
     }
 }

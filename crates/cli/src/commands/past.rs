@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ebbtide_moment::{Error, IndexCache, Moment, Options, PlanError, Proof, Replica};
+use ebbtide_moment::{Error, IndexCache, Moment, Options, Proof, Replica};
 use ebbtide_sql::Error as SqlError;
 
 use super::choice::target;
@@ -62,7 +62,7 @@ pub(crate) fn proof(prove: bool) -> Proof {
 /// An error of reading with its exit code.
 pub(crate) fn failure(error: Error) -> Failure {
     let code = match &error {
-        Error::Plan(plan) if matches!(**plan, PlanError::Nothing(_)) => Code::Nothing,
+        Error::Plan(plan) => Code::of_plan(plan),
         error if error.is_damage() => Code::Damaged,
         _ => Code::Failed,
     };
@@ -73,6 +73,7 @@ pub(crate) fn failure(error: Error) -> Failure {
 pub(crate) fn sql_failure(error: SqlError) -> Failure {
     match error {
         SqlError::Moment(error) => failure(error),
+        SqlError::Sqlite(error) => Failure::new(Code::of_sqlite(&error), error),
         error => Failure::new(Code::Failed, error),
     }
 }

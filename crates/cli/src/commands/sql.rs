@@ -19,6 +19,11 @@ use crate::source::Source;
 use crate::{logging, output};
 use answer::{AnswerForm, Answers};
 
+/// Whether it asks for statements at a terminal.
+pub(crate) fn has_prompt(args: &Sql) -> bool {
+    args.sql.is_none() && io::stdin().is_terminal()
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -59,7 +64,7 @@ fn ask(args: &Sql, states: &[AskedState]) -> Result<Outcome, Failure> {
     let mut answers = Answers::new(form, args.write);
     match &args.sql {
         Some(sql) => script::run(&past, sql, &mut answers)?,
-        None if io::stdin().is_terminal() => prompt::run(&mut past, &mut answers)?,
+        None if has_prompt(args) => prompt::run(&mut past, &mut answers)?,
         None => script::run_all(&past, io::stdin().lock(), &mut answers)?,
     }
     answers.finish();

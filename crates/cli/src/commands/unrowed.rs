@@ -3,7 +3,6 @@
 use std::io;
 
 use ebbtide_rows::RowsError;
-use rusqlite::ErrorCode;
 
 use crate::exit::{Code, Failure};
 use crate::output;
@@ -14,10 +13,7 @@ pub(super) fn failure(error: RowsError) -> Failure {
         RowsError::NoTable { .. } | RowsError::Encodings { .. } => Code::Usage,
         RowsError::Nameless { .. } => Code::NotAllowed,
         RowsError::Unordered { .. } => Code::Damaged,
-        RowsError::Sqlite { source, .. } => match source.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Code::Damaged,
-            _ => Code::Failed,
-        },
+        RowsError::Sqlite { source, .. } => Code::of_sqlite(source),
         RowsError::Write(_) => Code::Failed,
     };
     Failure::new(code, error)

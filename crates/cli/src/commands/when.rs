@@ -2,7 +2,7 @@
 
 use ebbtide_trace::{Found, Question};
 
-use super::changes::{Changes, place};
+use super::changes::{Changes, newest, place};
 use super::past;
 use crate::args::Asking;
 use crate::exit::{Failure, Outcome};
@@ -16,6 +16,7 @@ pub(crate) async fn run(args: Asking) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.search.config)?;
     let now = ebbtide_sidecar::clock::now();
     let replica = past::open(&source).await?;
+    let newest = newest(&replica, &args.search, now).await?;
     let question = Question::new(&args.sql);
     let (falls, rises) = (args.falls, args.rises);
     let is_wanted = move |found: &Found| {
@@ -27,6 +28,6 @@ pub(crate) async fn run(args: Asking) -> Result<Outcome, Failure> {
         }
     };
     let line = |found: &Found| format!("{}  {} → {}", place(found), found.before, found.after);
-    Changes { replica, question, search: &args.search, now }.tell(is_wanted, line).await?;
+    Changes { replica, newest, question, search: &args.search, now }.tell(is_wanted, line).await?;
     Ok(Outcome::Done)
 }
