@@ -226,7 +226,9 @@ async fn t19_who_only_reads_beside_a_live_file_cannot_write_it_and_nobody_emptie
     std::fs::copy(&first, &path).unwrap();
     std::fs::copy(log(&first), log(&path)).unwrap();
     drop(application);
-    let read = |path: &std::path::Path| [path.to_path_buf(), log(path)].map(|file| std::fs::read(file).unwrap());
+    let read = |path: &std::path::Path| {
+        [path.to_path_buf(), log(path)].map(|file| std::fs::read(file).unwrap())
+    };
     let (before, live) = (read(&path), path.clone());
     tokio::task::spawn_blocking(move || {
         for is_writable in [false, true] {
@@ -236,7 +238,9 @@ async fn t19_who_only_reads_beside_a_live_file_cannot_write_it_and_nobody_emptie
                 .query_row("SELECT count(*) FROM main.orders WHERE id = 7", [], |row| row.get(0))
                 .unwrap();
             assert_eq!(new, 1, "what is in the log alone is seen");
-            for pragma in ["wal_checkpoint(TRUNCATE)", "journal_mode = DELETE", "main.wal_checkpoint"] {
+            for pragma in
+                ["wal_checkpoint(TRUNCATE)", "journal_mode = DELETE", "main.wal_checkpoint"]
+            {
                 let refused = past.query_row(&format!("PRAGMA {pragma}"), [], |_| Ok(()));
                 assert!(refused.unwrap_err().to_string().contains("not authorized"), "{pragma}");
             }
@@ -244,7 +248,12 @@ async fn t19_who_only_reads_beside_a_live_file_cannot_write_it_and_nobody_emptie
             assert!(refused.unwrap_err().to_string().contains("not authorized"));
             if !is_writable {
                 past.execute_batch("PRAGMA query_only = 0").unwrap();
-                for sql in ["DELETE FROM orders", "VACUUM", "CREATE TABLE x (y)", "PRAGMA user_version = 3"] {
+                for sql in [
+                    "DELETE FROM orders",
+                    "VACUUM",
+                    "CREATE TABLE x (y)",
+                    "PRAGMA user_version = 3",
+                ] {
                     let error = past.execute_batch(sql).unwrap_err().to_string();
                     assert!(error.contains("readonly"), "{sql}: {error}");
                 }

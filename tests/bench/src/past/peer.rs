@@ -48,7 +48,9 @@ pub(super) fn measure(rig: &Rig, tools: &[Tool], bytes: u64, results: &mut Resul
         rig.proxy.set_latency(LATENCY);
         for _ in 0..rig.repeat {
             let mut command = Command::new("sqlite3");
-            command.args(["-csv", ":memory:", "-cmd"]).arg(format!(".load {}", extension.display()));
+            command
+                .args(["-csv", ":memory:", "-cmd"])
+                .arg(format!(".load {}", extension.display()));
             command.args(["-cmd", ".open file:past.db?vfs=litestream", &sql]);
             command.env("LITESTREAM_REPLICA_URL", &url).env_remove("AWS_CA_BUNDLE");
             command.env("AWS_ACCESS_KEY_ID", USER).env("AWS_SECRET_ACCESS_KEY", PASSWORD);
