@@ -49,6 +49,7 @@ const FILE_LINES_MAX: usize = 500;
 /// Packages that crates must not use in what ships. Which crates of ours they may use is a table of docs/architecture.md.
 const PACKAGES_FORBIDDEN: &[(&str, &[&str])] = &[
     ("directory", &["tokio", "rusqlite"]),
+    ("seal", &["tokio", "nix", "rustix", "rusqlite", "aws-sdk-s3"]),
     ("replica", &["tokio", "nix", "rustix", "rusqlite", "aws-sdk-s3"]),
     ("store", &["rusqlite", "notify"]),
     ("state", &["tokio", "rusqlite"]),

@@ -26,6 +26,7 @@ const CRATES: &[(&str, u32, &str)] = &[
     ("store", 4, "bucket, directory"),
     ("state", 6, "the local state"),
     ("replica", 3, "the format"),
+    ("seal", 3, "keys of objects"),
     ("watcher", 0, "transactions of the log"),
     ("wal", 2, "the log as bytes"),
     ("time", 4, "points in time"),

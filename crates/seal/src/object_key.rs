@@ -1,0 +1,167 @@
+//! The key of one object, and what is sealed with it.
+
+use std::fmt;
+
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use ring::hkdf::{HKDF_SHA256, Salt as HkdfSalt};
+
+use crate::{KeyUse, Salt, SecretKey};
+
+/// How many bytes a sealed part is longer than the plain one: the tag of Poly1305.
+pub const TAG_SIZE: usize = 16;
+
+/// What the key of an object is derived for, before its use.
+const INFO: &[u8] = b"ebbtide 1 ";
+
+/// The first bytes of the nonce of a block, and of that of an index.
+const BLOCK: [u8; 4] = [0; 4];
+const INDEX: [u8; 4] = [0xff; 4];
+
+/// Seals and opens the parts of one object with ChaCha20-Poly1305.
+///
+/// The nonce of a part is where it begins in the object, so an object key seals each place once: its writer goes forward
+/// and never back, and whoever writes the object again has another salt and so another key.
+pub struct ObjectKey(LessSafeKey);
+
+impl ObjectKey {
+    /// The key for this use of the object with this name, which begins with the bytes `header`, that salt among them.
+    #[must_use]
+    pub fn derive(
+        secret: &SecretKey,
+        key_use: KeyUse,
+        salt: &Salt,
+        header: &[u8],
+        name: &str,
+    ) -> ObjectKey {
+        let info = [INFO, key_use.name().as_bytes(), &[0], header, name.as_bytes()];
+        let extracted = HkdfSalt::new(HKDF_SHA256, salt.as_bytes()).extract(secret.as_bytes());
+        let expanded = extracted.expand(&info, &CHACHA20_POLY1305);
+        let expanded = expanded.expect("HKDF gives 32 bytes of any input");
+        ObjectKey(LessSafeKey::new(UnboundKey::from(expanded)))
+    }
+
+    /// Seals the bytes of `out` from `start` on, a block that begins at `offset` in the object. It gets longer by
+    /// [`TAG_SIZE`].
+    pub fn seal_block(&self, offset: u64, associated: &[u8], out: &mut Vec<u8>, start: usize) {
+        self.seal(BLOCK, offset, associated, out, start);
+    }
+
+    /// The same for an index.
+    pub fn seal_index(&self, offset: u64, associated: &[u8], out: &mut Vec<u8>, start: usize) {
+        self.seal(INDEX, offset, associated, out, start);
+    }
+
+    /// Opens a block that begins at `offset` in the object, in its place. Nothing if it is not what was sealed there; then
+    /// the bytes are of no use.
+    pub fn open_block<'a>(
+        &self,
+        offset: u64,
+        associated: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Option<&'a mut [u8]> {
+        self.open(BLOCK, offset, associated, sealed)
+    }
+
+    /// The same for an index.
+    pub fn open_index<'a>(
+        &self,
+        offset: u64,
+        associated: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Option<&'a mut [u8]> {
+        self.open(INDEX, offset, associated, sealed)
+    }
+
+    fn seal(&self, part: [u8; 4], offset: u64, associated: &[u8], out: &mut Vec<u8>, start: usize) {
+        let (nonce, associated) = (nonce(part, offset), Aad::from(associated));
+        let tag = self.0.seal_in_place_separate_tag(nonce, associated, &mut out[start..]);
+        out.extend_from_slice(tag.expect("no part has 256 GiB").as_ref());
+    }
+
+    fn open<'a>(
+        &self,
+        part: [u8; 4],
+        offset: u64,
+        associated: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Option<&'a mut [u8]> {
+        self.0.open_in_place(nonce(part, offset), Aad::from(associated), sealed).ok()
+    }
+}
+
+fn nonce(part: [u8; 4], offset: u64) -> Nonce {
+    let mut nonce = [0; 12];
+    nonce[..4].copy_from_slice(&part);
+    nonce[4..].copy_from_slice(&offset.to_le_bytes());
+    Nonce::assume_unique_for_key(nonce)
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ObjectKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: [u8; 124] = [3; 124];
+    const NAME: &str = "log/0000000000000001.seg";
+
+    fn derive(secret: u8, key_use: KeyUse, salt: u8, header: &[u8], name: &str) -> ObjectKey {
+        let (secret, salt) = (SecretKey::from_bytes([secret; 32]), Salt::from_bytes([salt; 24]));
+        ObjectKey::derive(&secret, key_use, &salt, header, name)
+    }
+
+    fn key() -> ObjectKey {
+        derive(1, KeyUse::Pages, 2, &HEADER, NAME)
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened_at_its_place_only() {
+        let mut out = b"before".to_vec();
+        out.extend_from_slice(b"a block");
+        key().seal_block(128, b"row", &mut out, 6);
+        assert_eq!((&out[..6], out.len()), (&b"before"[..], 6 + 7 + TAG_SIZE));
+        assert_ne!(&out[6..13], b"a block");
+        let open = |key: &ObjectKey, offset, associated: &[u8]| {
+            key.open_block(offset, associated, &mut out[6..].to_vec()).map(|plain| plain.to_vec())
+        };
+        assert_eq!(open(&key(), 128, b"row").as_deref(), Some(&b"a block"[..]));
+        assert_eq!(open(&key(), 129, b"row"), None);
+        assert_eq!(open(&key(), 128, b"raw"), None);
+        assert!(key().open_index(128, b"row", &mut out[6..].to_vec()).is_none());
+        let mut other = HEADER;
+        other[123] ^= 1;
+        for key in [
+            derive(9, KeyUse::Pages, 2, &HEADER, NAME),
+            derive(1, KeyUse::Index, 2, &HEADER, NAME),
+            derive(1, KeyUse::Pages, 9, &HEADER, NAME),
+            derive(1, KeyUse::Pages, 2, &other, NAME),
+            derive(1, KeyUse::Pages, 2, &HEADER, "log/0000000000000002.seg"),
+        ] {
+            assert_eq!(open(&key, 128, b"row"), None);
+        }
+    }
+
+    #[test]
+    fn an_index_is_opened_as_one() {
+        let mut out = b"an index".to_vec();
+        key().seal_index(128, b"", &mut out, 0);
+        assert!(key().open_block(128, b"", &mut out.clone()).is_none());
+        assert_eq!(key().open_index(128, b"", &mut out).unwrap(), b"an index");
+    }
+
+    #[test]
+    fn what_was_altered_or_cut_is_not_opened() {
+        let mut out = b"a block".to_vec();
+        key().seal_block(0, b"", &mut out, 0);
+        for at in 0..out.len() {
+            let mut altered = out.clone();
+            altered[at] ^= 0x10;
+            assert!(key().open_block(0, b"", &mut altered).is_none(), "byte {at}");
+            assert!(key().open_block(0, b"", &mut out[..at].to_vec()).is_none(), "{at} bytes");
+        }
+    }
+}
