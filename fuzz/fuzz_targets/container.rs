@@ -1,17 +1,26 @@
-//! Any bytes as an object: as they are, and with its checksums renewed, so that what lies behind them is reached.
+//! Any bytes as an object: as they are, and with its checksums renewed, so that what lies behind them is reached; and as
+//! the inside of an encrypted one.
 //!
 //! What is accepted must be whole: it can be read to the last page, and written again with the same history.
 
 #![no_main]
 
 use ebbtide_replica::container::layout::{block_row, counts, entry_row, footer, header};
-use ebbtide_replica::container::{Block, Header, Index, Parsed, Writer, page_hashes};
-use ebbtide_replica::{EntryFlags, Horizon, Mark, Result, page_hash};
+use ebbtide_replica::container::{
+    Block, Contents, EntryStart, Header, Index, Outside, Parsed, Sealing, Writer, page_hashes,
+};
+use ebbtide_replica::{
+    Chain, Digest, EntryFlags, EntryKind, Horizon, Key, Mark, ReplicaId, Result, Timestamp, Txid,
+    page_hash,
+};
+use ebbtide_seal::{KeyUse, Keys, ObjectKey, Salt, SecretKey, TAG_SIZE};
+use ebbtide_wal::PageSize;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     parse_in_parts(bytes);
     read(bytes);
+    read_sealed(bytes);
     let mut renewed = bytes.to_vec();
     if renew(&mut renewed).is_some() {
         read(&renewed);
@@ -37,8 +46,76 @@ fn parse_in_parts(bytes: &[u8]) {
     }
 }
 
+/// The bytes as what lies in an encrypted segment: its blocks, and its index with what is before that. Whoever has the keys
+/// can write what he likes there, so the reader must hold it to the same rules.
+fn read_sealed(bytes: &[u8]) {
+    let Some((split, plain)) = bytes.split_first_chunk::<2>() else { return };
+    let (blocks, index) = plain.split_at(usize::from(u16::from_le_bytes(*split)).min(plain.len()));
+    let sealing = Sealing {
+        pages: Some(SecretKey::from_bytes([1; 32])),
+        index: SecretKey::from_bytes([2; 32]),
+    };
+    let keys: Keys = sealing.pages.iter().chain([&sealing.index]).cloned().collect();
+    let object = sealed(&sealing, blocks, index);
+    let outside = Outside::parse(object.len() as u64, &object, &object);
+    if let Ok(Some(outside)) = outside {
+        let mut check = outside.check();
+        check.push(&object[header::SIZE..object.len() - footer::SIZE]).expect("it is as long");
+        check.finish().expect("it was written so");
+    }
+    read_with(&object, &keys);
+}
+
+/// An encrypted segment with these blocks, as they are stored, and this index.
+fn sealed(sealing: &Sealing, blocks: &[u8], index: &[u8]) -> Vec<u8> {
+    let claim = claim(sealing);
+    let start = header::SIZE + blocks.len();
+    let mut end = claim[claim.len() - footer::SIZE..].to_vec();
+    let length = (index.len() + TAG_SIZE) as u64;
+    end[footer::INDEX_OFFSET.offset..][..8].copy_from_slice(&(start as u64).to_le_bytes());
+    end[footer::INDEX_LENGTH.offset..][..8].copy_from_slice(&length.to_le_bytes());
+    let associated = [&end[..footer::ROOT.offset], &end[footer::LAST.offset..][..8]].concat();
+    let (head, name) = (&claim[..header::CRC.offset], Key::Log(Txid::FIRST).to_string());
+    let key = ObjectKey::derive(&sealing.index, KeyUse::Index, &SALT, head, &name);
+    let mut object = [&claim[..header::SIZE], blocks, index].concat();
+    key.seal_index(start as u64, &associated, &mut object, start);
+    end[footer::CHAIN.offset..][..32]
+        .copy_from_slice(blake3::hash(&object[header::SIZE..start]).as_bytes());
+    object.extend_from_slice(&end);
+    // There are no block rows in the open that could be renewed.
+    renew_ends(&mut object, start);
+    object
+}
+
+const SALT: Salt = Salt::from_bytes([3; 24]);
+
+/// A claim, of which the header and the footer are taken.
+fn claim(sealing: &Sealing) -> Vec<u8> {
+    let replica = ReplicaId::from_bytes([7; 16]);
+    let contents = Contents::Segment { first: Txid::FIRST, chain: Chain::genesis(replica) };
+    let page_size = PageSize::new(512).expect("there is such a size");
+    let header = Header { replica, page_size, contents };
+    let sealer = sealing.with_salt(&header, Txid::FIRST, SALT);
+    let mut writer = Writer::sealed(header, sealer);
+    let start = EntryStart {
+        txid: Txid::FIRST,
+        kind: EntryKind::Claim,
+        flags: EntryFlags::NONE,
+        time: Timestamp::EPOCH,
+        database_pages: 0,
+        detail: Vec::new(),
+    };
+    writer.begin_entry(start).expect("it is the first");
+    writer.end_entry(Digest::EMPTY).expect("a claim has no pages");
+    writer.finish().expect("it has an entry").tail
+}
+
 /// Reads all of an object, if it is one.
 fn read(object: &[u8]) {
+    read_with(object, &Keys::NONE);
+}
+
+fn read_with(object: &[u8], keys: &Keys) {
     if let Ok((horizon, _)) = Horizon::parse(object) {
         let again = horizon.encode().expect("the reader accepted it");
         assert_eq!(Horizon::parse(&again).expect("it was written").0, horizon);
@@ -47,10 +124,9 @@ fn read(object: &[u8]) {
         let again = mark.encode().expect("the reader accepted it");
         assert_eq!(Mark::parse(&again).expect("it was written"), mark);
     }
-    let Ok(Parsed::Ready(index)) = Index::parse(object.len() as u64, object, object) else {
-        return;
-    };
-    let decode = |block: &Block| block.decode(stored(object, block));
+    let opened = Index::open(object.len() as u64, object, object, keys);
+    let Ok(Parsed::Ready(index)) = opened else { return };
+    let decode = |block: &Block| block.decode(index.opener(), stored(object, block));
     let blocks: Result<Vec<_>> = index.page_blocks().iter().map(decode).collect();
     let hashes: Result<Vec<_>> = index.hash_blocks().iter().map(decode).collect();
     let (Ok(blocks), Ok(hashes)) = (blocks, hashes) else { return };
@@ -116,6 +192,13 @@ fn renew(object: &mut [u8]) -> Option<()> {
     let start =
         usize::try_from(offset).ok().filter(|&start| start >= Header::SIZE && start < end)?;
     renew_blocks(object, start);
+    renew_ends(object, start);
+    Some(())
+}
+
+/// Renews the CRC32 of the header and of the footer, and the root of the index that begins at `start`.
+fn renew_ends(object: &mut [u8], start: usize) {
+    let end = object.len() - footer::SIZE;
     let crc = crc32fast::hash(&object[..header::CRC.offset]);
     object[header::CRC.offset..header::SIZE].copy_from_slice(&crc.to_le_bytes());
     let root = *blake3::Hasher::new()
@@ -127,7 +210,6 @@ fn renew(object: &mut [u8]) -> Option<()> {
     tail[footer::ROOT.offset..footer::CHAIN.offset].copy_from_slice(&root);
     let crc = crc32fast::hash(&tail[..footer::CRC.offset]);
     tail[footer::CRC.offset..].copy_from_slice(&crc.to_le_bytes());
-    Some(())
 }
 
 /// Renews the CRC32 in the row of each block that lies before the index.

@@ -223,9 +223,10 @@ impl<'a> HashList<'a> {
         number: usize,
         stored: Option<Bytes>,
     ) -> Result<(Vec<u8>, Listed), CatalogError> {
-        let block = self.fetched.index.hash_blocks()[number];
+        let index = &self.fetched.index;
+        let block = index.hash_blocks()[number];
         let raw = match stored.or_else(|| self.at_hand(number)) {
-            Some(stored) => block.decode(&stored),
+            Some(stored) => block.decode(index.opener(), &stored),
             None => Err(Error::damaged("the hashes", "they were not read ahead")),
         };
         // What looks damaged is read a second time: the damage may have come about on the way.
@@ -233,7 +234,7 @@ impl<'a> HashList<'a> {
             Ok(raw) => raw,
             Err(_) => {
                 let stored = self.store.get_range(&self.key, block.offset..block.end()).await?;
-                block.decode(&stored).map_err(|source| self.damaged(source))?
+                block.decode(index.opener(), &stored).map_err(|source| self.damaged(source))?
             }
         };
         let listed = Listed { first: block.first, hashes: page_hashes(&raw).collect() };

@@ -76,7 +76,7 @@ impl<'a> Hashes<'a> {
             Some(body) => slice(body, block.offset, block.end()).map_err(&damaged)?,
             None => self.store.get_range(&self.key, block.offset..block.end()).await?,
         };
-        let raw = block.decode(&stored).map_err(&damaged)?;
+        let raw = block.decode(self.fetched.index.opener(), &stored).map_err(&damaged)?;
         self.hashes.clear();
         self.hashes.extend(page_hashes(&raw));
         self.given = 0;

@@ -81,6 +81,7 @@ async fn from_objects(
         page_size,
         created: Timestamp::EPOCH,
         created_by: "ebbtide, from the objects of the replica".to_owned(),
+        encryption: None,
     };
     Ok(Some(with_beginning(store, unknown, oldest).await?))
 }
@@ -154,6 +155,7 @@ mod tests {
             page_size: PageSize::new(512).unwrap(),
             created: time(),
             created_by: Manifest::creator("0.1.0", "db1"),
+            encryption: None,
         }
     }
 

@@ -89,7 +89,7 @@ fn clusters(objects: impl Iterator<Item = Object>) -> Vec<Cluster> {
 /// The entries that an object has for certain, judging by its name, and whether it is of the history.
 fn span(key: Key) -> Option<(Txid, Txid, bool)> {
     match key {
-        Key::Manifest | Key::Horizon(_) | Key::Mark { .. } => None,
+        Key::Manifest | Key::Horizon(_) | Key::Mark { .. } | Key::Wrapped { .. } => None,
         Key::Log(first) => Some((first, first, true)),
         Key::Pack { first, last } => Some((first, last, true)),
         Key::Delta { first, last } => Some((first, last, false)),

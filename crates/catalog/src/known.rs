@@ -197,7 +197,7 @@ pub fn first_of(key: Key) -> Option<Txid> {
     match key {
         Key::Log(first) | Key::Pack { first, .. } | Key::Delta { first, .. } => Some(first),
         Key::Snapshot(txid) => Some(txid),
-        Key::Manifest | Key::Horizon(_) | Key::Mark { .. } => None,
+        Key::Manifest | Key::Horizon(_) | Key::Mark { .. } | Key::Wrapped { .. } => None,
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use super::CatalogError;
 use ebbtide_replica::container::{Footer, Header, Index, IndexReader, Parsed};
 use ebbtide_replica::{Error, Key, Manifest};
+use ebbtide_seal::Keys;
 use ebbtide_store::{ErrorKind, Object, Store};
 
 /// An object that is not longer than this is read whole, which costs no more than reading its end.
@@ -245,7 +246,7 @@ async fn read_in_pieces(
     let _turn = ONE_AT_A_TIME.acquire().await;
     let Object { key, size, .. } = object;
     let damaged = CatalogError::object(key);
-    let mut reader = IndexReader::new(size, head, tail).map_err(&damaged)?;
+    let mut reader = IndexReader::open(size, head, tail, &Keys::NONE).map_err(&damaged)?;
     let Range { mut start, end } = reader.range();
     let (begin, tail_start) = (start, size - tail.len() as u64);
     let mut raw = (end - begin <= RAW_MAX).then(BytesMut::new);
@@ -264,7 +265,7 @@ async fn read_in_pieces(
     let rest = rest.and_then(|(start, end)| tail.get(start..end));
     let short = || damaged(Error::damaged("the index", "it is short"));
     reader.push(rest.ok_or_else(short)?).map_err(&damaged)?;
-    let index = reader.finish().map_err(&damaged)?;
+    let index = reader.finish(&Keys::NONE).map_err(&damaged)?;
     let raw = raw.and_then(|mut raw| {
         raw.extend_from_slice(tail.get(usize::try_from(start - tail_start).ok()?..)?);
         RawIndex::of(&index, head, begin, &raw.freeze())

@@ -91,9 +91,12 @@ fn is_before_window(known: &Known, key: Key) -> bool {
             let segment = listing.segment_of(window).map(|segment| segment.key);
             listing.packs_with(window).next().is_some() || segment != Some(key)
         }
-        Key::Log(_) | Key::Manifest | Key::Delta { .. } | Key::Horizon(_) | Key::Mark { .. } => {
-            false
-        }
+        Key::Log(_)
+        | Key::Manifest
+        | Key::Delta { .. }
+        | Key::Horizon(_)
+        | Key::Mark { .. }
+        | Key::Wrapped { .. } => false,
     }
 }
 
@@ -106,7 +109,8 @@ fn is_in_pack(known: &Known, key: Key) -> bool {
         | Key::Delta { .. }
         | Key::Snapshot(_)
         | Key::Horizon(_)
-        | Key::Mark { .. } => return false,
+        | Key::Mark { .. }
+        | Key::Wrapped { .. } => return false,
     };
     known.listing().packs.iter().any(|pack| match pack.key {
         Key::Pack { first: begin, last: end } => {

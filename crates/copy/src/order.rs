@@ -38,7 +38,7 @@ fn place(key: Key) -> (Option<Txid>, bool, Key) {
     let txid = match key {
         Key::Log(first) | Key::Pack { first, .. } => Some(first),
         Key::Snapshot(txid) | Key::Delta { last: txid, .. } => Some(txid),
-        Key::Manifest | Key::Horizon(_) | Key::Mark { .. } => None,
+        Key::Manifest | Key::Horizon(_) | Key::Mark { .. } | Key::Wrapped { .. } => None,
     };
     (txid, is_history, key)
 }

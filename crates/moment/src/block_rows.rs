@@ -1,6 +1,6 @@
 //! Where the blocks of an object lie, in ten bytes each: a database of a tebibyte has eight million of them.
 
-use ebbtide_replica::container::{Block, Codec};
+use ebbtide_replica::container::{Block, BlockKind, Codec};
 use ebbtide_wal::PageSize;
 
 /// The offset of one block of so many is written down; those of the others are sums.
@@ -13,6 +13,8 @@ const COUNT_BITS: u32 = 13;
 #[derive(Debug)]
 pub(crate) struct BlockRows {
     page_size: PageSize,
+    /// The kind of all of them.
+    kind: BlockKind,
     anchors: Vec<Anchored>,
     /// The stored lengths…
     lengths: Vec<u32>,
@@ -40,6 +42,7 @@ impl BlockRows {
         };
         BlockRows {
             page_size,
+            kind: blocks.first().map_or(BlockKind::Pages, |block| block.kind),
             anchors,
             lengths: blocks.iter().map(|block| block.stored_len).collect(),
             crcs: blocks.iter().map(|block| block.crc).collect(),
@@ -88,7 +91,7 @@ impl BlockRows {
         let stored_len = *self.lengths.get(number)?;
         let crc = *self.crcs.get(number)?;
         let raw_len = count * self.page_size.get();
-        Some(Block { offset, first, stored_len, raw_len, count, crc, codec })
+        Some(Block { kind: self.kind, offset, first, stored_len, raw_len, count, crc, codec })
     }
 }
 
@@ -107,6 +110,7 @@ mod tests {
                 .map_or((128, 0), |last| (last.end(), last.first + u64::from(last.count)));
             let count = 1 + number * 37 % 2048;
             blocks.push(Block {
+                kind: BlockKind::Pages,
                 offset,
                 first,
                 stored_len: 1 + number * 31 % 4096,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Buf as _, BytesMut};
 use ebbtide_replica::Key;
-use ebbtide_replica::container::Block;
+use ebbtide_replica::container::{Block, Opener};
 use ebbtide_store::{ByteStream, Store};
 use futures::future::ready;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use crate::block_cache::{BlockCache, BlockId, Claim, Lead};
 use crate::error::{Error, Stopped};
 use crate::flight::Landed;
+use crate::openers::Openers;
 
 /// How many bytes are read ahead at once, as they are in the store: what a wrong guess costs at most.
 const AHEAD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -34,6 +35,8 @@ pub(crate) struct Blocks {
     store: Arc<dyn Store>,
     cache: Arc<BlockCache>,
     source: u32,
+    /// What opens the blocks of encrypted objects.
+    openers: Arc<Openers>,
     /// Bytes that may still be read ahead.
     ahead: Arc<Semaphore>,
     ahead_max: u32,
@@ -57,7 +60,17 @@ impl Blocks {
         let ahead = Arc::new(Semaphore::new(ahead_max));
         let ahead_max = u32::try_from(ahead_max).unwrap_or(u32::MAX);
         let guesses = Arc::new(Semaphore::new(AHEAD_REQUESTS_MAX));
-        Blocks { store, cache, source, ahead, ahead_max, guesses, runtime: Handle::current() }
+        let openers = Arc::default();
+        Blocks {
+            store,
+            cache,
+            source,
+            openers,
+            ahead,
+            ahead_max,
+            guesses,
+            runtime: Handle::current(),
+        }
     }
 
     pub(crate) fn cache(&self) -> &BlockCache {
@@ -70,6 +83,11 @@ impl Blocks {
 
     pub(crate) fn source(&self) -> u32 {
         self.source
+    }
+
+    /// Says how the blocks of an object are opened, before any is asked for.
+    pub(crate) fn open_with(&self, key: Key, opener: &Opener) {
+        self.openers.put(key, opener);
     }
 
     fn id(&self, key: Key, block: &Block) -> BlockId {
@@ -186,10 +204,11 @@ impl Fetch {
         let Some(((_, first), (_, last))) = blocks.first().zip(blocks.last()) else { return };
         let range = first.offset..last.end();
         let (mut at, mut buffer) = (range.start, BytesMut::new());
+        let opener = from.openers.get(key);
         let mut opened = from.open(key, range).await;
         for (lead, block) in blocks {
             let landed = match &mut opened {
-                Ok(bytes) => next(key, &block, (&mut at, &mut buffer), bytes).await,
+                Ok(bytes) => next((key, &opener), &block, (&mut at, &mut buffer), bytes).await,
                 Err(stopped) => Err(stopped.clone()),
             };
             // After a broken stream the rest fails alike; after a damaged block the next one may be sound.
@@ -205,7 +224,7 @@ impl Fetch {
 
 /// The next block of a stream that is at `at`, of which `buffer` has what came in already.
 async fn next(
-    key: Key,
+    (key, opener): (Key, &Opener),
     block: &Block,
     (at, buffer): (&mut u64, &mut BytesMut),
     bytes: &mut ByteStream,
@@ -221,5 +240,5 @@ async fn next(
     buffer.advance(usize::try_from(block.offset - *at).unwrap_or(usize::MAX).min(buffer.len()));
     let stored = buffer.split_to(block.stored_len as usize);
     *at = block.end();
-    block.decode(&stored).map_err(|error| Stopped::Damaged(key, error.to_string()))
+    block.decode(opener, &stored).map_err(|error| Stopped::Damaged(key, error.to_string()))
 }

@@ -40,6 +40,7 @@ mod layer;
 mod map;
 mod metered;
 mod moment;
+mod openers;
 mod page;
 mod proof;
 mod proved_lists;

@@ -1,5 +1,7 @@
 //! What can go wrong with a replica. A variant exists where a caller would act differently.
 
+use ebbtide_seal::{KeyId, KeyUse};
+
 /// The usual result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -24,6 +26,15 @@ pub enum Error {
         what: String,
         /// The unknown thing.
         why: String,
+    },
+
+    /// The object is encrypted, and the key that it needs is not among those that were given.
+    #[error("it is encrypted, and its {key_use} key {id} is not at hand")]
+    NoKey {
+        /// The id of the key.
+        id: KeyId,
+        /// What is under it.
+        key_use: KeyUse,
     },
 
     /// The caller asked for something to be written that no reader would accept.
@@ -56,7 +67,10 @@ impl Error {
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
-            Error::Damaged { .. } | Error::Newer { .. } | Error::Unwritable { .. } => true,
+            Error::Damaged { .. }
+            | Error::Newer { .. }
+            | Error::NoKey { .. }
+            | Error::Unwritable { .. } => true,
         }
     }
 }

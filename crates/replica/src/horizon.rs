@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use ebbtide_seal::Keys;
 use ebbtide_wal::PageSize;
 use serde::{Deserialize, Serialize};
 
-use crate::container::{Contents, DocumentObject, Header};
+use crate::container::{Contents, DocumentObject, Header, Sealing};
 use crate::text::{hex, parse_hex};
 use crate::{Chain, Digest, EntryState, Error, Key, ReplicaId, Result, Timestamp, Txid};
 
@@ -177,8 +178,17 @@ impl Horizon {
         Key::Horizon(self.number)
     }
 
-    /// As an object.
+    /// As a plain object.
     pub fn encode(&self) -> Result<Vec<u8>> {
+        self.document()?.encode()
+    }
+
+    /// As an encrypted object.
+    pub fn seal(&self, sealing: &Sealing) -> Result<Vec<u8>> {
+        self.document()?.seal(sealing)
+    }
+
+    fn document(&self) -> Result<DocumentObject> {
         self.check().map_err(|why| Error::unwritable("the horizon", why))?;
         let json = serde_json::to_vec(&self.contents)
             .map_err(|error| Error::unwritable("the horizon", error.to_string()))?;
@@ -186,12 +196,17 @@ impl Horizon {
             Contents::Horizon { first: self.window, number: self.number, chain: self.before };
         let header = Header { replica: self.replica, page_size: self.page_size, contents };
         let (last, chain, digest) = (self.head, self.chain, self.digest);
-        DocumentObject { header, last, chain, digest, json }.encode()
+        Ok(DocumentObject { header, last, chain, digest, json })
     }
 
-    /// From a whole object, and its root, by which the next horizon names it.
+    /// From a whole plain object, and its root, by which the next horizon names it.
     pub fn parse(object: &[u8]) -> Result<(Horizon, [u8; 32])> {
-        let (document, root) = DocumentObject::parse(object)?;
+        Horizon::open(object, &Keys::NONE)
+    }
+
+    /// The same of an object that may be encrypted, with an index key that is among `keys`.
+    pub fn open(object: &[u8], keys: &Keys) -> Result<(Horizon, [u8; 32])> {
+        let (document, root) = DocumentObject::open(object, keys)?;
         let Header { replica, page_size, contents } = document.header;
         let Contents::Horizon { first: window, number, chain: before } = contents else {
             return Err(Error::damaged("the horizon", "it is another kind of object"));

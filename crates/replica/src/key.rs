@@ -5,9 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::Txid;
+use ebbtide_seal::KeyId;
 use ebbtide_time::{ParseError, serde_as_text};
 
-/// The name of one object.
+/// The name of one object, which is not to be confused with the secret keys of encrypted replicas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// `ebbtide.json`: what the replica is.
@@ -39,6 +40,13 @@ pub enum Key {
         /// Tells marks of one entry apart.
         random: u64,
     },
+    /// `key/…-….age`: a secret key, wrapped for those who may have it.
+    Wrapped {
+        /// The id of the key.
+        id: KeyId,
+        /// How often it was wrapped by then, from 1.
+        number: u32,
+    },
 }
 
 /// Where the objects of one kind lie.
@@ -56,10 +64,14 @@ pub enum KeyPrefix {
     Horizon,
     /// Marks.
     Mark,
+    /// Secret keys, wrapped.
+    Wrapped,
 }
 
-/// How the name of every object but the manifest ends.
+/// How the names of all objects in our own format end…
 const SUFFIX: &str = ".seg";
+/// …and those of secret keys, which are age's.
+const WRAPPED_SUFFIX: &str = ".age";
 /// The name of the manifest.
 const MANIFEST: &str = "ebbtide.json";
 
@@ -70,8 +82,10 @@ impl Key {
         if name == MANIFEST {
             return Some(Key::Manifest);
         }
-        let (directory, numbers) = name.strip_suffix(SUFFIX)?.split_once('/')?;
-        match KeyPrefix::parse(directory)? {
+        let (directory, file) = name.split_once('/')?;
+        let prefix = KeyPrefix::parse(directory)?;
+        let numbers = file.strip_suffix(prefix.suffix())?;
+        match prefix {
             KeyPrefix::Log => Some(Key::Log(Txid::from_digits(numbers)?)),
             KeyPrefix::Snapshot => Some(Key::Snapshot(Txid::from_digits(numbers)?)),
             KeyPrefix::Pack => parse_range(numbers).map(|(first, last)| Key::Pack { first, last }),
@@ -82,6 +96,7 @@ impl Key {
                 Txid::from_digits(numbers).map(|number| Key::Horizon(number.get()))
             }
             KeyPrefix::Mark => parse_mark(numbers),
+            KeyPrefix::Wrapped => parse_wrapped(numbers),
         }
     }
 
@@ -90,9 +105,12 @@ impl Key {
     pub const fn state(self) -> Option<Txid> {
         match self {
             Key::Snapshot(txid) | Key::Delta { last: txid, .. } => Some(txid),
-            Key::Manifest | Key::Log(_) | Key::Pack { .. } | Key::Horizon(_) | Key::Mark { .. } => {
-                None
-            }
+            Key::Manifest
+            | Key::Log(_)
+            | Key::Pack { .. }
+            | Key::Horizon(_)
+            | Key::Mark { .. }
+            | Key::Wrapped { .. } => None,
         }
     }
 
@@ -113,6 +131,7 @@ impl Key {
             Key::Snapshot(_) => Some(KeyPrefix::Snapshot),
             Key::Horizon(_) => Some(KeyPrefix::Horizon),
             Key::Mark { .. } => Some(KeyPrefix::Mark),
+            Key::Wrapped { .. } => Some(KeyPrefix::Wrapped),
         }
     }
 }
@@ -130,6 +149,13 @@ fn parse_mark(numbers: &str) -> Option<Key> {
     Some(Key::Mark { txid: Txid::from_digits(txid)?, random }).filter(|_| is_written_so)
 }
 
+fn parse_wrapped(numbers: &str) -> Option<Key> {
+    let (id, digits) = numbers.split_once('-')?;
+    let number = u32::from_str_radix(digits, 16).ok().filter(|&number| number > 0)?;
+    let is_written_so = format!("{number:08x}") == digits;
+    Some(Key::Wrapped { id: id.parse().ok()?, number }).filter(|_| is_written_so)
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(prefix) = self.prefix() else { return f.write_str(MANIFEST) };
@@ -140,8 +166,9 @@ impl fmt::Display for Key {
             Key::Pack { first, last } | Key::Delta { first, last } => write!(f, "{first}-{last}")?,
             Key::Horizon(number) => write!(f, "{number:016x}")?,
             Key::Mark { txid, random } => write!(f, "{txid}-{random:016x}")?,
+            Key::Wrapped { id, number } => write!(f, "{id}-{number:08x}")?,
         }
-        f.write_str(SUFFIX)
+        f.write_str(prefix.suffix())
     }
 }
 
@@ -157,13 +184,14 @@ serde_as_text!(Key);
 
 impl KeyPrefix {
     /// All of them.
-    pub const ALL: [KeyPrefix; 6] = [
+    pub const ALL: [KeyPrefix; 7] = [
         KeyPrefix::Log,
         KeyPrefix::Pack,
         KeyPrefix::Delta,
         KeyPrefix::Snapshot,
         KeyPrefix::Horizon,
         KeyPrefix::Mark,
+        KeyPrefix::Wrapped,
     ];
 
     /// Its name, without a slash.
@@ -176,6 +204,15 @@ impl KeyPrefix {
             KeyPrefix::Snapshot => "snap",
             KeyPrefix::Horizon => "horizon",
             KeyPrefix::Mark => "mark",
+            KeyPrefix::Wrapped => "key",
+        }
+    }
+
+    /// How the names of its objects end.
+    const fn suffix(self) -> &'static str {
+        match self {
+            KeyPrefix::Wrapped => WRAPPED_SUFFIX,
+            _ => SUFFIX,
         }
     }
 
@@ -207,6 +244,10 @@ mod tests {
             (Key::Pack { first, last }, "pack/000000000000002a-0000000000000fff.seg"),
             (Key::Delta { first, last }, "delta/000000000000002a-0000000000000fff.seg"),
             (Key::Snapshot(last), "snap/0000000000000fff.seg"),
+            (
+                Key::Wrapped { id: KeyId::from_bytes([0x1f; 8]), number: 10 },
+                "key/1f1f1f1f1f1f1f1f-0000000a.age",
+            ),
         ] {
             assert_eq!(key.to_string(), name);
             assert_eq!(Key::parse(name), Some(key));
@@ -255,6 +296,13 @@ mod tests {
             "pack/000000000000002a--00000000000002a.seg",
             "pack/000000000000002a-000000000000002b-000000000000002c.seg",
             "snapshot/000000000000002a.seg",
+            "key/1f1f1f1f1f1f1f1f-0000000a.seg",
+            "key/1f1f1f1f1f1f1f1f-00000000.age",
+            "key/1f1f1f1f1f1f1f1f-0000000A.age",
+            "key/1f1f1f1f1f1f1f1-0000000a.age",
+            "key/1f1f1f1f1f1f1f1f-a.age",
+            "key/1f1f1f1f1f1f1f1f.age",
+            "log/000000000000002a.age",
             "ebbtide.json/",
             "ébbtide.json",
             &many,

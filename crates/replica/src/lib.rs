@@ -44,7 +44,7 @@ pub use error::{Error, Result};
 pub use horizon::{Condemned, Horizon, HorizonContents, HorizonObject, HorizonState, Written};
 pub use id::ReplicaId;
 pub use key::{Key, KeyPrefix};
-pub use manifest::Manifest;
+pub use manifest::{Encryption, Manifest};
 pub use mark::{Mark, MarkContents};
 pub use page_hash::{PAGES_AT_ONCE, PageHash, PageHasher, hash_pages, page_hash};
 pub use point::Point;

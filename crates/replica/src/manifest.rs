@@ -1,8 +1,10 @@
 //! `ebbtide.json`, the first object of a replica: what the rest is.
 
+use ebbtide_seal::KeyId;
 use ebbtide_wal::PageSize;
 use serde::{Deserialize, Serialize};
 
+use crate::container::SUITE;
 use crate::{Error, ReplicaId, Result, Timestamp};
 
 /// What a replica is, written once when it is created.
@@ -14,8 +16,27 @@ pub struct Manifest {
     pub page_size: PageSize,
     /// By the clock of the host that created it.
     pub created: Timestamp,
-    /// The program and the host that created it, for people: "ebbtide 0.1.0 on db1".
+    /// The program and the host that created it, for people: "ebbtide 0.1.0 on db1"; of an encrypted replica without the
+    /// host.
     pub created_by: String,
+    /// Of a replica that is encrypted. All of its objects are, and none of a plain one's.
+    pub encryption: Option<Encryption>,
+}
+
+/// How a replica is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Encryption {
+    suite: u8,
+    /// The index key that it began with.
+    pub index: KeyId,
+}
+
+impl Encryption {
+    /// By the one suite that there is.
+    #[must_use]
+    pub const fn new(index: KeyId) -> Encryption {
+        Encryption { suite: SUITE, index }
+    }
 }
 
 /// The JSON as it stands. Keys that are not listed here are skipped, so that later versions may add some.
@@ -26,6 +47,8 @@ struct Document {
     page_size: u32,
     created: Timestamp,
     created_by: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encryption: Option<Encryption>,
 }
 
 /// The one key that every version has, read before the rest.
@@ -55,6 +78,7 @@ impl Manifest {
             page_size: self.page_size.get(),
             created: self.created,
             created_by: self.created_by.clone(),
+            encryption: self.encryption,
         };
         let mut json = serde_json::to_vec_pretty(&document).expect("text and numbers become JSON");
         json.push(b'\n');
@@ -82,11 +106,16 @@ impl Manifest {
             serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
         let page_size = PageSize::new(document.page_size)
             .ok_or_else(|| damaged(format!("there is no page size {}", document.page_size)))?;
+        if let Some(Encryption { suite, .. }) = document.encryption.filter(|it| it.suite != SUITE) {
+            let why = format!("it is encrypted with suite {suite}");
+            return Err(Error::newer("the replica", why));
+        }
         Ok(Manifest {
             replica: document.replica,
             page_size,
             created: document.created,
             created_by: document.created_by,
+            encryption: document.encryption,
         })
     }
 }
@@ -101,12 +130,26 @@ mod tests {
             page_size: PageSize::new(4096).unwrap(),
             created: Timestamp::from_micros(1_795_253_400_000_000).unwrap(),
             created_by: "ebbtide 0.1.0 on db1".to_owned(),
+            encryption: None,
         }
     }
 
     #[test]
     fn a_manifest_reads_back_what_it_writes() {
         assert_eq!(Manifest::from_json(&sample().to_json()).unwrap(), sample());
+    }
+
+    #[test]
+    fn an_encrypted_replica_says_so_and_an_unknown_suite_is_refused_by_name() {
+        let encryption = Some(Encryption::new(KeyId::from_bytes([0x1f; 8])));
+        let manifest = Manifest { encryption, ..sample() };
+        assert_eq!(Manifest::from_json(&manifest.to_json()).unwrap(), manifest);
+        let json = String::from_utf8(manifest.to_json()).unwrap();
+        let other = json.replace("\"suite\": 1", "\"suite\": 2");
+        let error = Manifest::from_json(other.as_bytes()).unwrap_err();
+        assert!(matches!(error, Error::Newer { .. }), "{error}");
+        let other = json.replace("1f1f", "1F1F");
+        assert!(matches!(Manifest::from_json(other.as_bytes()), Err(Error::Damaged { .. })));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The mark: a restore point with a name, which every policy keeps.
 
+use ebbtide_seal::Keys;
 use ebbtide_wal::PageSize;
 use serde::{Deserialize, Serialize};
 
-use crate::container::{Contents, DocumentObject, Header};
+use crate::container::{Contents, DocumentObject, Header, Sealing};
 use crate::{Chain, Digest, Error, Key, ReplicaId, Result, Timestamp, Txid};
 
 /// A mark: `mark/<txid>-<random>.seg`.
@@ -57,8 +58,17 @@ impl Mark {
         Key::Mark { txid: self.txid, random: self.random }
     }
 
-    /// As an object.
+    /// As a plain object.
     pub fn encode(&self) -> Result<Vec<u8>> {
+        self.document()?.encode()
+    }
+
+    /// As an encrypted object.
+    pub fn seal(&self, sealing: &Sealing) -> Result<Vec<u8>> {
+        self.document()?.seal(sealing)
+    }
+
+    fn document(&self) -> Result<DocumentObject> {
         self.check().map_err(|why| Error::unwritable("the mark", why))?;
         let json = serde_json::to_vec(&self.contents)
             .map_err(|error| Error::unwritable("the mark", error.to_string()))?;
@@ -69,12 +79,17 @@ impl Mark {
         let contents = Contents::Mark { txid: self.txid, random: self.random };
         let header = Header { replica: self.replica, page_size: self.page_size, contents };
         let (last, chain, digest) = (self.txid, self.chain, self.digest);
-        DocumentObject { header, last, chain, digest, json }.encode()
+        Ok(DocumentObject { header, last, chain, digest, json })
     }
 
-    /// From a whole object.
+    /// From a whole plain object.
     pub fn parse(object: &[u8]) -> Result<Mark> {
-        let (document, _) = DocumentObject::parse(object)?;
+        Mark::open(object, &Keys::NONE)
+    }
+
+    /// The same of an object that may be encrypted, with an index key that is among `keys`.
+    pub fn open(object: &[u8], keys: &Keys) -> Result<Mark> {
+        let (document, _) = DocumentObject::open(object, keys)?;
         let Header { replica, page_size, contents } = document.header;
         let Contents::Mark { txid, random } = contents else {
             return Err(Error::damaged("the mark", "it is another kind of object"));

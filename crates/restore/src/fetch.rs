@@ -96,7 +96,7 @@ async fn submit_part(
         let expected = list.expected(blocks).await;
         let expected = expected.map_err(|error| index_stopped(key, error))?;
         let at_hand = fetched.at_hand(request.start..request.end);
-        pool.submit(key, request, expected, at_hand).await?;
+        pool.submit((key, fetched.index.opener()), request, expected, at_hand).await?;
     }
     match used {
         true => list.finish().await.map(drop).map_err(|error| index_stopped(key, error)),

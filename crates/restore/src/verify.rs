@@ -222,7 +222,7 @@ fn count(objects: &[Object]) -> Totals {
             Key::Pack { .. } => counts.packs += 1,
             Key::Delta { .. } => counts.deltas += 1,
             Key::Snapshot(_) => counts.snapshots += 1,
-            Key::Manifest | Key::Horizon(_) | Key::Mark { .. } => {}
+            Key::Manifest | Key::Horizon(_) | Key::Mark { .. } | Key::Wrapped { .. } => {}
         }
     }
     counts

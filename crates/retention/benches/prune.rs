@@ -82,7 +82,8 @@ async fn write(store: &dyn Store, segments: u64) -> Result<u64, Error> {
     store.begin().await?;
     let (replica, page_size) = (ReplicaId::random()?, PageSize::new(512).ok_or("a page size")?);
     let created = Timestamp::EPOCH;
-    let manifest = Manifest { replica, page_size, created, created_by: "a benchmark".to_owned() };
+    let (created_by, encryption) = ("a benchmark".to_owned(), None);
+    let manifest = Manifest { replica, page_size, created, created_by, encryption };
     store.put(&Key::Manifest, manifest.to_json().into()).await?;
     let mut chain = Chain::genesis(replica);
     let (mut bodies, mut puts, mut vouch) = (Vec::new(), Vec::new(), None);

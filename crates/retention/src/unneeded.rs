@@ -60,7 +60,7 @@ fn left(inventory: &Inventory) -> BTreeSet<Key> {
 pub(crate) fn ends_before(key: Key, window: Txid) -> bool {
     match key {
         Key::Pack { last, .. } | Key::Delta { last, .. } | Key::Snapshot(last) => last < window,
-        Key::Manifest | Key::Log(_) | Key::Horizon(_) | Key::Mark { .. } => false,
+        _ => false,
     }
 }
 

@@ -14,7 +14,7 @@ impl Keys {
 
     /// Adds a key.
     pub fn insert(&mut self, key: SecretKey) {
-        self.0.insert(key.id(), key);
+        self.0.insert(KeyId::of(&key), key);
     }
 
     /// The key with this id.

@@ -5,10 +5,8 @@ use std::io;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::KeyId;
-
 /// 32 random bytes from which the keys of objects are derived. They are overwritten when it is dropped, and nothing but
-/// [`SecretKey::as_bytes`] and [`SecretKey::to_hex`] shows them. Two keys are compared by their ids.
+/// [`SecretKey::as_bytes`] and [`SecretKey::to_hex`] shows them. Two keys are compared by their ids, [`KeyId`](crate::KeyId).
 #[derive(Clone)]
 pub struct SecretKey([u8; SecretKey::SIZE]);
 
@@ -65,12 +63,6 @@ impl SecretKey {
         }
         text
     }
-
-    /// What it is called in the open.
-    #[must_use]
-    pub fn id(&self) -> KeyId {
-        KeyId::of(self)
-    }
 }
 
 fn digit(digit: u8) -> Option<u8> {
@@ -95,8 +87,8 @@ mod tests {
     fn a_key_reads_back_what_it_writes_and_nothing_else() {
         let key = SecretKey::random().unwrap();
         let text = key.to_hex();
-        assert_eq!(SecretKey::from_hex(&text).unwrap().id(), key.id());
-        assert_ne!(SecretKey::random().unwrap().id(), key.id());
+        assert_eq!(SecretKey::from_hex(&text).unwrap().as_bytes(), key.as_bytes());
+        assert_ne!(SecretKey::random().unwrap().as_bytes(), key.as_bytes());
         let long = format!("{}0", *text);
         for text in ["", &text[1..], &long, &"é".repeat(32), &"F".repeat(64), &"+f".repeat(32)] {
             assert!(SecretKey::from_hex(text).is_none(), "{text}");

@@ -202,7 +202,7 @@ async fn put_manifest(
     let replica = ReplicaId::random()
         .map_err(|source| Error::System { doing: "draw random numbers", source })?;
     let created_by = Manifest::creator(&owner.version, &owner.host);
-    let manifest = Manifest { replica, page_size, created, created_by };
+    let manifest = Manifest { replica, page_size, created, created_by, encryption: None };
     let body = Bytes::from(manifest.to_json());
     match retry(to, || put_or_read(&*to.store, body.clone())).await? {
         Some(there) if there.replica != replica => Err(Error::Fenced { owner: ReplicaOwner(None) }),

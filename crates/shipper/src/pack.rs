@@ -297,7 +297,13 @@ pub(crate) mod tests {
     pub(crate) async fn replica(store: &MemoryStore, segments: u64) -> Chain {
         let (replica, page_size) = (ReplicaId::from_bytes([7; 16]), PageSize::new(512).unwrap());
         let created = Timestamp::EPOCH;
-        let manifest = Manifest { replica, page_size, created, created_by: "a test".to_owned() };
+        let manifest = Manifest {
+            replica,
+            page_size,
+            created,
+            created_by: "a test".to_owned(),
+            encryption: None,
+        };
         store.put(&Key::Manifest, manifest.to_json().into()).await.unwrap();
         let mut chain = Chain::genesis(replica);
         for number in 1..=segments {

@@ -256,6 +256,7 @@ mod tests {
             page_size: PageSize::new(512).unwrap(),
             created: Timestamp::EPOCH,
             created_by: "a test".to_owned(),
+            encryption: None,
         }
     }
 

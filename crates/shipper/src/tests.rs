@@ -41,7 +41,8 @@ struct Setup {
 
 fn manifest() -> Manifest {
     let (created, created_by) = (Timestamp::EPOCH, "a test".to_owned());
-    Manifest { replica: REPLICA, page_size: PAGE_SIZE, created, created_by }
+    let encryption = None;
+    Manifest { replica: REPLICA, page_size: PAGE_SIZE, created, created_by, encryption }
 }
 
 fn wal(frame: u32) -> ebbtide_wal::Position {

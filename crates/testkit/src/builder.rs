@@ -124,6 +124,7 @@ impl Builder {
             page_size: PageSize::new(page_size).expect(WRITABLE),
             created: micros(START),
             created_by: "a test".to_owned(),
+            encryption: None,
         };
         let store = MemoryStore::default();
         store.put(&Key::Manifest, manifest.to_json().into()).await.expect(STORED);

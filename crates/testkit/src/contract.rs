@@ -9,6 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_replica::{Key, KeyPrefix, Timestamp, Txid};
+use ebbtide_seal::KeyId;
 use ebbtide_store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
 use futures::future::join_all;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -89,6 +90,7 @@ async fn what_is_put_is_read(store: &dyn Store) {
         Key::Pack { first, last: first.next() },
         Key::Delta { first, last: first },
         Key::Snapshot(first),
+        Key::Wrapped { id: KeyId::from_bytes([7; 8]), number: 1 },
     ];
     for (seed, key) in keys.iter().enumerate() {
         let body = body(1000 * seed, seed as u64);

@@ -3,6 +3,10 @@
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
+/// For [`serde_as_text`], so that crates that use it need not name it themselves.
+#[doc(hidden)]
+pub use serde;
+
 mod text;
 mod timestamp;
 

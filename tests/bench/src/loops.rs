@@ -102,7 +102,7 @@ fn blocks(database: &[u8]) -> Result<()> {
     let ours = measure(|| {
         for block in index.page_blocks() {
             let stored = range(&object, block.offset, block.end());
-            black_box(block.decode_into(stored, &mut scratch).is_ok());
+            black_box(block.decode_into(index.opener(), stored, &mut scratch).is_ok());
         }
     });
     against("decoding a block, CRC32 included", ours, "LZ4 alone, unpacking", unpack);

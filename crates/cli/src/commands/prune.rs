@@ -168,7 +168,7 @@ fn by_kind(objects: &[Object]) -> BTreeMap<&'static str, (usize, u64)> {
             Some(KeyPrefix::Pack) => "packs",
             Some(KeyPrefix::Delta) => "deltas",
             Some(KeyPrefix::Snapshot) => "snapshots",
-            Some(KeyPrefix::Horizon | KeyPrefix::Mark) | None => "others",
+            Some(KeyPrefix::Horizon | KeyPrefix::Mark | KeyPrefix::Wrapped) | None => "others",
         };
         let (number, bytes) = kinds.entry(kind).or_insert((0, 0));
         *number += 1;

@@ -2,16 +2,20 @@
 
 use super::limits::BLOCK_RAW_MAX;
 use super::records::unpack;
+use super::shape::Shape;
+use super::{BlockKind, Codec, Opener};
 use crate::{Error, Result};
 
 /// Where a block lies in its object, and what its bytes must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
+    /// What its bytes are.
+    pub kind: BlockKind,
     /// Where it begins in the object.
     pub offset: u64,
     /// How many pages, or hashes of pages, lie in the blocks of its kind before it.
     pub first: u64,
-    /// Its length in the object, at least 1 and at most `raw_len`.
+    /// Its length in the object, at least 1 and at most `raw_len`, and a tag more if it is encrypted.
     pub stored_len: u32,
     /// Its length once decoded, at most [`BLOCK_RAW_MAX`].
     pub raw_len: u32,
@@ -23,36 +27,6 @@ pub struct Block {
     pub codec: Codec,
 }
 
-/// How a block is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Codec {
-    /// Not at all.
-    Stored = 0,
-    /// As one LZ4 block, without a length before it.
-    Lz4 = 1,
-    /// As records of images and of differences between them, all together as one LZ4 block.
-    Records = 2,
-}
-
-impl Codec {
-    /// The codec with this number in a block's row.
-    pub(super) const fn from_code(code: u8) -> Option<Codec> {
-        match code {
-            0 => Some(Codec::Stored),
-            1 => Some(Codec::Lz4),
-            2 => Some(Codec::Records),
-            _ => None,
-        }
-    }
-
-    /// Its number in a block's row.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        self as u8
-    }
-}
-
 impl Block {
     /// Where the block ends in its object.
     #[must_use]
@@ -60,49 +34,74 @@ impl Block {
         self.offset + self.stored_len as u64
     }
 
-    /// The raw bytes, exactly `raw_len` of them, of a block whose bytes in the object are `stored`. `scratch` is
-    /// overwritten if the block is compressed; give the same one again and again.
-    pub fn decode_into<'a>(&self, stored: &'a [u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
-        let damaged = |why: String| Error::damaged(format!("the block at {}", self.offset), why);
+    pub(super) fn shape(&self) -> Shape {
+        let Block { kind, codec, stored_len, raw_len, .. } = *self;
+        Shape { kind, codec, stored_len, raw_len }
+    }
+
+    /// The raw bytes, exactly `raw_len` of them, of a block whose bytes in the object are `stored`, and whose object is
+    /// opened by `opener`. `scratch` is overwritten unless the block is stored as it is; give the same one again and
+    /// again.
+    pub fn decode_into<'a>(
+        &self,
+        opener: &Opener,
+        stored: &'a [u8],
+        scratch: &'a mut Vec<u8>,
+    ) -> Result<&'a [u8]> {
         if stored.len() as u64 != u64::from(self.stored_len) {
-            return Err(damaged(format!("{} bytes of {}", stored.len(), self.stored_len)));
+            return Err(self.damaged(format!("{} bytes of {}", stored.len(), self.stored_len)));
         }
         let crc = crc32fast::hash(stored);
         if crc != self.crc {
-            return Err(damaged(format!("its CRC32 is {crc:08x}, not {:08x}", self.crc)));
+            return Err(self.damaged(format!("its CRC32 is {crc:08x}, not {:08x}", self.crc)));
         }
-        let raw_len = self.raw_len as usize;
-        if raw_len > BLOCK_RAW_MAX {
-            return Err(damaged(format!("it would have {raw_len} bytes")));
+        if self.raw_len as usize > BLOCK_RAW_MAX {
+            return Err(self.damaged(format!("it would have {} bytes", self.raw_len)));
         }
-        let raw = match self.codec {
-            Codec::Stored => stored,
-            Codec::Lz4 => {
-                scratch.resize(raw_len, 0);
-                let length = lz4_flex::block::decompress_into(stored, scratch)
-                    .map_err(|error| damaged(error.to_string()))?;
-                &scratch[..length]
+        let raw = match (opener.open(self.offset, self.shape(), stored)?, self.codec) {
+            (None, Codec::Stored) => stored,
+            (None, _) => self.expand(stored, scratch)?,
+            (Some(opened), Codec::Stored) => {
+                *scratch = opened;
+                &scratch[..]
             }
-            Codec::Records => {
-                unpack(stored, raw_len, self.count, scratch)
-                    .map_err(|error| damaged(error.to_string()))?;
-                &scratch[..raw_len]
-            }
+            (Some(opened), _) => self.expand(&opened, scratch)?,
         };
-        if raw.len() != raw_len {
-            return Err(damaged(format!("it has {} bytes of {raw_len}", raw.len())));
+        if raw.len() != self.raw_len as usize {
+            return Err(self.damaged(format!("it has {} bytes of {}", raw.len(), self.raw_len)));
         }
         Ok(raw)
     }
 
+    /// What the packed bytes of a compressed block become.
+    fn expand<'a>(&self, packed: &[u8], scratch: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        let raw_len = self.raw_len as usize;
+        let failed = |error: &dyn std::fmt::Display| self.damaged(error.to_string());
+        let length = match self.codec {
+            Codec::Stored | Codec::Lz4 => {
+                scratch.resize(raw_len, 0);
+                lz4_flex::block::decompress_into(packed, scratch).map_err(|error| failed(&error))?
+            }
+            Codec::Records => {
+                unpack(packed, raw_len, self.count, scratch).map_err(|error| failed(&error))?;
+                raw_len
+            }
+        };
+        Ok(&scratch[..length])
+    }
+
     /// As [`Block::decode_into`], into memory of its own.
-    pub fn decode(&self, stored: &[u8]) -> Result<Vec<u8>> {
+    pub fn decode(&self, opener: &Opener, stored: &[u8]) -> Result<Vec<u8>> {
         let mut scratch = Vec::new();
-        let raw = self.decode_into(stored, &mut scratch)?;
-        if self.codec == Codec::Stored {
+        let raw = self.decode_into(opener, stored, &mut scratch)?;
+        if std::ptr::eq(raw, stored) {
             return Ok(raw.to_vec());
         }
         scratch.truncate(self.raw_len as usize);
         Ok(scratch)
+    }
+
+    fn damaged(&self, why: String) -> Error {
+        Error::damaged(format!("the block at {}", self.offset), why)
     }
 }

@@ -1,15 +1,18 @@
 //! Objects that hold a document instead of entries: horizons and marks. They have the same header, blocks and footer as
 //! all others, so that every byte is under the same checks; their index has block rows only.
 
+use ebbtide_seal::Keys;
+
+use super::body::{Body, End};
 use super::footer::root;
 use super::header::Header;
 use super::layout::{block_row, counts};
 use super::limits::{BLOCK_RAW_MAX, DOCUMENT_SIZE_MAX};
+use super::opened::ToOpen;
 use super::packer::Packer;
-use super::rows::{BlockKind, parse_block};
-use super::rows_reader::LZ4_EXPANSION_MAX;
-use super::table::Table;
-use super::{Block, Codec, Footer};
+use super::rows::parse_block;
+use super::rows_reader::{LZ4_EXPANSION_MAX, TAG_SIZE};
+use super::{Block, BlockKind, Codec, Footer, Opener, Sealer, Sealing};
 use crate::{Chain, Digest, Error, Key, Result, Txid};
 
 /// A document and what the object says beside it.
@@ -41,8 +44,21 @@ impl DocumentObject {
         self.header.key(self.last)
     }
 
-    /// As an object.
+    /// As a plain object.
     pub fn encode(&self) -> Result<Vec<u8>> {
+        self.encode_with(None)
+    }
+
+    /// As an encrypted object.
+    pub fn seal(&self, sealing: &Sealing) -> Result<Vec<u8>> {
+        let sealer = sealing.without_pages().object(&self.header, self.last);
+        let sealer =
+            sealer.map_err(|error| Error::unwritable("the document", error.to_string()))?;
+        self.encode_with(Some(sealer))
+    }
+
+    /// As an object that is encrypted if there is a sealer, which was made for it.
+    pub fn encode_with(&self, sealer: Option<Sealer>) -> Result<Vec<u8>> {
         let unwritable = |why: String| Err(Error::unwritable("the document", why));
         let kind = self.header.kind();
         if !kind.is_document() {
@@ -51,35 +67,23 @@ impl DocumentObject {
         if self.json.is_empty() || self.json.len() > DOCUMENT_SIZE_MAX {
             return unwritable(format!("it has {} bytes", self.json.len()));
         }
-        let header = self.header.encode();
-        let mut object = header.to_vec();
-        let (mut table, mut packer) = (Table::default(), Packer::default());
+        let (mut body, mut packer) = (Body::new(self.header, sealer), Packer::default());
         for raw in self.json.chunks(BLOCK_RAW_MAX) {
             let (codec, stored) = packer.pack(raw);
-            table.add_block(BlockKind::Document, codec, stored, raw.len())?;
-            object.extend_from_slice(stored);
+            body.add_block(BlockKind::Document, codec, stored, raw.len())?;
         }
-        let index_offset = object.len() as u64;
-        let start = object.len();
-        table.encode_into(&mut object);
-        let index = &object[start..];
-        let footer = Footer {
-            kind,
-            entries: 0,
-            index_offset,
-            index_length: index.len() as u64,
-            root: root(&header, index),
-            chain: self.chain,
-            last: self.last,
-            digest: self.digest,
-        };
-        object.extend_from_slice(&footer.encode());
-        Ok(object)
+        let (chain, last, digest) = (self.chain, self.last, self.digest);
+        Ok(body.finish(End { chain, last, digest })?.0)
     }
 
-    /// From a whole object, and its root, which names exactly these bytes.
+    /// From a whole plain object, and its root, which names exactly these bytes.
     pub fn parse(object: &[u8]) -> Result<(DocumentObject, [u8; 32])> {
-        let header = Header::parse(object)?;
+        DocumentObject::open(object, &Keys::NONE)
+    }
+
+    /// The same of an object that may be encrypted, with an index key that is among `keys`.
+    pub fn open(object: &[u8], keys: &Keys) -> Result<(DocumentObject, [u8; 32])> {
+        let (header, envelope) = Header::parse_any(object)?;
         let footer = Footer::parse(object)?;
         if footer.kind != header.kind() {
             return Err(damaged("the header and the footer are of two kinds"));
@@ -94,24 +98,32 @@ impl DocumentObject {
             .filter(|&start| (end - start) as u64 == footer.index_length)
             .ok_or_else(|| damaged("its index is not before the footer"))?;
         let index = &object[start..end];
-        let head = object.first_chunk().ok_or_else(|| damaged("it is short"))?;
-        if root(head, index) != footer.root {
-            return Err(damaged("its header and index are not those that the footer vouches for"));
-        }
-        let json = join(object, start, &blocks(index, footer.entries)?)?;
-        let document = DocumentObject {
-            header,
-            last: footer.last,
-            chain: footer.chain,
-            digest: footer.digest,
-            json,
+        let (header, root, footer, json) = match envelope {
+            None => {
+                let head = object.first_chunk().ok_or_else(|| damaged("it is short"))?;
+                if root(head, index) != footer.root {
+                    let why = "its header and index are not those that the footer vouches for";
+                    return Err(damaged(why));
+                }
+                let blocks = blocks(index, footer.entries, 0)?;
+                (header, footer.root, footer, join(object, start, &blocks, &Opener::PLAIN)?)
+            }
+            Some(envelope) => {
+                let root = footer.root;
+                let to_open = ToOpen::new(header, envelope, footer, keys)?;
+                let opened = to_open.open(index.to_vec(), keys)?;
+                let blocks = blocks(opened.index(), opened.footer.entries, TAG_SIZE)?;
+                let json = join(object, start, &blocks, &opened.opener)?;
+                (opened.header, root, opened.footer, json)
+            }
         };
-        Ok((document, footer.root))
+        let Footer { last, chain, digest, .. } = footer;
+        Ok((DocumentObject { header, last, chain, digest, json }, root))
     }
 }
 
-/// The blocks of an index that has nothing else.
-fn blocks(index: &[u8], entries: u32) -> Result<Vec<Block>> {
+/// The blocks of an index that has nothing else. Each is longer by `tag` than what was encrypted.
+fn blocks(index: &[u8], entries: u32, tag: u32) -> Result<Vec<Block>> {
     let (counts, rows) =
         index.split_at_checked(counts::SIZE).ok_or_else(|| damaged("its index is short"))?;
     let others = [counts::ENTRIES, counts::RUNS, counts::DETAILS];
@@ -125,18 +137,19 @@ fn blocks(index: &[u8], entries: u32) -> Result<Vec<Block>> {
     let mut blocks = Vec::with_capacity(rows.len());
     let (mut offset, mut raw) = (Header::SIZE as u64, 0);
     for row in rows {
-        let (kind, block) = parse_block(row, offset)?;
+        let block = parse_block(row, offset)?;
+        let packed = block.stored_len.saturating_sub(tag);
         let fits = match block.codec {
-            Codec::Stored => block.stored_len == block.raw_len,
+            Codec::Stored => packed == block.raw_len,
             Codec::Lz4 => {
-                block.stored_len < block.raw_len
-                    && u64::from(block.raw_len) <= u64::from(block.stored_len) * LZ4_EXPANSION_MAX
+                packed < block.raw_len
+                    && u64::from(block.raw_len) <= u64::from(packed) * LZ4_EXPANSION_MAX
             }
             Codec::Records => false,
         };
         raw += block.raw_len as usize;
-        let is_whole = block.stored_len > 0 && block.raw_len as usize <= BLOCK_RAW_MAX;
-        if kind != BlockKind::Document || !fits || !is_whole || raw > DOCUMENT_SIZE_MAX {
+        let is_whole = packed > 0 && block.raw_len as usize <= BLOCK_RAW_MAX;
+        if block.kind != BlockKind::Document || !fits || !is_whole || raw > DOCUMENT_SIZE_MAX {
             return Err(damaged(format!("the block at {offset} is none of a document")));
         }
         offset = block.end();
@@ -146,7 +159,7 @@ fn blocks(index: &[u8], entries: u32) -> Result<Vec<Block>> {
 }
 
 /// The raw bytes of all blocks, which must end at `end`.
-fn join(object: &[u8], end: usize, blocks: &[Block]) -> Result<Vec<u8>> {
+fn join(object: &[u8], end: usize, blocks: &[Block], opener: &Opener) -> Result<Vec<u8>> {
     let mut json = Vec::new();
     let mut begin = Header::SIZE;
     for block in blocks {
@@ -154,7 +167,7 @@ fn join(object: &[u8], end: usize, blocks: &[Block]) -> Result<Vec<u8>> {
         let stored = object.get(begin..next).filter(|_| next <= end);
         let stored =
             stored.ok_or_else(|| damaged("its blocks do not end where its index begins"))?;
-        json.extend_from_slice(&block.decode(stored)?);
+        json.extend_from_slice(&block.decode(opener, stored)?);
         begin = next;
     }
     if begin != end || json.is_empty() {

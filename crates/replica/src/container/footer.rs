@@ -8,6 +8,9 @@ use crate::{Chain, Digest, Error, Result, Txid};
 /// How the last bytes of every object begin: the magic of the header in reverse.
 pub(super) const MAGIC: [u8; 8] = *b"editbbe\x89";
 
+/// See [`Footer::associated`].
+const ASSOCIATED_SIZE: usize = at::ROOT.offset + at::LAST.size;
+
 /// What the last bytes of an object say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footer {
@@ -49,6 +52,15 @@ impl Footer {
         at::DIGEST.put(&mut bytes, self.digest.as_bytes());
         let crc = crc_before(at::CRC, &bytes);
         at::CRC.put(&mut bytes, &crc.to_le_bytes());
+        bytes
+    }
+
+    /// What is authenticated with the index of an encrypted object: what kind it is, where the index is, and the last entry.
+    pub(super) fn associated(&self) -> [u8; ASSOCIATED_SIZE] {
+        let footer = self.encode();
+        let mut bytes = [0; ASSOCIATED_SIZE];
+        bytes[..at::ROOT.offset].copy_from_slice(&footer[..at::ROOT.offset]);
+        bytes[at::ROOT.offset..].copy_from_slice(at::LAST.of(&footer));
         bytes
     }
 

@@ -1,7 +1,9 @@
 //! The header: which replica an object belongs to, what kind it is, and what came before it.
 
+use ebbtide_seal::KeyUse;
 use ebbtide_wal::PageSize;
 
+use super::Envelope;
 use super::layout::{crc_before, header as at};
 use super::limits::VERSION;
 use crate::{Chain, Error, Key, ReplicaId, Result, Txid};
@@ -173,13 +175,21 @@ impl Header {
     /// As the first bytes of an object.
     #[must_use]
     pub fn encode(&self) -> [u8; Header::SIZE] {
+        self.encode_with(self.chain().unwrap_or(Chain::NONE), None)
+    }
+
+    /// As the first bytes of an encrypted object, which do not say what was before it.
+    pub(super) fn encode_sealed(&self, envelope: &Envelope) -> [u8; Header::SIZE] {
+        self.encode_with(Chain::NONE, Some(envelope))
+    }
+
+    fn encode_with(&self, chain: Chain, envelope: Option<&Envelope>) -> [u8; Header::SIZE] {
         let base = match self.contents {
             Contents::Delta { first } => first.get() - 1,
             Contents::Horizon { number, .. } => number,
             Contents::Mark { random, .. } => random,
             _ => 0,
         };
-        let chain = self.chain().unwrap_or(Chain::NONE);
         let mut bytes = [0; Header::SIZE];
         at::MAGIC.put(&mut bytes, &MAGIC);
         at::VERSION.put(&mut bytes, &VERSION.to_le_bytes());
@@ -189,13 +199,27 @@ impl Header {
         at::FIRST.put(&mut bytes, &self.first().get().to_le_bytes());
         at::BASE.put(&mut bytes, &base.to_le_bytes());
         at::CHAIN.put(&mut bytes, chain.as_bytes());
+        if let Some(envelope) = envelope {
+            envelope.put(&mut bytes);
+        }
         let crc = crc_before(at::CRC, &bytes);
         at::CRC.put(&mut bytes, &crc.to_le_bytes());
         bytes
     }
 
-    /// From the first bytes of an object; more may follow.
+    /// From the first bytes of a plain object; more may follow.
     pub fn parse(bytes: &[u8]) -> Result<Header> {
+        match Header::parse_any(bytes)? {
+            (header, None) => Ok(header),
+            (_, Some(Envelope { index: id, .. })) => {
+                Err(Error::NoKey { id, key_use: KeyUse::Index })
+            }
+        }
+    }
+
+    /// The same of an object that may be encrypted: then it is not known what was before it, and the chain is
+    /// [`Chain::NONE`].
+    pub fn parse_any(bytes: &[u8]) -> Result<(Header, Option<Envelope>)> {
         let damaged = |why: String| Error::damaged("the header", why);
         let Some((bytes, _)) = bytes.split_first_chunk::<{ Header::SIZE }>() else {
             return Err(damaged(format!("it has {} bytes", bytes.len())));
@@ -208,19 +232,49 @@ impl Header {
             return Err(damaged(format!("its CRC32 is {actual:08x} and it states {stated:08x}")));
         }
         refuse_newer(bytes)?;
+        let envelope = Envelope::parse(bytes)?;
         let page_size = at::PAGE_SIZE.u32(bytes);
         let page_size = PageSize::new(page_size)
             .ok_or_else(|| damaged(format!("there is no page size {page_size}")))?;
         let contents = parse_contents(bytes).map_err(damaged)?;
         let replica = ReplicaId::from_bytes(at::REPLICA.array(bytes));
         let header = Header { replica, page_size, contents };
-        let genesis = header.first() == Txid::FIRST;
-        if genesis && header.chain().is_some_and(|chain| chain != Chain::genesis(replica)) {
-            return Err(damaged("its chain is not that of a new replica".to_owned()));
+        match envelope {
+            None => header.check_genesis()?,
+            Some(_) if at::CHAIN.is_zero(bytes) => {}
+            Some(_) => return Err(damaged("it is encrypted and yet states a chain".to_owned())),
         }
-        Ok(header)
+        Ok((header, envelope))
+    }
+
+    /// This header, which was read from an encrypted object, with the chain that its index states.
+    pub(super) fn opened(mut self, before: Chain) -> Result<Header> {
+        match &mut self.contents {
+            Contents::Segment { chain, .. }
+            | Contents::Pack { chain, .. }
+            | Contents::Horizon { chain, .. } => *chain = before,
+            Contents::Delta { .. } | Contents::Snapshot { .. } | Contents::Mark { .. } => {
+                if before != Chain::NONE {
+                    return Err(Error::damaged("the header", NO_CHAIN));
+                }
+            }
+        }
+        self.check_genesis()?;
+        Ok(self)
+    }
+
+    /// The history before the first entry of all is known.
+    fn check_genesis(&self) -> Result<()> {
+        let genesis = self.first() == Txid::FIRST;
+        if genesis && self.chain().is_some_and(|chain| chain != Chain::genesis(self.replica)) {
+            return Err(Error::damaged("the header", "its chain is not that of a new replica"));
+        }
+        Ok(())
     }
 }
+
+/// Of an object that has no history before it and states one.
+const NO_CHAIN: &str = "it holds a state and yet has a chain before it";
 
 /// Refuses what the first version leaves at zero, so that a later one can give it a meaning.
 fn refuse_newer(bytes: &[u8]) -> Result<()> {
@@ -228,9 +282,6 @@ fn refuse_newer(bytes: &[u8]) -> Result<()> {
     let version = at::VERSION.u16(bytes);
     if version != VERSION {
         return newer(format!("its format is {version}, and this version reads format {VERSION}"));
-    }
-    if at::SUITE.u8(bytes) != 0 {
-        return newer(format!("it is encrypted with suite {}", at::SUITE.u8(bytes)));
     }
     if Kind::from_code(at::KIND.u8(bytes)).is_none() {
         return newer(format!("its kind is {}", at::KIND.u8(bytes)));
@@ -258,7 +309,7 @@ fn parse_contents(bytes: &[u8]) -> Result<Contents, String> {
         return Err("its number is 0".to_owned());
     }
     if !kind.is_history() && kind != Kind::Horizon && chain != Chain::NONE {
-        return Err("it holds a state and yet has a chain before it".to_owned());
+        return Err(NO_CHAIN.to_owned());
     }
     Ok(match kind {
         Kind::Segment => Contents::Segment { first, chain },

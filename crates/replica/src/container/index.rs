@@ -1,9 +1,10 @@
 //! The index: all that is known of an object without its blocks.
 
+use ebbtide_seal::Keys;
 use ebbtide_wal::PageNumber;
 
 use super::order::Order;
-use super::{Block, ContentCheck, Footer, Header};
+use super::{Block, ContentCheck, Footer, Header, Opener};
 use crate::{Entry, Key};
 
 /// The header, the footer and what lies between the blocks and the footer, all of it checked: each by itself, against
@@ -19,6 +20,7 @@ pub struct Index {
     pub(super) hash_blocks: Vec<Block>,
     /// Where the images lie, if they are not in the order of the entries.
     pub(super) order: Option<Order>,
+    pub(super) opener: Opener,
 }
 
 /// What [`Index::parse`] makes of the first and the last bytes of an object.
@@ -51,10 +53,22 @@ impl Index {
         &self.header
     }
 
-    /// The footer.
+    /// The footer. Of an encrypted object, it says what a plain one would, but for the root and the length of the index:
+    /// those are of what is stored.
     #[must_use]
     pub fn footer(&self) -> &Footer {
         &self.footer
+    }
+
+    /// What opens its blocks.
+    #[must_use]
+    pub fn opener(&self) -> &Opener {
+        &self.opener
+    }
+
+    /// Opens the images, too, if their key is among `keys`.
+    pub fn add_keys(&mut self, keys: &Keys) {
+        self.opener = self.opener.with(keys);
     }
 
     /// The name that the object must have.

@@ -61,7 +61,10 @@ layout! {
     BASE = "base txid", 40, 8;
     CHAIN = "chain before", 48, 32;
     SUITE = "encryption suite", 80, 1;
-    RESERVED = "reserved", 81, 43;
+    PAGE_KEY = "page key", 81, 8;
+    INDEX_KEY = "index key", 89, 8;
+    SALT = "salt", 97, 24;
+    RESERVED = "reserved", 121, 3;
     CRC = "CRC32", 124, 4;
 }
 
@@ -123,6 +126,16 @@ layout! {
     DIGEST = "digest after", 104, 16;
     RESERVED = "reserved", 120, 4;
     CRC = "CRC32", 124, 4;
+}
+
+layout! {
+    /// What stands before the index of an encrypted object, and is encrypted with it.
+    sealed_index, 88:
+    BEFORE = "chain before", 0, 32;
+    AFTER = "chain after", 32, 32;
+    DIGEST = "digest after", 64, 16;
+    ENTRIES = "entries", 80, 4;
+    RESERVED = "reserved", 84, 4;
 }
 
 /// `bytes` is always the whole structure, whose size its reader has checked.

@@ -2,12 +2,13 @@
 //! proved. The images are decoded and encoded again, each as a difference to the one before it of the same page: most
 //! commits change little of a page, and it comes back long after a block of segments has ended. What comes out is checked against what the entries say, so that damage does not get from a segment into a pack.
 
-use super::{Contents, Footer, Header, Index, Writer};
+use super::{Contents, Footer, Header, Index, Sealer, Sealing, Writer};
 use crate::{Chain, EntryFlags, Error, Key, Result, Txid};
 
 /// A pack in the making. After an error it is of no more use.
 pub struct Merge {
     header: Header,
+    is_sealed: bool,
     writer: Writer,
     first: Txid,
     last: Txid,
@@ -16,13 +17,30 @@ pub struct Merge {
 }
 
 impl Merge {
-    /// Begins a pack whose first entries are those of the segment with this index.
+    /// Begins a plain pack whose first entries are those of the segment with this index.
     pub fn begin(segment: &Index) -> Result<Merge> {
+        Merge::begin_with(segment, |_| Ok(None))
+    }
+
+    /// The same of an encrypted pack, which ends with entry `last`: its name is in its keys.
+    pub fn begin_sealed(segment: &Index, last: Txid, sealing: &Sealing) -> Result<Merge> {
+        Merge::begin_with(segment, |header| {
+            let sealer = sealing.object(header, last);
+            sealer.map(Some).map_err(|error| Error::unwritable("the pack", error.to_string()))
+        })
+    }
+
+    fn begin_with(
+        segment: &Index,
+        sealer: impl FnOnce(&Header) -> Result<Option<Sealer>>,
+    ) -> Result<Merge> {
         let (first, chain) = history(segment)?;
         let header = Header { contents: Contents::Pack { first, chain }, ..*segment.header() };
+        let sealer = sealer(&header)?;
         Ok(Merge {
             header,
-            writer: Writer::by_page(header),
+            is_sealed: sealer.is_some(),
+            writer: Writer::begin(header, sealer).in_page_order(),
             first,
             last: first,
             chain,
@@ -41,6 +59,10 @@ impl Merge {
         }
         if chain != self.chain {
             return Err(Error::unwritable(what(), "the history before it is another one"));
+        }
+        if segment.opener().envelope().is_some() != self.is_sealed {
+            let why = "either the segment is encrypted or the pack, and not both";
+            return Err(Error::unwritable(what(), why));
         }
         let mut images = Images { segment, body, block: 0, taken: 0 };
         for (number, entry) in segment.entries().iter().enumerate() {
@@ -124,7 +146,7 @@ impl Images<'_> {
         if self.taken == 0 {
             let range = usize::try_from(block.offset).ok().zip(usize::try_from(block.end()).ok());
             let stored = range.and_then(|(begin, end)| self.body.get(begin..end));
-            *decoded = block.decode(stored.ok_or_else(short)?)?;
+            *decoded = block.decode(self.segment.opener(), stored.ok_or_else(short)?)?;
         }
         let begin = self.taken;
         self.taken += size;

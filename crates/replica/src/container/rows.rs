@@ -3,22 +3,8 @@
 use ebbtide_wal::PageNumber;
 
 use super::layout::{block_row, entry_row, run_row};
-use super::{Block, Codec};
+use super::{Block, BlockKind, Codec};
 use crate::{Digest, Entry, EntryFlags, EntryKind, Error, Result, Run, Timestamp, Txid};
-
-/// What the bytes of a block are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum BlockKind {
-    /// Page images, in the order of the entries and their runs.
-    Pages = 1,
-    /// The hashes of the pages, in the same order.
-    Hashes = 2,
-    /// Page images, in the order of the pages, and those of a page in that of the entries.
-    ByPage = 3,
-    /// A piece of a document.
-    Document = 4,
-}
 
 pub(super) fn encode_entry(entry: &Entry) -> Result<[u8; entry_row::SIZE]> {
     use entry_row as at;
@@ -81,34 +67,25 @@ pub(super) fn parse_run(row: &[u8; run_row::SIZE]) -> Option<Run> {
     Run::new(PageNumber::new(run_row::FIRST.u32(row))?, run_row::COUNT.u32(row))
 }
 
-pub(super) fn encode_block(kind: BlockKind, block: &Block) -> [u8; block_row::SIZE] {
-    use block_row as at;
-    let mut row = [0; at::SIZE];
-    at::KIND.put(&mut row, &[kind as u8]);
-    at::CODEC.put(&mut row, &[block.codec.code()]);
-    at::STORED.put(&mut row, &block.stored_len.to_le_bytes());
-    at::RAW.put(&mut row, &block.raw_len.to_le_bytes());
-    at::CRC.put(&mut row, &block.crc.to_le_bytes());
+pub(super) fn encode_block(block: &Block) -> [u8; block_row::SIZE] {
+    let mut row = [0; block_row::SIZE];
+    row[..block_row::CRC.offset].copy_from_slice(&block.shape().encode());
+    block_row::CRC.put(&mut row, &block.crc.to_le_bytes());
     row
 }
 
 /// The block of a row, which begins at `offset`; what comes before it in its kind, and how much is in it, is left
 /// to the caller.
-pub(super) fn parse_block(row: &[u8; block_row::SIZE], offset: u64) -> Result<(BlockKind, Block)> {
+pub(super) fn parse_block(row: &[u8; block_row::SIZE], offset: u64) -> Result<Block> {
     use block_row as at;
     let newer = |what: &str| Error::newer(format!("the block at {offset}"), what);
-    let kind = match at::KIND.u8(row) {
-        1 => BlockKind::Pages,
-        2 => BlockKind::Hashes,
-        3 => BlockKind::ByPage,
-        4 => BlockKind::Document,
-        _ => return Err(newer("unknown kind")),
-    };
+    let kind = BlockKind::from_code(at::KIND.u8(row)).ok_or_else(|| newer("unknown kind"))?;
     let codec = Codec::from_code(at::CODEC.u8(row)).ok_or_else(|| newer("unknown compression"))?;
     if !at::RESERVED.is_zero(row) {
         return Err(newer("its row uses reserved bytes"));
     }
-    let block = Block {
+    Ok(Block {
+        kind,
         offset,
         first: 0,
         stored_len: at::STORED.u32(row),
@@ -116,6 +93,5 @@ pub(super) fn parse_block(row: &[u8; block_row::SIZE], offset: u64) -> Result<(B
         count: 0,
         crc: at::CRC.u32(row),
         codec,
-    };
-    Ok((kind, block))
+    })
 }

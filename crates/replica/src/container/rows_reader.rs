@@ -4,14 +4,18 @@ use super::footer::RootHasher;
 use super::layout::{block_row, counts, entry_row, run_row};
 use super::limits::{BLOCK_RAW_MAX, BY_PAGE_IMAGES_MAX, DETAILS_SIZE_MAX, ENTRIES_MAX};
 use super::order::Order;
-use super::rows::{BlockKind, encode_entry, encode_run, parse_block, parse_entry, parse_run};
+use super::rows::{encode_entry, encode_run, parse_block, parse_entry, parse_run};
 use super::rules::Rules;
-use super::{Block, Codec, Footer, Header, Index, Kind};
+use super::{Block, BlockKind, Codec, Footer, Header, Index, Kind, Opener};
 use crate::{Chain, Entry, Error, PageHash, Result};
 
 /// What a block of hashes is made of.
 const HASH_SIZE: u32 = 16;
 const _: () = assert!(HASH_SIZE as usize == PageHash::SIZE);
+
+/// How much longer an encrypted block is.
+pub(super) const TAG_SIZE: u32 = 16;
+const _: () = assert!(TAG_SIZE as usize == ebbtide_seal::TAG_SIZE);
 
 /// No byte of an LZ4 block stands for more bytes than this.
 pub(super) const LZ4_EXPANSION_MAX: u64 = 255;
@@ -24,7 +28,8 @@ fn damaged(why: impl Into<String>) -> Error {
 pub(super) struct RowsReader {
     header: Header,
     footer: Footer,
-    root: RootHasher,
+    /// Of an index whose root is not proved yet.
+    root: Option<RootHasher>,
     /// How many bytes are missing.
     missing: u64,
     /// The beginning of a row whose end has not come in.
@@ -70,8 +75,15 @@ struct Rows {
 
 impl RowsReader {
     pub(super) fn new(header: Header, footer: Footer) -> RowsReader {
+        let root = RootHasher::new(&header.encode());
+        RowsReader { root: Some(root), ..RowsReader::opened(header, footer) }
+    }
+
+    /// The same for an index that was encrypted: its root is proved, and so is all that comes from where it was opened.
+    /// `footer` has the length of what was opened.
+    pub(super) fn opened(header: Header, footer: Footer) -> RowsReader {
         RowsReader {
-            root: RootHasher::new(&header.encode()),
+            root: None,
             header,
             footer,
             missing: footer.index_length,
@@ -87,7 +99,9 @@ impl RowsReader {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        self.root.update(bytes);
+        if let Some(root) = &mut self.root {
+            root.update(bytes);
+        }
         let length = bytes.len() as u64;
         self.missing = self.missing.checked_sub(length).ok_or_else(|| damaged("it is long"))?;
         if self.newer.is_some() {
@@ -147,11 +161,12 @@ impl RowsReader {
     /// Takes whole rows of the part that it is at.
     fn take_rows(&mut self, bytes: &[u8]) -> Result<()> {
         let (header, footer, rows) = (&self.header, &self.footer, &mut self.rows);
+        let tag = if self.root.is_some() { 0 } else { TAG_SIZE };
         match self.part {
             Part::Counts => bytes.as_chunks().0.iter().try_for_each(|row| rows.counts(footer, row)),
             Part::Entries(_) => bytes.as_chunks().0.iter().try_for_each(|row| rows.entry(row)),
             Part::Blocks(_) => {
-                bytes.as_chunks().0.iter().try_for_each(|row| rows.block(header, footer, row))
+                bytes.as_chunks().0.iter().try_for_each(|row| rows.block(header, footer, tag, row))
             }
             Part::Runs(_) => bytes.as_chunks().0.iter().try_for_each(|row| rows.run(row)),
             Part::Details(_) => rows.detail(bytes),
@@ -163,7 +178,7 @@ impl RowsReader {
         if missing > 0 {
             return Err(damaged(format!("{missing} of its bytes are missing")));
         }
-        if root.finish() != footer.root {
+        if root.is_some_and(|root| root.finish() != footer.root) {
             return Err(damaged("it and the header are not those that the footer vouches for"));
         }
         if let Some(newer) = newer {
@@ -213,18 +228,19 @@ impl Rows {
         &mut self,
         header: &Header,
         footer: &Footer,
+        tag: u32,
         row: &[u8; block_row::SIZE],
     ) -> Result<()> {
-        let (kind, mut block) = parse_block(row, self.offset)?;
-        let (blocks, end, unit) = match kind {
+        let mut block = parse_block(row, self.offset)?;
+        let (blocks, end, unit) = match block.kind {
             BlockKind::Pages | BlockKind::ByPage => {
-                self.order(header, kind)?;
+                self.order(header, block.kind)?;
                 (&mut self.page_blocks, &mut self.page_end, header.page_size.get())
             }
             BlockKind::Hashes => (&mut self.hash_blocks, &mut self.hash_end, HASH_SIZE),
             BlockKind::Document => return Err(damaged("it has a document beside its entries")),
         };
-        check_block(kind, &block, unit)?;
+        check_block(&block, unit, tag)?;
         block.first = *end;
         block.count = block.raw_len / unit;
         *end += u64::from(block.count);
@@ -307,7 +323,8 @@ impl Rows {
             return Err(damaged(format!("it has {pages} images in the order of the pages")));
         }
         let order = by_page.then(Order::default);
-        Ok(Index { header, footer, entries, starts, page_blocks, hash_blocks, order })
+        let opener = Opener::PLAIN;
+        Ok(Index { header, footer, entries, starts, page_blocks, hash_blocks, order, opener })
     }
 }
 
@@ -350,15 +367,17 @@ fn check_footer(
 
 /// Checks the lengths of a block of things of `unit` bytes. What it claims to become is bounded by the bytes that it has:
 /// LZ4 makes at most 255 of one, differences are held to the same, and hashes are never compressed, so that each page of an object costs 16 bytes at least.
-fn check_block(kind: BlockKind, block: &Block, unit: u32) -> Result<()> {
-    let raw = block.raw_len;
+/// Of an encrypted block, all that holds for what was encrypted, which is shorter by the tag.
+fn check_block(block: &Block, unit: u32, tag: u32) -> Result<()> {
+    let (kind, raw) = (block.kind, block.raw_len);
+    let packed = block.stored_len.saturating_sub(tag);
     let whole = raw > 0 && raw as usize <= BLOCK_RAW_MAX && raw.is_multiple_of(unit);
     let stored = match block.codec {
-        Codec::Stored => block.stored_len == raw,
+        Codec::Stored => packed == raw,
         Codec::Records if kind != BlockKind::ByPage => false,
         Codec::Lz4 | Codec::Records => {
-            let raw_max = u64::from(block.stored_len) * LZ4_EXPANSION_MAX;
-            kind != BlockKind::Hashes && block.stored_len < raw && u64::from(raw) <= raw_max
+            let raw_max = u64::from(packed) * LZ4_EXPANSION_MAX;
+            kind != BlockKind::Hashes && packed < raw && u64::from(raw) <= raw_max
         }
     };
     if whole && stored {

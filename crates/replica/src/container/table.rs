@@ -2,8 +2,8 @@
 
 use super::layout::{block_row, counts, entry_row, run_row};
 use super::limits::{BLOCK_RAW_MAX, DETAILS_SIZE_MAX, ENTRIES_MAX, INDEX_SIZE_MAX};
-use super::rows::{BlockKind, encode_block, encode_entry, encode_run};
-use super::{Block, Codec};
+use super::rows::{encode_block, encode_entry, encode_run};
+use super::{Block, BlockKind, Codec};
 use crate::{Chain, Entry, Error, Result};
 
 /// The four parts of an index.
@@ -45,10 +45,14 @@ impl Table {
         raw_len: usize,
     ) -> Result<()> {
         let length = |bytes: usize| {
-            let length = u32::try_from(bytes).ok().filter(|_| bytes <= BLOCK_RAW_MAX);
-            length.ok_or_else(|| Error::unwritable("a block", format!("it has {bytes} bytes")))
+            let fits = bytes <= BLOCK_RAW_MAX + ebbtide_seal::TAG_SIZE && raw_len <= BLOCK_RAW_MAX;
+            u32::try_from(bytes)
+                .ok()
+                .filter(|_| fits)
+                .ok_or_else(|| Error::unwritable("a block", format!("it has {bytes} bytes")))
         };
         let block = Block {
+            kind,
             offset: 0,
             first: 0,
             stored_len: length(stored.len())?,
@@ -57,7 +61,7 @@ impl Table {
             crc: crc32fast::hash(stored),
             codec,
         };
-        self.blocks.extend_from_slice(&encode_block(kind, &block));
+        self.blocks.extend_from_slice(&encode_block(&block));
         self.check_size()
     }
 

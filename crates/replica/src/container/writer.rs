@@ -5,17 +5,15 @@
 
 use ebbtide_wal::PageNumber;
 
+use super::body::{Body, End};
 use super::by_page::ByPage;
-use super::footer::root;
 use super::layout::block_row;
 use super::limits::{BLOCK_HASHES_MAX, BLOCK_RAW_TARGET};
 use super::open::{EntryStart, OpenEntry};
 use super::packer::Packer;
 use super::records::rebuild;
-use super::rows::BlockKind;
 use super::rules::Rules;
-use super::table::Table;
-use super::{Codec, Footer, Header};
+use super::{BlockKind, Codec, Footer, Header, Sealer};
 use crate::{Chain, Digest, Entry, Error, PAGES_AT_ONCE, PageHash, Result, Txid, hash_pages};
 
 /// An object that is being written. After an error it is of no more use.
@@ -24,7 +22,6 @@ pub struct Writer {
     rules: Rules,
     chain: Option<Chain>,
     last: Option<(Txid, Digest)>,
-    table: Table,
     open: Option<OpenEntry>,
     /// The page images of the block that is not yet full.
     raw: Vec<u8>,
@@ -37,10 +34,7 @@ pub struct Writer {
     packer: Packer,
     /// All images, if they are to lie in the order of the pages.
     by_page: Option<ByPage>,
-    /// What is encoded and not yet taken…
-    out: Vec<u8>,
-    /// …and where in the object it begins.
-    taken: u64,
+    body: Body,
 }
 
 /// The end of an object.
@@ -55,14 +49,25 @@ pub struct Finished {
 }
 
 impl Writer {
-    /// Begins an object.
+    /// Begins a plain object.
     #[must_use]
     pub fn new(header: Header) -> Writer {
+        Writer::begin(header, None)
+    }
+
+    /// Begins an object that is encrypted by this sealer, which was made for it.
+    #[must_use]
+    pub fn sealed(header: Header, sealer: Sealer) -> Writer {
+        Writer::begin(header, Some(sealer))
+    }
+
+    /// Begins an object, encrypted if there is a sealer.
+    #[must_use]
+    pub fn begin(header: Header, sealer: Option<Sealer>) -> Writer {
         Writer {
             rules: Rules::new(&header),
             chain: header.chain(),
             last: None,
-            table: Table::default(),
             open: None,
             raw: Vec::new(),
             unhashed: Vec::new(),
@@ -70,17 +75,23 @@ impl Writer {
             hashes: Vec::new(),
             packer: Packer::default(),
             by_page: None,
-            out: header.encode().to_vec(),
-            taken: 0,
+            body: Body::new(header, sealer),
             header,
         }
     }
 
-    /// Begins a pack whose images lie in the order of the pages, as differences to each other. All that it will be is in
+    /// Begins a plain pack whose images lie in the order of the pages, as differences to each other. All that it will be is in
     /// memory until it is finished: see [`Writer::memory`].
     #[must_use]
     pub fn by_page(header: Header) -> Writer {
-        Writer { by_page: Some(ByPage::new(header.page_size)), ..Writer::new(header) }
+        Writer::new(header).in_page_order()
+    }
+
+    /// The same of a pack that was begun, before its first entry.
+    #[must_use]
+    pub fn in_page_order(mut self) -> Writer {
+        self.by_page = Some(ByPage::new(self.header.page_size));
+        self
     }
 
     /// Begins the next entry.
@@ -172,7 +183,7 @@ impl Writer {
         if entry.is_complete() && pages_digest != digest {
             return Err(wrong("its pages do not add up to its digest".to_owned()));
         }
-        self.chain = self.table.add_entry(&entry, self.chain)?;
+        self.chain = self.body.table.add_entry(&entry, self.chain)?;
         self.last = Some((entry.txid, digest));
         Ok(entry)
     }
@@ -180,20 +191,14 @@ impl Writer {
     /// How many bytes are encoded and not yet taken.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.out.len()
+        self.body.out.len()
     }
 
     /// The next bytes of the object, at most `bytes` of those that are encoded and not yet taken. `next` is used for
     /// what comes after them.
     #[must_use]
-    pub fn take(&mut self, bytes: usize, mut next: Vec<u8>) -> Vec<u8> {
-        let bytes = bytes.min(self.out.len());
-        next.clear();
-        next.extend_from_slice(&self.out[bytes..]);
-        let mut taken = std::mem::replace(&mut self.out, next);
-        taken.truncate(bytes);
-        self.taken += bytes as u64;
-        taken
+    pub fn take(&mut self, bytes: usize, next: Vec<u8>) -> Vec<u8> {
+        self.body.take(bytes, next)
     }
 
     /// The history up to the last entry that was ended. A delta or snapshot has none.
@@ -205,7 +210,7 @@ impl Writer {
     /// How many entries were ended.
     #[must_use]
     pub fn entries(&self) -> u32 {
-        self.table.entries()
+        self.body.table.entries()
     }
 
     /// How many pages were added to an object whose images lie in the order of the pages.
@@ -218,8 +223,8 @@ impl Writer {
     #[must_use]
     pub fn memory(&self) -> usize {
         let images = self.by_page.as_ref().map_or(self.raw.len(), ByPage::memory);
-        let index = usize::try_from(self.table.size()).unwrap_or(usize::MAX);
-        images.saturating_add(index).saturating_add(self.out.len() + self.hashes.len())
+        let index = usize::try_from(self.body.table.size()).unwrap_or(usize::MAX);
+        images.saturating_add(index).saturating_add(self.body.out.len() + self.hashes.len())
     }
 
     /// How many bytes the object would have at most if it were finished now.
@@ -227,10 +232,12 @@ impl Writer {
     pub fn object_size_max(&self) -> u64 {
         let page = self.header.page_size.offset() + block_row::SIZE as u64;
         let pending = self.raw.len() + self.hashes.len();
-        self.taken
-            + u64::from(self.images()) * page
-            + (self.out.len() + pending + block_row::SIZE * 2 + Footer::SIZE) as u64
-            + self.table.size()
+        let images = u64::from(self.images());
+        self.body.position()
+            + images * page
+            + (pending + block_row::SIZE * 2 + Footer::SIZE) as u64
+            + self.body.table.size()
+            + self.body.extra(images + 2)
     }
 
     /// Ends a segment or a pack.
@@ -258,27 +265,10 @@ impl Writer {
         self.close_block()?;
         self.close_by_page()?;
         self.close_hashes()?;
-        let (index_offset, start) = (self.position(), self.out.len());
-        self.table.encode_into(&mut self.out);
-        let index = &self.out[start..];
-        let footer = Footer {
-            kind: self.header.kind(),
-            entries: self.table.entries(),
-            index_offset,
-            index_length: index.len() as u64,
-            root: root(&self.header.encode(), index),
-            chain,
-            last,
-            digest,
-        };
-        self.out.extend_from_slice(&footer.encode());
-        let object_size = self.position();
-        Ok(Finished { tail: self.out, footer, object_size })
-    }
-
-    /// Where in the object the next byte comes to lie.
-    fn position(&self) -> u64 {
-        self.taken + self.out.len() as u64
+        let taken = self.body.taken();
+        let (tail, footer) = self.body.finish(End { chain, last, digest })?;
+        let object_size = taken + tail.len() as u64;
+        Ok(Finished { tail, footer, object_size })
     }
 
     fn close_block(&mut self) -> Result<()> {
@@ -291,8 +281,7 @@ impl Writer {
             return Ok(());
         }
         let (codec, stored) = self.packer.pack(&self.raw);
-        self.table.add_block(BlockKind::Pages, codec, stored, self.raw.len())?;
-        self.out.extend_from_slice(stored);
+        self.body.add_block(BlockKind::Pages, codec, stored, self.raw.len())?;
         self.raw.clear();
         Ok(())
     }
@@ -301,8 +290,7 @@ impl Writer {
     fn close_by_page(&mut self) -> Result<()> {
         let Some(by_page) = self.by_page.take() else { return Ok(()) };
         let page = self.header.page_size.bytes();
-        let (packer, table, out, raw) =
-            (&mut self.packer, &mut self.table, &mut self.out, &mut self.raw);
+        let (packer, body, raw) = (&mut self.packer, &mut self.body, &mut self.raw);
         by_page.into_blocks(|records| {
             let raw_len = records.count * page;
             let (codec, stored) = match packer.pack_records(&records.bytes, raw_len) {
@@ -313,9 +301,7 @@ impl Writer {
                     packer.pack(raw)
                 }
             };
-            table.add_block(BlockKind::ByPage, codec, stored, raw_len)?;
-            out.extend_from_slice(stored);
-            Ok(())
+            body.add_block(BlockKind::ByPage, codec, stored, raw_len)
         })?;
         self.raw.clear();
         Ok(())
@@ -329,8 +315,7 @@ impl Writer {
             open.take_hashes(&self.hashes);
         }
         let stored = &self.hashes;
-        self.table.add_block(BlockKind::Hashes, Codec::Stored, stored, stored.len())?;
-        self.out.extend_from_slice(stored);
+        self.body.add_block(BlockKind::Hashes, Codec::Stored, stored, stored.len())?;
         self.hashes.clear();
         Ok(())
     }

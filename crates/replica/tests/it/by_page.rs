@@ -1,7 +1,7 @@
 //! Packs whose images lie in the order of the pages, as differences to each other: what comes back, how far a block
 //! reaches, and what nobody can make a reader believe.
 
-use ebbtide_replica::container::{Block, Codec, EntryStart, Index, limits};
+use ebbtide_replica::container::{Block, BlockKind, Codec, EntryStart, Index, Opener, limits};
 use ebbtide_replica::{Chain, Digest, EntryFlags, EntryKind, Error, Timestamp};
 use ebbtide_wal::PageSize;
 use proptest::prelude::*;
@@ -184,7 +184,7 @@ fn small_changes_cost_little_and_each_block_decodes_by_itself() {
         assert_eq!(block.codec, Codec::Records);
         assert!(block.raw_len as usize <= limits::BLOCK_RAW_MAX);
         // Nothing but its own bytes.
-        let raw = block.decode(stored(&object, block)).unwrap();
+        let raw = block.decode(&Opener::PLAIN, stored(&object, block)).unwrap();
         for page in index.pages_by_page(number).take(block.count as usize) {
             let entry = steps
                 .iter()
@@ -211,7 +211,7 @@ fn a_damaged_block_costs_its_own_images_and_no_others() {
         let mut object = object.clone();
         object[usize::try_from(damaged.offset).unwrap() + 100] ^= 1;
         for block in index.page_blocks() {
-            let fails = block.decode(stored(&object, block)).is_err();
+            let fails = block.decode(&Opener::PLAIN, stored(&object, block)).is_err();
             assert_eq!(fails, block.offset == damaged.offset);
         }
     }
@@ -225,6 +225,7 @@ fn decode(records: &[u8]) -> Result<Vec<u8>, Error> {
 
 fn decode_stored(stored: &[u8]) -> Result<Vec<u8>, Error> {
     let block = Block {
+        kind: BlockKind::ByPage,
         offset: 128,
         first: 0,
         stored_len: u32::try_from(stored.len()).unwrap(),
@@ -233,7 +234,7 @@ fn decode_stored(stored: &[u8]) -> Result<Vec<u8>, Error> {
         crc: crc32fast::hash(stored),
         codec: Codec::Records,
     };
-    block.decode(stored)
+    block.decode(&Opener::PLAIN, stored)
 }
 
 /// The record of an image itself.

@@ -1,7 +1,7 @@
 //! S3, S15: whatever single byte of an object changes, and wherever it is cut off, reading it says so.
 
 use ebbtide_replica::Error;
-use ebbtide_replica::container::limits;
+use ebbtide_replica::container::{Opener, limits};
 
 use crate::objects::{parse, read, samples, size, stored};
 
@@ -22,7 +22,10 @@ fn s15_every_changed_byte_of_every_kind_of_object_is_reported() {
                     let mut owners = 0;
                     for block in blocks {
                         let here = (block.offset..block.end()).contains(&(position as u64));
-                        assert_eq!(block.decode(stored(&object, block)).is_err(), here);
+                        assert_eq!(
+                            block.decode(&Opener::PLAIN, stored(&object, block)).is_err(),
+                            here
+                        );
                         owners += u32::from(here);
                     }
                     assert_eq!(owners, 1, "{name}: byte {position}");

@@ -3,13 +3,17 @@
 use std::fmt::Write;
 
 use ebbtide_replica::container::layout::{self, Field};
-use ebbtide_replica::container::{Block, Codec, Kind, limits};
+use ebbtide_replica::container::{
+    Block, BlockKind, Codec, Contents, EntryStart, Header, Kind, Opener, Sealing, Writer, limits,
+};
 use ebbtide_replica::{
     Chain, Claim, DATABASE_PAGES_MAX, Digest, Entry, EntryFlags, EntryKind, HorizonContents, Key,
-    Manifest, MarkContents, ReplicaId, page_hash,
+    Manifest, MarkContents, ReplicaId, Timestamp, page_hash,
 };
+use ebbtide_seal::{KeyId, Salt, SecretKey};
+use ring::{aead, hkdf};
 
-use crate::objects::number;
+use crate::objects::{number, open, sealing, size, txid};
 
 const DOCUMENT: &str = include_str!("../../../../docs/format.md");
 
@@ -35,13 +39,14 @@ fn example(fence: &str) -> String {
 
 #[test]
 fn every_structure_is_laid_out_as_its_table_says() {
-    let structures: [(&str, &[Field], usize); 6] = [
+    let structures: [(&str, &[Field], usize); 7] = [
         ("Header", layout::header::FIELDS, layout::header::SIZE),
         ("Footer", layout::footer::FIELDS, layout::footer::SIZE),
         ("Index counts", layout::counts::FIELDS, layout::counts::SIZE),
         ("Entry row", layout::entry_row::FIELDS, layout::entry_row::SIZE),
         ("Run row", layout::run_row::FIELDS, layout::run_row::SIZE),
         ("Block row", layout::block_row::FIELDS, layout::block_row::SIZE),
+        ("Before an encrypted index", layout::sealed_index::FIELDS, layout::sealed_index::SIZE),
     ];
     for (name, fields, size) in structures {
         let rows = table(&format!("### {name}, {size} bytes"));
@@ -111,6 +116,7 @@ fn records_are_decoded_as_the_example_says() {
     let length = u32::try_from(records.len()).unwrap();
     let stored = [&length.to_le_bytes()[..], &lz4_flex::block::compress(&records)].concat();
     let block = Block {
+        kind: BlockKind::ByPage,
         offset: 128,
         first: 0,
         stored_len: u32::try_from(stored.len()).unwrap(),
@@ -119,14 +125,14 @@ fn records_are_decoded_as_the_example_says() {
         crc: crc32fast::hash(&stored),
         codec: Codec::Records,
     };
-    assert_eq!(block.decode(&stored).unwrap(), [first, second].concat());
+    assert_eq!(block.decode(&Opener::PLAIN, &stored).unwrap(), [first, second].concat());
 }
 
 #[test]
 fn names_are_those_of_the_table() {
     let names: Vec<&str> =
         table("## Names").into_iter().map(|row| row[0].trim_matches('`')).collect();
-    assert_eq!(names.len(), 7);
+    assert_eq!(names.len(), 8);
     for name in names {
         assert_eq!(Key::parse(name).map(|key| key.to_string()).as_deref(), Some(name));
     }
@@ -152,7 +158,8 @@ fn examples_are_read_and_written_as_they_stand() {
     assert_eq!(without_space(&again), without_space(&example("```json mark")));
     assert_eq!(table("### The document of a horizon").len(), 9);
     assert_eq!(table("### The document of a mark").len(), 4);
-    assert_eq!(table("## The manifest").len(), 5);
+    assert_eq!(table("## The manifest").len(), 6);
+    assert_eq!(table("### Secret keys").len(), 5);
     assert_eq!(table("### The detail of a claim").len(), 7);
 }
 
@@ -195,4 +202,81 @@ fn hashes_are_those_of_the_test_vectors() {
     let rows = table("### Test vectors");
     let stated: Vec<&str> = rows.iter().map(|row| row[1].trim_matches('`')).collect();
     assert_eq!(stated, vectors);
+}
+
+/// The test vectors of encryption, each by the crates that do the work below ours.
+#[test]
+fn encryption_is_that_of_the_test_vectors() {
+    let replica = ReplicaId::from_bytes(std::array::from_fn(|index| u8::try_from(index).unwrap()));
+    let contents = Contents::Segment { first: txid(1), chain: Chain::genesis(replica) };
+    let header = Header { replica, page_size: size(512), contents };
+    let salt: [u8; 24] = std::array::from_fn(|at| 0x40 + u8::try_from(at).unwrap());
+    let sealer = || sealing().with_salt(&header, txid(1), Salt::from_bytes(salt));
+    let mut writer = Writer::sealed(header, sealer());
+    let time: Timestamp = "2026-11-21T09:30:00Z".parse().unwrap();
+    let start = EntryStart {
+        txid: txid(1),
+        kind: EntryKind::Claim,
+        flags: EntryFlags::NONE,
+        time,
+        database_pages: 0,
+        detail: b"{}".to_vec(),
+    };
+    writer.begin_entry(start).unwrap();
+    writer.end_entry(Digest::EMPTY).unwrap();
+    let claim = writer.finish().unwrap().tail;
+    let head = &claim[..124];
+    let index = &claim[128..claim.len() - 128];
+    let derive = |secret: &SecretKey, key_use: &str| {
+        let info = [b"ebbtide 1 ", key_use.as_bytes(), &[0], head, b"log/0000000000000001.seg"];
+        let mut key = [0; 32];
+        let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, &salt).extract(secret.as_bytes());
+        extracted.expand(&info, hkdf::HKDF_SHA256).unwrap().fill(&mut key).unwrap();
+        key
+    };
+    let Sealing { pages, index: index_key } = sealing();
+    let page_key = pages.unwrap();
+    let keys = [derive(&page_key, "pages"), derive(&index_key, "index")];
+    let seal = |key: &[u8; 32], row: [u8; 12], plain: &[u8]| {
+        let mut nonce = [0; 12];
+        nonce[4] = 128;
+        let key = aead::UnboundKey::new(&aead::CHACHA20_POLY1305, key).unwrap();
+        let mut sealed = plain.to_vec();
+        let nonce = aead::Nonce::assume_unique_for_key(nonce);
+        let key = aead::LessSafeKey::new(key);
+        key.seal_in_place_append_tag(nonce, aead::Aad::from(row), &mut sealed).unwrap();
+        sealed
+    };
+    let images = seal(&keys[0], [1, 0, 0, 0, 0x10, 2, 0, 0, 0, 2, 0, 0], &[0; 512]);
+    let hash = page_hash(number(1), &[0; 512]);
+    let hashes = seal(&keys[1], [2, 0, 0, 0, 32, 0, 0, 0, 16, 0, 0, 0], hash.as_bytes());
+    // Ours opens what was sealed by hand.
+    let opener = open(&claim, &crate::objects::keys()).unwrap().opener().clone();
+    for (kind, stored, raw) in
+        [(BlockKind::Pages, &images, &[0; 512][..]), (BlockKind::Hashes, &hashes, hash.as_bytes())]
+    {
+        let (stored_len, raw_len) = (stored.len(), raw.len());
+        let [stored_len, raw_len] = [stored_len, raw_len].map(|len| u32::try_from(len).unwrap());
+        let (codec, crc) = (Codec::Stored, crc32fast::hash(stored));
+        let block =
+            Block { kind, offset: 128, first: 0, stored_len, raw_len, count: 1, crc, codec };
+        assert_eq!(block.decode(&opener, stored).unwrap(), raw);
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let vectors = [
+        KeyId::of(&page_key).to_string(),
+        KeyId::of(&index_key).to_string(),
+        blake3::hash(head).to_string(),
+        hex(&keys[0]),
+        hex(&keys[1]),
+        hex(&images[512..]),
+        hex(&hashes),
+        blake3::hash(index).to_string(),
+    ];
+    let rows = table("### Test vectors of encryption");
+    let stated: Vec<&str> = rows.iter().map(|row| row[1].trim_matches('`')).collect();
+    assert_eq!(stated, vectors);
+    let payload: serde_json::Value = serde_json::from_str(&example("```json key")).unwrap();
+    assert_eq!(payload["id"], KeyId::of(&page_key).to_string());
+    assert_eq!(payload["key"], *page_key.to_hex());
 }

@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ebbtide_replica::container::{Codec, Header, Index};
-use ebbtide_replica::{Chain, Digest, Entry, EntryFlags, Key, KeyPrefix, Manifest, Txid, Vouch};
+use ebbtide_replica::container::{Codec, Header, Index, Writer};
+use ebbtide_replica::{
+    Chain, Digest, Encryption, Entry, EntryFlags, Key, KeyPrefix, Manifest, Txid, Vouch,
+};
+use ebbtide_seal::{KeyId, Salt};
 
-use crate::objects::{Pages, Step, digest_of, read, txid, write};
+use crate::objects::{
+    Pages, Step, digest_of, keys, read, read_with, sealing, txid, write, write_with,
+};
 
 /// BLAKE3 of the database after the last entry.
 const DATABASE: &str = "ee28032376ec2f39d9b34bb885f69e1f1f77da45d5625c074cb997818fe1ae89";
@@ -16,8 +21,16 @@ fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
 }
 
+fn sealed() -> PathBuf {
+    golden().with_file_name("v1-sealed")
+}
+
 fn manifest() -> Manifest {
-    let json = std::fs::read(golden().join("ebbtide.json")).unwrap();
+    manifest_at(&golden())
+}
+
+fn manifest_at(directory: &Path) -> Manifest {
+    let json = std::fs::read(directory.join("ebbtide.json")).unwrap();
     let manifest = Manifest::from_json(&json).unwrap();
     assert_eq!(manifest.to_json(), json);
     manifest
@@ -25,14 +38,18 @@ fn manifest() -> Manifest {
 
 /// All objects by their keys.
 fn objects() -> BTreeMap<Key, Vec<u8>> {
+    objects_at(&golden())
+}
+
+fn objects_at(directory: &Path) -> BTreeMap<Key, Vec<u8>> {
     let mut objects = BTreeMap::new();
-    for directory in KeyPrefix::ALL {
+    for prefix in KeyPrefix::ALL {
         // It has neither horizons nor marks.
-        let Ok(files) = std::fs::read_dir(golden().join(directory.name())) else { continue };
+        let Ok(files) = std::fs::read_dir(directory.join(prefix.name())) else { continue };
         for file in files {
             let path = file.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            let key = format!("{directory}/{name}").parse().unwrap();
+            let key = format!("{prefix}/{name}").parse().unwrap();
             objects.insert(key, std::fs::read(&path).unwrap());
         }
     }
@@ -135,4 +152,53 @@ fn the_pack_with_differences_is_read() {
     }
     assert_eq!(images.finalize().to_string(), PACK_IMAGES);
     assert_eq!(index.footer().chain.to_string(), PACK_CHAIN);
+}
+
+/// An object of `v1` as it is in `v1-sealed`: with a salt that is made from its name, so that it can be made again.
+fn seal(key: Key, object: &[u8]) -> Vec<u8> {
+    let (index, entries) = read(object).unwrap();
+    let (header, footer) = (*index.header(), *index.footer());
+    let mut salt = [0; Salt::SIZE];
+    salt.copy_from_slice(&blake3::hash(key.to_string().as_bytes()).as_bytes()[..Salt::SIZE]);
+    let sealing = match index.page_blocks().is_empty() {
+        true => sealing().without_pages(),
+        false => sealing(),
+    };
+    let sealer = sealing.with_salt(&header, footer.last, Salt::from_bytes(salt));
+    let chain = header.chain().is_none().then_some(footer.chain);
+    write_with(Writer::sealed(header, sealer), chain, &steps(&index, entries), 1).unwrap().0
+}
+
+/// With EBBTIDE_GOLDEN the files that are missing are made.
+#[test]
+fn the_encrypted_replica_is_read_and_written_again_byte_for_byte() {
+    let write_missing = |key: Key, bytes: &[u8]| {
+        let path = sealed().join(key.to_string());
+        if std::env::var_os("EBBTIDE_GOLDEN").is_some() && !path.exists() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+        }
+    };
+    let encryption = Some(Encryption::new(KeyId::of(&sealing().index)));
+    let created_by = "ebbtide 0.1.0".to_owned();
+    let expected = Manifest { created_by, encryption, ..manifest() };
+    write_missing(Key::Manifest, &expected.to_json());
+    let plain = objects();
+    plain.iter().for_each(|(&key, object)| write_missing(key, &seal(key, object)));
+    assert_eq!(manifest_at(&sealed()), expected);
+    let mut sealed = objects_at(&sealed());
+    sealed.retain(|key, _| !matches!(key, Key::Wrapped { .. }));
+    assert_eq!(sealed.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>());
+    for (key, object) in sealed {
+        let (index, pages) = read_with(&object, &keys()).unwrap();
+        let (plain_index, plain_pages) = read(&plain[&key]).unwrap();
+        assert_eq!(
+            (index.header(), index.entries()),
+            (plain_index.header(), plain_index.entries())
+        );
+        assert_eq!(pages, plain_pages, "{key}");
+        if index.page_blocks().iter().all(|block| block.codec == Codec::Stored) {
+            assert!(seal(key, &plain[&key]) == object, "{key} is written in another way");
+        }
+    }
 }

@@ -124,7 +124,10 @@ fn what_a_later_version_may_use_is_refused_as_newer() {
         (header::VERSION, 2),
         (header::KIND, 7),
         (header::FLAGS, 1),
-        (header::SUITE, 1),
+        (header::SUITE, 2),
+        (header::PAGE_KEY, 1),
+        (header::INDEX_KEY, 1),
+        (header::SALT, 1),
         (header::RESERVED, 1),
     ] {
         let (_, mut object) = samples(size(512)).into_iter().next().unwrap();

@@ -18,3 +18,5 @@ mod hostile;
 mod objects;
 #[cfg(test)]
 mod pack;
+#[cfg(test)]
+mod sealed;

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use ebbtide_replica::container::{
-    Block, Contents, EntryStart, Finished, Footer, Header, Index, Parsed, Writer, page_hashes,
+    Block, Contents, EntryStart, Finished, Footer, Header, Index, Parsed, Sealing, Writer,
+    page_hashes,
 };
 use ebbtide_replica::{
     Chain, Digest, EntryFlags, EntryKind, PageHash, ReplicaId, Result, Timestamp, Txid, data_pages,
     page_hash,
 };
+use ebbtide_seal::{Keys, SecretKey};
 use ebbtide_wal::{PageNumber, PageSize, lock_page};
 
 /// The pages that an entry carries, or that a database has.
@@ -165,7 +167,7 @@ pub(crate) fn write_by_page(page_size: PageSize, steps: &[Step]) -> Result<(Vec<
     write_with(Writer::by_page(pack(page_size)), None, steps, usize::MAX)
 }
 
-fn write_with(
+pub(crate) fn write_with(
     mut writer: Writer,
     chain: Option<Chain>,
     steps: &[Step],
@@ -198,19 +200,48 @@ fn write_with(
 
 /// Objects of all four kinds about the same history, packs in both orders, with their names.
 pub(crate) fn samples(page_size: PageSize) -> [(&'static str, Vec<u8>); 5] {
+    samples_with(page_size, None)
+}
+
+/// The same, encrypted.
+pub(crate) fn sealed_samples(page_size: PageSize) -> [(&'static str, Vec<u8>); 5] {
+    samples_with(page_size, Some(&sealing()))
+}
+
+/// The keys of the examples: the page key counts from 00 to 1f, the index key from 20 to 3f.
+pub(crate) fn sealing() -> Sealing {
+    let count = |from: u8| {
+        SecretKey::from_bytes(std::array::from_fn(|at| from + u8::try_from(at).unwrap()))
+    };
+    Sealing { pages: Some(count(0)), index: count(0x20) }
+}
+
+/// Both of them.
+pub(crate) fn keys() -> Keys {
+    let Sealing { pages, index } = sealing();
+    pages.into_iter().chain([index]).collect()
+}
+
+fn samples_with(page_size: PageSize, sealing: Option<&Sealing>) -> [(&'static str, Vec<u8>); 5] {
     let steps = sample_steps(page_size);
-    let (log, footer) = write(segment(page_size), None, &steps, usize::MAX).unwrap();
+    let last = steps.last().unwrap().start.txid;
+    let begin = |header: Header| {
+        Writer::begin(header, sealing.map(|sealing| sealing.object(&header, last).unwrap()))
+    };
+    let written = write_with(begin(segment(page_size)), None, &steps, usize::MAX);
+    let (log, footer) = written.unwrap();
     let chain = footer.chain;
-    let (by_page, _) = write_by_page(page_size, &steps).unwrap();
-    let (pack, _) = write(pack(page_size), None, &steps, 1).unwrap();
+    let by_page = begin(pack(page_size)).in_page_order();
+    let (by_page, _) = write_with(by_page, None, &steps, usize::MAX).unwrap();
+    let (pack, _) = write_with(begin(pack(page_size)), None, &steps, 1).unwrap();
     let delta = Contents::Delta { first: txid(3) };
     let delta = Header { contents: delta, ..segment(page_size) };
-    let (delta, _) =
-        write(delta, Some(chain), &[merge(page_size, &steps[2..])], usize::MAX).unwrap();
+    let merged = [merge(page_size, &steps[2..])];
+    let (delta, _) = write_with(begin(delta), Some(chain), &merged, usize::MAX).unwrap();
     let snapshot = Contents::Snapshot { txid: footer.last };
     let snapshot = Header { contents: snapshot, ..segment(page_size) };
-    let (snapshot, _) =
-        write(snapshot, Some(chain), &[merge(page_size, &steps)], usize::MAX).unwrap();
+    let merged = [merge(page_size, &steps)];
+    let (snapshot, _) = write_with(begin(snapshot), Some(chain), &merged, usize::MAX).unwrap();
     [
         ("segment", log),
         ("pack", pack),
@@ -222,7 +253,12 @@ pub(crate) fn samples(page_size: PageSize) -> [(&'static str, Vec<u8>); 5] {
 
 /// The index of a whole object.
 pub(crate) fn parse(object: &[u8]) -> Result<Index> {
-    match Index::parse(object.len() as u64, object, object)? {
+    open(object, &Keys::NONE)
+}
+
+/// The same of one that may be encrypted.
+pub(crate) fn open(object: &[u8], keys: &Keys) -> Result<Index> {
+    match Index::open(object.len() as u64, object, object, keys)? {
         Parsed::Ready(index) => Ok(index),
         Parsed::NeedTail(bytes) => panic!("the whole object is at hand, and {bytes} are missing"),
     }
@@ -236,16 +272,23 @@ pub(crate) fn stored<'a>(object: &'a [u8], block: &Block) -> &'a [u8] {
 
 /// Reads all of an object and checks all that can be: the pages of each entry.
 pub(crate) fn read(object: &[u8]) -> Result<(Index, Vec<Pages>)> {
-    let index = parse(object)?;
+    read_with(object, &Keys::NONE)
+}
+
+/// The same of one that may be encrypted.
+pub(crate) fn read_with(object: &[u8], keys: &Keys) -> Result<(Index, Vec<Pages>)> {
+    let index = open(object, keys)?;
     let page_size = index.header().page_size;
     let mut scratch = Vec::new();
     let mut check = index.content_check();
     for block in index.hash_blocks() {
-        let raw = block.decode_into(stored(object, block), &mut scratch)?;
+        let raw = block.decode_into(index.opener(), stored(object, block), &mut scratch)?;
         page_hashes(raw).try_for_each(|hash| check.push(hash))?;
     }
     check.finish()?;
-    let decode = |block: &ebbtide_replica::container::Block| block.decode(stored(object, block));
+    let decode = |block: &ebbtide_replica::container::Block| {
+        block.decode(index.opener(), stored(object, block))
+    };
     let blocks = index.page_blocks().iter().map(decode).collect::<Result<Vec<_>>>()?;
     let mut check = index.content_check();
     let mut entries = Vec::new();

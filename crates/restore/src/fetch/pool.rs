@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ebbtide_catalog::{Expected, Progress, Request, Survey};
+use ebbtide_replica::container::Opener;
 use ebbtide_replica::{Digest, Key, PageHash};
 use ebbtide_store::{Pace, Store};
 use ebbtide_wal::PageSize;
@@ -88,7 +89,7 @@ impl Pool {
     /// bytes, if they were read before.
     pub(super) async fn submit(
         &mut self,
-        key: Key,
+        (key, opener): (Key, &Opener),
         request: Request,
         expected: Expected,
         at_hand: Option<Bytes>,
@@ -105,6 +106,7 @@ impl Pool {
         let task = Task {
             store: Arc::clone(&self.store),
             key,
+            opener: opener.clone(),
             expected,
             page_size: self.page_size,
             sink: Arc::clone(&self.sink),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ebbtide_catalog::{Expected, Progress, Request, WantedBlock, WantedRun};
+use ebbtide_replica::container::Opener;
 use ebbtide_replica::{Digest, Key, PageHash, hash_pages};
 use ebbtide_store::{ByteStream, Store};
 use ebbtide_wal::{PageNumber, PageSize};
@@ -23,6 +24,8 @@ const BYTES_AT_ONCE: u64 = 1024 * 1024;
 pub(super) struct Task {
     pub(super) store: Arc<dyn Store>,
     pub(super) key: Key,
+    /// What opens its blocks.
+    pub(super) opener: Opener,
     /// What its pages must hash to.
     pub(super) expected: Expected,
     pub(super) page_size: PageSize,
@@ -133,7 +136,7 @@ impl Task {
             let Scratch { stored, raw } = &mut *scratch;
             let range = wanted.block.offset..wanted.block.end();
             let stored = work.window.slice(range, stored).unwrap_or_default();
-            let raw = wanted.block.decode_into(stored, raw);
+            let raw = wanted.block.decode_into(&self.opener, stored, raw);
             let raw = raw.map_err(|error| Stopped::Damaged(self.key, error.to_string()))?;
             for run in &wanted.runs {
                 let hashes = self.write_run(run, raw)?;

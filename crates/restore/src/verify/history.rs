@@ -79,7 +79,7 @@ impl<'a> Prover<'a> {
             Key::Pack { first, last } => [first.previous(), Some(last)],
             Key::Delta { last, .. } => [Some(last), None],
             Key::Snapshot(txid) => [Some(txid), None],
-            Key::Log(_) | Key::Manifest | Key::Horizon(_) | Key::Mark { .. } => [None, None],
+            _ => [None, None],
         };
         let mut interest: BTreeSet<Txid> = others.flat_map(ends).flatten().collect();
         let in_pack = |txid: Txid| listing.packs_with(txid).next().is_some();

@@ -160,7 +160,7 @@ fn decode(
     for block in blocks {
         let begin = usize::try_from(block.offset - start).unwrap_or(usize::MAX);
         let stored = bytes.get(begin..begin.saturating_add(block.stored_len as usize));
-        let raw = block.decode_into(stored.unwrap_or_default(), &mut scratch)?;
+        let raw = block.decode_into(index.opener(), stored.unwrap_or_default(), &mut scratch)?;
         let here: Vec<PageNumber> = numbers.by_ref().take(block.count as usize).collect();
         hash_pages(&here, &raw[..here.len() * page_size], |_, hash| hashes.push(hash));
     }

@@ -37,7 +37,7 @@ impl Forged {
         };
         let stored = |block: &ebbtide_replica::container::Block| {
             let at = |at: u64| usize::try_from(at).expect("it is in the object");
-            block.decode(&object[at(block.offset)..at(block.end())])
+            block.decode(index.opener(), &object[at(block.offset)..at(block.end())])
         };
         let size = index.header().page_size.bytes();
         let blocks = index.page_blocks().iter().map(stored).collect::<Result<Vec<_>>>()?;
