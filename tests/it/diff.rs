@@ -244,9 +244,16 @@ fn what_a_transaction_did_is_shown_and_taken_back_from_the_replica() {
     let of = |args: &[&str]| setup.run(&[args, &["--txid", &deletion, &setup.replica]].concat());
     let ended = of(&["diff"]).exits(0);
     assert_eq!(ended.out, "orders  -2\nlog     +2\n");
-    ended.says(&format!("to txid {:016x}", first + 2));
+    ended.says(&format!("to txid {:016x}", first + 2)).says("compared by the");
+    let full = of(&["diff", "--full"]).exits(0);
+    full.says("compared in full: as it was asked for");
+    assert_eq!(full.out, ended.out);
     let lines = of(&["diff", "--json", "--prove"]).exits(0).json_lines();
     assert_eq!((&lines[0]["what"], &lines[0]["proof"]), (&"states".into(), &"page".into()));
+    assert_eq!(
+        (&lines[0]["compared"], &lines[0]["why_full"]),
+        (&"narrow".into(), &serde_json::Value::Null)
+    );
     let whole = format!("{:x}", first - 1);
     let range = ["diff", "--from", &format!("txid:{whole}"), &setup.replica];
     let out = setup.run(&range).exits(0).out;
@@ -288,4 +295,70 @@ fn states_that_are_not_there_and_gaps_are_told() {
     setup.run(&[&["diff"], &range[..]].concat()).exits(0).says("not single transactions");
     setup.run(&[&["undo"], &range[..]].concat()).exits(6).says("--across-gap");
     setup.run(&[&["undo", "--across-gap"], &range[..]].concat()).exits(0);
+}
+
+#[test]
+fn t14_a_conflict_names_the_later_transaction_and_each_policy_does_as_it_says() {
+    let setup = Setup::new();
+    let (first, _) = history(&setup);
+    let live = setup.database.to_str().unwrap();
+    let undo = |txid: u64, args: &[&str]| {
+        let txid = format!("{txid:x}");
+        setup.run(&[&["undo", "--txid", &txid, "--apply", live], args, &[&setup.replica]].concat())
+    };
+    let orders = || -> String {
+        let sql = "SELECT group_concat(id || ' ' || ifnull(status, 'none')) FROM (SELECT * FROM orders ORDER BY id)";
+        setup.app().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let before = orders();
+    assert_eq!(before, "42 refunded,44 late,45 none");
+    // What was inserted first was changed twice, last by the fourth.
+    let strict = undo(first, &[]).exits(6);
+    strict.prints("conflict orders id = 44: changed since");
+    strict.prints(&format!("; by txid {:016x} of ", first + 3));
+    let lines = undo(first, &["--json"]).exits(6).json_lines();
+    assert_eq!(lines[0]["conflicts"][0]["changed_by"]["txid"], format!("{:016x}", first + 3));
+    // Of the two rows that became late one was deleted by the third.
+    let strict = undo(first + 1, &[]).exits(6);
+    strict.prints("conflict orders id = 43: deleted since");
+    strict.prints(&format!("; by txid {:016x} of ", first + 2));
+    assert_eq!(orders(), before, "nothing is changed");
+    undo(first + 1, &["--skip-conflicts"]).exits(6).prints("undone: 1 rows");
+    assert_eq!(orders(), "42 refunded,44 open,45 none");
+    undo(first, &["--overwrite"]).exits(0).prints("undone: 1 rows");
+    assert_eq!(orders(), "42 refunded,45 none");
+}
+
+#[test]
+fn the_log_says_which_tables_each_commit_changed_and_by_how_many_rows() {
+    let setup = Setup::new();
+    let (first, last) = history(&setup);
+    let from = format!("txid:{first:x}");
+    let changed = |args: &[&str]| {
+        let lines =
+            setup.run(&[&["log", "--json", "--from", &from], args, &[&setup.replica]].concat());
+        let lines = lines.exits(0).json_lines();
+        let commits = lines.into_iter().filter(|line| line["what"] == "commit");
+        let text = |line: serde_json::Value| {
+            let tables = line["changed"]["tables"].as_array().unwrap().iter().map(|table| {
+                format!(
+                    "{} {}/{}/{}",
+                    table["table"].as_str().unwrap(),
+                    table["inserted"],
+                    table["deleted"],
+                    table["updated"]
+                )
+            });
+            tables.collect::<Vec<_>>().join(" ")
+        };
+        commits.map(text).collect::<Vec<String>>()
+    };
+    let expected =
+        ["orders 1/0/0", "orders 0/0/2", "orders 0/2/0 log 2/0/0", "orders 1/0/2", "orders 0/0/1"];
+    assert_eq!(last - first, 4);
+    assert_eq!(changed(&["--tables"]), expected);
+    assert_eq!(changed(&["--tables"]), expected, "as it was kept");
+    assert_eq!(changed(&["--changed", "LOG"]), [expected[2]]);
+    let text = setup.run(&["log", "--tables", &setup.replica]).exits(0).out.clone();
+    assert!(text.contains("                  orders -2, log +2\n"), "{text}");
 }

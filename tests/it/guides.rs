@@ -261,6 +261,51 @@ fn o25_the_runbook_works_as_it_stands_there() {
     assert_eq!(rows("newest.db"), rows("app.db"), "it is followed again");
 }
 
+/// The drill: customer 7's orders are deleted by the transaction 2a, while the application goes on.
+#[test]
+fn o25_the_guide_to_deleted_rows_works_as_it_stands_there() {
+    let mut machine = Machine::new();
+    machine.application.stop();
+    machine.start_sidecar("ebbtide replicate app.db ./backup");
+    let database = Connection::open(machine.path("app.db")).unwrap();
+    database.busy_timeout(crate::support::PATIENCE).unwrap();
+    let commit = |sql: &str| -> u64 {
+        database.execute_batch(sql).unwrap();
+        let synced = machine.shell("ebbtide sync --wait app.db").output().unwrap();
+        assert!(synced.status.success(), "{}", String::from_utf8_lossy(&synced.stderr));
+        let log = machine.shell("ebbtide log --json ./backup").output().unwrap();
+        let lines = String::from_utf8(log.stdout).unwrap();
+        let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+        u64::from_str_radix(last["last_txid"].as_str().unwrap(), 16).unwrap()
+    };
+    let mut txid = commit(
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, customer INT, total REAL);
+         INSERT INTO orders VALUES (1, 7, 10), (2, 8, 20), (3, 7, 30.5), (4, 7, 40), (5, 9, 50)",
+    );
+    assert!(txid < 0x28, "{txid}");
+    while txid < 0x29 {
+        txid = commit("INSERT INTO notes VALUES ('another')");
+    }
+    let gone = commit(
+        "BEGIN; DELETE FROM orders WHERE customer = 7; INSERT INTO notes VALUES ('cleaned up'); COMMIT",
+    );
+    assert_eq!(gone, 0x2a);
+    commit("INSERT INTO orders VALUES (6, 7, 60)");
+    drop(database);
+    let fell = machine
+        .run("ebbtide when --falls ./backup 'SELECT count(*) FROM orders WHERE customer = 7'");
+    assert!(String::from_utf8_lossy(&fell.stdout).contains("2a"), "{fell:?}");
+    let list = machine.run("ebbtide log --changed orders ./backup");
+    let list = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(list.contains("orders -3") && !list.contains("another"), "{list}");
+    assert!(machine.follow("docs/guides/somebody-deleted-rows.md") >= 11);
+    let database = Connection::open(machine.path("app.db")).unwrap();
+    let sql = "SELECT group_concat(id || ' ' || customer || ' ' || total) FROM (SELECT * FROM orders ORDER BY id)";
+    let rows: String = database.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, "1 7 10.0,2 8 20.0,3 7 30.5,4 7 40.0,5 9 50.0,6 7 60.0");
+    machine.stop_sidecars();
+}
+
 #[test]
 fn o25_the_guide_to_comparing_works_as_it_stands_there() {
     assert!(Machine::new().follow("docs/guides/comparing.md") >= 10);

@@ -267,6 +267,12 @@ pub struct Log {
     /// Print an object a line.
     #[arg(long)]
     pub json: bool,
+    /// Say of each commit which tables it changed, and by how many rows: +inserted, -deleted, ~updated.
+    #[arg(long)]
+    pub tables: bool,
+    /// Only entries that changed this table, with what --tables says of them.
+    #[arg(long, value_name = "TABLE")]
+    pub changed: Option<String>,
     /// Only entries at or after this time, or this entry (txid:N).
     #[arg(long, value_name = "WHEN")]
     pub from: Option<When>,

@@ -1,12 +1,14 @@
 //! The rows in which two moments differ.
 
-use ebbtide_rows::{Options, Side, Sink, Summary, diff as compare};
-use ebbtide_sql::Past;
+use ebbtide_rows::{Options, Sink, Summary, diff as compare};
+use ebbtide_trace::{Comparison, Scope};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::moment::Moment;
 
-/// Compares the rows of two moments, of one replica or of two, and tells `sink` each difference. Gives the sink back.
+/// Compares the rows of two moments, of one replica or of two, and tells `sink` each difference. Gives the sink back. Of one
+/// [`Replica`](crate::Replica) only what the pages that changed between the two can have changed is read, where that is
+/// certain.
 ///
 /// # Errors
 /// When a moment cannot be read, or the sink fails.
@@ -18,19 +20,11 @@ pub async fn diff<S: Sink + Send + 'static>(
 ) -> Result<(Summary, S)> {
     let (old, new) = (old.inner().clone(), new.inner().clone());
     let compare = move || {
-        let (old, new) = (Past::connect(&old)?, Past::connect(&new)?);
-        let summary =
-            compare(Side::new(&old, "main"), Side::new(&new, "main"), &options, &mut sink);
-        match summary {
-            Ok(summary) => Ok((summary, sink)),
-            Err(error) => {
-                let failures = [&old, &new].map(|past| past.main().take_failure());
-                match failures.into_iter().flatten().next() {
-                    Some(cause) => Err(Error::Moment(cause)),
-                    None => Err(Error::Rows(error)),
-                }
-            }
-        }
+        let comparison = Comparison::look(&old, &new, Scope::Changed)?;
+        let summary = comparison.run(|old, new, extents| {
+            compare(old, new, &Options { extents: extents.clone(), ..options }, &mut sink)
+        })?;
+        Ok((summary, sink))
     };
     tokio::task::spawn_blocking(compare).await?
 }

@@ -38,7 +38,7 @@ pub enum Error {
     Rows(#[from] RowsError),
     /// A question cannot be answered.
     #[error(transparent)]
-    Trace(#[from] TraceError),
+    Trace(TraceError),
     /// Nothing comes before the first transaction.
     #[error("nothing comes before the first transaction")]
     BeforeAll,
@@ -52,6 +52,17 @@ impl From<SqlError> for Error {
         match error {
             SqlError::Moment(error) => Error::Moment(error),
             other => Error::Sql(other),
+        }
+    }
+}
+
+impl From<TraceError> for Error {
+    fn from(error: TraceError) -> Error {
+        match error {
+            TraceError::Moment(error) => Error::Moment(error),
+            TraceError::Rows(error) => Error::Rows(error),
+            TraceError::Sql(error) => error.into(),
+            other => Error::Trace(other),
         }
     }
 }

@@ -20,7 +20,8 @@
 //!
 //! - [`Replica::at`] gives a moment, [`Replica::entries`] lists the points of the history, [`Replica::restore`] makes a file
 //!   of one of them, and [`Replica::changes`] finds the transactions at which the answer to a question changed.
-//! - [`Moment::query`] and [`Moment::connect`] ask SQL, [`Moment::page`] reads pages, [`diff`] compares two moments.
+//! - [`Moment::query`] and [`Moment::connect`] ask SQL, [`Moment::page`] reads pages, [`diff`] compares two moments,
+//!   and [`undo`] takes back what changed between them.
 //! - A replica is found, and credentials are, as by the command: `docs/stores.md` says how.
 //!
 //! Semantic versions hold for this crate alone; those below it change as they need to. It is 0.x: a minor version may
@@ -38,6 +39,7 @@ mod entries;
 mod error;
 mod moment;
 mod replica;
+mod undo;
 mod when;
 
 pub use diff::diff;
@@ -49,12 +51,14 @@ pub use error::{Error, Result};
 pub use moment::Moment;
 pub use replica::{Replica, Restored};
 pub use rusqlite;
+pub use undo::undo;
 pub use when::When;
 
-/// How rows differ, and how differences are told.
+/// How rows differ, how differences are told, and how they are taken back.
 pub mod rows {
     pub use ebbtide_rows::{
-        Change, Counts, Field, JsonLines, NotCompared, Options, RowsError, Schema, SchemaChange,
-        Script, Sink, Summary, TablePair, Value, ValueRef, Want,
+        Applied, Change, Conflict, Counts, Field, JsonLines, NotCompared, Options, Policy, Refusal,
+        RowsError, Schema, SchemaChange, Script, Sink, Summary, TablePair, Undo, Value, ValueRef,
+        Want,
     };
 }

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../examples/undo.rs"]
+#[expect(dead_code, reason = "its main is not called here")]
+mod undo;
+
 use ebbtide::rows::{Change, Counts, Options, RowsError, SchemaChange, Sink, TablePair, Want};
 use ebbtide::{EntryKind, Error, Replica, Txid, When};
 use ebbtide_testkit::chronicle::{Chronicle, bodies_of_scripts};
@@ -150,4 +154,31 @@ async fn two_moments_are_compared() {
     assert!(!summary.is_equal());
     let counts = Counts { inserted: 0, deleted: 2, updated: 0 };
     assert_eq!(heard.0, [("orders".to_owned(), counts)]);
+}
+
+/// The example `undo`: a transaction is taken back in the newest database, and only where nothing was changed since.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_is_taken_back_by_the_example() {
+    let (replica, bodies) = replica().await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    std::fs::write(&path, bodies.last().unwrap()).unwrap();
+    let rows = || -> Vec<(i64, String)> {
+        let database = ebbtide::rusqlite::Connection::open(&path).unwrap();
+        let mut statement = database.prepare("SELECT * FROM orders ORDER BY id").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    // The row was deleted later.
+    let applied = undo::take_back(&replica, txid(4), &path).await.unwrap();
+    assert!(!applied.is_done);
+    assert_eq!(applied.conflicts[0].found.as_deref(), Some("\"id\" = 2"));
+    assert_eq!(rows(), [(3, "paid".to_owned())]);
+    for (number, expected) in
+        [(5, [(1, "paid"), (2, "gone"), (3, "paid")]), (4, [(1, "paid"), (2, "open"), (3, "paid")])]
+    {
+        let applied = undo::take_back(&replica, txid(number), &path).await.unwrap();
+        assert!(applied.is_done && applied.conflicts_total == 0, "{applied:?}");
+        assert_eq!(rows(), expected.map(|(id, status)| (id, status.to_owned())));
+    }
 }

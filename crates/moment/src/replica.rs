@@ -76,6 +76,12 @@ impl Replica {
         &self.shared.manifest
     }
 
+    /// Whether the other is a clone of this one, so that both have the same history.
+    #[must_use]
+    pub fn is_same(&self, other: &Replica) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// What was asked of the store until now.
     #[must_use]
     pub fn traffic(&self) -> Traffic {

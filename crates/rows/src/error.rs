@@ -45,6 +45,9 @@ pub enum RowsError {
         /// The table.
         table: String,
     },
+    /// A page could not be read.
+    #[error("read a page")]
+    Page(#[source] std::io::Error),
     /// What was found could not be written.
     #[error("write the differences")]
     Write(#[from] std::io::Error),

@@ -10,12 +10,14 @@
 //! The words that are ours are in `docs/glossary.md`.
 
 mod affinity;
+mod btree;
 mod changeset;
 mod collation;
 mod column;
 mod diff;
 mod encoding;
 mod error;
+mod extent;
 mod foreign_key;
 mod hex;
 mod ident;
@@ -23,6 +25,7 @@ mod index;
 mod json;
 mod json_lines;
 mod literal;
+mod narrow;
 mod object;
 mod real;
 mod schema;
@@ -39,12 +42,14 @@ pub use column::{Column, ColumnKind};
 pub use diff::*;
 pub use encoding::Encoding;
 pub use error::RowsError;
+pub use extent::{Extent, Extents};
 pub use foreign_key::ForeignKey;
 pub use ident::{Ident, Qualified};
 pub use index::{Index, IndexColumn, IndexOrigin};
 pub use json::json;
 pub use json_lines::JsonLines;
 pub use literal::Literal;
+pub use narrow::{Doubt, Narrow, Paged, ReadPages, leftover, narrow};
 pub use object::{Object, ObjectKind};
 pub use schema::Schema;
 pub use script::Script;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ebbtide_catalog::{Fetched, chronology};
+use ebbtide_catalog::{Fetched, chronology, first_of};
 use ebbtide_moment::Replica;
 use ebbtide_replica::{Entry, Txid};
 use ebbtide_store::Object;
@@ -49,6 +49,7 @@ impl Back {
         };
         let survey = replica.runtime().block_on(replica.survey());
         back.objects = chronology(survey.known().listing(), oldest);
+        back.leave_newer(newest);
         back
     }
 
@@ -115,10 +116,12 @@ impl Back {
             Ok::<_, TraceError>(is_news.then(|| chronology(survey.known().listing(), self.end)))
         });
         self.objects = listed?.ok_or(hole)?;
-        // Newer ones were handed out.
-        self.objects.retain(|object| {
-            ebbtide_catalog::first_of(object.key).is_some_and(|first| first <= wanted)
-        });
+        self.leave_newer(wanted);
         Ok(())
+    }
+
+    /// Leaves objects out that have nothing but newer entries.
+    fn leave_newer(&mut self, newest: Txid) {
+        self.objects.retain(|object| first_of(object.key).is_some_and(|first| first <= newest));
     }
 }

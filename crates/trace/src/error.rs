@@ -3,6 +3,7 @@
 use ebbtide_catalog::{CatalogError, PlanError};
 use ebbtide_moment::Error as MomentError;
 use ebbtide_replica::Txid;
+use ebbtide_rows::RowsError;
 use ebbtide_sql::Error as SqlError;
 
 use crate::question::Unsuitable;
@@ -29,6 +30,9 @@ pub enum TraceError {
     /// SQLite fails.
     #[error(transparent)]
     Sql(SqlError),
+    /// Rows cannot be compared.
+    #[error(transparent)]
+    Rows(#[from] RowsError),
     /// Entries are missing.
     #[error("the history before txid {0} is missing: no object has the entry before it")]
     Hole(Txid),

@@ -23,6 +23,9 @@ pub struct Between {
     /// The later state; without it, the newest.
     #[arg(long, value_name = "WHEN", requires = "from")]
     pub to: Option<When>,
+    /// Compare two states of a replica row by row, and not only what the pages that changed can have changed.
+    #[arg(long)]
+    pub full: bool,
     /// The configuration in which SOURCE is looked up.
     #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
     pub config: PathBuf,

@@ -11,7 +11,7 @@ use serde_json::{Value, json as object};
 
 use super::choice;
 use super::past::{failure as unread, proof, sql_failure};
-use super::unreadable;
+use super::{unreadable, unrowed};
 use crate::args::Search;
 use crate::exit::{Code, Failure};
 use crate::when::When;
@@ -180,6 +180,7 @@ pub(super) fn failure(error: TraceError) -> Failure {
         TraceError::Sql(error) => sql_failure(error),
         TraceError::Plan(error) => unread(MomentError::from(error)),
         TraceError::Index(error) => unreadable(error),
+        TraceError::Rows(error) => unrowed::failure(error),
         error @ TraceError::Hole(_) => Failure::new(Code::Damaged, error),
         error => Failure::new(Code::Failed, error),
     }

@@ -3,6 +3,8 @@
 mod rows;
 mod summary;
 
+pub(super) use summary::Quiet;
+
 use std::io::{self, IsTerminal as _};
 
 use ebbtide_rows::{Changeset, JsonLines, Options, RowsError, Script, Side, Sink, Summary, diff};
@@ -34,8 +36,9 @@ pub(crate) fn run(args: Diff) -> Result<Outcome, Failure> {
         begin(format, about);
         Ok(())
     };
-    let found =
-        compare(&args.between, proof, begin, |old, new| print(format, (old, new), &options))?;
+    let found = compare(&args.between, proof, begin, |old, new, extents| {
+        print(format, (old, new), &Options { extents: extents.clone(), ..options })
+    })?;
     let Some((summary, left_out)) = found else { return Ok(Outcome::Done) };
     for left_out in &left_out {
         logging::note(left_out);
@@ -58,6 +61,9 @@ fn begin(format: DiffFormat, about: &About) {
         _ if about.json.is_null() => {}
         DiffFormat::Json => output::json(&about.json),
         _ => logging::note(format_args!("from {}", about.text)),
+    }
+    if let Some(reading) = about.reading.filter(|_| format != DiffFormat::Json) {
+        logging::note(reading);
     }
     if let Some(gap) = about.gap.as_ref().filter(|_| format != DiffFormat::Json) {
         logging::note(format_args!("these are differences, and not single transactions: {gap}"));

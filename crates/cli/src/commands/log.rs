@@ -1,5 +1,8 @@
 //! `ebbtide log`: the history of a replica.
 
+mod changed;
+mod kept;
+
 use std::pin::pin;
 
 use ebbtide_catalog::{self, Identity, Listing, ResyncDetail};
@@ -7,7 +10,9 @@ use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Notice, StoredMark};
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
 use ebbtide_store::{Store, StoreError};
 use futures::TryStreamExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
+
+use changed::Changed;
 
 use super::remark::remark;
 use super::tally::Tally;
@@ -36,6 +41,10 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let listing = list(&*store).await.map_err(|error| Failure::new(Code::Failed, error))?;
     let marks = marked::shown(&store, &manifest).await?;
     let thinned = Thinned::read(&*store, &manifest).await.map_err(unreadable)?;
+    let mut changed = match args.tables || args.changed.is_some() {
+        true => Some(Changed::open(&source).await?),
+        false => None,
+    };
     let mut print = Print::new(args.json, from, to, now);
     print.head(&store.describe(), &manifest);
     if let Some(thinned) = &thinned {
@@ -51,7 +60,22 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
         // What is left of the history before the window is not kept.
         let is_new = |entry: &&Entry| Some(entry.txid) > shown && entry.txid >= window;
         for entry in entries.filter(is_new) {
-            print.entry(entry, manifest.page_size.offset());
+            if !print.note(entry) {
+                continue;
+            }
+            let rows = match &mut changed {
+                Some(changed) => changed.by(entry).await?,
+                None => None,
+            };
+            if let Some(table) = &args.changed
+                && !rows.as_ref().is_some_and(|rows| changed::has_table(rows, table))
+            {
+                continue;
+            }
+            print.entry(entry, manifest.page_size.offset(), rows.as_ref());
+        }
+        if let Some(changed) = &changed {
+            changed.keep();
         }
         shown = shown.max(Some(fetched.index.footer().last));
         if output::is_gone() {
@@ -93,6 +117,8 @@ struct Print {
     now: Timestamp,
     /// The first entry that is dated after now.
     ahead: Option<Txid>,
+    /// The entry before the present one that was no claim.
+    before: Option<Txid>,
     /// The last entry that was read.
     read: Option<Txid>,
     /// The first entries that are in no object, though some after them are.
@@ -104,8 +130,8 @@ struct Print {
 impl Print {
     fn new(json: bool, from: Option<Point>, to: Option<Point>, now: Timestamp) -> Print {
         let (tally, first, last, ahead) = (Tally::default(), None, None, None);
-        let (read, hole, in_snapshots) = (None, None, Vec::new());
-        Print { json, from, to, tally, first, last, now, ahead, read, hole, in_snapshots }
+        let (before, read, hole, in_snapshots) = (None, None, None, Vec::new());
+        Print { json, from, to, tally, first, last, now, ahead, before, read, hole, in_snapshots }
     }
 
     fn head(&mut self, place: &str, manifest: &Manifest) {
@@ -135,12 +161,13 @@ impl Print {
         }
     }
 
-    fn entry(&mut self, entry: &Entry, page_bytes: u64) {
+    /// Notes an entry; whether it is to be shown.
+    fn note(&mut self, entry: &Entry) -> bool {
         if let Some(read) = self.read.filter(|read| !read.precedes(entry.txid)) {
             self.hole.get_or_insert((read.next(), entry.txid.previous().unwrap_or(read)));
         }
         self.read = Some(entry.txid);
-        let before = self.last.as_ref().map(|last| last.txid);
+        self.before = self.last.as_ref().map(|last| last.txid);
         if entry.kind != EntryKind::Claim {
             self.first.get_or_insert_with(|| entry.clone());
             self.last = Some(entry.clone());
@@ -153,14 +180,22 @@ impl Print {
         }
         let early = self.from.is_some_and(|from| from.is_after(entry.txid, entry.time));
         let late = self.to.is_some_and(|to| to.is_before(entry.txid, entry.time));
-        if early || late {
-            return;
-        }
+        !early && !late
+    }
+
+    fn entry(&mut self, entry: &Entry, page_bytes: u64, rows: Option<&Value>) {
         self.tally.add(entry);
         if self.json {
-            output::json(as_json(entry, page_bytes));
+            let mut line = as_json(entry, page_bytes);
+            if let Some(rows) = rows {
+                line["changed"] = rows.clone();
+            }
+            output::json(line);
         } else {
-            output::line(as_text(entry, before, page_bytes));
+            output::line(as_text(entry, self.before, page_bytes));
+            if let Some(rows) = rows {
+                output::line(format_args!("                  {}", changed::as_text(rows)));
+            }
         }
     }
 
@@ -278,7 +313,7 @@ fn mark_as_text(stored: &StoredMark, now: Timestamp) -> String {
     format!("{txid}  {time}  mark      {name}  ({})", mark_line::lasts(stored, now))
 }
 
-fn as_json(entry: &Entry, page_bytes: u64) -> String {
+fn as_json(entry: &Entry, page_bytes: u64) -> Value {
     let claim = (entry.kind == EntryKind::Claim).then(|| Claim::from_detail(&entry.detail).ok());
     let detail = ResyncDetail::of(entry).unwrap_or_default();
     json!({
@@ -294,5 +329,4 @@ fn as_json(entry: &Entry, page_bytes: u64) -> String {
         "set_back_by": detail.by,
         "claim": claim.flatten(),
     })
-    .to_string()
 }

@@ -25,11 +25,15 @@ pub(crate) async fn open(source: &Source) -> Result<Replica, Failure> {
 
 /// Indexes of replicas in the user's cache directory; nothing where there is no such place.
 fn indexes() -> Option<Arc<IndexCache>> {
+    let opened = IndexCache::open(&cache_directory("indexes")?);
+    opened.inspect_err(|error| tracing::debug!(%error, "indexes are not kept")).ok()
+}
+
+/// A directory of ours in the user's cache directory; nothing where there is no such place.
+pub(crate) fn cache_directory(name: &str) -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
-    let directory = base.is_absolute().then(|| base.join("ebbtide").join("indexes"))?;
-    let opened = IndexCache::open(&directory);
-    opened.inspect_err(|error| tracing::debug!(%error, "indexes are not kept")).ok()
+    base.is_absolute().then(|| base.join("ebbtide").join(name))
 }
 
 /// The state that is meant, with how that was read, if the argument does not say it itself. What the user ought to know is

@@ -1,22 +1,16 @@
 //! The two states of a comparison: two files, or two moments of a replica.
 
 use std::path::Path;
-use std::pin::pin;
-use std::sync::Arc;
 
 use ebbtide_moment::{Moment, Proof, Target};
-use ebbtide_replica::{EntryKind, Manifest, Timestamp, Txid};
-use ebbtide_rows::{RowsError, Side};
-use ebbtide_sql::Past;
-use ebbtide_store::Store;
-use futures::TryStreamExt as _;
+use ebbtide_replica::{Point, Timestamp, Txid};
+use ebbtide_rows::{Extents, RowsError, Side};
+use ebbtide_trace::{Between as Found, Comparison, Reading, Scope};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use super::log::list;
-use super::past::{self, failure, sql_failure};
-use super::thinned::Thinned;
-use super::{choice, unreadable, unrowed};
+use super::past::{self, failure};
+use super::{changes, choice, unrowed};
 use crate::args::Between;
 use crate::database_file::Looked;
 use crate::exit::{Code, Failure, Outcome};
@@ -32,9 +26,14 @@ pub(super) struct About {
     pub(super) json: Value,
     /// Why the differences are not those of single transactions.
     pub(super) gap: Option<String>,
+    /// The later one; nothing for two files.
+    pub(super) to: Option<Txid>,
+    /// How much is compared; nothing for two files.
+    pub(super) reading: Option<Reading>,
 }
 
-/// Opens both states and compares them: `begin` hears of them first, and may refuse.
+/// Opens both states and compares them: `begin` hears of them first, and may refuse; `diff` gets them with the rows that
+/// can differ.
 ///
 /// # Errors
 /// When they cannot be read, or what is called fails.
@@ -42,7 +41,7 @@ pub(super) fn compare<T>(
     between: &Between,
     proof: Proof,
     begin: impl FnOnce(&About) -> Result<(), Failure>,
-    diff: impl FnOnce(Side<'_>, Side<'_>) -> Result<T, RowsError>,
+    diff: impl FnOnce(Side<'_>, Side<'_>, &Extents) -> Result<T, RowsError>,
 ) -> Result<T, Failure> {
     let is_named = between.txid.is_some() || between.from.is_some();
     match &between.sides[..] {
@@ -70,14 +69,15 @@ pub(super) fn compare<T>(
 fn files<T>(
     (old, new): (&Path, &Path),
     begin: impl FnOnce(&About) -> Result<(), Failure>,
-    diff: impl FnOnce(Side<'_>, Side<'_>) -> Result<T, RowsError>,
+    diff: impl FnOnce(Side<'_>, Side<'_>, &Extents) -> Result<T, RowsError>,
 ) -> Result<T, Failure> {
     // All are looked at before one is opened.
     let looked = (Looked::at(old)?, Looked::at(new)?);
     let text = format!("{} to {}", old.display(), new.display());
-    begin(&About { text, json: Value::Null, gap: None })?;
+    begin(&About { text, json: Value::Null, gap: None, to: None, reading: None })?;
     let (old, new) = (looked.0.open()?, looked.1.open()?);
-    let found = old.with_side(|old| new.with_side(|new| diff(old, new)));
+    let all = Extents::default();
+    let found = old.with_side(|old| new.with_side(|new| diff(old, new, &all)));
     let found = found.map_err(unrowed::failure)?;
     old.finish()?;
     new.finish()?;
@@ -89,7 +89,7 @@ async fn moments<T>(
     between: &Between,
     proof: Proof,
     begin: impl FnOnce(&About) -> Result<(), Failure>,
-    diff: impl FnOnce(Side<'_>, Side<'_>) -> Result<T, RowsError>,
+    diff: impl FnOnce(Side<'_>, Side<'_>, &Extents) -> Result<T, RowsError>,
 ) -> Result<T, Failure> {
     let source = Source::find(source, &between.config)?;
     let now = ebbtide_sidecar::clock::now();
@@ -101,19 +101,14 @@ async fn moments<T>(
         let why = format!("txid {} comes after txid {}", old.txid(), new.txid());
         return Err(Failure::new(Code::Usage, why));
     }
-    let store = Arc::clone(replica.survey().await.store());
-    let gap = gap(&*store, replica.manifest(), old.txid(), new.txid()).await?;
-    begin(&about(&old, &new, gap))?;
+    let scope = if between.full { Scope::Full } else { Scope::Changed };
     // SQLite waits for pages where it is called.
     block_in_place(|| {
-        let connect = |moment: &Moment| Past::connect(moment).map_err(sql_failure);
-        let (old, new) = (connect(&old)?, connect(&new)?);
-        let found = diff(Side::new(&old, "main"), Side::new(&new, "main"));
-        // SQLite says only that reading failed.
-        found.map_err(|error| {
-            let cause = [&old, &new].into_iter().find_map(|past| past.main().take_failure());
-            cause.map_or_else(|| unrowed::failure(error), failure)
-        })
+        let comparison = Comparison::look(&old, &new, scope).map_err(changes::failure)?;
+        begin(&about(&old, &new, &comparison))?;
+        let found = comparison.run(diff).map_err(changes::failure)?;
+        tracing::debug!(traffic = ?replica.traffic(), "both states were read");
+        Ok(found)
     })
 }
 
@@ -133,47 +128,26 @@ fn targets(between: &Between, now: Timestamp) -> Result<(Target, Target), Failur
     Ok((from, to))
 }
 
-fn about(old: &Moment, new: &Moment, gap: Option<String>) -> About {
+fn about(old: &Moment, new: &Moment, comparison: &Comparison) -> About {
     let state = |moment: &Moment| json!({ "txid": moment.txid().to_string(), "time": moment.time().to_string() });
     let text =
         format!("txid {} of {} to txid {} of {}", old.txid(), old.time(), new.txid(), new.time());
+    let reading = comparison.reading();
+    let gap = gap(comparison.between());
     let json = json!({
         "what": "states", "from": state(old), "to": state(new), "proof": new.proof().name(),
-        "gap": gap.as_deref(),
+        "gap": gap.as_deref(), "compared": reading.name(),
+        "why_full": reading.why_full().map(|why| why.to_string()),
     });
-    About { text, json, gap }
+    About { text, json, gap, to: Some(new.txid()), reading: Some(reading) }
 }
 
 /// Whether there is more than transactions between two states: history that was missed, or that is no longer kept.
-async fn gap(
-    store: &dyn Store,
-    manifest: &Manifest,
-    from: Txid,
-    to: Txid,
-) -> Result<Option<String>, Failure> {
-    let thinned = Thinned::read(store, manifest).await.map_err(unreadable)?;
-    if let Some(window) =
-        thinned.map(|thinned| thinned.window()).filter(|window| *window > from.next())
-    {
-        return Ok(Some(format!("single transactions are kept from txid {window} on")));
+fn gap(between: &Found) -> Option<String> {
+    if let Some(window) = between.kept_from {
+        return Some(format!("single transactions are kept from txid {window} on"));
     }
-    let listing = list(store).await.map_err(|error| Failure::new(Code::Failed, error))?;
-    let objects = ebbtide_catalog::chronology(&listing, from.next());
-    let mut indexes = pin!(ebbtide_catalog::read_indexes(store, manifest, objects));
-    while let Some((_, fetched)) = indexes.try_next().await.map_err(unreadable)? {
-        let mut entries = fetched.index.entries().iter();
-        let is_resync = |entry: &&ebbtide_replica::Entry| {
-            entry.kind == EntryKind::Resync && entry.txid > from && entry.txid <= to
-        };
-        if let Some(entry) = entries.find(is_resync) {
-            return Ok(Some(format!(
-                "entry {} of {} made up for history that was missed",
-                entry.txid, entry.time
-            )));
-        }
-        if fetched.index.footer().last >= to {
-            break;
-        }
-    }
-    Ok(None)
+    let resync = between.resync?;
+    let Point { txid, time } = resync;
+    Some(format!("entry {txid} of {time} made up for history that was missed"))
 }

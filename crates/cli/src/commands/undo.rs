@@ -1,8 +1,11 @@
 //! `ebbtide undo`.
 
+mod later;
+
 use std::path::Path;
 
 use ebbtide_moment::Proof;
+use ebbtide_replica::{Point, Txid};
 use ebbtide_rows::{Applied, Conflict, Options, Policy, Undo as Steps, diff};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -27,8 +30,11 @@ pub(crate) fn run(args: Undo) -> Result<Outcome, Failure> {
     let mut steps = Steps::new(policy, args.drop);
     let options = Options { tables: args.tables.clone(), ..Options::default() };
     let mut states = String::new();
+    let mut after = None;
     let begin = |about: &About| {
         states = about.text.clone();
+        after = about.to;
+        about.reading.into_iter().for_each(logging::note);
         match &about.gap {
             Some(gap) if !args.across_gap => {
                 let why = format!("{gap}: --across-gap undoes the differences all the same");
@@ -38,7 +44,8 @@ pub(crate) fn run(args: Undo) -> Result<Outcome, Failure> {
         }
     };
     // What is given back to a database is proved page by page. The differences are those on the way back.
-    compare(&args.between, Proof::Page, begin, |before, after| {
+    compare(&args.between, Proof::Page, begin, |before, after, extents| {
+        let options = Options { extents: extents.clone(), ..options };
         diff(after, before, &options, &mut steps)
     })?;
     for refusal in steps.refused() {
@@ -46,7 +53,7 @@ pub(crate) fn run(args: Undo) -> Result<Outcome, Failure> {
     }
     match &args.apply {
         None => print(&states, &mut steps)?,
-        Some(path) => apply(&args, &mut steps, path)?,
+        Some(path) => apply(&args, &mut steps, path, after)?,
     }
     if steps.refused().is_empty() {
         return Ok(Outcome::Done);
@@ -67,14 +74,15 @@ fn print(states: &str, steps: &mut Steps) -> Result<(), Failure> {
     }
 }
 
-fn apply(args: &Undo, steps: &mut Steps, path: &Path) -> Result<(), Failure> {
+fn apply(args: &Undo, steps: &mut Steps, path: &Path, after: Option<Txid>) -> Result<(), Failure> {
     let failed = |error: rusqlite::Error| {
         Failure::new(Code::Failed, format!("cannot write {}: {error}", path.display()))
     };
     let connection = open(path).map_err(failed)?;
     let applied = steps.apply(&connection).map_err(failure)?;
     connection.close().map_err(|(_, error)| failed(error))?;
-    tell(args, steps.rows(), &applied);
+    let later = later::find(&args.between, after, &applied.conflicts);
+    tell(args, steps.rows(), &applied, &later);
     let count = applied.conflicts_total;
     if !applied.is_done {
         let why = format!("nothing was changed, because of {count} conflicts");
@@ -98,10 +106,13 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn tell(args: &Undo, rows: u64, applied: &Applied) {
+fn tell(args: &Undo, rows: u64, applied: &Applied, later: &[Option<Point>]) {
+    let by = |at: usize| later.get(at).copied().flatten();
     if args.json {
-        let conflicts = applied.conflicts.iter().map(|conflict| {
+        let conflicts = applied.conflicts.iter().enumerate().map(|(at, conflict)| {
+            let by = by(at).map(|Point { txid, time }| json!({ "txid": txid.to_string(), "time": time.to_string() }));
             json!({
+                "changed_by": by,
                 "table": conflict.table, "row": conflict.row, "what": conflict.what,
                 "now": conflict.now, "left": conflict.left,
             })
@@ -114,8 +125,8 @@ fn tell(args: &Undo, rows: u64, applied: &Applied) {
         }));
         return;
     }
-    for conflict in &applied.conflicts {
-        output::line(as_text(conflict));
+    for (at, conflict) in applied.conflicts.iter().enumerate() {
+        output::line(as_text(conflict, by(at)));
     }
     let more = applied.conflicts_total.saturating_sub(applied.conflicts.len() as u64);
     if more > 0 {
@@ -126,8 +137,8 @@ fn tell(args: &Undo, rows: u64, applied: &Applied) {
     }
 }
 
-fn as_text(conflict: &Conflict) -> String {
-    let Conflict { table, row, what, now, left } = conflict;
+fn as_text(conflict: &Conflict, by: Option<Point>) -> String {
+    let Conflict { table, row, what, now, left, .. } = conflict;
     let mut line = format!("conflict {table}");
     if !row.is_empty() {
         line += &format!(" {row}");
@@ -138,6 +149,9 @@ fn as_text(conflict: &Conflict) -> String {
     }
     if let Some(left) = left {
         line += &format!("; it was left with {left}");
+    }
+    if let Some(Point { txid, time }) = by {
+        line += &format!("; by txid {txid} of {time}");
     }
     line
 }

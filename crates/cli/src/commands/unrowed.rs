@@ -14,7 +14,7 @@ pub(super) fn failure(error: RowsError) -> Failure {
         RowsError::Nameless { .. } => Code::NotAllowed,
         RowsError::Unordered { .. } => Code::Damaged,
         RowsError::Sqlite { source, .. } => Code::of_sqlite(source),
-        RowsError::Write(_) => Code::Failed,
+        RowsError::Page(_) | RowsError::Write(_) => Code::Failed,
     };
     Failure::new(code, error)
 }

@@ -6,14 +6,10 @@
 use std::fmt;
 use std::io;
 
-/// A tree of tables is never deeper than this: SQLite's own limit.
-const DEPTH_MAX: usize = 20;
+use super::super::btree::{DEPTH_MAX, INTERIOR, LEAF, u16_at, u32_at, varint};
 
 /// Neighbouring pages are read together.
 const CHUNK_BYTES: usize = 128 * 1024;
-
-const INTERIOR: u8 = 0x05;
-const LEAF: u8 = 0x0d;
 
 /// The pages of a database, as the connection of its side reads them.
 #[derive(Clone, Copy)]
@@ -158,14 +154,6 @@ impl<'a> Leaves<'a> {
     }
 }
 
-fn u16_at(page: &[u8], at: usize) -> Option<usize> {
-    Some(usize::from(u16::from_be_bytes(page.get(at..at + 2)?.try_into().ok()?)))
-}
-
-fn u32_at(page: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(page.get(at..at + 4)?.try_into().ok()?))
-}
-
 /// A child of an interior page; `None` within if there are no more.
 fn child(page: &[u8], index: usize) -> Option<Option<u32>> {
     let count = u16_at(page, 3)?;
@@ -190,19 +178,4 @@ fn cell(page: &[u8], index: usize, usable: usize) -> Option<Cell<'_>> {
     let is_here = length <= usable.checked_sub(35)?;
     let record = if is_here { Some(record.get(..length)?) } else { None };
     Some(Cell { rowid: rowid.cast_signed(), record })
-}
-
-/// SQLite's variable-length integer, and what comes after it.
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut value = 0;
-    for (index, byte) in bytes.iter().take(9).enumerate() {
-        if index == 8 {
-            return Some((value << 8 | u64::from(*byte), &bytes[9..]));
-        }
-        value = value << 7 | u64::from(byte & 0x7f);
-        if byte & 0x80 == 0 {
-            return Some((value, &bytes[index + 1..]));
-        }
-    }
-    None
 }

@@ -1,9 +1,8 @@
 //! Compares two databases.
 
-use std::collections::BTreeMap;
-
 use super::super::collation::Collation;
 use super::super::error::RowsError;
+use super::super::extent::{Extent, Extents};
 use super::super::ident::{Ident, Qualified};
 use super::super::schema::Schema;
 use super::super::table::{Table, TableKind};
@@ -28,9 +27,8 @@ pub struct Options {
     pub by_declared_key: bool,
     /// Rowids mean the same on both sides, also where no column shows them: there was no VACUUM between the two.
     pub rowids_are_kept: bool,
-    /// Of a table that is named here only the rows with these rowids are compared, if its rows are paired by them; the
-    /// ranges ascend and include both ends.
-    pub ranges: BTreeMap<String, Vec<(i64, i64)>>,
+    /// Which rows can differ, where that is known: others are not read. See [`narrow`](crate::narrow).
+    pub extents: Extents,
 }
 
 /// A table that was compared.
@@ -171,7 +169,7 @@ fn is_compared(table: &Table) -> Result<bool, String> {
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     fn table(
         &mut self,
         old: Option<&Table>,
@@ -211,11 +209,7 @@ impl Run<'_> {
             Want::Changes => {}
             Want::Rows => pair = self.pair(None, new, schema)?,
         }
-        let listed = self.options.ranges.get(pair.name).filter(|_| pair.pairing == Pairing::Rowid);
-        let rows = match listed {
-            Some(ranges) => Rows::Listed(ranges),
-            None => self.which(&pair)?,
-        };
+        let rows = self.which(&pair)?;
         let sides = (self.old, self.new);
         let sink = &mut *self.sink;
         let mut tell = |change: Change<'_>| sink.row(&pair, change);
@@ -274,11 +268,15 @@ impl Run<'_> {
             true => by(By::Key),
             false => by(By::Rowid),
         };
+        let extent = self.options.extents.of(first.name);
+        if *extent == Extent::Nothing {
+            return Ok(first);
+        }
         let first = if self.has_null_keys(&first)? { by(By::WholeRow) } else { first };
         let is_trusted = self.options.rowids_are_kept
             || self.is_schema_same
             || first.is_virtual()
-            || !self.options.ranges.is_empty();
+            || matches!(extent, Extent::Rowids(_));
         if !first.has_implicit_rowid() || is_trusted || old.is_none() || new.is_none() {
             return Ok(first);
         }
@@ -336,8 +334,16 @@ impl Run<'_> {
     }
 
     /// Which rows have to be read. Pages with the same bytes have the same rows if their tables are the same.
-    fn which(&self, pair: &TablePair<'_>) -> Result<Rows<'static>, RowsError> {
+    fn which(&self, pair: &TablePair<'_>) -> Result<Rows<'a>, RowsError> {
         let Some((old, new)) = pair.old.zip(pair.new) else { return Ok(Rows::All) };
+        let options: &'a Options = self.options;
+        match options.extents.of(pair.name) {
+            Extent::Nothing => return Ok(Rows::Listed(&[])),
+            Extent::Rowids(ranges) if pair.pairing == Pairing::Rowid => {
+                return Ok(Rows::Listed(ranges));
+            }
+            _ => {}
+        }
         let is_plain = old.kind == TableKind::Ordinary && pair.pairing == Pairing::Rowid;
         let Some((pages, other)) = self.old.pages.zip(self.new.pages) else { return Ok(Rows::All) };
         let is_same =

@@ -31,6 +31,8 @@ pub struct Conflict {
     pub now: Option<String>,
     /// What the changes left it with.
     pub left: Option<String>,
+    /// The condition by which the row that stands against it is found, as SQL over the table's columns.
+    pub found: Option<String>,
 }
 
 /// What running an undo came to.
@@ -116,7 +118,7 @@ fn conflicts(connection: &Connection, policy: Policy) -> Result<Applied, RowsErr
         return Ok(Applied { is_done, ..Applied::default() });
     }
     let sql = format!(
-        "SELECT \"table\", \"row\", what, now, \"left\" FROM {CONFLICTS} LIMIT {CONFLICTS_TOLD_MAX}"
+        "SELECT \"table\", \"row\", what, now, \"left\", found FROM {CONFLICTS} LIMIT {CONFLICTS_TOLD_MAX}"
     );
     let mut statement = connection.prepare(&sql).map_err(wrap())?;
     let conflict = |row: &rusqlite::Row<'_>| {
@@ -126,6 +128,7 @@ fn conflicts(connection: &Connection, policy: Policy) -> Result<Applied, RowsErr
             what: row.get(2)?,
             now: row.get(3)?,
             left: row.get(4)?,
+            found: row.get(5)?,
         })
     };
     let conflicts = statement.query_map([], conflict).map_err(wrap())?;

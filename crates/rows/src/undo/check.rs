@@ -8,8 +8,8 @@ use super::super::script::{exactly, literal, name};
 use super::super::value::ValueRef;
 use super::policy::Policy;
 
-/// Where conflicts are noted: which table and row, what is the matter, how the row is now, how it was left, and whether
-/// nothing can be done at all.
+/// Where conflicts are noted: which table and row, what is the matter, how the row is now, how it was left, whether nothing
+/// can be done at all, and the condition by which the row is found.
 pub(super) const CONFLICTS: &str = "temp.ebbtide_conflict";
 
 /// What each statement that changes something ends with.
@@ -32,7 +32,9 @@ fn text(text: &str) -> String {
 /// Notes that something about a table stands against everything, if `condition` holds.
 pub(super) fn fatal(table: &str, what: &str, condition: &str) -> String {
     let (table, what) = (text(table), text(what));
-    format!("INSERT INTO {CONFLICTS} SELECT {table}, '', {what}, NULL, NULL, 1 WHERE {condition}")
+    format!(
+        "INSERT INTO {CONFLICTS} SELECT {table}, '', {what}, NULL, NULL, 1, NULL WHERE {condition}"
+    )
 }
 
 /// Whether the schema has this statement.
@@ -91,10 +93,11 @@ pub(super) fn changed_since(
     let (name, row_name) = (text(pair.name), text(&row_name(pair, row)));
     let there = is_as_left(pair, found, fields, row);
     let (now, left) = (now(pair, fields, found), left(pair, fields, row));
+    let condition = text(found);
     format!(
         "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, \
          CASE WHEN EXISTS (SELECT 1 FROM main.{table} WHERE {found}) THEN 'changed since' ELSE 'deleted since' END, \
-         {now}, {left}, 0 WHERE NOT EXISTS (SELECT 1 FROM main.{table} WHERE {there})"
+         {now}, {left}, 0, {condition} WHERE NOT EXISTS (SELECT 1 FROM main.{table} WHERE {there})"
     )
 }
 
@@ -105,9 +108,10 @@ pub(super) fn exists_again(pair: &TablePair<'_>, found: &str, row: &[ValueRef<'_
     let shown = if fields.is_empty() { (0..pair.fields.len()).collect() } else { fields };
     let (name, row_name) = (text(pair.name), text(&row_name(pair, row)));
     format!(
-        "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'inserted since', {}, NULL, 0 \
+        "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'inserted since', {}, NULL, 0, {} \
          WHERE EXISTS (SELECT 1 FROM main.{table} WHERE {found})",
-        now(pair, &shown, found)
+        now(pair, &shown, found),
+        text(found)
     )
 }
 
@@ -141,8 +145,9 @@ pub(super) fn values_taken(pair: &TablePair<'_>, row: &[ValueRef<'_>]) -> Vec<St
         let (name, row_name) = (text(pair.name), text(&row_name(pair, row)));
         checks.push(format!(
             "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'its unique values were given to another row since', {}, \
-             NULL, 0 WHERE EXISTS (SELECT 1 FROM main.{} WHERE {tests})",
+             NULL, 0, {} WHERE EXISTS (SELECT 1 FROM main.{} WHERE {tests})",
             now(pair, &shown, &format!("{tests} LIMIT 1")),
+            text(&tests),
             Ident(pair.name)
         ));
     }
@@ -157,7 +162,7 @@ pub(super) fn must_have_changed(
 ) -> String {
     let (name, row_name) = (text(pair.name), text(&row_name(pair, row)));
     format!(
-        "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'a constraint stands against it', NULL, NULL, 0 \
+        "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'a constraint stands against it', NULL, NULL, 0, NULL \
          WHERE changes() <> 1 AND {}",
         guard(policy)
     )

@@ -60,7 +60,7 @@ pub(super) fn begin() -> [&'static str; 5] {
     [
         "PRAGMA foreign_keys = OFF",
         "DROP TABLE IF EXISTS temp.ebbtide_conflict",
-        "CREATE TEMP TABLE ebbtide_conflict (\"table\", \"row\", what, now, \"left\", is_fatal)",
+        "CREATE TEMP TABLE ebbtide_conflict (\"table\", \"row\", what, now, \"left\", is_fatal, found)",
         "DROP TABLE IF EXISTS temp.ebbtide_guard",
         "CREATE TEMP TABLE ebbtide_guard (conflicts CONSTRAINT nothing_was_changed CHECK (conflicts = 0))",
     ]
@@ -75,7 +75,7 @@ pub(super) fn note_violations() -> String {
 /// References to rows that are not there, and were before.
 pub(super) fn new_violations() -> String {
     format!(
-        "INSERT INTO {CONFLICTS} SELECT \"table\", 'rowid = ' || rowid, 'would refer to no row of ' || parent, NULL, NULL, 1 \
+        "INSERT INTO {CONFLICTS} SELECT \"table\", 'rowid = ' || rowid, 'would refer to no row of ' || parent, NULL, NULL, 1, NULL \
          FROM (SELECT * FROM pragma_foreign_key_check EXCEPT SELECT * FROM {VIOLATIONS})"
     )
 }

@@ -1,6 +1,6 @@
 //! What is found, and by what rows are paired.
 
-use ebbtide_rows::{Counts, Options, Pairing};
+use ebbtide_rows::{Counts, Extent, Extents, Options, Pairing};
 use rusqlite::Connection;
 
 use crate::support::{copy, database, lines, summary};
@@ -163,8 +163,9 @@ fn only_the_rows_of_a_range_are_compared() {
          WITH RECURSIVE n(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n LIMIT 100) INSERT INTO t SELECT n, n FROM n",
         "UPDATE t SET a = 0 WHERE id IN (5, 50, 95)",
     );
-    let ranges = [("t".to_owned(), vec![(1, 10), (90, 100)])].into();
-    let options = Options { ranges, ..Options::default() };
+    let mut extents = Extents::default();
+    extents.set("t", Extent::Rowids(vec![(1, 10), (90, 100)]));
+    let options = Options { extents, ..Options::default() };
     let summary = summary(&old, &new, &options);
     assert_eq!(summary.tables[0].counts.updated, 2);
 }

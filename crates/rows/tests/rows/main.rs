@@ -5,6 +5,8 @@ mod changesets;
 #[cfg(test)]
 mod differences;
 #[cfg(test)]
+mod narrow;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod scripts;

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::output;
 
 /// Hears of the differences and says nothing: they are counted anyway.
-pub(super) struct Quiet;
+pub(in crate::commands) struct Quiet;
 
 impl Sink for Quiet {
     fn begin(&mut self, _: &Schema, _: &Schema, _: &[SchemaChange]) -> Result<(), RowsError> {

@@ -1,0 +1,98 @@
+//! What entries changed, on the local disk: names of tables and numbers of rows, so that the next list need not count again.
+//!
+//! An entry never changes, so what was counted holds as long as its txid, time and digest do. It is an aid: whatever is wrong
+//! with the file, it is counted again.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::path::PathBuf;
+
+use ebbtide_directory::Private;
+use ebbtide_replica::{Entry, ReplicaId};
+use serde_json::{Value, json};
+
+use crate::commands::past;
+
+/// How much is kept of a replica: the oldest entries go.
+const KEPT_BYTES_MAX: usize = 8 << 20;
+
+/// What is known of one replica's entries.
+pub(super) struct Kept {
+    file: Option<(Private, String)>,
+    /// By txid, as it is written.
+    known: BTreeMap<String, Value>,
+}
+
+impl Kept {
+    /// What was kept; nothing if there is no place for it.
+    pub(super) fn open(replica: ReplicaId) -> Kept {
+        let open = |directory: PathBuf| Private::create(&directory, None).map(|opened| opened.0);
+        let directory = past::cache_directory("tables").map(open);
+        let directory = directory.and_then(|opened| {
+            opened.inspect_err(|error| tracing::debug!(%error, "counts are not kept")).ok()
+        });
+        let file = directory.map(|directory| (directory, format!("{replica}.jsonl")));
+        let lines = file.as_ref().and_then(|(directory, name)| read(directory, name).ok());
+        let entries = lines.unwrap_or_default();
+        let entry = |line: &str| {
+            let entry: Value = serde_json::from_str(line).ok()?;
+            Some((entry["txid"].as_str()?.to_owned(), entry))
+        };
+        Kept { file, known: entries.lines().filter_map(entry).collect() }
+    }
+
+    /// What an entry changed, if that is known.
+    pub(super) fn get(&self, entry: &Entry) -> Option<Value> {
+        let known = self.known.get(&entry.txid.to_string())?;
+        let is_it = known["id"] == id(entry);
+        is_it.then(|| known["changed"].clone())
+    }
+
+    /// Notes it.
+    pub(super) fn put(&mut self, entry: &Entry, changed: &Value) {
+        let txid = entry.txid.to_string();
+        let line = json!({ "txid": txid, "id": id(entry), "changed": changed });
+        self.known.insert(txid, line);
+    }
+
+    /// Writes what is known, the newest entries if it is too much.
+    pub(super) fn save(&self) {
+        let Some((directory, name)) = &self.file else { return };
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        for line in self.known.values().rev() {
+            let line = line.to_string();
+            bytes += line.len() + 1;
+            if bytes > KEPT_BYTES_MAX {
+                break;
+            }
+            lines.push(line);
+        }
+        lines.push(String::new());
+        if let Err(error) = write(directory, name, &lines.join("\n")) {
+            tracing::debug!(%error, "counts are not kept");
+        }
+    }
+}
+
+/// What tells an entry from every other one with its txid.
+fn id(entry: &Entry) -> String {
+    format!("{} {} {}", entry.time, entry.digest, entry.page_count)
+}
+
+fn read(directory: &Private, name: &str) -> io::Result<String> {
+    let file = directory.directory()?.read_ours(name, directory.owner())?;
+    let mut text = String::new();
+    file.take(KEPT_BYTES_MAX as u64).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn write(directory: &Private, name: &str, text: &str) -> io::Result<()> {
+    let directory = directory.directory()?;
+    let unfinished = format!("{}.tmp", std::process::id());
+    let mut file = directory.create(&unfinished)?;
+    let written = file.write_all(text.as_bytes());
+    match written.and_then(|()| directory.replace(&file, &unfinished, name)) {
+        Ok(()) => Ok(()),
+        Err(error) => directory.remove(&unfinished).and(Err(error)),
+    }
+}
