@@ -5,7 +5,6 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ebbtide_directory::state_directory;
 use ebbtide_directory::{Refused, open_regular};
 use ebbtide_store::{Location, real_path};
 
@@ -58,15 +57,11 @@ impl Config {
     }
 
     fn parse_with(text: &str, variable: Lookup<'_>) -> Result<Config, String> {
-        let file = File::parse(text)?;
-        if file.database.is_empty() {
+        let mut file = File::parse(text)?;
+        let databases = file.databases(variable)?;
+        if databases.is_empty() {
             return Err("it names no database: add a [[database]] with path and replica".to_owned());
         }
-        let databases: Vec<Database> = file
-            .database
-            .into_iter()
-            .map(|entry| entry.check(&file.defaults, variable))
-            .collect::<Result<_, _>>()?;
         check_places(&databases)?;
         check_states(&databases)?;
         let timeout = file.shutdown_timeout.map(|text| {
@@ -81,7 +76,7 @@ impl Config {
 
 /// Each database has a file of its own, and each replica and mirror a place of its own, however they are written.
 fn check_places(databases: &[Database]) -> Result<(), String> {
-    let (mut files, mut replicas) = (BTreeMap::new(), BTreeMap::new());
+    let (mut files, mut uses) = (BTreeMap::new(), BTreeMap::new());
     for database in databases {
         let path = database.path.display();
         if let Some(other) = files.insert(real_path(&database.path), &database.path) {
@@ -90,35 +85,59 @@ fn check_places(databases: &[Database]) -> Result<(), String> {
                 false => format!("{} and {path} are the same database", other.display()),
             });
         }
-        for location in std::iter::once(&database.location).chain(&database.mirrors) {
-            if let Some((other, there)) = replicas.insert(location.place(), (database, location)) {
-                return Err(same_replica(other, there, database, location));
+        let mirrors = database.mirrors.iter().map(|mirror| (Kind::Mirror, mirror));
+        for (kind, location) in std::iter::once((Kind::Replica, &database.location)).chain(mirrors)
+        {
+            let use_ = Use { database, kind, location };
+            if let Some(other) = uses.insert(location.place(), use_) {
+                return Err(shared(&other, &use_));
             }
         }
     }
     Ok(())
 }
 
-fn same_replica(first: &Database, one: &Location, second: &Database, two: &Location) -> String {
-    let place = match one == two {
-        true => one.to_string(),
-        false => format!("{one} and {two} are one place"),
+/// What a database uses a place for.
+#[derive(Debug, Clone, Copy)]
+struct Use<'a> {
+    database: &'a Database,
+    kind: Kind,
+    location: &'a Location,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Replica,
+    Mirror,
+}
+
+/// That two uses are of one place.
+fn shared(one: &Use<'_>, two: &Use<'_>) -> String {
+    let place = match one.location == two.location {
+        true => one.location.to_string(),
+        false => format!("{} and {} are one place", one.location, two.location),
     };
-    let (first, second) = (first.path.display(), second.path.display());
-    if first.to_string() == second.to_string() {
+    let (first, second) = (one.database.path.display(), two.database.path.display());
+    if std::ptr::eq(one.database, two.database) {
         return format!(
             "{first} has the same place twice as its replica or mirror ({place}); each needs one of its own"
         );
     }
-    format!("{first} and {second} have the same replica ({place}); each needs one of its own")
+    let (what, way) = match (one.kind, two.kind) {
+        (Kind::Replica, Kind::Replica) => ("replica", ""),
+        (Kind::Mirror, Kind::Mirror) => {
+            ("mirror", ": {name} in its address is the name of the database's file")
+        }
+        _ => ("place as replica and mirror", ""),
+    };
+    format!("{first} and {second} have the same {what} ({place}); each needs one of its own{way}")
 }
 
 /// Each database has a local state of its own.
 fn check_states(databases: &[Database]) -> Result<(), String> {
     let mut states = BTreeMap::new();
     for database in databases {
-        let state = database.state.clone().unwrap_or_else(|| state_directory(&database.path));
-        let state = real_path(&state);
+        let state = real_path(&database.state_directory());
         if let Some(other) = states.insert(state.clone(), &database.path) {
             return Err(format!(
                 "{} and {} have the same local state, {}; each needs one of its own (`state`)",
@@ -167,6 +186,8 @@ mod tests {
         let text = "[[database]]\npath = \"a\"\nreplica = \"b\"\nsnapshot_interval = \"1h\"\n";
         assert!(error(text).contains("did you mean `snapshot-interval`?"), "{}", error(text));
         assert!(error("databse = 1").contains("did you mean `database`?"));
+        let text = "[defaults]\ndril = \"1d\"\n";
+        assert!(error(text).contains("did you mean `drill`?"), "{}", error(text));
     }
 
     #[test]
@@ -230,15 +251,52 @@ mod tests {
         for (text, said) in [
             (text("", "mirror = [\"./r\"]", ""), "a has the same place twice"),
             (text("", "mirror = [\"m\", \"m\"]", ""), "a has the same place twice"),
-            (text("", "mirror = [\"s/\"]", ""), "a and b have the same replica"),
-            (text("", mirrors, mirrors), "a and b have the same replica"),
-            (text(mirrors, "", ""), "a and b have the same replica"),
+            (text("", "mirror = [\"s/\"]", ""), "the same place as replica and mirror"),
+            (text("", mirrors, mirrors), "a and b have the same mirror"),
+            (text(mirrors, "", ""), "a and b have the same mirror"),
+            (text("mirror = [\"/m/{nam}\"]", "", ""), "there is no {nam}: {name} is"),
+            (text("mirror = [\"/m/{name}\", \"/m/a\"]", "", ""), "a has the same place twice"),
             (text("", "mirror = [\"gs://x/y\"]", ""), "mirror: there are no addresses"),
         ] {
             assert!(error(&text).contains(said), "{}", error(&text));
         }
         let own = text(mirrors, "", "mirror = []");
         assert_eq!(Config::parse(&own).unwrap().databases[1].mirrors, []);
+    }
+
+    #[test]
+    fn the_addresses_of_defaults_have_the_names_of_databases_in_them() {
+        let text = |two: &str| {
+            format!(
+                "[defaults]\nreplica = \"s3://bucket/${{ENV}}/{{name}}\"\nmirror = [\"/mnt/{{stem}}\"]\n\
+                 [[database]]\npath = \"/data/one.db\"\n[[database]]\npath = \"{two}\"\n"
+            )
+        };
+        let parse = |text: &str| Config::parse_with(text, &|_| Some("test".to_owned()));
+        let databases = parse(&text("/data/two.db")).unwrap().databases;
+        let places =
+            |at: usize| (databases[at].location.to_string(), databases[at].mirrors.clone());
+        let expected = |name: &str, stem: &str| {
+            (format!("s3://bucket/test/{name}"), vec![Location::Directory(stem.into())])
+        };
+        assert_eq!(places(0), expected("one.db", "/mnt/one"));
+        assert_eq!(places(1), expected("two.db", "/mnt/two"));
+        let said = parse(&text("/more/one.db")).unwrap_err();
+        assert!(said.contains("/data/one.db and /more/one.db have the same replica"), "{said}");
+        let said = parse(&text("/more/one.sqlite")).unwrap_err();
+        assert!(said.contains("/data/one.db and /more/one.sqlite have the same mirror"), "{said}");
+    }
+
+    #[test]
+    fn what_a_database_lacks_or_shares_is_said_by_its_line() {
+        let text = "[[database]]\npath = \"a\"\nreplica = \"b\"\n\n[[database]]\nreplica = \"c\"\n";
+        assert!(error(text).contains("the [[database]] of line 5 has no path"), "{}", error(text));
+        let text = "[[database]]\npath = \"a\"\n";
+        assert!(error(text).contains("the [[database]] of line 1 has no replica"));
+        for key in ["path", "state"] {
+            let text = format!("[defaults]\n{key} = \"x\"\n");
+            assert!(error(&text).contains(&format!("[defaults] {key}: each database")));
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ebbtide_directory::state_directory;
 use ebbtide_retention::Keep;
 use ebbtide_store::Location;
 
@@ -61,6 +62,12 @@ impl Database {
             drills: None,
             state: None,
         }
+    }
+
+    /// The directory of its local state.
+    #[must_use]
+    pub fn state_directory(&self) -> PathBuf {
+        self.state.clone().unwrap_or_else(|| state_directory(&self.path))
     }
 
     /// How long the log may get where there is nothing to spool yet: as much of the disk as both together.

@@ -10,7 +10,9 @@ mod database;
 pub mod defaults;
 mod drills;
 mod file;
+mod placeholders;
 mod puts;
+mod settings;
 mod value;
 mod variables;
 

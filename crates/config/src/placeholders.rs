@@ -1,0 +1,84 @@
+//! What stands for the name of a database in an address that several databases share: `s3://bucket/{name}`.
+
+use std::path::Path;
+
+/// What would end the path of an address, or is decoded there.
+const SPECIAL: [char; 4] = ['?', '#', '%', '&'];
+
+/// The address with `{name}` as the name of the database's file, and `{stem}` as that without its extension.
+pub(crate) fn fill(address: &str, database: &Path) -> Result<String, String> {
+    let mut filled = String::with_capacity(address.len());
+    let mut rest = address;
+    while let Some((before, word, after)) = next(rest) {
+        let value = match word {
+            "name" => database.file_name(),
+            "stem" => database.file_stem(),
+            _ => {
+                return Err(format!(
+                    "{address}: there is no {{{word}}}: {{name}} is the name of the database's file, and {{stem}} that \
+                     without its extension"
+                ));
+            }
+        };
+        let Some(value) = value.and_then(|value| value.to_str()) else {
+            return Err(format!("{address}: the database's path has no name for {{{word}}}"));
+        };
+        if address.contains("://") && value.contains(SPECIAL) {
+            return Err(format!(
+                "{address}: {value} has a character that means something else in an address: write this one without \
+                 {{{word}}}"
+            ));
+        }
+        filled.push_str(before);
+        filled.push_str(value);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+/// What comes before the next word in braces, the word, and what comes after it.
+fn next(text: &str) -> Option<(&str, &str, &str)> {
+    let (mut begin, is_word) =
+        (0, |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+    while let Some(open) = text[begin..].find('{') {
+        let word_begin = begin + open + 1;
+        let word = text[word_begin..].split('}').next().unwrap_or_default();
+        let end = word_begin + word.len();
+        if is_word(word) && end < text.len() {
+            return Some((&text[..word_begin - 1], word, &text[end + 1..]));
+        }
+        begin = word_begin;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_the_database_is_filled_in_and_nothing_else() {
+        for (address, filled) in [
+            ("s3://b/{name}?endpoint=http://x", "s3://b/app.db?endpoint=http://x"),
+            ("/mnt/{stem}/{name}", "/mnt/app/app.db"),
+            ("/mnt/{}/{A b}/{name", "/mnt/{}/{A b}/{name"),
+            ("{{name}}", "{app.db}"),
+            ("", ""),
+        ] {
+            assert_eq!(fill(address, Path::new("/data/app.db")).as_deref(), Ok(filled));
+        }
+        // What is filled in is not read again.
+        let odd = Path::new("/data/{stem}.db");
+        assert_eq!(fill("/mnt/{name}", odd).as_deref(), Ok("/mnt/{stem}.db"));
+    }
+
+    #[test]
+    fn what_cannot_be_filled_in_is_said() {
+        let error = |address, path| fill(address, Path::new(path)).unwrap_err();
+        assert!(error("/mnt/{relative}", "/a.db").contains("there is no {relative}"));
+        assert!(error("s3://b/{name}", "/data/a?b.db").contains("a?b.db has a character"));
+        assert!(error("/mnt/{name}", "/data/..").contains("no name for {name}"));
+        assert_eq!(fill("/mnt/{name}", Path::new("/a?b.db")).as_deref(), Ok("/mnt/a?b.db"));
+    }
+}
