@@ -9,6 +9,22 @@ fn written() -> Setup {
     Setup::with_rows(1).0
 }
 
+/// SQLite takes names of up to 247 bytes, and beside them a local state has no name.
+#[test]
+fn a_database_whose_local_state_would_have_too_long_a_name_is_refused_with_the_way_out() {
+    let long = format!("{}.db", "a".repeat(244));
+    let setup = Setup::new().called(&long, "backup");
+    let app = setup.app();
+    app.insert(2, 300);
+    setup.once().exits(2).says("at most 255 bytes: say with `state`");
+    let config = setup.configure("", &format!("state = {:?}", setup.text("state")));
+    let once = || setup.run(&["replicate", "--once", "--config", &config]).exits(0);
+    once();
+    app.insert(2, 300);
+    once();
+    setup.assert_exact();
+}
+
 #[test]
 fn one_run_brings_a_replica_up_to_date_and_it_can_be_listed_proved_and_restored() {
     let setup = written();

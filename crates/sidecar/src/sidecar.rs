@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use ebbtide_config::Database;
 use ebbtide_replica::Txid;
-use ebbtide_state::state_directory;
-use ebbtide_store::Location;
+use ebbtide_store::{Location, real_path};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -15,6 +14,9 @@ use crate::drills::{DrillJob, Drills};
 use crate::follow::{Consent, FollowError, Job, Mirroring, Order, Pruning, Shared, Status, follow};
 use crate::hooks::Hooks;
 use crate::owner;
+
+/// The longest name of a file on the file systems of Linux and of others.
+const NAME_BYTES_MAX: usize = 255;
 
 /// How long tasks that are ended where they are may take for that.
 const ABORT_MAX: Duration = Duration::from_secs(1);
@@ -69,6 +71,23 @@ pub enum AddError {
         /// The database that has it.
         other: PathBuf,
     },
+    /// The directory of its local state would have a longer name than file systems take.
+    #[error("the local state of {} would lie in {}, and a name has at most {NAME_BYTES_MAX} bytes: say with `state` in a configuration where it lies", .database.display(), .state.display())]
+    LongName {
+        /// The database.
+        database: PathBuf,
+        /// The directory.
+        state: PathBuf,
+    },
+    /// Its replica or a mirror lies in its local state, which goes with the database's disk, and in which nothing of others is
+    /// left alone.
+    #[error("{replica} lies in {}, the local state of the database: give the replica a place of its own", .state.display())]
+    InState {
+        /// The replica, as the address was given.
+        replica: String,
+        /// The directory.
+        state: PathBuf,
+    },
 }
 
 /// How the following of a database ended.
@@ -101,7 +120,8 @@ impl Sidecar {
     /// Begins to follow a database.
     ///
     /// # Errors
-    /// When it is followed here already, or another one goes into its replica. Whatever else is wrong is told by
+    /// When it is followed here already, another one goes into its replica, or its local state cannot lie where it would, or
+    /// has the replica in it. Whatever else is wrong is told by
     /// [`Sidecar::next_ended`], and by the status.
     pub fn add(&mut self, database: Database, how: How) -> Result<Followed, AddError> {
         let replica = database.location.to_string();
@@ -111,13 +131,20 @@ impl Sidecar {
             return Err(AddError::Twice(database.path));
         }
         let locations = std::iter::once(&database.location).chain(&database.mirrors);
+        let state = database.state_directory();
+        if state.file_name().is_some_and(|name| name.len() > NAME_BYTES_MAX) {
+            return Err(AddError::LongName { database: database.path, state });
+        }
+        let real_state = real_path(&state);
+        if let Some(inside) = locations.clone().find(|it| it.place().starts_with(&real_state)) {
+            return Err(AddError::InState { replica: inside.to_string(), state });
+        }
         let places: Vec<PathBuf> = locations.map(Location::place).collect();
         let is_taken = |other: &&Entry| other.places.iter().any(|place| places.contains(place));
         if let Some(other) = databases.iter().find(is_taken) {
             let other = other.status.noted(|noted| noted.database.clone());
             return Err(AddError::SharedReplica { replica, other });
         }
-        let state = database.state.clone().unwrap_or_else(|| state_directory(&database.path));
         status.keep_state_in(state.clone());
         if let Some(plan) = database.drills.clone().filter(|_| !how.is_once) {
             let (status, location) = (status.clone(), database.location.clone());

@@ -316,6 +316,30 @@ fn one_that_is_dropped_leaves_its_databases_to_the_next() {
     });
 }
 
+/// What lies there goes with the database's disk.
+#[test]
+fn a_replica_or_mirror_within_the_local_state_is_refused() {
+    run(async {
+        let place = Place::new();
+        let _application = place.application("app");
+        let mut sidecar = Sidecar::new(Hooks::default());
+        let state = place.path(".app.db-ebbtide");
+        let inside = |path: &str| Location::Directory(place.path(path));
+        let mut add = |location: Location, mirrors: Vec<Location>| {
+            let database = Database::new(place.path("app.db"), location);
+            sidecar.add(Database { mirrors, ..database }, How::default()).unwrap_err()
+        };
+        for path in [".app.db-ebbtide", ".app.db-ebbtide/backup", "x/../.app.db-ebbtide/backup"] {
+            let replica = inside(path).to_string();
+            let refused = AddError::InState { replica, state: state.clone() };
+            assert_eq!(add(inside(path), Vec::new()), refused);
+            assert_eq!(add(place.replica("app"), vec![inside(path)]), refused);
+        }
+        let database = Database::new(place.path("app.db"), inside(".app.db-ebbtide-backup"));
+        sidecar.add(database, How::default()).unwrap();
+    });
+}
+
 /// Two databases with one address by mistake: whoever has the replica keeps it. Also within one process, in which both
 /// would be the same owner, and also if their pages are the same.
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ebbtide_replica::ClaimedFile;
 use ebbtide_shipper::{Local, spooled_end};
-use ebbtide_state::{FileIdentity, Position as Remembered, State, state_directory};
+use ebbtide_state::{FileIdentity, Position as Remembered, State};
 use ebbtide_wal::{PageSize, Position};
 
 use super::error::FollowError;
@@ -12,7 +12,7 @@ use super::job::Job;
 
 /// The directory of the local state.
 pub(crate) fn directory(job: &Job) -> PathBuf {
-    job.database.state.clone().unwrap_or_else(|| state_directory(&job.database.path))
+    job.database.state_directory()
 }
 
 /// The database and its local state, as the shipper takes them.
