@@ -1,10 +1,11 @@
 //! Root asks the processes of other users. Needs root itself, and says so where it is not.
 
+use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::unistd::Uid;
 
@@ -30,6 +31,36 @@ fn setup_of_other(test: &str) -> Option<Setup> {
         return None;
     }
     Some(setup)
+}
+
+/// A full disk is a state in which nothing is committed any more, whatever is durable.
+#[test]
+fn a_database_on_a_full_disk_needs_attention() {
+    let setup = Setup::new();
+    let disk = setup.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=16m", "none"]).arg(&disk);
+    if !Uid::effective().is_root() || !mount.status().is_ok_and(|status| status.success()) {
+        eprintln!("NOT RUN: a_database_on_a_full_disk_needs_attention: only root can mount a disk");
+        return;
+    }
+    let setup = setup.called("disk/app.db", "backup");
+    let app = setup.app();
+    let sidecar = setup.follow();
+    app.insert(1, 100);
+    let attention = || setup.report()["attention"].to_string();
+    assert_eq!(attention(), "[]");
+    std::io::copy(&mut std::io::repeat(1), &mut File::create(disk.join("full")).unwrap())
+        .unwrap_err();
+    assert_eq!(attention(), "[\"disk\"]");
+    setup.run(&["status"]).exits(1).prints("on the disk of the database");
+    std::fs::remove_file(disk.join("full")).unwrap();
+    assert_eq!(attention(), "[]");
+    app.insert(1, 100);
+    setup.assert_exact_after(sidecar);
+    drop(app);
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
 }
 
 #[test]

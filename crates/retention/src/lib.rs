@@ -27,6 +27,7 @@ mod candidates;
 mod condemn;
 mod deletion;
 mod error;
+mod extent;
 mod finish;
 mod grace;
 mod inventory;
@@ -44,6 +45,7 @@ mod unneeded;
 
 pub use deletion::Deleted;
 pub use error::{PruneError, Result};
+pub use extent::Extent;
 pub use grace::{GRACE_MICROS, LAG_MICROS, age_micros, is_in_time};
 pub use keep::{Keep, KeepError, Kind};
 pub use mark::{Made, MarkError, Marking, judge, mark};

@@ -11,6 +11,7 @@ use ebbtide_store::{Object, Store};
 use crate::condemn::{delete_old_horizons, horizon, put};
 use crate::deletion::{Deleted, delete_condemned};
 use crate::error::{PruneError, Result};
+use crate::extent::Extent;
 use crate::finish::{due, is_due};
 use crate::grace::{GRACE_MICROS, age_micros};
 use crate::inventory::Inventory;
@@ -67,6 +68,8 @@ pub struct Pruned {
     pub outlook: Outlook,
     /// The number of the horizon that was put, if one was.
     pub horizon: Option<u64>,
+    /// How far the history reaches back now.
+    pub extent: Option<Extent>,
 }
 
 /// What a pass would do at `now`, the store's time. Nothing is changed.
@@ -106,7 +109,12 @@ pub async fn prune(store: Arc<dyn Store>, pass: &Pass) -> Result<Pruned> {
     let marks = marks(&mut inventory).await?;
     let outlook = outlook(&mut inventory, pass.keep.as_ref(), &marks).await?;
     let number = condemn(&inventory, &outlook, pass).await?;
-    Ok(Pruned { packed, condemned, outlook, horizon: number })
+    let states = outlook.states.iter().map(|kept| &kept.state);
+    let extent = match number.and_then(|_| Extent::kept(outlook.window, states)) {
+        None => Extent::of(&mut inventory.survey).await?,
+        extent => extent,
+    };
+    Ok(Pruned { packed, condemned, outlook, horizon: number, extent })
 }
 
 /// Deletes segments that are in packs, and what the newest horizon has condemned long enough ago, and puts no horizon: for

@@ -165,7 +165,7 @@ impl Sidecar {
         let pruning = if how.is_once {
             None
         } else {
-            Pruning::begin(&job.database, &job.shared, &job.status)
+            Some(Pruning::begin(&job.database, &job.shared, &job.status))
         };
         status.set_mirrors(job.database.mirrors.iter().map(ToString::to_string));
         let mirrored = job.clone();

@@ -152,6 +152,7 @@ fn remarks(report: &Report) -> Vec<String> {
         let segments = report.spool_segments;
         remarks.push(format!("{segments} segments ({bytes}) wait on the local disk"));
     }
+    remarks.extend(history(report));
     remarks.extend(report.mirrors.iter().map(mirror));
     remarks.extend(report.attention.iter().filter_map(|&issue| explain(issue, report)));
     if let Some(error) = &report.log_error {
@@ -165,6 +166,22 @@ fn remarks(report: &Report) -> Vec<String> {
         remarks.push(format!("read by process {}{name}, which keeps the log", reader.pid));
     }
     remarks
+}
+
+/// How far the history reaches back, and when it is pruned next.
+fn history(report: &Report) -> Option<String> {
+    let next = report.next_prune.as_ref().map(|at| format!("the next prune is due at {at}"));
+    let Some(history) = &report.history else { return next };
+    let from = format!(
+        "every commit is kept from {} (txid {}) on",
+        history.every_commit_from_time, history.every_commit_from_txid
+    );
+    let before = history.oldest_time.map(|oldest| {
+        let states = history.older_states;
+        let states = if states == 1 { "1 state".to_owned() } else { format!("{states} states") };
+        format!("{states} before that, the oldest of {oldest}")
+    });
+    Some([Some(from), before, next].into_iter().flatten().collect::<Vec<_>>().join("; "))
 }
 
 fn mirror(mirror: &MirrorReport) -> String {
@@ -201,6 +218,10 @@ fn explain(issue: HealthIssue, report: &Report) -> Option<String> {
             Some(format!("still starting since {}", report.since.as_deref().unwrap_or("long ago")))
         }
         HealthIssue::Lag => Some("commits wait for longer than puts-per-second explains".to_owned()),
+        HealthIssue::Disk => Some(format!(
+            "{} are left on the disk of the database or of its local state: make room, or commits fail",
+            terminal::bytes(report.disk_free_bytes.unwrap_or(0))
+        )),
         HealthIssue::OtherName => {
             report.other_names.as_ref().map(|names| format!("the file has other names: {names}"))
         }

@@ -30,6 +30,9 @@ const MANIFEST_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// A mirror that cannot be brought up to date for longer than this needs somebody.
 const MIRROR_TROUBLE_MAX: Duration = Duration::from_secs(10 * 60);
 
+/// With less room than this no database is written for long.
+const DISK_FREE_BYTES_MIN: u64 = 1024 * 1024;
+
 /// Why somebody should look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,6 +49,8 @@ pub enum HealthIssue {
     Store,
     /// Commits are not durable for longer than the rate of puts explains.
     Lag,
+    /// The disk of the database or of its local state is full.
+    Disk,
     /// The wal-index is damaged: the database will lack pages.
     WalIndex,
     /// The file has another name, by which somebody may write another log.
@@ -89,6 +94,7 @@ pub(super) fn health_issues(status: &DatabaseStatus, now: Timestamp) -> Vec<Heal
         (starting, HealthIssue::Starting),
         (status.outage.as_ref().is_some_and(is_away), HealthIssue::Store),
         (lags, HealthIssue::Lag),
+        (status.disk_free_bytes.is_some_and(|free| free < DISK_FREE_BYTES_MIN), HealthIssue::Disk),
         (log.is_some_and(|log| log.is_damaged), HealthIssue::WalIndex),
         (log.is_some_and(|log| log.other_names.is_some()), HealthIssue::OtherName),
         (ahead > CLOCKS_APART_MAX, HealthIssue::Clock),
@@ -177,6 +183,14 @@ mod tests {
         assert_eq!((starting(30), starting(31)), (vec![], vec![HealthIssue::Starting]));
         let put_back = |seconds| with(|status| status.manifest_trouble = trouble(seconds));
         assert_eq!((put_back(86_400), put_back(86_401)), (vec![HealthIssue::Manifest], vec![]));
+    }
+
+    #[test]
+    fn a_full_disk_is_an_ailment() {
+        let free = |free| with(|status| status.disk_free_bytes = free);
+        assert_eq!(free(Some(0)), [HealthIssue::Disk]);
+        assert_eq!(free(Some(DISK_FREE_BYTES_MIN - 1)), [HealthIssue::Disk]);
+        assert_eq!((free(Some(DISK_FREE_BYTES_MIN)), free(None)), (vec![], vec![]));
     }
 
     #[test]

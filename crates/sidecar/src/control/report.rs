@@ -7,7 +7,7 @@ use ebbtide_restore::Proved;
 use serde::{Deserialize, Serialize};
 
 use super::health::{HealthIssue, health_issues};
-use crate::follow::{MirrorProgress, Phase, PruneSummary, Status};
+use crate::follow::{KeptHistory, MirrorProgress, Phase, PruneSummary, Status};
 use crate::hooks::LostLines;
 
 /// What is wrong while there is no snapshot.
@@ -55,6 +55,9 @@ pub struct Report {
     pub log_frames: Option<u32>,
     /// The size of the log's file.
     pub log_bytes: Option<u64>,
+    /// How much room is left on the disk of the database, or of its local state if that has less.
+    #[serde(default)]
+    pub disk_free_bytes: Option<u64>,
     /// What lies in the spool.
     pub spool_segments: u64,
     /// The size of what lies in the spool.
@@ -71,6 +74,12 @@ pub struct Report {
     pub snapshot_trouble: Option<Trouble>,
     /// The manifest, when it was missing or damaged.
     pub manifest_trouble: Option<Trouble>,
+    /// How far the history reaches back.
+    #[serde(default)]
+    pub history: Option<KeptHistory>,
+    /// When the next prune is due, if the process prunes.
+    #[serde(default)]
+    pub next_prune: Option<String>,
     /// What the last prune of the replica did.
     #[serde(default)]
     pub pruned: Option<PruneSummary>,
@@ -181,6 +190,7 @@ impl Report {
             other_names: log.and_then(|log| log.other_names.clone()),
             log_frames: log.and_then(|log| log.frames),
             log_bytes: log.map(|log| log.file_bytes),
+            disk_free_bytes: status.disk_free_bytes,
             spool_segments: status.spooled.segments,
             spool_bytes: status.spooled.bytes,
             readers: readers.iter().map(|&pid| Reader { pid, name: name_of(pid) }).collect(),
@@ -192,6 +202,8 @@ impl Report {
                 .or_else(|| status.lacks_base.then(|| (now, LACKS_BASE.to_owned())))
                 .map(trouble),
             manifest_trouble: status.manifest_trouble.map(trouble),
+            history: status.history,
+            next_prune: status.next_prune.map(|at| at.to_string()),
             pruned: status.pruned,
             prune_trouble: status.prune_trouble.map(trouble),
             last_proved: status.drills.proved,

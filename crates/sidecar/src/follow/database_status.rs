@@ -8,6 +8,7 @@ use ebbtide_restore::DrillRecord;
 use ebbtide_shipper::Spooled;
 use ebbtide_watcher::LogStatus;
 
+use super::kept_history::KeptHistory;
 use super::mirror_progress::MirrorProgress;
 use super::phase::Phase;
 use super::prune_summary::PruneSummary;
@@ -43,6 +44,8 @@ pub struct DatabaseStatus {
     pub resting: bool,
     /// The log. Nothing while it is not held.
     pub log: Option<LogStatus>,
+    /// How much room is left on the disk of the database, or of its local state if that has less.
+    pub disk_free_bytes: Option<u64>,
     /// The contents of the spool.
     pub spooled: Spooled,
     /// The outage of the store, if there is one.
@@ -57,6 +60,10 @@ pub struct DatabaseStatus {
     pub manifest_trouble: Option<(Timestamp, String)>,
     /// What the last prune of the replica did.
     pub pruned: Option<PruneSummary>,
+    /// How far the history reaches back, as the last prune found it.
+    pub history: Option<KeptHistory>,
+    /// When the next prune is due, if this process prunes.
+    pub next_prune: Option<Timestamp>,
     /// Since when prunes fail, and why the last one did.
     pub prune_trouble: Option<(Timestamp, String)>,
     /// How far its mirrors are.
@@ -96,6 +103,7 @@ impl DatabaseStatus {
             put_interval: Duration::ZERO,
             resting: false,
             log: None,
+            disk_free_bytes: None,
             spooled: Spooled::default(),
             outage: None,
             snapshot: None,
@@ -103,6 +111,8 @@ impl DatabaseStatus {
             lacks_base: false,
             manifest_trouble: None,
             pruned: None,
+            history: None,
+            next_prune: None,
             prune_trouble: None,
             mirrors: Vec::new(),
             drills: DrillRecord::default(),

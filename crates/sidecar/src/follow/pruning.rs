@@ -1,16 +1,22 @@
-//! Deletes once a day what the policy of a database does not keep, beside the following of it.
+//! Deletes once a day what the policy of a database does not keep, beside the following of it, and finds out how far the
+//! history reaches back. Where another machine prunes, it only looks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use ebbtide_catalog::{Progress, Survey};
 use ebbtide_config::Database;
-use ebbtide_retention::{Pass, PruneError, prune};
+use ebbtide_replica::Timestamp;
+use ebbtide_retention::{Extent, Pass, PruneError, prune};
 use ebbtide_store::error_chain;
 use tokio::task::JoinHandle;
 
+use super::kept_history::KeptHistory;
 use super::phase::Phase;
 use super::prune_summary::PruneSummary;
 use super::shared::Shared;
 use super::status::Status;
+use crate::clock;
 
 /// How long after the start the first pass is done: a process that ends soon need not begin.
 const FIRST: Duration = Duration::from_secs(30);
@@ -33,10 +39,10 @@ const BY: &str = concat!("ebbtide ", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Pruning(JoinHandle<()>);
 
 impl Pruning {
-    /// Begins the passes, if the database is to have any.
-    pub(crate) fn begin(database: &Database, shared: &Shared, status: &Status) -> Option<Pruning> {
+    /// Begins the passes.
+    pub(crate) fn begin(database: &Database, shared: &Shared, status: &Status) -> Pruning {
         let (database, shared, status) = (database.clone(), shared.clone(), status.clone());
-        database.prunes.then(|| Pruning(tokio::spawn(passes(database, shared, status))))
+        Pruning(tokio::spawn(passes(database, shared, status)))
     }
 }
 
@@ -49,6 +55,9 @@ impl Drop for Pruning {
 async fn passes(database: Database, shared: Shared, status: Status) {
     let mut pause = FIRST;
     loop {
+        if database.prunes {
+            status.prune_due(after(pause));
+        }
         tokio::time::sleep(pause).await;
         // Only who owns the replica decides what it keeps.
         if status.noted(|noted| noted.phase) != Phase::Following {
@@ -57,16 +66,43 @@ async fn passes(database: Database, shared: Shared, status: Status) {
         }
         let Ok(turn) = shared.prune_turn().await else { return };
         pause = INTERVAL;
-        if let Err(error) = pass(&database, &status).await {
-            let path = database.path.display();
-            let error = error_chain(&error);
-            tracing::warn!(database = %path, %error, "nothing was deleted from the replica");
-            status.prune_failed(error);
+        let ended = match database.prunes {
+            true => pass(&database, &status).await,
+            false => look(&database, &status).await,
+        };
+        if let Err(error) = ended {
+            tell(&database, &status, error);
             pause = RETRY;
         }
         tokio::time::sleep(APART).await;
         drop(turn);
     }
+}
+
+fn after(pause: Duration) -> Timestamp {
+    let micros = i64::try_from(pause.as_micros()).unwrap_or(i64::MAX);
+    let at = clock::now().as_micros().saturating_add(micros);
+    Timestamp::from_micros(at).unwrap_or(Timestamp::MAX)
+}
+
+fn tell(database: &Database, status: &Status, error: PruneError) {
+    let (path, error) = (database.path.display(), error_chain(&error));
+    if database.prunes {
+        tracing::warn!(database = %path, %error, "nothing was deleted from the replica");
+        status.prune_failed(error);
+    } else {
+        tracing::debug!(database = %path, %error, "how far the history reaches back is not known");
+    }
+}
+
+/// Finds out how far the history reaches back.
+async fn look(database: &Database, status: &Status) -> Result<(), PruneError> {
+    let store = database.location.open().await?;
+    let mut survey = Survey::new(store, Arc::new(Progress::default())).await?;
+    if let Some(extent) = Extent::of(&mut survey).await? {
+        status.reaches_back(KeptHistory::of(extent));
+    }
+    Ok(())
 }
 
 async fn pass(database: &Database, status: &Status) -> Result<(), PruneError> {
@@ -76,8 +112,12 @@ async fn pass(database: &Database, status: &Status) -> Result<(), PruneError> {
     let pruned = match prune(store, &pass).await {
         // Another one prunes, too: what is to be done is done by it.
         Err(PruneError::Overtaken) => return Ok(()),
-        pruned => PruneSummary::of(&pruned?),
+        pruned => pruned?,
     };
+    if let Some(extent) = pruned.extent {
+        status.reaches_back(KeptHistory::of(extent));
+    }
+    let pruned = PruneSummary::of(&pruned);
     let path = database.path.display();
     let PruneSummary { deleted_objects, condemned_objects, retained_objects, .. } = pruned;
     if deleted_objects + condemned_objects + retained_objects > 0 {

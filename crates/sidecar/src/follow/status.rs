@@ -15,7 +15,9 @@ use ebbtide_watcher::LogStatusHandle;
 use tokio::sync::Notify;
 
 use super::database_status::{DatabaseStatus, Outage};
+use super::disk::free_bytes;
 use super::error::FollowError;
+use super::kept_history::KeptHistory;
 use super::lag::Undurable;
 use super::mirror_progress::MirrorProgress;
 use super::phase::Phase;
@@ -81,6 +83,8 @@ impl Sources {
             status.manifest_trouble = trouble.map(|(when, why)| (clock::at(when), why));
             status.lacks_base = presence.lacks_base();
         }
+        let places = [Some(status.database.as_path()), self.state.as_deref()];
+        status.disk_free_bytes = free_bytes(places.into_iter().flatten());
         let drills = self.state.as_deref().and_then(DrillRecord::read);
         status.drills = drills.unwrap_or_default();
         status.log.as_ref()?.oldest_uncaptured
@@ -311,6 +315,16 @@ impl Status {
         let mut known = self.known();
         known.noted.pruned = Some(summary);
         known.noted.prune_trouble = None;
+    }
+
+    /// So far the history reaches back.
+    pub(crate) fn reaches_back(&self, history: KeptHistory) {
+        self.known().noted.history = Some(history);
+    }
+
+    /// The next prune is due then.
+    pub(crate) fn prune_due(&self, at: Timestamp) {
+        self.known().noted.next_prune = Some(at);
     }
 
     /// A prune failed.
