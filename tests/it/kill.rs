@@ -7,6 +7,6 @@
 //! one must be the database's.
 
 pub(crate) mod armed;
-mod place;
+pub(crate) mod place;
 mod random;
 mod restore;

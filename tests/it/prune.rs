@@ -68,7 +68,7 @@ fn write(builder: &Builder, now: i64, directory: &Path) {
 }
 
 /// Makes everything in a directory older.
-fn age(directory: &Path, hours: u64) {
+pub(crate) fn age(directory: &Path, hours: u64) {
     for path in files(directory) {
         let file = File::options().write(true).open(&path).unwrap();
         let modified = file.metadata().unwrap().modified().unwrap();
@@ -76,7 +76,7 @@ fn age(directory: &Path, hours: u64) {
     }
 }
 
-fn files(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -145,7 +145,7 @@ impl Five {
     }
 }
 
-async fn restored(replica: &Path, txid: Txid) -> Result<Vec<u8>, Error> {
+pub(crate) async fn restored(replica: &Path, txid: Txid) -> Result<Vec<u8>, Error> {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out.db");
     let options = Options {
@@ -377,7 +377,7 @@ fn places() -> BTreeSet<String> {
     places.filter(|place| place.starts_with("prune.")).collect()
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     for path in files(from) {
         let target = to.join(path.strip_prefix(from).unwrap());
         fs::create_dir_all(target.parent().unwrap()).unwrap();
@@ -488,9 +488,55 @@ fn a_running_process_deletes_segments_that_are_in_packs() {
     let report = setup.report();
     assert!(numbers(&report["pruned"]["deleted_objects"]) >= 250, "{report}");
     assert_eq!(report["healthy"], true, "{report}");
+    // A day after the last one, and nothing is thinned.
+    let due: Timestamp = report["next_prune"].as_str().unwrap().parse().unwrap();
+    let pause = ebbtide_sidecar::clock::now().until(due);
+    assert!(pause > Duration::from_secs(23 * 3600), "{report}");
+    assert_eq!(report["history"]["every_commit_from_txid"], "0000000000000002", "{report}");
+    assert_eq!(report["history"]["older_states"], 0, "{report}");
+    let text = setup.run(&["status"]).exits(0);
+    text.prints("every commit is kept from ");
+    text.prints("; the next prune is due at ");
     app.insert(1, 100);
     setup.assert_exact_after(sidecar);
     assert!(files(&replica.join("log")).len() + 240 < segments);
+}
+
+/// The replica is pruned by another machine, and the process that writes it says what is left.
+#[test]
+fn a_running_process_tells_what_a_pruner_elsewhere_has_left() {
+    let setup = Setup::new();
+    let app = setup.app();
+    let config = setup.configure("", "prune = \"elsewhere\"");
+    let args = ["replicate", "--log-format", "json", "--config", &config];
+    let sidecar = Sidecar::start_command(&mut setup.command(&args));
+    for _ in 0..5 {
+        app.insert(1, 100);
+        setup.sync();
+    }
+    assert_eq!(sidecar.stop(), 0);
+    age(&setup.path("backup"), 72);
+    let prune = ["prune", "--keep", "every-commit=1h,last=1", "--confirm", &setup.replica];
+    let pruned = setup.run(&[&prune[..], &["--json"]].concat()).exits(0).json();
+    let sidecar = Sidecar::start_command(&mut setup.command(&args));
+    let begun = Instant::now();
+    while setup.report()["history"].is_null() {
+        assert!(begun.elapsed() < Duration::from_secs(90), "{}", setup.report());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let report = setup.report();
+    assert_eq!(report["next_prune"], Value::Null, "{report}");
+    let history = &report["history"];
+    let states = pruned["outlook"]["states"].as_array().unwrap();
+    assert_eq!(history["older_states"], states.len(), "{report} {pruned}");
+    assert_eq!(history["oldest_txid"], states[0]["txid"], "{report} {pruned}");
+    assert_eq!(history["oldest_time"], states[0]["time"], "{report} {pruned}");
+    assert_eq!(
+        history["every_commit_from_txid"], pruned["outlook"]["every_commit_from"],
+        "{report}"
+    );
+    setup.run(&["status"]).exits(0).prints("before that, the oldest of ");
+    setup.assert_exact_after(sidecar);
 }
 
 #[test]

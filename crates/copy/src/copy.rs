@@ -218,6 +218,7 @@ impl Copy<'_> {
                 Some(&size) => return Err(differs(item.object, &*self.to, size)),
             }
         }
+        point("copy.listed");
         self.copied.present = present.saturating_sub(self.copied.objects);
         self.progress.add_objects_total(missing.len() as u64);
         self.put_all(missing, &there).await

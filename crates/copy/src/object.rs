@@ -159,6 +159,7 @@ async fn stream_over(
             pace.pass(piece.len() as u64).await;
             proof.push(&piece);
             upload.write(piece).await.map_err(CopyError::Target)?;
+            point("copy.object.piece");
         }
         let damaged = |source| CopyError::Source(CatalogError::Object { key, source });
         proof.end().map_err(damaged)

@@ -92,6 +92,7 @@ pub(crate) async fn put(store: &dyn Store, horizon: &Horizon) -> Result<()> {
 
 /// Deletes all horizons but the newest ones. What the store does not let go stays.
 pub(crate) async fn delete_old_horizons(store: &dyn Store, newest: u64) -> Result<()> {
+    point("prune.horizons.old");
     let listed = store.list(KeyPrefix::Horizon, None).await?;
     let old: BTreeSet<Key> = listed
         .iter()

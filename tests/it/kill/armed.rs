@@ -45,7 +45,8 @@ impl Armed {
         Armed::run(Times::hours(millis).of(&mut scene.command(&args)), orders)
     }
 
-    fn run(command: &mut Command, orders: &str) -> Armed {
+    /// Any command with an order for its failpoints.
+    pub(crate) fn run(command: &mut Command, orders: &str) -> Armed {
         command.env("FAILPOINTS", orders);
         let process = Process::start(command, Output::Stderr).unwrap();
         Armed { process, said: Vec::new() }

@@ -65,7 +65,7 @@ fn course(place: &str) -> Course {
 }
 
 /// The names of all places, from the source.
-pub(super) fn places() -> Vec<String> {
+pub(crate) fn places() -> Vec<String> {
     let mut names = Vec::new();
     let ours = |path: &str| path.contains("/src/") && !path.starts_with("crates/fault/");
     for (_, text) in tracked(".rs").filter(|(path, _)| ours(path)) {
