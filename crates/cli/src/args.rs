@@ -12,6 +12,7 @@ mod mark;
 mod read;
 mod sql;
 mod undo;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +20,6 @@ use std::time::Duration;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_catalog::Anchor;
-use ebbtide_restore::Share;
 use ebbtide_retention::Keep;
 
 pub use asking::{Asking, Blame, Search};
@@ -34,6 +34,7 @@ pub use mark::{Mark, Marks, Unmark};
 pub use read::Read;
 pub use sql::{NamedState, Sql};
 pub use undo::Undo;
+pub use verify::Verify;
 
 use crate::number::Number;
 use crate::when::When;
@@ -279,26 +280,6 @@ pub struct Log {
     /// Only entries at or before this time, or this entry.
     #[arg(long, value_name = "WHEN")]
     pub to: Option<When>,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
-}
-
-/// `ebbtide verify`.
-#[derive(Debug, Arguments)]
-pub struct Verify {
-    /// The replica, or the path of a database of the configuration.
-    #[arg(value_name = "SOURCE")]
-    pub source: String,
-    /// Also restore the newest state to a temporary file, and check it with SQLite.
-    #[arg(long, conflicts_with = "sample")]
-    pub restore: bool,
-    /// Prove only the day's share of the bytes, such as 5% or 1/30: run each day, everything is read once in 20 or 30 days.
-    #[arg(long, value_name = "SHARE")]
-    pub sample: Option<Share>,
-    /// Print the result as JSON.
-    #[arg(long)]
-    pub json: bool,
     /// The configuration in which SOURCE is looked up.
     #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
     pub config: PathBuf,

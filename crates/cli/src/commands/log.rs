@@ -32,6 +32,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.config)?;
     let now = ebbtide_sidecar::clock::now();
     let (from, to) = (bound(args.from.as_ref(), now)?, bound(args.to.as_ref(), now)?);
+    check_order(from, to, now)?;
     let store = source.open().await?;
     let identity = ebbtide_catalog::identify(&*store, None).await.map_err(unreadable)?;
     let Some(Identity { manifest, .. }) = identity else {
@@ -96,6 +97,31 @@ fn bound(when: Option<&When>, now: Timestamp) -> Result<Option<Point>, Failure> 
         logging::note(said);
     }
     Ok(Some(reading.point))
+}
+
+/// What begins after its end would show nothing, and somebody may take that for an answer.
+fn check_order(from: Option<Point>, to: Option<Point>, now: Timestamp) -> Result<(), Failure> {
+    let time = |point| match point {
+        Point::Now => Some(now),
+        Point::Time(time) => Some(time),
+        Point::Txid(_) => None,
+    };
+    let (Some(from), Some(to)) = (from, to) else { return Ok(()) };
+    let said = match (from, to) {
+        (Point::Txid(from), Point::Txid(to)) if from > to => {
+            Some(format!("txid {from}, comes after txid {to}"))
+        }
+        _ => time(from)
+            .zip(time(to))
+            .filter(|(from, to)| from > to)
+            .map(|(from, to)| format!("{from}, comes after {to}")),
+    };
+    said.map_or(Ok(()), |said| {
+        let why = format!(
+            "--from, {said}, the end by --to: nothing lies between; give the earlier one as --from"
+        );
+        Err(Failure::new(Code::Usage, why))
+    })
 }
 
 /// The names, without those of segments that are in packs, if all others are known then.

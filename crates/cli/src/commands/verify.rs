@@ -9,12 +9,13 @@ use ebbtide_restore::{restore, sample, verify};
 use ebbtide_store::Store;
 use serde_json::json;
 
-use super::failure;
+use super::choice::target;
+use super::{failure, marked};
 use crate::args::{Integrity, Verify};
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::Source;
 use crate::terminal::Counted;
-use crate::{integrity, output, terminal};
+use crate::{integrity, logging, output, terminal};
 
 /// Runs the command.
 ///
@@ -27,6 +28,9 @@ pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
     if let Some(share) = args.sample {
         return run_sample(store, share, args.json).await;
     }
+    // What is wrong with the arguments is said before all is read.
+    let now = ebbtide_sidecar::clock::now();
+    let wanted = wanted(&store, &args, now).await?;
     let bar = terminal::bar("verify", Counted::Objects, args.json);
     let counts = || {
         let counts = progress.counts();
@@ -35,11 +39,24 @@ pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
     let proving = verify(Arc::clone(&store), &progress);
     let verification = terminal::watch(&bar, counts, proving).await.map_err(failure)?;
     let restored = match args.restore && verification.is_sound() {
-        true => Some(try_restore(store, &args, ebbtide_sidecar::clock::now()).await?),
+        true => Some(try_restore(store, wanted, args.json, now).await?),
         false => None,
     };
     print(&args, &verification, restored.as_ref());
     judge(&verification.findings)
+}
+
+/// The state that `--restore` is about.
+async fn wanted(store: &Arc<dyn Store>, args: &Verify, now: Timestamp) -> Result<Target, Failure> {
+    if let Some(meant) = &args.mark {
+        let mark = marked::find(store, meant).await?.mark;
+        return Ok(Target::Marked { txid: mark.txid, chain: mark.chain });
+    }
+    let (target, read_as) = target(args.timestamp.as_ref(), args.txid, now)?;
+    if let Some(read_as) = &read_as {
+        logging::note(read_as);
+    }
+    Ok(target)
 }
 
 /// Proves the share of today.
@@ -86,19 +103,20 @@ fn judge(findings: &[Finding]) -> Result<Outcome, Failure> {
     Err(Failure::new(Code::Damaged, why))
 }
 
-/// Restores the newest state into a directory that is removed afterwards, and checks it with SQLite; what was restored.
+/// Restores the state into a directory that is removed afterwards, and checks it with SQLite; what was restored.
 async fn try_restore(
     store: Arc<dyn Store>,
-    args: &Verify,
+    target: Target,
+    json: bool,
     now: Timestamp,
 ) -> Result<Restored, Failure> {
     let directory = tempfile::tempdir().map_err(|error| Failure::new(Code::Failed, error))?;
     let output = directory.path().join("verify.db");
     let check = integrity::check_of(Integrity::Full);
-    let (target, force, state, expect) = (Target::Latest, false, None, None);
+    let (force, state, expect) = (false, None, None);
     let options = Options { target, output, force, state, expect, check, now };
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("restore", Counted::Pages, args.json);
+    let bar = terminal::bar("restore", Counted::Pages, json);
     let counts = || {
         let counts = progress.counts();
         (counts.pages_done, counts.pages_total)
