@@ -95,8 +95,9 @@ fn a18_another_page_size_is_refused_and_the_history_stays() {
     let size: u32 = app.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
     assert_eq!(size, 8192);
     let (code, said) = setup.spawn().end();
-    assert_eq!(code, 4, "{said}");
+    assert_eq!(code, 5, "{said}");
     assert!(said.contains("pages of 4096 bytes and the database of 8192"), "{said}");
+    assert!(said.contains("under another address"), "{said}");
     assert_eq!(setup.history().entries(), before);
     // As it says: a replica of its own.
     assert_eq!(setup.follow_other("app.db", "other").stop(), 0);

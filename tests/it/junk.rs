@@ -2,6 +2,8 @@
 //! they are far ahead. Would catch a replication and restores that one such object stops for good.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::{Chain, Digest, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
@@ -109,4 +111,37 @@ fn o31_a_foreign_segment_under_the_next_name_is_told_as_that_and_waited_for() {
     setup.run(&["sync", "--wait", "--timeout", "60s"]).exits(0);
     assert_eq!(sidecar.stop(), 0);
     replica.assert_ends_with(&setup.path("app.db"), setup.directory.path());
+}
+
+/// Copies a file or a directory with all that is in it, owners and modes as they are.
+fn copy_all(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success(), "{}", from.display());
+}
+
+/// A segment of a copy that went on by itself, brought back behind a gap, is as good as the end of a history of which a part
+/// is lost. Would catch a start that goes on before it, and a message that does not name it.
+#[test]
+fn h19_an_object_that_was_brought_back_behind_a_gap_is_named_by_whoever_refuses_it() {
+    let (setup, application) = Setup::with_rows(3);
+    setup.once().exits(0);
+    let other = Setup::new();
+    for name in ["app.db", "app.db-wal", ".app.db-ebbtide", "backup"] {
+        copy_all(&setup.path(name), &other.path(name));
+    }
+    for _ in 0..3 {
+        other.app().insert(1, 100);
+        other.run(&[&other.once_args()[..], &["--adopt"]].concat()).exits(0);
+    }
+    let log = |setup: &Setup| setup.path("backup/log");
+    let names = fs::read_dir(log(&other)).unwrap().map(|it| it.unwrap().file_name());
+    let stray = names.max().unwrap();
+    fs::copy(log(&other).join(&stray), log(&setup).join(&stray)).unwrap();
+    application.insert(1, 100);
+    let refused = setup.once().exits(5);
+    refused.says(&format!("no object leads to log/{}", stray.to_str().unwrap()));
+    refused.says("remove it and start again");
+    setup.restore(&["-o", &setup.text("copy.db")]).exits(4).says("before it: ebbtide restore");
+    fs::remove_file(log(&setup).join(&stray)).unwrap();
+    assert_goes_on(&setup, &application);
 }

@@ -26,15 +26,18 @@ pub enum Error {
     /// The replica has entries of another process that this database does not have.
     #[error(
         "the replica is ahead of this database: it ends at txid {head}, the database was last known at {known} \
-         ({owner} wrote since). To keep the replica's history, restore it and start from the restored database; \
+         ({owner} wrote since){stray}. To keep the replica's history, restore it and start from the restored database; \
          to keep this database, give it a replica of its own, or take this one back with --take-back: what was written since \
-         stays there as a fork"
+         stays there as a fork",
+        stray = stray(.after_gap.as_ref())
     )]
     Behind {
         /// The last entry of the replica.
         head: Txid,
         /// The last entry known to be in this database.
         known: Txid,
+        /// The first segment of them before which entries are in no object.
+        after_gap: Option<Key>,
         /// The process that wrote them.
         owner: ReplicaOwner,
     },
@@ -65,7 +68,8 @@ pub enum Error {
     /// The replica and the database have different page sizes.
     #[error(
         "the replica has pages of {replica} bytes and the database of {database}: it is another database, or its page size \
-         was changed; give it a replica of its own"
+         was changed by a VACUUM; give it a replica of its own, under another address: what it was until then stays here, \
+         and can be restored from here"
     )]
     PageSize {
         /// The page size of the replica.
@@ -136,6 +140,16 @@ pub enum Error {
 impl Error {
     /// What was found does not fit what is done with it.
     pub const UNEXPECTED: Error = Error::Changed("the replica changed while it was read");
+}
+
+/// What else an object that nothing leads to may be than the end of a history of which a part is lost.
+fn stray(after_gap: Option<&Key>) -> String {
+    after_gap.map_or_else(String::new, |key| {
+        format!(
+            "; no object leads to {key}: if somebody has put it there, as a version that was restored or from another \
+             copy, remove it and start again"
+        )
+    })
 }
 
 /// The process that owns the replica, from its claim; nothing if it left none.

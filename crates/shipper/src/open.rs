@@ -125,6 +125,7 @@ impl Found {
             (Refusal::Behind, FoundPlace::Replica(found), Some(known)) => Error::Behind {
                 head: found.head.state.txid(),
                 known: known.state.txid(),
+                after_gap: found.since.as_ref().and_then(|since| since.after_gap),
                 owner: ReplicaOwner(found.since.and_then(|since| since.claim).map(Box::new)),
             },
             _ => Error::UNEXPECTED,

@@ -30,6 +30,8 @@ pub(crate) struct Since {
     pub(crate) carried: Chain,
     /// The chain after the last entry, if the segments continue the known entry without a gap.
     chain: Option<Chain>,
+    /// The first segment before which entries are in no object: a part of the history is lost, or it is none of it.
+    pub(crate) after_gap: Option<Key>,
 }
 
 impl Since {
@@ -55,7 +57,8 @@ pub(crate) async fn read_since(
     known: &EntryState,
 ) -> Result<Since, Error> {
     let (carried, chain) = (known.chain, Some(known.chain));
-    let mut since = Since { commits: 0, claim: None, claims_only: true, carried, chain };
+    let (claim, after_gap) = (None, None);
+    let mut since = Since { commits: 0, claim, claims_only: true, carried, chain, after_gap };
     let mut next = known.txid().next();
     let after = Key::Log(known.txid());
     let (packs, log) = futures::try_join!(
@@ -74,6 +77,9 @@ pub(crate) async fn read_since(
             Err(error) if object.key > Key::Log(next) && error.is_about_object() => break,
             Err(error) => return Err(error.into()),
         };
+        if matches!(object.key, Key::Log(first) if first > next) {
+            since.after_gap.get_or_insert(object.key);
+        }
         since.follow(&index, next);
         next = index.footer().last.next();
     }

@@ -138,10 +138,12 @@ fn of_watcher(error: &watcher::Error) -> Nature {
 fn of_shipper(error: &shipper::Error) -> Nature {
     use shipper::Error;
     match error {
-        Error::Fenced { .. } | Error::Behind { .. } | Error::Stale { .. } | Error::Unrelated(_) => {
-            FENCED
-        }
-        Error::RolledBack(_) | Error::PageSize { .. } | Error::NoLog { .. } => DAMAGED,
+        Error::Fenced { .. }
+        | Error::Behind { .. }
+        | Error::Stale { .. }
+        | Error::PageSize { .. }
+        | Error::Unrelated(_) => FENCED,
+        Error::RolledBack(_) | Error::NoLog { .. } => DAMAGED,
         // What was there while it was followed may come back.
         Error::Gone { .. } => Nature { gravity: Gravity::Damaged, ..AT_FIRST },
         Error::Unproven { .. } => Nature { gravity: Gravity::Damaged, ..PASSING },

@@ -96,7 +96,7 @@ fn of_replica() -> Vec<Row> {
     let [replica, database] = [4096, 512].map(page_size);
     let row = |name, error: &dyn Fn() -> Error| both(name, || FollowError::Ship(error()));
     let (denied, away) = (|| store(ErrorKind::Denied), || store(ErrorKind::Unavailable));
-    let behind = || Error::Behind { head, known, owner: ReplicaOwner(None) };
+    let behind = || Error::Behind { head, known, after_gap: None, owner: ReplicaOwner(None) };
     let no_log = || Error::NoLog { place: String::new(), object: Key::Manifest };
     vec![
         both("another process has claimed the replica", || fenced("theirs")),
