@@ -1,6 +1,6 @@
 //! Checks that the replica still exists. A successful put proves that the store answers, not that it still has earlier
 //! objects: a user may empty a bucket or unmount a disk, and a lifecycle rule may delete old objects. The check reads
-//! the manifest and the size of the newest snapshot (two small requests). It runs after each outage, every hour while
+//! the manifest and the size of the newest snapshot (two small requests). It runs after each outage, every ten minutes while
 //! there are puts, and when a client asks, and no later entry counts as durable before it has passed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,8 @@ use crate::error::Error;
 use crate::retry::{AttemptError, retry};
 use crate::store_health::StoreHealth;
 
-/// The interval between checks while there are puts.
-const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
+/// The interval between checks while there are puts: at most 288 small requests a day.
+const CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The replica as it was when it was opened, and the results of the checks.
 #[derive(Debug)]
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn o02_it_is_looked_at_after_an_outage_and_every_hour() {
+    async fn o02_it_is_looked_at_after_an_outage_and_every_ten_minutes() {
         let (_store, presence) = replica().await;
         presence.check().await.unwrap();
         let now = Instant::now();
