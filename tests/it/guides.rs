@@ -42,9 +42,14 @@ const SKIPPED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Commands that succeed once the history is long enough.
-const IN_A_MOMENT: &[&str] =
-    &["ebbtide log ./backup", "ebbtide restore -o copy.db --timestamp '1s ago' ./backup"];
+/// Commands that succeed once the history is long enough, or the mirror has it.
+const IN_A_MOMENT: &[&str] = &[
+    "ebbtide log ./backup",
+    "ebbtide restore -o copy.db --timestamp '1s ago' ./backup",
+    "ebbtide restore -o earlier.db --timestamp '1s ago' --nearest before ./backup",
+    "ebbtide verify ./mirrors/app.db",
+    "ebbtide restore -o from-both.db ./backup ./mirrors/app.db",
+];
 
 /// The commands of a document: the lines of its shell fences, without comments.
 fn commands(document: &str) -> Vec<String> {
@@ -309,6 +314,31 @@ fn o25_the_guide_to_deleted_rows_works_as_it_stands_there() {
 #[test]
 fn o25_the_guide_to_comparing_works_as_it_stands_there() {
     assert!(Machine::new().follow("docs/guides/comparing.md") >= 10);
+}
+
+/// With the configuration that stands there, too.
+#[test]
+fn o25_the_guide_to_what_is_kept_works_as_it_stands_there() {
+    const GUIDE: &str = "docs/guides/retention.md";
+    let mut machine = Machine::new();
+    let text = read(GUIDE);
+    let config = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    fs::write(machine.path("ebbtide.toml"), config).unwrap();
+    let all = commands(GUIDE);
+    assert_eq!(machine.follow(GUIDE), all.len(), "every command is run");
+    assert!(all.len() >= 20);
+    machine.application.stop();
+    machine.stop_sidecars();
+    let moved = machine.run("ebbtide restore -o moved.db ./elsewhere");
+    assert!(moved.status.success());
+    let rows = |name: &str| -> u32 {
+        let database = Connection::open(machine.path(name)).unwrap();
+        database.query_row("SELECT count(*) FROM notes", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(rows("moved.db"), rows("app.db"), "it goes on there");
+    let log = machine.run("ebbtide log ./elsewhere").stdout;
+    let log = String::from_utf8(log).unwrap();
+    assert!(log.contains("before-migration") && !log.contains("release-7"), "{log}");
 }
 
 #[test]
