@@ -141,3 +141,28 @@ fn many_databases_of_a_configuration_are_followed_by_one_process() {
         fs::remove_file(&output).unwrap();
     }
 }
+
+/// Would catch a check of an older state that is one of the newest.
+#[test]
+fn an_older_state_is_restored_and_checked_by_verify() {
+    let (setup, app) = Setup::with_rows(2);
+    let sidecar = setup.follow();
+    for _ in 0..3 {
+        app.insert(1, 300);
+        setup.sync();
+    }
+    assert_eq!(sidecar.stop(), 0);
+    let verify = |args: &[&str]| {
+        setup.run(&[&["verify", "--json", "--restore", &setup.replica][..], args].concat())
+    };
+    let restored = |args: &[&str]| verify(args).exits(0).json()["restored"].clone();
+    assert_eq!(restored(&[]), "0000000000000005");
+    assert_eq!(restored(&["--txid", "3"]), "0000000000000003");
+    assert_eq!(restored(&["--timestamp", "before:5"]), "0000000000000004");
+    setup.run(&["mark", "--txid", "3", "three", &setup.replica]).exits(0);
+    assert_eq!(restored(&["--mark", "three"]), "0000000000000003");
+    verify(&["--txid", "ff"]).exits(3);
+    verify(&["--mark", "ten"]).exits(3).says("there is no mark ten; there are three");
+    verify(&["--timestamp", "soon"]).exits(2);
+    setup.run(&["verify", "--txid", "3", &setup.replica]).exits(2).says("--restore");
+}

@@ -86,33 +86,6 @@ fn a_log_that_would_end_before_it_begins_is_refused() {
     log("now", "now").exits(0);
 }
 
-/// Would catch a check of an older state that is one of the newest.
-#[test]
-fn an_older_state_is_restored_and_checked_by_verify() {
-    let (setup, builder) = setup();
-    let verify = |args: &[&str]| {
-        setup.run(&[&["verify", "--json", "--restore", &setup.replica][..], args].concat())
-    };
-    let restored = |args: &[&str]| verify(args).exits(0).json()["restored"].clone();
-    assert_eq!(restored(&[]), txid(12).to_string());
-    assert_eq!(restored(&["--txid", "5"]), txid(5).to_string());
-    let time = builder.state(11).time.to_string();
-    assert_eq!(restored(&["--timestamp", &time]), txid(11).to_string());
-    setup.run(&["mark", "--txid", "9", "nine", &setup.replica]).exits(0);
-    assert_eq!(restored(&["--mark", "nine"]), txid(9).to_string());
-    // What is not kept is refused with what is.
-    verify(&["--txid", "7"]).exits(3).says(&txid(5).to_string()).says(&txid(9).to_string());
-    verify(&["--mark", "ten"]).exits(3).says("there is no mark ten; there are nine");
-    verify(&["--timestamp", "soon"]).exits(2);
-    setup.run(&["verify", "--txid", "5", &setup.replica]).exits(2).says("--restore");
-    // The state itself is what counts: its snapshot is damaged.
-    let snapshot = setup.path(&format!("backup/{}", Key::Snapshot(txid(5))));
-    let mut bytes = fs::read(&snapshot).unwrap();
-    bytes[300] ^= 1;
-    fs::write(&snapshot, bytes).unwrap();
-    verify(&["--txid", "5"]).exits(4);
-}
-
 #[test]
 fn h22_a_side_is_taken_only_where_there_is_none_to_be_had() {
     let (setup, builder) = setup();

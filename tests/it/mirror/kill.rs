@@ -164,7 +164,8 @@ fn h25_a_mirror_that_is_killed_between_any_two_steps_is_exact_and_goes_on() {
         .filter(|place| !places.contains(*place))
         .collect();
     assert!(missing.is_empty(), "{missing:?} of {places:?}");
-    assert!(mirrored.state("mirror", *mirrored.states.keys().last().unwrap()).is_some());
+    let (setup, mirror) = (&mirrored.setup, History::open(&mirrored.setup.text("mirror")));
+    mirror.assert_ends_with(&setup.database, setup.directory.path());
     mirrored.setup.run(&["verify", &mirrored.setup.text("mirror")]).exits(0);
 }
 
