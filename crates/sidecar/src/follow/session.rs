@@ -45,9 +45,10 @@ pub(crate) async fn run(job: &mut Job, held: &mut Option<Held>) -> Result<(), Fo
     let started = start(job, held).await?;
     // It was given for what was found then, and not for what may become of it.
     job.consent = Consent::default();
-    job.status.set(Phase::Following);
     let shipper = &started.shipper;
+    // Before the phase, so that whoever waits for that finds both.
     job.status.stand(shipper.last(), shipper.durable().state.point, shipper.durable().state.chain);
+    job.status.set(Phase::Following);
     tracing::info!(
         database = %job.database.path.display(),
         replica = job.status.noted(|noted| noted.replica.clone()),
