@@ -4,7 +4,7 @@
 //! again each time. Nothing of the user's rows is kept: only headers, indexes and footers. It is an aid; whatever is wrong
 //! with it, the store is asked.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +49,8 @@ impl IndexCache {
         object: Object,
     ) -> Option<Fetched> {
         let (cache, name) = (Arc::clone(self), name(manifest, object));
-        let read = tokio::task::spawn_blocking(move || cache.read(&name)).await;
+        let read = move || cache.directory.read(&name, FILE_BYTES_MAX);
+        let read = tokio::task::spawn_blocking(read).await;
         let raw = read.ok()?.ok()?;
         let head = raw.get(..Header::SIZE)?;
         let tail = raw.get(Header::SIZE..)?;
@@ -76,26 +77,13 @@ impl IndexCache {
         }
     }
 
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        let file = self.directory.directory()?.read_ours(name, self.directory.owner())?;
-        let mut raw = Vec::new();
-        file.take(FILE_BYTES_MAX).read_to_end(&mut raw)?;
-        Ok(raw)
-    }
-
     fn write(&self, name: &str, RawIndex { head, tail }: &RawIndex) -> io::Result<()> {
         if (head.len() + tail.len()) as u64 >= FILE_BYTES_MAX {
             return Ok(());
         }
-        let directory = self.directory.directory()?;
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let unfinished = format!("{}-{number}.tmp", std::process::id());
-        let mut file = directory.create(&unfinished)?;
-        let written = file.write_all(head).and_then(|()| file.write_all(tail));
-        match written.and_then(|()| directory.replace(&file, &unfinished, name)) {
-            Ok(()) => Ok(()),
-            Err(error) => directory.remove(&unfinished).and(Err(error)),
-        }
+        self.directory.replace(name, &unfinished, &[head, tail])
     }
 }
 

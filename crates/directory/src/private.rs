@@ -1,7 +1,7 @@
 //! A directory of our own: nobody else can change what is in it.
 
 use std::fs::{DirBuilder, Metadata, Permissions};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -107,6 +107,32 @@ impl Private {
         }
         let served = Uid::effective().as_raw() != self.owner;
         Ok(if served { directory.made_for(self.owner) } else { directory })
+    }
+
+    /// The first `most` bytes of a file of its owner's.
+    ///
+    /// # Errors
+    /// When there is none, or it is another user's.
+    pub fn read(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        let file = self.directory()?.read_ours(name, self.owner)?;
+        let mut bytes = Vec::new();
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Puts a file of these parts, one after the other, in the place of the one with this name, if there is one. It is
+    /// written under the name `unfinished`, which nobody else may use meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be written. Nothing of it is left then.
+    pub fn replace(&self, name: &str, unfinished: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let directory = self.directory()?;
+        let mut file = directory.create(unfinished)?;
+        let written = parts.iter().try_for_each(|part| file.write_all(part));
+        match written.and_then(|()| directory.replace(&file, unfinished, name)) {
+            Ok(()) => Ok(()),
+            Err(error) => directory.remove(unfinished).and(Err(error)),
+        }
     }
 
     /// Where it is.

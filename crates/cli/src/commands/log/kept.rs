@@ -4,7 +4,6 @@
 //! with the file, it is counted again.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 
 use ebbtide_directory::Private;
@@ -14,13 +13,15 @@ use serde_json::{Value, json};
 use crate::commands::past;
 
 /// How much is kept of a replica: the oldest entries go.
-const KEPT_BYTES_MAX: usize = 8 << 20;
+const KEPT_BYTES_MAX: u64 = 8 << 20;
 
 /// What is known of one replica's entries.
 pub(super) struct Kept {
     file: Option<(Private, String)>,
     /// By txid, as it is written.
     known: BTreeMap<String, Value>,
+    /// Whether any of it is not in the file.
+    is_new: bool,
 }
 
 impl Kept {
@@ -32,13 +33,13 @@ impl Kept {
             opened.inspect_err(|error| tracing::debug!(%error, "counts are not kept")).ok()
         });
         let file = directory.map(|directory| (directory, format!("{replica}.jsonl")));
-        let lines = file.as_ref().and_then(|(directory, name)| read(directory, name).ok());
-        let entries = lines.unwrap_or_default();
+        let read = file.as_ref().map(|(directory, name)| directory.read(name, KEPT_BYTES_MAX));
+        let entries = read.and_then(|read| String::from_utf8(read.ok()?).ok()).unwrap_or_default();
         let entry = |line: &str| {
             let entry: Value = serde_json::from_str(line).ok()?;
             Some((entry["txid"].as_str()?.to_owned(), entry))
         };
-        Kept { file, known: entries.lines().filter_map(entry).collect() }
+        Kept { file, known: entries.lines().filter_map(entry).collect(), is_new: false }
     }
 
     /// What an entry changed, if that is known.
@@ -53,22 +54,24 @@ impl Kept {
         let txid = entry.txid.to_string();
         let line = json!({ "txid": txid, "id": id(entry), "changed": changed });
         self.known.insert(txid, line);
+        self.is_new = true;
     }
 
-    /// Writes what is known, the newest entries if it is too much.
+    /// Writes what is known if something came to it, the newest entries if it is too much.
     pub(super) fn save(&self) {
-        let Some((directory, name)) = &self.file else { return };
+        let Some((directory, name)) = self.file.as_ref().filter(|_| self.is_new) else { return };
         let (mut lines, mut bytes) = (Vec::new(), 0);
         for line in self.known.values().rev() {
             let line = line.to_string();
-            bytes += line.len() + 1;
+            bytes += line.len() as u64 + 1;
             if bytes > KEPT_BYTES_MAX {
                 break;
             }
             lines.push(line);
         }
         lines.push(String::new());
-        if let Err(error) = write(directory, name, &lines.join("\n")) {
+        let unfinished = format!("{}.tmp", std::process::id());
+        if let Err(error) = directory.replace(name, &unfinished, &[lines.join("\n").as_bytes()]) {
             tracing::debug!(%error, "counts are not kept");
         }
     }
@@ -77,22 +80,4 @@ impl Kept {
 /// What tells an entry from every other one with its txid.
 fn id(entry: &Entry) -> String {
     format!("{} {} {}", entry.time, entry.digest, entry.page_count)
-}
-
-fn read(directory: &Private, name: &str) -> io::Result<String> {
-    let file = directory.directory()?.read_ours(name, directory.owner())?;
-    let mut text = String::new();
-    file.take(KEPT_BYTES_MAX as u64).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn write(directory: &Private, name: &str, text: &str) -> io::Result<()> {
-    let directory = directory.directory()?;
-    let unfinished = format!("{}.tmp", std::process::id());
-    let mut file = directory.create(&unfinished)?;
-    let written = file.write_all(text.as_bytes());
-    match written.and_then(|()| directory.replace(&file, &unfinished, name)) {
-        Ok(()) => Ok(()),
-        Err(error) => directory.remove(&unfinished).and(Err(error)),
-    }
 }
