@@ -8,6 +8,8 @@ use ebbtide_replica::{
 };
 use ebbtide_store::{MemoryStore, Store};
 use ebbtide_wal::{PageNumber, PageSize};
+use rusqlite::Connection;
+use tempfile::TempDir;
 
 /// A second in µs.
 pub const SECOND: i64 = 1_000_000;
@@ -43,6 +45,21 @@ impl State {
     /// The database as a file.
     pub fn image(&self) -> Vec<u8> {
         self.pages.concat()
+    }
+
+    /// The database as SQLite has it, and the directory in which its file lies.
+    ///
+    /// # Panics
+    /// If there is no place for the file, or SQLite does not take it.
+    pub fn connect(&self) -> (TempDir, Connection) {
+        let directory = tempfile::tempdir().expect("there is a place for temporary files");
+        let path = directory.path().join("state.db");
+        let mut image = self.image();
+        // Without a log beside it SQLite would make one.
+        image[18..20].copy_from_slice(&[1, 1]);
+        std::fs::write(&path, image).expect("the file can be written");
+        let connection = Connection::open(&path).expect("SQLite opens what it has made");
+        (directory, connection)
     }
 }
 

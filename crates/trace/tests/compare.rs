@@ -14,7 +14,6 @@ use ebbtide_testkit::chronicle::{Chronicle, bodies_of_scripts, bodies_of_workloa
 use ebbtide_testkit::workload::Options as Shape;
 use ebbtide_testkit::{Random, for_each_seed};
 use ebbtide_trace::{Comparison, Scope, WhyFull};
-use rusqlite::Connection;
 use rusqlite::types::Value;
 
 async fn moment(replica: &Replica, txid: Txid) -> Moment {
@@ -48,13 +47,7 @@ async fn compare((old, new): (&Moment, &Moment), scope: Scope) -> Found {
 
 /// The rows of a table by their rowid, as SQLite has them in a file.
 fn rows(state: &State, table: &str) -> Option<BTreeMap<i64, String>> {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state.db");
-    let mut image = state.image();
-    // Without a log beside it SQLite would make one.
-    image[18..20].copy_from_slice(&[1, 1]);
-    std::fs::write(&path, image).unwrap();
-    let connection = Connection::open(&path).unwrap();
+    let (_directory, connection) = state.connect();
     let mut statement = connection.prepare(&format!("SELECT rowid, * FROM \"{table}\"")).ok()?;
     let columns = statement.column_count();
     let rows = statement.query_map([], |row| {

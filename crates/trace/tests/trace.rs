@@ -14,7 +14,6 @@ use ebbtide_testkit::builder::{State, micros};
 use ebbtide_testkit::chronicle::{Chronicle, bodies_of_scripts, bodies_of_workload};
 use ebbtide_testkit::workload::Options;
 use ebbtide_trace::{Found, Question, Searched, Trace, TraceError};
-use rusqlite::Connection;
 use rusqlite::types::Value;
 
 /// Searches on a thread that may wait.
@@ -40,13 +39,7 @@ async fn search(
 
 /// What SQLite answers of a file, rows in any order.
 fn brute(state: &State, sql: &str) -> Result<Vec<String>, String> {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("state.db");
-    let mut image = state.image();
-    // Without a log beside it SQLite would make one.
-    image[18..20].copy_from_slice(&[1, 1]);
-    std::fs::write(&path, image).unwrap();
-    let connection = Connection::open(&path).unwrap();
+    let (_directory, connection) = state.connect();
     let mut statement = connection.prepare(sql).map_err(|error| error.to_string())?;
     let columns = statement.column_count();
     let rows = statement.query_map([], |row| {
