@@ -22,7 +22,7 @@ pub(crate) fn reseal(object: &mut [u8]) {
     tail[footer::CRC.offset..].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn parse_offset(object: &[u8]) -> u64 {
+pub(crate) fn parse_offset(object: &[u8]) -> u64 {
     let field = object.len() - footer::SIZE + footer::INDEX_OFFSET.offset;
     u64::from_le_bytes(object[field..field + 8].try_into().unwrap())
 }

@@ -7,6 +7,7 @@ use ebbtide_replica::container::{
 use ebbtide_replica::{Chain, Error, Horizon, Key, Mark, MarkContents, Result, Timestamp};
 use ebbtide_seal::{KeyId, KeyUse, Keys, ObjectKey, Salt, SecretKey};
 
+use crate::hostile::{parse_offset, reseal};
 use crate::objects::{
     REPLICA, keys, open, pack, read, read_with, sample_steps, samples, sealed_samples, sealing,
     segment, size, stored, txid, write_with,
@@ -132,21 +133,10 @@ fn h36_every_changed_byte_is_reported_with_and_without_keys() {
 /// Renews all checks that need no key: the CRC32s, the root, and the hash of the blocks.
 fn renew(object: &mut [u8]) {
     let end = object.len() - footer::SIZE;
-    let field = end + footer::INDEX_OFFSET.offset;
-    let start = u64::from_le_bytes(object[field..field + 8].try_into().unwrap());
-    let start = usize::try_from(start).unwrap().clamp(header::SIZE, end);
-    let crc = crc32fast::hash(&object[..header::CRC.offset]);
-    object[header::CRC.offset..header::SIZE].copy_from_slice(&crc.to_le_bytes());
+    let start = usize::try_from(parse_offset(object)).unwrap().clamp(header::SIZE, end);
     let blocks = *blake3::hash(&object[header::SIZE..start]).as_bytes();
-    let root = blake3::Hasher::new()
-        .update(&object[..header::SIZE])
-        .update(&object[start..end])
-        .finalize();
-    let tail = &mut object[end..];
-    tail[footer::ROOT.offset..][..32].copy_from_slice(root.as_bytes());
-    tail[footer::CHAIN.offset..][..32].copy_from_slice(&blocks);
-    let crc = crc32fast::hash(&tail[..footer::CRC.offset]);
-    tail[footer::CRC.offset..].copy_from_slice(&crc.to_le_bytes());
+    object[end + footer::CHAIN.offset..][..32].copy_from_slice(&blocks);
+    reseal(object);
 }
 
 /// H36: against people, not only against faults: whoever may write the store and has no key changes nothing of an object.
