@@ -15,7 +15,7 @@ use super::{unreadable, unrowed};
 use crate::args::Search;
 use crate::exit::{Code, Failure};
 use crate::when::When;
-use crate::{logging, output};
+use crate::{logging, output, terminal};
 
 /// What is searched for, and how what is found is told.
 pub(super) struct Changes<'a> {
@@ -136,8 +136,7 @@ fn summary(searched: &Searched, told: u64, is_enough: bool, proof: Proof) -> Str
     let Searched { newest, oldest, first, asked, entries } = searched;
     let changes = match told {
         0 => "no change".to_owned(),
-        1 => "1 change".to_owned(),
-        many => format!("{many} changes"),
+        some => terminal::number_of(some, "change"),
     };
     let more = match is_enough {
         true => format!("; for older ones: --to txid:{}", oldest.txid),

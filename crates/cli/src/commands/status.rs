@@ -177,8 +177,7 @@ fn history(report: &Report) -> Option<String> {
         history.every_commit_from_time, history.every_commit_from_txid
     );
     let before = history.oldest_time.map(|oldest| {
-        let states = history.older_states;
-        let states = if states == 1 { "1 state".to_owned() } else { format!("{states} states") };
+        let states = terminal::number_of(history.older_states, "state");
         format!("{states} before that, the oldest of {oldest}")
     });
     Some([Some(from), before, next].into_iter().flatten().collect::<Vec<_>>().join("; "))

@@ -36,10 +36,7 @@ impl Thinned {
         let mut lines = vec![format!(
             "every commit is kept from txid {} on, and {} before that",
             self.window(),
-            match self.states().len() {
-                1 => "1 state".to_owned(),
-                states => format!("{states} states"),
-            }
+            terminal::number_of(self.states().len() as u64, "state")
         )];
         let there: BTreeMap<Key, u64> =
             listing.objects().map(|object| (object.key, object.size)).collect();
