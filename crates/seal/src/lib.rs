@@ -16,6 +16,7 @@ mod keys;
 mod object_key;
 mod salt;
 mod secret_key;
+mod wrap;
 
 pub use key_id::KeyId;
 pub use key_use::KeyUse;
@@ -23,3 +24,4 @@ pub use keys::Keys;
 pub use object_key::{ObjectKey, TAG_SIZE};
 pub use salt::Salt;
 pub use secret_key::SecretKey;
+pub use wrap::{Unwrap, UnwrapError, Wrap};
