@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_replica::{Key, KeyPrefix, Timestamp};
-use ebbtide_store::{ByteStream, Conditional, Object, Store, StoreError, Upload};
+use ebbtide_store::{ByteStream, Conditional, Keyring, Object, Store, StoreError, Upload};
 use futures::StreamExt as _;
 
 /// What was asked of a store: requests, and bytes of objects that came.
@@ -120,6 +120,10 @@ impl Store for Metered {
 
     async fn elsewhere(&self, key: &Key) -> Option<u64> {
         self.store.elsewhere(key).await
+    }
+
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.store.keyring()
     }
 
     fn describe(&self) -> String {

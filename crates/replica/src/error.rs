@@ -29,7 +29,7 @@ pub enum Error {
     },
 
     /// The object is encrypted, and the key that it needs is not among those that were given.
-    #[error("it is encrypted, and its {key_use} key {id} is not at hand")]
+    #[error("it is encrypted, and its {} {id} is not at hand", .key_use.key_name())]
     NoKey {
         /// The id of the key.
         id: KeyId,

@@ -20,7 +20,7 @@ use ebbtide_replica::{
 };
 use ebbtide_retention::{Pass, prune};
 use ebbtide_store::{
-    ByteStream, Conditional, Location, NotDeleted, Object, Store, StoreError, Upload,
+    ByteStream, Conditional, Keyring, Location, NotDeleted, Object, Store, StoreError, Upload,
 };
 use ebbtide_wal::{PageNumber, PageSize};
 use futures::{StreamExt as _, stream};
@@ -240,6 +240,10 @@ impl Store for Aged {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         self.store.sweep().await
+    }
+
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.store.keyring()
     }
 
     fn describe(&self) -> String {

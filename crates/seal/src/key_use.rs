@@ -25,6 +25,17 @@ impl KeyUse {
     }
 }
 
+impl KeyUse {
+    /// What a key of this class is called.
+    #[must_use]
+    pub const fn key_name(self) -> &'static str {
+        match self {
+            KeyUse::Pages => "page key",
+            KeyUse::Index => "index key",
+        }
+    }
+}
+
 impl fmt::Display for KeyUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

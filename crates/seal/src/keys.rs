@@ -17,6 +17,12 @@ impl Keys {
         self.0.insert(KeyId::of(&key), key);
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The key with this id.
     #[must_use]
     pub fn get(&self, id: KeyId) -> Option<&SecretKey> {

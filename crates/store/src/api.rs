@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use futures::future::ready;
 use futures::stream::{self, BoxStream, StreamExt as _};
 
 use super::error::StoreError;
+use super::keyring::Keyring;
 use super::probe::Conditional;
 use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 
@@ -124,6 +126,11 @@ pub trait Store: Send + Sync + Debug {
     /// The object was found to be damaged. Where a store has it more than once, it is read from the next place from now on;
     /// its size there, or nothing if there is no other place.
     async fn elsewhere(&self, _key: &Key) -> Option<u64> {
+        None
+    }
+
+    /// The keys of the replica, if somebody has any: see [`KeyedStore`](super::KeyedStore).
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
         None
     }
 

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::api::{Object, Store, Upload};
 use super::error::{ErrorKind, StoreError};
+use super::keyring::Keyring;
 use super::listing::{Listing, beyond_end, check_length};
 use super::probe::Conditional;
 use ebbtide_replica::{Key, KeyPrefix, Timestamp};
@@ -27,12 +28,13 @@ struct Contents {
 #[derive(Clone)]
 pub struct MemoryStore {
     contents: Arc<Mutex<Contents>>,
+    keyring: Option<Arc<Keyring>>,
 }
 
 impl Default for MemoryStore {
     fn default() -> MemoryStore {
         let contents = Contents { objects: BTreeMap::new(), now: Timestamp::EPOCH };
-        MemoryStore { contents: Arc::new(Mutex::new(contents)) }
+        MemoryStore { contents: Arc::new(Mutex::new(contents)), keyring: None }
     }
 }
 
@@ -52,6 +54,12 @@ impl MemoryStore {
             store.lock().objects.insert(name, (body, Timestamp::EPOCH));
         }
         store
+    }
+
+    /// The same objects, for somebody who has these keys.
+    #[must_use]
+    pub fn with_keyring(&self, keyring: Arc<Keyring>) -> MemoryStore {
+        MemoryStore { contents: Arc::clone(&self.contents), keyring: Some(keyring) }
     }
 
     /// Sets its clock, which gives the times of what is put from now on.
@@ -153,6 +161,10 @@ impl Store for MemoryStore {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         Ok(0)
+    }
+
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.keyring.as_ref()
     }
 
     fn describe(&self) -> String {

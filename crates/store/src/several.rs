@@ -12,6 +12,7 @@ use futures::future::join_all;
 
 use super::api::{ByteStream, Object, Store, Upload};
 use super::error::{ErrorKind, StoreError};
+use super::keyring::Keyring;
 use super::probe::Conditional;
 
 /// Stores that are only read. Which is asked first is their order; one that does not answer is asked last from then on.
@@ -193,6 +194,10 @@ impl Store for SeveralStores {
             begin += 1;
         }
         None
+    }
+
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.stores.iter().find_map(|source| source.store.keyring())
     }
 
     fn describe(&self) -> String {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_replica::{Key, KeyPrefix, Timestamp};
-use ebbtide_store::{Conditional, ErrorKind, Object, Store, StoreError, Upload};
+use ebbtide_store::{Conditional, ErrorKind, Keyring, Object, Store, StoreError, Upload};
 
 /// What is asked of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,6 +194,10 @@ impl Store for Faulty {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         self.inner.sweep().await
+    }
+
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.inner.keyring()
     }
 
     fn describe(&self) -> String {

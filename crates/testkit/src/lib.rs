@@ -22,6 +22,7 @@ mod seeds;
 pub mod sparse;
 pub mod tls;
 pub mod workload;
+pub mod wrapped;
 pub mod writer;
 pub mod zeroed_frame;
 

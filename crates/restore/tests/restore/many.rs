@@ -1,13 +1,16 @@
 //! A log with more names than a listing may have.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_catalog::{head, rebuild_table};
 use ebbtide_replica::{Key, KeyPrefix, Timestamp, page_hash};
 use ebbtide_state::{Origin, Position, State};
-use ebbtide_store::{Conditional, ErrorKind, MemoryStore, Object, Store, StoreError, Upload};
+use ebbtide_store::{
+    Conditional, ErrorKind, Keyring, MemoryStore, Object, Store, StoreError, Upload,
+};
 use ebbtide_wal::PageNumber;
 
 use crate::builder::Builder;
@@ -72,6 +75,10 @@ impl Store for Full {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         self.0.sweep().await
+    }
+
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.0.keyring()
     }
 
     fn describe(&self) -> String {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_replica::{Key, KeyPrefix, Timestamp};
-use ebbtide_store::{Conditional, Object, Store, StoreError, Upload};
+use ebbtide_store::{Conditional, Keyring, Object, Store, StoreError, Upload};
 
 /// Another store, and how many bytes were read of it.
 #[derive(Debug)]
@@ -85,6 +85,10 @@ impl Store for Metered {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         self.store.sweep().await
+    }
+
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.store.keyring()
     }
 
     fn describe(&self) -> String {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebbtide_replica::{Key, KeyPrefix, Timestamp};
-use ebbtide_store::{Conditional, MemoryStore, NotDeleted, Object, Store, StoreError, Upload};
+use ebbtide_store::{
+    Conditional, Keyring, MemoryStore, NotDeleted, Object, Store, StoreError, Upload,
+};
 
 /// A listing is answered in pages of so many names.
 const PAGE_NAMES: u64 = 1000;
@@ -205,6 +207,10 @@ impl Store for Metered {
 
     async fn sweep(&self) -> Result<u64, StoreError> {
         self.store.sweep().await
+    }
+
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.store.keyring()
     }
 
     fn describe(&self) -> String {
