@@ -2,7 +2,7 @@
 
 use ebbtide_replica::{Error, Key};
 use ebbtide_state::StateError;
-use ebbtide_store::{ErrorKind, StoreError};
+use ebbtide_store::{ErrorKind, KeyError, StoreError};
 
 /// Why something could not be read from a replica.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum CatalogError {
         /// What is wrong with it.
         source: Error,
     },
+    /// The replica is encrypted, and the key that opens it is not to be had.
+    #[error(transparent)]
+    Key(KeyError),
     /// An object that has to be there is not.
     #[error("{key} is missing: {why}")]
     Missing {
@@ -47,7 +50,7 @@ impl CatalogError {
                 matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Damaged)
             }
             CatalogError::Object { .. } | CatalogError::Missing { .. } => true,
-            CatalogError::State(_) => false,
+            CatalogError::Key(_) | CatalogError::State(_) => false,
         }
     }
 }

@@ -5,6 +5,7 @@ use ebbtide_replica::{Error, Horizon, Key, KeyPrefix, Manifest, Timestamp};
 use ebbtide_store::{ErrorKind, Object, Store};
 
 use crate::CatalogError;
+use crate::index_keys::index_keys;
 
 /// A horizon as it lies in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,12 @@ pub(crate) async fn newest_of(
             }
             Err(error) => return Err(error.into()),
         };
-        let checked = Horizon::parse(&body).and_then(|(horizon, root)| {
+        let opened = match index_keys(store, manifest, object.key, &body).await {
+            Ok(keys) => Horizon::open(&body, &keys),
+            Err(CatalogError::Object { source, .. }) => Err(source),
+            Err(error) => return Err(error),
+        };
+        let checked = opened.and_then(|(horizon, root)| {
             let is_ours = horizon.key() == object.key
                 && horizon.replica == manifest.replica
                 && horizon.page_size == manifest.page_size;

@@ -4,8 +4,11 @@
 use ebbtide_wal::PageSize;
 
 use super::{CatalogError, read_index, read_manifest};
-use ebbtide_replica::container::Header;
-use ebbtide_replica::{Claim, EntryKind, Key, KeyPrefix, Manifest, ReplicaId, Timestamp};
+use ebbtide_replica::container::{Envelope, Header};
+use ebbtide_replica::{
+    Claim, Encryption, EntryKind, Key, KeyPrefix, Manifest, ReplicaId, Timestamp,
+};
+use ebbtide_seal::KeyId;
 use ebbtide_store::{Object, Store};
 
 /// So many names of each directory are looked at…
@@ -52,12 +55,22 @@ async fn is_empty(store: &dyn Store) -> Result<bool, CatalogError> {
     Ok(store.size(&Key::Manifest).await? == Some(0))
 }
 
+/// What the headers of some objects say of the replica.
+struct Vote {
+    /// Which one it is, its page size, and whether it is encrypted.
+    says: (ReplicaId, PageSize, bool),
+    /// The index key of the first of them.
+    index: Option<KeyId>,
+    /// How many say so.
+    count: usize,
+}
+
 /// What the headers of some objects say most often.
 async fn from_objects(
     store: &dyn Store,
     known: Option<ReplicaId>,
 ) -> Result<Option<Manifest>, CatalogError> {
-    let mut votes: Vec<(ReplicaId, PageSize, usize)> = Vec::new();
+    let mut votes: Vec<Vote> = Vec::new();
     let mut oldest = Vec::new();
     for directory in [KeyPrefix::Snapshot, KeyPrefix::Pack, KeyPrefix::Log, KeyPrefix::Delta] {
         let objects = store.list_some(directory, None, NAMES).await?;
@@ -65,23 +78,26 @@ async fn from_objects(
             oldest.extend(objects.first());
         }
         for object in sample(&objects) {
-            let Some(header) = read_header(store, *object).await? else { continue };
-            let (replica, page_size) = (header.replica, header.page_size);
-            match votes.iter_mut().find(|vote| (vote.0, vote.1) == (replica, page_size)) {
-                Some(vote) => vote.2 += 1,
-                None => votes.push((replica, page_size, 1)),
+            let Some((header, envelope)) = read_header(store, *object).await? else { continue };
+            let says = (header.replica, header.page_size, envelope.is_some());
+            match votes.iter_mut().find(|vote| vote.says == says) {
+                Some(vote) => vote.count += 1,
+                None => {
+                    let index = envelope.map(|envelope| envelope.index);
+                    votes.push(Vote { says, index, count: 1 });
+                }
             }
         }
     }
     // Of as many votes the first counts, which is a snapshot's.
-    let best = votes.iter().rev().max_by_key(|vote| (Some(vote.0) == known, vote.2));
-    let Some(&(replica, page_size, _)) = best else { return Ok(None) };
+    let best = votes.iter().rev().max_by_key(|vote| (Some(vote.says.0) == known, vote.count));
+    let Some(&Vote { says: (replica, page_size, _), index, .. }) = best else { return Ok(None) };
     let unknown = Manifest {
         replica,
         page_size,
         created: Timestamp::EPOCH,
         created_by: "ebbtide, from the objects of the replica".to_owned(),
-        encryption: None,
+        encryption: index.map(Encryption::new),
     };
     Ok(Some(with_beginning(store, unknown, oldest).await?))
 }
@@ -101,6 +117,8 @@ async fn with_beginning(
         let fetched = match read_index(store, &manifest, object).await {
             Ok(fetched) => fetched,
             Err(error) if error.is_about_object() => continue,
+            // Without its key, what the objects show has to do.
+            Err(CatalogError::Key(_)) => return Ok(manifest),
             Err(error) => return Err(error),
         };
         let Some(first) = fetched.index.entries().first() else { continue };
@@ -112,7 +130,7 @@ async fn with_beginning(
         if let Some(stated) = claim.as_ref().and_then(Claim::stated_manifest).filter(is_same) {
             return Ok(stated);
         }
-        let created_by = match claim {
+        let created_by = match claim.filter(|_| manifest.encryption.is_none()) {
             Some(claim) => Manifest::creator(&claim.version, &claim.host),
             None => manifest.created_by,
         };
@@ -127,12 +145,15 @@ fn sample(objects: &[Object]) -> impl Iterator<Item = &Object> {
 }
 
 /// The header of an object, unless it is none of ours.
-async fn read_header(store: &dyn Store, object: Object) -> Result<Option<Header>, CatalogError> {
+async fn read_header(
+    store: &dyn Store,
+    object: Object,
+) -> Result<Option<(Header, Option<Envelope>)>, CatalogError> {
     if object.size < Header::SIZE as u64 {
         return Ok(None);
     }
     match store.get_range(&object.key, 0..Header::SIZE as u64).await.map_err(CatalogError::from) {
-        Ok(bytes) => Ok(Header::parse(&bytes).ok()),
+        Ok(bytes) => Ok(Header::parse_any(&bytes).ok()),
         Err(error) if error.is_about_object() => Ok(None),
         Err(error) => Err(error),
     }

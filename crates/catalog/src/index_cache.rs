@@ -1,8 +1,8 @@
 //! Indexes on the local disk, so that whoever looks at a replica a second time reads only what is new.
 //!
 //! Objects never change, so an index is kept by the replica, the name and the size of its object, and its root is checked
-//! again each time. Nothing of the user's rows is kept: only headers, indexes and footers. It is an aid; whatever is wrong
-//! with it, the store is asked.
+//! again each time. Nothing of the user's rows is kept: only headers, indexes and footers, those of an encrypted replica as
+//! they are stored. It is an aid; whatever is wrong with it, the store is asked.
 
 use std::io;
 use std::path::Path;
@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ebbtide_directory::{Directory, Private};
 use ebbtide_replica::Manifest;
 use ebbtide_replica::container::{Header, Index, Parsed};
-use ebbtide_store::Object;
+use ebbtide_store::{Object, Store};
 
 use crate::Fetched;
+use crate::index_keys::index_keys;
 use crate::read::{RawIndex, check_identity};
 
 /// How much is kept: once there is more, the oldest files go.
@@ -45,6 +46,7 @@ impl IndexCache {
     /// The index of an object, if it is here and sound.
     pub(crate) async fn get(
         self: &Arc<Self>,
+        store: &dyn Store,
         manifest: &Manifest,
         object: Object,
     ) -> Option<Fetched> {
@@ -54,7 +56,9 @@ impl IndexCache {
         let raw = read.ok()?.ok()?;
         let head = raw.get(..Header::SIZE)?;
         let tail = raw.get(Header::SIZE..)?;
-        let Ok(Parsed::Ready(index)) = Index::parse(object.size, head, tail) else { return None };
+        let keys = index_keys(store, manifest, object.key, head).await.ok()?;
+        let opened = Index::open(object.size, head, tail, &keys);
+        let Ok(Parsed::Ready(index)) = opened else { return None };
         check_identity(manifest, object.key, &index).ok()?;
         Some(Fetched { index, body: None, end: None })
     }

@@ -5,6 +5,7 @@ use ebbtide_store::{Object, Store};
 use futures::{StreamExt as _, stream};
 
 use crate::CatalogError;
+use crate::index_keys::index_keys;
 
 /// The number of marks that are read concurrently.
 const MARKS_AT_ONCE: usize = 32;
@@ -64,7 +65,8 @@ async fn read_mark(
         body => body?,
     };
     let damaged = CatalogError::object(object.key);
-    let mark = Mark::parse(&body).map_err(&damaged)?;
+    let keys = index_keys(store, manifest, object.key, &body).await?;
+    let mark = Mark::open(&body, &keys).map_err(&damaged)?;
     if mark.replica != manifest.replica || mark.page_size != manifest.page_size {
         let why = format!("it belongs to the replica {}", mark.replica);
         return Err(damaged(Error::damaged("the mark", why)));

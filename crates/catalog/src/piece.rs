@@ -7,6 +7,7 @@ use ebbtide_replica::container::Index;
 use ebbtide_replica::{
     Chain, Entry, EntryFlags, EntryKind, EntryState, Point, Timestamp, Txid, Vouch,
 };
+use ebbtide_seal::KeyId;
 
 /// The summary of the index of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Piece {
     pub vouches: Vec<(Txid, Vouch)>,
     /// By which the same index is known again: the root in its footer.
     pub root: [u8; 32],
+    /// The key that its pages are under, if it has any and they are encrypted.
+    pub page_key: Option<KeyId>,
     /// The entries that need nothing before them. Ascending.
     pub bases: Vec<(Txid, Carrier)>,
     /// The first entry that is not a claim.
@@ -103,6 +106,7 @@ impl Piece {
             carries_from: first.carries_from(header.page_size),
             vouches: entries.iter().flat_map(vouches).collect(),
             root: footer.root,
+            page_key: index.opener().envelope().and_then(|envelope| envelope.pages),
             points,
             bases: entries.iter().filter_map(base).collect(),
             first_change: entries.iter().find_map(change),

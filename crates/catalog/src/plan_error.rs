@@ -4,7 +4,7 @@ use std::fmt;
 
 use ebbtide_replica::{Key, Point, Timestamp, Txid};
 use ebbtide_state::StateError;
-use ebbtide_store::StoreError;
+use ebbtide_store::{KeyError, StoreError};
 
 use crate::CatalogError;
 use crate::plan::Culprit;
@@ -46,6 +46,10 @@ pub enum PlanError {
         /// What is unknown about it.
         why: String,
     },
+
+    /// The replica is encrypted, and a key that is needed is not to be had.
+    #[error(transparent)]
+    Key(KeyError),
 
     /// The store failed.
     #[error(transparent)]
@@ -158,10 +162,32 @@ fn damaged(culprits: &[Culprit], wanted: Option<Txid>, nearest: &Nearest) -> Str
 }
 
 impl PlanError {
+    /// Whether something in the replica is damaged, missing, closed to us or another one, and the replica is not merely out
+    /// of reach.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            PlanError::Damaged { .. } | PlanError::Unexpected { .. } => true,
+            PlanError::Key(error) => {
+                !matches!(error, KeyError::NoIdentity { .. } | KeyError::Identity(_))
+            }
+            _ => false,
+        }
+    }
+
     /// One object that cannot be used, when there is nothing to plan around it.
     pub(crate) fn object(key: Key, why: String) -> PlanError {
         let culprits = vec![Culprit { key, why }];
         PlanError::Damaged { wanted: None, culprits, nearest: Nearest::default() }
+    }
+}
+
+impl From<KeyError> for PlanError {
+    fn from(error: KeyError) -> PlanError {
+        match error {
+            KeyError::Store(error) => PlanError::Store(error),
+            error => PlanError::Key(error),
+        }
     }
 }
 
@@ -170,6 +196,7 @@ impl From<CatalogError> for PlanError {
         match error {
             CatalogError::Store(error) => PlanError::Store(error),
             CatalogError::State(error) => PlanError::State(error),
+            CatalogError::Key(error) => error.into(),
             CatalogError::Object { key, source: ebbtide_replica::Error::Newer { what, why } } => {
                 PlanError::Newer { key, why: format!("{what}: {why}") }
             }

@@ -7,6 +7,7 @@ use futures::{Stream, StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
 use super::CatalogError;
+use crate::index_keys::{check_replica, index_keys};
 use ebbtide_replica::container::{Footer, Header, Index, IndexReader, Parsed};
 use ebbtide_replica::{Error, Key, Manifest};
 use ebbtide_seal::Keys;
@@ -145,7 +146,8 @@ pub(crate) async fn read(
     }
     let fetched = if size <= WHOLE_MAX {
         let body = store.get_range(&key, 0..size).await?;
-        match Index::parse(size, &body, &body).map_err(&damaged)? {
+        let keys = index_keys(store, manifest, key, &body).await?;
+        match Index::open(size, &body, &body, &keys).map_err(&damaged)? {
             Parsed::Ready(index) => {
                 let raw = RawIndex::of(&index, &body, 0, &body);
                 Some((Fetched { index, body: Some(body), end: None }, raw))
@@ -155,7 +157,7 @@ pub(crate) async fn read(
             }
         }
     } else {
-        read_from_end(store, object, length_max).await?
+        read_from_end(store, manifest, object, length_max).await?
     };
     let Some((fetched, raw)) = fetched else { return Ok(None) };
     check_identity(manifest, key, &fetched.index).map_err(&damaged)?;
@@ -200,6 +202,7 @@ fn end_of(size: u64, tail: &[u8], index: &Index) -> Option<(u64, Bytes)> {
 /// The index of an object that is not small, if it has at most `length_max` bytes.
 async fn read_from_end(
     store: &dyn Store,
+    manifest: &Manifest,
     object: Object,
     length_max: u64,
 ) -> Result<Option<(Fetched, Option<RawIndex>)>, CatalogError> {
@@ -211,7 +214,8 @@ async fn read_from_end(
         store.get_range(&key, 0..Header::SIZE as u64),
         store.get_range(&key, size - given..size),
     )?;
-    match Index::parse(size, &head, &tail).map_err(&damaged)? {
+    let keys = index_keys(store, manifest, key, &head).await?;
+    match Index::open(size, &head, &tail, &keys).map_err(&damaged)? {
         Parsed::Ready(index) => {
             let end = end_of(size, &tail, &index);
             let raw = RawIndex::of(&index, &head, size - tail.len() as u64, &tail);
@@ -221,14 +225,15 @@ async fn read_from_end(
         Parsed::NeedTail(needed) if needed <= SHORT_MAX => {
             let _turn = SHORT_TURNS.acquire().await;
             let tail = store.get_range(&key, size - needed..size).await?;
-            let Parsed::Ready(index) = Index::parse(size, &head, &tail).map_err(&damaged)? else {
+            let opened = Index::open(size, &head, &tail, &keys).map_err(&damaged)?;
+            let Parsed::Ready(index) = opened else {
                 return Err(damaged(Error::damaged("the footer", "its index does not fit in")));
             };
             let raw = RawIndex::of(&index, &head, size - needed, &tail);
             Ok(Some((Fetched { index, body: None, end: None }, raw)))
         }
         Parsed::NeedTail(_) => {
-            let (index, raw) = read_in_pieces(store, object, &head, &tail).await?;
+            let (index, raw) = read_in_pieces(store, object, (&head, &tail), &keys).await?;
             Ok(Some((Fetched { index, body: None, end: None }, raw)))
         }
     }
@@ -239,14 +244,14 @@ async fn read_from_end(
 async fn read_in_pieces(
     store: &dyn Store,
     object: Object,
-    head: &Bytes,
-    tail: &Bytes,
+    (head, tail): (&Bytes, &Bytes),
+    keys: &Keys,
 ) -> Result<(Index, Option<RawIndex>), CatalogError> {
     static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
     let _turn = ONE_AT_A_TIME.acquire().await;
     let Object { key, size, .. } = object;
     let damaged = CatalogError::object(key);
-    let mut reader = IndexReader::open(size, head, tail, &Keys::NONE).map_err(&damaged)?;
+    let mut reader = IndexReader::open(size, head, tail, keys).map_err(&damaged)?;
     let Range { mut start, end } = reader.range();
     let (begin, tail_start) = (start, size - tail.len() as u64);
     let mut raw = (end - begin <= RAW_MAX).then(BytesMut::new);
@@ -265,7 +270,7 @@ async fn read_in_pieces(
     let rest = rest.and_then(|(start, end)| tail.get(start..end));
     let short = || damaged(Error::damaged("the index", "it is short"));
     reader.push(rest.ok_or_else(short)?).map_err(&damaged)?;
-    let index = reader.finish(&Keys::NONE).map_err(&damaged)?;
+    let index = reader.finish(keys).map_err(&damaged)?;
     let raw = raw.and_then(|mut raw| {
         raw.extend_from_slice(tail.get(usize::try_from(start - tail_start).ok()?..)?);
         RawIndex::of(&index, head, begin, &raw.freeze())
@@ -276,11 +281,7 @@ async fn read_in_pieces(
 /// Refuses a sound object in the wrong place.
 pub(crate) fn check_identity(manifest: &Manifest, key: Key, index: &Index) -> Result<(), Error> {
     let header = index.header();
-    if header.replica != manifest.replica {
-        let (theirs, ours) = (header.replica, manifest.replica);
-        let why = format!("it belongs to the replica {theirs}, and ebbtide.json says {ours}");
-        return Err(Error::damaged("the object", why));
-    }
+    check_replica(manifest, header)?;
     if index.key() != key {
         return Err(Error::damaged("the object", format!("it was written as {}", index.key())));
     }

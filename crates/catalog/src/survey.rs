@@ -5,6 +5,7 @@ mod begin;
 mod cache;
 mod marked;
 mod nearest;
+mod pages;
 mod ranges;
 mod states;
 mod time;
@@ -362,7 +363,7 @@ impl Survey {
                 .await?
                 .map(|(fetched, _)| fetched));
         };
-        if let Some(fetched) = indexes.get(manifest, object).await {
+        if let Some(fetched) = indexes.get(store, manifest, object).await {
             return Ok(Some(fetched));
         }
         let Some((fetched, raw)) = read(store, manifest, object, length_max).await? else {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use ebbtide_catalog::PlanError;
 use ebbtide_sidecar::Gravity;
-use ebbtide_store::error_chain;
+use ebbtide_store::{KeyError, error_chain};
 use rusqlite::ErrorCode;
 
 use crate::{logging, output};
@@ -54,6 +54,8 @@ impl Code {
     pub(crate) fn of_plan(error: &PlanError) -> Code {
         match error {
             PlanError::Nothing(_) => Code::Nothing,
+            PlanError::Key(KeyError::NoIdentity { .. } | KeyError::Identity(_)) => Code::Usage,
+            PlanError::Key(_) => Code::Damaged,
             PlanError::Damaged { .. } | PlanError::Newer { .. } | PlanError::Unexpected { .. } => {
                 Code::Damaged
             }

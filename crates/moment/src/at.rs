@@ -17,7 +17,7 @@ impl Replica {
     pub async fn at(&self, target: Target, now: Timestamp, proof: Proof) -> Result<Moment> {
         let mut survey = self.survey().await;
         loop {
-            let plan = survey.plan(target, now).await?;
+            let plan = survey.plan_to_read(target, now).await?;
             if let Some(anchor) = self.expect() {
                 hold_to(&mut survey, &plan, anchor).await?;
             }

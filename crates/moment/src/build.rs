@@ -170,7 +170,7 @@ impl Draft<'_> {
         if let Some(body) = &fetched.body {
             self.blocks.cache().put_body(self.blocks.source(), key, body.clone());
         }
-        self.blocks.open_with(key, fetched.index.opener());
+        self.blocks.open_with(key, &self.survey.opener(&fetched.index));
         let blocks = BlockRows::new(fetched.index.page_blocks(), self.survey.manifest().page_size);
         self.objects.push(MappedObject { key, blocks });
     }

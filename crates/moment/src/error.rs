@@ -47,9 +47,7 @@ impl Error {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
-            Error::Plan(error) => {
-                matches!(**error, PlanError::Damaged { .. } | PlanError::Unexpected { .. })
-            }
+            Error::Plan(error) => error.is_damage(),
             Error::Object { .. } => true,
             _ => false,
         }

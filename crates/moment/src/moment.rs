@@ -261,7 +261,7 @@ impl Moment {
         }
         turn_down(&mut survey, stopped).await?;
         loop {
-            let plan = survey.plan(target, now).await?;
+            let plan = survey.plan_to_read(target, now).await?;
             let (ours, theirs) = (&self.state().state, &plan.stop.state);
             if ours.chain != theirs.chain || !ours.has_same_pages(theirs) {
                 return Err(told);

@@ -8,10 +8,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ebbtide_catalog::{Anchor, Known, Plan, Progress, Survey, Target, first_of, hold_to};
+use ebbtide_catalog::{
+    Anchor, Known, Plan, PlanError, Progress, Survey, Target, first_of, hold_to,
+};
 use ebbtide_fault::point;
 use ebbtide_replica::{EntryState, Point, ReplicaId, Timestamp, Txid};
-use ebbtide_store::{Pace, Store};
+use ebbtide_store::{KeyError, Pace, Store};
 
 use crate::blocking::blocking;
 use crate::check::Check;
@@ -21,6 +23,7 @@ use crate::run::{checked, unproven};
 use crate::sink::Sink;
 use crate::space::{allocate, check_space};
 use crate::temporary::{Temporary, remove_abandoned};
+use crate::verify::follow_from_base;
 
 /// Free space that a drill leaves to others, besides a tenth of the database's size.
 const SPACE_RESERVE: u64 = 256 * 1024 * 1024;
@@ -69,6 +72,9 @@ pub struct DrilledState {
     pub point: Point,
     /// Its size in pages.
     pub database_pages: u32,
+    /// Whether its images were read; those of an encrypted replica are not without an identity, and its page hashes alone
+    /// were proved.
+    pub is_opened: bool,
     /// Whether SQLite has checked all of it.
     pub is_checked: bool,
     /// Why not, if it was asked to.
@@ -146,20 +152,46 @@ async fn prove(
     progress: &Arc<Progress>,
 ) -> Result<DrilledState> {
     loop {
-        let plan = survey.plan(target, drill.now).await?;
+        let (plan, is_opened) = match survey.plan_to_read(target, drill.now).await {
+            Err(PlanError::Key(KeyError::NoIdentity { .. })) => {
+                (survey.plan(target, drill.now).await?, false)
+            }
+            plan => (plan?, true),
+        };
         if let (Target::Latest, Some(durable)) = (target, durable(survey, drill)) {
             compare(survey, &plan, durable).await?;
         }
-        match attempt(survey, &plan, drill, pace, progress).await {
+        let attempted = match is_opened {
+            true => attempt(survey, &plan, drill, pace, progress).await,
+            false => prove_hashes(survey, &plan).await.map(|()| (false, None)),
+        };
+        match attempted {
             Ok((is_checked, unchecked)) => {
                 let EntryState { point, database_pages, .. } = plan.stop.state;
                 let notices = plan.notices.iter().map(ToString::to_string).collect();
-                return Ok(DrilledState { point, database_pages, is_checked, unchecked, notices });
+                return Ok(DrilledState {
+                    point,
+                    database_pages,
+                    is_opened,
+                    is_checked,
+                    unchecked,
+                    notices,
+                });
             }
             Err(Stopped::Failed(error)) => return Err(error),
             Err(Stopped::Gone(key)) => survey.miss(key),
             Err(Stopped::Damaged(key, why)) => survey.exclude(key, why),
         }
+    }
+}
+
+/// Without what opens the images: the hashes of the state's pages add up to its digest.
+async fn prove_hashes(survey: &Survey, plan: &Plan) -> Result<(), Stopped> {
+    let rows = follow_from_base(survey, plan).await.map_err(Stopped::Failed)?;
+    let EntryState { digest, database_pages, .. } = plan.stop.state;
+    match rows.digest() == digest && rows.count() == database_pages {
+        true => Ok(()),
+        false => Err(unproven(survey, plan).await),
     }
 }
 
@@ -179,7 +211,7 @@ async fn compare(survey: &mut Survey, plan: &Plan, durable: &EntryState) -> Resu
             stop.digest,
             durable.digest
         );
-        return Err(ebbtide_catalog::PlanError::Unexpected { why }.into());
+        return Err(PlanError::Unexpected { why }.into());
     }
     let anchor = Anchor { chain: durable.chain, txid: Some(durable.txid()) };
     Ok(hold_to(survey, plan, &anchor).await?)

@@ -133,6 +133,7 @@ impl DrillRecord {
 /// What was done, in words.
 fn what(newest: &DrilledState, remark: Option<&str>) -> String {
     let done = match (newest.is_checked, &newest.unchecked) {
+        _ if !newest.is_opened => "every page hash proved; the pages need an identity".to_owned(),
         (true, _) => "restored to a file; integrity_check ok".to_owned(),
         (false, Some(why)) => format!("restored to a file; {why}"),
         (false, None) => "every page fetched and hashed".to_owned(),

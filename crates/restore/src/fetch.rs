@@ -89,6 +89,7 @@ async fn submit_part(
 ) -> Result<(), Stopped> {
     let key = part.object.key;
     let mut list = HashList::new(&**survey.store(), key, fetched, ahead);
+    let opener = survey.opener(&fetched.index);
     let mut used = false;
     for request in requests(&fetched.index, &part, wanted) {
         used = true;
@@ -96,7 +97,7 @@ async fn submit_part(
         let expected = list.expected(blocks).await;
         let expected = expected.map_err(|error| index_stopped(key, error))?;
         let at_hand = fetched.at_hand(request.start..request.end);
-        pool.submit((key, fetched.index.opener()), request, expected, at_hand).await?;
+        pool.submit((key, &opener), request, expected, at_hand).await?;
     }
     match used {
         true => list.finish().await.map(drop).map_err(|error| index_stopped(key, error)),

@@ -31,5 +31,5 @@ pub use drill_record::{DrillRecord, FailedDrill, Proved};
 pub use ebbtide_catalog::{Nearest, Nothing, PlanError, Progress, Target};
 pub use error::{Error, Result};
 pub use run::{LocalState, Options, Report, restore};
-pub use verify::{Finding, Severity, Thinned, Totals, Verification, check_object, verify};
+pub use verify::{Depth, Finding, Severity, Thinned, Totals, Verification, check_object, verify};
 pub use verify::{NoShare, Sample, Sampled, SampledObject, Share, sample};

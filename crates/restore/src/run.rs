@@ -87,7 +87,7 @@ pub async fn restore(
     blocking(move || check(&output, force).map(drop)).await?;
     let mut survey = Survey::recent(store, Arc::clone(progress)).await?;
     loop {
-        let plan = survey.plan(options.target, options.now).await?;
+        let plan = survey.plan_to_read(options.target, options.now).await?;
         if let Some(anchor) = &options.expect {
             hold_to(&mut survey, &plan, anchor).await?;
         }

@@ -9,117 +9,61 @@
 //! horizon keeps, each of which must have a plan and the digest that the horizon gives it, and goes on from there.
 
 mod beginning;
+mod depth;
 mod documents;
 mod finding;
 mod history;
 mod kept;
 mod newest;
 mod object;
+mod outside;
 mod rows;
 mod sample;
 mod scope;
 mod share;
+mod verification;
+mod wrapped;
 
 use std::sync::Arc;
 
-use ebbtide_replica::{Key, Point, ReplicaId, Timestamp, Txid};
+use ebbtide_replica::{Key, Point, Timestamp};
 use ebbtide_store::{Object, Store};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use serde::Serialize;
 
 use crate::error::Result;
 use beginning::check_manifest;
+pub use depth::Depth;
+use depth::depth_of;
 use documents::{Statement, check_documents};
 use ebbtide_catalog::Progress;
 use ebbtide_catalog::Survey;
-use ebbtide_catalog::{PlanError, Target};
+use ebbtide_catalog::{PlanError, Target, identify};
 pub use finding::{Finding, Severity};
 use history::Prover;
+pub(crate) use kept::follow_from_base;
 use kept::prove_kept;
 use newest::restorable;
 pub(crate) use object::Checker;
 pub use object::check_object;
+use outside::verify_outside;
 pub use sample::{Sampled, SampledObject, sample};
 use scope::{Scope, exclude};
 pub use share::{NoShare, Sample, Share};
+use verification::count;
+pub use verification::{Thinned, Totals, Verification};
+use wrapped::Named;
 
 /// How many objects are read at once in the first pass.
 const OBJECTS_AT_ONCE: usize = 32;
 
-/// What a verification found.
-#[derive(Debug, Clone, Serialize)]
-pub struct Verification {
-    /// The replica.
-    pub replica: ReplicaId,
-    /// Where it lies.
-    pub place: String,
-    /// What was looked at.
-    pub counts: Totals,
-    /// The first and the last entry of the history, with their times.
-    pub history: Option<[Point; 2]>,
-    /// The first entry whose state can be restored.
-    pub first_restorable: Option<Txid>,
-    /// The first and the last entry of each range of entries of which each can be restored, as the planner says that
-    /// restores. Of more than 64 ranges the newest.
-    pub restorable: Vec<[Point; 2]>,
-    /// What is left of the history before the window, where a horizon says that it is thinned.
-    pub thinned: Option<Thinned>,
-    /// All that is wrong, and what ought to be known, in the order of the history.
-    pub findings: Vec<Finding>,
-}
-
-/// What a horizon says of the history before its window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Thinned {
-    /// The number of the horizon.
-    pub horizon: u64,
-    /// The first entry from which on all are there.
-    pub window: Txid,
-    /// How many states it keeps before that…
-    pub states: u64,
-    /// …and how many of them were proved.
-    pub proved: u64,
-    /// How many objects are there that it condemns. They were not looked at.
-    pub condemned: u64,
-}
-
-/// How much was looked at.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Segments.
-    pub segments: u64,
-    /// Packs.
-    pub packs: u64,
-    /// Deltas.
-    pub deltas: u64,
-    /// Snapshots.
-    pub snapshots: u64,
-    /// Horizons.
-    pub horizons: u64,
-    /// Marks.
-    pub marks: u64,
-    /// Bytes of all objects.
-    pub bytes: u64,
-    /// Entries of the history.
-    pub entries: u64,
-    /// Entries whose digest was computed from the pages before them, and was right.
-    pub digests: u64,
-    /// Page images in all objects.
-    pub pages: u64,
-    /// Entries before which history was missed.
-    pub gaps: u64,
-}
-
-impl Verification {
-    /// Whether everything is as it was written.
-    #[must_use]
-    pub fn is_sound(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity < Severity::Damage)
-    }
-}
-
 /// Proves the replica in `store`. Fails only if it cannot be read at all; damage is in the result.
 pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<Verification> {
+    let depth = depth_of(&*store).await?;
+    if depth == Depth::Bytes
+        && let Some(identity) = identify(&*store, None).await?
+    {
+        return verify_outside(&*store, identity, progress).await;
+    }
     let mut survey = Survey::new(store, Arc::clone(progress)).await?;
     let scope = Scope::of(survey.known());
     let objects = scope.objects(survey.known());
@@ -130,7 +74,7 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
         let what = "it lies far beyond the history and was passed over".to_owned();
         findings.push(Finding { key: junk.key, severity: Severity::Note, what });
     }
-    let checked = check_objects(&survey, &objects, progress).await?;
+    let (checked, named) = check_objects(&survey, &objects, progress).await?;
     for (key, checked) in checked {
         match checked {
             Ok(pages) => counts.pages += pages,
@@ -142,6 +86,9 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
     (counts.horizons, counts.marks) = (documents.horizons, documents.marks);
     counts.bytes += documents.bytes;
     findings.extend(documents.findings);
+    let (keys, missing) = named.check(&**survey.store()).await?;
+    counts.keys = keys;
+    findings.extend(missing);
     let kept = prove_kept(&mut survey).await?;
     findings.extend(kept.findings);
     let prover = Prover::new(&survey, &scope, kept.base, &documents.statements);
@@ -171,6 +118,7 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
     Ok(Verification {
         replica: survey.manifest().replica,
         place: survey.store().describe(),
+        depth,
         counts,
         history: proved.first.zip(proved.last).map(|(first, last)| [first, last]),
         first_restorable: restorable.first().map(|[first, _]| first.txid),
@@ -212,39 +160,26 @@ async fn claimed_back(
     Ok(findings)
 }
 
-/// How many objects of each kind there are, and their bytes.
-fn count(objects: &[Object]) -> Totals {
-    let mut counts = Totals::default();
-    for object in objects {
-        counts.bytes += object.size;
-        match object.key {
-            Key::Log(_) => counts.segments += 1,
-            Key::Pack { .. } => counts.packs += 1,
-            Key::Delta { .. } => counts.deltas += 1,
-            Key::Snapshot(_) => counts.snapshots += 1,
-            Key::Manifest | Key::Horizon(_) | Key::Mark { .. } | Key::Wrapped { .. } => {}
-        }
-    }
-    counts
-}
-
-/// Reads these objects, several at a time, each by itself: how many pages it has, or what is wrong with it.
+/// Reads these objects, several at a time, each by itself: how many pages of it were proved, or what is wrong with it; and
+/// which keys they are under.
 async fn check_objects(
     survey: &Survey,
     objects: &[Object],
     progress: &Arc<Progress>,
-) -> Result<Vec<(Key, Result<u64, String>)>> {
-    let checker = &Checker::new(survey, progress);
-    let check = |&object: &Object| async move { (object, checker.check_short(object).await) };
+) -> Result<(Vec<(Key, Result<u64, String>)>, Named)> {
+    let checker = Checker::new(survey, progress);
+    let by = &checker;
+    let check = |&object: &Object| async move { (object, by.check_short(object).await) };
     let checked = stream::iter(objects).map(check).buffer_unordered(OBJECTS_AT_ONCE);
     // What has a long index is checked by itself.
     let checked = checked.then(|(object, checked)| async move {
         let checked = match checked {
             Some(checked) => checked,
-            None => checker.check(object).await,
+            None => by.check(object).await,
         };
         progress.add_objects(1);
         checked.map(|checked| (object.key, checked))
     });
-    checked.try_collect().await
+    let checked = checked.try_collect().await?;
+    Ok((checked, checker.into_named()))
 }

@@ -6,10 +6,10 @@
 
 use std::sync::Arc;
 
-use ebbtide_catalog::newest_horizon;
+use ebbtide_catalog::{index_keys, newest_horizon};
 use ebbtide_fault::point;
 use ebbtide_replica::container::DocumentObject;
-use ebbtide_replica::{Chain, Horizon, HorizonContents, Key, Txid, Written};
+use ebbtide_replica::{Chain, Horizon, HorizonContents, Key, Manifest, Txid, Written};
 use ebbtide_store::Store;
 
 use crate::condemn::put;
@@ -73,7 +73,7 @@ pub async fn undo(store: Arc<dyn Store>, by: &str) -> Result<Undone> {
     if !is_in_time(stored.stored, put_stop.stored) {
         return Err(late);
     }
-    let before = before(&*store, seen).await?;
+    let before = before(&*store, inventory.survey.manifest(), seen).await?;
     let again = promise(before, &stop, &put_stop.root, rest, written);
     put(&*store, &again).await?;
     let bytes = back.iter().map(|object| object.size).sum();
@@ -81,12 +81,14 @@ pub async fn undo(store: Arc<dyn Store>, by: &str) -> Result<Undone> {
 }
 
 /// The horizon before `seen`, which must be there; nothing before the first.
-async fn before(store: &dyn Store, seen: &Horizon) -> Result<Option<Horizon>> {
+async fn before(store: &dyn Store, manifest: &Manifest, seen: &Horizon) -> Result<Option<Horizon>> {
     let Some(number) = seen.number.checked_sub(1).filter(|&number| number > 0) else {
         return Ok(None);
     };
     let body = store.get(&Key::Horizon(number), DocumentObject::OBJECT_SIZE_MAX).await?;
-    let (before, root) = Horizon::parse(&body)?;
+    let key = Key::Horizon(number);
+    let keys = index_keys(store, manifest, key, &body).await?;
+    let (before, root) = Horizon::open(&body, &keys)?;
     if seen.contents.previous != Some(HorizonContents::naming(&root)) {
         return Err(PruneError::NothingToUndo("the horizon before is another one than it was"));
     }

@@ -1,7 +1,7 @@
 //! Writes replicas by hand and remembers every state.
 
 use bytes::Bytes;
-use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
+use ebbtide_replica::container::{Contents, EntryStart, Header, Sealing, Writer};
 use ebbtide_replica::{
     Chain, Claim, Digest, EntryFlags, EntryKind, Key, KeyPrefix, Manifest, Mark, MarkContents,
     PageHash, ReplicaId, Timestamp, Txid, Vouch, content_of, page_hash,
@@ -11,8 +11,13 @@ use ebbtide_wal::{PageNumber, PageSize};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use crate::keys::{BuilderKeys, owner};
+
 /// A second in µs.
 pub const SECOND: i64 = 1_000_000;
+
+/// A page key is for the segments up to the next one whose first entry is a multiple of this.
+const CUTS_OF_A_KEY: u64 = 4;
 
 const STORED: &str = "memory takes and gives what is asked";
 const WRITABLE: &str = "what the test writes keeps to the format";
@@ -74,6 +79,8 @@ pub struct Builder {
     pub states: Vec<State>,
     /// The time of the next entry.
     pub micros: i64,
+    /// What it encrypts with.
+    keys: Option<BuilderKeys>,
     segment: Option<Segment>,
     /// The newest snapshot and the deltas after it…
     path: Vec<Vouch>,
@@ -112,6 +119,20 @@ fn hashes_of(pages: &[Vec<u8>]) -> Vec<PageHash> {
     pages.iter().enumerate().map(|(index, image)| page_hash(page(index), image)).collect()
 }
 
+/// Whether a replica is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// It is not.
+    Plain,
+    /// It is, and its store has the keyring of its owner. It has several page keys.
+    Encrypted,
+}
+
+impl Form {
+    /// Both.
+    pub const ALL: [Form; 2] = [Form::Plain, Form::Encrypted];
+}
+
 /// How an entry carries the pages that it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carry {
@@ -134,31 +155,47 @@ impl Carry {
 }
 
 impl Builder {
-    /// A replica of which there is only the manifest.
+    /// A plain replica of which there is only the manifest.
     pub async fn new(page_size: u32) -> Builder {
+        Builder::new_as(Form::Plain, page_size).await
+    }
+
+    /// A replica of which there is only the manifest, and the keys.
+    pub async fn new_as(form: Form, page_size: u32) -> Builder {
+        let keys = (form == Form::Encrypted).then(BuilderKeys::default);
         let manifest = Manifest {
             replica: ReplicaId::from_bytes([0x5a; 16]),
             page_size: PageSize::new(page_size).expect(WRITABLE),
             created: micros(START),
             created_by: "a test".to_owned(),
-            encryption: None,
+            encryption: keys.as_ref().map(BuilderKeys::encryption),
         };
-        let store = MemoryStore::default();
+        let mut store = MemoryStore::default();
         store.put(&Key::Manifest, manifest.to_json().into()).await.expect(STORED);
+        if let Some(keys) = &keys {
+            keys.put(&store, manifest.replica).await;
+            store = store.with_keyring(owner());
+        }
         Builder {
             store,
             manifest,
             states: Vec::new(),
             micros: START,
+            keys,
             segment: None,
             path: Vec::new(),
             is_unvouched: false,
         }
     }
 
-    /// A replica as `replicate` begins it: a claim, a snapshot, a resync that points to it.
+    /// A plain replica as `replicate` begins it: a claim, a snapshot, a resync that points to it.
     pub async fn started(page_size: u32, pages: usize) -> Builder {
-        let mut builder = Builder::new(page_size).await;
+        Builder::started_as(Form::Plain, page_size, pages).await
+    }
+
+    /// The same of either form.
+    pub async fn started_as(form: Form, page_size: u32, pages: usize) -> Builder {
+        let mut builder = Builder::new_as(form, page_size).await;
         builder.claim();
         builder.cut().await;
         let pages = (0..pages).map(|index| builder.page_of(index as u64)).collect();
@@ -208,13 +245,35 @@ impl Builder {
         hashes_of(pages).into_iter().collect()
     }
 
+    /// What documents are encrypted with, if the replica is.
+    #[must_use]
+    pub fn sealing(&self) -> Option<Sealing> {
+        self.keys.as_ref().map(|keys| keys.sealing().without_pages())
+    }
+
+    /// Begins an object that ends with entry `last`.
+    fn writer(&self, contents: Contents, last: Txid) -> Writer {
+        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
+        let header = Header { replica, page_size, contents };
+        let sealer = self.keys.as_ref().map(|keys| keys.sealing().object(&header, last));
+        Writer::begin(header, sealer.transpose().expect("the operating system has randomness"))
+    }
+
+    /// Goes on with another page key, if the replica is encrypted.
+    async fn turn_key(&mut self) {
+        if let Some(keys) = &mut self.keys {
+            keys.turn();
+            keys.put(&self.store, self.manifest.replica).await;
+        }
+    }
+
     /// Adds an entry after which the database has these pages.
     pub fn enter(&mut self, kind: EntryKind, pages: Vec<Vec<u8>>, carry: Carry, detail: &[u8]) {
         let (before, entry, chain) = (self.pages(), self.next_txid(), self.chain());
-        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
-        let segment = self.segment.get_or_insert_with(|| {
-            let contents = Contents::Segment { first: entry, chain };
-            Segment { first: entry, writer: Writer::new(Header { replica, page_size, contents }) }
+        let segment = self.segment.take();
+        let mut segment = segment.unwrap_or_else(|| Segment {
+            first: entry,
+            writer: self.writer(Contents::Segment { first: entry, chain }, entry),
         });
         let flags = carry.flags();
         let time = micros(self.micros);
@@ -235,6 +294,7 @@ impl Builder {
         let digest = Builder::digest_of(&pages);
         segment.writer.end_entry(digest).expect(WRITABLE);
         let chain = segment.writer.chain().expect(WRITABLE);
+        self.segment = Some(segment);
         self.states.push(State { txid: entry, time, kind, detail, pages, chain, digest, carry });
     }
 
@@ -289,6 +349,9 @@ impl Builder {
         if let Some(Segment { first, writer }) = self.segment.take() {
             let finished = writer.finish().expect(WRITABLE);
             self.store.put(&Key::Log(first), finished.tail.into()).await.expect(STORED);
+            if first.get().is_multiple_of(CUTS_OF_A_KEY) {
+                self.turn_key().await;
+            }
         }
     }
 
@@ -303,6 +366,15 @@ impl Builder {
         if self.store.size(&Key::Snapshot(state.txid)).await.expect(STORED).is_none() {
             self.store.put(&Key::Snapshot(state.txid), body).await.expect(STORED);
         }
+    }
+
+    /// Puts a mark.
+    pub async fn put_mark(&self, mark: &Mark) {
+        let body = match self.sealing() {
+            Some(sealing) => mark.seal(&sealing),
+            None => mark.encode(),
+        };
+        self.store.put(&mark.key(), body.expect(WRITABLE).into()).await.expect(STORED);
     }
 
     /// A mark of the state after an entry, which is not put.
@@ -328,9 +400,7 @@ impl Builder {
     /// A snapshot of `state`.
     #[must_use]
     pub fn snapshot_of(&self, state: &State) -> Bytes {
-        let contents = Contents::Snapshot { txid: state.txid };
-        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
-        let mut writer = Writer::new(Header { replica, page_size, contents });
+        let mut writer = self.writer(Contents::Snapshot { txid: state.txid }, state.txid);
         let start = EntryStart {
             txid: state.txid,
             kind: EntryKind::Image,
@@ -367,9 +437,7 @@ impl Builder {
         let written = |index: usize| {
             (first..=last).any(|number| pages(number - 1).get(index) != pages(number).get(index))
         };
-        let contents = Contents::Delta { first: txid(first) };
-        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
-        let mut writer = Writer::new(Header { replica, page_size, contents });
+        let mut writer = self.writer(Contents::Delta { first: txid(first) }, txid(last));
         let start = EntryStart {
             txid: state.txid,
             kind: EntryKind::Image,
@@ -389,20 +457,23 @@ impl Builder {
 
     /// Merges the entries from `first` to `last` into a pack, as `replicate` does.
     pub async fn pack(&self, first: u64, last: u64) {
-        self.pack_with(first, last, Writer::by_page).await;
+        self.pack_with(first, last, Writer::in_page_order).await;
     }
 
     /// The same with the images in the order of the entries.
     pub async fn pack_in_order(&self, first: u64, last: u64) {
-        self.pack_with(first, last, Writer::new).await;
+        self.pack_with(first, last, |writer| writer).await;
     }
 
-    async fn pack_with(&self, first: u64, last: u64, begin: fn(Header) -> Writer) {
-        let contents = Contents::Pack { first: txid(first), chain: self.state(first - 1).chain };
-        let (replica, page_size) = (self.manifest.replica, self.manifest.page_size);
-        let mut writer = begin(Header { replica, page_size, contents });
+    async fn pack_with(&self, first: u64, last: u64, begin: fn(Writer) -> Writer) {
+        let before = |number: u64| number.checked_sub(1).filter(|&before| before > 0);
+        let chain = before(first).map(|before| self.state(before).chain);
+        let chain = chain.unwrap_or_else(|| Chain::genesis(self.manifest.replica));
+        let contents = Contents::Pack { first: txid(first), chain };
+        let mut writer = begin(self.writer(contents, txid(last)));
         for number in first..=last {
-            let (before, state) = (self.state(number - 1), self.state(number));
+            let state = self.state(number);
+            let pages_before = before(number).map_or(&[][..], |before| &self.state(before).pages);
             let start = EntryStart {
                 txid: state.txid,
                 kind: state.kind,
@@ -416,7 +487,7 @@ impl Builder {
                 writer.vouch(content_of(hashes_of(&state.pages))).expect(WRITABLE);
             }
             for (index, image) in state.pages.iter().enumerate() {
-                let changed = before.pages.get(index) != Some(image);
+                let changed = pages_before.get(index) != Some(image);
                 if state.carry == Carry::All || (state.carry == Carry::Changes && changed) {
                     writer.page(page(index), image).expect(WRITABLE);
                 }
@@ -443,6 +514,13 @@ impl Builder {
             keys.extend(listed.into_iter().map(|object| object.key));
         }
         keys
+    }
+
+    /// A store of its own with the same objects, and with keys of its own if it is encrypted.
+    #[must_use]
+    pub fn copy(store: &MemoryStore) -> MemoryStore {
+        let copy = MemoryStore::with(store.objects());
+        if store.keyring().is_some() { copy.with_keyring(owner()) } else { copy }
     }
 
     /// The bytes of an object.

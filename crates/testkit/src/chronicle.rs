@@ -9,7 +9,7 @@ use ebbtide_store::{MemoryStore, Store};
 use rusqlite::Connection;
 
 use crate::Random;
-use crate::builder::{Builder, Carry, SECOND};
+use crate::builder::{Builder, Carry, Form, SECOND};
 use crate::oracle::committed;
 use crate::workload::{Options, Workload};
 
@@ -23,10 +23,15 @@ pub struct Chronicle {
 }
 
 impl Chronicle {
-    /// A replica of a database that is `body` by now: a claim, and a resync with a snapshot.
+    /// A plain replica of a database that is `body` by now: a claim, and a resync with a snapshot.
     pub async fn begin(body: &[u8]) -> Chronicle {
+        Chronicle::begin_as(Form::Plain, body).await
+    }
+
+    /// The same of either form.
+    pub async fn begin_as(form: Form, body: &[u8]) -> Chronicle {
         let page_size = page_size(body);
-        let mut builder = Builder::new(page_size).await;
+        let mut builder = Builder::new_as(form, page_size).await;
         builder.claim();
         builder.cut().await;
         builder.wait(SECOND);
@@ -41,12 +46,13 @@ impl Chronicle {
     }
 
     /// These bodies as a random history: packs, deltas, snapshots, resyncs, complete entries, and now and then a database
-    /// that was set back and went on.
+    /// that was set back and went on. Half of the replicas are encrypted.
     ///
     /// # Panics
     /// When there is no body.
     pub async fn of(bodies: &[Vec<u8>], random: &mut Random) -> Chronicle {
-        let mut chronicle = Chronicle::begin(&bodies[0]).await;
+        let form = if random.one_in(2) { Form::Encrypted } else { Form::Plain };
+        let mut chronicle = Chronicle::begin_as(form, &bodies[0]).await;
         let mut packed = chronicle.builder.states.len() as u64;
         for (number, body) in bodies.iter().enumerate().skip(1) {
             match random.below(20) {

@@ -83,6 +83,10 @@ pub async fn put_horizon(builder: &Builder, now: i64, says: Says) {
         contents,
     };
     builder.store.set_now(micros(now));
-    let body = horizon.encode().expect(SOUND);
+    let body = match builder.sealing() {
+        Some(sealing) => horizon.seal(&sealing),
+        None => horizon.encode(),
+    };
+    let body = body.expect(SOUND);
     builder.store.put(&horizon.key(), body.into()).await.expect(SOUND);
 }

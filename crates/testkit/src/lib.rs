@@ -10,6 +10,7 @@ pub mod faulty;
 pub mod forger;
 pub mod horizons;
 pub mod http_proxy;
+pub mod keys;
 pub mod minio;
 pub mod oracle;
 pub mod process;

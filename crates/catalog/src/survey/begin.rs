@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::{KeyPrefix, Txid};
-use ebbtide_store::{Store, StoreError};
+use ebbtide_replica::{Encryption, KeyPrefix, Manifest, Txid};
+use ebbtide_seal::KeyUse;
+use ebbtide_store::{KeyError, Store, StoreError, keys_at_hand, open_key};
 
 use crate::horizon::newest_of;
 use crate::plan_error::{Nothing, PlanError, Result};
@@ -17,6 +18,18 @@ pub(super) struct Begun {
     pub(super) listing: Listing,
     pub(super) complete_from: Option<Txid>,
     pub(super) horizon: Option<StoredHorizon>,
+}
+
+/// Who can open nothing of an encrypted replica is told so before anything else.
+async fn open_index_key(store: &dyn Store, manifest: &Manifest) -> Result<()> {
+    let Some(Encryption { index, .. }) = manifest.encryption else { return Ok(()) };
+    match open_key(store, manifest.replica, index, KeyUse::Index).await {
+        // There may be a newer key among those.
+        Err(error) if error.is_permanent() && !keys_at_hand(store).is_empty() => Ok(()),
+        // Each object says which key it is under.
+        Err(KeyError::Missing { .. }) => Ok(()),
+        opened => Ok(opened?),
+    }
 }
 
 /// Reads what the replica is beside the names.
@@ -35,6 +48,7 @@ pub(super) async fn begin(
     let Some(identity) = identity? else {
         return Err(PlanError::Nothing(Nothing::Replica { place: store.describe() }));
     };
+    open_index_key(&**store, &identity.manifest).await?;
     let (listing, complete_from) = listing?;
     let horizon = newest_of(&**store, &identity.manifest, horizons?).await?;
     Ok(Begun { identity, latency, listing, complete_from, horizon })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ebbtide_catalog::{Progress, Target};
 use ebbtide_replica::{Point, Timestamp};
-use ebbtide_restore::{Finding, Options, Sample, Severity, Share, Verification};
+use ebbtide_restore::{Depth, Finding, Options, Sample, Severity, Share, Verification};
 use ebbtide_restore::{restore, sample, verify};
 use ebbtide_store::Store;
 use serde_json::json;
@@ -178,17 +178,29 @@ fn print(args: &Verify, verification: &Verification, restored: Option<&Restored>
         counts.snapshots,
         terminal::bytes(counts.bytes)
     ));
-    output::line(format_args!(
-        "proved {} pages and {} of {} entries; {} gaps",
-        counts.pages, counts.digests, counts.entries, counts.gaps
-    ));
+    match verification.depth {
+        Depth::Bytes => output::line(format_args!(
+            "proved {} of {} entries",
+            verification.depth, counts.entries
+        )),
+        Depth::Index => output::line(format_args!(
+            "proved {} of {} entries; {} gaps; {}",
+            counts.digests, counts.entries, counts.gaps, verification.depth
+        )),
+        Depth::Pages => output::line(format_args!(
+            "proved {} pages and {} of {} entries; {} gaps",
+            counts.pages, counts.digests, counts.entries, counts.gaps
+        )),
+    }
     if let Some(thinned) = &verification.thinned {
         output::line(format_args!(
             "history before txid {} is thinned; {} of {} states vouched for by horizon {}, {} objects condemned",
             thinned.window, thinned.proved, thinned.states, thinned.horizon, thinned.condemned
         ));
     }
-    output::line(restorable(verification));
+    if verification.depth > Depth::Bytes {
+        output::line(restorable(verification));
+    }
     match restored {
         Some(Restored { txid, unchecked: None }) => output::line(format_args!(
             "restored txid {txid} to a temporary file; SQLite's integrity_check says ok"

@@ -7,24 +7,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ebbtide_moment::{Error, Proof, Target};
 use ebbtide_replica::Key;
 use ebbtide_store::{ErrorKind, Store as _};
-use ebbtide_testkit::builder::txid;
+use ebbtide_testkit::builder::{Builder, Form, txid};
 use ebbtide_testkit::faulty::{Call, Faulty, Outcome};
 use ebbtide_testkit::forger::Forged;
 use ebbtide_wal::PageNumber;
 
-use crate::scene::{copy, forgetful, image, moment, now, sample};
+use crate::scene::{copy, forgetful, image, moment, now, sample, sample_as};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_state_is_served_page_by_page() {
-    let builder = sample().await;
-    for state in &builder.states[1..] {
-        for proof in [Proof::Block, Proof::Page] {
-            let number = state.txid.get();
-            let moment = moment(Arc::new(builder.store.clone()), number, proof).await.unwrap();
-            assert_eq!(image(&moment).await.unwrap(), state.image(), "{number} with {proof:?}");
-            let beyond = PageNumber::new(moment.pages() + 1).unwrap();
-            let error = moment.page(beyond).await.unwrap_err();
-            assert!(matches!(error, Error::NoPage { .. }), "{error}");
+    for form in Form::ALL {
+        let builder = sample_as(form).await;
+        for state in &builder.states[1..] {
+            for proof in [Proof::Block, Proof::Page] {
+                let number = state.txid.get();
+                let moment = moment(Arc::new(builder.store.clone()), number, proof).await.unwrap();
+                assert_eq!(image(&moment).await.unwrap(), state.image(), "{number} with {proof:?}");
+                let beyond = PageNumber::new(moment.pages() + 1).unwrap();
+                let error = moment.page(beyond).await.unwrap_err();
+                assert!(matches!(error, Error::NoPage { .. }), "{error}");
+            }
         }
     }
 }
@@ -82,7 +84,12 @@ async fn t02_what_nothing_serves_for_is_named() {
 /// Each byte of each object is changed, for good: what is served is right, or nothing is.
 #[tokio::test(flavor = "multi_thread")]
 async fn t03_no_changed_byte_is_ever_served() {
-    let builder = sample().await;
+    for form in Form::ALL {
+        no_changed_byte_is_served(&sample_as(form).await).await;
+    }
+}
+
+async fn no_changed_byte_is_served(builder: &Builder) {
     let mut named = 0;
     for key in builder.objects().await {
         let body = builder.body(key).await;

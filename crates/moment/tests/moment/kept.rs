@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ebbtide_moment::{IndexCache, Moment, Options, Proof, Replica, Target, Traffic};
-use ebbtide_testkit::builder::Builder;
+use ebbtide_testkit::builder::{Builder, Form};
 
-use crate::scene::{image, now, sample};
+use crate::scene::{image, now, sample, sample_as};
 
 async fn open(builder: &Builder, directory: &Path, proof: Proof) -> (Moment, Traffic) {
     let indexes = Some(IndexCache::open(directory).unwrap());
@@ -33,6 +33,38 @@ async fn a_second_look_reads_only_what_is_new() {
     let (third, new) = open(&builder, &directory, Proof::Block).await;
     assert!(new.requests < cold.requests, "{new:?} after {cold:?}");
     assert_eq!(image(&third).await.unwrap(), builder.last().image());
+}
+
+/// H39: what is kept of an encrypted replica is what the store has, and neither hash, digest nor chain of anything in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn h39_indexes_of_an_encrypted_replica_are_kept_as_they_are_stored() {
+    let builder = sample_as(Form::Encrypted).await;
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("indexes");
+    let (first, cold) = open(&builder, &directory, Proof::Page).await;
+    assert_eq!(image(&first).await.unwrap(), builder.last().image());
+    let (second, warm) = open(&builder, &directory, Proof::Page).await;
+    assert!(warm.bytes < cold.bytes, "{warm:?} after {cold:?}");
+    assert_eq!(image(&second).await.unwrap(), builder.last().image());
+    let stored: Vec<Vec<u8>> =
+        builder.store.objects().into_iter().map(|(_, body)| body.to_vec()).collect();
+    let files: Vec<Vec<u8>> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|file| fs::read(file.unwrap().path()).unwrap())
+        .collect();
+    assert!(files.len() > 3);
+    for file in &files {
+        let (head, tail) = file.split_at(128);
+        assert!(stored.iter().any(|body| body.starts_with(head) && body.ends_with(tail)));
+    }
+    let everything = [files, stored].concat();
+    for state in &builder.states {
+        let secrets = [&state.digest.as_bytes()[..], state.chain.as_bytes(), &state.detail];
+        for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+            let shows = |bytes: &Vec<u8>| bytes.windows(secret.len()).any(|it| it == secret);
+            assert!(state.pages.is_empty() || !everything.iter().any(shows), "{}", state.txid);
+        }
+    }
 }
 
 /// Whatever becomes of the files, also one that is a sound index of another object: the store is asked.

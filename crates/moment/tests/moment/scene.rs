@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ebbtide_moment::{BlockCache, Moment, Options, Proof, Replica, Result, Target};
 use ebbtide_replica::Timestamp;
 use ebbtide_store::{MemoryStore, Store};
-use ebbtide_testkit::builder::{Builder, SECOND, START, micros, txid};
+use ebbtide_testkit::builder::{Builder, Form, SECOND, START, micros, txid};
 use ebbtide_wal::PageNumber;
 
 /// Long after every entry.
@@ -34,7 +34,12 @@ pub(crate) async fn image(moment: &Moment) -> Result<Vec<u8>> {
 /// A snapshot at 2, commits that shrink and grow, a pack over some of them whose segments are there, too, a delta that is
 /// vouched for, and segments after it.
 pub(crate) async fn sample() -> Builder {
-    let mut builder = Builder::started(512, 60).await;
+    sample_as(Form::Plain).await
+}
+
+/// The same of either form.
+pub(crate) async fn sample_as(form: Form) -> Builder {
+    let mut builder = Builder::started_as(form, 512, 60).await;
     for (number, at) in (3..=20_u64).zip(3_usize..) {
         let size = if number == 9 { 20 } else { 60 + at };
         builder.wait(SECOND);
@@ -53,5 +58,5 @@ pub(crate) async fn sample() -> Builder {
 
 /// A store of its own with the same objects.
 pub(crate) fn copy(store: &MemoryStore) -> MemoryStore {
-    MemoryStore::with(store.objects())
+    Builder::copy(store)
 }

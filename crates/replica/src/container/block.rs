@@ -48,13 +48,7 @@ impl Block {
         stored: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Result<&'a [u8]> {
-        if stored.len() as u64 != u64::from(self.stored_len) {
-            return Err(self.damaged(format!("{} bytes of {}", stored.len(), self.stored_len)));
-        }
-        let crc = crc32fast::hash(stored);
-        if crc != self.crc {
-            return Err(self.damaged(format!("its CRC32 is {crc:08x}, not {:08x}", self.crc)));
-        }
+        self.check_stored(stored)?;
         if self.raw_len as usize > BLOCK_RAW_MAX {
             return Err(self.damaged(format!("it would have {} bytes", self.raw_len)));
         }
@@ -71,6 +65,18 @@ impl Block {
             return Err(self.damaged(format!("it has {} bytes of {}", raw.len(), self.raw_len)));
         }
         Ok(raw)
+    }
+
+    /// Refuses bytes that are not those of the block in its object, whatever is in them.
+    pub fn check_stored(&self, stored: &[u8]) -> Result<()> {
+        if stored.len() as u64 != u64::from(self.stored_len) {
+            return Err(self.damaged(format!("{} bytes of {}", stored.len(), self.stored_len)));
+        }
+        let crc = crc32fast::hash(stored);
+        if crc != self.crc {
+            return Err(self.damaged(format!("its CRC32 is {crc:08x}, not {:08x}", self.crc)));
+        }
+        Ok(())
     }
 
     /// What the packed bytes of a compressed block become.

@@ -21,6 +21,8 @@ pub struct Index {
     /// Where the images lie, if they are not in the order of the entries.
     pub(super) order: Option<Order>,
     pub(super) opener: Opener,
+    /// BLAKE3 of the blocks of an encrypted object, as its footer states it.
+    pub(super) blocks_hash: Option<[u8; 32]>,
 }
 
 /// What [`Index::parse`] makes of the first and the last bytes of an object.
@@ -64,6 +66,13 @@ impl Index {
     #[must_use]
     pub fn opener(&self) -> &Opener {
         &self.opener
+    }
+
+    /// BLAKE3 of all blocks one after the other as they are stored, as an encrypted object states it: it is for those who
+    /// read all of them, and is not proved by the index.
+    #[must_use]
+    pub fn blocks_hash(&self) -> Option<[u8; 32]> {
+        self.blocks_hash
     }
 
     /// Opens the images, too, if their key is among `keys`.

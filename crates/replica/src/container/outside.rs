@@ -1,6 +1,8 @@
 //! What an encrypted object shows, and how far it is proved, without any key: every byte is under a check, so damage is
 //! found and a copy is compared by whoever can read the store.
 
+use ebbtide_wal::PageSize;
+
 use super::footer::RootHasher;
 use super::opened::INDEX_EXTRA;
 use super::parse::tail_needed;
@@ -32,6 +34,18 @@ impl Outside {
     #[must_use]
     pub fn replica(&self) -> ReplicaId {
         self.header.replica
+    }
+
+    /// The size of the database's pages.
+    #[must_use]
+    pub fn page_size(&self) -> PageSize {
+        self.header.page_size
+    }
+
+    /// The first entry that it is about: of a horizon the first of its window.
+    #[must_use]
+    pub fn first(&self) -> Txid {
+        self.header.first()
     }
 
     /// The name that it must have.

@@ -109,6 +109,7 @@ impl IndexReader {
         let mut index = rows.finish()?;
         (index.footer.root, index.footer.index_length) = (stored.root, stored.index_length);
         index.opener = opened.opener;
+        index.blocks_hash = Some(*stored.chain.as_bytes());
         let has_key = index.opener.envelope().is_some_and(|envelope| envelope.pages.is_some());
         if !index.page_blocks.is_empty() && !has_key {
             return Err(Error::damaged("the index", "it has images and no page key"));

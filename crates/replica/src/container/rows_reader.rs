@@ -323,8 +323,18 @@ impl Rows {
             return Err(damaged(format!("it has {pages} images in the order of the pages")));
         }
         let order = by_page.then(Order::default);
-        let opener = Opener::PLAIN;
-        Ok(Index { header, footer, entries, starts, page_blocks, hash_blocks, order, opener })
+        let (opener, blocks_hash) = (Opener::PLAIN, None);
+        Ok(Index {
+            header,
+            footer,
+            entries,
+            starts,
+            page_blocks,
+            hash_blocks,
+            order,
+            opener,
+            blocks_hash,
+        })
     }
 }
 

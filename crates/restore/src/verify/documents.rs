@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ebbtide_catalog::Survey;
+use ebbtide_catalog::{CatalogError, Survey, index_keys};
 use ebbtide_replica::container::DocumentObject;
 use ebbtide_replica::{Chain, Digest, Error, Horizon, HorizonContents, Key, KeyPrefix, Mark, Txid};
 use ebbtide_store::{ErrorKind, Object};
@@ -96,12 +96,17 @@ async fn read(survey: &Survey, key: Key) -> Result<Option<Result<Document, Error
         Err(error) => return Err(error.into()),
     };
     let manifest = survey.manifest();
+    let keys = match index_keys(&**survey.store(), manifest, key, &body).await {
+        Ok(keys) => keys,
+        Err(CatalogError::Object { source, .. }) => return Ok(Some(Err(source))),
+        Err(error) => return Err(error.into()),
+    };
     let document = match key {
-        Key::Mark { .. } => Mark::parse(&body).map(|mark| {
+        Key::Mark { .. } => Mark::open(&body, &keys).map(|mark| {
             let identity = (mark.key(), mark.replica, mark.page_size);
             (identity, Document::Mark(Box::new(mark)))
         }),
-        _ => Horizon::parse(&body).map(|(horizon, root)| {
+        _ => Horizon::open(&body, &keys).map(|(horizon, root)| {
             let identity = (horizon.key(), horizon.replica, horizon.page_size);
             (identity, Document::Horizon(Box::new(horizon), root))
         }),

@@ -200,7 +200,7 @@ fn newest_of(plan: &Plan) -> Option<Key> {
 }
 
 /// The page hashes of the state that a plan leads to, from the plan's base on.
-async fn follow_from_base(survey: &Survey, plan: &Plan) -> Result<Rows> {
+pub(crate) async fn follow_from_base(survey: &Survey, plan: &Plan) -> Result<Rows> {
     let mut rows = Rows::new()?;
     if let Some(snapshot) = plan.snapshot {
         apply(survey, snapshot, &mut rows, |_| true).await?;

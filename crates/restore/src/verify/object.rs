@@ -3,17 +3,19 @@
 mod slices;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use ebbtide_catalog::{CatalogError, Fetched, Hashes};
-use ebbtide_replica::container::{Block, Index};
-use ebbtide_replica::{PageHash, hash_pages};
-use ebbtide_store::Object;
+use ebbtide_replica::container::{Block, Index, Opener};
+use ebbtide_replica::{Error, PageHash, hash_pages};
+use ebbtide_seal::KeyUse;
+use ebbtide_store::{KeyError, Object, open_key};
 use ebbtide_wal::PageNumber;
 use futures::{StreamExt as _, stream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::wrapped::{Named, Span};
 use crate::blocking::blocking;
 use crate::error::Result;
 use ebbtide_catalog::Progress;
@@ -34,20 +36,37 @@ pub(crate) struct Checker<'a> {
     survey: &'a Survey,
     progress: &'a Progress,
     memory: Semaphore,
+    /// The keys of the objects that were read.
+    named: Mutex<Named>,
 }
 
 impl<'a> Checker<'a> {
     pub(crate) fn new(survey: &'a Survey, progress: &'a Progress) -> Checker<'a> {
-        Checker { survey, progress, memory: Semaphore::new(RANGE_KIB_AT_ONCE as usize) }
+        let memory = Semaphore::new(RANGE_KIB_AT_ONCE as usize);
+        Checker { survey, progress, memory, named: Mutex::default() }
     }
 
-    /// How many pages a sound object has, or what is wrong with it.
+    /// What is under which key, of all objects whose index could be read.
+    pub(super) fn into_named(self) -> Named {
+        self.named.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_keys(&self, index: &Index) {
+        let Some(envelope) = index.opener().envelope() else { return };
+        let entries = index.entries();
+        let times = entries.first().zip(entries.last());
+        let times = times.map(|(first, last)| [first.time, last.time]);
+        let span = Span { txids: [index.header().first(), index.footer().last], times };
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).add(envelope, span);
+    }
+
+    /// How many pages of a sound object were proved, or what is wrong with it.
     pub(crate) async fn check(&self, object: Object) -> Result<Result<u64, String>> {
-        let pages = match self.survey.index(object).await {
+        let checked = match self.survey.index(object).await {
             Ok(fetched) => self.check_all(object, fetched).await,
             Err(error) => Err(error),
         };
-        verdict(pages)
+        verdict(checked)
     }
 
     /// The same for an object with a short index; nothing if its index is long, or cannot be read.
@@ -58,23 +77,39 @@ impl<'a> Checker<'a> {
 
     async fn check_all(&self, object: Object, fetched: Arc<Fetched>) -> Result<u64, CatalogError> {
         let index = &fetched.index;
-        self.progress.add_pages_total(index.page_count());
+        self.note_keys(index);
+        let opener = self.opener(object, index).await?;
         let mut hashes = Hashes::new(&**self.survey.store(), object.key, &fetched);
         while hashes.next().await?.is_some() {}
 
         let damaged = |source| CatalogError::Object { key: object.key, source };
         let mut check = index.content_check();
-        let mut hashed = stream::iter(ranges(index.page_blocks()))
-            .map(|blocks| self.hash_pages(object, Arc::clone(&fetched), blocks))
+        let mut stored = index.blocks_hash().map(|stated| (stated, blake3::Hasher::new()));
+        if opener.is_some() {
+            self.progress.add_pages_total(index.page_count());
+        }
+        let mut hashed = stream::iter(chunks(index))
+            .map(|chunk| self.hash_pages(object, Arc::clone(&fetched), opener.clone(), chunk))
             .buffered(RANGES_AHEAD);
         let mut by_page = Vec::new();
-        while let Some(hashes) = hashed.next().await {
+        while let Some(hashed) = hashed.next().await {
+            let Hashed { hashes, bytes, .. } = hashed?;
+            if let Some((_, hasher)) = &mut stored {
+                hasher.update(&bytes);
+            }
             match index.is_by_page() {
-                true => by_page.extend(hashes?),
+                true => by_page.extend(hashes),
                 false => {
-                    hashes?.into_iter().try_for_each(|hash| check.push(hash)).map_err(damaged)?
+                    hashes.into_iter().try_for_each(|hash| check.push(hash)).map_err(damaged)?
                 }
             }
+        }
+        if stored.is_some_and(|(stated, hasher)| *hasher.finalize().as_bytes() != stated) {
+            let why = "its blocks are not those that the footer vouches for";
+            return Err(damaged(Error::damaged("the object", why)));
+        }
+        if opener.is_none() {
+            return Ok(0);
         }
         by_entry(index, &by_page)
             .into_iter()
@@ -84,37 +119,97 @@ impl<'a> Checker<'a> {
         Ok(index.page_count())
     }
 
-    /// The hashes of the pages in some blocks.
+    /// What opens the images of an object; nothing if nobody here can.
+    async fn opener(&self, object: Object, index: &Index) -> Result<Option<Opener>, CatalogError> {
+        let Some(id) = self.survey.opener(index).missing() else {
+            return Ok(Some(self.survey.opener(index)));
+        };
+        let (store, replica) = (&**self.survey.store(), self.survey.manifest().replica);
+        match open_key(store, replica, id, KeyUse::Pages).await {
+            Ok(()) => Ok(Some(self.survey.opener(index))),
+            Err(KeyError::NoIdentity { .. }) => Ok(None),
+            Err(KeyError::Store(error)) => Err(error.into()),
+            Err(error @ KeyError::Identity(_)) => Err(CatalogError::Key(error)),
+            Err(error) => {
+                let source = Error::damaged("the pages", error.to_string());
+                Err(CatalogError::Object { key: object.key, source })
+            }
+        }
+    }
+
+    /// The hashes of the pages in some blocks; none without what opens them.
     async fn hash_pages(
         &self,
         object: Object,
         fetched: Arc<Fetched>,
-        blocks: Range<usize>,
-    ) -> Result<Vec<PageHash>, CatalogError> {
-        let page_blocks = &fetched.index.page_blocks()[blocks.clone()];
-        let (Some(first), Some(last)) = (page_blocks.first(), page_blocks.last()) else {
-            return Ok(Vec::new());
-        };
-        let (start, end) = (first.offset, last.end());
+        opener: Option<Opener>,
+        chunk: Chunk,
+    ) -> Result<Hashed<'_>, CatalogError> {
+        let Chunk { bytes: Range { start, end }, pages } = chunk;
         let kib = u32::try_from((end - start) / 1024 + 1).unwrap_or(u32::MAX);
-        let permit = self.memory.acquire_many(kib.min(RANGE_KIB_AT_ONCE)).await;
+        // It is kept for as long as the bytes are. Whoever comes first gets it first, so no chunk waits for one after it.
+        let permit = self.memory.acquire_many(kib.min(RANGE_KIB_AT_ONCE)).await.ok();
         let bytes = match fetched.at_hand(start..end) {
             Some(bytes) => bytes,
             None => self.survey.store().get_range(&object.key, start..end).await?,
         };
         self.progress.add_bytes(end - start);
-        let hashed = blocking(move || Ok(decode(&fetched.index, blocks, start, &bytes))).await;
-        drop(permit);
-        let hashes = hashed.unwrap_or_else(|error| {
-            Err(ebbtide_replica::Error::damaged("the pages", error.to_string()))
-        });
+        let Some(opener) = opener else {
+            return Ok(Hashed { hashes: Vec::new(), bytes, _permit: permit });
+        };
+        let stored = bytes.clone();
+        let hashed =
+            blocking(move || Ok(decode(&fetched.index, &opener, pages, start, &stored))).await;
+        let hashes =
+            hashed.unwrap_or_else(|error| Err(Error::damaged("the pages", error.to_string())));
         let hashes = hashes.map_err(|source| CatalogError::Object { key: object.key, source })?;
         self.progress.add_pages(hashes.len() as u64);
-        Ok(hashes)
+        Ok(Hashed { hashes, bytes, _permit: permit })
     }
 }
 
-/// Proves one object by itself, all of its bytes: how many pages it has, or what is wrong with it.
+/// What came of some consecutive bytes of an object.
+struct Hashed<'a> {
+    hashes: Vec<PageHash>,
+    bytes: Bytes,
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+/// Bytes that are read at once, and the blocks of images in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Chunk {
+    bytes: Range<u64>,
+    pages: Range<usize>,
+}
+
+/// The blocks of images of an object; of an encrypted one all of its blocks, because all of its bytes are proved.
+fn chunks(index: &Index) -> Vec<Chunk> {
+    if index.blocks_hash().is_none() {
+        return page_chunks(index.page_blocks(), ranges(index.page_blocks()));
+    }
+    let mut blocks = [index.page_blocks(), index.hash_blocks()].concat();
+    blocks.sort_unstable_by_key(|block| block.offset);
+    let page = |offset| index.page_blocks().partition_point(|block| block.offset < offset);
+    let chunk = |range: Range<usize>| {
+        let bytes = blocks[range.start].offset..blocks[range.end - 1].end();
+        let pages = page(bytes.start)..page(bytes.end);
+        Chunk { bytes, pages }
+    };
+    ranges(&blocks).into_iter().map(chunk).collect()
+}
+
+/// Ranges of blocks of images.
+fn page_chunks(blocks: &[Block], ranges: Vec<Range<usize>>) -> Vec<Chunk> {
+    let bytes = |range: &Range<usize>| {
+        let (first, last) = (blocks.get(range.start), blocks.get(range.end.saturating_sub(1)));
+        first.zip(last).map(|(first, last)| first.offset..last.end())
+    };
+    let chunk = |pages: Range<usize>| Some(Chunk { bytes: bytes(&pages)?, pages });
+    ranges.into_iter().filter_map(chunk).collect()
+}
+
+/// Proves one object by itself, all of its bytes: how many pages were proved, or what is wrong with it. Those of an
+/// encrypted object are proved if there is an identity.
 ///
 /// # Errors
 /// Of the store.
@@ -148,10 +243,11 @@ fn verdict<T>(checked: Result<T, CatalogError>) -> Result<Result<T, String>> {
 /// The hashes of the pages in `blocks`, out of the bytes from `start` on.
 fn decode(
     index: &Index,
+    opener: &Opener,
     blocks: Range<usize>,
     start: u64,
     bytes: &Bytes,
-) -> Result<Vec<PageHash>, ebbtide_replica::Error> {
+) -> Result<Vec<PageHash>, Error> {
     let mut numbers = numbers_from(index, blocks.start);
     let blocks = &index.page_blocks()[blocks];
     let page_size = index.header().page_size.bytes();
@@ -160,7 +256,7 @@ fn decode(
     for block in blocks {
         let begin = usize::try_from(block.offset - start).unwrap_or(usize::MAX);
         let stored = bytes.get(begin..begin.saturating_add(block.stored_len as usize));
-        let raw = block.decode_into(index.opener(), stored.unwrap_or_default(), &mut scratch)?;
+        let raw = block.decode_into(opener, stored.unwrap_or_default(), &mut scratch)?;
         let here: Vec<PageNumber> = numbers.by_ref().take(block.count as usize).collect();
         hash_pages(&here, &raw[..here.len() * page_size], |_, hash| hashes.push(hash));
     }

@@ -15,7 +15,7 @@ const CHUNK_ROWS: usize = 65_536;
 
 /// The table.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     file: File,
     rows: u32,
     digest: Digest,
@@ -29,12 +29,12 @@ impl Rows {
     }
 
     /// How many pages the database has.
-    pub(super) fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.rows
     }
 
     /// What all rows add up to.
-    pub(super) fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         self.digest
     }
 

@@ -4,17 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ebbtide_catalog::{Progress, Target};
-use ebbtide_replica::Key;
+use ebbtide_replica::KeyPrefix;
 use ebbtide_restore::{LocalState, Options, Report, Result, restore};
 use ebbtide_store::{MemoryStore, Store};
-pub(crate) use ebbtide_testkit::builder::{Builder, Carry, SECOND, START, State, micros, txid};
+pub(crate) use ebbtide_testkit::builder::{
+    Builder, Carry, Form, SECOND, START, State, micros, txid,
+};
 
-/// A store that leaves everything in the one it was made from as it is.
+/// A store of its own with the same history, and neither horizons nor marks.
 pub(crate) async fn copy(store: &MemoryStore) -> MemoryStore {
-    let to = MemoryStore::default();
-    let listing = ebbtide_catalog::list(store).await.unwrap();
-    for key in listing.objects().map(|object| object.key).chain([Key::Manifest]) {
-        to.put(&key, store.get(&key, u64::MAX).await.unwrap()).await.unwrap();
+    let to = Builder::copy(store);
+    for prefix in [KeyPrefix::Horizon, KeyPrefix::Mark] {
+        for object in to.list(prefix, None).await.unwrap() {
+            to.delete(&object.key).await.unwrap();
+        }
     }
     to
 }

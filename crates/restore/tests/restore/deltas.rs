@@ -19,13 +19,13 @@ use ebbtide_testkit::forger::{Forged, with_same_digest};
 use ebbtide_testkit::{Random, for_each_seed};
 use ebbtide_wal::PageNumber;
 
-use crate::builder::{Builder, SECOND, copy, micros, options, restored, txid};
+use crate::builder::{Builder, Form, SECOND, copy, micros, options, restored, txid};
 
 /// One commit after the other, in segments of their own: each sets some pages, and now and then the database shrinks or
 /// grows. A delta of the last six entries after every sixth, and one of the last eighteen in place of every third of
 /// those, as hours and days have them. The greatest txid is 57.
-async fn sample(random: &mut Random) -> Builder {
-    let mut builder = Builder::started(512, 12).await;
+async fn sample(form: Form, random: &mut Random) -> Builder {
+    let mut builder = Builder::started_as(form, 512, 12).await;
     let (mut hour, mut day) = (3, 3);
     for number in 0..55_u64 {
         builder.wait(SECOND);
@@ -76,7 +76,7 @@ async fn planned(store: &MemoryStore, target: Target) -> Vec<Key> {
 
 #[tokio::test]
 async fn every_state_is_restored_with_deltas_and_the_newest_from_few_objects() {
-    let builder = sample(&mut Random::new(1)).await;
+    let builder = sample(Form::Plain, &mut Random::new(1)).await;
     for state in &builder.states[1..] {
         let (image, report) = restored(&builder.store, Target::Txid(state.txid)).await.unwrap();
         assert!(image == state.image(), "{}", state.txid);
@@ -208,7 +208,8 @@ fn h29_any_objects_missing_or_damaged_are_planned_around_or_named() {
     for_each_seed(60, |seed| {
         runtime.block_on(async {
             let mut random = Random::new(seed);
-            let builder = sample(&mut random).await;
+            let form = Form::ALL[usize::from(seed % 2 == 1)];
+            let builder = sample(form, &mut random).await;
             for (first, last) in [(3, 15), (16, 31), (32, 50)] {
                 if random.below(2) == 0 {
                     builder.pack(first, last).await;
@@ -350,7 +351,7 @@ async fn named(store: &MemoryStore, manifest: &Manifest, key: Key) -> HorizonObj
 /// names.
 #[tokio::test]
 async fn states_before_the_window_are_restored_from_what_the_horizon_names() {
-    let builder = sample(&mut Random::new(3)).await;
+    let builder = sample(Form::Plain, &mut Random::new(3)).await;
     let store = builder.store.clone();
     let delta = |first, last| Key::Delta { first: txid(first), last: txid(last) };
     let keys = [Key::Snapshot(txid(2)), delta(3, 20), delta(21, 38), delta(3, 8), delta(9, 14)];

@@ -6,7 +6,7 @@ use ebbtide_restore::Error;
 use ebbtide_store::Store as _;
 use proptest::prelude::*;
 
-use crate::builder::{Builder, Carry, restored, txid};
+use crate::builder::{Builder, Carry, Form, restored, txid};
 
 /// A step of a random history.
 #[derive(Debug, Clone)]
@@ -34,9 +34,13 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..40)
 }
 
+pub(crate) fn forms() -> impl Strategy<Value = Form> {
+    prop_oneof![Just(Form::Plain), Just(Form::Encrypted)]
+}
+
 /// The replica with this history after its beginning.
-pub(crate) async fn build(page_size: u32, steps: &[Step]) -> Builder {
-    let mut builder = Builder::started(page_size, 10).await;
+pub(crate) async fn build(form: Form, page_size: u32, steps: &[Step]) -> Builder {
+    let mut builder = Builder::started_as(form, page_size, 10).await;
     for step in steps {
         match step {
             Step::Commit { changes, size } => builder.commit(changes, *size),
@@ -65,10 +69,14 @@ proptest! {
     /// The promise of the project. Catches a page that is taken from the wrong entry, pages that come back after the
     /// database shrank, and snapshots that are used for a state they are not of.
     #[test]
-    fn every_state_is_restored_byte_for_byte(steps in steps(), size in prop_oneof![Just(512), Just(4096)]) {
+    fn every_state_is_restored_byte_for_byte(
+        steps in steps(),
+        size in prop_oneof![Just(512), Just(4096)],
+        form in forms(),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let builder = build(size, &steps).await;
+            let builder = build(form, size, &steps).await;
             for state in &builder.states[1..] {
                 let (image, report) = restored(&builder.store, Target::Txid(state.txid)).await.unwrap();
                 assert!(image == state.image(), "txid {}", state.txid);

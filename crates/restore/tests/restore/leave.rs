@@ -9,7 +9,7 @@ use ebbtide_store::Store as _;
 use ebbtide_wal::PageNumber;
 use proptest::prelude::*;
 
-use crate::builder::{Builder, options, restore_with, txid, with_state};
+use crate::builder::{Builder, Form, options, restore_with, txid, with_state};
 use crate::exact::{build, steps};
 
 async fn sample() -> Builder {
@@ -112,7 +112,7 @@ proptest! {
     fn a_lost_table_is_rebuilt_from_hashes(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let builder = build(512, &steps).await;
+            let builder = build(Form::Plain, 512, &steps).await;
             let head = head(&builder.store, &builder.manifest).await.unwrap().unwrap();
             let last = builder.last();
             assert_eq!((head.state.txid(), head.state.chain), (last.txid, last.chain));

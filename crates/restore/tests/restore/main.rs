@@ -9,6 +9,8 @@ mod deltas;
 #[cfg(test)]
 mod drills;
 #[cfg(test)]
+mod encrypted;
+#[cfg(test)]
 mod exact;
 #[cfg(test)]
 mod forged;

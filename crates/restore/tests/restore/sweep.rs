@@ -15,8 +15,9 @@ use ebbtide_catalog::{PlanError, Progress, Target};
 use ebbtide_replica::{Key, Manifest, Txid};
 use ebbtide_restore::{Error, Verification, restore, verify};
 use ebbtide_store::{MemoryStore, Store as _};
+use ebbtide_testkit::keys::owner;
 
-use crate::builder::{Builder, options, restored, txid};
+use crate::builder::{Builder, Form, options, restored, txid};
 
 /// A replica as the bytes of its objects, and its states.
 struct Sample {
@@ -24,25 +25,28 @@ struct Sample {
     states: Vec<(Txid, Vec<u8>)>,
     /// Whether its first claim states the manifest.
     states_manifest: bool,
+    is_encrypted: bool,
 }
 
 impl Sample {
     async fn of(store: &MemoryStore, txids: impl IntoIterator<Item = u64>) -> Sample {
-        let listing = ebbtide_catalog::list(store).await.unwrap();
-        let mut objects = BTreeMap::new();
-        for key in listing.objects().map(|object| object.key).chain([Key::Manifest]) {
-            objects.insert(key, store.get(&key, u64::MAX).await.unwrap());
-        }
+        let named = |(name, body): (String, Bytes)| Some((Key::parse(&name)?, body));
+        let objects = store.objects().into_iter().filter_map(named).collect();
         let mut states = Vec::new();
         for number in txids {
             let (image, _) = restored(store, Target::Txid(txid(number))).await.unwrap();
             states.push((txid(number), image));
         }
-        Sample { objects, states, states_manifest: true }
+        let is_encrypted = store.keyring().is_some();
+        Sample { objects, states, states_manifest: true, is_encrypted }
     }
 
     async fn written() -> Sample {
-        let mut builder = Builder::started(512, 3).await;
+        Sample::written_as(Form::Plain).await
+    }
+
+    async fn written_as(form: Form) -> Sample {
+        let mut builder = Builder::started_as(form, 512, 3).await;
         for number in 0..7_usize {
             builder.commit(&[(number % 3, number as u64)], 3 + number % 2);
             if number == 3 {
@@ -86,7 +90,8 @@ impl Sample {
                 store.put(key, body.clone()).await.unwrap();
             }
         }
-        store
+        // What was opened for another harm is not known here.
+        if self.is_encrypted { store.with_keyring(owner()) } else { store }
     }
 
     /// The last entry of the log, as it ends if `harm` takes its end away.
@@ -114,8 +119,15 @@ enum Wanted {
 }
 
 impl Harm {
+    /// By the name of one of the objects; of a wrapped key also by its id.
     fn names(&self, text: &str) -> bool {
-        self.bodies.iter().any(|(key, _)| text.contains(&key.to_string()))
+        self.bodies.iter().any(|(key, _)| {
+            let id = match key {
+                Key::Wrapped { id, .. } => id.to_string(),
+                key => key.to_string(),
+            };
+            text.contains(&id)
+        })
     }
 }
 
@@ -185,7 +197,8 @@ fn places(sample: &Sample) -> Vec<Harm> {
         // Whatever else says the same, or comes later, may go; and where the log ends nothing tells how long it was.
         let what = format!("{key}: deleted");
         // Its beginning is told by no horizon to be thinned; in the golden replica a pack has it, too.
-        let found = sample.states_manifest && key == Key::Log(Txid::FIRST);
+        let is_key = matches!(key, Key::Wrapped { .. });
+        let found = is_key || (sample.states_manifest && key == Key::Log(Txid::FIRST));
         harms.push(Harm { what, bodies: vec![(key, None)], found, wanted: Wanted::Both });
         for &other in keys.iter().filter(|other| **other != key) {
             let body = |key: Key| Some(sample.objects[&key].clone());
@@ -287,7 +300,7 @@ fn is_refusal(harm: &Harm, error: &Error) -> bool {
     match error {
         // Without its manifest there is no replica, and what is missing has no name.
         Error::Plan(PlanError::Nothing(_)) => harm.bodies.iter().any(|(_, body)| body.is_none()),
-        Error::Plan(PlanError::Damaged { .. }) | Error::Plan(PlanError::Newer { .. }) => {
+        Error::Plan(PlanError::Damaged { .. } | PlanError::Newer { .. } | PlanError::Key(_)) => {
             harm.names(&error.to_string())
         }
         _ => false,
@@ -353,4 +366,18 @@ async fn s12_s15_every_deletion_swap_and_reordering_is_found_or_harmless() {
     sweep("every place", &sample, &places(&sample));
     let sample = Sample::golden().await;
     sweep("every place of the golden replica", &sample, &places(&sample));
+}
+
+/// H36: the same of an encrypted replica and of its wrapped keys, for who can open everything.
+#[tokio::test]
+async fn h36_every_byte_of_an_encrypted_replica_is_vouched_for() {
+    let sample = Sample::written_as(Form::Encrypted).await;
+    sweep("every byte of an encrypted replica", &sample, &bytes(&sample));
+}
+
+#[tokio::test]
+async fn h36_what_is_cut_swapped_or_renamed_in_an_encrypted_replica_is_found_or_harmless() {
+    let sample = Sample::written_as(Form::Encrypted).await;
+    sweep("every length of an encrypted replica", &sample, &lengths(&sample));
+    sweep("every place of an encrypted replica", &sample, &places(&sample));
 }

@@ -7,7 +7,7 @@ use ebbtide_store::Store as _;
 use proptest::prelude::*;
 
 use crate::builder::{
-    Builder, Carry, SECOND, START, micros, options, restore_with, restored, txid,
+    Builder, Carry, Form, SECOND, START, micros, options, restore_with, restored, txid,
 };
 use crate::exact::{build, steps};
 
@@ -20,7 +20,7 @@ proptest! {
     fn every_time_chooses_the_last_entry_at_or_before_it(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let builder = build(512, &steps).await;
+            let builder = build(Form::Plain, 512, &steps).await;
             let mut times: Vec<i64> = builder.states.iter().map(|state| state.time.as_micros()).collect();
             times.dedup();
             for time in times.into_iter().flat_map(|time| [time - 1, time, time + 1]) {

@@ -9,7 +9,7 @@ use ebbtide_store::{MemoryStore, Store as _};
 use proptest::prelude::*;
 
 use crate::builder::{Builder, copy, restored, txid};
-use crate::exact::{build, steps};
+use crate::exact::{build, forms, steps};
 
 async fn verified(store: &MemoryStore) -> Verification {
     verify(Arc::new(store.clone()), &Arc::new(Progress::default())).await.unwrap()
@@ -35,10 +35,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn a_sound_replica_has_no_findings_and_every_digest_is_computed(steps in steps()) {
+    fn a_sound_replica_has_no_findings_and_every_digest_is_computed(
+        steps in steps(),
+        form in forms(),
+    ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let builder = build(512, &steps).await;
+            let builder = build(form, 512, &steps).await;
             let verification = verified(&builder.store).await;
             assert_eq!(verification.findings, []);
             assert_eq!(verification.counts.entries, builder.states.len() as u64);

@@ -121,8 +121,7 @@ impl History {
     /// Marks the state after an entry, without judging whether it can be kept.
     pub(crate) async fn mark(&self, number: u64, lasts: Option<&str>) -> Key {
         let mark = self.builder.mark_of(number, lasts);
-        let body = mark.encode().unwrap();
-        self.builder.store.put(&mark.key(), body.into()).await.unwrap();
+        self.builder.put_mark(&mark).await;
         mark.key()
     }
 

@@ -9,7 +9,7 @@ use ebbtide_replica::{Error, PageHash};
 use ebbtide_store::Object;
 use futures::{StreamExt as _, stream};
 
-use super::{Checker, RANGES_AHEAD, ranges, verdict};
+use super::{Checker, RANGES_AHEAD, page_chunks, ranges, verdict};
 use crate::error::Result;
 use crate::verify::share::SLICE_BYTES;
 
@@ -33,21 +33,33 @@ impl Checker<'_> {
         fetched: Arc<Fetched>,
         slices: &[u64],
     ) -> Result<(u64, u64), CatalogError> {
+        let opener = self.opener(object, &fetched.index).await?;
+        let is_open = opener.is_some();
         let blocks = fetched.index.page_blocks();
-        let chosen: Vec<Range<usize>> = slices.iter().flat_map(|&at| pieces(blocks, at)).collect();
-        let read: u64 = chosen.iter().flat_map(|range| &blocks[range.clone()]).map(length).sum();
+        let chosen = slices.iter().flat_map(|&at| pieces(blocks, at)).collect();
+        let chosen = page_chunks(blocks, chosen);
+        let read: u64 =
+            chosen.iter().flat_map(|chunk| &blocks[chunk.pages.clone()]).map(length).sum();
+        let object_is_damaged = |source| CatalogError::Object { key: object.key, source };
         let damaged = |why| CatalogError::Object {
             key: object.key,
             source: Error::damaged("the pages", why),
         };
+        let (fetched, opener) = (&fetched, &opener);
         let mut images = stream::iter(chosen)
-            .map(|range| async {
-                let first = blocks.get(range.start).map_or(0, |block| block.first);
-                let hashes = self.hash_pages(object, Arc::clone(&fetched), range).await?;
+            .map(|chunk| async move {
+                let pages = &blocks[chunk.pages.clone()];
+                let first = pages.first().map_or(0, |block| block.first);
+                let (start, fetched) = (chunk.bytes.start, Arc::clone(fetched));
+                let hashed = self.hash_pages(object, fetched, opener.clone(), chunk).await?;
+                if !is_open {
+                    check_crcs(pages, start, &hashed.bytes).map_err(object_is_damaged)?;
+                }
+                let hashes = hashed.hashes;
                 Ok::<_, CatalogError>((first..).zip(hashes).collect::<Vec<(u64, PageHash)>>())
             })
             .buffered(RANGES_AHEAD);
-        let mut hashes = Hashes::new(&**self.survey.store(), object.key, &fetched);
+        let mut hashes = Hashes::new(&**self.survey.store(), object.key, fetched);
         let (mut piece, mut pages) = (Vec::new().into_iter().peekable(), 0);
         let mut ordinal = 0;
         while let Some(run) = hashes.next().await? {
@@ -66,11 +78,25 @@ impl Checker<'_> {
                 ordinal += 1;
             }
         }
+        // Without what opens them, nothing but their checksums is known of the images.
+        while !is_open && let Some(checked) = images.next().await {
+            checked?;
+        }
         match piece.peek().is_some() || images.next().await.is_some() {
             true => Err(damaged("there are more images than hashes")),
             false => Ok((pages, read + fetched.index.footer().index_length)),
         }
     }
+}
+
+/// Images that cannot be opened are those that the index speaks of.
+fn check_crcs(blocks: &[Block], start: u64, bytes: &[u8]) -> Result<(), Error> {
+    for block in blocks {
+        let begin = usize::try_from(block.offset - start).unwrap_or(usize::MAX);
+        let stored = bytes.get(begin..begin.saturating_add(block.stored_len as usize));
+        block.check_stored(stored.unwrap_or_default())?;
+    }
+    Ok(())
 }
 
 fn length(block: &Block) -> u64 {
