@@ -32,6 +32,7 @@ const SKIPPED: &[(&str, &str)] = &[
         "cargo run --release --example yesterday -- ./backup 'SELECT count(*) FROM sqlite_schema' 1",
         "it is built and run by .ci/run",
     ),
+    ("ebbtide page ./backup", "it shows until it is ended; the tests of the page run it"),
     ("cargo test --workspace", "it is what runs this test"),
     ("cargo install --path crates/cli", "it installs what this test was built with"),
     ("export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=…", "the values are left out"),
@@ -41,6 +42,9 @@ const SKIPPED: &[(&str, &str)] = &[
         "it needs MinIO at that port; `.ci/run minio` tries the same at another",
     ),
 ];
+
+/// Where the documents have it listen.
+const ADDRESS: &str = "127.0.0.1:9094";
 
 /// Commands that succeed once the history is long enough, or the mirror has it.
 const IN_A_MOMENT: &[&str] = &[
@@ -71,6 +75,12 @@ fn commands(document: &str) -> Vec<String> {
     commands
 }
 
+/// An address of this machine at which nobody listens just now.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
 /// A directory with a database, its application, and the programs that the documents name.
 struct Machine {
     directory: TempDir,
@@ -78,6 +88,8 @@ struct Machine {
     sidecars: Vec<Process>,
     /// Of the environment, besides.
     variables: Vec<(&'static str, String)>,
+    /// What stands in the place of the port of the documents, which others may have here.
+    address: String,
 }
 
 impl Machine {
@@ -94,7 +106,13 @@ impl Machine {
         fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
         fs::DirBuilder::new().mode(0o700).create(directory.path().join("run")).unwrap();
         let application = Application::start(&directory.path().join("app.db"));
-        Machine { directory, application, sidecars: Vec::new(), variables: Vec::new() }
+        Machine {
+            directory,
+            application,
+            sidecars: Vec::new(),
+            variables: Vec::new(),
+            address: free_address(),
+        }
     }
 
     fn shell(&self, command: &str) -> Command {
@@ -172,7 +190,12 @@ impl Machine {
                 eprintln!("skipped, because there is no PostgreSQL: {command}");
                 continue;
             }
+            if command.starts_with("curl ") && self.run("curl --version").status.code() != Some(0) {
+                eprintln!("skipped, because there is no curl: {command}");
+                continue;
+            }
             ran += 1;
+            let command = command.replace(ADDRESS, &self.address);
             if command.starts_with("ebbtide replicate ") && !command.contains("--once") {
                 self.start_sidecar(&command);
                 continue;
@@ -339,6 +362,26 @@ fn o25_the_guide_to_what_is_kept_works_as_it_stands_there() {
     let log = machine.run("ebbtide log ./elsewhere").stdout;
     let log = String::from_utf8(log).unwrap();
     assert!(log.contains("before-migration") && !log.contains("release-7"), "{log}");
+}
+
+/// With the configuration that stands there, too, at a port of the test's own.
+#[test]
+fn o25_the_guide_to_watching_works_as_it_stands_there() {
+    const GUIDE: &str = "docs/guides/watching.md";
+    let mut machine = Machine::new();
+    let text = read(GUIDE);
+    let config = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    assert!(config.contains(ADDRESS), "{config}");
+    let config = config.replace(ADDRESS, &machine.address);
+    fs::write(machine.path("ebbtide.toml"), config).unwrap();
+    assert!(machine.follow(GUIDE) >= 3);
+    machine.application.stop();
+    machine.stop_sidecars();
+    // The other lines are those of the configuration, too.
+    let more = text.split("```toml\n").nth(2).unwrap().split("```").next().unwrap();
+    let whole = format!("{more}\n[[database]]\npath = \"app.db\"\nreplica = \"./backup\"\n");
+    let config = ebbtide_config::Config::parse(&whole).unwrap();
+    assert!(config.heartbeat.is_some() && config.webhook.is_some());
 }
 
 #[test]

@@ -65,3 +65,4 @@ mod tidy;
 mod torn;
 mod traced;
 mod trial;
+mod watching;

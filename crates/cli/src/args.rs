@@ -9,6 +9,7 @@ mod export;
 mod fixture;
 mod logging;
 mod mark;
+mod page;
 mod read;
 mod sql;
 mod undo;
@@ -31,6 +32,7 @@ pub use export::{Broken, Export, ExportFormat, Nul};
 pub use fixture::Fixture;
 pub use logging::{LogFormat, Logging};
 pub use mark::{Mark, Marks, Unmark};
+pub use page::Page;
 pub use read::Read;
 pub use sql::{NamedState, Sql};
 pub use undo::Undo;
@@ -109,6 +111,8 @@ pub enum Command {
     Prune(Prune),
     /// Restore and check the newest state and an older one, and keep neither.
     Drill(Drill),
+    /// Show a replica in a browser: everything that can be restored, and the commands for it.
+    Page(Page),
     /// Show how the databases of a running `replicate` are doing.
     Status(Status),
     /// Ship what is committed now, without waiting for the next put that is due.
@@ -152,6 +156,13 @@ pub struct Replicate {
     /// Switch a database in rollback-journal mode to a write-ahead log.
     #[arg(long)]
     pub enable_wal: bool,
+    /// Show metrics and health over HTTP: 127.0.0.1:9094, or unix:/PATH. Instead of what the configuration says.
+    #[arg(long, value_name = "ADDR", conflicts_with = "once")]
+    pub listen: Option<String>,
+    /// The file, readable by its owner alone, with the token that whoever asks must show. Needed for any other address
+    /// than one of this machine alone.
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub listen_token_file: Option<PathBuf>,
     /// Follow a database into a replica although it is not shown to be its own.
     #[arg(long)]
     pub adopt: bool,

@@ -87,6 +87,7 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Marks(marks) => runtime::run(Workers::Cores, commands::marks::run(marks)),
         Command::Unmark(unmark) => runtime::run(Workers::Cores, commands::marks::unmark(unmark)),
         Command::Drill(drill) => runtime::run(Workers::Cores, commands::drill::run(drill)),
+        Command::Page(page) => runtime::run(Workers::Cores, commands::page::run(page)),
         Command::Status(status) => commands::status::run(status),
         Command::Sync(sync) => commands::sync::run(sync),
     }
@@ -104,7 +105,8 @@ fn ends_by_signals(command: &Command) -> bool {
         | Command::Export(_)
         | Command::Fixture(_)
         | Command::When(_)
-        | Command::Blame(_) => true,
+        | Command::Blame(_)
+        | Command::Page(_) => true,
         _ => false,
     }
 }

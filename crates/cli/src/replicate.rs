@@ -4,21 +4,24 @@ mod failures;
 mod hangup;
 mod heard;
 mod signals;
+mod supervisor;
 
 use std::time::Duration;
 
 use ebbtide_sidecar::control::Control;
-use ebbtide_sidecar::{Consent, FollowError, How, Sidecar};
+use ebbtide_sidecar::{Consent, FollowError, How, Sidecar, View};
 use nix::sys::signal::Signal;
 
 use crate::application::{Application, Environment, reap_orphans};
 use crate::args::Replicate;
 use crate::exit::{Code, Failure, Outcome};
 use crate::{cores, exit, sidecar_hooks, source};
-use ebbtide_config::{Config, Database, defaults};
+use ebbtide_config::{Config, Database, Listen, defaults};
+use ebbtide_web::{Notices, Server};
 use failures::Failures;
 use heard::Heard;
 use signals::Signals;
+use supervisor::Supervisor;
 
 /// Why everything ends.
 #[derive(Debug, Clone, Copy)]
@@ -39,12 +42,21 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let config = configuration(&args)?;
     // Before anything is followed, so that no signal finds a session that it would cut off.
     let mut signals = Signals::new(args.exec.is_some())?;
-    let mut sidecar = start(&args, &config)?;
+    let mut sidecar = Sidecar::new(sidecar_hooks::hooks());
+    // Before anything is followed: an address that is taken is a mistake.
+    let _server = show(&config, &sidecar).await?;
+    let _notices = tell(&config, &sidecar)?;
+    add(&args, &config, &mut sidecar)?;
     // Until everything else has ended.
     let _control = Control::start(&sidecar);
     let mut application = launch(&args)?;
     let mut failures = Failures::default();
-    let end = until_end(&mut sidecar, &mut signals, &mut application, &mut failures).await;
+    let mut supervisor = Supervisor::of_this_process(View::of(&sidecar));
+    supervisor.ready();
+    let end =
+        until_end(&mut sidecar, &mut signals, &mut application, &mut failures, &mut supervisor);
+    let end = end.await;
+    supervisor.stopping();
     if let End::Signal(signal) = end {
         tracing::info!(%signal, "ending with a last sync");
         if let Some(application) = &mut application {
@@ -92,7 +104,22 @@ fn launch(args: &Replicate) -> Result<Option<Application>, Failure> {
     Ok(Some(application))
 }
 
+/// What is configured, and what the arguments say instead.
 fn configuration(args: &Replicate) -> Result<Config, Failure> {
+    let mut config = databases(args)?;
+    if let Some(address) = &args.listen {
+        let listen = Listen::new(address, args.listen_token_file.clone());
+        let fail = |why| Failure::new(Code::Usage, format!("--listen: {why}"));
+        config.listen = Some(listen.map_err(fail)?);
+    }
+    if args.once {
+        // It ends before anybody could ask, and is no sign of anything.
+        (config.listen, config.heartbeat, config.webhook) = (None, None, None);
+    }
+    Ok(config)
+}
+
+fn databases(args: &Replicate) -> Result<Config, Failure> {
     let (Some(path), Some(replica)) = (&args.database, &args.replica) else {
         if !args.config.exists() {
             return Err(Failure::new(
@@ -108,11 +135,31 @@ fn configuration(args: &Replicate) -> Result<Config, Failure> {
     let mut database = Database::new(path.clone(), source::address(replica)?);
     database.enable_wal = args.enable_wal;
     let shutdown_timeout = defaults::SHUTDOWN_TIMEOUT;
-    Ok(Config { databases: vec![database], shutdown_timeout })
+    Ok(Config {
+        databases: vec![database],
+        shutdown_timeout,
+        listen: None,
+        heartbeat: None,
+        webhook: None,
+    })
+}
+
+/// Begins to show what there is to be seen, where that is wanted.
+async fn show(config: &Config, sidecar: &Sidecar) -> Result<Option<Server>, Failure> {
+    let Some(listen) = &config.listen else { return Ok(None) };
+    let server = Server::start(listen, View::of(sidecar)).await;
+    server.map(Some).map_err(|error| Failure::new(Code::Usage, error))
+}
+
+/// Begins to tell others, where that is wanted.
+fn tell(config: &Config, sidecar: &Sidecar) -> Result<Notices, Failure> {
+    let (heartbeat, webhook) = (config.heartbeat.as_ref(), config.webhook.as_ref());
+    let notices = Notices::start(heartbeat, webhook, &View::of(sidecar));
+    notices.map_err(|error| Failure::new(Code::Usage, error))
 }
 
 /// Begins to follow the databases.
-fn start(args: &Replicate, config: &Config) -> Result<Sidecar, Failure> {
+fn add(args: &Replicate, config: &Config, sidecar: &mut Sidecar) -> Result<(), Failure> {
     let how = How {
         consent: Consent {
             adopt: args.adopt,
@@ -124,11 +171,10 @@ fn start(args: &Replicate, config: &Config) -> Result<Sidecar, Failure> {
         // Without any of these a name that leads nowhere is a mistake.
         may_come: args.wait || args.exec.is_some() || args.database.is_none(),
     };
-    let mut sidecar = Sidecar::new(sidecar_hooks::hooks());
     for database in &config.databases {
         sidecar.add(database.clone(), how).map_err(|error| Failure::new(Code::Usage, error))?;
     }
-    Ok(sidecar)
+    Ok(())
 }
 
 async fn until_end(
@@ -136,6 +182,7 @@ async fn until_end(
     signals: &mut Signals,
     application: &mut Option<Application>,
     failures: &mut Failures,
+    supervisor: &mut Supervisor,
 ) -> End {
     loop {
         // With an application there is something to wait for besides; nobody follows it any more, though.
@@ -151,6 +198,7 @@ async fn until_end(
                 heard => pass_on(heard, application.as_mut()),
             },
             () = gone(application) => return End::Application,
+            () = supervisor.told() => {}
         }
     }
 }

@@ -9,6 +9,8 @@ use ebbtide_directory::{Refused, open_regular};
 use ebbtide_store::{Location, real_path};
 
 use crate::file::{File, span};
+use crate::listen::Listen;
+use crate::notices::{Heartbeat, Webhook, heartbeat, webhook};
 use crate::variables::{Lookup, expand};
 use crate::{Database, defaults};
 
@@ -22,6 +24,12 @@ pub struct Config {
     pub databases: Vec<Database>,
     /// How long the last sync may take.
     pub shutdown_timeout: Duration,
+    /// Where the process shows itself over HTTP.
+    pub listen: Option<Listen>,
+    /// What is asked for as long as everything is durable.
+    pub heartbeat: Option<Heartbeat>,
+    /// Where changes of what needs attention are sent.
+    pub webhook: Option<Webhook>,
 }
 
 /// A file that cannot be read, or says what it may not.
@@ -64,13 +72,36 @@ impl Config {
         }
         check_places(&databases)?;
         check_states(&databases)?;
-        let timeout = file.shutdown_timeout.map(|text| {
-            let text =
-                expand(&text, variable).map_err(|why| format!("shutdown-timeout = {why}"))?;
-            span("shutdown-timeout", &text)
-        });
-        let shutdown_timeout = timeout.transpose()?.unwrap_or(defaults::SHUTDOWN_TIMEOUT);
-        Ok(Config { databases, shutdown_timeout })
+        let text = |key: &str, text: Option<String>| {
+            let expanded = text.map(|text| expand(&text, variable)).transpose();
+            expanded.map_err(|why| format!("{key} = {why}"))
+        };
+        let timeout = text("shutdown-timeout", file.shutdown_timeout)?;
+        let timeout = timeout.map(|text| span("shutdown-timeout", &text)).transpose()?;
+        let address = text("listen", file.listen)?;
+        let token_file = text("listen-token-file", file.listen_token_file)?;
+        let beat = text("heartbeat-url", file.heartbeat_url)?;
+        let interval = text("heartbeat-interval", file.heartbeat_interval)?;
+        let hook = text("webhook-url", file.webhook_url)?;
+        let secret_file = text("webhook-secret-file", file.webhook_secret_file)?;
+        Ok(Config {
+            databases,
+            shutdown_timeout: timeout.unwrap_or(defaults::SHUTDOWN_TIMEOUT),
+            listen: listen(address.as_deref(), token_file)?,
+            heartbeat: heartbeat(beat, interval.as_deref())?,
+            webhook: webhook(hook, secret_file)?,
+        })
+    }
+}
+
+fn listen(address: Option<&str>, token_file: Option<String>) -> Result<Option<Listen>, String> {
+    match (address, token_file) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err("listen-token-file says who may ask at `listen`".to_owned()),
+        (Some(address), token) => {
+            let listen = Listen::new(address, token.map(PathBuf::from));
+            listen.map(Some).map_err(|why| format!("listen = {why}"))
+        }
     }
 }
 

@@ -24,6 +24,12 @@ pub(crate) struct File {
     #[serde(default)]
     database: Vec<Spanned<Settings>>,
     pub(crate) shutdown_timeout: Option<String>,
+    pub(crate) listen: Option<String>,
+    pub(crate) listen_token_file: Option<String>,
+    pub(crate) heartbeat_url: Option<String>,
+    pub(crate) heartbeat_interval: Option<String>,
+    pub(crate) webhook_url: Option<String>,
+    pub(crate) webhook_secret_file: Option<String>,
 }
 
 /// A longer word is no misspelt key, and would cost much memory to compare.

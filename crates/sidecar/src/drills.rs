@@ -212,7 +212,7 @@ impl DrillJob {
     /// The drill itself, and what else is to be said of it: without room for a file the pages are hashed.
     async fn restore(&self, check: Option<&Check>) -> (Result<Drilled, Error>, Option<String>) {
         let store = match self.location.open().await {
-            Ok(store) => store,
+            Ok(store) => self.status.metered(store),
             Err(error) => return (Err(error.into()), None),
         };
         let now = clock::now();

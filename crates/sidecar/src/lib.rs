@@ -21,7 +21,9 @@ pub mod track;
 mod drills;
 mod hooks;
 mod sidecar;
+mod view;
 
 pub use follow::{Consent, FollowError, Gravity};
 pub use hooks::{Hooks, LostLines, SnapshotProgress};
 pub use sidecar::{AddError, Ended, Followed, How, Sidecar, Statuses};
+pub use view::View;

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ebbtide_config::Database;
+use ebbtide_count::Counter;
 use ebbtide_replica::Txid;
-use ebbtide_store::{Location, real_path};
+use ebbtide_store::{Location, RequestDurations, real_path};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -32,6 +33,8 @@ pub struct Sidecar {
     tasks: JoinSet<Result<(), FollowError>>,
     databases: Arc<Mutex<Vec<Entry>>>,
     drills: Drills,
+    /// How many were not followed any more because of an error.
+    stopped: Arc<Counter>,
 }
 
 /// One of the databases.
@@ -114,6 +117,7 @@ impl Sidecar {
             shared: Shared::new(owner::this_process(), hooks),
             tasks: JoinSet::new(),
             databases: Arc::default(),
+            stopped: Arc::default(),
         }
     }
 
@@ -125,7 +129,7 @@ impl Sidecar {
     /// [`Sidecar::next_ended`], and by the status.
     pub fn add(&mut self, database: Database, how: How) -> Result<Followed, AddError> {
         let replica = database.location.to_string();
-        let status = Status::new(database.path.clone(), replica.clone());
+        let status = Status::new(database.path.clone(), replica.clone(), &self.shared.durations);
         let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         if find(&databases, &database.path).is_some() {
             return Err(AddError::Twice(database.path));
@@ -213,6 +217,9 @@ impl Sidecar {
             Ok((id, result)) => (id, result),
             Err(error) => (error.id(), Err(ended_unexpectedly(&error))),
         };
+        if result.is_err() {
+            self.stopped.add(1);
+        }
         let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
         let at = databases.iter().position(|entry| entry.task == id)?;
         Some(Ended { status: databases.remove(at).status, result })
@@ -232,6 +239,16 @@ impl Sidecar {
     #[must_use]
     pub fn statuses(&self) -> Statuses {
         Statuses(Arc::clone(&self.databases))
+    }
+
+    /// How many databases are not followed any more because of an error.
+    pub(crate) fn stopped(&self) -> &Arc<Counter> {
+        &self.stopped
+    }
+
+    /// How long requests to stores took.
+    pub(crate) fn durations(&self) -> &Arc<RequestDurations> {
+        &self.shared.durations
     }
 
     /// Ends everything with a last sync, for which there is so much time. How each ended that did not end before; those that
@@ -261,7 +278,7 @@ impl Sidecar {
 }
 
 /// The databases that are followed, for whoever answers questions about them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Statuses(Arc<Mutex<Vec<Entry>>>);
 
 impl Statuses {

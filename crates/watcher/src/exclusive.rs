@@ -15,6 +15,7 @@ use crate::checkpoints::Checkpoints;
 use crate::connection::Progress;
 use crate::error::Error;
 use crate::held_log::HeldLog;
+use crate::log_counts::LogCounts;
 use crate::policy::{Limits, backlog_bytes_max, is_outrun};
 use crate::tail::Scratch;
 use crate::transaction::Transaction;
@@ -49,6 +50,7 @@ pub(crate) struct Exclusive<'a> {
     pub(crate) checkpoints: &'a mut Checkpoints,
     pub(crate) write_lock: &'a mut WriteLock,
     pub(crate) limits: &'a Limits,
+    pub(crate) counts: &'a LogCounts,
     /// Now.
     pub(crate) time: Timestamp,
     pub(crate) scratch: &'a mut Scratch,
@@ -80,7 +82,7 @@ impl Exclusive<'_> {
         })?;
         point("watcher.exclusive.ended");
         match done {
-            Some(all_copied) => self.checkpoints.exclusive_ran(all_copied),
+            Some(all_copied) => self.exclusive_ran(all_copied),
             None => self.checkpoints.exclusive_failed(),
         }
         Ok(())
@@ -133,9 +135,15 @@ impl Exclusive<'_> {
         })?;
         let Some((is_done, exclusive)) = stop else { return Ok(false) };
         if let Some(all_copied) = exclusive {
-            self.checkpoints.exclusive_ran(all_copied);
+            self.exclusive_ran(all_copied);
         }
         Ok(!is_done)
+    }
+
+    /// An exclusive checkpoint has run; `all_copied` if it completed.
+    fn exclusive_ran(&mut self, all_copied: bool) {
+        self.counts.exclusive_checkpoints.add(1);
+        self.checkpoints.exclusive_ran(all_copied);
     }
 
     /// Captures concurrently with the writers until they have committed [`COMMIT_BYTES`] or [`COMMIT_PAUSE_MAX`] is
@@ -214,6 +222,7 @@ impl Exclusive<'_> {
         let done = work(self, &stopped);
         tracing::debug!(waited = ?began.elapsed(), took = ?since.elapsed(), "writers were stopped");
         let ended = self.write_lock.release(self.log.paths(), stopped);
+        self.counts.stops.add(since.elapsed());
         let done = done?;
         ended?;
         Ok(Some(done))

@@ -21,6 +21,7 @@ use crate::files::{Identity, Paths, check_file_system, read_header};
 use crate::found::Found;
 use crate::held_log::{HeldLog, Parts};
 use crate::image::{Image, ImagePin, OpenImages};
+use crate::log_counts::LogCounts;
 use crate::log_evidence::LogEvidence;
 use crate::log_status::{LogStatusHandle, LogStatusOwner};
 use crate::mutex::lock;
@@ -45,6 +46,7 @@ pub struct Follower {
     images: OpenImages,
     damage: Damage,
     limits: Limits,
+    counts: Arc<LogCounts>,
     log_status: LogStatusOwner,
     /// Whether other names of the file were logged.
     names_told: bool,
@@ -118,11 +120,19 @@ impl Follower {
             images: OpenImages::default(),
             damage,
             limits: options.limits,
+            counts: Arc::default(),
             log_status,
             names_told,
         };
         follower.check_size()?;
         Ok((follower, start))
+    }
+
+    /// The same follower, which counts what it does here from now on.
+    #[must_use]
+    pub fn counting(mut self, counts: Arc<LogCounts>) -> Follower {
+        self.counts = counts;
+        self
     }
 
     /// The path of the log, whose writes are file events to wake up for.
@@ -301,25 +311,29 @@ impl Follower {
         sink: impl FnMut(&mut Transaction<'_>) -> Result<bool, E>,
     ) -> Result<(), CaptureError<E>> {
         let may_restart = kept != Kept::Nowhere && !self.images.is_any();
-        let Follower { log, checkpoints, write_lock, limits, .. } = self;
+        let Follower { log, checkpoints, write_lock, limits, counts, .. } = self;
         match action {
             Action::Wait => {}
             Action::EndHold => log.finish_handover()?,
             Action::HandOver => log.begin_handover()?,
-            Action::Checkpoint => checkpoints.begin(log, limits)?,
+            Action::Checkpoint => {
+                checkpoints.begin(log, limits)?;
+                counts.checkpoints.add(1);
+            }
             Action::Truncate => {
                 // SQLite truncates only if every reader reads the database file alone, as our hold does.
                 log.run_checkpoint(Mode::Truncate)?;
                 log.touch();
+                counts.truncations.add(1);
             }
             Action::ExclusiveCheckpoint => {
                 let mut exclusive =
-                    Exclusive { log, checkpoints, write_lock, limits, time, scratch };
+                    Exclusive { log, checkpoints, write_lock, limits, counts, time, scratch };
                 exclusive.checkpoint(sink)?;
             }
             Action::Brake => {
                 let mut exclusive =
-                    Exclusive { log, checkpoints, write_lock, limits, time, scratch };
+                    Exclusive { log, checkpoints, write_lock, limits, counts, time, scratch };
                 exclusive.brake(may_restart, sink)?;
             }
         }

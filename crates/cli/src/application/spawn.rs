@@ -26,6 +26,9 @@ const CREDENTIALS: &[&str] = &[
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 ];
 
+/// The variables by which systemd says where it listens to this process.
+const SUPERVISOR: &[&str] = &["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
 /// Which of our variables the application gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Environment {
@@ -62,6 +65,10 @@ pub(super) fn spawn(command: &str, environment: Environment) -> io::Result<Pid> 
     shell.args(["-c", command]);
     // A group that signals can be sent to, and that a terminal can be lent to.
     shell.process_group(0);
+    // They are for this process: the application would be taken for it.
+    for variable in SUPERVISOR {
+        shell.env_remove(variable);
+    }
     if environment == Environment::WithoutCredentials {
         for variable in CREDENTIALS {
             shell.env_remove(variable);

@@ -10,6 +10,7 @@ pub(crate) mod fixture;
 pub(crate) mod log;
 pub(crate) mod mark;
 pub(crate) mod marks;
+pub(crate) mod page;
 pub(crate) mod prune;
 mod release;
 pub(crate) mod restore;

@@ -10,7 +10,7 @@ use crate::exit::{Code, Failure, Outcome};
 use crate::{output, terminal};
 use ebbtide_config::Config;
 use ebbtide_sidecar::control::{
-    Answer, HealthIssue, MirrorReport, Report, Request, ask_all, peers, places_to_ask,
+    Answer, MirrorReport, Report, Request, ask_all, peers, places_to_ask,
 };
 use ebbtide_sidecar::follow::Phase;
 
@@ -154,7 +154,7 @@ fn remarks(report: &Report) -> Vec<String> {
     }
     remarks.extend(history(report));
     remarks.extend(report.mirrors.iter().map(mirror));
-    remarks.extend(report.attention.iter().filter_map(|&issue| explain(issue, report)));
+    remarks.extend(report.attention.iter().filter_map(|&issue| issue.explain(report)));
     if let Some(error) = &report.log_error {
         remarks.push(format!("{} lines could not be logged: {error}", report.log_lines_lost));
     }
@@ -203,55 +203,6 @@ fn mirror(mirror: &MirrorReport) -> String {
         kept += &format!("; its store keeps {} objects that may go", mirror.retained_objects);
     }
     format!("mirror {}: {has}{behind}{trouble}{kept}", mirror.replica)
-}
-
-/// What is not said otherwise.
-fn explain(issue: HealthIssue, report: &Report) -> Option<String> {
-    match issue {
-        HealthIssue::NotFollowed | HealthIssue::Failing | HealthIssue::Store => None,
-        HealthIssue::Failed => {
-            let failure = report.last_failure.as_ref()?;
-            Some(format!("followed again after trouble at {}: {}", failure.since, failure.error))
-        }
-        HealthIssue::Starting => {
-            Some(format!("still starting since {}", report.since.as_deref().unwrap_or("long ago")))
-        }
-        HealthIssue::Lag => Some("commits wait for longer than puts-per-second explains".to_owned()),
-        HealthIssue::Disk => Some(format!(
-            "{} are left on the disk of the database or of its local state: make room, or commits fail",
-            terminal::bytes(report.disk_free_bytes.unwrap_or(0))
-        )),
-        HealthIssue::OtherName => {
-            report.other_names.as_ref().map(|names| format!("the file has other names: {names}"))
-        }
-        HealthIssue::WalIndex => Some(
-            "the wal-index is damaged or the log was truncated: the database will lack pages that its replica has"
-                .to_owned(),
-        ),
-        HealthIssue::Clock => Some(format!(
-            "commits are dated up to {}, which is yet to come, because a clock was ahead: choose among them by txid, a \
-             restore by time does without them",
-            report.durable_time.as_deref().unwrap_or("a later time")
-        )),
-        HealthIssue::Snapshot => {
-            let trouble = report.snapshot_trouble.as_ref()?;
-            Some(format!("no snapshot since {}: {}", trouble.since, trouble.error))
-        }
-        HealthIssue::Manifest => {
-            let trouble = report.manifest_trouble.as_ref()?;
-            Some(format!("at {}: {}", trouble.since, trouble.error))
-        }
-        // Each says it itself.
-        HealthIssue::Mirror => None,
-        HealthIssue::Prune => {
-            let trouble = report.prune_trouble.as_ref()?;
-            Some(format!("not pruned since {}: {}", trouble.since, trouble.error))
-        }
-        HealthIssue::Drill => {
-            let trouble = report.drill_trouble.as_ref()?;
-            Some(format!("the drill at {} failed: {}", trouble.since, trouble.error))
-        }
-    }
 }
 
 /// A lag as people read it.

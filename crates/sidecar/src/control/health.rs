@@ -71,8 +71,33 @@ pub enum HealthIssue {
     Drill,
 }
 
+impl HealthIssue {
+    /// Its name, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            HealthIssue::NotFollowed => "not-followed",
+            HealthIssue::Failing => "failing",
+            HealthIssue::Failed => "failed",
+            HealthIssue::Starting => "starting",
+            HealthIssue::Store => "store",
+            HealthIssue::Lag => "lag",
+            HealthIssue::Disk => "disk",
+            HealthIssue::WalIndex => "wal-index",
+            HealthIssue::OtherName => "other-name",
+            HealthIssue::Clock => "clock",
+            HealthIssue::Snapshot => "snapshot",
+            HealthIssue::Manifest => "manifest",
+            HealthIssue::Prune => "prune",
+            HealthIssue::Mirror => "mirror",
+            HealthIssue::Drill => "drill",
+        }
+    }
+}
+
 /// Why somebody should look at `now`; nothing when all is well.
-pub(super) fn health_issues(status: &DatabaseStatus, now: Timestamp) -> Vec<HealthIssue> {
+#[must_use]
+pub fn health_issues(status: &DatabaseStatus, now: Timestamp) -> Vec<HealthIssue> {
     let failing = matches!(status.phase, Phase::Failing | Phase::LogReleased | Phase::Stopped);
     let is_within = |trouble: &Option<(Timestamp, String)>, most| {
         trouble.as_ref().is_some_and(|(since, _)| since.until(now) <= most)

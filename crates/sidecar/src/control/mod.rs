@@ -7,6 +7,7 @@
 
 mod ask;
 mod directory;
+mod explain;
 mod health;
 mod message;
 mod report;
@@ -15,7 +16,7 @@ mod silent;
 
 pub use ask::{Peer, ReleasedDatabase, ask_all, peers, release};
 pub use directory::places_to_ask;
-pub use health::HealthIssue;
+pub use health::{HealthIssue, health_issues};
 pub use message::{Answer, Request, Synced};
 pub use report::{MirrorReport, Report};
 pub use serve::Control;

@@ -145,6 +145,9 @@ async fn reconcile(
         tracing::info!(%database, pages = pages_differ, "the database changed while nobody looked; sending the pages that differ");
     }
     let detail = before.detail(since);
+    let counts = job.status.counts();
+    counts.forks.add(u64::from(is_fork));
+    counts.gaps.add(u64::from(detail.since.is_some()));
     let resync = Resync { time, detail, database_pages: pages, is_fork, wal };
     block_in_place(|| {
         resync.append(&mut shipper, &difference, |each| {

@@ -162,6 +162,7 @@ impl Task {
             return Ok(());
         }
         let (from, to) = (self.database.location.open().await?, self.location.open().await?);
+        let (from, to) = (self.status.metered(from), self.status.metered(to));
         // Whoever does not answer does not keep the others waiting for their turn.
         to.size(&Key::Manifest).await?;
         let turn = self.shared.mirror_turn().await;

@@ -7,6 +7,7 @@
 mod awaited;
 mod catch_up;
 mod compare;
+mod counts;
 mod create;
 mod database_status;
 mod disk;
@@ -42,6 +43,7 @@ mod sync_requests;
 mod task;
 mod verdict;
 
+pub use counts::Counts;
 pub use database_status::{DatabaseStatus, Outage};
 pub use ebbtide_shipper::Consent;
 pub use error::{FollowError, Gravity};

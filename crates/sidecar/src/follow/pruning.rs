@@ -97,7 +97,7 @@ fn tell(database: &Database, status: &Status, error: PruneError) {
 
 /// Finds out how far the history reaches back.
 async fn look(database: &Database, status: &Status) -> Result<(), PruneError> {
-    let store = database.location.open().await?;
+    let store = status.metered(database.location.open().await?);
     let mut survey = Survey::new(store, Arc::new(Progress::default())).await?;
     if let Some(extent) = Extent::of(&mut survey).await? {
         status.reaches_back(KeptHistory::of(extent));
@@ -106,7 +106,7 @@ async fn look(database: &Database, status: &Status) -> Result<(), PruneError> {
 }
 
 async fn pass(database: &Database, status: &Status) -> Result<(), PruneError> {
-    let store = database.location.open().await?;
+    let store = status.metered(database.location.open().await?);
     let pass =
         Pass { keep: database.keep, confirm_shrink: false, thorough: false, by: BY.to_owned() };
     let pruned = match prune(store, &pass).await {

@@ -368,7 +368,13 @@ fn append(
     let appended =
         shipper.append(commit, blocking, |each| transaction.for_each_page::<FollowError>(each))?;
     match appended {
-        Appended::Taken => status.captured(shipper.last()),
+        Appended::Taken => {
+            let counts = status.counts();
+            counts.commits.add(1);
+            counts.pages.add(pages as u64);
+            counts.bytes.add(pages as u64 * transaction.page_size.offset());
+            status.captured(shipper.last());
+        }
         Appended::SpoolFull => return Err(FollowError::LogReleased),
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ebbtide_shipper::Owner;
+use ebbtide_store::RequestDurations;
 use ebbtide_watcher::{Scratch, Wake};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
@@ -33,6 +34,8 @@ pub struct Shared {
     pub(crate) began: Instant,
     /// The starts of the databases.
     pub(crate) starts: Arc<Starts>,
+    /// How long requests to stores took.
+    pub(crate) durations: Arc<RequestDurations>,
     scratches: Arc<Mutex<Vec<Scratch>>>,
     whole_reads: Arc<Semaphore>,
     prunes: Arc<Semaphore>,
@@ -56,6 +59,7 @@ impl Shared {
             began: Instant::now(),
             starts: Arc::new(Starts::new(hooks.started)),
             hooks,
+            durations: Arc::default(),
             scratches: Arc::default(),
             whole_reads: Arc::new(Semaphore::new(WHOLE_READS)),
             prunes: Arc::new(Semaphore::new(1)),

@@ -69,6 +69,7 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, LogEvidence),
             let known = state.as_ref().and_then(|state| state.position().database);
             let resume = resume.filter(|_| is_same_file(known, path));
             let (follower, began) = Follower::open(path, &options, resume, latest)?;
+            let follower = follower.counting(Arc::clone(&job.status.counts().log));
             *held = Some(Held::new(follower, &job.shared));
             began
         }
@@ -203,6 +204,6 @@ async fn look_at_replica(
     local: Local,
     health: Arc<StoreHealth>,
 ) -> Result<Found, ebbtide_shipper::Error> {
-    let store = job.database.location.open().await?;
+    let store = job.status.metered(job.database.location.open().await?);
     look(store, health, local, &parts::shipping(&job.database), job.consent).await
 }

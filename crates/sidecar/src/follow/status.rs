@@ -10,10 +10,11 @@ use std::time::Duration;
 use ebbtide_replica::{Chain, Point, Timestamp, Txid};
 use ebbtide_restore::DrillRecord;
 use ebbtide_shipper::{Presence, StoreHealth};
-use ebbtide_store::error_chain;
+use ebbtide_store::{MeteredStore, RequestDurations, Store, error_chain};
 use ebbtide_watcher::LogStatusHandle;
 use tokio::sync::Notify;
 
+use super::counts::Counts;
 use super::database_status::{DatabaseStatus, Outage};
 use super::disk::free_bytes;
 use super::error::FollowError;
@@ -59,6 +60,7 @@ struct SharedStatus {
     /// Wakes clients: the status has changed.
     told: Notify,
     releases: Releases,
+    counts: Counts,
 }
 
 /// One database's status, shared between its task and whoever asks.
@@ -94,7 +96,7 @@ impl Sources {
 impl Status {
     /// The status of a database that is not followed yet.
     #[must_use]
-    pub fn new(database: PathBuf, replica: String) -> Status {
+    pub fn new(database: PathBuf, replica: String, durations: &Arc<RequestDurations>) -> Status {
         let database = std::path::absolute(&database).unwrap_or(database);
         let known = StatusData {
             noted: DatabaseStatus::new(database, replica, clock::now()),
@@ -107,7 +109,19 @@ impl Status {
         };
         let (asked, told) = (Notify::new(), Notify::new());
         let releases = Releases::new();
-        Status(Arc::new(SharedStatus { known: Mutex::new(known), asked, told, releases }))
+        let (known, counts) = (Mutex::new(known), Counts::new(Arc::clone(durations)));
+        Status(Arc::new(SharedStatus { known, asked, told, releases, counts }))
+    }
+
+    /// What happened since this process follows it.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.0.counts
+    }
+
+    /// The same store, of which it is counted what goes there and comes from there.
+    pub(crate) fn metered(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(MeteredStore::new(store, Arc::clone(&self.counts().traffic)))
     }
 
     /// Where the local state is.
@@ -178,7 +192,8 @@ impl Status {
     }
 
     /// Whether this process has followed the database before.
-    pub(crate) fn was_followed(&self) -> bool {
+    #[must_use]
+    pub fn was_followed(&self) -> bool {
         self.known().was_followed
     }
 
@@ -203,6 +218,7 @@ impl Status {
 
     /// A session failed, and another one will begin.
     pub(crate) fn fail(&self, error: &FollowError) {
+        self.counts().failures.add(1);
         self.away(error);
         self.remember(error);
     }
@@ -252,6 +268,7 @@ impl Status {
         health: Arc<StoreHealth>,
         put_interval: Duration,
     ) {
+        self.counts().sessions.add(1);
         let mut known = self.known();
         known.noted.put_interval = put_interval;
         (known.sources.log, known.sources.health) = (Some(log), Some(health));

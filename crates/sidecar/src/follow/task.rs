@@ -106,7 +106,7 @@ async fn wait_for_store(job: &mut Job) -> Result<(), FollowError> {
             return Err(FollowError::LogReleased);
         }
         let asked = async {
-            let store = job.database.location.open().await?;
+            let store = job.status.metered(job.database.location.open().await?);
             store.size(&Key::Manifest).await
         };
         match asked.await {

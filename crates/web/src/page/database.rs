@@ -1,0 +1,275 @@
+//! One database: what can be restored of it, and the command for it.
+
+use ebbtide_replica::{EntryKind, Timestamp, Txid};
+use ebbtide_store::error_chain;
+use maud::{Markup, html};
+
+use super::axis::Axis;
+use super::chart::{Chart, describe, legend};
+use super::query::{Query, SPANS};
+use super::words::{ago, bytes, number, number_of, quoted, short, utc};
+use crate::shelf::Opened;
+use crate::timeline::{Bucket, Event, EventKind, History, Picked, TimelineError, Wanted, buckets};
+
+/// In so many parts a picture shows its stretch of time.
+const BUCKETS: usize = 200;
+
+/// So many events and marks are listed.
+const LISTED_MAX: usize = 20;
+
+const SECOND: i64 = 1_000_000;
+
+/// All that the history of a database shows, for one address.
+pub(super) struct Past {
+    axis: Axis,
+    whole: Axis,
+    close: Vec<Bucket>,
+    all: Vec<Bucket>,
+    picked: Option<Picked>,
+    has_previous: bool,
+    has_next: bool,
+}
+
+impl Past {
+    /// Looks at what is asked for.
+    pub(super) async fn look(
+        opened: &Opened,
+        query: &Query,
+        now: Timestamp,
+    ) -> Result<Option<Past>, TimelineError> {
+        let Some((history, store)) = &opened.history else { return Ok(None) };
+        let Some((first, last)) = history.ends() else { return Ok(None) };
+        let picked = match query.wanted() {
+            Some(wanted) => history.pick(&**store, wanted).await?,
+            None => history.pick(&**store, Wanted::Txid(last.txid)).await?,
+        };
+        let whole = Axis { from: first.time, to: last.time.max(now) };
+        let axis = axis(whole, query, picked.as_ref().map(Picked::time));
+        let close = history.close(&**store, axis.from, axis.to).await?;
+        let everything = history.cells.between(whole.from, whole.to);
+        let txid = picked.as_ref().map(Picked::txid);
+        Ok(Some(Past {
+            close: buckets(close.iter(), axis.from, axis.to, BUCKETS),
+            all: buckets(everything.iter(), whole.from, whole.to, BUCKETS),
+            has_previous: txid.is_some_and(|txid| txid > first.txid),
+            has_next: txid.is_some_and(|txid| txid < last.txid),
+            axis,
+            whole,
+            picked,
+        }))
+    }
+}
+
+/// The stretch of time that is shown: the chosen length up to the end, or around what is picked.
+fn axis(whole: Axis, query: &Query, picked: Option<Timestamp>) -> Axis {
+    let chosen =
+        SPANS.get(span_of(query, whole)).map_or(i64::MAX / SECOND, |(_, _, seconds)| *seconds);
+    let length = chosen.saturating_mul(SECOND).min(whole.length());
+    let ending = |end: i64| {
+        let end = end.clamp(
+            whole.from.as_micros().saturating_add(length),
+            whole.to.as_micros().max(whole.from.as_micros().saturating_add(length)),
+        );
+        Axis { from: Timestamp::clamped(end - length), to: Timestamp::clamped(end) }
+    };
+    let asked = ending(query.end().unwrap_or(whole.to).as_micros());
+    match picked {
+        Some(at) if at < asked.from || at > asked.to => {
+            ending(at.as_micros().saturating_add(length / 2))
+        }
+        _ => asked,
+    }
+}
+
+/// Which of the lengths is shown: the chosen one, or else the shortest that has everything, a day at most.
+fn span_of(query: &Query, whole: Axis) -> usize {
+    let has_all = |(_, _, seconds): &(&str, &str, i64)| *seconds >= whole.length() / SECOND;
+    let shortest = SPANS.iter().position(has_all).unwrap_or(SPANS.len() - 1);
+    query.span().unwrap_or(if shortest > 2 { 2 } else { shortest })
+}
+
+/// The history of a database.
+pub(super) fn past(
+    opened: &Opened,
+    looked: Result<Option<Past>, TimelineError>,
+    query: &Query,
+    replica: &str,
+    now: Timestamp,
+) -> Markup {
+    let error = opened.error.clone();
+    html! {
+        @if let Some(error) = error {
+            p.note.warn { "! The history cannot be read just now: " (error) }
+        }
+        @match (looked, &opened.history) {
+            (Ok(Some(past)), Some((history, _))) => { (drawn(&past, history, query, replica, now)) }
+            (Err(error), _) => { p.note.warn { "! This part of the history cannot be read: " (error_chain(&error)) } }
+            (Ok(_), Some(_)) => { p.note { "Nothing can be restored yet." } }
+            (Ok(_), None) => {
+                @if opened.error.is_none() { p.note { "The history is being read…" } }
+            }
+        }
+    }
+}
+
+fn drawn(past: &Past, history: &History, query: &Query, replica: &str, now: Timestamp) -> Markup {
+    let picked = past.picked.as_ref();
+    let link = |txid: Txid| query.picking(Some(Wanted::Txid(txid))).address();
+    let time = picked.map(Picked::time);
+    let close = Chart {
+        history,
+        axis: past.axis,
+        buckets: &past.close,
+        picked: time,
+        part: None,
+        label: "Commits in the chosen stretch of time",
+    };
+    let all = Chart {
+        history,
+        axis: past.whole,
+        buckets: &past.all,
+        picked: time,
+        part: Some(past.axis),
+        label: "Commits in the whole history",
+    };
+    let is_close = past.axis != past.whole;
+    html! {
+        (summary(history, past.whole, now))
+        (spans(past, query))
+        (close.draw(link))
+        @if is_close {
+            p.caption { "The whole history; the frame is what is shown above." }
+            (all.draw(link))
+        }
+        (legend())
+        @if let Some(picked) = picked { (panel(past, picked, history, query, replica, now)) }
+        (lists(history, query, now))
+    }
+}
+
+fn summary(history: &History, whole: Axis, now: Timestamp) -> Markup {
+    let count = |is_meant: fn(&EventKind) -> bool| {
+        history.events.iter().filter(|event| is_meant(&event.kind)).count() as u64
+    };
+    let gaps = count(|kind| matches!(kind, EventKind::Gap(_)));
+    let forks = count(|kind| matches!(kind, EventKind::Fork(_)));
+    html! {
+        p.summary {
+            strong { "Any of " (number_of(history.cells.total(), "commit")) }
+            " since " time datetime=(whole.from) { (utc(whole.from)) } " (" (ago(whole.from, now)) ")"
+            @if !history.states.is_empty() { ", of the oldest part " (number_of(history.states.len() as u64, "single state")) }
+            " · " (number_of(gaps, "gap")) " · " (number_of(forks, "fork"))
+            " · " (number_of(history.snapshots.len() as u64, "snapshot"))
+            " · " (number_of(history.marks.len() as u64, "named point"))
+            " · " (bytes(history.bytes)) " stored"
+        }
+    }
+}
+
+fn spans(past: &Past, query: &Query) -> Markup {
+    let shown = span_of(query, past.whole);
+    let step = |by: i64| {
+        let end = past.axis.to.as_micros().saturating_add(past.axis.length() / 2 * by);
+        query.picking(None).ending(Some(Timestamp::clamped(end))).with_span(shown).address()
+    };
+    html! {
+        nav.spans aria-label="Stretch of time" {
+            a href=(step(-1)) rel="nofollow" aria-label="Earlier" title="Earlier" { "←" }
+            @for (at, (_, name, _)) in SPANS.iter().enumerate() {
+                a href=(query.with_span(at).address()) aria-current=[(at == shown).then_some("true")] { (name) }
+            }
+            a href=(step(1)) rel="nofollow" aria-label="Later" title="Later" { "→" }
+            a href=(query.picking(None).ending(None).address()) { "now" }
+        }
+    }
+}
+
+/// The commit that is picked, and the command to restore it.
+fn panel(
+    past: &Past,
+    picked: &Picked,
+    history: &History,
+    query: &Query,
+    replica: &str,
+    now: Timestamp,
+) -> Markup {
+    let (txid, time) = (picked.txid(), picked.time());
+    let page_bytes = history.manifest.page_size.offset();
+    let command =
+        format!("ebbtide restore -o restored.db --txid {} {}", short(txid), quoted(replica));
+    let go = |wanted| query.picking(Some(wanted)).address();
+    html! {
+        section.panel aria-labelledby="picked" {
+            div.panel-head {
+                h3 #picked { "txid " (short(txid)) }
+                nav.steps aria-label="Commits" {
+                    @if past.has_previous {
+                        a #previous rel="prev" href=(go(Wanted::Before(txid))) { "← previous" }
+                    } @else { span.off { "← previous" } }
+                    @if past.has_next {
+                        a #next rel="next" href=(go(Wanted::After(txid))) { "next →" }
+                    } @else { span.off { "next →" } }
+                }
+            }
+            dl.facts {
+                div { dt { "Committed" } dd { time datetime=(time) { (utc(time)) } span.more { (ago(time, now)) } } }
+                @match picked {
+                    Picked::Entry(row) => {
+                        div { dt { "Changed" } dd { (number_of(u64::from(row.pages), "page")) @if row.kind == EntryKind::Resync { span.more { "brought up to date" } } } }
+                        div { dt { "Database" } dd { (bytes(u64::from(row.database_pages) * page_bytes)) } }
+                    }
+                    Picked::Single(state) => { div { dt { "Kept" } dd { (state.name) } } }
+                }
+                @for mark in history.marks.iter().filter(|mark| mark.point.txid == txid).take(LISTED_MAX) {
+                    div { dt { "Named" } dd { "⚑ " (mark.name) } }
+                }
+            }
+            p.caption { "Restores it into a file of its own; nothing else changes." }
+            div.command {
+                pre tabindex="0" { code #command { (command) } }
+                button #copy type="button" data-copy="command" hidden { "Copy" }
+            }
+        }
+    }
+}
+
+/// What happened lately, and the named points.
+fn lists(history: &History, query: &Query, now: Timestamp) -> Markup {
+    let go = |txid: Txid| query.picking(Some(Wanted::Txid(txid))).address();
+    let events: Vec<&Event> = history.events.iter().rev().take(LISTED_MAX).collect();
+    html! {
+        div.lists {
+            @if !history.marks.is_empty() {
+                section {
+                    h3 { "Named points" }
+                    ul.lines {
+                        @for mark in history.marks.iter().rev().take(LISTED_MAX) {
+                            li { a href=(go(mark.point.txid)) { "⚑ " (mark.name) } span.more { (ago(mark.point.time, now)) } }
+                        }
+                    }
+                }
+            }
+            section {
+                h3 { "What happened" }
+                @if events.is_empty() { p.note { "No gaps, forks or restarts." } }
+                ul.lines {
+                    @for event in events {
+                        li {
+                            a href=(go(event.point.txid)) { (word(event)) } " "
+                            span { (describe(event)) } span.more { (ago(event.point.time, now)) }
+                        }
+                    }
+                }
+            }
+        }
+        p.caption { (number(history.cells.total())) " commits, times in UTC. Arrow keys go from commit to commit." }
+    }
+}
+
+fn word(event: &Event) -> &'static str {
+    match event.kind {
+        EventKind::Gap(_) => "gap",
+        EventKind::Fork(_) => "◀ fork",
+        EventKind::Restart(_) => "▲ restart",
+    }
+}

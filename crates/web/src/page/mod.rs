@@ -1,0 +1,117 @@
+//! The page: for people what `status` and `log` say, and every moment that can be restored.
+//!
+//! Everything is written here, as HTML that is whole without scripts; the script of the page only fetches the same address
+//! again and exchanges what has changed. All text goes through maud, which escapes it.
+
+mod advice;
+mod axis;
+mod chart;
+mod database;
+mod layout;
+mod overview;
+mod query;
+mod words;
+
+use std::sync::Arc;
+
+use axum::extract::{Query as Words, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::response::{IntoResponse, Response};
+use ebbtide_replica::{Timestamp, Txid};
+use ebbtide_sidecar::clock;
+use ebbtide_sidecar::control::Report;
+use maud::{Markup, html};
+
+use crate::site::Site;
+use crate::timeline::TimelineError;
+use database::{Past, past};
+use layout::{live, page};
+use overview::{Condition, attention, facts, overview, parts};
+pub(crate) use query::Query;
+
+/// Nothing comes from elsewhere, and nothing of a name is ever a script.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+const HTML: &str = "text/html; charset=utf-8";
+
+/// All databases.
+pub(crate) async fn index(State(site): State<Arc<Site>>) -> Response {
+    if let Some(replica) = &site.replica {
+        let here = Query::of(&replica.name).address();
+        return (StatusCode::SEE_OTHER, [(axum::http::header::LOCATION, here)]).into_response();
+    }
+    let (reports, now) = reports(&site);
+    let main = live("overview", &overview(&reports, site.view.stopped.get(), now));
+    answer(StatusCode::OK, &page("ebbtide", &main))
+}
+
+/// One database.
+pub(crate) async fn database(State(site): State<Arc<Site>>, words: Words<Query>) -> Response {
+    let Words(query) = words;
+    let (reports, now) = reports(&site);
+    let report = reports.iter().find(|report| report.database == query.name);
+    let replica = site.replica.as_ref().filter(|replica| replica.name == query.name);
+    let address = match (report, replica) {
+        (Some(report), _) => report.replica.clone(),
+        (None, Some(replica)) => replica.address.clone(),
+        (None, None) => {
+            let main = html! { h1 { "Not followed here" } p { a href="/" { "All databases" } } };
+            return answer(StatusCode::NOT_FOUND, &page("Not followed here", &main));
+        }
+    };
+    let durable = report.and_then(|report| report.durable_txid.as_ref()?.parse::<Txid>().ok());
+    let opened = site.shelf.open(&address, durable).await;
+    let looked: Result<Option<Past>, TimelineError> = Past::look(&opened, &query, now).await;
+    let (directory, name) = parts(&query.name);
+    let main = html! {
+        p.crumbs { a href="/" { "All databases" } }
+        h1 { span.dir { (directory) } (name) }
+        @if let Some(report) = report {
+            (live("state", &html! { (Condition::of(report).badge()) (facts(report, now)) (attention(report)) }))
+        } @else {
+            p.address { (address) }
+        }
+        h2 { "What can be restored" }
+        (live("past", &past(&opened, looked, &query, &address, now)))
+    };
+    answer(StatusCode::OK, &page(&format!("{name} · ebbtide"), &main))
+}
+
+/// The look of the pages.
+pub(crate) async fn style() -> Response {
+    asset("text/css; charset=utf-8", include_str!("page.css"))
+}
+
+/// What keeps them up to date.
+pub(crate) async fn script() -> Response {
+    asset("text/javascript; charset=utf-8", include_str!("page.js"))
+}
+
+/// Their sign.
+pub(crate) async fn icon() -> Response {
+    asset("image/svg+xml", include_str!("icon.svg"))
+}
+
+/// What is known of all databases, those first that need somebody.
+fn reports(site: &Site) -> (Vec<Report>, Timestamp) {
+    let now = clock::now();
+    // Looking means a few system calls for each database.
+    let mut reports: Vec<Report> = tokio::task::block_in_place(|| {
+        let statuses = site.view.statuses.now();
+        statuses.iter().map(|status| Report::of(status, now, site.view.unlogged())).collect()
+    });
+    reports.sort_by(|a, b| (a.healthy, &a.database).cmp(&(b.healthy, &b.database)));
+    (reports, now)
+}
+
+fn answer(code: StatusCode, page: &Markup) -> Response {
+    let headers =
+        [(CONTENT_TYPE, HTML), (CONTENT_SECURITY_POLICY, POLICY), (REFERRER_POLICY, "no-referrer")];
+    (code, headers, page.0.clone()).into_response()
+}
+
+fn asset(content_type: &'static str, text: &'static str) -> Response {
+    ([(CONTENT_TYPE, content_type)], text).into_response()
+}

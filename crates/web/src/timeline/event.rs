@@ -1,0 +1,45 @@
+//! What is special in a history.
+
+use ebbtide_catalog::{ResyncDetail, missed_since};
+use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Point, Timestamp};
+
+/// Something that happened at an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Event {
+    /// The entry.
+    pub(crate) point: Point,
+    /// What.
+    pub(crate) kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EventKind {
+    /// History was missed, since then.
+    Gap(Timestamp),
+    /// The database had lost what the replica has; to which entry it was set back, as far as that is known.
+    Fork(Option<String>),
+    /// A process took the replica over: its number, and the host.
+    Restart(String),
+}
+
+impl Event {
+    /// What an entry tells of.
+    pub(crate) fn of(entry: &Entry) -> Vec<Event> {
+        let event = |kind| Event { point: entry.point(), kind };
+        let mut events = Vec::new();
+        if entry.kind == EntryKind::Claim {
+            let by = Claim::from_detail(&entry.detail)
+                .map(|claim| format!("process {} on {}", claim.pid, claim.host));
+            events.push(event(EventKind::Restart(by.unwrap_or_else(|_| "a process".to_owned()))));
+        }
+        if let Some(since) = missed_since(entry) {
+            events.push(event(EventKind::Gap(since)));
+        }
+        if entry.flags.contains(EntryFlags::FORK) {
+            let to = ResyncDetail::of(entry).unwrap_or_default().set_back_to;
+            events.push(event(EventKind::Fork(to.map(|to| format!("{:x}", to.get())))));
+        }
+        events
+    }
+}
