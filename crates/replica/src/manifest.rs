@@ -69,6 +69,12 @@ impl Manifest {
         format!("ebbtide {version} on {host}")
     }
 
+    /// The same of an encrypted replica.
+    #[must_use]
+    pub fn nameless_creator(version: &str) -> String {
+        format!("ebbtide {version}")
+    }
+
     /// As the bytes of `ebbtide.json`.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {

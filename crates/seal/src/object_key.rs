@@ -4,6 +4,7 @@ use std::fmt;
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt as HkdfSalt};
+use zeroize::Zeroizing;
 
 use crate::{KeyUse, Salt, SecretKey};
 
@@ -24,6 +25,9 @@ const INDEX: [u8; 4] = [0xff; 4];
 pub struct ObjectKey(LessSafeKey);
 
 impl ObjectKey {
+    /// Its size in bytes.
+    pub const SIZE: usize = 32;
+
     /// The key for this use of the object with this name, which begins with the bytes `header`, that salt among them.
     #[must_use]
     pub fn derive(
@@ -33,11 +37,32 @@ impl ObjectKey {
         header: &[u8],
         name: &str,
     ) -> ObjectKey {
+        ObjectKey::from_bytes(&ObjectKey::derive_bytes(secret, key_use, salt, header, name))
+    }
+
+    /// Its bytes, for whoever is to open this one object later without the secret key.
+    #[must_use]
+    pub fn derive_bytes(
+        secret: &SecretKey,
+        key_use: KeyUse,
+        salt: &Salt,
+        header: &[u8],
+        name: &str,
+    ) -> Zeroizing<[u8; ObjectKey::SIZE]> {
         let info = [INFO, key_use.name().as_bytes(), &[0], header, name.as_bytes()];
         let extracted = HkdfSalt::new(HKDF_SHA256, salt.as_bytes()).extract(secret.as_bytes());
+        let mut bytes = Zeroizing::new([0; ObjectKey::SIZE]);
         let expanded = extracted.expand(&info, &CHACHA20_POLY1305);
-        let expanded = expanded.expect("HKDF gives 32 bytes of any input");
-        ObjectKey(LessSafeKey::new(UnboundKey::from(expanded)))
+        let filled = expanded.and_then(|expanded| expanded.fill(&mut *bytes));
+        filled.expect("HKDF gives 32 bytes of any input");
+        bytes
+    }
+
+    /// The key with these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; ObjectKey::SIZE]) -> ObjectKey {
+        let key = UnboundKey::new(&CHACHA20_POLY1305, bytes);
+        ObjectKey(LessSafeKey::new(key.expect("a key has 32 bytes")))
     }
 
     /// Seals the bytes of `out` from `start` on, a block that begins at `offset` in the object. It gets longer by

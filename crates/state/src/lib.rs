@@ -12,6 +12,7 @@
 //! pages.1
 //! journal.0     records of whoever uses the state, of which the end may be lost
 //! journal.1
+//! index.key     of an encrypted replica: the keys with which it is continued
 //! ```
 //!
 //! A commit writes the older slot with the new position and the changed hashes (the redo list), and then the table. A
@@ -30,6 +31,7 @@
 mod error;
 mod fill;
 mod handle;
+mod index_keys;
 mod journal;
 mod locked;
 mod peek;
@@ -46,6 +48,7 @@ mod tests;
 pub use ebbtide_directory::state_directory;
 pub use error::StateError;
 pub use fill::Fill;
+pub use index_keys::{add_index_key, index_keys};
 pub use peek::peek;
 pub use position::{FileIdentity, Origin, Position};
 pub use state::{State, open_state_directory};

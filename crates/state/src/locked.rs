@@ -10,6 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::error::{StateError, io_error};
 use super::handle::Handle;
+use super::index_keys::{INDEX_KEYS, NEW_INDEX_KEYS};
 use super::table::Table;
 use ebbtide_directory::{Directory, Private};
 
@@ -94,7 +95,8 @@ impl LockedDirectory {
     pub(super) fn remove(&self) -> io::Result<()> {
         let directory = self.place.directory()?;
         let slots = [slot_name(0), slot_name(1), table_name(0), table_name(1)];
-        for name in slots.into_iter().chain([journal_name(0), journal_name(1), LOCK]) {
+        let others = [journal_name(0), journal_name(1), INDEX_KEYS, NEW_INDEX_KEYS, LOCK];
+        for name in slots.into_iter().chain(others) {
             directory.remove(name)?;
         }
         // By path: rmdir only removes an empty directory, so a directory that has replaced this one is not lost.

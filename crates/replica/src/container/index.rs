@@ -1,6 +1,6 @@
 //! The index: all that is known of an object without its blocks.
 
-use ebbtide_seal::Keys;
+use ebbtide_seal::{Keys, ObjectKey};
 use ebbtide_wal::PageNumber;
 
 use super::order::Order;
@@ -78,6 +78,11 @@ impl Index {
     /// Opens the images, too, if their key is among `keys`.
     pub fn add_keys(&mut self, keys: &Keys) {
         self.opener = self.opener.with(keys);
+    }
+
+    /// Opens the images, too, with the key that the object alone has for them.
+    pub fn add_object_key(&mut self, pages: &[u8; ObjectKey::SIZE]) {
+        self.opener = self.opener.with_object_key(pages);
     }
 
     /// The name that the object must have.
