@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ebbtide_catalog::{
-    CatalogError, Identity, Progress, Target, identify, newest_horizon, read_index, read_manifest,
+    CatalogError, Identity, Progress, Target, identify, newest_horizon, read_manifest, sealing,
 };
 use ebbtide_fault::point;
 use ebbtide_replica::{Horizon, Key, Manifest, Point, ReplicaId, Timestamp, Txid};
@@ -94,11 +94,14 @@ pub async fn copy_since(
         None => beginning(&from, target, now).await?,
         there => there,
     };
-    let store = Arc::clone(&to);
+    let (source, store) = (Arc::clone(&from), Arc::clone(&to));
+    let of = manifest.clone();
     let copied = copy_all(from, to, manifest, horizon.as_ref(), options, progress).await?;
     let Some(horizon) = horizon else { return Ok((copied, None)) };
     if is_new {
-        let body = horizon.encode().map_err(|source| {
+        let sealing = sealing(&*source, &of).await.map_err(CopyError::Source)?;
+        let body = sealing.map_or_else(|| horizon.encode(), |sealing| horizon.seal(&sealing));
+        let body = body.map_err(|source| {
             CopyError::Source(CatalogError::Object { key: horizon.key(), source })
         })?;
         store.put(&horizon.key(), body.into()).await.map_err(CopyError::Target)?;
@@ -227,8 +230,8 @@ impl Copy<'_> {
     /// The last entry of the newest segment, if that can be read.
     async fn last(&self) -> Result<Option<Txid>, CopyError> {
         let Some(newest) = self.newest else { return Ok(None) };
-        match read_index(&*self.from, &self.manifest, newest).await {
-            Ok(fetched) => Ok(Some(fetched.index.footer().last)),
+        match begin(&*self.from, &self.manifest, newest).await {
+            Ok(begun) => Ok(begun.last),
             Err(error) if error.is_about_object() => Ok(None),
             Err(error) => Err(CopyError::Source(error)),
         }

@@ -8,6 +8,8 @@
 //!   copied.
 //! - **Nothing is overwritten.** Puts are create-only; an object of another size or another replica in the target is an
 //!   error.
+//! - **Encrypted objects are copied as they are.** They are proved without a key, and the wrapped keys come before the
+//!   objects that name them.
 //! - **The source may go on.** Segments that are merged into a pack and deleted meanwhile are found there.
 //! - **What is kept is promised last.** Marks come after the history and horizons after both, so that a horizon never
 //!   promises what is not there. What the newest horizon has condemned is not copied. The objects of a copy are younger
@@ -20,6 +22,7 @@ mod error;
 mod mirror;
 mod object;
 mod order;
+mod proof;
 mod since;
 mod wanted;
 

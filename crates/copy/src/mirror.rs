@@ -1,9 +1,11 @@
 //! A copy that is kept up to date: first the whole replica, then each new segment by its name, without a listing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ebbtide_catalog::{CatalogError, Identity, Progress, identify};
-use ebbtide_replica::{Key, Manifest, Txid};
+use ebbtide_replica::{Key, KeyPrefix, Manifest, Txid};
+use ebbtide_seal::KeyId;
 use ebbtide_store::{ErrorKind, Object, Pace, Store};
 
 use crate::copy::{Copied, Options, copy};
@@ -19,6 +21,8 @@ pub struct Mirror {
     pace: Pace,
     /// The first entry that the target does not have.
     next: Txid,
+    /// The page keys whose wrapped form the target has.
+    keys: BTreeSet<KeyId>,
 }
 
 impl Mirror {
@@ -37,7 +41,7 @@ impl Mirror {
         let identity = identify(&*from, None).await.map_err(CopyError::Source)?;
         let mirror = identity.zip(copied.last).map(|(Identity { manifest, .. }, last)| {
             let pace = Pace::new(options.bytes_per_second);
-            Mirror { from, to, manifest, pace, next: last.next() }
+            Mirror { from, to, manifest, pace, next: last.next(), keys: BTreeSet::new() }
         });
         Ok((mirror, copied))
     }
@@ -68,9 +72,30 @@ impl Mirror {
             let Some(last) = begun.last.filter(|&last| last >= self.next) else {
                 return Ok(false);
             };
+            if let Some(id) = begun.page_key {
+                self.copy_key(id).await?;
+            }
             put(begun, &*self.from, &*self.to, &self.pace).await?;
             self.next = last.next();
         }
         Ok(true)
+    }
+
+    /// Copies each wrapped form of a key, unless that was done.
+    async fn copy_key(&mut self, id: KeyId) -> Result<(), CopyError> {
+        if self.keys.contains(&id) {
+            return Ok(());
+        }
+        let before = Key::Wrapped { id, number: 0 };
+        let listed = self.from.list(KeyPrefix::Wrapped, Some(&before)).await;
+        let listed = listed.map_err(|error| CopyError::Source(error.into()))?;
+        let is_its =
+            |object: &Object| matches!(object.key, Key::Wrapped { id: its, .. } if its == id);
+        for object in listed.into_iter().filter(is_its) {
+            let begun = begin(&*self.from, &self.manifest, object).await;
+            put(begun.map_err(CopyError::Source)?, &*self.from, &*self.to, &self.pace).await?;
+        }
+        self.keys.insert(id);
+        Ok(())
     }
 }

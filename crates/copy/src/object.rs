@@ -6,13 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use ebbtide_catalog::{CatalogError, Fetched, read_index};
 use ebbtide_fault::point;
-use ebbtide_replica::container::{Block, DocumentObject, Index};
-use ebbtide_replica::{Error, Horizon, Key, Manifest, Mark, Txid};
+use ebbtide_replica::container::{DocumentObject, Footer, Header, Index, Outside};
+use ebbtide_replica::{Error, Horizon, Key, KeyDocument, Manifest, Mark, Txid};
+use ebbtide_seal::KeyId;
 use ebbtide_store::retry::{LastServed, Policy, retry};
 use ebbtide_store::{ErrorKind, Object, Pace, Store, StoreError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::CopyError;
+use crate::proof::Proof;
 
 /// How much is asked of the source at a time. An object of at most this is put whole.
 const PIECE_BYTES: u64 = 8 * 1024 * 1024;
@@ -30,6 +32,8 @@ pub(crate) struct Begun {
     pub(crate) object: Object,
     /// Its last entry, if it has entries.
     pub(crate) last: Option<Txid>,
+    /// The page key without which nobody can read it, of an encrypted object.
+    pub(crate) page_key: Option<KeyId>,
     read: Read,
 }
 
@@ -40,6 +44,8 @@ enum Read {
     Whole(Bytes),
     /// Its index.
     Index(Box<Index>),
+    /// The ends of an encrypted object.
+    Outside(Box<Outside>),
 }
 
 /// Reads and proves the index of an object, and the object itself if it is small.
@@ -48,9 +54,17 @@ pub(crate) async fn begin(
     manifest: &Manifest,
     object: Object,
 ) -> Result<Begun, CatalogError> {
+    let (last, page_key) = (None, None);
+    if let Key::Wrapped { .. } = object.key {
+        let body = from.get(&object.key, KeyDocument::WRAPPED_MAX as u64).await?;
+        return Ok(Begun { object, last, page_key, read: Read::Whole(body) });
+    }
+    if manifest.encryption.is_some() {
+        return begin_encrypted(from, manifest, object).await;
+    }
     if matches!(object.key, Key::Horizon(_) | Key::Mark { .. }) {
         let body = read_document(from, manifest, object.key).await?;
-        return Ok(Begun { object, last: None, read: Read::Whole(body) });
+        return Ok(Begun { object, last, page_key, read: Read::Whole(body) });
     }
     let Fetched { index, body, .. } = read_index(from, manifest, object).await?;
     let body = match body {
@@ -61,12 +75,57 @@ pub(crate) async fn begin(
     };
     let last = Some(index.footer().last);
     let Some(body) = body else {
-        return Ok(Begun { object, last, read: Read::Index(Box::new(index)) });
+        return Ok(Begun { object, last, page_key, read: Read::Index(Box::new(index)) });
     };
     let mut proof = Proof::of(&index);
     proof.push(&body);
     proof.end().map_err(|source| CatalogError::Object { key: object.key, source })?;
-    Ok(Begun { object, last, read: Read::Whole(body) })
+    Ok(Begun { object, last, page_key, read: Read::Whole(body) })
+}
+
+/// Reads the ends of an encrypted object, and the object itself if it is small. It is proved without a key.
+async fn begin_encrypted(
+    from: &dyn Store,
+    manifest: &Manifest,
+    object: Object,
+) -> Result<Begun, CatalogError> {
+    let Object { key, size, .. } = object;
+    let damaged = |source| CatalogError::Object { key, source };
+    let (header, footer) = (Header::SIZE as u64, Footer::SIZE as u64);
+    let begun = |outside: &Outside, read| {
+        let last = matches!(key, Key::Log(_) | Key::Pack { .. }).then(|| outside.last());
+        Begun { object, last, page_key: outside.envelope().pages, read }
+    };
+    if size > PIECE_BYTES {
+        let ends = (from.get_range(&key, 0..header), from.get_range(&key, size - footer..size));
+        let (head, tail) = futures::try_join!(ends.0, ends.1)?;
+        let outside = outside(manifest, object, &head, &tail).map_err(damaged)?;
+        return Ok(begun(&outside, Read::Outside(Box::new(outside.clone()))));
+    }
+    let body = from.get_range(&key, 0..size).await?;
+    let outside = outside(manifest, object, &body, &body).map_err(damaged)?;
+    let mut proof = Proof::outside(&outside, size);
+    proof.push(&body);
+    proof.end().map_err(damaged)?;
+    Ok(begun(&outside, Read::Whole(body)))
+}
+
+/// Out of the ends of an encrypted object, if it is the one that it is taken for.
+fn outside(
+    manifest: &Manifest,
+    object: Object,
+    head: &[u8],
+    tail: &[u8],
+) -> Result<Outside, Error> {
+    let damaged = |why: String| Error::damaged("the object", why);
+    let outside = Outside::parse(object.size, head, tail)?;
+    let plain = || damaged("it is in plain text, and the replica is encrypted".to_owned());
+    let outside = outside.ok_or_else(plain)?;
+    if outside.key() != object.key || outside.replica() != manifest.replica {
+        let (key, replica) = (outside.key(), outside.replica());
+        return Err(damaged(format!("it was written as {key} of the replica {replica}")));
+    }
+    Ok(outside)
 }
 
 /// Reads and proves a horizon or a mark.
@@ -103,7 +162,10 @@ pub(crate) async fn put(
             pace.pass(object.size).await;
             put_whole(to, object.key, body.clone()).await
         }
-        Read::Index(index) => stream_over(object, index, from, to, pace).await,
+        Read::Index(index) => stream_over(object, Proof::of(index), from, to, pace).await,
+        Read::Outside(outside) => {
+            stream_over(object, Proof::outside(outside, object.size), from, to, pace).await
+        }
     };
     let is_there =
         matches!(&put, Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists);
@@ -143,7 +205,7 @@ async fn put_whole(to: &dyn Store, key: Key, body: Bytes) -> Result<(), CopyErro
 /// Copies an object that is not held in memory.
 async fn stream_over(
     object: Object,
-    index: &Index,
+    mut proof: Proof,
     from: &dyn Store,
     to: &dyn Store,
     pace: &Pace,
@@ -153,7 +215,6 @@ async fn stream_over(
     let source = |error: StoreError| CopyError::Source(error.into());
     let pieces = stream::iter(ranges(object.size)).map(|range| from.get_range(&key, range));
     let mut pieces = std::pin::pin!(pieces.buffered(PIECES_AHEAD));
-    let mut proof = Proof::of(index);
     let sent = async {
         while let Some(piece) = pieces.try_next().await.map_err(source)? {
             pace.pass(piece.len() as u64).await;
@@ -178,55 +239,4 @@ fn ranges(size: u64) -> impl Iterator<Item = Range<u64>> {
         let begin = piece * PIECE_BYTES;
         begin..size.min(begin + PIECE_BYTES)
     })
-}
-
-/// The CRC32 of each block, over the bytes of an object from its beginning. Header, index and footer were proved when
-/// the index was read, and what comes is compared with them by the blocks alone: a reader proves them again.
-struct Proof {
-    /// In the order in which they lie.
-    blocks: Vec<Block>,
-    next: usize,
-    at: u64,
-    crc: crc32fast::Hasher,
-    damage: Option<Error>,
-}
-
-impl Proof {
-    fn of(index: &Index) -> Proof {
-        let mut blocks = [index.page_blocks(), index.hash_blocks()].concat();
-        blocks.sort_unstable_by_key(|block| block.offset);
-        Proof { blocks, next: 0, at: 0, crc: crc32fast::Hasher::new(), damage: None }
-    }
-
-    /// Takes the next bytes of the object.
-    fn push(&mut self, bytes: &[u8]) {
-        let end = self.at + bytes.len() as u64;
-        while let Some(block) = self.blocks.get(self.next).filter(|block| block.offset < end) {
-            let within = |offset: u64| {
-                usize::try_from(offset.clamp(self.at, end) - self.at).unwrap_or(bytes.len())
-            };
-            self.crc.update(&bytes[within(block.offset)..within(block.end())]);
-            if block.end() > end {
-                break;
-            }
-            let crc = std::mem::replace(&mut self.crc, crc32fast::Hasher::new()).finalize();
-            if crc != block.crc && self.damage.is_none() {
-                let why = format!("its CRC32 is {crc:08x}, not {:08x}", block.crc);
-                self.damage = Some(Error::damaged(format!("the block at {}", block.offset), why));
-            }
-            self.next += 1;
-        }
-        self.at = end;
-    }
-
-    /// Whether all blocks came and were sound.
-    fn end(self) -> Result<(), Error> {
-        match self.damage {
-            Some(damage) => Err(damage),
-            None if self.next < self.blocks.len() => {
-                Err(Error::damaged("the object", format!("it ends after {} bytes", self.at)))
-            }
-            None => Ok(()),
-        }
-    }
 }

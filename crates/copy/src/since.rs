@@ -160,7 +160,8 @@ impl Part {
                 Key::Delta { first, .. } => first >= self.window,
                 Key::Snapshot(txid) => txid >= self.window,
                 Key::Mark { txid, .. } => txid >= self.window || self.states.contains(&txid),
-                Key::Manifest | Key::Horizon(_) | Key::Wrapped { .. } => false,
+                Key::Wrapped { .. } => true,
+                Key::Manifest | Key::Horizon(_) => false,
             }
     }
 }

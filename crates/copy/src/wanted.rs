@@ -1,4 +1,5 @@
-//! What is to be copied, in its order: the history, the marks, and the horizons, which promise what comes before them.
+//! What is to be copied, in its order: wrapped keys, the history, the marks, and the horizons, which promise what comes
+//! before them.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -42,9 +43,15 @@ impl Wanted {
             Some(newest) => condemned(&newest),
             None => BTreeSet::new(),
         };
-        let mut items = in_order(&listing);
-        items.retain(|item| !doomed.contains(&item.object.key));
+        // What is listed by now names no key that came later.
+        let keys = match manifest.encryption {
+            Some(_) => from.list(KeyPrefix::Wrapped, None).await.map_err(failed)?,
+            None => Vec::new(),
+        };
         let alone = |object| Item { object, instead: Vec::new() };
+        let mut items: Vec<Item> = keys.into_iter().map(alone).collect();
+        items.extend(in_order(&listing));
+        items.retain(|item| !doomed.contains(&item.object.key));
         items.extend(marks.into_iter().chain(horizons).map(alone));
         if let Some(beginning) = beginning {
             let part = Part::of(beginning, &listing);
@@ -74,12 +81,13 @@ async fn claims_back(
 
 /// All that a store has, by its names, with the sizes.
 pub(crate) async fn names(store: &dyn Store) -> Result<HashMap<Key, u64>, StoreError> {
-    let (listing, marks, horizons) = futures::try_join!(
+    let (listing, marks, horizons, keys) = futures::try_join!(
         list(store),
         store.list(KeyPrefix::Mark, None),
         store.list(KeyPrefix::Horizon, None),
+        store.list(KeyPrefix::Wrapped, None),
     )?;
     let listed = listing.objects().chain(listing.junk.iter().copied());
-    let objects = listed.chain(marks).chain(horizons);
+    let objects = listed.chain(marks).chain(horizons).chain(keys);
     Ok(objects.map(|object| (object.key, object.size)).collect())
 }

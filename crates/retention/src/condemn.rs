@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use ebbtide_catalog::sealing;
 use ebbtide_fault::point;
-use ebbtide_replica::{Chain, Condemned, Horizon, HorizonContents, Key, KeyPrefix, Txid, Written};
+use ebbtide_replica::{
+    Chain, Condemned, Horizon, HorizonContents, Key, KeyPrefix, Manifest, Txid, Written,
+};
 use ebbtide_store::{ErrorKind, Store};
 
 use crate::error::{PruneError, Result};
@@ -75,9 +78,12 @@ fn segment(key: Key) -> Option<Txid> {
 }
 
 /// Puts a horizon, which counts unless somebody was faster.
-pub(crate) async fn put(store: &dyn Store, horizon: &Horizon) -> Result<()> {
+pub(crate) async fn put(store: &dyn Store, manifest: &Manifest, horizon: &Horizon) -> Result<()> {
     let key = horizon.key();
-    let body = horizon.encode()?;
+    let body = match sealing(store, manifest).await? {
+        Some(sealing) => horizon.seal(&sealing)?,
+        None => horizon.encode()?,
+    };
     point("prune.horizon.put");
     match store.put(&key, body.into()).await {
         Err(error) if error.kind() == ErrorKind::Exists => return Err(PruneError::Overtaken),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ebbtide_catalog::{
     CatalogError, Identity, Nearest, Nothing, Notice, Plan, PlanError, Progress, StoredHorizon,
-    Survey, Target, identify, newest_horizon,
+    Survey, Target, identify, newest_horizon, sealing,
 };
 use ebbtide_fault::point;
 use ebbtide_replica::{Error, Key, KeyPrefix, Mark, MarkContents, Point, Timestamp};
@@ -111,7 +111,11 @@ pub async fn mark(store: Arc<dyn Store>, marking: Marking) -> Result<Made, MarkE
         digest: plan.stop.state.digest,
         contents: MarkContents { name: marking.name, txid, time, lasts },
     };
-    let body = mark.encode().map_err(MarkError::Unwritable)?;
+    let body = match sealing(&*store, &manifest).await? {
+        Some(sealing) => mark.seal(&sealing),
+        None => mark.encode(),
+    };
+    let body = body.map_err(MarkError::Unwritable)?;
     point("mark.put.begin");
     let key = mark.key();
     put(&*store, key, body).await?;

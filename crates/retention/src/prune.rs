@@ -157,7 +157,7 @@ async fn condemn(inventory: &Inventory, outlook: &Outlook, pass: &Pass) -> Resul
         check_shrink(inventory, outlook, keep.as_deref())?;
     }
     let horizon = horizon(inventory, outlook, keep, &pass.by)?;
-    put(inventory.store(), &horizon).await?;
+    put(inventory.store(), inventory.survey.manifest(), &horizon).await?;
     delete_old_horizons(inventory.store(), horizon.number).await?;
     point("prune.end");
     Ok(Some(horizon.number))

@@ -63,10 +63,11 @@ pub async fn undo(store: Arc<dyn Store>, by: &str) -> Result<Undone> {
         held: seen.contents.held.iter().chain(&back).cloned().collect(),
         ..seen.contents.clone()
     };
-    put(&*store, &stop).await?;
+    let manifest = inventory.survey.manifest();
+    put(&*store, manifest, &stop).await?;
     point("prune.undo.stopped");
     // The store tells when both were put.
-    let put_stop = newest_horizon(&*store, inventory.survey.manifest()).await?;
+    let put_stop = newest_horizon(&*store, manifest).await?;
     let Some(put_stop) = put_stop.filter(|put| put.horizon.number == stop.number) else {
         return Err(PruneError::Overtaken);
     };
@@ -75,7 +76,7 @@ pub async fn undo(store: Arc<dyn Store>, by: &str) -> Result<Undone> {
     }
     let before = before(&*store, inventory.survey.manifest(), seen).await?;
     let again = promise(before, &stop, &put_stop.root, rest, written);
-    put(&*store, &again).await?;
+    put(&*store, manifest, &again).await?;
     let bytes = back.iter().map(|object| object.size).sum();
     Ok(Undone { number: seen.number, objects: back.len() as u64, bytes, window: again.window })
 }

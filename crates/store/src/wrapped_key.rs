@@ -34,6 +34,18 @@ impl WrappedKey {
         Ok(WrappedKey { id: document.id(), body: body.into() })
     }
 
+    /// One that was wrapped before and lay elsewhere since.
+    #[must_use]
+    pub fn found(id: KeyId, body: Bytes) -> WrappedKey {
+        WrappedKey { id, body }
+    }
+
+    /// The id of the key.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
     /// Puts it under the next number that is free for this key; the name that it got. It is durable then, and objects may
     /// name the key. It may be called again after an error: what was put all the same is found.
     ///
