@@ -174,4 +174,5 @@ const WAITING: How = How {
     is_once: false,
     is_successor: false,
     may_come: true,
+    wrap: None,
 };

@@ -170,9 +170,12 @@ fn add(args: &Replicate, config: &Config, sidecar: &mut Sidecar) -> Result<(), F
         is_successor: args.exec.is_some(),
         // Without any of these a name that leads nowhere is a mistake.
         may_come: args.wait || args.exec.is_some() || args.database.is_none(),
+        wrap: None,
     };
     for database in &config.databases {
-        sidecar.add(database.clone(), how).map_err(|error| Failure::new(Code::Usage, error))?;
+        sidecar
+            .add(database.clone(), how.clone())
+            .map_err(|error| Failure::new(Code::Usage, error))?;
     }
     Ok(())
 }

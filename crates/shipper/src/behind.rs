@@ -111,7 +111,7 @@ mod tests {
         replica(&store, segments).await;
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         let health = Arc::new(StoreHealth::default());
-        (store.clone(), Destination { store: Arc::new(store), health }, manifest)
+        (store.clone(), Destination::new(Arc::new(store), health), manifest)
     }
 
     async fn put(number: u64, behind: &LookBehind, to: &Destination, of: &Manifest) -> bool {

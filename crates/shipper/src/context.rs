@@ -29,7 +29,7 @@ pub(crate) struct OpenContext {
 
 impl OpenContext {
     pub(crate) fn spool(&self) -> Result<Spool, StoreError> {
-        Spool::new(&self.directory, self.options.spool_bytes_max, &self.to.health)
+        Spool::new(&self.directory, self.options.spool_bytes_max, &self.to)
     }
 
     pub(crate) fn shipper(self, state: State, spool: Spool) -> Shipper {

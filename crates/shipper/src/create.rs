@@ -7,10 +7,11 @@ use ebbtide_catalog::{CatalogError, Head};
 use ebbtide_fault::point;
 use ebbtide_replica::container::EntryStart;
 use ebbtide_replica::{
-    Chain, Digest, Entry, EntryFlags, EntryKind, EntryState, Key, Manifest, Point, ReplicaId,
-    Timestamp, Txid,
+    Chain, Digest, Encryption as Encrypted, Entry, EntryFlags, EntryKind, EntryState, Key,
+    Manifest, Point, ReplicaId, Timestamp, Txid,
 };
-use ebbtide_state::{Origin, Position, State};
+use ebbtide_seal::{KeyId, SecretKey};
+use ebbtide_state::{Origin, Position, State, add_index_key};
 use ebbtide_store::{Conditional, ErrorKind, Store};
 use ebbtide_wal::PageSize;
 
@@ -18,6 +19,7 @@ use crate::behind::look;
 use crate::claim::sweep;
 use crate::context::OpenContext;
 use crate::destination::Destination;
+use crate::encryption::{Encryption, cannot_draw};
 use crate::error::{Error, ReplicaOwner};
 use crate::local::Local;
 use crate::options::Options;
@@ -74,7 +76,8 @@ impl Creator {
         Arc::clone(&self.to.health)
     }
 
-    /// Puts the manifest, a claim, the snapshot and the entry that vouches for the snapshot, and returns the shipper.
+    /// Puts the manifest, a claim, the snapshot and the entry that vouches for the snapshot, and returns the shipper. If
+    /// the replica is to be encrypted, its index key comes first.
     /// After a crash in between the replica has no snapshot, and the next start creates it again.
     ///
     /// # Errors
@@ -86,7 +89,7 @@ impl Creator {
         options: &Options,
         pages: impl Pages<E> + Send + 'static,
     ) -> Result<Shipper, E> {
-        let Creator { to, mut local, manifest, head } = self;
+        let Creator { mut to, mut local, manifest, head } = self;
         // The local state of another replica holds the lock on the directory.
         drop(local.state.take());
         retry(&to, || async { to.store.begin().await.map_err(AttemptError::unless_permanent) })
@@ -96,7 +99,7 @@ impl Creator {
         let page_size = local.page_size;
         let (manifest, text) = match manifest {
             Some(manifest) => stored_text(&to, manifest).await?,
-            None => put_manifest(&to, owner, page_size, time).await?,
+            None => begin_replica(&mut to, owner, &local, time, options).await?,
         };
         let replica = manifest.replica;
         let end = ReplicaEnd::after(head, replica, time);
@@ -104,7 +107,7 @@ impl Creator {
         let detail = first_claim(owner, end, &local, &text)?;
         let claim = entry(end, EntryKind::Claim, EntryFlags::NONE, 0, detail);
         let claimed = end.next;
-        let end = put_entry(&to, replica, page_size, end, claim, Digest::EMPTY).await?;
+        let end = put_entry(&to, (replica, page_size), end, claim, Digest::EMPTY).await?;
         look(&to, &manifest, Key::Log(claimed), claimed).await?;
         point("shipper.found.claimed");
         sweep(&*to.store).await;
@@ -114,8 +117,10 @@ impl Creator {
         let fill = State::create(&local.directory).map_err(Error::from)?;
         let table = TableFill::new(fill);
         let table = Arc::new(Mutex::new(table));
+        let encryption = to.encryption.clone();
         let vouch = move |image: &Entry| {
-            let (segment, chain) = vouching_segment(replica, page_size, end, image)?;
+            let (of, encryption) = ((replica, page_size), encryption.as_deref());
+            let (segment, chain) = vouching_segment(of, end, image, encryption)?;
             Ok((chain, (segment, chain, image.digest)))
         };
         let filled = Arc::clone(&table);
@@ -143,7 +148,7 @@ impl Creator {
         let fill = TableFill::complete(table)?;
         let state = State::publish(fill, position).map_err(Error::from)?;
         point("shipper.found.published");
-        Ok(shipper_of_new_replica(to, local, manifest, *options, state).await?)
+        Ok(shipper_of_new_replica(to, local, manifest, options.clone(), state).await?)
     }
 }
 
@@ -193,19 +198,54 @@ async fn probe(to: &Destination) -> Result<(), Error> {
     Ok(())
 }
 
-async fn put_manifest(
-    to: &Destination,
+/// Puts the manifest of a new replica, and before it the index key if it is to be encrypted.
+async fn begin_replica(
+    to: &mut Destination,
     owner: &Owner,
-    page_size: PageSize,
+    local: &Local,
     created: Timestamp,
+    options: &Options,
 ) -> Result<(Manifest, Bytes), Error> {
-    let replica = ReplicaId::random()
-        .map_err(|source| Error::System { doing: "draw random numbers", source })?;
-    let created_by = Manifest::creator(&owner.version, &owner.host);
-    let manifest = Manifest { replica, page_size, created, created_by, encryption: None };
+    let replica = ReplicaId::random().map_err(cannot_draw)?;
+    let index = begin_encryption(to, replica, local, options).await?;
+    let created_by = match index {
+        Some(_) => Manifest::nameless_creator(&owner.version),
+        None => Manifest::creator(&owner.version, &owner.host),
+    };
+    let (page_size, encryption) = (local.page_size, index.map(Encrypted::new));
+    put_manifest(to, Manifest { replica, page_size, created, created_by, encryption }).await
+}
+
+/// Draws the index key of a new replica that is to be encrypted; its id. The key is on this host and, wrapped, in the store
+/// before the manifest names it. After a kill another replica is begun, with another key: this one opens nothing.
+async fn begin_encryption(
+    to: &mut Destination,
+    replica: ReplicaId,
+    local: &Local,
+    options: &Options,
+) -> Result<Option<KeyId>, Error> {
+    let Some(wrap) = &options.wrap else { return Ok(None) };
+    let index = SecretKey::random().map_err(cannot_draw)?;
+    let id = KeyId::of(&index);
+    if let Some(keyring) = to.store.keyring() {
+        keyring.insert(index.clone());
+    }
+    add_index_key(&local.directory, &index)?;
+    point("shipper.found.keyed");
+    let encryption = Encryption::new(Arc::clone(wrap), replica, index, &local.directory);
+    let wrapped = encryption.wrapped_index()?;
+    retry(to, || async { wrapped.put(&*to.store).await.map_err(AttemptError::Retryable) }).await?;
+    point("shipper.found.wrapped");
+    to.encryption = Some(Arc::new(encryption));
+    Ok(Some(id))
+}
+
+async fn put_manifest(to: &Destination, manifest: Manifest) -> Result<(Manifest, Bytes), Error> {
     let body = Bytes::from(manifest.to_json());
     match retry(to, || put_or_read(&*to.store, body.clone())).await? {
-        Some(there) if there.replica != replica => Err(Error::Fenced { owner: ReplicaOwner(None) }),
+        Some(there) if there.replica != manifest.replica => {
+            Err(Error::Fenced { owner: ReplicaOwner(None) })
+        }
         _ => Ok((manifest, body)),
     }
 }
@@ -266,13 +306,13 @@ fn entry(
 /// Puts an entry without pages as a segment of its own.
 async fn put_entry(
     to: &Destination,
-    replica: ReplicaId,
-    page_size: PageSize,
+    of: (ReplicaId, PageSize),
     end: ReplicaEnd,
     start: EntryStart,
     digest: Digest,
 ) -> Result<ReplicaEnd, Error> {
-    let mut segment = Segment::new(end.next, end.chain, replica, page_size);
+    let first = (end.next, end.time);
+    let mut segment = Segment::new(first, end.chain, of, to.encryption.as_deref())?;
     segment.begin(start)?;
     segment.end(digest)?;
     let after = segment.head();
@@ -284,14 +324,14 @@ async fn put_entry(
 
 /// The segment whose entry vouches for the snapshot, and the chain after it.
 fn vouching_segment(
-    replica: ReplicaId,
-    page_size: PageSize,
+    of: (ReplicaId, PageSize),
     end: ReplicaEnd,
     image: &Entry,
+    encryption: Option<&Encryption>,
 ) -> Result<(Segment, Chain), Error> {
     let flags = EntryFlags::IN_SNAPSHOT;
     let start = entry(end, EntryKind::Resync, flags, image.database_pages, Vec::new());
-    let mut segment = Segment::new(end.next, end.chain, replica, page_size);
+    let mut segment = Segment::new((end.next, end.time), end.chain, of, encryption)?;
     segment.begin(start)?;
     segment.vouch(image.content)?;
     segment.end(image.digest)?;

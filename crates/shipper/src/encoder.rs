@@ -1,11 +1,14 @@
 //! Encodes commits, resyncs and claims as entries of segments.
 
+use std::sync::Arc;
+
 use ebbtide_fault::point;
 use ebbtide_replica::{Digest, PageHash, PageHasher, Point};
 use ebbtide_state::{FileIdentity, Origin, Position, State};
 use ebbtide_wal::PageNumber;
 
 use crate::batch::Batch;
+use crate::encryption::Encryption;
 use crate::entry::NewEntry;
 use crate::error::Error;
 use crate::levels::Levels;
@@ -26,6 +29,8 @@ type ChangedPages = Vec<(PageNumber, PageHash)>;
 /// comes after `position`.
 pub(crate) struct Encoder {
     position: Position,
+    /// What encrypts the segments, of an encrypted replica.
+    encryption: Option<Arc<Encryption>>,
     page_hashes: PageHashes,
     open: Option<Segment>,
     batch: Batch,
@@ -34,11 +39,17 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// An encoder that continues at the position of `state`, for the database in the file `database`.
-    pub(crate) fn new(state: State, database: Option<FileIdentity>) -> Encoder {
+    /// An encoder that continues at the position of `state`, for the database in the file `database`. Its segments are
+    /// encrypted if `encryption` is there.
+    pub(crate) fn new(
+        state: State,
+        database: Option<FileIdentity>,
+        encryption: Option<Arc<Encryption>>,
+    ) -> Encoder {
         let position = Position { database, origin: Origin::Followed, ..state.position().clone() };
         Encoder {
             position,
+            encryption,
             page_hashes: PageHashes::new(state),
             open: None,
             batch: Batch::default(),
@@ -198,10 +209,16 @@ impl Encoder {
         encode_pages: impl FnOnce(&mut Segment, &mut ChangedPages) -> Result<(), E>,
     ) -> Result<(), E> {
         let Position { state: last, replica, page_size, .. } = self.position;
-        let segment = self.open.get_or_insert_with(|| {
-            Segment::new(last.txid().next(), last.chain, replica, page_size)
-        });
-        segment.begin(entry.start_after(last.point))?;
+        let start = entry.start_after(last.point);
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => {
+                let (first, encryption) = ((start.txid, start.time), self.encryption.as_deref());
+                Segment::new(first, last.chain, (replica, page_size), encryption)?
+            }
+        };
+        open.begin(start)?;
+        let segment = self.open.insert(open);
         self.changed.clear();
         encode_pages(segment, &mut self.changed)?;
         point("shipper.append.encoded");

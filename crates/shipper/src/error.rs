@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ebbtide_replica::{Claim, Key, Txid};
+use ebbtide_seal::KeyId;
 use ebbtide_state::StateError;
 use ebbtide_store::StoreError;
 use ebbtide_wal::PageSize;
@@ -76,6 +77,40 @@ pub enum Error {
         replica: PageSize,
         /// The page size of the database.
         database: PageSize,
+    },
+    /// Recipients of keys are configured, and the replica is a plain one.
+    #[error(
+        "`encrypt-to` is set and the replica in {place} is not encrypted: begin a new one, under another address"
+    )]
+    NotEncrypted {
+        /// The location.
+        place: String,
+    },
+    /// The replica is encrypted, and no recipients of keys are configured.
+    #[error(
+        "the replica in {place} is encrypted and `encrypt-to` is not set: nothing is written there in plain text. Set it \
+         as it was, or begin a new replica, under another address"
+    )]
+    Encrypted {
+        /// The location.
+        place: String,
+    },
+    /// The index key of an encrypted replica is not on this host.
+    #[error(
+        "the replica in {place} is encrypted, and its index key {id} is not on this host: `ebbtide unlock --identity FILE \
+         DB` puts it back, or begin a new replica, under another address"
+    )]
+    NoIndexKey {
+        /// The location.
+        place: String,
+        /// The id of the key.
+        id: KeyId,
+    },
+    /// An object would have come into an encrypted replica as it is.
+    #[error("refusing to put {key} in plain text into an encrypted replica: a fault of ebbtide")]
+    PlainText {
+        /// The object.
+        key: Key,
     },
     /// The location for a new replica has objects of a replica whose log is missing.
     #[error(

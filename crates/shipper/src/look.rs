@@ -5,12 +5,14 @@ use std::sync::Arc;
 use ebbtide_catalog::{self, Head, Identity};
 use ebbtide_fault::point;
 use ebbtide_replica::{Digest, Key, KeyPrefix};
-use ebbtide_state::{Origin, Position, State};
-use ebbtide_store::{Store, same_place};
+use ebbtide_seal::Keys;
+use ebbtide_state::{Origin, Position, State, index_keys};
+use ebbtide_store::{KeyedStore, Keyring, Store, same_place};
 
 use crate::context::OpenContext;
 use crate::copied::original_of;
 use crate::destination::Destination;
+use crate::encryption::Encryption;
 use crate::error::Error;
 use crate::evidence::{Evidence, HeadRelation, KnownEvidence, ReplicaEvidence, Restored};
 use crate::local::Local;
@@ -110,15 +112,25 @@ pub async fn look(
     consent: Consent,
 ) -> Result<Found, Error> {
     let known = local.state.as_ref().map(State::position).or(local.remembered.as_ref()).cloned();
+    let keys: Keys = index_keys(&local.directory)?.into_iter().collect();
+    let keyring = Arc::new(Keyring::new(keys.clone(), None));
+    let store: Arc<dyn Store> = Arc::new(KeyedStore::new(store, keyring));
     let identity =
         ebbtide_catalog::identify(&*store, known.as_ref().map(|known| known.replica)).await?;
+    let encryption = match &identity {
+        Some(Identity { manifest, .. }) => {
+            let (wrap, place) = (options.wrap.as_ref(), store.describe());
+            Encryption::of(manifest, wrap, &keys, &local.directory, place)?
+        }
+        None => None,
+    };
     let head = match &identity {
         Some(Identity { manifest, .. }) => ebbtide_catalog::head(&*store, manifest).await?,
         None => None,
     };
     let has_state =
         |head: &Head| head.state.database_pages != 0 || head.state.digest != Digest::EMPTY;
-    let to = Destination { store, health };
+    let to = Destination::new(store, health).encrypted(encryption);
     let found = match (identity, head) {
         (Some(identity), Some(head)) if has_state(&head) => {
             look_at_replica(to, local, known, identity, head, options, consent).await?
@@ -180,7 +192,7 @@ async fn look_at_replica(
     };
     let Local { state, directory, database, file, page_size, .. } = local;
     let state = state.filter(|state| state.position().replica == manifest.replica);
-    let options = *options;
+    let options = options.clone();
     let context = OpenContext { to, options, directory, database, file, manifest, is_stored };
     let spool = context.spool()?;
     let mut found = FoundReplica {

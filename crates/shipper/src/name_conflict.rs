@@ -42,9 +42,9 @@ async fn read(store: &dyn Store, key: Key) -> Result<Result<Option<Claim>, Strin
     if size < Header::SIZE as u64 {
         return Ok(Err(format!("it has {size} bytes")));
     }
-    match Header::parse(&store.get_range(&key, 0..Header::SIZE as u64).await?) {
+    match Header::parse_any(&store.get_range(&key, 0..Header::SIZE as u64).await?) {
         Err(error) => return Ok(Err(error.to_string())),
-        Ok(header) if header.replica != manifest.replica => {
+        Ok((header, _)) if header.replica != manifest.replica => {
             return Ok(Err(format!("it belongs to the replica {}", header.replica)));
         }
         Ok(_) => {}

@@ -6,37 +6,34 @@
 //!
 //! A name in the log may be freed and taken again while we sleep ([0030](../../../docs/decisions/0030-freed-names.md)). So
 //! a pack is put only if the segment after it continues it: then all of it is of the history.
+//!
+//! The host that writes an encrypted replica can open only what [`Recent`](crate::recent::Recent) has the key of; the rest
+//! stays unpacked.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use ebbtide_catalog::{self, CatalogError};
-use ebbtide_replica::container::{Header, Index, Merge, Parsed, limits::BY_PAGE_IMAGES_MAX};
-use ebbtide_replica::{Chain, Key, Manifest, Txid};
-use ebbtide_store::{ErrorKind, Object, Store};
-use tokio::sync::Semaphore;
+use ebbtide_replica::{Key, Manifest, Txid};
+use ebbtide_store::Object;
 use tokio::task::JoinHandle;
 
 use crate::bodies::{BODIES, Bodies};
+use crate::destination::Destination;
 use crate::error::Error;
 use crate::log_object::{LogObject, PACK_SEGMENTS, SEGMENT_BYTES_MAX, is_small};
+use crate::merging::{Merging, first_of};
 use crate::presence::Presence;
 
 /// A pack is full with so many bytes of segments, of which at least those that came last are in memory…
 const PACK_BYTES: u64 = 128 << 20;
 
-/// …or with this many entries, so that its index fits in memory…
+/// …or with this many entries, so that its index fits in memory. How much memory it may take itself, `merging.rs` says.
 const PACK_ENTRIES: u64 = 32_768;
-
-/// …or once it takes so much memory itself.
-const PACK_MEMORY: usize = 24 << 20;
 
 /// The first search for segments to merge happens after this many confirmed segments, so that a process that is
 /// restarted often makes packs, too.
 const FIRST_LOOK: usize = 16;
-
-/// One pack of the process is made at a time, so that their memory does not add up.
-static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
 
 /// Makes packs in a background task, one at a time.
 #[derive(Debug)]
@@ -80,11 +77,11 @@ impl Packer {
         (self.left, self.bytes_left) = (PACK_SEGMENTS, PACK_BYTES);
         let (presence, made) = (Arc::clone(presence), Arc::clone(&self.made));
         self.task = Some(tokio::spawn(async move {
-            let store = &presence.destination().store;
+            let to = presence.destination();
             let note = |pack| made.lock().unwrap_or_else(PoisonError::into_inner).push(pack);
-            if let Err(error) = pack(&**store, presence.manifest(), &BODIES, note).await {
+            if let Err(error) = pack(to, presence.manifest(), &BODIES, note).await {
                 // A pack is an optimization; the next search tries again.
-                tracing::warn!(store = %store.describe(), ?error, "cannot merge segments into a pack");
+                tracing::warn!(store = %to.store.describe(), ?error, "cannot merge segments into a pack");
             }
         }));
     }
@@ -105,25 +102,25 @@ impl Packer {
 
 /// Makes all packs that are due, and gives each to `made`.
 pub(crate) async fn pack(
-    store: &dyn Store,
+    to: &Destination,
     manifest: &Manifest,
     bodies: &Bodies,
     made: impl Fn(LogObject),
 ) -> Result<(), Error> {
-    let (listing, _) = ebbtide_catalog::list_recent(store).await?;
+    let (listing, _) = ebbtide_catalog::list_recent(&*to.store).await?;
     let packed = listing.packs.iter().filter_map(|object| match object.key {
         Key::Pack { last, .. } => Some(last),
         _ => None,
     });
     let packed = packed.max();
-    let is_left = |object: &Object| match object.key {
-        Key::Log(first) => Some(first) > packed,
-        _ => false,
-    };
+    let is_left = |object: &Object| first_of(object.key).is_some_and(|first| Some(first) > packed);
     let log: Vec<Object> = listing.log.into_iter().filter(is_left).collect();
+    // The host that writes an encrypted replica can open its last segments only.
+    let can_open = |first| to.encryption.as_ref().is_none_or(|it| it.recent().has(first));
     let mut rest = &log[..];
-    while let Some(due) = due(rest) {
-        let (merged, pack) = merge(store, manifest, bodies, &rest[due.start..], due.len()).await?;
+    while let Some(due) = due(rest, can_open) {
+        let merge = Merging { to, manifest, bodies, log: &rest[due.start..] };
+        let (merged, pack) = merge.run(due.len()).await?;
         rest = &rest[due.start + merged..];
         pack.into_iter().for_each(&made);
     }
@@ -131,18 +128,13 @@ pub(crate) async fn pack(
 }
 
 /// The first range of segments to merge: a full pack, or segments before a large one. The last segment is never merged:
-/// its name does not tell its last txid.
-fn due(log: &[Object]) -> Option<std::ops::Range<usize>> {
-    let firsts: Vec<Txid> = log
-        .iter()
-        .map_while(|object| match object.key {
-            Key::Log(first) => Some(first),
-            _ => None,
-        })
-        .collect();
+/// its name does not tell its last txid. One that cannot be opened is as good as a large one.
+fn due(log: &[Object], can_open: impl Fn(Txid) -> bool) -> Option<Range<usize>> {
+    let firsts: Vec<Txid> = log.iter().map_while(|object| first_of(object.key)).collect();
     let (mut begin, mut bytes) = (0, 0);
     for at in 0..firsts.len().saturating_sub(1) {
-        if !is_small(log[at].size, firsts[at + 1].get() - firsts[at].get()) {
+        let entries = firsts[at + 1].get() - firsts[at].get();
+        if !is_small(log[at].size, entries) || !can_open(firsts[at]) {
             if at - begin > 1 {
                 return Some(begin..at);
             }
@@ -160,134 +152,15 @@ fn due(log: &[Object]) -> Option<std::ops::Range<usize>> {
     None
 }
 
-/// Puts a pack of the first `count` segments of the log, or of as many of them as one has room for. How many they are, and
-/// the pack.
-async fn merge(
-    store: &dyn Store,
-    manifest: &Manifest,
-    bodies: &Bodies,
-    log: &[Object],
-    count: usize,
-) -> Result<(usize, Option<LogObject>), Error> {
-    let _turn = ONE_AT_A_TIME.acquire().await;
-    let mut merge: Option<Merge> = None;
-    let (mut merged, mut from_memory, mut merged_bytes) = (0, 0, 0);
-    let mut chain = None;
-    for &object in &log[..count] {
-        let (index, body) = match kept(manifest, bodies, object.key) {
-            Some(kept) => {
-                from_memory += 1;
-                kept
-            }
-            None => read_back(store, manifest, object).await?,
-        };
-        let is_full = |merge: &Merge| {
-            let images = u64::from(merge.images()) + index.page_count();
-            merge.memory() >= PACK_MEMORY || images > u64::from(BY_PAGE_IMAGES_MAX)
-        };
-        if merged > 0 && merge.as_ref().is_some_and(is_full) {
-            break;
-        }
-        chain = Some(index.footer().chain);
-        merge = Some(add(merge, object.key, index, body).await?);
-        merged += 1;
-        merged_bytes += object.size;
-    }
-    let (Some(merge), Some(chain)) = (merge, chain) else { return Ok((merged, None)) };
-    if let Some(after) = log.get(merged) {
-        check_continues(store, manifest, bodies, after.key, chain).await?;
-    }
-    let (key, entries) = (merge.key(), merge.entries());
-    let body = blocking(move || merge.finish().map_err(Error::from)).await?;
-    let bytes = body.len();
-    match store.put(&key, body.into()).await {
-        Ok(()) => {
-            tracing::info!(%key, entries, bytes, segments = merged, from_memory, "merged segments")
-        }
-        // A pack of the same entries proves the same history.
-        Err(error) if error.kind() == ErrorKind::Exists => {}
-        Err(error) => return Err(error.into()),
-    }
-    let Key::Pack { first, last } = key else { return Ok((merged, None)) };
-    bodies.forget_through(manifest.replica, last);
-    let pack = LogObject { first, last, bytes: bytes as u64, merged: Some(merged_bytes) };
-    Ok((merged, Some(pack)))
-}
-
-/// Checks that the segment after a pack continues what the pack ends with.
-async fn check_continues(
-    store: &dyn Store,
-    manifest: &Manifest,
-    bodies: &Bodies,
-    key: Key,
-    chain: Chain,
-) -> Result<(), Error> {
-    let damaged = |source| CatalogError::Object { key, source };
-    let header = match kept(manifest, bodies, key) {
-        Some((index, _)) => *index.header(),
-        None => {
-            let bytes = store.get_range(&key, 0..Header::SIZE as u64).await?;
-            Header::parse(&bytes).map_err(damaged)?
-        }
-    };
-    if header.chain() == Some(chain) {
-        return Ok(());
-    }
-    let why = "it does not continue the segment before it";
-    Err(damaged(ebbtide_replica::Error::damaged("the object", why)).into())
-}
-
-/// The segment with this name, if it is in memory and is what it is taken for.
-fn kept(manifest: &Manifest, bodies: &Bodies, key: Key) -> Option<(Index, Bytes)> {
-    let Key::Log(first) = key else { return None };
-    let body = bodies.get(manifest.replica, first)?;
-    let Ok(Parsed::Ready(index)) = Index::parse(body.len() as u64, &body, &body) else {
-        return None;
-    };
-    let is_it = index.key() == key && index.header().replica == manifest.replica;
-    is_it.then_some((index, body))
-}
-
-async fn read_back(
-    store: &dyn Store,
-    manifest: &Manifest,
-    object: Object,
-) -> Result<(Index, Bytes), Error> {
-    let fetched = ebbtide_catalog::read_index(store, manifest, object).await?;
-    let body = match fetched.body {
-        Some(body) => body,
-        None => store.get(&object.key, SEGMENT_BYTES_MAX).await?,
-    };
-    Ok((fetched.index, body))
-}
-
-/// Adds a segment, beside whatever waits for this thread.
-async fn add(merge: Option<Merge>, key: Key, index: Index, body: Bytes) -> Result<Merge, Error> {
-    blocking(move || {
-        let damaged = |source| CatalogError::Object { key, source };
-        let mut merge = match merge {
-            Some(merge) => merge,
-            None => Merge::begin(&index).map_err(damaged)?,
-        };
-        merge.add(&index, &body).map_err(damaged)?;
-        Ok(merge)
-    })
-    .await
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await?
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
+    use ebbtide_replica::Chain;
+    use ebbtide_replica::container::Header;
     use ebbtide_replica::container::{Contents, EntryStart, Writer};
     use ebbtide_replica::{
         Digest, EntryFlags, EntryKind, KeyPrefix, ReplicaId, Timestamp, page_hash,
     };
-    use ebbtide_store::MemoryStore;
+    use ebbtide_store::{MemoryStore, Store};
     use ebbtide_wal::{PageNumber, PageSize};
 
     use super::*;
@@ -339,7 +212,7 @@ pub(crate) mod tests {
         let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
         // The second time there is nothing left to do.
         for _ in 0..2 {
-            pack(&store, &manifest, &Bodies::new(0), |_| ()).await.unwrap();
+            pack(&to(&store), &manifest, &Bodies::new(0), |_| ()).await.unwrap();
         }
         let (listing, complete_from) = ebbtide_catalog::list_recent(&store).await.unwrap();
         let range = |first: u64, last: u64| Key::Pack {
@@ -384,8 +257,8 @@ pub(crate) mod tests {
                 unreadable.put(&object.key, vec![0; body.len()].into()).await.unwrap();
             }
         }
-        pack(&store, &manifest, &Bodies::new(0), |_| ()).await.unwrap();
-        pack(&unreadable, &manifest, &bodies, |_| ()).await.unwrap();
+        pack(&to(&store), &manifest, &Bodies::new(0), |_| ()).await.unwrap();
+        pack(&to(&unreadable), &manifest, &bodies, |_| ()).await.unwrap();
         let from_memory = packs(&unreadable).await;
         assert_eq!(from_memory.len(), 1);
         assert!(packs(&store).await == from_memory);
@@ -402,7 +275,7 @@ pub(crate) mod tests {
         bodies.keep(manifest.replica, txid(3), b"no segment");
         let other = store.get(&Key::Log(txid(5)), u64::MAX).await.unwrap();
         bodies.keep(manifest.replica, txid(4), &other);
-        pack(&store, &manifest, &bodies, |_| ()).await.unwrap();
+        pack(&to(&store), &manifest, &bodies, |_| ()).await.unwrap();
         assert_eq!(packs(&store).await.len(), 1);
     }
 
@@ -427,8 +300,12 @@ pub(crate) mod tests {
         writer.end_entry(before.index.footer().digest).unwrap();
         store.delete(&log(count)).await.unwrap();
         store.put(&log(count), writer.finish().unwrap().tail.into()).await.unwrap();
-        assert!(pack(&store, &manifest, &Bodies::new(0), |_| ()).await.is_err());
+        assert!(pack(&to(&store), &manifest, &Bodies::new(0), |_| ()).await.is_err());
         assert_eq!(store.list(KeyPrefix::Pack, None).await.unwrap(), []);
+    }
+
+    pub(crate) fn to(store: &(impl Store + Clone + 'static)) -> Destination {
+        Destination::new(Arc::new(store.clone()), Arc::default())
     }
 
     /// Segments with these sizes, of one entry each.
@@ -440,10 +317,14 @@ pub(crate) mod tests {
     #[test]
     fn small_segments_are_due_once_they_are_many() {
         let small = |count| log(std::iter::repeat_n(700, count));
-        assert_eq!(due(&small(0)), None);
-        assert_eq!(due(&small(PACK_SEGMENTS)), None, "the last one may still be followed");
-        assert_eq!(due(&small(PACK_SEGMENTS + 1)), Some(0..PACK_SEGMENTS));
-        assert_eq!(due(&small(3 * PACK_SEGMENTS)), Some(0..PACK_SEGMENTS));
+        assert_eq!(due(&small(0), |_| true), None);
+        assert_eq!(
+            due(&small(PACK_SEGMENTS), |_| true),
+            None,
+            "the last one may still be followed"
+        );
+        assert_eq!(due(&small(PACK_SEGMENTS + 1), |_| true), Some(0..PACK_SEGMENTS));
+        assert_eq!(due(&small(3 * PACK_SEGMENTS), |_| true), Some(0..PACK_SEGMENTS));
     }
 
     #[test]
@@ -455,18 +336,18 @@ pub(crate) mod tests {
         assert!(count < PACK_SEGMENTS, "bytes make a pack full before their number does");
         let large: Vec<Object> =
             (0..count as u64 + 3).map(|number| Object::new(key(number), size)).collect();
-        assert_eq!(due(&large), Some(0..count));
+        assert_eq!(due(&large, |_| true), Some(0..count));
         let mut few = log([700, 700, 700, 700]);
         few[2].key = Key::Log(Txid::new(3 + PACK_ENTRIES).unwrap());
         few[3].key = Key::Log(Txid::new(4 + PACK_ENTRIES).unwrap());
-        assert_eq!(due(&few), Some(0..2));
+        assert_eq!(due(&few, |_| true), Some(0..2));
     }
 
     #[test]
     fn a_large_segment_stands_alone_and_ends_a_pack() {
         let large = SMALL_BYTES + 1;
-        assert_eq!(due(&log([700, 700, 700, large, 700])), Some(0..3));
-        assert_eq!(due(&log([large, large, 700, 700, large, 700])), Some(2..4));
-        assert_eq!(due(&log([700, large, 700, large, 700])), None);
+        assert_eq!(due(&log([700, 700, 700, large, 700]), |_| true), Some(0..3));
+        assert_eq!(due(&log([large, large, 700, 700, large, 700]), |_| true), Some(2..4));
+        assert_eq!(due(&log([700, large, 700, large, 700]), |_| true), None);
     }
 }

@@ -266,7 +266,7 @@ mod tests {
         let store = MemoryStore::default();
         store.put(&Key::Manifest, manifest(7).to_json().into()).await.unwrap();
         store.put(&BASE, vec![1].into()).await.unwrap();
-        let to = Destination { store: Arc::new(store.clone()), health: Arc::default() };
+        let to = Destination::new(Arc::new(store.clone()), Arc::default());
         let presence = Presence::new(manifest(7), true, to);
         presence.set_base(Some(BASE));
         (store, presence)

@@ -8,6 +8,7 @@ use ebbtide_store::{ErrorKind, Store, StoreError};
 
 use crate::destination::Destination;
 use crate::error::Error;
+use crate::key_put::put_key_of;
 use crate::name_conflict::{NameConflict, read_name_conflict};
 use crate::retry::{AttemptError, retry};
 
@@ -36,6 +37,7 @@ impl Tail {
 /// [`Error::Fenced`] when the name is taken by an object of another process.
 pub(crate) async fn put(to: &Destination, key: &Key, body: Bytes) -> Result<(), Error> {
     let tail = Tail::new(&body, body.len() as u64);
+    put_key_of(to, key, &body, body.len() as u64).await?;
     retry(to, || async {
         point("shipper.put.begin");
         match to.store.put(key, body.clone()).await {

@@ -27,6 +27,16 @@ pub(crate) enum AttemptError {
     Final(Error),
 }
 
+impl From<AttemptError> for Error {
+    /// Where there is no further attempt.
+    fn from(error: AttemptError) -> Error {
+        match error {
+            AttemptError::Retryable(error) => error.into(),
+            AttemptError::Final(error) => error,
+        }
+    }
+}
+
 impl AttemptError {
     /// Retries `error` unless it is permanent.
     pub(crate) fn unless_permanent(error: StoreError) -> AttemptError {

@@ -1,9 +1,12 @@
 //! The open segment: entries that are being encoded into one object.
 
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
-use ebbtide_replica::{Chain, Digest, Entry, EntryState, Key, PageHash, ReplicaId, Txid};
+use ebbtide_replica::{
+    Chain, Digest, Entry, EntryState, Key, PageHash, ReplicaId, Timestamp, Txid,
+};
 use ebbtide_wal::{PageNumber, PageSize};
 
+use crate::encryption::Encryption;
 use crate::error::Error;
 use crate::outgoing::{BeginUpload, Outgoing, STREAM_BYTES, Sealed};
 
@@ -20,16 +23,17 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    /// The segment that begins with `first`. `chain` is the chain before it.
+    /// The segment that begins with `first` at `time`, encrypted if `encryption` is there. `chain` is the chain before it.
     pub(crate) fn new(
-        first: Txid,
+        (first, time): (Txid, Timestamp),
         chain: Chain,
-        replica: ReplicaId,
-        page_size: PageSize,
-    ) -> Segment {
-        let contents = Contents::Segment { first, chain };
-        let writer = Writer::new(Header { replica, page_size, contents });
-        Segment { writer, outgoing: Outgoing::new(Key::Log(first)), head: None }
+        (replica, page_size): (ReplicaId, PageSize),
+        encryption: Option<&Encryption>,
+    ) -> Result<Segment, Error> {
+        let header = Header { replica, page_size, contents: Contents::Segment { first, chain } };
+        let sealer = encryption.map(|encryption| encryption.segment_sealer(&header, time));
+        let writer = Writer::begin(header, sealer.transpose()?);
+        Ok(Segment { writer, outgoing: Outgoing::new(Key::Log(first)), head: None })
     }
 
     pub(crate) fn key(&self) -> Key {

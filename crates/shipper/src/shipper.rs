@@ -57,8 +57,9 @@ impl Shipper {
         spool: Spool,
         options: Options,
     ) -> Shipper {
+        let encryption = presence.destination().encryption.clone();
         Shipper {
-            encoder: Encoder::new(state, database),
+            encoder: Encoder::new(state, database, encryption),
             uploader: Uploader::new(presence, spool),
             budget: PutBudget::new(options.puts, Instant::now()),
             file,
@@ -134,6 +135,9 @@ impl Shipper {
     /// As [`Shipper::append`].
     pub fn pump(&mut self, now: Instant) -> Result<Option<Duration>, Error> {
         self.encoder.encode()?;
+        if let Some(encryption) = &self.presence().destination().encryption {
+            encryption.forget_old(now);
+        }
         if !self.encoder.has_open() {
             return Ok(None);
         }

@@ -177,7 +177,10 @@ mod tests {
     use super::*;
     use crate::bodies::Bodies;
     use crate::log_object::PACK_SEGMENTS;
-    use crate::pack::{pack, tests::replica};
+    use crate::pack::{
+        pack,
+        tests::{replica, to},
+    };
 
     #[tokio::test]
     async fn segments_that_are_in_packs_may_be_gone() {
@@ -196,7 +199,7 @@ mod tests {
         for known in &known {
             before.push(read_since(&store, &manifest, known).await.unwrap());
         }
-        pack(&store, &manifest, &Bodies::new(0), |_| ()).await.unwrap();
+        pack(&to(&store), &manifest, &Bodies::new(0), |_| ()).await.unwrap();
         for number in 2..=count {
             store.delete(&Key::Log(Txid::new(number).unwrap())).await.unwrap();
         }

@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
+use ebbtide_catalog::Identity;
 use ebbtide_fault::point;
 use ebbtide_replica::container::{Contents, EntryStart, Header, Writer};
 use ebbtide_replica::{
     Chain, Digest, Entry, EntryFlags, EntryKind, Key, PageHash, Point, ReplicaId, Txid, Vouch,
 };
+use ebbtide_store::{Object, Store};
 use ebbtide_wal::{PageNumber, PageSize};
 
 use crate::destination::Destination;
@@ -150,9 +152,8 @@ where
     let key = start.key();
     let destination = to.clone();
     let encode = move || {
-        let contents = start.contents();
-        let header = Header { replica: start.replica, page_size: start.page_size, contents };
-        let (mut writer, mut outgoing) = (Writer::new(header), Outgoing::new(key));
+        let mut writer = begin(&start, &destination)?;
+        let mut outgoing = Outgoing::new(key);
         writer.begin_entry(start.entry()).map_err(Error::from)?;
         let expected = start.expected_bytes();
         let begin_upload = |key| Parts::begin(&destination, key, expected, None);
@@ -174,10 +175,10 @@ where
             writer.hashed().try_for_each(|(page, hash)| take(&mut digest, page, hash))?;
             let entry = writer.end_entry(digest).map_err(Error::from)?;
             let (chain, vouched) = vouch(&entry)?;
-            Ok((writer.finish_at(chain).map_err(Error::from)?, vouched))
+            Ok((writer.finish_at(chain).map_err(Error::from)?, (entry, chain), vouched))
         };
         match finish() {
-            Ok((finished, vouched)) => Ok((outgoing.seal(finished.tail), vouched)),
+            Ok((finished, made, vouched)) => Ok((outgoing.seal(finished.tail), made, vouched)),
             Err(error) => {
                 outgoing.abandon();
                 Err(error)
@@ -190,15 +191,56 @@ where
         false => point("shipper.snapshot.begin"),
     }
     let encoded: Result<_, E> = tokio::task::spawn_blocking(encode).await.map_err(Error::from)?;
-    let (sealed, vouched) = encoded?;
+    let (sealed, (entry, chain), vouched) = encoded?;
     match is_delta {
         true => point("shipper.delta.encoded"),
         false => point("shipper.snapshot.encoded"),
     }
-    sealed.land(&to, &key).await?;
+    let landed = sealed.land(&to, &key).await;
+    check_landed(landed, &*to.store, key, &entry, chain).await?;
     match is_delta {
         true => point("shipper.delta.landed"),
         false => point("shipper.snapshot.landed"),
     }
     Ok(vouched)
+}
+
+/// Begins the object, encrypted if the replica is.
+fn begin(start: &SnapshotStart, to: &Destination) -> Result<Writer, Error> {
+    let (contents, Point { txid, time }) = (start.contents(), start.point);
+    let header = Header { replica: start.replica, page_size: start.page_size, contents };
+    let encryption = to.encryption.as_deref();
+    let sealer = encryption.map(|encryption| encryption.sealer(&header, txid, time));
+    Ok(Writer::begin(header, sealer.transpose()?))
+}
+
+/// What came of the put of an object with this entry. If its name is taken by an object of this process, that is as good
+/// if it has the same entry: each attempt at an encrypted object has other bytes.
+async fn check_landed(
+    landed: Result<(), Error>,
+    store: &dyn Store,
+    key: Key,
+    entry: &Entry,
+    chain: Chain,
+) -> Result<(), Error> {
+    match landed {
+        Err(Error::SupersededOwnPut { key: taken }) => {
+            match is_there(store, key, entry, chain).await? {
+                true => Ok(()),
+                false => Err(Error::SupersededOwnPut { key: taken }),
+            }
+        }
+        landed => landed,
+    }
+}
+
+/// Whether the object has this entry and this history before it: an earlier attempt has made it, of the same pages.
+async fn is_there(store: &dyn Store, key: Key, entry: &Entry, chain: Chain) -> Result<bool, Error> {
+    let Some(Identity { manifest, .. }) = ebbtide_catalog::identify(store, None).await? else {
+        return Ok(false);
+    };
+    let Some(size) = store.size(&key).await? else { return Ok(false) };
+    let fetched = ebbtide_catalog::read_index(store, &manifest, Object::new(key, size)).await?;
+    let index = &fetched.index;
+    Ok(index.entries() == std::slice::from_ref(entry) && index.footer().chain == chain)
 }

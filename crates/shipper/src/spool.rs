@@ -6,17 +6,22 @@
 //! position of the last one. Without it, or with an outdated one, a start compares pages instead of reading on in the
 //! log.
 //!
+//! Those of an encrypted replica are encrypted here, too, and beside them lie the page keys that they name, wrapped: the
+//! store may have neither of them yet, and what is in memory ends with the process.
+//!
 //! Segments that do not continue the replica's log are removed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ebbtide_replica::{Key, KeyPrefix, Manifest};
+use bytes::Bytes;
+use ebbtide_replica::{Key, KeyDocument, KeyPrefix, Manifest};
 use ebbtide_state::Position;
-use ebbtide_store::{DirectoryStore, Store, StoreError};
+use ebbtide_store::{DirectoryStore, KeyedStore, Store, StoreError, WrappedKey};
 
 use crate::destination::Destination;
 use crate::error::Error;
+use crate::key_put::try_put_key_of;
 use crate::outgoing::Sealed;
 use crate::spool_directory::{self, spool_directory};
 use crate::spool_end::{spooled_end, write_spooled_end};
@@ -42,20 +47,25 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// The spool in `state_directory`, with at most `bytes_max`. The first write creates its directory.
+    /// The spool in `state_directory` of what goes to `to`, with at most `bytes_max`. The first write creates its
+    /// directory.
     pub(crate) fn new(
         state_directory: &Path,
         bytes_max: u64,
-        health: &Arc<StoreHealth>,
+        to: &Destination,
     ) -> Result<Spool, StoreError> {
-        let store = Arc::new(DirectoryStore::within(state_directory, spool_directory::NAME)?);
+        let store = DirectoryStore::within(state_directory, spool_directory::NAME)?;
+        let mut store: Arc<dyn Store> = Arc::new(store);
+        if let Some(keyring) = to.store.keyring() {
+            store = Arc::new(KeyedStore::new(store, Arc::clone(keyring)));
+        }
         Ok(Spool {
-            disk: Destination { store, health: Arc::default() },
+            disk: Destination::new(store, Arc::default()).encrypted(to.encryption.clone()),
             state_directory: state_directory.to_path_buf(),
             bytes_max,
             spooled: Spooled::default(),
             pages: 0,
-            health: Arc::clone(health),
+            health: Arc::clone(&to.health),
             failed: false,
         })
     }
@@ -123,11 +133,11 @@ impl Spool {
         key: Key,
         position: &Position,
     ) -> impl Future<Output = Result<QueuedBody, Error>> + Send + 'static {
-        let (store, state_directory) = (Arc::clone(&self.disk.store), self.state_directory.clone());
+        let (disk, state_directory) = (self.disk.clone(), self.state_directory.clone());
         let (last, wal) = (position.state.txid(), position.wal);
         async move {
             let queued = match sealed {
-                Sealed::Whole(body) => match store.put(&key, body.clone()).await {
+                Sealed::Whole(body) => match write(&disk, &key, body.clone()).await {
                     Ok(()) => QueuedBody::Spooled(body.len() as u64),
                     Err(error) => {
                         tracing::error!(%error, "cannot spool on the local disk; the log waits");
@@ -136,7 +146,7 @@ impl Spool {
                 },
                 Sealed::Streamed(task, _) => {
                     task.await??;
-                    QueuedBody::Spooled(store.size(&key).await?.unwrap_or_default())
+                    QueuedBody::Spooled(disk.store.size(&key).await?.unwrap_or_default())
                 }
             };
             if let Some(wal) = wal
@@ -155,8 +165,11 @@ impl Spool {
         position: &Position,
     ) -> Result<SpooledSegments, Error> {
         let (mut found, mut last) = (SpooledSegments::default(), position.clone());
+        let keys = self.disk.store.list(KeyPrefix::Wrapped, None).await?;
+        found.keys = keys.iter().map(|object| object.key).collect();
         for object in self.disk.store.list(KeyPrefix::Log, None).await? {
-            match SpooledSegment::read(&*self.disk.store, manifest, object, &last).await {
+            let next = SpooledSegment::read(&*self.disk.store, manifest, object, &last).await;
+            match next.filter(|next| found.has_key_of(next)) {
                 Some(next) => {
                     last = next.position.clone();
                     found.continuing.push(next);
@@ -175,9 +188,19 @@ impl Spool {
 
     /// Goes on with the segments that continue the replica, and removes the others.
     pub(crate) async fn keep(&mut self, found: &SpooledSegments) -> Result<(), Error> {
+        if found.continuing.is_empty() {
+            return self.clear().await;
+        }
         self.disk.store.sweep().await?;
         for key in &found.others {
             self.disk.store.delete(key).await?;
+        }
+        for &key in &found.keys {
+            let (Some(encryption), Key::Wrapped { id, .. }) = (&self.disk.encryption, key) else {
+                continue;
+            };
+            let body = self.disk.store.get(&key, KeyDocument::WRAPPED_MAX as u64).await?;
+            encryption.take_over(WrappedKey::found(id, body));
         }
         for segment in &found.continuing {
             self.count(segment.object.size);
@@ -189,11 +212,19 @@ impl Spool {
     /// Removes all spooled segments.
     pub(crate) async fn clear(&mut self) -> Result<(), Error> {
         self.disk.store.sweep().await?;
-        for object in self.disk.store.list(KeyPrefix::Log, None).await? {
-            self.disk.store.delete(&object.key).await?;
+        for prefix in [KeyPrefix::Log, KeyPrefix::Wrapped] {
+            for object in self.disk.store.list(prefix, None).await? {
+                self.disk.store.delete(&object.key).await?;
+            }
         }
         (self.spooled, self.pages) = (Spooled::default(), 0);
         self.health.note_spooled(self.spooled);
         Ok(())
     }
+}
+
+/// Writes a complete segment, once the key that it names is there.
+async fn write(disk: &Destination, key: &Key, body: Bytes) -> Result<(), Error> {
+    try_put_key_of(disk, key, &body).await?;
+    Ok(disk.store.put(key, body).await?)
 }

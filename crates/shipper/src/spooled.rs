@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use ebbtide_replica::container::Index;
 use ebbtide_replica::{EntryState, Key, Manifest, PageHash};
+use ebbtide_seal::KeyId;
 use ebbtide_state::Position;
 use ebbtide_store::{Object, Store};
 use ebbtide_wal::PageNumber;
@@ -24,6 +25,8 @@ pub(crate) struct SpooledSegment {
     pub(crate) position: Position,
     /// For each entry the changed page hashes and the size of the database.
     pub(crate) entries: Vec<(Vec<(PageNumber, PageHash)>, u32)>,
+    /// The page key that it names, if it is encrypted.
+    page_key: Option<KeyId>,
 }
 
 /// What an earlier run left in the spool.
@@ -31,11 +34,20 @@ pub(crate) struct SpooledSegment {
 pub(crate) struct SpooledSegments {
     /// The segments that continue the durable position, in order.
     pub(crate) continuing: Vec<SpooledSegment>,
-    /// All other objects.
+    /// All other segments.
     pub(crate) others: Vec<Key>,
+    /// The wrapped keys that lie beside them.
+    pub(crate) keys: Vec<Key>,
 }
 
 impl SpooledSegments {
+    /// Whether the page key that a segment names lies beside it. If not, nobody could open it once it is sent.
+    pub(crate) fn has_key_of(&self, segment: &SpooledSegment) -> bool {
+        let is_its =
+            |id| move |key: &Key| matches!(key, Key::Wrapped { id: there, .. } if *there == id);
+        segment.page_key.is_none_or(|id| self.keys.iter().any(is_its(id)))
+    }
+
     /// Whether `head` is the last entry of a segment that continues.
     pub(crate) fn has(&self, head: &EntryState) -> bool {
         let is_head = |found: &SpooledSegment| {
@@ -75,7 +87,8 @@ impl SpooledSegment {
             wal: None,
             ..before.clone()
         };
-        Some(SpooledSegment { object, position, entries })
+        let page_key = index.opener().envelope().and_then(|envelope| envelope.pages);
+        Some(SpooledSegment { object, position, entries, page_key })
     }
 
     /// The number of page hashes that it changed, counted once for each entry.

@@ -7,11 +7,13 @@
 use bytes::Bytes;
 use ebbtide_fault::point;
 use ebbtide_replica::Key;
+use ebbtide_replica::container::Header;
 use ebbtide_store::{ErrorKind, StoreError, Upload};
 use tokio::sync::mpsc;
 
 use crate::destination::Destination;
 use crate::error::Error;
+use crate::key_put::put_key_of;
 use crate::put::{Tail, check_owner};
 use crate::retry::{AttemptError, retry};
 use crate::visible::Visible;
@@ -40,16 +42,16 @@ pub(crate) async fn upload(
         to.store.upload(key, expected).await.map_err(AttemptError::Retryable)
     })
     .await?;
-    let sent = send(to, &mut *upload, &mut parts).await;
+    let sent = send(to, key, &mut *upload, &mut parts).await;
     let ordered = match sent {
-        Ok(tail) => order(key, before).await.map(|()| tail),
+        Ok(tail) => order(key, before).await.map(|()| tail).map_err(Error::Lost),
         Err(error) => Err(error),
     };
     match ordered {
         Ok(tail) => finish(to, key, upload, &tail).await,
         Err(error) => {
             upload.abort().await;
-            Err(Error::Lost(error))
+            Err(error)
         }
     }
 }
@@ -57,22 +59,31 @@ pub(crate) async fn upload(
 /// From open to sent.
 async fn send(
     to: &Destination,
+    key: &Key,
     upload: &mut dyn Upload,
     parts: &mut mpsc::Receiver<Message>,
-) -> Result<Tail, StoreError> {
+) -> Result<Tail, Error> {
+    let mut head = Bytes::new();
     loop {
         let (part, length) = match parts.recv().await {
             Some(Message::Part(part)) => (part, None),
             Some(Message::Last(part, length)) => (part, Some(length)),
-            None => return Err(given_up("upload an object", "it was abandoned")),
+            None => {
+                return Err(Error::Lost(given_up("upload an object", "it was abandoned")));
+            }
         };
         match length {
             None => point("shipper.part.begin"),
             Some(_) => point("shipper.part.last"),
         }
+        if head.is_empty() {
+            head = part.slice(..part.len().min(Header::SIZE));
+        }
         let tail = length.map(|length| Tail::new(&part, length));
-        upload.write(part).await.inspect_err(|error| to.note_failure(error))?;
+        let written = upload.write(part).await.inspect_err(|error| to.note_failure(error));
+        written.map_err(Error::Lost)?;
         if let Some(tail) = tail {
+            put_key_of(to, key, &head, tail.length()).await?;
             return Ok(tail);
         }
     }
@@ -137,7 +148,7 @@ mod tests {
     ) -> (Faulty, Result<(), Error>) {
         let faulty = Faulty::new(Arc::new(MemoryStore::new()));
         faulty.script(script);
-        let to = Destination { store: Arc::new(faulty.clone()), health: Arc::default() };
+        let to = Destination::new(Arc::new(faulty.clone()), Arc::default());
         let (sender, parts) = mpsc::channel(2);
         sender.send(Message::Part(Bytes::from_static(&BODY[..100]))).await.unwrap();
         let last = Bytes::from_static(&BODY[100..]);

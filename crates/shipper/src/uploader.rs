@@ -102,6 +102,9 @@ impl Uploader {
     /// Accepts the segment after the last one.
     pub(crate) fn accept(&mut self, segment: SealedSegment) {
         let SealedSegment { key, position, pages, body } = segment;
+        if let Some(encryption) = &self.presence.destination().encryption {
+            encryption.recent().write();
+        }
         let bytes = body.length();
         let is_streamed = matches!(body, Sealed::Streamed(..));
         if self.is_spooling() && (is_streamed || !self.queue.is_empty()) {

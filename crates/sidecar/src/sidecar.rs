@@ -7,6 +7,7 @@ use std::time::Duration;
 use ebbtide_config::Database;
 use ebbtide_count::Counter;
 use ebbtide_replica::Txid;
+use ebbtide_seal::Wrap;
 use ebbtide_store::{Location, RequestDurations, real_path};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -48,7 +49,7 @@ struct Entry {
 }
 
 /// How a database is followed, besides what its configuration says.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct How {
     /// What is refused at its first start unless it is meant.
     pub consent: Consent,
@@ -58,6 +59,9 @@ pub struct How {
     pub is_successor: bool,
     /// Wait for the database if it is not there yet.
     pub may_come: bool,
+    /// What wraps the keys of its replica for those who may have them: then the replica is encrypted. Without it, it is in
+    /// plain text. The keys are in the memory of this process, which should leave no core dumps.
+    pub wrap: Option<Arc<dyn Wrap>>,
 }
 
 /// Why a database was not added.
@@ -157,6 +161,7 @@ impl Sidecar {
         let (order, orders) = watch::channel(if how.is_once { Order::Finish } else { Order::Run });
         let job = Job {
             database,
+            wrap: how.wrap,
             shared: self.shared.clone(),
             consent: how.consent,
             is_once: how.is_once,

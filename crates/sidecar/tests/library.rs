@@ -32,6 +32,7 @@ const PATIENT: How = How {
     is_once: false,
     is_successor: true,
     may_come: true,
+    wrap: None,
 };
 
 /// Not a test: the application, when this binary is started as one.
@@ -241,7 +242,7 @@ fn a_run_once_ends_by_itself() {
         for commits in [0, 4] {
             commit(&mut application, commits);
             let mut sidecar = Sidecar::new(Hooks::default());
-            sidecar.add(place.database("app"), once).unwrap();
+            sidecar.add(place.database("app"), once.clone()).unwrap();
             sidecar.next_ended().await.unwrap().result.unwrap();
             assert!(sidecar.next_ended().await.is_none() && sidecar.is_empty());
             place.assert_has("app", commits as usize).await;

@@ -14,13 +14,8 @@ use ebbtide_seal::{KeyId, SecretKey};
 use zeroize::Zeroizing;
 
 use super::error::{StateError, io_error};
+use super::locked::{INDEX_KEYS, NEW_INDEX_KEYS};
 use super::state::open_state_directory;
-
-/// The file…
-pub(super) const INDEX_KEYS: &str = "index.key";
-
-/// …and what is about to become it.
-pub(super) const NEW_INDEX_KEYS: &str = "index.key.new";
 
 /// How many are kept, the newest of them. One comes with each replica that is begun.
 const KEYS_MAX: usize = 16;

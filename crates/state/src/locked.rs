@@ -10,12 +10,17 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::error::{StateError, io_error};
 use super::handle::Handle;
-use super::index_keys::{INDEX_KEYS, NEW_INDEX_KEYS};
 use super::table::Table;
 use ebbtide_directory::{Directory, Private};
 
 /// The file that is locked.
 const LOCK: &str = "lock";
+
+/// The file of index keys…
+pub(super) const INDEX_KEYS: &str = "index.key";
+
+/// …and what is about to become it.
+pub(super) const NEW_INDEX_KEYS: &str = "index.key.new";
 
 /// The directory, locked until this is dropped.
 #[derive(Debug)]

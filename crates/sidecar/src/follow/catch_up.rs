@@ -120,7 +120,7 @@ async fn compare_with_replica(
         remembered: Some(remembered),
         ..local(job, (None, None), held.follower.page_size())
     };
-    let found = look(store, health, local, &parts::shipping(&job.database), job.consent).await?;
+    let found = look(store, health, local, &parts::shipping(job), job.consent).await?;
     let plan = start_plan(&found.evidence(), LogEvidence::Restarted, job.consent);
     match open(found, plan).await? {
         Opened::Compare(shipper, past) => compare(job, held, shipper, past).await,

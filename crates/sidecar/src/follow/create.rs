@@ -39,7 +39,7 @@ pub(super) async fn create(
             each(page, image)
         })
     };
-    let options = parts::shipping(&job.database);
+    let options = parts::shipping(job);
     let health = creator.store_health();
     let creation = creator.create(&job.shared.owner, first, &options, pages);
     let show = |_| tell(false);

@@ -1,6 +1,9 @@
 //! What the task of one database is to do.
 
+use std::sync::Arc;
+
 use ebbtide_config::Database;
+use ebbtide_seal::Wrap;
 use ebbtide_shipper::Consent;
 use tokio::sync::watch;
 
@@ -23,6 +26,8 @@ pub struct Job {
     pub database: Database,
     /// What the tasks of a process share.
     pub shared: Shared,
+    /// What wraps the keys of its replica, if that is encrypted.
+    pub wrap: Option<Arc<dyn Wrap>>,
     /// What else than its own replica the database may be followed into, at the first start.
     pub consent: Consent,
     /// Whether the process was started to end once everything is durable.

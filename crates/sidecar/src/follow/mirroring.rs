@@ -15,6 +15,7 @@ use ebbtide_store::{Location, Store, StoreError, error_chain};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::keyed::{open_store, with_keys};
 use super::mirror_progress::MirrorProgress;
 use super::shared::Shared;
 use super::status::Status;
@@ -161,8 +162,8 @@ impl Task {
         {
             return Ok(());
         }
-        let (from, to) = (self.database.location.open().await?, self.location.open().await?);
-        let (from, to) = (self.status.metered(from), self.status.metered(to));
+        let from = self.status.metered(open_store(&self.database).await?);
+        let to = self.status.metered(with_keys(&self.database, self.location.open().await?));
         // Whoever does not answer does not keep the others waiting for their turn.
         to.size(&Key::Manifest).await?;
         let turn = self.shared.mirror_turn().await;

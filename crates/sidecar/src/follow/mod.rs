@@ -16,6 +16,7 @@ mod error;
 mod held;
 mod job;
 mod kept_history;
+mod keyed;
 mod lag;
 mod local;
 mod log_event;

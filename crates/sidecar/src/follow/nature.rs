@@ -144,6 +144,9 @@ fn of_shipper(error: &shipper::Error) -> Nature {
         | Error::PageSize { .. }
         | Error::Unrelated(_) => FENCED,
         Error::RolledBack(_) | Error::NoLog { .. } => DAMAGED,
+        Error::NotEncrypted { .. } | Error::Encrypted { .. } | Error::PlainText { .. } => LASTING,
+        // What was there while it was followed may come back.
+        Error::NoIndexKey { .. } => AT_FIRST,
         // What was there while it was followed may come back.
         Error::Gone { .. } => Nature { gravity: Gravity::Damaged, ..AT_FIRST },
         Error::Unproven { .. } => Nature { gravity: Gravity::Damaged, ..PASSING },

@@ -6,6 +6,8 @@ use ebbtide_config::Database;
 use ebbtide_shipper::Rate;
 use ebbtide_watcher::Limits;
 
+use super::job::Job;
+
 /// How a database is followed. By default a writer that never pauses is stopped for a moment from 10 MB of log on.
 pub(crate) fn following(database: &Database) -> ebbtide_watcher::Options {
     let limits = Limits {
@@ -20,7 +22,9 @@ pub(crate) fn following(database: &Database) -> ebbtide_watcher::Options {
 }
 
 /// How it is shipped.
-pub(crate) fn shipping(database: &Database) -> ebbtide_shipper::Options {
+pub(crate) fn shipping(job: &Job) -> ebbtide_shipper::Options {
+    let Job { database, wrap, .. } = job;
     let puts = Rate { per_second: database.puts.per_second, burst: database.puts.burst };
-    ebbtide_shipper::Options { puts, spool_bytes_max: database.spool_bytes_max }
+    let spool_bytes_max = database.spool_bytes_max;
+    ebbtide_shipper::Options { puts, spool_bytes_max, wrap: wrap.clone() }
 }

@@ -12,6 +12,7 @@ use ebbtide_store::error_chain;
 use tokio::task::JoinHandle;
 
 use super::kept_history::KeptHistory;
+use super::keyed::open_store;
 use super::phase::Phase;
 use super::prune_summary::PruneSummary;
 use super::shared::Shared;
@@ -97,7 +98,7 @@ fn tell(database: &Database, status: &Status, error: PruneError) {
 
 /// Finds out how far the history reaches back.
 async fn look(database: &Database, status: &Status) -> Result<(), PruneError> {
-    let store = status.metered(database.location.open().await?);
+    let store = status.metered(open_store(database).await?);
     let mut survey = Survey::new(store, Arc::new(Progress::default())).await?;
     if let Some(extent) = Extent::of(&mut survey).await? {
         status.reaches_back(KeptHistory::of(extent));
@@ -106,7 +107,7 @@ async fn look(database: &Database, status: &Status) -> Result<(), PruneError> {
 }
 
 async fn pass(database: &Database, status: &Status) -> Result<(), PruneError> {
-    let store = status.metered(database.location.open().await?);
+    let store = status.metered(open_store(database).await?);
     let pass =
         Pass { keep: database.keep, confirm_shrink: false, thorough: false, by: BY.to_owned() };
     let pruned = match prune(store, &pass).await {

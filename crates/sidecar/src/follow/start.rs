@@ -86,7 +86,7 @@ async fn open_and_catch_up(
 ) -> Result<Started, FollowError> {
     let local = local(job, known, held.follower.page_size());
     let health = Arc::new(StoreHealth::default());
-    let put_interval = parts::shipping(&job.database).puts.interval();
+    let put_interval = parts::shipping(job).puts.interval();
     job.status.begin(held.follower.log_status_handle(), Arc::clone(&health), put_interval);
     let opened = open_patiently(job, held, local, health, log).await?;
     job.status.set(Phase::CatchingUp);
@@ -205,5 +205,5 @@ async fn look_at_replica(
     health: Arc<StoreHealth>,
 ) -> Result<Found, ebbtide_shipper::Error> {
     let store = job.status.metered(job.database.location.open().await?);
-    look(store, health, local, &parts::shipping(&job.database), job.consent).await
+    look(store, health, local, &parts::shipping(job), job.consent).await
 }

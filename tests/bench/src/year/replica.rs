@@ -296,7 +296,7 @@ fn local(directory: &TempDir) -> Result<Local> {
 
 /// A put for each commit.
 fn options() -> Options {
-    Options { puts: Rate { per_second: 1e6, burst: 1e6 }, spool_bytes_max: 1 << 30 }
+    Options { puts: Rate { per_second: 1e6, burst: 1e6 }, spool_bytes_max: 1 << 30, wrap: None }
 }
 
 fn owner() -> Owner {

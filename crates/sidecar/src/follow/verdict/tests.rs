@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use ebbtide_replica::{Claim, Key, Timestamp, Txid};
+use ebbtide_seal::KeyId;
 use ebbtide_shipper::ReplicaOwner;
 use ebbtide_store::{ErrorKind, StoreError};
 use ebbtide_wal::PageSize;
@@ -97,6 +98,9 @@ fn of_replica() -> Vec<Row> {
     let row = |name, error: &dyn Fn() -> Error| both(name, || FollowError::Ship(error()));
     let (denied, away) = (|| store(ErrorKind::Denied), || store(ErrorKind::Unavailable));
     let behind = || Error::Behind { head, known, after_gap: None, owner: ReplicaOwner(None) };
+    let encrypted = || Error::Encrypted { place: String::new() };
+    let no_key =
+        || Error::NoIndexKey { place: String::new(), id: KeyId::from_bytes([1; KeyId::SIZE]) };
     let no_log = || Error::NoLog { place: String::new(), object: Key::Manifest };
     vec![
         both("another process has claimed the replica", || fenced("theirs")),
@@ -104,6 +108,11 @@ fn of_replica() -> Vec<Row> {
         row("the replica is ahead of the database, or is another one's", &behind),
         row("the replica was rolled back or overwritten", &|| Error::RolledBack(String::new())),
         row("the page sizes differ", &|| Error::PageSize { replica, database }),
+        row(
+            "the replica is encrypted and nothing is configured for that, or the reverse",
+            &encrypted,
+        ),
+        row("the index key of an encrypted replica is not here", &no_key),
         row("the place has snapshots and no log", &no_log),
         row("the replica is gone", &|| Error::Gone { why: String::new() }),
         row("the pages do not add up to the digest", &|| Error::Unproven { txid, why: "" }),
