@@ -1,8 +1,13 @@
 //! A configuration that was mistyped, cut off or made of other bytes is read or refused, and never worse.
 
+use std::path::Path;
+
 use ebbtide_cli::exit::{Code, Failure};
 use ebbtide_config::Config;
 use ebbtide_testkit::{Random, for_each_seed};
+use serde_json::Value;
+
+use crate::support::Setup;
 
 const WHOLE: &str = "\
 shutdown-timeout = \"10s\"
@@ -76,4 +81,26 @@ fn any_configuration_is_read_or_refused_with_a_reason() {
     assert!(Config::read(&whole).is_ok(), "what is changed is right before");
     println!("{read} were read, {refused} refused");
     assert!(read + refused < 100 || (read > 0 && refused > 0), "{read} read, {refused} refused");
+}
+
+#[test]
+fn a_configuration_is_checked_and_shown_and_nothing_is_done() {
+    let setup = Setup::new();
+    let file = setup.configure("[defaults]\nlog-max = \"32 MiB\"", "keep = { last = 3 }");
+    setup.run(&["config", "check", &file]).exits(0).prints("in order, 1 database");
+    let shown = setup.run(&["config", "show", &file]).exits(0);
+    shown.prints("  log-max            32 MiB").prints("[defaults], line 2");
+    shown.prints("last=3").prints("line 6").prints("built in");
+    let shown = setup.run(&["config", "show", "--json", &file]).exits(0).json();
+    assert_eq!(shown["database"], setup.text("app.db"));
+    assert_eq!(shown["values"]["keep"]["value"], "last=3");
+    assert_eq!(shown["values"]["keep"]["line"], 6);
+    assert_eq!(shown["values"]["log-max"]["from"], "defaults");
+    assert_eq!(shown["values"]["drill"]["value"], Value::Null);
+    assert!(!setup.database.exists() && !Path::new(&setup.replica).exists());
+
+    let file = setup.configure("", "state = \"${EBBTIDE_NOWHERE}\"");
+    let failed = setup.run(&["config", "check", &file]).exits(2);
+    failed.says("line 5: state = ${EBBTIDE_NOWHERE}: the variable EBBTIDE_NOWHERE is not set");
+    setup.run(&["config", "show", &setup.text("absent.toml")]).exits(2);
 }

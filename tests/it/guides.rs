@@ -52,6 +52,8 @@ const IN_A_MOMENT: &[&str] = &[
     "ebbtide restore -o copy.db --timestamp '1s ago' ./backup",
     "ebbtide restore -o earlier.db --timestamp '1s ago' --nearest before ./backup",
     "ebbtide verify ./mirrors/app.db",
+    "ebbtide sync --wait tenants/acme/shop.db",
+    "ebbtide sync --wait tenants/acme-inc/shop.db",
     "ebbtide restore -o from-both.db ./backup ./mirrors/app.db",
 ];
 
@@ -180,6 +182,10 @@ impl Machine {
             if SKIPPED.iter().any(|(skipped, _)| *skipped == command) {
                 continue;
             }
+            if self.makes_database(&command) {
+                ran += 1;
+                continue;
+            }
             if command.starts_with("sqlite3 ")
                 && self.run("sqlite3 --version").status.code() != Some(0)
             {
@@ -213,6 +219,22 @@ impl Machine {
             assert!(ended.status.success(), "{document}: {command}: {said}");
         }
         ran
+    }
+}
+
+impl Machine {
+    /// Does what a command of SQLite's shell does that makes a database; whether it is one.
+    fn makes_database(&self, command: &str) -> bool {
+        let Some((name, sql)) = command.strip_prefix("sqlite3 ").and_then(|it| it.split_once(" '"))
+        else {
+            return false;
+        };
+        if !sql.starts_with("PRAGMA journal_mode = WAL; CREATE") {
+            return false;
+        }
+        let connection = Connection::open(self.path(name)).unwrap();
+        connection.execute_batch(sql.strip_suffix('\'').unwrap()).unwrap();
+        true
     }
 }
 
@@ -382,6 +404,25 @@ fn o25_the_guide_to_watching_works_as_it_stands_there() {
     let whole = format!("{more}\n[[database]]\npath = \"app.db\"\nreplica = \"./backup\"\n");
     let config = ebbtide_config::Config::parse(&whole).unwrap();
     assert!(config.heartbeat.is_some() && config.webhook.is_some());
+}
+
+/// With a tenant that is there from the beginning.
+#[test]
+fn o25_the_guide_to_a_thousand_databases_works_as_it_stands_there() {
+    const GUIDE: &str = "docs/guides/a-thousand-databases.md";
+    let mut machine = Machine::new();
+    let text = read(GUIDE);
+    let config = text.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    fs::write(machine.path("ebbtide.toml"), config).unwrap();
+    fs::create_dir_all(machine.path("tenants/first")).unwrap();
+    assert!(machine.makes_database(
+        "sqlite3 tenants/first/shop.db 'PRAGMA journal_mode = WAL; CREATE TABLE t (a)'"
+    ));
+    let all = commands(GUIDE);
+    assert_eq!(machine.follow(GUIDE), all.len(), "every command is run");
+    assert!(all.len() >= 15);
+    machine.application.stop();
+    machine.stop_sidecars();
 }
 
 #[test]

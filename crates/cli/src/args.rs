@@ -2,6 +2,7 @@
 
 mod asking;
 mod between;
+mod config;
 mod diff;
 mod drill;
 mod dump;
@@ -11,6 +12,7 @@ mod logging;
 mod mark;
 mod page;
 mod read;
+mod set;
 mod sql;
 mod undo;
 mod verify;
@@ -25,6 +27,7 @@ use ebbtide_retention::Keep;
 
 pub use asking::{Asking, Blame, Search};
 pub use between::Between;
+pub use config::{Config, ConfigCheck, ConfigShow, ConfigVerb};
 pub use diff::{Diff, DiffFormat, PairBy};
 pub use drill::Drill;
 pub use dump::Dump;
@@ -34,6 +37,7 @@ pub use logging::{LogFormat, Logging};
 pub use mark::{Mark, Marks, Unmark};
 pub use page::Page;
 pub use read::Read;
+pub use set::{Add, List, Reload, Remove};
 pub use sql::{NamedState, Sql};
 pub use undo::Undo;
 pub use verify::Verify;
@@ -117,6 +121,16 @@ pub enum Command {
     Status(Status),
     /// Ship what is committed now, without waiting for the next put that is due.
     Sync(Sync),
+    /// Have a running `replicate` follow another database.
+    Add(Add),
+    /// Have it follow a database no more, after a last sync.
+    Remove(Remove),
+    /// Show what is followed, and why: by the configuration, a pattern, or `add`.
+    List(List),
+    /// Have it read its configuration again.
+    Reload(Reload),
+    /// Check a configuration, or show what it says.
+    Config(Config),
 }
 
 /// `ebbtide replicate`.
@@ -126,10 +140,12 @@ Examples:
   ebbtide replicate app.db ./backup                        one database into a directory
   ebbtide replicate --config ebbtide.toml                  all databases of a configuration
   ebbtide replicate --exec './server' app.db s3://bucket/app
+  ebbtide replicate --restore-if-missing --exec './server' app.db s3://bucket/app
   ebbtide replicate --once app.db ./backup                 bring the replica up to date and end
 
 SIGTERM, SIGINT and SIGQUIT end with a last sync, and so does the end of the terminal; the exit code is 0 only if it was \
-confirmed. SIGHUP, SIGUSR1 and SIGUSR2 are passed on to an application that handles them.")]
+confirmed. SIGHUP has the configuration read again, as `ebbtide reload` does. SIGHUP, SIGUSR1 and SIGUSR2 are passed on to \
+an application that handles them.")]
 pub struct Replicate {
     /// The database to follow. Without it, those of the configuration.
     #[arg(requires = "replica", value_name = "DB")]
@@ -153,6 +169,9 @@ pub struct Replicate {
     /// Wait for a database that is not there yet, as is done with --exec and for those of a configuration.
     #[arg(long, conflicts_with = "once")]
     pub wait: bool,
+    /// Restore a database that is not there from its replica, if there is one, before it is followed and before CMD begins.
+    #[arg(long)]
+    pub restore_if_missing: bool,
     /// Switch a database in rollback-journal mode to a write-ahead log.
     #[arg(long)]
     pub enable_wal: bool,

@@ -49,7 +49,7 @@ fn state_of(args: &Restore, source: &Source, path: &Path) -> Option<PathBuf> {
 }
 
 /// Where SQLite would open or create the database that `path` names: behind the links, whether or not there is a file.
-fn follow_links(path: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn follow_links(path: &Path) -> Result<PathBuf, Failure> {
     let mut path = path.to_path_buf();
     for _ in 0..LINKS_MAX {
         let Ok(metadata) = path.symlink_metadata() else { return Ok(path) };

@@ -17,6 +17,7 @@ mod clock;
 mod commands;
 mod cores;
 mod database_file;
+mod descriptors;
 mod destination;
 mod escape;
 mod integrity;
@@ -60,6 +61,9 @@ pub fn run(args: Args) -> ExitCode {
         application::prepare();
     } else {
         cores::limit();
+        if matches!(&args.command, Command::Replicate(_)) {
+            descriptors::raise();
+        }
     }
     let result = panic::catch_unwind(AssertUnwindSafe(|| dispatch(args.command)));
     // The panic itself was told where it happened.
@@ -90,6 +94,11 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Page(page) => runtime::run(Workers::Cores, commands::page::run(page)),
         Command::Status(status) => commands::status::run(status),
         Command::Sync(sync) => commands::sync::run(sync),
+        Command::Add(add) => commands::set::add(add),
+        Command::Remove(remove) => commands::set::remove(remove),
+        Command::List(list) => commands::set::list(list),
+        Command::Reload(reload) => commands::set::reload(reload),
+        Command::Config(config) => commands::config::run(config.verb),
     }
 }
 

@@ -3,23 +3,27 @@
 mod failures;
 mod hangup;
 mod heard;
+mod missing;
+mod reload;
 mod signals;
 mod supervisor;
 
 use std::time::Duration;
 
-use ebbtide_sidecar::control::Control;
-use ebbtide_sidecar::{Consent, FollowError, How, Sidecar, View};
+use ebbtide_sidecar::control::{Control, SetOrders};
+use ebbtide_sidecar::{Consent, DatabaseSet, FollowError, How, Sidecar, View};
 use nix::sys::signal::Signal;
 
 use crate::application::{Application, Environment, reap_orphans};
 use crate::args::Replicate;
 use crate::exit::{Code, Failure, Outcome};
-use crate::{cores, exit, sidecar_hooks, source};
+use crate::{cores, descriptors, exit, sidecar_hooks, source};
 use ebbtide_config::{Config, Database, Listen, defaults};
 use ebbtide_web::{Notices, Server};
 use failures::Failures;
 use heard::Heard;
+use missing::restore_missing;
+use reload::Reloading;
 use signals::Signals;
 use supervisor::Supervisor;
 
@@ -42,34 +46,52 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let config = configuration(&args)?;
     // Before anything is followed, so that no signal finds a session that it would cut off.
     let mut signals = Signals::new(args.exec.is_some())?;
-    let mut sidecar = Sidecar::new(sidecar_hooks::hooks());
+    let mut set = DatabaseSet::new(sidecar_hooks::hooks(), how(&args));
     // Before anything is followed: an address that is taken is a mistake.
-    let _server = show(&config, &sidecar).await?;
-    let _notices = tell(&config, &sidecar)?;
-    add(&args, &config, &mut sidecar)?;
+    let _server = show(&config, set.sidecar()).await?;
+    let _notices = tell(&config, set.sidecar())?;
+    tokio::select! {
+        restored = restore_missing(&config, args.restore_if_missing) => restored?,
+        signal = until_told_to_end(&mut signals) => {
+            let why = format!("ended by {signal} before a database was restored");
+            return Err(Failure::new(Code::Failed, why));
+        }
+    }
+    set.begin(&config).map_err(|error| Failure::new(Code::Usage, error))?;
     // Until everything else has ended.
-    let _control = Control::start(&sidecar);
+    let (_control, mut orders) = Control::start(set.sidecar());
     let mut application = launch(&args)?;
     let mut failures = Failures::default();
-    let mut supervisor = Supervisor::of_this_process(View::of(&sidecar));
+    let mut supervisor = Supervisor::of_this_process(View::of(set.sidecar()));
     supervisor.ready();
-    let end =
-        until_end(&mut sidecar, &mut signals, &mut application, &mut failures, &mut supervisor);
-    let end = end.await;
+    let mut reload = Reloading::new(args.database.is_none().then_some(args.config), &config);
+    let end = until_end(
+        &mut set,
+        &mut orders,
+        &mut reload,
+        &mut signals,
+        &mut application,
+        &mut failures,
+        &mut supervisor,
+    )
+    .await;
     supervisor.stopping();
+    // Nobody is to wait for what will not be done.
+    drop(orders);
+    let timeout = reload.shutdown_timeout;
     if let End::Signal(signal) = end {
         tracing::info!(%signal, "ending with a last sync");
         if let Some(application) = &mut application {
             // Its last commits are part of the last sync.
-            let ended = end_application(application, &mut signals, signal, config.shutdown_timeout);
+            let ended = end_application(application, &mut signals, signal, timeout);
             failures.keep_if_any(ended.await);
         }
     }
     if let End::Application = end {
         tracing::info!("the application has ended; ending with a last sync");
     }
-    sidecar.finish();
-    finish(&mut sidecar, &mut signals, config.shutdown_timeout, &mut failures).await;
+    set.finish();
+    finish(&mut set, &mut signals, timeout, &mut failures).await;
     outcome(failures.gravest(), application.and_then(|application| application.code()))
 }
 
@@ -101,6 +123,7 @@ fn launch(args: &Replicate) -> Result<Option<Application>, Failure> {
     };
     let application = Application::start(command, environment)?;
     cores::limit();
+    descriptors::raise();
     Ok(Some(application))
 }
 
@@ -137,6 +160,7 @@ fn databases(args: &Replicate) -> Result<Config, Failure> {
     let shutdown_timeout = defaults::SHUTDOWN_TIMEOUT;
     Ok(Config {
         databases: vec![database],
+        patterns: Vec::new(),
         shutdown_timeout,
         listen: None,
         heartbeat: None,
@@ -158,9 +182,9 @@ fn tell(config: &Config, sidecar: &Sidecar) -> Result<Notices, Failure> {
     notices.map_err(|error| Failure::new(Code::Usage, error))
 }
 
-/// Begins to follow the databases.
-fn add(args: &Replicate, config: &Config, sidecar: &mut Sidecar) -> Result<(), Failure> {
-    let how = How {
+/// How databases are followed.
+fn how(args: &Replicate) -> How {
+    How {
         consent: Consent {
             adopt: args.adopt,
             take_back: args.take_back,
@@ -171,17 +195,13 @@ fn add(args: &Replicate, config: &Config, sidecar: &mut Sidecar) -> Result<(), F
         // Without any of these a name that leads nowhere is a mistake.
         may_come: args.wait || args.exec.is_some() || args.database.is_none(),
         wrap: None,
-    };
-    for database in &config.databases {
-        sidecar
-            .add(database.clone(), how.clone())
-            .map_err(|error| Failure::new(Code::Usage, error))?;
     }
-    Ok(())
 }
 
 async fn until_end(
-    sidecar: &mut Sidecar,
+    set: &mut DatabaseSet,
+    orders: &mut SetOrders,
+    reload: &mut Reloading,
     signals: &mut Signals,
     application: &mut Option<Application>,
     failures: &mut Failures,
@@ -189,15 +209,28 @@ async fn until_end(
 ) -> End {
     loop {
         // With an application there is something to wait for besides; nobody follows it any more, though.
-        if sidecar.is_empty() && application.is_none() {
+        if set.is_over() && application.is_none() {
             return End::Tasks;
         }
         tokio::select! {
-            Some(ended) = sidecar.next_ended(), if !sidecar.is_empty() => {
-                failures.take(ended, !sidecar.is_empty() || application.is_some());
+            Some(ended) = set.next_ended(), if !set.is_over() => {
+                failures.take(ended, !set.is_over() || application.is_some());
+            }
+            Some(order) = orders.recv() => {
+                if let Some(reply) = set.obey(order).await {
+                    reload.answer(set, reply).await;
+                }
             }
             heard = signals.next() => match heard {
                 Heard::End(signal) => return End::Signal(signal),
+                Heard::Message(Signal::SIGHUP) if reload.has_file() => {
+                    if let Some(application) = application.as_mut() {
+                        application.tell(Signal::SIGHUP);
+                    }
+                    tracing::info!(signal = %Signal::SIGHUP, "reading the configuration again");
+                    // It is logged what came of it.
+                    reload.hear(set).await.ok();
+                }
                 heard => pass_on(heard, application.as_mut()),
             },
             () = gone(application) => return End::Application,
@@ -260,14 +293,14 @@ async fn end_application(
 
 /// Waits for the last sync, but not longer than `timeout`, and not beyond a second signal.
 async fn finish(
-    sidecar: &mut Sidecar,
+    set: &mut DatabaseSet,
     signals: &mut Signals,
     timeout: Duration,
     failures: &mut Failures,
 ) {
     let all = async {
-        while let Some(ended) = sidecar.next_ended().await {
-            failures.take(ended, !sidecar.is_empty());
+        while let Some(ended) = set.next_ended().await {
+            failures.take(ended, !set.is_over());
         }
     };
     let why = tokio::select! {
@@ -276,7 +309,7 @@ async fn finish(
         signal = until_told_to_end(signals) => format!("a second signal ({signal}) ended the last sync"),
     };
     failures.keep(Failure::new(Code::Failed, FollowError::Undurable(why)));
-    sidecar.abort().await;
+    set.abort().await;
 }
 
 async fn until_told_to_end(signals: &mut Signals) -> Signal {

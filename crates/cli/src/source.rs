@@ -41,8 +41,8 @@ impl Source {
             return Ok(None);
         }
         let config = Config::read(config)?;
-        let same = |path: &Path| path == Path::new(text) || same_file(path, Path::new(text));
-        let known = config.databases.into_iter().find(|database| same(&database.path));
+        let known =
+            config.database(Path::new(text)).map_err(|why| Failure::new(Code::Usage, why))?;
         Ok(known.map(|known| Source {
             location: known.location,
             database: Some(known.path),

@@ -7,10 +7,16 @@ use std::time::Duration;
 
 use ebbtide_directory::{Refused, open_regular};
 use ebbtide_store::{Location, real_path};
+use toml::Spanned;
 
-use crate::file::{File, span};
+use crate::file::{File, Table};
+use crate::lines::Lines;
 use crate::listen::Listen;
 use crate::notices::{Heartbeat, Webhook, heartbeat, webhook};
+use crate::origin::Origins;
+use crate::pattern::Pattern;
+use crate::range::span;
+use crate::shown::{Shown, shown};
 use crate::variables::{Lookup, expand};
 use crate::{Database, defaults};
 
@@ -20,8 +26,10 @@ const BYTES_MAX: u64 = 32 << 20;
 /// What the file says, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The databases to follow.
+    /// The databases to follow that are named one by one.
     pub databases: Vec<Database>,
+    /// Those that are named together, in the order of the file: the first one that names a database counts.
+    pub patterns: Vec<Pattern>,
     /// How long the last sync may take.
     pub shutdown_timeout: Duration,
     /// Where the process shows itself over HTTP.
@@ -30,6 +38,15 @@ pub struct Config {
     pub heartbeat: Option<Heartbeat>,
     /// Where changes of what needs attention are sent.
     pub webhook: Option<Webhook>,
+}
+
+/// What holds for one database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// The database, or the pattern that its path must match.
+    pub path: PathBuf,
+    /// Each key.
+    pub values: Vec<Shown>,
 }
 
 /// A file that cannot be read, or says what it may not.
@@ -49,11 +66,7 @@ impl Config {
     /// With what is wrong, where, and what was probably meant.
     pub fn read(path: &Path) -> Result<Config, Error> {
         let fail = |why: String| Error { path: path.to_owned(), why };
-        let text = read(path).map_err(|error| match Refused::of(&error) {
-            Some(refused) => fail(refused.why.clone()),
-            None => fail(error.to_string()),
-        })?;
-        Config::parse(&text).map_err(fail)
+        Config::parse(&read(path)?).map_err(fail)
     }
 
     /// Checks the text of a configuration file, whose variables are those of this process.
@@ -61,20 +74,72 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn parse(text: &str) -> Result<Config, String> {
-        Config::parse_with(text, &|name| std::env::var(name).ok())
+        Config::parse_with(text, &environment)
+    }
+
+    /// What holds for each database of a configuration file, and where it is written.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn explain(path: &Path) -> Result<Vec<Explained>, Error> {
+        let fail = |why: String| Error { path: path.to_owned(), why };
+        let (config, origins) = Config::with_origins(&read(path)?, &environment).map_err(fail)?;
+        let databases = config.databases.iter().zip(origins);
+        let databases = databases.map(|(database, origins)| Explained {
+            path: database.path.clone(),
+            values: shown(database, &origins),
+        });
+        let mut explained: Vec<Explained> = databases.collect();
+        for pattern in &config.patterns {
+            let values = pattern.shown().map_err(fail)?;
+            explained.push(Explained { path: PathBuf::from(pattern.text()), values });
+        }
+        Ok(explained)
+    }
+
+    /// What holds for the database at this path, if the configuration names it.
+    ///
+    /// # Errors
+    /// When its name cannot be put into the address of its replica.
+    pub fn database(&self, path: &Path) -> Result<Option<Database>, String> {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let wanted = absolute(path);
+        let own = self.databases.iter().find(|own| absolute(&own.path) == wanted);
+        let named = || self.patterns.iter().find(|pattern| pattern.names(&wanted));
+        match own {
+            Some(own) => Ok(Some(own.clone())),
+            None => named().map(|pattern| pattern.database(&wanted)).transpose(),
+        }
     }
 
     fn parse_with(text: &str, variable: Lookup<'_>) -> Result<Config, String> {
+        Config::with_origins(text, variable).map(|(config, _)| config)
+    }
+
+    fn with_origins(text: &str, variable: Lookup<'_>) -> Result<(Config, Vec<Origins>), String> {
         let mut file = File::parse(text)?;
-        let databases = file.databases(variable)?;
-        if databases.is_empty() {
+        let (mut databases, mut origins, mut patterns) = (Vec::new(), Vec::new(), Vec::new());
+        for table in file.tables(text, variable)? {
+            match table {
+                Table::One(database, its_origins) => {
+                    databases.push(database);
+                    origins.push(its_origins);
+                }
+                Table::Many(pattern) => patterns.push(pattern),
+            }
+        }
+        if databases.is_empty() && patterns.is_empty() {
             return Err("it names no database: add a [[database]] with path and replica".to_owned());
         }
         check_places(&databases)?;
         check_states(&databases)?;
-        let text = |key: &str, text: Option<String>| {
-            let expanded = text.map(|text| expand(&text, variable)).transpose();
-            expanded.map_err(|why| format!("{key} = {why}"))
+        let text = |key: &str, written: Option<Spanned<String>>| {
+            let expanded = written.map(|written| {
+                let line = Lines::new(text).of(written.span().start);
+                expand(written.get_ref(), variable)
+                    .map_err(|why| format!("line {line}: {key} = {why}"))
+            });
+            expanded.transpose()
         };
         let timeout = text("shutdown-timeout", file.shutdown_timeout)?;
         let timeout = timeout.map(|text| span("shutdown-timeout", &text)).transpose()?;
@@ -84,13 +149,15 @@ impl Config {
         let interval = text("heartbeat-interval", file.heartbeat_interval)?;
         let hook = text("webhook-url", file.webhook_url)?;
         let secret_file = text("webhook-secret-file", file.webhook_secret_file)?;
-        Ok(Config {
+        let config = Config {
             databases,
+            patterns,
             shutdown_timeout: timeout.unwrap_or(defaults::SHUTDOWN_TIMEOUT),
             listen: listen(address.as_deref(), token_file)?,
             heartbeat: heartbeat(beat, interval.as_deref())?,
             webhook: webhook(hook, secret_file)?,
-        })
+        };
+        Ok((config, origins))
     }
 }
 
@@ -181,8 +248,23 @@ fn check_states(databases: &[Database]) -> Result<(), String> {
     Ok(())
 }
 
+/// A variable of this process.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    read_bounded(path).map_err(|error| {
+        let why = match Refused::of(&error) {
+            Some(refused) => refused.why.clone(),
+            None => error.to_string(),
+        };
+        Error { path: path.to_owned(), why }
+    })
+}
+
 /// What a file says that is no longer than a configuration can be.
-fn read(path: &Path) -> io::Result<String> {
+fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     open_regular(path)?.take(BYTES_MAX + 1).read_to_string(&mut text)?;
     if text.len() as u64 > BYTES_MAX {
@@ -195,6 +277,7 @@ fn read(path: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Origin;
 
     fn error(text: &str) -> String {
         Config::parse(text).unwrap_err()
@@ -250,7 +333,40 @@ mod tests {
         assert_eq!(database.log_bytes_max, 17_000_000_000);
         assert_eq!(database.spool_bytes_max, 17 << 20);
         let error = Config::parse_with(text, &|_| None).unwrap_err();
-        assert!(error.contains("/${N}/app.db: the variable N is not set"), "{error}");
+        assert!(
+            error.contains("line 3: path = /${N}/app.db: the variable N is not set"),
+            "{error}"
+        );
+        let error = Config::parse_with(
+            "shutdown-timeout = \"${N}s\"\n[[database]]\npath = \"a\"\nreplica = \"b\"",
+            &|_| None,
+        );
+        let error = error.unwrap_err();
+        assert!(error.contains("line 1: shutdown-timeout = ${N}s: the variable N"), "{error}");
+        let text =
+            "[defaults]\nmirror = [\"/mnt/${N}\"]\n[[database]]\npath = \"a\"\nreplica = \"b\"";
+        let error = Config::parse_with(text, &|_| None).unwrap_err();
+        assert!(error.contains("line 2: mirror = /mnt/${N}: the variable N"), "{error}");
+    }
+
+    #[test]
+    fn each_value_is_told_with_where_it_is_written() {
+        let text = "[defaults]\nreplica = \"/backup/{name}\"\nlog-max = \"32 MiB\"\n\n\
+                    [[database]]\npath = \"/data/a.db\"\nkeep = { last = 3 }\nlog-max = \"1GiB\"\n\
+                    [[database]]\npath = \"/data/b.db\"\n";
+        let (config, origins) = Config::with_origins(text, &|_| None).unwrap();
+        let of = |at: usize, key: &str| {
+            let all = shown(&config.databases[at], &origins[at]);
+            let Shown { value, origin, .. } = all.into_iter().find(|it| it.key == key).unwrap();
+            (value.unwrap_or_default(), origin)
+        };
+        assert_eq!(of(0, "replica"), ("/backup/a.db".to_owned(), Origin::Defaults(2)));
+        assert_eq!(of(0, "log-max"), ("1 GiB".to_owned(), Origin::Database(8)));
+        assert_eq!(of(0, "keep"), ("last=3".to_owned(), Origin::Database(7)));
+        assert_eq!(of(1, "log-max"), ("32 MiB".to_owned(), Origin::Defaults(3)));
+        assert_eq!(of(1, "keep"), (String::new(), Origin::BuiltIn));
+        assert_eq!(of(1, "puts-per-second"), ("1".to_owned(), Origin::BuiltIn));
+        assert_eq!(of(1, "state"), ("/data/.b.db-ebbtide".to_owned(), Origin::BuiltIn));
     }
 
     #[test]
@@ -328,6 +444,73 @@ mod tests {
             let text = format!("[defaults]\n{key} = \"x\"\n");
             assert!(error(&text).contains(&format!("[defaults] {key}: each database")));
         }
+    }
+
+    #[test]
+    fn a_pattern_names_databases_below_its_directory() {
+        let parse = |path: &str, more: &str| {
+            Config::parse(&format!(
+                "[[database]]\npath = \"{path}\"\nreplica = \"s3://bucket/{{relative}}\"\n{more}\n"
+            ))
+        };
+        let names = |pattern: &str, path: &str| {
+            let config = parse(pattern, "").unwrap();
+            let found = config.database(Path::new(path)).unwrap();
+            found.map(|database| database.location.to_string())
+        };
+        let all = "/data/tenants/**/*.db";
+        assert_eq!(names(all, "/data/tenants/a/b.db").as_deref(), Some("s3://bucket/a/b.db"));
+        assert_eq!(names(all, "/data/tenants/c.db").as_deref(), Some("s3://bucket/c.db"));
+        for other in
+            ["/data/x.db", "/data/tenants/a/b", "/data/tenants/.a/b.db", "/data/tenants/.b.db"]
+        {
+            assert_eq!(names(all, other), None, "{other}");
+        }
+        assert_eq!(names("/data/*/app.db", "/data/a/b/app.db"), None, "a star is one name");
+        assert_eq!(
+            names("/data/*/app.db", "/data/a/app.db").as_deref(),
+            Some("s3://bucket/a/app.db")
+        );
+        assert_eq!(
+            names("/data/.*/app.db", "/data/.a/app.db").as_deref(),
+            Some("s3://bucket/.a/app.db")
+        );
+        assert_eq!(
+            names("/data/nowhere/", "/data/nowhere/x/y").as_deref(),
+            Some("s3://bucket/x/y")
+        );
+        let said = parse("/data/[.db", "").unwrap_err();
+        assert!(said.contains("[[database]] /data/[.db: "), "{said}");
+        let said = parse("/data/*.db", "state = \"/var/state\"").unwrap_err();
+        assert!(said.contains("state = /var/state: each of several databases"), "{said}");
+        let said = parse("/data/*.db", "puts-per-second = 0.0").unwrap_err();
+        assert!(said.contains("puts-per-second"), "{said}");
+        let one =
+            Config::parse("[[database]]\npath = \"/data/*.db\"\nreplica = \"/r\"\n").unwrap_err();
+        assert!(one.contains("replica = /r: each of several databases"), "{one}");
+        let config = parse("/data/*.db", "state = \"/var/{name}\"").unwrap();
+        let database = config.database(Path::new("/data/a.db")).unwrap().unwrap();
+        assert_eq!(database.state.as_deref(), Some(Path::new("/var/a.db")));
+        let config = parse("/data/*.db", "").unwrap();
+        assert!(
+            config
+                .database(Path::new("/data/a?b.db"))
+                .unwrap_err()
+                .contains("a?b.db has a character")
+        );
+    }
+
+    #[test]
+    fn what_is_said_of_one_database_counts_before_what_a_pattern_says() {
+        let text = "[[database]]\npath = \"/data/*.db\"\nreplica = \"/r/{name}\"\n\
+                    [[database]]\npath = \"/data/a.db\"\nreplica = \"/own\"\n";
+        let config = Config::parse(text).unwrap();
+        let place =
+            |path: &str| config.database(Path::new(path)).unwrap().unwrap().location.to_string();
+        assert_eq!(
+            (place("/data/a.db"), place("/data/b.db")),
+            ("/own".to_owned(), "/r/b.db".to_owned())
+        );
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Database {
     pub checkpoint_frames: u32,
     /// Whether it is switched to a write-ahead log if it has none.
     pub enable_wal: bool,
+    /// Whether it is restored from its replica, before anything else, if it is not there.
+    pub restore_if_missing: bool,
     /// Which history is kept; all of it, if nothing is said.
     pub keep: Option<Keep>,
     /// Whether `replicate` deletes what is not kept, and segments that are in packs. Otherwise `ebbtide prune` does it, on
@@ -56,6 +58,7 @@ impl Database {
             spool_bytes_max: defaults::SPOOL_BYTES_MAX,
             checkpoint_frames: defaults::CHECKPOINT_FRAMES,
             enable_wal: false,
+            restore_if_missing: false,
             keep: None,
             prunes: true,
             mirrors: Vec::new(),

@@ -1,19 +1,17 @@
 //! The file as it is written, before anything in it is checked.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use ebbtide_retention::Keep;
-use ebbtide_store::Location;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::drills::drills;
-use crate::placeholders::fill;
-use crate::settings::{Settings, Word, Words};
-use crate::value::{bytes, duration};
+use crate::Database;
+use crate::lines::Lines;
+use crate::origin::Origins;
+use crate::pattern::Pattern;
+use crate::range::in_range;
+use crate::settings::Settings;
 use crate::variables::Lookup;
-use crate::{Database, Puts, defaults};
 
 /// What the file says.
 #[derive(Debug, Deserialize)]
@@ -23,13 +21,13 @@ pub(crate) struct File {
     defaults: Settings,
     #[serde(default)]
     database: Vec<Spanned<Settings>>,
-    pub(crate) shutdown_timeout: Option<String>,
-    pub(crate) listen: Option<String>,
-    pub(crate) listen_token_file: Option<String>,
-    pub(crate) heartbeat_url: Option<String>,
-    pub(crate) heartbeat_interval: Option<String>,
-    pub(crate) webhook_url: Option<String>,
-    pub(crate) webhook_secret_file: Option<String>,
+    pub(crate) shutdown_timeout: Option<Spanned<String>>,
+    pub(crate) listen: Option<Spanned<String>>,
+    pub(crate) listen_token_file: Option<Spanned<String>>,
+    pub(crate) heartbeat_url: Option<Spanned<String>>,
+    pub(crate) heartbeat_interval: Option<Spanned<String>>,
+    pub(crate) webhook_url: Option<Spanned<String>>,
+    pub(crate) webhook_secret_file: Option<Spanned<String>>,
 }
 
 /// A longer word is no misspelt key, and would cost much memory to compare.
@@ -48,129 +46,59 @@ impl File {
                 ));
             }
         }
-        for database in &file.database {
-            let (settings, begin) = (database.get_ref(), database.span().start);
-            let lacks = match settings {
-                Settings { path: None, .. } => "path",
-                Settings { replica: None, .. } if file.defaults.replica.is_none() => "replica",
-                _ => continue,
-            };
-            let line = 1 + text.bytes().take(begin).filter(|&byte| byte == b'\n').count();
-            return Err(format!("the [[database]] of line {line} has no {lacks}"));
-        }
         Ok(file)
     }
 
-    /// The databases, with everything in its range.
-    pub(crate) fn databases(&mut self, variable: Lookup<'_>) -> Result<Vec<Database>, String> {
+    /// What each table names, with everything in its range. `text` is the file's.
+    pub(crate) fn tables(
+        &mut self,
+        text: &str,
+        variable: Lookup<'_>,
+    ) -> Result<Vec<Table>, String> {
+        let lines = Lines::new(text);
         let defaults = &self.defaults;
-        let databases = self.database.drain(..).map(Spanned::into_inner);
-        databases.map(|settings| settings.or(defaults).check(variable)).collect()
+        let tables = self.database.drain(..).map(|table| {
+            let line = lines.of(table.span().start);
+            check(table.into_inner(), line, defaults, &lines, variable)
+        });
+        tables.collect()
     }
 }
 
-impl Settings {
-    /// What it says of one database, with everything in its range.
-    fn check(self, variable: Lookup<'_>) -> Result<Database, String> {
-        let what = |settings: &Settings| settings.path.clone().unwrap_or_default();
-        let fail = |what: String, why: String| format!("[[database]] {what}: {why}");
-        let before = what(&self);
-        let settings = self.expand(variable).map_err(|why| fail(before, why))?;
-        let after = what(&settings);
-        settings.in_range().map_err(|why| fail(after, why))
-    }
-
-    fn in_range(self) -> Result<Database, String> {
-        let fail = |why: &str| why.to_owned();
-        let path = PathBuf::from(self.path.unwrap_or_default());
-        let replica = fill(&self.replica.unwrap_or_default(), &path)?;
-        let location = replica.parse::<Location>().map_err(|error| fail(&error.to_string()))?;
-        let positive = |key: &str, value: Option<f64>, least: f64, default: f64| match value {
-            None => Ok(default),
-            Some(value) if value.is_finite() && value >= least => Ok(value),
-            Some(value) => Err(fail(&format!("{key} = {value} must be at least {least}"))),
-        };
-        let puts = Puts {
-            per_second: positive(
-                "puts-per-second",
-                self.puts_per_second,
-                0.001,
-                defaults::PUTS.per_second,
-            )?,
-            burst: positive("puts-burst", self.puts_burst, 1.0, defaults::PUTS.burst)?,
-        };
-        let interval = self.snapshot_interval.map(|text| span("snapshot-interval", &text));
-        let snapshot_interval = interval.transpose().map_err(|why| fail(&why))?;
-        if snapshot_interval.is_some_and(|interval| interval < Duration::from_secs(60)) {
-            return Err(fail("snapshot-interval must be at least a minute"));
-        }
-        let size = |key: &str, text: Option<String>, least: u64, default: u64| {
-            text.map_or(Ok(default), |text| bytes(key, &text, least)).map_err(|why| fail(&why))
-        };
-        let log_bytes_max = size("log-max", self.log_max, 16 << 20, defaults::LOG_BYTES_MAX)?;
-        let spool_bytes_max = size("spool-max", self.spool_max, 0, defaults::SPOOL_BYTES_MAX)?;
-        Ok(Database {
-            location,
-            puts,
-            snapshot_interval,
-            log_bytes_max,
-            spool_bytes_max,
-            checkpoint_frames: checkpoint_frames(self.checkpoint_frames)
-                .map_err(|why| fail(&why))?,
-            enable_wal: self.enable_wal.unwrap_or(false),
-            keep: self.keep.as_ref().map(policy).transpose()?,
-            prunes: prunes(self.prune.as_deref())?,
-            mirrors: mirrors(self.mirror.unwrap_or_default(), &path)?,
-            drills: drills(
-                self.drill.as_deref(),
-                self.drill_file,
-                self.drill_directory.as_deref(),
-            )?,
-            state: self.state.map(PathBuf::from),
-            path,
-        })
-    }
+/// What a `[[database]]` names.
+#[derive(Debug)]
+pub(crate) enum Table {
+    One(Database, Origins),
+    Many(Pattern),
 }
 
-fn policy(words: &Words) -> Result<Keep, String> {
-    let words: Vec<(&str, String)> = words
-        .iter()
-        .map(|(word, value)| match value {
-            Word::Text(text) => (word.as_str(), text.clone()),
-            Word::Number(number) => (word.as_str(), number.to_string()),
-        })
-        .collect();
-    let words = words.iter().map(|(word, value)| (*word, value.as_str()));
-    Keep::from_words(words).map_err(|error| error.to_string())
-}
-
-fn mirrors(addresses: Vec<String>, database: &Path) -> Result<Vec<Location>, String> {
-    let parse = |address: String| {
-        let filled = fill(&address, database).map_err(|why| format!("mirror: {why}"))?;
-        filled.parse().map_err(|error| format!("mirror: {error}"))
+/// What a table, which begins in this line, says, with everything in its range.
+fn check(
+    settings: Settings,
+    line: usize,
+    defaults: &Settings,
+    lines: &Lines,
+    variable: Lookup<'_>,
+) -> Result<Table, String> {
+    let lacks = match &settings {
+        Settings { path: None, .. } => Some("path"),
+        Settings { replica: None, .. } if defaults.replica.is_none() => Some("replica"),
+        _ => None,
     };
-    addresses.into_iter().map(parse).collect()
-}
-
-fn prunes(configured: Option<&str>) -> Result<bool, String> {
-    match configured {
-        None | Some("here") => Ok(true),
-        Some("elsewhere") => Ok(false),
-        Some(other) => Err(format!("prune = \"{other}\" must be \"here\" or \"elsewhere\"")),
+    if let Some(lacks) = lacks {
+        return Err(format!("the [[database]] of line {line} has no {lacks}"));
     }
-}
-
-fn checkpoint_frames(configured: Option<u32>) -> Result<u32, String> {
-    let Some(frames) = configured else { return Ok(defaults::CHECKPOINT_FRAMES) };
-    if !(10..=1_000_000).contains(&frames) {
-        return Err(format!("checkpoint-frames = {frames} must be between 10 and 1000000"));
-    }
-    Ok(frames)
-}
-
-/// The span of time under a key.
-pub(crate) fn span(key: &str, text: &str) -> Result<Duration, String> {
-    duration(text).map_err(|why| format!("{key} = {why}"))
+    let fail = |what: &str, why: String| format!("[[database]] {what}: {why}");
+    let before = settings.path.as_ref().map(|path| path.get_ref().clone()).unwrap_or_default();
+    let (values, origins) =
+        settings.resolve(defaults, lines, variable).map_err(|why| fail(&before, why))?;
+    let path = values.path.clone().unwrap_or_default();
+    let table = if Pattern::is_one(&path) {
+        Pattern::new(values, origins).map(Table::Many)
+    } else {
+        in_range(values, Path::new(&path), None).map(|database| Table::One(database, origins))
+    };
+    table.map_err(|why| fail(&path, why))
 }
 
 /// The parser's own message, which shows the line, and what an unknown key was probably meant to be: the nearest of those

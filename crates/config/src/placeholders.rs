@@ -5,23 +5,27 @@ use std::path::Path;
 /// What would end the path of an address, or is decoded there.
 const SPECIAL: [char; 4] = ['?', '#', '%', '&'];
 
-/// The address with `{name}` as the name of the database's file, and `{stem}` as that without its extension.
-pub(crate) fn fill(address: &str, database: &Path) -> Result<String, String> {
+/// The address with `{name}` as the name of the database's file, `{stem}` as that without its extension, and `{relative}` as
+/// the path `below` the directory of a pattern, or the name where there is none.
+pub(crate) fn fill(address: &str, database: &Path, below: Option<&Path>) -> Result<String, String> {
     let mut filled = String::with_capacity(address.len());
     let mut rest = address;
     while let Some((before, word, after)) = next(rest) {
         let value = match word {
             "name" => database.file_name(),
             "stem" => database.file_stem(),
+            "relative" => below.map(Path::as_os_str).or(database.file_name()),
             _ => {
                 return Err(format!(
-                    "{address}: there is no {{{word}}}: {{name}} is the name of the database's file, and {{stem}} that \
-                     without its extension"
+                    "{address}: there is no {{{word}}}: {{name}} is the name of the database's file, {{stem}} that \
+                     without its extension, and {{relative}} the path below the directory of a pattern"
                 ));
             }
         };
         let Some(value) = value.and_then(|value| value.to_str()) else {
-            return Err(format!("{address}: the database's path has no name for {{{word}}}"));
+            return Err(format!(
+                "{address}: the database's path has no name in UTF-8 for {{{word}}}"
+            ));
         };
         if address.contains("://") && value.contains(SPECIAL) {
             return Err(format!(
@@ -66,19 +70,28 @@ mod tests {
             ("{{name}}", "{app.db}"),
             ("", ""),
         ] {
-            assert_eq!(fill(address, Path::new("/data/app.db")).as_deref(), Ok(filled));
+            assert_eq!(fill(address, Path::new("/data/app.db"), None).as_deref(), Ok(filled));
         }
         // What is filled in is not read again.
         let odd = Path::new("/data/{stem}.db");
-        assert_eq!(fill("/mnt/{name}", odd).as_deref(), Ok("/mnt/{stem}.db"));
+        assert_eq!(fill("/mnt/{name}", odd, None).as_deref(), Ok("/mnt/{stem}.db"));
     }
 
     #[test]
     fn what_cannot_be_filled_in_is_said() {
-        let error = |address, path| fill(address, Path::new(path)).unwrap_err();
-        assert!(error("/mnt/{relative}", "/a.db").contains("there is no {relative}"));
+        let error = |address, path| fill(address, Path::new(path), None).unwrap_err();
+        assert!(error("/mnt/{relativ}", "/a.db").contains("there is no {relativ}"));
         assert!(error("s3://b/{name}", "/data/a?b.db").contains("a?b.db has a character"));
-        assert!(error("/mnt/{name}", "/data/..").contains("no name for {name}"));
-        assert_eq!(fill("/mnt/{name}", Path::new("/a?b.db")).as_deref(), Ok("/mnt/a?b.db"));
+        assert!(error("/mnt/{name}", "/data/..").contains("no name in UTF-8 for {name}"));
+        assert_eq!(fill("/mnt/{name}", Path::new("/a?b.db"), None).as_deref(), Ok("/mnt/a?b.db"));
+    }
+
+    #[test]
+    fn the_path_below_the_directory_of_a_pattern_is_filled_in() {
+        let path = Path::new("/data/tenants/a/b.db");
+        let below = Some(Path::new("a/b.db"));
+        assert_eq!(fill("s3://x/{relative}", path, below).as_deref(), Ok("s3://x/a/b.db"));
+        assert_eq!(fill("s3://x/{relative}", path, None).as_deref(), Ok("s3://x/b.db"));
+        assert_eq!(fill("s3://x/{stem}", path, below).as_deref(), Ok("s3://x/b"));
     }
 }

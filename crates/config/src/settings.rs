@@ -3,35 +3,56 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use toml::Spanned;
 
+use crate::lines::Lines;
+use crate::origin::{Origin, Origins};
 use crate::variables::{Lookup, expand};
 
-/// The struct with these keys, of which each may be left out, and what is done with all of them alike.
+/// The structs with these keys, of which each may be left out, and what is done with all of them alike.
 macro_rules! settings {
     ($($key:ident: $type:ty,)*) => {
-        /// What the file says of a database, or of all that do not say otherwise.
+        /// What the file says of a database, or of all that do not say otherwise, as it is written.
         #[derive(Debug, Clone, Default, Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
         pub(crate) struct Settings {
+            $(pub(crate) $key: Option<Spanned<$type>>,)*
+        }
+
+        /// What holds for a database, its variables replaced.
+        #[derive(Debug, Clone, PartialEq)]
+        pub(crate) struct Values {
             $(pub(crate) $key: Option<$type>,)*
         }
 
         impl Settings {
-            /// The same with what `defaults` says, where it says nothing itself.
-            pub(crate) fn or(self, defaults: &Settings) -> Settings {
-                Settings { $($key: self.$key.or_else(|| defaults.$key.clone()),)* }
-            }
-
-            /// The same with its variables replaced.
-            pub(crate) fn expand(self, variable: Lookup<'_>) -> Result<Settings, String> {
-                Ok(Settings {
-                    $($key: match self.$key {
-                        None => None,
-                        Some(value) => Some(value.expand(variable).map_err(|why| {
-                            format!("{} = {why}", stringify!($key).replace('_', "-"))
-                        })?),
+            /// What holds with what `defaults` says, where it says nothing itself, and where each of it is written.
+            pub(crate) fn resolve(
+                self,
+                defaults: &Settings,
+                lines: &Lines,
+                variable: Lookup<'_>,
+            ) -> Result<(Values, Origins), String> {
+                let mut origins = Origins::new();
+                let values = Values {
+                    $($key: {
+                        let own = self.$key.is_some();
+                        match self.$key.or_else(|| defaults.$key.clone()) {
+                            None => None,
+                            Some(said) => {
+                                let line = lines.of(said.span().start);
+                                let key = stringify!($key).replace('_', "-");
+                                let value = said.into_inner().expand(variable);
+                                let value =
+                                    value.map_err(|why| format!("line {line}: {key} = {why}"))?;
+                                let origin = if own { Origin::Database } else { Origin::Defaults };
+                                origins.insert(key, origin(line));
+                                Some(value)
+                            }
+                        }
                     },)*
-                })
+                };
+                Ok((values, origins))
             }
         }
     };
@@ -47,6 +68,7 @@ settings! {
     spool_max: String,
     checkpoint_frames: u32,
     enable_wal: bool,
+    restore_if_missing: bool,
     keep: Words,
     prune: String,
     mirror: Vec<String>,
@@ -60,7 +82,7 @@ settings! {
 pub(crate) type Words = BTreeMap<String, Word>;
 
 /// A period, or a number.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Word {
     Text(String),

@@ -20,10 +20,13 @@ pub mod track;
 
 mod drills;
 mod hooks;
+mod roster;
+mod set;
 mod sidecar;
 mod view;
 
 pub use follow::{Consent, FollowError, Gravity};
 pub use hooks::{Hooks, LostLines, SnapshotProgress};
+pub use set::{DatabaseSet, ListedDatabase, ListedPattern, NamedBy, Reloaded, SetList};
 pub use sidecar::{AddError, Ended, Followed, How, Sidecar, Statuses};
 pub use view::View;

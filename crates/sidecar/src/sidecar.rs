@@ -1,7 +1,8 @@
 //! The databases of a process: added, removed, and ended together.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ebbtide_config::Database;
@@ -32,16 +33,28 @@ const ABORT_MAX: Duration = Duration::from_secs(1);
 pub struct Sidecar {
     shared: Shared,
     tasks: JoinSet<Result<(), FollowError>>,
-    databases: Arc<Mutex<Vec<Entry>>>,
+    databases: Arc<Mutex<Entries>>,
     drills: Drills,
     /// How many were not followed any more because of an error.
     stopped: Arc<Counter>,
 }
 
+/// All of them, in the order in which they were added, and found by what two must not share.
+#[derive(Debug, Default)]
+struct Entries {
+    next: u64,
+    all: BTreeMap<u64, Entry>,
+    by_path: HashMap<PathBuf, u64>,
+    by_place: HashMap<PathBuf, u64>,
+    by_task: HashMap<Id, u64>,
+    /// Those that are not followed, and whose status is shown all the same.
+    shown: BTreeMap<PathBuf, Status>,
+}
+
 /// One of the databases.
 #[derive(Debug)]
 struct Entry {
-    task: Id,
+    path: PathBuf,
     status: Status,
     /// Where its replica and its mirrors are, however the addresses are written.
     places: Vec<PathBuf>,
@@ -76,6 +89,14 @@ pub enum AddError {
         /// The replica, as the address was given.
         replica: String,
         /// The database that has it.
+        other: PathBuf,
+    },
+    /// It is another name of a file that is followed.
+    #[error("{} is the same file as {}, which is followed already", .database.display(), .other.display())]
+    SameFile {
+        /// The database.
+        database: PathBuf,
+        /// The name by which it is followed.
         other: PathBuf,
     },
     /// The directory of its local state would have a longer name than file systems take.
@@ -132,26 +153,17 @@ impl Sidecar {
     /// has the replica in it. Whatever else is wrong is told by
     /// [`Sidecar::next_ended`], and by the status.
     pub fn add(&mut self, database: Database, how: How) -> Result<Followed, AddError> {
+        let places = check(&database)?;
         let replica = database.location.to_string();
+        let (path, state) = (absolute(&database.path), database.state_directory());
         let status = Status::new(database.path.clone(), replica.clone(), &self.shared.durations);
-        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
-        if find(&databases, &database.path).is_some() {
+        let entries = Arc::clone(&self.databases);
+        let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.by_path.contains_key(&path) {
             return Err(AddError::Twice(database.path));
         }
-        let locations = std::iter::once(&database.location).chain(&database.mirrors);
-        let state = database.state_directory();
-        if state.file_name().is_some_and(|name| name.len() > NAME_BYTES_MAX) {
-            return Err(AddError::LongName { database: database.path, state });
-        }
-        let real_state = real_path(&state);
-        if let Some(inside) = locations.clone().find(|it| it.place().starts_with(&real_state)) {
-            return Err(AddError::InState { replica: inside.to_string(), state });
-        }
-        let places: Vec<PathBuf> = locations.map(Location::place).collect();
-        let is_taken = |other: &&Entry| other.places.iter().any(|place| places.contains(place));
-        if let Some(other) = databases.iter().find(is_taken) {
-            let other = other.status.noted(|noted| noted.database.clone());
-            return Err(AddError::SharedReplica { replica, other });
+        if let Some(other) = places.iter().find_map(|place| entries.at_place(place)) {
+            return Err(AddError::SharedReplica { replica, other: other.path.clone() });
         }
         status.keep_state_in(state.clone());
         if let Some(plan) = database.drills.clone().filter(|_| !how.is_once) {
@@ -193,26 +205,56 @@ impl Sidecar {
             drop(over);
             ended
         });
-        databases.push(Entry { task: task.id(), status: status.clone(), places, order });
+        entries.insert(task.id(), Entry { path, status: status.clone(), places, order });
         Ok(Followed { status })
     }
 
     /// Has a database followed no more once everything that is committed now is durable; [`Sidecar::next_ended`] says when.
     /// Whether it was followed.
     pub fn remove(&self, database: &Path) -> bool {
-        let databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = find(&databases, database);
+        self.order(database, Order::Finish)
+    }
+
+    /// The same for one whose file is gone: what was committed in it last is shipped, as far as it is known.
+    pub(crate) fn let_go(&self, database: &Path) -> bool {
+        self.order(database, Order::LetGo)
+    }
+
+    fn order(&self, database: &Path, order: Order) -> bool {
+        let entries = self.entries();
+        let found = entries.by_path.get(&absolute(database)).and_then(|at| entries.all.get(at));
         if let Some(entry) = found {
-            entry.order.send_replace(Order::Finish);
+            entry.order.send_replace(order);
         }
         found.is_some()
     }
 
-    /// The same for all of them.
+    /// The same as [`Sidecar::remove`] for all of them.
     pub fn finish(&self) {
-        for entry in self.databases.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            entry.order.send_replace(Order::Finish);
+        for entry in self.entries().all.values() {
+            entry.order.send_if_modified(|order| {
+                let runs = *order == Order::Run;
+                if runs {
+                    *order = Order::Finish;
+                }
+                runs
+            });
         }
+    }
+
+    /// Has the status of a database shown that is not followed.
+    pub(crate) fn show(&self, status: &Status) {
+        let path = status.noted(|noted| noted.database.clone());
+        self.entries().shown.insert(path, status.clone());
+    }
+
+    /// The status of a database is not shown any more, unless it is followed.
+    pub(crate) fn hide(&self, database: &Path) {
+        self.entries().shown.remove(database);
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the next database whose following ends, be it by an error, or because it was removed; nothing if none is
@@ -225,9 +267,8 @@ impl Sidecar {
         if result.is_err() {
             self.stopped.add(1);
         }
-        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = databases.iter().position(|entry| entry.task == id)?;
-        Some(Ended { status: databases.remove(at).status, result })
+        let status = self.entries().remove(id)?.status;
+        Some(Ended { status, result })
     }
 
     pub(crate) fn hooks(&self) -> &Hooks {
@@ -284,14 +325,17 @@ impl Sidecar {
 
 /// The databases that are followed, for whoever answers questions about them.
 #[derive(Debug, Clone, Default)]
-pub struct Statuses(Arc<Mutex<Vec<Entry>>>);
+pub struct Statuses(Arc<Mutex<Entries>>);
 
 impl Statuses {
     /// Those of now.
     #[must_use]
     pub fn now(&self) -> Vec<Status> {
-        let databases = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        databases.iter().map(|entry| entry.status.clone()).collect()
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let followed = entries.all.values().map(|entry| &entry.status);
+        let is_shown = |(path, _): &(&PathBuf, _)| !entries.by_path.contains_key(*path);
+        let shown = entries.shown.iter().filter(is_shown).map(|(_, status)| status);
+        followed.chain(shown).cloned().collect()
     }
 }
 
@@ -319,10 +363,47 @@ impl Followed {
     }
 }
 
-/// By the file's path as it was given; two names of one file find each other by their local state.
-fn find<'a>(databases: &'a [Entry], database: &Path) -> Option<&'a Entry> {
-    let path = std::path::absolute(database).unwrap_or_else(|_| database.to_path_buf());
-    databases.iter().find(|entry| entry.status.noted(|noted| noted.database == path))
+impl Entries {
+    fn insert(&mut self, task: Id, entry: Entry) {
+        let at = self.next;
+        self.next += 1;
+        self.by_path.insert(entry.path.clone(), at);
+        self.by_place.extend(entry.places.iter().map(|place| (place.clone(), at)));
+        self.by_task.insert(task, at);
+        self.all.insert(at, entry);
+    }
+
+    fn remove(&mut self, task: Id) -> Option<Entry> {
+        let entry = self.all.remove(&self.by_task.remove(&task)?)?;
+        self.by_path.remove(&entry.path);
+        for place in &entry.places {
+            self.by_place.remove(place);
+        }
+        Some(entry)
+    }
+
+    fn at_place(&self, place: &Path) -> Option<&Entry> {
+        self.all.get(self.by_place.get(place)?)
+    }
+}
+
+/// The path as it was given, from the root on; two names of one file find each other by their local state.
+pub(crate) fn absolute(database: &Path) -> PathBuf {
+    std::path::absolute(database).unwrap_or_else(|_| database.to_path_buf())
+}
+
+/// Where the replica of a database and its mirrors are, none of which may lie in its local state.
+pub(crate) fn check(database: &Database) -> Result<Vec<PathBuf>, AddError> {
+    let locations = std::iter::once(&database.location).chain(&database.mirrors);
+    let state = database.state_directory();
+    if state.file_name().is_some_and(|name| name.len() > NAME_BYTES_MAX) {
+        return Err(AddError::LongName { database: database.path.clone(), state });
+    }
+    let real_state = real_path(&state);
+    if let Some(inside) = locations.clone().find(|it| it.place().starts_with(&real_state)) {
+        return Err(AddError::InState { replica: inside.to_string(), state });
+    }
+    Ok(locations.map(Location::place).collect())
 }
 
 fn ended_unexpectedly(error: &JoinError) -> FollowError {

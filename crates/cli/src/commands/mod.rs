@@ -1,6 +1,7 @@
 //! The commands that read a replica, or ask a running process.
 
 pub(crate) mod blame;
+pub(crate) mod config;
 pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod drill;
@@ -14,6 +15,7 @@ pub(crate) mod page;
 pub(crate) mod prune;
 mod release;
 pub(crate) mod restore;
+pub(crate) mod set;
 pub(crate) mod sql;
 pub(crate) mod status;
 pub(crate) mod sync;

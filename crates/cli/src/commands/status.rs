@@ -68,7 +68,7 @@ pub(super) fn gather() -> (Vec<Report>, Vec<String>) {
             Ok(Some(Answer::Refused(why))) => {
                 silent.push(format!("process {}: {why}", peer.process))
             }
-            Ok(Some(Answer::Sync(_) | Answer::Released)) => {
+            Ok(Some(_)) => {
                 silent.push(format!("process {} answers another question", peer.process));
             }
             Err(error) => silent.push(format!("process {}: {error}", peer.process)),
@@ -100,6 +100,11 @@ fn of_configuration(config: &Config, mut reports: Vec<Report>) -> Vec<Report> {
             None => Report::absent(name, replica),
         });
     }
+    let is_named = |report: &Report| {
+        let path = Path::new(&report.database);
+        config.patterns.iter().any(|pattern| pattern.names(path))
+    };
+    wanted.extend(reports.into_iter().filter(is_named));
     wanted
 }
 

@@ -80,14 +80,12 @@ fn synced(peer: &Peer, answer: io::Result<Option<Answer>>) -> Result<Vec<Synced>
         Ok(Some(Answer::Sync(synced))) => Ok(synced),
         Ok(None) => Ok(Vec::new()),
         Ok(Some(Answer::Refused(why))) => Err(format!("process {}: {why}", peer.process)),
-        Ok(Some(Answer::Status(_) | Answer::Released)) => {
-            Err(format!("process {} answers another question", peer.process))
-        }
+        Ok(Some(_)) => Err(format!("process {} answers another question", peer.process)),
         Err(error) => Err(format!("process {}: {error}", peer.process)),
     }
 }
 
-fn tell(synced: Synced, done: &mut usize, failed: &mut Vec<String>) {
+pub(super) fn tell(synced: Synced, done: &mut usize, failed: &mut Vec<String>) {
     *done += 1;
     match (synced.error, synced.txid) {
         (Some(why), _) => failed.push(format!("{}: {why}", synced.database)),
@@ -109,7 +107,7 @@ pub(super) fn find<'a>(path: &Path, reports: &'a [Report]) -> Option<&'a Report>
     reports.iter().find(same).or_else(|| reports.iter().find(same_file))
 }
 
-fn missing(path: &Path, silent: &[String]) -> Failure {
+pub(super) fn missing(path: &Path, silent: &[String]) -> Failure {
     let besides = silent.iter().map(|why| format!("; {why}")).collect::<String>();
     let why = format!("no running `ebbtide replicate` follows {}{besides}", path.display());
     Failure::new(Code::Failed, why)

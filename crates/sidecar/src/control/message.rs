@@ -3,9 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::report::Report;
+use crate::set::{Reloaded, SetList};
 
 /// A longer request is none of ours.
 pub(super) const REQUEST_BYTES_MAX: u64 = 16 << 10;
+
+pub(super) const NOT_FOLLOWED: &str = "that database is not followed here";
 
 /// More than the reports of ten thousand databases.
 pub(super) const ANSWER_BYTES_MAX: u64 = 64 << 20;
@@ -26,6 +29,26 @@ pub enum Request {
         /// Answer only when that is durable, or this much later. Without it, answer at once.
         wait_millis: Option<u64>,
     },
+    /// Follow another database, and answer once it is followed, or this much later.
+    Add {
+        /// Its absolute path.
+        database: String,
+        /// The address of its replica, with an absolute path if it is a directory.
+        replica: String,
+        /// How long to wait.
+        wait_millis: u64,
+    },
+    /// Follow a database no more, and answer once everything committed is durable, or this much later.
+    Remove {
+        /// The database, as the status names it.
+        database: String,
+        /// How long to wait.
+        wait_millis: u64,
+    },
+    /// What is followed, and why.
+    List,
+    /// Read the configuration again.
+    Reload,
     /// Let this database go, as the status names it, until the connection is closed.
     Release {
         /// The database.
@@ -39,8 +62,12 @@ pub enum Request {
 pub enum Answer {
     /// To `status`.
     Status(Vec<Report>),
-    /// To `sync`.
+    /// To `sync`, `add` and `remove`.
     Sync(Vec<Synced>),
+    /// To `list`.
+    List(SetList),
+    /// To `reload`.
+    Reloaded(Reloaded),
     /// To `release`: nothing of it is open.
     Released,
     /// To what was no request of ours.

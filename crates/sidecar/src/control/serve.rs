@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ebbtide_config::Database;
 use nix::unistd::Uid;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -14,7 +15,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::directory;
-use super::message::{Answer, REQUEST_BYTES_MAX, Request, Synced};
+use super::message::{Answer, NOT_FOLLOWED, REQUEST_BYTES_MAX, Request, Synced};
+use super::order_answers::{ask, ended, followed};
+use super::orders::{SetOrder, SetOrderSender, SetOrders, channel};
 use super::report::Report;
 use super::silent::Silent;
 use crate::clock;
@@ -34,8 +37,6 @@ const LOOKS_MAX: usize = 8;
 /// So many peers wait for a sync at once; whoever comes besides is refused.
 const SYNCS_MAX: usize = 256;
 
-const NOT_FOLLOWED: &str = "that database is not followed here";
-
 /// When no connection can be accepted: until the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -47,6 +48,8 @@ const NAME_CHECK: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct Desk {
     statuses: Statuses,
+    /// To whoever has the set of databases.
+    orders: SetOrderSender,
     unlogged: Option<fn() -> Option<LostLines>>,
     silent: Silent,
     looks: Semaphore,
@@ -68,13 +71,19 @@ struct Name {
 }
 
 impl Control {
-    /// Begins to listen for questions about the databases of a [`Sidecar`](crate::Sidecar). Without a socket everything else goes on.
-    pub fn start(sidecar: &Sidecar) -> Option<Control> {
+    /// Begins to listen for questions about the databases of a [`Sidecar`](crate::Sidecar), and for orders, which come out at
+    /// the other end: who drops that takes none. Without a socket everything else goes on.
+    pub fn start(sidecar: &Sidecar) -> (Option<Control>, SetOrders) {
+        let (sender, orders) = channel();
+        (Control::listen(sidecar, sender), orders)
+    }
+
+    fn listen(sidecar: &Sidecar, orders: SetOrderSender) -> Option<Control> {
         match listen() {
             Ok((name, listener)) => {
                 tracing::debug!(socket = %name.path.display(), "listening for status and sync");
                 let name = Arc::new(Mutex::new(name));
-                let task = accept(listener, Arc::clone(&name), Desk::new(sidecar));
+                let task = accept(listener, Arc::clone(&name), Desk::new(sidecar, orders));
                 Some(Control { name, task: tokio::spawn(task) })
             }
             Err(error) => {
@@ -126,10 +135,10 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 impl Desk {
-    fn new(sidecar: &Sidecar) -> Arc<Desk> {
+    fn new(sidecar: &Sidecar, orders: SetOrderSender) -> Arc<Desk> {
         let (statuses, unlogged) = (sidecar.statuses(), sidecar.hooks().unlogged);
         let (looks, syncs) = (Semaphore::new(LOOKS_MAX), Semaphore::new(SYNCS_MAX));
-        Arc::new(Desk { statuses, unlogged, silent: Silent::default(), looks, syncs })
+        Arc::new(Desk { statuses, orders, unlogged, silent: Silent::default(), looks, syncs })
     }
 }
 
@@ -256,6 +265,9 @@ async fn answer(request: Request, desk: &Desk) -> Answer {
             };
             Answer::Status(tokio::task::block_in_place(look))
         }
+        Request::Add { .. } | Request::Remove { .. } | Request::List | Request::Reload => {
+            order(request, desk).await.unwrap_or_else(Answer::Refused)
+        }
         // It is a conversation of its own.
         Request::Release { .. } => Answer::Refused(NOT_FOLLOWED.to_owned()),
         Request::Sync { database, wait_millis } => {
@@ -275,6 +287,32 @@ async fn answer(request: Request, desk: &Desk) -> Answer {
             let wait = wait_millis.map(|millis| Duration::from_millis(millis).min(WAIT_MAX));
             Answer::Sync(sync(chosen, wait).await)
         }
+    }
+}
+
+/// Has an order carried out; what became of it.
+async fn order(request: Request, desk: &Desk) -> Result<Answer, String> {
+    let orders = &desk.orders;
+    let wait = |millis| Duration::from_millis(millis).min(WAIT_MAX);
+    match request {
+        Request::Add { database, replica, wait_millis } => {
+            let location = replica.parse().map_err(|error| format!("{replica}: {error}"))?;
+            let wanted = Box::new(Database::new(PathBuf::from(&database), location));
+            let status = ask(orders, |reply| SetOrder::Add(wanted, reply)).await??;
+            Ok(Answer::Sync(vec![followed(database, &status, wait(wait_millis)).await]))
+        }
+        Request::Remove { database, wait_millis } => {
+            let is_meant = |status: &&Status| {
+                status.noted(|noted| noted.database.to_string_lossy() == database)
+            };
+            let statuses = desk.statuses.now();
+            let found = statuses.iter().find(is_meant).ok_or(NOT_FOLLOWED)?;
+            let path = found.noted(|noted| noted.database.clone());
+            let status = ask(orders, |reply| SetOrder::Remove(path, reply)).await??;
+            Ok(Answer::Sync(vec![ended(database, &status, wait(wait_millis)).await]))
+        }
+        Request::List => ask(orders, SetOrder::List).await.map(Answer::List),
+        _ => ask(orders, SetOrder::Reload).await?.map(Answer::Reloaded),
     }
 }
 

@@ -80,6 +80,18 @@ impl FollowError {
         }
     }
 
+    /// Whether the database's file is not there, or another one has its name.
+    pub(crate) fn is_gone(&self) -> bool {
+        use watcher::{Error, Refusal};
+        matches!(
+            self,
+            FollowError::Absent(_)
+                | FollowError::Watch(
+                    Error::Moved { .. } | Error::Refused { refusal: Refusal::Missing, .. }
+                )
+        )
+    }
+
     /// What a session panicked with.
     pub(crate) fn panicked(panic: &(dyn Any + Send)) -> FollowError {
         let text = panic.downcast_ref::<&str>().map(ToString::to_string);

@@ -17,6 +17,15 @@ pub enum Order {
     Run,
     /// Bring the replica up to what is committed now, then end.
     Finish,
+    /// The same for a database whose file is gone, which is no error then.
+    LetGo,
+}
+
+impl Order {
+    /// Whether it is an order to end.
+    pub(crate) fn ends(self) -> bool {
+        self != Order::Run
+    }
 }
 
 /// One database's task.

@@ -18,6 +18,7 @@ mod job;
 mod kept_history;
 mod keyed;
 mod lag;
+mod last_commits;
 mod local;
 mod log_event;
 mod mirror_progress;

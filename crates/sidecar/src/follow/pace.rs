@@ -39,7 +39,7 @@ const STOPPED: Duration = Duration::from_millis(150);
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The poll interval once the log has been idle for a while: a thousand such databases should cost next to nothing.
-const DORMANT_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const DORMANT_INTERVAL: Duration = Duration::from_secs(5);
 const DORMANT_AFTER: Duration = Duration::from_secs(10);
 
 /// The poll interval where there are no events.
@@ -108,6 +108,11 @@ impl Pace {
             (Mode::Events, true, None) => DORMANT_INTERVAL,
             (Mode::Events, false, None) => BLIND_INTERVAL,
         }
+    }
+
+    /// Whether the log is polled, and not watched.
+    pub(crate) fn is_polling(&self) -> bool {
+        self.mode != Mode::Events
     }
 
     /// For how long no commit was found.

@@ -55,7 +55,7 @@ pub async fn follow(job: Job) -> Result<(), FollowError> {
     let mut states = status.releases().0.subscribe();
     loop {
         let ended = until_released(&job, &mut order, &mut states).await;
-        if *order.borrow() == Order::Finish || (ended.is_err() && !status.releases().is_wanted()) {
+        if order.borrow().ends() || (ended.is_err() && !status.releases().is_wanted()) {
             return ended;
         }
         let database = job.database.path.display();
@@ -73,10 +73,10 @@ pub async fn follow(job: Job) -> Result<(), FollowError> {
         tracing::info!(%database, "let go, until a restore is done with it");
         tokio::select! {
             _ = states.wait_for(|state| state.wanted == 0) => {}
-            _ = order.wait_for(|order| *order == Order::Finish) => {}
+            _ = order.wait_for(|order| order.ends()) => {}
         }
         status.releases().set_released(false);
-        if *order.borrow() == Order::Finish {
+        if order.borrow().ends() {
             status.set(Phase::Ended);
             return Ok(());
         }
@@ -94,9 +94,9 @@ async fn until_released(
     let (own, own_order) = watch::channel(now);
     let mut following = pin!(follow_on(Job { order: own_order, ..job.clone() }));
     loop {
-        let finishes =
-            *order.borrow_and_update() == Order::Finish || states.borrow_and_update().wanted > 0;
-        let wanted = if finishes { Order::Finish } else { Order::Run };
+        let ordered = *order.borrow_and_update();
+        let is_wanted = states.borrow_and_update().wanted > 0;
+        let wanted = if ordered == Order::Run && is_wanted { Order::Finish } else { ordered };
         own.send_if_modified(|order| std::mem::replace(order, wanted) != wanted);
         tokio::select! {
             ended = &mut following => return ended,

@@ -7,6 +7,7 @@ use ebbtide_shipper::{Safety, Shipper};
 use tokio::task::block_in_place;
 
 use super::error::FollowError;
+use super::pace::{Mode, Pace};
 use super::session::Session;
 use super::start::Started;
 use crate::clock::now;
@@ -32,6 +33,11 @@ impl Session<'_> {
         }
         self.rest_timer.reset();
         self.held.update_attention(false);
+        if self.pace.is_polling() {
+            // Nobody polls what nobody writes.
+            self.pace = Pace::new(self.held.has_events && self.held.change(Mode::Events), now);
+            self.held.woken.notify_one();
+        }
         self.started.shipper.close_files();
         self.job.status.rests(true);
         tracing::debug!(database = %self.job.database.path.display(), "at rest: nobody has the database open");

@@ -9,8 +9,8 @@ use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 use super::end::End;
 use super::error::FollowError;
 use super::held::Held;
-use super::job::{Job, Order};
-use super::pace::{HELD_BACK_MIN, Mode, Pace, together};
+use super::job::Job;
+use super::pace::{DORMANT_INTERVAL, HELD_BACK_MIN, Mode, Pace, together};
 use super::phase::Phase;
 use super::replica_check::CheckResult;
 use super::rest_timer::RestTimer;
@@ -37,6 +37,9 @@ const REST_AFTER: Duration = Duration::from_secs(10);
 /// How long a process that ends once everything is durable waits for a store that refuses it.
 const HOPE: Duration = Duration::from_secs(10);
 
+/// How often a database at rest is looked at, of which an event tells when somebody opens it.
+const REST_INTERVAL: Duration = Duration::from_secs(30);
+
 /// How often the files are looked at: are they still those that were opened?
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -59,7 +62,7 @@ pub(crate) async fn run(job: &mut Job, held: &mut Option<Held>) -> Result<(), Fo
     let now = Instant::now();
     // A session before this one may have left the log to the polling thread.
     let pace = Pace::new(held.has_events && held.change(Mode::Events), now);
-    let is_once = *job.order.borrow() == Order::Finish && job.is_once;
+    let is_once = job.order.borrow().ends() && job.is_once;
     let mut session = Session {
         job,
         held,
@@ -75,6 +78,9 @@ pub(crate) async fn run(job: &mut Job, held: &mut Option<Held>) -> Result<(), Fo
     };
     session.job.status.rests(false);
     let result = session.follow().await;
+    if result.as_ref().is_err_and(FollowError::is_gone) {
+        session.ship_the_rest().await;
+    }
     if let Some(checkpoint) = session.checkpoint.take() {
         // It has a connection that the follower misses.
         checkpoint.await.map_err(shipper::Error::from)?;
@@ -90,7 +96,7 @@ pub(super) struct Session<'a> {
     pub(super) job: &'a mut Job,
     pub(super) held: &'a mut Held,
     pub(super) started: Started,
-    pace: Pace,
+    pub(super) pace: Pace,
     checked: Instant,
     /// The newest request for a sync before which the files were checked.
     answered: u64,
@@ -106,7 +112,7 @@ pub(super) struct Session<'a> {
 impl Session<'_> {
     async fn follow(&mut self) -> Result<(), FollowError> {
         loop {
-            let finishing = *self.job.order.borrow_and_update() == Order::Finish;
+            let finishing = self.job.order.borrow_and_update().ends();
             if self.end.is_once
                 && let Some(why) = self.job.status.hopeless(HOPE)
             {
@@ -128,7 +134,11 @@ impl Session<'_> {
             {
                 return Ok(());
             }
-            let mut interval = together(self.pace.interval(now), self.job.shared.began, now);
+            let mut interval = self.pace.interval(now);
+            if interval >= DORMANT_INTERVAL && self.held.follower.is_resting() {
+                interval = REST_INTERVAL;
+            }
+            let mut interval = together(interval, self.job.shared.began, now);
             if (more || self.held.follower.waits_for_capture())
                 && shipper.has_room(Blocking::Allowed)
             {
@@ -214,7 +224,7 @@ impl Session<'_> {
         }
         let more = frames > 0 && self.capture(frames)?;
         self.maintain(more)?;
-        let finishing = *self.job.order.borrow() == Order::Finish;
+        let finishing = self.job.order.borrow().ends();
         let Started { shipper, snapshots } = &mut self.started;
         // A process that is about to end makes no snapshot that it would not wait for.
         let may_begin = !finishing || self.end.is_once || shipper.presence().lacks_base();
@@ -235,7 +245,7 @@ impl Session<'_> {
         Ok(frames)
     }
 
-    fn capture(&mut self, frames: u32) -> Result<bool, FollowError> {
+    pub(super) fn capture(&mut self, frames: u32) -> Result<bool, FollowError> {
         let Started { shipper, snapshots } = &mut self.started;
         let follower = &mut self.held.follower;
         if !shipper.has_room(Blocking::Allowed) {

@@ -13,7 +13,7 @@ use ebbtide_watcher::{Follower, LogEvidence};
 use super::catch_up::{Opened, catch_up, open};
 use super::error::FollowError;
 use super::held::Held;
-use super::job::{Job, Order};
+use super::job::Job;
 use super::local::{LocalState, directory, is_same_file, local, open_state, resume_at};
 use super::parts;
 use super::phase::Phase;
@@ -156,7 +156,7 @@ async fn open_patiently(
         if is_gone && held.follower.log_bytes()? > waiting_bytes_max {
             return Err(FollowError::LogReleased);
         }
-        if error.is_final() || *job.order.borrow() == Order::Finish {
+        if error.is_final() || job.order.borrow().ends() {
             return Err(error);
         }
         job.status.away(&error);

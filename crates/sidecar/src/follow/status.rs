@@ -241,6 +241,25 @@ impl Status {
         self.remember(error);
     }
 
+    /// It is not followed, because of what only a person can change.
+    pub(crate) fn refuse(&self, phase: Phase, why: String) {
+        self.enter(phase, Some(why));
+    }
+
+    /// Waits until it is not followed any more; the last entry that is durable, or why not everything is.
+    pub(crate) async fn until_ended(&self) -> Result<Option<Txid>, String> {
+        let over = |data: &StatusData| {
+            let DatabaseStatus { phase, durable, error, .. } = &data.noted;
+            let why = || error.clone().unwrap_or_else(|| "it stopped".to_owned());
+            match phase {
+                Phase::Ended => Some(Ok(durable.map(|durable| durable.txid))),
+                Phase::Stopped => Some(Err(why())),
+                _ => None,
+            }
+        };
+        self.until(over).await?
+    }
+
     fn remember(&self, error: &FollowError) {
         self.change(|noted| noted.failure = Some((clock::now(), error_chain(error))));
     }

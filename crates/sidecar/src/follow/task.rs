@@ -54,9 +54,12 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             has_begun: job.status.has_begun(),
             may_come: job.may_come,
             is_successor: job.is_successor,
-            is_finishing: *job.order.borrow() == Order::Finish,
+            is_finishing: job.order.borrow().ends(),
             session: &job.shared.owner.session,
         };
+        if *job.order.borrow() == Order::LetGo && error.is_gone() {
+            return ended_with_its_file(&job);
+        }
         let verdict = verdict(&error, &ending);
         let Verdict::Retry { hold, awaits } = verdict else {
             job.status.stop(&error);
@@ -98,11 +101,26 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
     }
 }
 
+/// The end of a database whose file is gone: whether everything that was seen of it is durable.
+fn ended_with_its_file(job: &Job) -> Result<(), FollowError> {
+    let txid = |point: Option<ebbtide_replica::Point>| point.map(|point| point.txid);
+    let (captured, durable) = job.status.noted(|noted| (txid(noted.captured), txid(noted.durable)));
+    if captured > durable {
+        let error = FollowError::Undurable(
+            "the database is gone, and the store has not got its last commits".to_owned(),
+        );
+        job.status.stop(&error);
+        return Err(error);
+    }
+    job.status.set(Phase::Ended);
+    Ok(())
+}
+
 /// Waits until the store answers.
 async fn wait_for_store(job: &mut Job) -> Result<(), FollowError> {
     loop {
         wait(&mut job.order, ASK_AGAIN).await;
-        if *job.order.borrow() == Order::Finish {
+        if job.order.borrow().ends() {
             return Err(FollowError::LogReleased);
         }
         let asked = async {

@@ -14,6 +14,7 @@ mod restore;
 mod resync;
 mod saturate;
 mod steady;
+mod tenants;
 mod week;
 
 use crate::Result;
@@ -105,6 +106,11 @@ pub(crate) const WORKS: &[Work] = &[
         "numbers",
         "ebbtide alone: memory and CPU time from 1 to 1,000 databases",
         growth::numbers,
+    ),
+    unusual(
+        "tenants",
+        "ebbtide alone: 1 to 10,000 databases that one pattern names and nobody has open",
+        tenants::run,
     ),
     unusual("history", "ebbtide alone: restores after 1 to 100,000 commits", growth::history),
 ];

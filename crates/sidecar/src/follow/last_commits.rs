@@ -1,0 +1,74 @@
+//! The last commits of a database whose file was deleted or moved away: they are in files that are still open here, and
+//! nowhere else soon.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use ebbtide_shipper::{Blocking, Safety};
+
+use super::error::FollowError;
+use super::session::Session;
+use super::start::Started;
+use crate::clock::now;
+
+/// How long the store may take for them.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Session<'_> {
+    /// Ships what was committed and is not durable yet, if that can be done.
+    pub(super) async fn ship_the_rest(&mut self) {
+        let database = self.job.database.path.display().to_string();
+        let is_away = self.started.shipper.presence().store_health().outage().is_some();
+        // Another file has its name, and is followed without delay.
+        if is_away && !self.is_deleted() {
+            return;
+        }
+        match tokio::time::timeout(PATIENCE, self.ship_last_commits()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(database, %error, "the database is gone, and its last commits cannot be read");
+            }
+            Err(_) => {
+                tracing::warn!(
+                    database,
+                    "the database is gone, and the store does not take its last commits"
+                );
+            }
+        }
+    }
+
+    async fn ship_last_commits(&mut self) -> Result<(), FollowError> {
+        if !self.held.follower.is_resting() && self.is_deleted() {
+            loop {
+                let frames = self.held.follower.observe(now())?;
+                if frames == 0 || !self.capture(frames)? {
+                    break;
+                }
+                if !self.started.shipper.has_room(Blocking::Allowed) {
+                    self.land().await?;
+                }
+            }
+            // If there is another database of the name by now, the log may have been written by its application.
+            if !self.is_deleted() {
+                return Ok(());
+            }
+        }
+        while self.started.shipper.safety() != Safety::Durable {
+            self.land().await?;
+        }
+        Ok(())
+    }
+
+    async fn land(&mut self) -> Result<(), FollowError> {
+        let Started { shipper, .. } = &mut self.started;
+        shipper.flush()?;
+        let landed = shipper.landed().await?;
+        self.job.status.durable(landed, shipper.durable().state.chain);
+        Ok(())
+    }
+
+    fn is_deleted(&self) -> bool {
+        let found = self.job.database.path.symlink_metadata();
+        found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    }
+}
