@@ -426,6 +426,25 @@ fn o25_the_guide_to_a_thousand_databases_works_as_it_stands_there() {
 }
 
 #[test]
+fn o25_the_guide_to_encryption_works_as_it_stands_there() {
+    const GUIDE: &str = "docs/guides/encryption.md";
+    let mut machine = Machine::new();
+    let all = commands(GUIDE);
+    assert_eq!(machine.follow(GUIDE), all.len(), "every command is run");
+    machine.application.stop();
+    machine.stop_sidecars();
+    let restored = machine.run("ebbtide restore --identity successor.txt -o newest.db ./backup");
+    assert!(restored.status.success(), "{restored:?}");
+    let rows = |name: &str| -> u32 {
+        let database = Connection::open(machine.path(name)).unwrap();
+        database.query_row("SELECT count(*) FROM notes", [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(rows("newest.db"), rows("app.db"));
+    let refused = machine.run("ebbtide restore --identity owner.txt -o refused.db ./backup");
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+}
+
+#[test]
 fn o25_the_guide_to_fixtures_works_as_it_stands_there() {
     assert!(Machine::new().follow("docs/guides/fixtures.md") >= 4);
 }

@@ -25,6 +25,7 @@ mod hazards;
 mod images;
 mod interrupted;
 mod junk;
+mod keys;
 mod kill;
 mod limits;
 mod marks;

@@ -4,6 +4,7 @@
 use std::fs;
 
 use ebbtide_fault::DIED;
+use ebbtide_testkit::s3_server::S3Server;
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -72,6 +73,17 @@ fn an_entry_and_a_time_are_marked_where_nobody_follows() {
     let newest = mark(&setup, &["three", setup.database.to_str().unwrap()]).exits(0);
     newest.says("what its replica has is marked");
     assert_eq!(["one", "two", "three"].map(|mark| rows(&setup, mark)), [3, 3, 6]);
+}
+
+/// Would catch a local state that keeps the address of its replica without the endpoint.
+#[test]
+fn a_database_with_its_replica_in_a_bucket_is_marked_by_its_path_alone() {
+    let server = S3Server::start();
+    let (setup, _app) = Setup::with_rows(3);
+    let setup = setup.in_bucket(&server);
+    setup.once().exits(0);
+    mark(&setup, &["here", setup.database.to_str().unwrap()]).exits(0);
+    assert_eq!(rows(&setup, "here"), 3);
 }
 
 #[test]

@@ -26,6 +26,7 @@ const UNSAFE_ALLOWED: &[&str] = &[
 const DIRECTORIES_MADE: &[&str] = &[
     "crates/sidecar/src/control/directory.rs",
     "crates/cli/src/application/foreground.rs",
+    "crates/cli/src/passphrase.rs",
     "crates/directory/src/open.rs",
     "crates/directory/src/private.rs",
     "crates/store/src/directory/root.rs",
@@ -35,8 +36,10 @@ const DIRECTORIES_MADE: &[&str] = &[
 /// Where files are opened by their path: nowhere else is thought of links, pipes and who may have put them there.
 const FILES_OPENED: &[&str] = &[
     "crates/cli/src/application/foreground.rs",
+    "crates/cli/src/passphrase.rs",
     "crates/directory/src/open.rs",
     "crates/directory/src/peek.rs",
+    "crates/keys/src/files.rs",
     "crates/restore/src/occupied.rs",
     "crates/rows/benches/files.rs",
     "crates/watcher/src/database_lock.rs",

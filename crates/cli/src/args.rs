@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access;
 mod asking;
 mod between;
 mod config;
@@ -8,6 +9,7 @@ mod drill;
 mod dump;
 mod export;
 mod fixture;
+mod keys;
 mod logging;
 mod mark;
 mod page;
@@ -25,6 +27,7 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use ebbtide_catalog::Anchor;
 use ebbtide_retention::Keep;
 
+pub use access::{Access, Identity};
 pub use asking::{Asking, Blame, Search};
 pub use between::Between;
 pub use config::{Config, ConfigCheck, ConfigShow, ConfigVerb};
@@ -33,6 +36,7 @@ pub use drill::Drill;
 pub use dump::Dump;
 pub use export::{Broken, Export, ExportFormat, Nul};
 pub use fixture::Fixture;
+pub use keys::{EncryptTo, Key, KeyCheck, KeyCommand, Keygen, Rewrap, Unlock};
 pub use logging::{LogFormat, Logging};
 pub use mark::{Mark, Marks, Unmark};
 pub use page::Page;
@@ -131,6 +135,14 @@ pub enum Command {
     Reload(Reload),
     /// Check a configuration, or show what it says.
     Config(Config),
+    /// Make an identity, which opens what is encrypted for its recipient.
+    Keygen(Keygen),
+    /// Prove that an identity opens the keys of an encrypted replica.
+    Key(Key),
+    /// Wrap the keys of an encrypted replica for other recipients.
+    Rewrap(Rewrap),
+    /// Put the index key of an encrypted replica back where `replicate` needs it.
+    Unlock(Unlock),
 }
 
 /// `ebbtide replicate`.
@@ -191,6 +203,9 @@ pub struct Replicate {
     /// Begin a new replica where the one that is known to have been there is gone.
     #[arg(long)]
     pub begin_anew: bool,
+    /// For whom the replica is encrypted; without it, and without `encrypt-to` in the configuration, it is not.
+    #[command(flatten)]
+    pub encrypt_to: EncryptTo,
 }
 
 /// `ebbtide restore`.
@@ -252,9 +267,9 @@ pub struct Restore {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 impl Restore {
@@ -310,9 +325,9 @@ pub struct Log {
     /// Only entries at or before this time, or this entry.
     #[arg(long, value_name = "WHEN")]
     pub to: Option<When>,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// `ebbtide copy`.
@@ -348,9 +363,9 @@ pub struct Copy {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// `ebbtide prune`.
@@ -388,9 +403,9 @@ pub struct Prune {
     /// Print the result as JSON, with every state and every object.
     #[arg(long)]
     pub json: bool,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// `ebbtide status`.

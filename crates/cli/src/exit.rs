@@ -63,6 +63,17 @@ impl Code {
         }
     }
 
+    /// The exit code of a secret key that is not to be had.
+    pub(crate) fn of_key(error: &KeyError) -> Code {
+        match error {
+            KeyError::NoIdentity { .. } | KeyError::Identity(_) => Code::Usage,
+            KeyError::Foreign { .. } | KeyError::Missing { .. } | KeyError::Damaged { .. } => {
+                Code::Damaged
+            }
+            KeyError::Store(_) => Code::Failed,
+        }
+    }
+
     /// The exit code of what SQLite says of a database that it reads.
     pub(crate) fn of_sqlite(error: &rusqlite::Error) -> Code {
         match error.sqlite_error_code() {

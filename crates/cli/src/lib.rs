@@ -20,6 +20,7 @@ mod database_file;
 mod descriptors;
 mod destination;
 mod escape;
+mod identity_files;
 mod integrity;
 mod interrupt;
 mod log_writer;
@@ -27,6 +28,7 @@ mod memory;
 mod new_directory;
 mod new_file;
 mod output;
+mod passphrase;
 mod reading;
 mod redact;
 mod runtime;
@@ -99,6 +101,10 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::List(list) => commands::set::list(list),
         Command::Reload(reload) => commands::set::reload(reload),
         Command::Config(config) => commands::config::run(config.verb),
+        Command::Keygen(keygen) => commands::keygen::run(keygen),
+        Command::Key(key) => runtime::run(Workers::Cores, commands::key::run(key)),
+        Command::Rewrap(rewrap) => runtime::run(Workers::Cores, commands::rewrap::run(rewrap)),
+        Command::Unlock(unlock) => runtime::run(Workers::Cores, commands::unlock::run(unlock)),
     }
 }
 

@@ -52,7 +52,7 @@ async fn find(read: &Read) -> Result<ToBeRead, Failure> {
     if read.at.is_none() && path.is_file() {
         return Ok(ToBeRead::File(path.to_path_buf()));
     }
-    let source = Source::find(&read.source, &read.config)?;
+    let source = Source::find(&read.source, &read.access)?;
     let replica = past::open(&source).await?;
     let when = match &read.at {
         Some(when) => when.clone(),

@@ -46,7 +46,7 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let config = configuration(&args)?;
     // Before anything is followed, so that no signal finds a session that it would cut off.
     let mut signals = Signals::new(args.exec.is_some())?;
-    let mut set = DatabaseSet::new(sidecar_hooks::hooks(), how(&args));
+    let mut set = DatabaseSet::new(sidecar_hooks::hooks(), how(&args)?);
     // Before anything is followed: an address that is taken is a mistake.
     let _server = show(&config, set.sidecar()).await?;
     let _notices = tell(&config, set.sidecar())?;
@@ -183,8 +183,8 @@ fn tell(config: &Config, sidecar: &Sidecar) -> Result<Notices, Failure> {
 }
 
 /// How databases are followed.
-fn how(args: &Replicate) -> How {
-    How {
+fn how(args: &Replicate) -> Result<How, Failure> {
+    Ok(How {
         consent: Consent {
             adopt: args.adopt,
             take_back: args.take_back,
@@ -194,8 +194,8 @@ fn how(args: &Replicate) -> How {
         is_successor: args.exec.is_some(),
         // Without any of these a name that leads nowhere is a mistake.
         may_come: args.wait || args.exec.is_some() || args.database.is_none(),
-        wrap: None,
-    }
+        wrap: args.encrypt_to.wrap()?,
+    })
 }
 
 async fn until_end(

@@ -5,15 +5,26 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ebbtide_config::Database;
+use ebbtide_seal::Wrap;
 use ebbtide_sidecar::{Hooks, SnapshotProgress};
 use indicatif::ProgressBar;
 
-use crate::args::Integrity;
+use crate::args::{EncryptTo, Integrity};
 use crate::terminal::{self, Counted};
 use crate::{integrity, log_writer, memory};
 
 /// A first snapshot of fewer bytes is done before a bar could be read.
 const BAR_BYTES_MIN: u64 = 64 << 20;
+
+/// Those for whom the keys of a database's replica are wrapped.
+fn recipients(database: &Database) -> Result<Option<Arc<dyn Wrap>>, String> {
+    let configured = EncryptTo {
+        recipients: database.encrypt_to.clone(),
+        recipients_files: database.encrypt_to_file.clone().into_iter().collect(),
+    };
+    configured.wrap().map_err(|error| error.to_string())
+}
 
 /// The hooks of `ebbtide replicate`.
 pub(crate) fn hooks() -> Hooks {
@@ -37,5 +48,6 @@ pub(crate) fn hooks() -> Hooks {
         snapshot: Some(Arc::new(show)),
         drill_check: integrity::check_of(Integrity::Full),
         unlogged: Some(log_writer::lost),
+        recipients: Some(recipients),
     }
 }

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ebbtide_retention::Keep;
-use ebbtide_state::{Position, peek, state_directory};
-use ebbtide_store::{Location, Store};
+use ebbtide_seal::{Keys, Unwrap};
+use ebbtide_state::{Position, index_keys, peek, state_directory};
+use ebbtide_store::{KeyedStore, Keyring, Location, Store};
 
+use crate::args::Access;
 use crate::exit::{Code, Failure};
 use ebbtide_config::Config;
 
@@ -19,12 +21,25 @@ pub(crate) struct Source {
     pub(crate) state: Option<PathBuf>,
     /// Which history the configuration has it keep.
     pub(crate) keep: Option<Keep>,
+    /// What opens its secret keys, if anything was named.
+    unwrap: Option<Arc<dyn Unwrap>>,
 }
 
 impl Source {
     /// Finds out what `text` names. The path of a database stands for its replica, which the configuration knows, or else
     /// the local state beside the database.
-    pub(crate) fn find(text: &str, config: &Path) -> Result<Source, Failure> {
+    pub(crate) fn find(text: &str, access: &Access) -> Result<Source, Failure> {
+        let found = Source::lookup(text, &access.config)?;
+        Ok(Source { unwrap: access.identity.opener(), ..found })
+    }
+
+    /// A database and its replica, as they were named.
+    pub(crate) fn of_database(database: PathBuf, location: Location, access: &Access) -> Source {
+        let (database, unwrap) = (Some(database), access.identity.opener());
+        Source { location, database, state: None, keep: None, unwrap }
+    }
+
+    fn lookup(text: &str, config: &Path) -> Result<Source, Failure> {
         if let Some(found) = Source::in_configuration(text, config)? {
             return Ok(found);
         }
@@ -33,7 +48,13 @@ impl Source {
         {
             return Ok(found);
         }
-        Ok(Source { location: address(text)?, database: None, state: None, keep: None })
+        Ok(Source {
+            location: address(text)?,
+            database: None,
+            state: None,
+            keep: None,
+            unwrap: None,
+        })
     }
 
     fn in_configuration(text: &str, config: &Path) -> Result<Option<Source>, Failure> {
@@ -48,6 +69,7 @@ impl Source {
             database: Some(known.path),
             state: known.state,
             keep: known.keep,
+            unwrap: None,
         }))
     }
 
@@ -69,7 +91,7 @@ impl Source {
             tracing::debug!(location, "the local state knows the replica");
             let location = location.parse::<Location>().map_err(failed)?;
             let database = Some(path.to_path_buf());
-            return Ok(Some(Source { location, database, state: None, keep: None }));
+            return Ok(Some(Source { location, database, state: None, keep: None, unwrap: None }));
         }
         if !path.is_file() {
             return Ok(None);
@@ -89,8 +111,29 @@ impl Source {
         self.state.clone().or_else(beside)
     }
 
+    /// Opens the replica. Of an encrypted one, what the identity opens can be read, and what the index key of this host
+    /// opens, if the database is followed here.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
-        self.location.open().await.map_err(|error| Failure::new(Code::Failed, error))
+        let mut keys = Keys::default();
+        if let Some(directory) = self.state_directory() {
+            // Without it there is the identity, and what needs a key says so.
+            let known = index_keys(&directory);
+            let known = known.map_err(|error| Failure::new(Code::Failed, error))?;
+            known.into_iter().for_each(|key| keys.insert(key));
+        }
+        self.open_with(keys).await
+    }
+
+    /// The same with the identity alone.
+    pub(crate) async fn open_as_owner(&self) -> Result<Arc<dyn Store>, Failure> {
+        self.open_with(Keys::default()).await
+    }
+
+    async fn open_with(&self, keys: Keys) -> Result<Arc<dyn Store>, Failure> {
+        let store = self.location.open().await;
+        let store = store.map_err(|error| Failure::new(Code::Failed, error))?;
+        let keyring = Arc::new(Keyring::new(keys, self.unwrap.clone()));
+        Ok(Arc::new(KeyedStore::new(store, keyring)))
     }
 }
 

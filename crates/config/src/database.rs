@@ -43,6 +43,11 @@ pub struct Database {
     pub drills: Option<Drills>,
     /// Where the local state is kept, if not beside the database.
     pub state: Option<PathBuf>,
+    /// For whom its replica is encrypted, as it is written; for nobody, and so not at all, if that is empty and there is no
+    /// file.
+    pub encrypt_to: Vec<String>,
+    /// The file with more recipients.
+    pub encrypt_to_file: Option<PathBuf>,
 }
 
 impl Database {
@@ -64,6 +69,8 @@ impl Database {
             mirrors: Vec::new(),
             drills: None,
             state: None,
+            encrypt_to: Vec::new(),
+            encrypt_to_file: None,
         }
     }
 

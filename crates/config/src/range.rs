@@ -69,6 +69,8 @@ pub(crate) fn in_range(
             values.drill_directory.as_deref(),
         )?,
         state: values.state.map(state).transpose()?,
+        encrypt_to: values.encrypt_to.unwrap_or_default(),
+        encrypt_to_file: values.encrypt_to_file.map(PathBuf::from),
         path: path.to_owned(),
     })
 }

@@ -76,6 +76,8 @@ settings! {
     drill_file: bool,
     drill_directory: String,
     state: String,
+    encrypt_to: Vec<String>,
+    encrypt_to_file: String,
 }
 
 /// A policy as it is written: each word with its value.

@@ -23,6 +23,8 @@ pub(crate) fn shown(database: &Database, origins: &Origins) -> Vec<Shown> {
     let Database { puts, drills, .. } = database;
     let drill_directory = drills.as_ref().and_then(|drills| drills.directory.as_ref());
     let mirrors: Vec<String> = database.mirrors.iter().map(ToString::to_string).collect();
+    let recipients = Some(database.encrypt_to.join(" ")).filter(|all| !all.is_empty());
+    let recipients_file = database.encrypt_to_file.as_ref().map(|path| path.display().to_string());
     let values = [
         ("replica", Some(database.location.to_string())),
         ("puts-per-second", Some(puts.per_second.to_string())),
@@ -39,6 +41,8 @@ pub(crate) fn shown(database: &Database, origins: &Origins) -> Vec<Shown> {
         ("drill", drills.as_ref().map(|drills| span(drills.interval))),
         ("drill-file", drills.as_ref().map(|drills| drills.directory.is_some().to_string())),
         ("drill-directory", drill_directory.map(|path| path.display().to_string())),
+        ("encrypt-to", recipients),
+        ("encrypt-to-file", recipients_file),
         ("state", Some(database.state_directory().display().to_string())),
     ];
     let origin = |key: &str| origins.get(key).copied().unwrap_or(Origin::BuiltIn);
@@ -77,7 +81,7 @@ mod tests {
         for text in ["24h", "90m", "1s", "250ms", "36h"] {
             assert_eq!(span(duration(text).unwrap()), text);
         }
-        for text in ["256 MiB", "1 GiB", "17", "2000000000"] {
+        for text in ["256 MiB", "1 GiB", "17", "1999999999"] {
             assert_eq!(size(value::bytes("k", text, 0).unwrap()), text);
         }
     }

@@ -249,4 +249,8 @@ impl Store for Aged {
     fn describe(&self) -> String {
         self.store.describe()
     }
+
+    fn address(&self) -> String {
+        self.store.address()
+    }
 }

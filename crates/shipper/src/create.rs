@@ -133,7 +133,7 @@ impl Creator {
         point("shipper.found.vouched");
         let position = Position {
             replica,
-            location: to.store.describe(),
+            location: to.store.address(),
             page_size,
             state: EntryState {
                 point: start.point,

@@ -149,7 +149,7 @@ async fn look_at_empty(
     identity: Option<Identity>,
     head: Option<Head>,
 ) -> Result<Found, Error> {
-    let place = to.store.describe();
+    let place = to.store.address();
     let is_known_here = known.as_ref().is_some_and(|known| {
         let same = identity.as_ref().is_some_and(|there| there.manifest.replica == known.replica);
         same || same_place(&known.location, &place)

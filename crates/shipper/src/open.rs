@@ -172,7 +172,7 @@ impl FoundReplica {
         let context = &self.context;
         Position {
             replica: context.manifest.replica,
-            location: context.to.store.describe(),
+            location: context.to.store.address(),
             page_size: context.manifest.page_size,
             state: self.head.state,
             wal: None,

@@ -21,7 +21,7 @@ use ebbtide_store::{Location, error_chain};
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::follow::{Phase, Status};
+use crate::follow::{Phase, Status, with_index_keys};
 
 /// So much a drill fetches in a second at most.
 const BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
@@ -212,7 +212,7 @@ impl DrillJob {
     /// The drill itself, and what else is to be said of it: without room for a file the pages are hashed.
     async fn restore(&self, check: Option<&Check>) -> (Result<Drilled, Error>, Option<String>) {
         let store = match self.location.open().await {
-            Ok(store) => self.status.metered(store),
+            Ok(store) => self.status.metered(with_index_keys(&self.state, store)),
             Err(error) => return (Err(error.into()), None),
         };
         let now = clock::now();

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ebbtide_config::Database;
 use ebbtide_restore::Check;
+use ebbtide_seal::Wrap;
 
 /// How far the first snapshot of a database is.
 #[derive(Debug, Clone)]
@@ -30,6 +32,9 @@ pub struct LostLines {
     pub error: String,
 }
 
+/// What wraps keys for the recipients of a database, or why they cannot be used.
+pub type Recipients = fn(&Database) -> Result<Option<Arc<dyn Wrap>>, String>;
+
 type OnSnapshot = dyn Fn(&SnapshotProgress) + Send + Sync;
 
 /// Functions that are called from the tasks of the databases, and therefore must not block.
@@ -43,6 +48,9 @@ pub struct Hooks {
     pub drill_check: Option<Check>,
     /// Asked for whatever the status of a database shows.
     pub unlogged: Option<fn() -> Option<LostLines>>,
+    /// What wraps the keys of a database's replica for the recipients that it is configured with; nothing if there are none.
+    /// It is asked when the database is added.
+    pub recipients: Option<Recipients>,
 }
 
 impl fmt::Debug for Hooks {

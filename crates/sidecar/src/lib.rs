@@ -25,8 +25,8 @@ mod set;
 mod sidecar;
 mod view;
 
-pub use follow::{Consent, FollowError, Gravity};
-pub use hooks::{Hooks, LostLines, SnapshotProgress};
+pub use follow::{Consent, FollowError, Gravity, with_index_keys};
+pub use hooks::{Hooks, LostLines, Recipients, SnapshotProgress};
 pub use set::{DatabaseSet, ListedDatabase, ListedPattern, NamedBy, Reloaded, SetList};
 pub use sidecar::{AddError, Ended, Followed, How, Sidecar, Statuses};
 pub use view::View;

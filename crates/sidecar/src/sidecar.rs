@@ -107,6 +107,14 @@ pub enum AddError {
         /// The directory.
         state: PathBuf,
     },
+    /// The recipients that it is configured with cannot be used.
+    #[error("{}: {why}", .database.display())]
+    Recipients {
+        /// The database.
+        database: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// Its replica or a mirror lies in its local state, which goes with the database's disk, and in which nothing of others is
     /// left alone.
     #[error("{replica} lies in {}, the local state of the database: give the replica a place of its own", .state.display())]
@@ -154,6 +162,7 @@ impl Sidecar {
     /// [`Sidecar::next_ended`], and by the status.
     pub fn add(&mut self, database: Database, how: How) -> Result<Followed, AddError> {
         let places = check(&database)?;
+        let wrap = self.wrap(&database, &how)?;
         let replica = database.location.to_string();
         let (path, state) = (absolute(&database.path), database.state_directory());
         let status = Status::new(database.path.clone(), replica.clone(), &self.shared.durations);
@@ -173,7 +182,7 @@ impl Sidecar {
         let (order, orders) = watch::channel(if how.is_once { Order::Finish } else { Order::Run });
         let job = Job {
             database,
-            wrap: how.wrap,
+            wrap,
             shared: self.shared.clone(),
             consent: how.consent,
             is_once: how.is_once,
@@ -207,6 +216,16 @@ impl Sidecar {
         });
         entries.insert(task.id(), Entry { path, status: status.clone(), places, order });
         Ok(Followed { status })
+    }
+
+    /// What wraps the keys of its replica, if that is encrypted.
+    fn wrap(&self, database: &Database, how: &How) -> Result<Option<Arc<dyn Wrap>>, AddError> {
+        match (&how.wrap, self.shared.hooks.recipients) {
+            (Some(wrap), _) => Ok(Some(Arc::clone(wrap))),
+            (None, Some(recipients)) => recipients(database)
+                .map_err(|why| AddError::Recipients { database: database.path.clone(), why }),
+            (None, None) => Ok(None),
+        }
     }
 
     /// Has a database followed no more once everything that is committed now is durable; [`Sidecar::next_ended`] says when.
@@ -328,6 +347,13 @@ impl Sidecar {
 pub struct Statuses(Arc<Mutex<Entries>>);
 
 impl Statuses {
+    /// Where the local state of a database is that is followed.
+    #[must_use]
+    pub fn state_of(&self, database: &Path) -> Option<PathBuf> {
+        let is_its = |status: &Status| status.noted(|noted| noted.database == database);
+        self.now().into_iter().find(is_its)?.state_directory()
+    }
+
     /// Those of now.
     #[must_use]
     pub fn now(&self) -> Vec<Status> {

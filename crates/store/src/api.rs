@@ -136,6 +136,10 @@ pub trait Store: Send + Sync + Debug {
 
     /// The location for messages, without secrets: "s3://bucket/prefix".
     fn describe(&self) -> String;
+
+    /// The address with which it can be opened again, as a [`Location`](super::Location) is written: with its endpoint and
+    /// region, and without secrets.
+    fn address(&self) -> String;
 }
 
 /// A multipart upload in progress. Nothing of the object is visible before [`finish`](Upload::finish). A dropped upload

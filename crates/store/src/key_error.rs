@@ -10,7 +10,7 @@ use super::error::StoreError;
 pub enum KeyError {
     /// Nobody has given an identity to open wrapped keys with.
     #[error(
-        "the replica is encrypted, and no identity was given that opens its {} {id}",
+        "the replica is encrypted, and no identity was given that opens its {} {id}: give --identity FILE",
         .key_use.key_name()
     )]
     NoIdentity {

@@ -105,6 +105,10 @@ impl Store for KeyedStore {
         Some(&self.keyring)
     }
 
+    fn address(&self) -> String {
+        self.store.address()
+    }
+
     fn describe(&self) -> String {
         self.store.describe()
     }

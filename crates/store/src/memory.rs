@@ -170,6 +170,10 @@ impl Store for MemoryStore {
     fn describe(&self) -> String {
         "memory".to_owned()
     }
+
+    fn address(&self) -> String {
+        self.describe()
+    }
 }
 
 struct MemoryUpload {

@@ -10,6 +10,7 @@ use futures::stream::{StreamExt as _, TryStreamExt as _};
 
 use super::api::{ByteStream, NotDeleted, Object, Store, Upload};
 use super::error::StoreError;
+use super::keyring::Keyring;
 use super::probe::Conditional;
 use super::traffic::{RequestKind, Traffic};
 use ebbtide_replica::{Key, KeyPrefix, Timestamp};
@@ -131,8 +132,16 @@ impl Store for MeteredStore {
         self.store.elsewhere(key).await
     }
 
+    fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.store.keyring()
+    }
+
     fn describe(&self) -> String {
         self.store.describe()
+    }
+
+    fn address(&self) -> String {
+        self.store.address()
     }
 }
 

@@ -2,12 +2,21 @@
 
 use std::path::{Component, Path, PathBuf};
 
-/// Whether two [descriptions](super::Store::describe) of stores are of the same directory, however it is written, or of the
-/// same prefix of a bucket.
+/// Whether two [addresses](super::Store::address) of stores are of the same directory, however it is written, or of the
+/// same prefix of a bucket, however it is reached.
 #[must_use]
 pub fn same_place(one: &str, other: &str) -> bool {
+    let (one, other) = (without_keys(one), without_keys(other));
     let is_same = || real_path(one.as_ref()) == real_path(other.as_ref());
     one == other || (is_directory(one) && is_directory(other) && is_same())
+}
+
+/// An address of a bucket without its endpoint and what else it is reached by.
+fn without_keys(address: &str) -> &str {
+    match address.split_once('?') {
+        Some((place, _)) if address.starts_with("s3://") => place,
+        _ => address,
+    }
 }
 
 fn is_directory(place: &str) -> bool {
@@ -50,5 +59,13 @@ mod tests {
         assert!(!same_place(&place("disk/app"), &place("disk/blog")));
         assert!(same_place("s3://bucket/app", "s3://bucket/app"));
         assert!(!same_place("s3://bucket/app", "s3://bucket/ap"));
+    }
+
+    #[test]
+    fn a_bucket_is_the_same_however_it_is_reached() {
+        assert!(same_place("s3://bucket/app", "s3://bucket/app?endpoint=http://127.0.0.1:9000"));
+        assert!(same_place("s3://bucket/app?region=a", "s3://bucket/app?region=b"));
+        assert!(!same_place("s3://bucket/app?region=a", "s3://bucket/ap?region=a"));
+        assert!(!same_place("/disk/app?a", "/disk/app?b"), "a name of a directory");
     }
 }

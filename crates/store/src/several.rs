@@ -205,4 +205,9 @@ impl Store for SeveralStores {
             self.stores.iter().map(|source| source.store.describe()).collect();
         stores.join(", ")
     }
+
+    fn address(&self) -> String {
+        let stores: Vec<String> = self.stores.iter().map(|source| source.store.address()).collect();
+        stores.join(", ")
+    }
 }

@@ -203,6 +203,10 @@ impl Store for Faulty {
     fn describe(&self) -> String {
         self.inner.describe()
     }
+
+    fn address(&self) -> String {
+        self.inner.address()
+    }
 }
 
 struct FaultyUpload {

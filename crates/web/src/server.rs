@@ -39,6 +39,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Server {
     task: JoinHandle<Infallible>,
+    listener: Arc<Listener>,
     address: String,
 }
 
@@ -72,11 +73,11 @@ impl Server {
             ListenAddress::Unix(_) => false,
         };
         let site = Site::new(view, Guard { is_local, token }, replica);
-        let listener = listen(&listen_at.address).await?;
+        let listener = Arc::new(listen(&listen_at.address).await?);
         let address = listener.describe();
         tracing::info!(address, "showing metrics and health");
-        let task = tokio::spawn(accept(listener, routes(Arc::new(site))));
-        Ok(Server { task, address })
+        let task = tokio::spawn(accept(Arc::clone(&listener), routes(Arc::new(site))));
+        Ok(Server { task, listener, address })
     }
 
     /// Where it listens, with the port that the system has chosen.
@@ -89,10 +90,12 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
+        // The task ends when its thread comes to it, and the process may be gone before.
+        self.listener.give_up_name();
     }
 }
 
-async fn accept(listener: Listener, routes: Router) -> Infallible {
+async fn accept(listener: Arc<Listener>, routes: Router) -> Infallible {
     let mut connections = Connections::default();
     loop {
         match listener.accept().await {

@@ -3,10 +3,12 @@
 //! They are read on threads that may compute for long, one at a time, so that nothing that follows a database waits.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ebbtide_replica::Txid;
+use ebbtide_sidecar::with_index_keys;
 use ebbtide_store::{Location, Store, error_chain};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
@@ -36,6 +38,8 @@ pub(crate) struct Shelf {
 #[derive(Debug)]
 struct Book {
     location: Location,
+    /// The directory of local state that has its index keys, if it is encrypted.
+    keys: Option<PathBuf>,
     state: Mutex<BookState>,
     read: Notify,
 }
@@ -67,9 +71,14 @@ impl Default for Shelf {
 }
 
 impl Shelf {
-    /// The history of the replica at this address, of which so much is known to be durable.
-    pub(crate) async fn open(&self, address: &str, durable: Option<Txid>) -> Opened {
-        let book = match self.book(address) {
+    /// The history of the replica at this address, of which so much is known to be durable, with the index keys in `state`.
+    pub(crate) async fn open(
+        &self,
+        address: &str,
+        state: Option<PathBuf>,
+        durable: Option<Txid>,
+    ) -> Opened {
+        let book = match self.book(address, state) {
             Ok(book) => book,
             Err(error) => return Opened { history: None, error: Some(error) },
         };
@@ -87,7 +96,7 @@ impl Shelf {
         book.opened()
     }
 
-    fn book(&self, address: &str) -> Result<Arc<Book>, String> {
+    fn book(&self, address: &str, keys: Option<PathBuf>) -> Result<Arc<Book>, String> {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(book) = books.get(address) {
             book.state().used = Instant::now();
@@ -108,7 +117,7 @@ impl Shelf {
             when: None,
             used: Instant::now(),
         };
-        let book = Arc::new(Book { location, state: Mutex::new(state), read: Notify::new() });
+        let book = Arc::new(Book { location, keys, state: Mutex::new(state), read: Notify::new() });
         books.insert(address.to_owned(), Arc::clone(&book));
         Ok(book)
     }
@@ -139,7 +148,13 @@ impl Book {
         let read = async {
             let store = match known {
                 Some(store) => store,
-                None => self.location.open().await?,
+                None => {
+                    let store = self.location.open().await?;
+                    match &self.keys {
+                        Some(state) => with_index_keys(state, store),
+                        None => store,
+                    }
+                }
             };
             let history = History::read(&*store, before.as_deref()).await?;
             Ok::<_, TimelineError>((history, store))

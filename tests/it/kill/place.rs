@@ -113,8 +113,17 @@ fn b01_killed_while_a_transaction_is_streamed() {
     kill_everywhere(Course::Large);
 }
 
-/// Places of commands that have tests of their own.
-const ELSEWHERE: [&str; 5] = ["restore.", "copy.", "mark.", "prune.", "drill."];
+/// Places of commands that have tests of their own, and those of encrypted replicas, which none of these courses makes.
+const ELSEWHERE: [&str; 8] = [
+    "restore.",
+    "copy.",
+    "mark.",
+    "prune.",
+    "drill.",
+    "shipper.found.",
+    "shipper.key.",
+    "state.key.",
+];
 
 /// Dies at each place that the course passes, at its first passages, at one in the middle and at the last.
 fn kill_everywhere(course_: Course) {

@@ -28,6 +28,7 @@ const CRATES: &[(&str, u32, &str)] = &[
     ("state", 6, "the local state"),
     ("replica", 3, "the format"),
     ("seal", 3, "keys of objects"),
+    ("keys", 1, "recipients, identities"),
     ("watcher", 0, "transactions of the log"),
     ("wal", 2, "the log as bytes"),
     ("time", 4, "points in time"),

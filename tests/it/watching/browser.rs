@@ -137,6 +137,14 @@ impl Browser {
         );
     }
 
+    /// Clicks on an element.
+    pub(super) fn click(&self, selector: &str) {
+        let found =
+            self.ask("POST", "/element", &json!({"using": "css selector", "value": selector}));
+        let id = found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+        self.ask("POST", &format!("/element/{id}/click"), &json!({}));
+    }
+
     /// Sends a command of Chromium's own protocol.
     fn command(&self, name: &str, parameters: &Value) -> Value {
         self.ask("POST", "/goog/cdp/execute", &json!({"cmd": name, "params": parameters}))

@@ -81,6 +81,17 @@ impl Client {
         Answer { status, head: head.to_lowercase(), body: body.to_owned() }
     }
 
+    /// Whether anybody answers.
+    pub(crate) fn is_up(&self) -> bool {
+        self.connect().is_ok()
+    }
+
+    /// What an older client is answered, whose answers end with the connection and come in one piece.
+    pub(crate) fn plain(&self, path: &str) -> String {
+        let answer = self.send(&format!("GET {path} HTTP/1.0\r\n\r\n")).unwrap();
+        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default()
+    }
+
     /// Asks for a path as anybody would.
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, "localhost", "")

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 use serde_json::Value;
 
 use crate::support::{Ended, PATIENCE, Setup, wait_until};
@@ -187,6 +188,91 @@ fn a_replica_that_nobody_follows_has_its_page() {
 /// The newest state that the page has picked, as the browser shows it.
 fn picked(browser: &Browser) -> Option<String> {
     browser.text("#picked").map(|text| text.trim_start_matches("txid ").to_owned())
+}
+
+#[test]
+fn a_browser_shows_it_live_through_an_outage_a_restart_and_a_gap() {
+    let test = "a_browser_shows_it_live_through_an_outage_a_restart_and_a_gap";
+    if !browser::is_there(test) {
+        return;
+    }
+    let server = S3Server::start();
+    let setup = Setup::new().in_bucket(&server);
+    let app = setup.app();
+    let shown = Shown::follow(&setup);
+    app.insert(2, 100);
+    setup.sync();
+    let browser = Browser::start(1200);
+    let root = format!("http://{}/", shown.client.address());
+    browser.open(&root);
+    assert_eq!(browser.text("h1").as_deref(), Some("1 database, everything durable"));
+    // Nothing is loaded again from here on: a word that only this page has stays.
+    browser.run("window.kept = 1");
+    server.script(|_: &Asked| Some(Fault::Refused(403, "AccessDenied")));
+    app.insert(1, 100);
+    wait_until("the outage on the page", || {
+        browser.text("h1").as_deref() == Some("1 of 1 database needs attention")
+            && browser.text(".attention").is_some_and(|text| text.contains("The store is away"))
+    });
+    assert!(browser.text(".remedy").unwrap().contains("credentials"));
+    server.script(|_| None);
+    setup.sync();
+    wait_until("the end of the outage on the page", || {
+        browser.text("h1").as_deref() == Some("1 database, everything durable")
+    });
+    assert_eq!(browser.run("return window.kept"), 1);
+    browser.click(".databases h2 a");
+    let newest = |setup: &Setup| {
+        let text = setup.report()["durable_txid"].as_str().unwrap_or_default().to_owned();
+        text.trim_start_matches('0').to_owned()
+    };
+    wait_until("the newest commit", || picked(&browser) == Some(newest(&setup)));
+    browser.run("window.kept = 2");
+    for _ in 0..3 {
+        app.insert(1, 100);
+    }
+    setup.sync();
+    wait_until("the newest commit, live", || picked(&browser) == Some(newest(&setup)));
+    // Arrow keys, one commit at a time.
+    let before = newest(&setup);
+    browser.press("\u{E012}");
+    wait_until("the commit before", || picked(&browser).is_some_and(|txid| txid != before));
+    let one_back = picked(&browser).unwrap();
+    browser.press("\u{E014}");
+    wait_until("the commit after", || picked(&browser).as_deref() == Some(&before));
+    browser.press("\u{E012}");
+    wait_until("the commit before", || picked(&browser).as_deref() == Some(&one_back));
+    let command = browser.text("#command").unwrap();
+    assert!(command.contains(&format!("--txid {one_back} ")), "{command}");
+    browser.click(".spans a:nth-of-type(8)");
+    wait_until("everything", || {
+        browser.text(".spans a[aria-current]").as_deref() == Some("everything")
+    });
+    assert_eq!(browser.run("return window.kept"), 2);
+    // No answer is said as well.
+    assert_eq!(shown.sidecar.stop(), 0);
+    wait_until("the end of the process to be told", || {
+        browser.text("#live").is_some_and(|text| text.contains("no answer"))
+    });
+    drop(app);
+    let app = setup.app();
+    app.insert(1, 100);
+    app.checkpoint("TRUNCATE");
+    let shown = Shown::follow(&setup);
+    setup.sync();
+    browser.open(&format!(
+        "http://{}/database?name={}&span=all",
+        shown.client.address(),
+        encoded(&setup.text("app.db"))
+    ));
+    let lines = setup.run(&["log", "--json", &setup.replica]).exits(0).json_lines();
+    let summary = lines.last().unwrap();
+    let said = format!("{} gap", summary["gaps"]);
+    wait_until("the gap", || browser.text(".summary").is_some_and(|text| text.contains(&said)));
+    assert!(browser.run("return document.querySelectorAll('.gap').length").as_u64() >= Some(1));
+    let restarts = browser.run("return document.querySelectorAll('svg .restart').length").as_u64();
+    assert!(restarts >= summary["claims"].as_u64(), "{restarts:?} of {summary}");
+    assert_eq!(shown.sidecar.stop(), 0);
 }
 
 /// With pictures of both widths in both themes, which lie in the build's directory afterwards.

@@ -1,13 +1,18 @@
 //! A real Prometheus, where there is one, and what examples/monitoring has for it.
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use crate::support::{Running, Setup, wait_until};
 use crate::tidy::tree;
 
 use super::metrics::documented;
+use super::{Client, Shown};
 
 const MONITORING: &str = "examples/monitoring";
 
@@ -79,4 +84,66 @@ fn the_alert_rules_pass_their_cases() {
         let said = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
         assert!(ended.status.success(), "{said}");
     }
+}
+
+/// What Prometheus has of a metric: its series with their values.
+fn query(prometheus: &Client, query: &str) -> Vec<Value> {
+    let path = format!("/api/v1/query?query={query}");
+    // It is not ready as soon as it listens.
+    let answer: Value = serde_json::from_str(&prometheus.plain(&path)).unwrap_or_default();
+    answer["data"]["result"].as_array().cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_real_prometheus_scrapes_a_real_run() {
+    if !is_there("a_real_prometheus_scrapes_a_real_run", "prometheus") {
+        return;
+    }
+    let setup = Setup::new();
+    let app = setup.app();
+    let shown = Shown::follow(&setup);
+    // As in the example, but at the ports of this test, and more often.
+    let monitoring = tree::root().join(MONITORING);
+    let example = fs::read_to_string(monitoring.join("prometheus.yml")).unwrap();
+    let config = example
+        .replace("127.0.0.1:9094", shown.client.address())
+        .replace("15s", "1s")
+        .replace("alerts.yml", monitoring.join("alerts.yml").to_str().unwrap());
+    assert!(config.contains(shown.client.address()), "{example}");
+    fs::write(setup.path("prometheus.yml"), config).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("127.0.0.1:{port}");
+    let prometheus = Client::Tcp(address.clone());
+    let _running = start(&setup.path("."), &address);
+    wait_until("Prometheus to have scraped", || {
+        prometheus.is_up() && !query(&prometheus, "up==1").is_empty()
+    });
+    app.insert(5, 100);
+    setup.sync();
+    let durable = setup.report()["durable_txid"].as_str().unwrap().to_owned();
+    let durable = u32::from_str_radix(&durable, 16).unwrap().to_string();
+    wait_until("the newest txid to be scraped", || {
+        let series = query(&prometheus, "ebbtide_durable_txid");
+        series.iter().any(|it| it["value"][1] == durable.as_str())
+    });
+    let [series] = &query(&prometheus, "ebbtide_healthy")[..] else { panic!("one database") };
+    assert_eq!(series["metric"]["database"], setup.text("app.db"));
+    assert_eq!(series["metric"]["job"], "ebbtide");
+    let buckets = query(&prometheus, "ebbtide_store_request_duration_seconds_bucket");
+    assert!(buckets.iter().any(|it| it["metric"]["le"] == "+Inf"), "{buckets:?}");
+    // All of them are there, and none was refused.
+    let names = query(&prometheus, "count({__name__=~\"ebbtide_.%2B\"})by(__name__)");
+    assert!(names.len() > 25, "{names:?}");
+    assert_eq!(shown.sidecar.stop(), 0);
+}
+
+fn start(directory: &Path, address: &str) -> Running {
+    let mut command = Command::new("prometheus");
+    command
+        .arg(format!("--config.file={}", directory.join("prometheus.yml").display()))
+        .arg(format!("--storage.tsdb.path={}", directory.join("series").display()))
+        .arg(format!("--web.listen-address={address}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Running::start(&mut command)
 }

@@ -1,9 +1,8 @@
 //! Arguments of the commands that ask when something changed.
 
-use std::path::PathBuf;
-
 use clap::Args as Arguments;
 
+use super::Access;
 use crate::when::When;
 
 /// `ebbtide when`.
@@ -78,7 +77,7 @@ pub struct Search {
     /// Print an object a line.
     #[arg(long)]
     pub json: bool,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }

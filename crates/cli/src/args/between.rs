@@ -1,9 +1,8 @@
 //! Which two states are compared.
 
-use std::path::PathBuf;
-
 use clap::Args as Arguments;
 
+use super::Access;
 use crate::number::Number;
 use crate::when::When;
 
@@ -26,7 +25,7 @@ pub struct Between {
     /// Compare two states of a replica row by row, and not only what the pages that changed can have changed.
     #[arg(long)]
     pub full: bool,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }

@@ -19,7 +19,7 @@ pub enum ConfigVerb {
     ///
     /// Exit codes: 0 it is in order; 2 it is not.
     Check(ConfigCheck),
-    /// Show what holds for each database, and where each value comes from: a line of the file, [defaults], or built in.
+    /// Show what holds for each database, and where each value comes from: a line of the file, its defaults, or built in.
     Show(ConfigShow),
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::Access;
 use clap::Args as Arguments;
 
 /// `ebbtide drill`.
@@ -31,7 +32,7 @@ pub struct Drill {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }

@@ -1,11 +1,11 @@
 //! Arguments of the commands that give states names.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as Arguments;
 use ebbtide_retention::Period;
 
+use super::Access;
 use crate::number::Number;
 use crate::when::When;
 
@@ -44,9 +44,9 @@ pub struct Mark {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// The configuration in which the database is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// `ebbtide marks`.
@@ -58,9 +58,9 @@ pub struct Marks {
     /// Print an object a line.
     #[arg(long)]
     pub json: bool,
-    /// The configuration in which the database is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// `ebbtide unmark`.
@@ -72,7 +72,7 @@ pub struct Unmark {
     /// The replica, or the path of a database of the configuration.
     #[arg(value_name = "DB|REPLICA")]
     pub source: String,
-    /// The configuration in which the database is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as Arguments;
 
+use super::Access;
+
 /// `ebbtide page`.
 #[derive(Debug, Arguments)]
 #[command(after_help = "\
@@ -24,7 +26,7 @@ pub struct Page {
     /// than one of this machine alone.
     #[arg(long, value_name = "FILE")]
     pub listen_token_file: Option<PathBuf>,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }

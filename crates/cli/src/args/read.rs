@@ -1,9 +1,8 @@
 //! What the commands that read a database have in common: which one, and as it was when.
 
-use std::path::PathBuf;
-
 use clap::Args as Arguments;
 
+use super::Access;
 use crate::when::When;
 
 /// A database as it was at a time.
@@ -17,7 +16,7 @@ pub struct Read {
     /// before:N for the state right before an entry. Without it, the newest state.
     #[arg(long, value_name = "WHEN")]
     pub at: Option<When>,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::Args as Arguments;
 
+use super::Access;
 use crate::when::When;
 
 /// `ebbtide sql`.
@@ -53,9 +54,9 @@ pub struct Sql {
     /// Prove every page by its hash against the digest of the entry, and not only its block by a checksum.
     #[arg(long)]
     pub prove: bool,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// A state with the name of its schema.

@@ -1,10 +1,9 @@
 //! `ebbtide verify`.
 
-use std::path::PathBuf;
-
 use clap::Args as Arguments;
 use ebbtide_restore::Share;
 
+use super::Access;
 use crate::number::Number;
 use crate::when::When;
 
@@ -41,7 +40,7 @@ pub struct Verify {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
-    /// The configuration in which SOURCE is looked up.
-    #[arg(long, value_name = "FILE", default_value = "ebbtide.toml")]
-    pub config: PathBuf,
+    /// Where the source is looked up, and what opens it.
+    #[command(flatten)]
+    pub access: Access,
 }

@@ -16,7 +16,7 @@ use crate::source::Source;
 /// # Errors
 /// When there is no such table or key, or the replica cannot be read.
 pub(crate) async fn run(args: Blame) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.search.config)?;
+    let source = Source::find(&args.source, &args.search.access)?;
     let now = ebbtide_sidecar::clock::now();
     let replica = past::open(&source).await?;
     let newest = newest(&replica, &args.search, now).await?;

@@ -21,7 +21,7 @@ use crate::{logging, output, terminal};
 /// # Errors
 /// When the replica was not copied whole, with exit code 4 if an object of the source is damaged.
 pub(crate) async fn run(args: Copy) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let target = address(&args.target)?;
     let (from, to) = (source.open().await?, target.open().await);
     let to = to.map_err(|error| Failure::new(Code::Failed, error))?;

@@ -21,7 +21,7 @@ use crate::{integrity, output, terminal};
 /// # Errors
 /// When the replica does not give its states, with exit code 4, or there is no room for them.
 pub(crate) async fn run(args: Drill) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let store = source.open().await?;
     let state = source.state_directory();
     let known = state.as_deref().and_then(|directory| peek(directory).ok().flatten());

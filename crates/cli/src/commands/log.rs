@@ -29,7 +29,7 @@ use crate::{clock, logging, output, terminal};
 /// # Errors
 /// When there is no replica, or it cannot be read.
 pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let now = ebbtide_sidecar::clock::now();
     let (from, to) = (bound(args.from.as_ref(), now)?, bound(args.to.as_ref(), now)?);
     check_order(from, to, now)?;

@@ -23,7 +23,7 @@ use crate::{logging, output};
 /// # Errors
 /// When there is no such state, or it is not certain that it will be kept.
 pub(crate) async fn run(args: Mark) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let now = ebbtide_sidecar::clock::now();
     let (mut target, read_as) = target(args.timestamp.as_ref(), args.txid, now)?;
     if let Some(read_as) = &read_as {

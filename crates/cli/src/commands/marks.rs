@@ -18,7 +18,7 @@ use crate::source::Source;
 /// # Errors
 /// When there is no replica, or it cannot be read.
 pub(crate) async fn run(args: Marks) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let now = ebbtide_sidecar::clock::now();
     let store = source.open().await?;
     let marks = marked::all(&store).await?;
@@ -88,7 +88,7 @@ async fn is_kept(
 /// # Errors
 /// When there is none, several have the name, or the store does not allow it.
 pub(crate) async fn unmark(args: Unmark) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let store = source.open().await?;
     let (key, said) = match args.mark.parse::<MarkId>() {
         // Also one that cannot be read.

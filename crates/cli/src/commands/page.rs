@@ -16,7 +16,7 @@ use crate::source::Source;
 pub(crate) async fn run(args: Page) -> Result<Outcome, Failure> {
     let listen = Listen::new(&args.listen, args.listen_token_file);
     let listen = listen.map_err(|why| Failure::new(Code::Usage, format!("--listen: {why}")))?;
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let store = source.open().await?;
     if ebbtide_catalog::identify(&*store, None).await.map_err(unreadable)?.is_none() {
         let why = format!("there is no replica in {}: check the address", store.describe());

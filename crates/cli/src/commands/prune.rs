@@ -30,7 +30,7 @@ const BY: &str = concat!("ebbtide ", env!("CARGO_PKG_VERSION"));
 /// # Errors
 /// When something stands in the way; then nothing was deleted that is needed.
 pub(crate) async fn run(args: Prune) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let keep = args.keep.or(source.keep);
     let store = source.open().await?;
     if args.undo {

@@ -25,7 +25,7 @@ use crate::{integrity, logging, output, terminal};
 /// # Errors
 /// When the state cannot be restored exactly, or the target must not be touched.
 pub(crate) async fn run(args: Restore) -> Result<Outcome, Failure> {
-    let source = Source::find(args.source(), &args.config)?;
+    let source = Source::find(args.source(), &args.access)?;
     let destination = Destination::find(&args, &source)?;
     let output = &destination.path;
     if let Some(link) = &destination.link {
@@ -158,8 +158,11 @@ fn next(
         ));
     }
     let follow = match &source.database {
-        Some(_) if args.config.exists() => {
-            format!("ebbtide replicate --config {}", quote::word(&args.config.to_string_lossy()))
+        Some(_) if args.access.config.exists() => {
+            format!(
+                "ebbtide replicate --config {}",
+                quote::word(&args.access.config.to_string_lossy())
+            )
         }
         Some(_) => {
             format!("ebbtide replicate {output} {}", quote::word(&source.location.to_string()))

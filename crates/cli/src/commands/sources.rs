@@ -20,12 +20,12 @@ pub(super) async fn open(
     args: &Restore,
 ) -> Result<(Arc<dyn Store>, String), Failure> {
     let mut stores = vec![first.open().await?];
-    let (first_store, location) = (Arc::clone(&stores[0]), stores[0].describe());
+    let (first_store, location) = (Arc::clone(&stores[0]), stores[0].address());
     if args.sources.len() == 1 {
         return Ok((stores.remove(0), location));
     }
     for source in &args.sources[1..] {
-        stores.push(Source::find(source, &args.config)?.open().await?);
+        stores.push(Source::find(source, &args.access)?.open().await?);
     }
     let (mut usable, mut found, mut failure) = (Vec::new(), None, None);
     for store in stores {

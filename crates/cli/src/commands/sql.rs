@@ -29,7 +29,7 @@ pub(crate) fn has_prompt(args: &Sql) -> bool {
 /// # Errors
 /// When a state cannot be read, or a statement fails.
 pub(crate) async fn run(args: Sql) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let replica = past::open(&source).await?;
     let proof = past::proof(args.prove);
     let own = if args.with.is_some() { "then" } else { "main" };

@@ -91,7 +91,7 @@ async fn moments<T>(
     begin: impl FnOnce(&About) -> Result<(), Failure>,
     diff: impl FnOnce(Side<'_>, Side<'_>, &Extents) -> Result<T, RowsError>,
 ) -> Result<T, Failure> {
-    let source = Source::find(source, &between.config)?;
+    let source = Source::find(source, &between.access)?;
     let now = ebbtide_sidecar::clock::now();
     let (from, to) = targets(between, now)?;
     let replica = past::open(&source).await?;

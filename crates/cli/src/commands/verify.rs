@@ -22,7 +22,7 @@ use crate::{integrity, logging, output, terminal};
 /// # Errors
 /// When something is damaged or missing, with exit code 4.
 pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.config)?;
+    let source = Source::find(&args.source, &args.access)?;
     let store = source.open().await?;
     let progress = Arc::new(Progress::default());
     if let Some(share) = args.sample {

@@ -13,7 +13,7 @@ use crate::source::Source;
 /// # Errors
 /// When the query is no question, or the replica cannot be read.
 pub(crate) async fn run(args: Asking) -> Result<Outcome, Failure> {
-    let source = Source::find(&args.source, &args.search.config)?;
+    let source = Source::find(&args.source, &args.search.access)?;
     let now = ebbtide_sidecar::clock::now();
     let replica = past::open(&source).await?;
     let newest = newest(&replica, &args.search, now).await?;

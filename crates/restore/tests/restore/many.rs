@@ -84,6 +84,10 @@ impl Store for Full {
     fn describe(&self) -> String {
         self.0.describe()
     }
+
+    fn address(&self) -> String {
+        self.0.address()
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The store of a replica as its own host opens it beside the following: with the index keys, if it has any.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ebbtide_config::Database;
@@ -13,7 +14,13 @@ pub(crate) async fn open_store(database: &Database) -> Result<Arc<dyn Store>, St
 
 /// A store that has the replica of a database, or a mirror of it, with the index keys in the local state.
 pub(crate) fn with_keys(database: &Database, store: Arc<dyn Store>) -> Arc<dyn Store> {
-    match index_keys(&database.state_directory()) {
+    with_index_keys(&database.state_directory(), store)
+}
+
+/// A store with the index keys in a directory of local state, if there are any.
+#[must_use]
+pub fn with_index_keys(state: &Path, store: Arc<dyn Store>) -> Arc<dyn Store> {
+    match index_keys(state) {
         Ok(keys) if keys.is_empty() => store,
         Ok(keys) => {
             let keyring = Arc::new(Keyring::new(keys.into_iter().collect(), None));

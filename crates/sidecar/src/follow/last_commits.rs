@@ -14,6 +14,12 @@ use crate::clock::now;
 /// How long the store may take for them.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether a directory that is being deleted has lost the database, too…
+const DELETION_LOOKS: u32 = 20;
+
+/// …and the pause after each look.
+const DELETION_PAUSE: Duration = Duration::from_millis(10);
+
 impl Session<'_> {
     /// Ships what was committed and is not durable yet, if that can be done.
     pub(super) async fn ship_the_rest(&mut self) {
@@ -56,18 +62,43 @@ impl Session<'_> {
         while self.started.shipper.safety() != Safety::Durable {
             self.land().await?;
         }
+        let last = self.started.shipper.position().state;
+        self.job.status.durable(last.point, last.chain);
         Ok(())
     }
 
     async fn land(&mut self) -> Result<(), FollowError> {
+        let is_deleted = self.is_deleted();
         let Started { shipper, .. } = &mut self.started;
         shipper.flush()?;
-        let landed = shipper.landed().await?;
-        self.job.status.durable(landed, shipper.durable().state.chain);
+        match shipper.landed().await {
+            Ok(landed) => self.job.status.durable(landed, shipper.durable().state.chain),
+            // The local state went with the directory of the database. The store has the commits, and nothing goes on here.
+            Err(ebbtide_shipper::Error::State(error)) if is_deleted => {
+                tracing::debug!(%error, "the local state is gone, too");
+            }
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 
-    fn is_deleted(&self) -> bool {
+    /// Whether the database is being deleted with its directory: then the local state may be missed first.
+    pub(super) async fn goes_with_its_directory(&mut self, error: &FollowError) -> bool {
+        let is_of_state = matches!(
+            error,
+            FollowError::State(_) | FollowError::Ship(ebbtide_shipper::Error::State(_))
+        );
+        for _ in 0..if is_of_state { DELETION_LOOKS } else { 0 } {
+            if self.is_deleted() {
+                return true;
+            }
+            tokio::time::sleep(DELETION_PAUSE).await;
+        }
+        self.is_deleted()
+    }
+
+    /// Whether nothing has the name of the database any more.
+    pub(super) fn is_deleted(&self) -> bool {
         let found = self.job.database.path.symlink_metadata();
         found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
     }

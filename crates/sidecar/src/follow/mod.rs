@@ -51,6 +51,7 @@ pub use ebbtide_shipper::Consent;
 pub use error::{FollowError, Gravity};
 pub use job::{Job, Order};
 pub use kept_history::KeptHistory;
+pub use keyed::with_index_keys;
 pub use mirror_progress::MirrorProgress;
 pub(crate) use mirroring::Mirroring;
 pub use phase::Phase;

@@ -66,6 +66,7 @@ async fn passes(database: Database, shared: Shared, status: Status) {
             continue;
         }
         let Ok(turn) = shared.prune_turn().await else { return };
+        status.prune_begins();
         pause = INTERVAL;
         let ended = match database.prunes {
             true => pass(&database, &status).await,

@@ -78,7 +78,9 @@ pub(crate) async fn run(job: &mut Job, held: &mut Option<Held>) -> Result<(), Fo
     };
     session.job.status.rests(false);
     let result = session.follow().await;
-    if result.as_ref().is_err_and(FollowError::is_gone) {
+    if let Err(error) = &result
+        && (error.is_gone() || session.goes_with_its_directory(error).await)
+    {
         session.ship_the_rest().await;
     }
     if let Some(checkpoint) = session.checkpoint.take() {

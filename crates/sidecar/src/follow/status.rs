@@ -125,6 +125,10 @@ impl Status {
     }
 
     /// Where the local state is.
+    pub(crate) fn state_directory(&self) -> Option<PathBuf> {
+        self.known().sources.state.clone()
+    }
+
     pub(crate) fn keep_state_in(&self, directory: PathBuf) {
         self.known().sources.state = Some(directory);
     }
@@ -361,6 +365,11 @@ impl Status {
     /// The next prune is due then.
     pub(crate) fn prune_due(&self, at: Timestamp) {
         self.known().noted.next_prune = Some(at);
+    }
+
+    /// A prune is under way; when the next one is due is known after it.
+    pub(crate) fn prune_begins(&self) {
+        self.known().noted.next_prune = None;
     }
 
     /// A prune failed.

@@ -57,8 +57,8 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             is_finishing: job.order.borrow().ends(),
             session: &job.shared.owner.session,
         };
-        if *job.order.borrow() == Order::LetGo && error.is_gone() {
-            return ended_with_its_file(&job);
+        if let Some(ended) = ended_with_its_file(&job, &error, ran) {
+            return ended;
         }
         let verdict = verdict(&error, &ending);
         let Verdict::Retry { hold, awaits } = verdict else {
@@ -101,8 +101,17 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
     }
 }
 
-/// The end of a database whose file is gone: whether everything that was seen of it is durable.
-fn ended_with_its_file(job: &Job) -> Result<(), FollowError> {
+/// The end of a database whose file is gone, once it is to end: whether everything that was seen of it is durable.
+fn ended_with_its_file(
+    job: &Job,
+    error: &FollowError,
+    was_followed: bool,
+) -> Option<Result<(), FollowError>> {
+    let order = *job.order.borrow();
+    let is_gone = error.is_gone() || !job.database.path.exists();
+    if !is_gone || !(order == Order::LetGo || order.ends() && was_followed) {
+        return None;
+    }
     let txid = |point: Option<ebbtide_replica::Point>| point.map(|point| point.txid);
     let (captured, durable) = job.status.noted(|noted| (txid(noted.captured), txid(noted.durable)));
     if captured > durable {
@@ -110,10 +119,10 @@ fn ended_with_its_file(job: &Job) -> Result<(), FollowError> {
             "the database is gone, and the store has not got its last commits".to_owned(),
         );
         job.status.stop(&error);
-        return Err(error);
+        return Some(Err(error));
     }
     job.status.set(Phase::Ended);
-    Ok(())
+    Some(Ok(()))
 }
 
 /// Waits until the store answers.

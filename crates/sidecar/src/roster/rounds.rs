@@ -186,7 +186,7 @@ impl Roster {
         let (mut book, changes) = match looked {
             Ok(looked) => looked,
             Err(error) => {
-                tracing::error!(%error, "looking for databases failed; beginning anew");
+                tracing::error!(%error, "looking for databases failed; beginning from nothing");
                 let mut book = Book::new(self.events.clone());
                 book.set_patterns(Arc::clone(&self.patterns));
                 (book, Vec::new())

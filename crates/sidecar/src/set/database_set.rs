@@ -174,7 +174,7 @@ impl DatabaseSet {
         if let Some(other) = self.other_name(&path, key) {
             return Err(AddError::SameFile { database: path, other: other.to_owned() });
         }
-        let followed = self.sidecar.add(database.clone(), self.how)?;
+        let followed = self.sidecar.add(database.clone(), self.how.clone())?;
         let status = followed.status().clone();
         let member = SetMember { database, named_by, key, doing: Doing::Followed, status };
         self.members.insert(path.clone(), member);
@@ -271,7 +271,7 @@ impl DatabaseSet {
     /// Says why a database is not followed, and shows it.
     fn refuse(&self, path: &Path, replica: String, phase: Phase, why: String) {
         tracing::error!(database = %path.display(), error = why, "not followed");
-        let status = Status::new(path.to_owned(), replica);
+        let status = Status::new(path.to_owned(), replica, self.sidecar.durations());
         status.refuse(phase, why);
         self.sidecar.show(&status);
     }

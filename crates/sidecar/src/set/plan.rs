@@ -17,7 +17,7 @@ use crate::sidecar::{absolute, check};
 pub struct Reloaded {
     /// So many go on as they were.
     pub unchanged: u64,
-    /// So many are followed anew.
+    /// So many are new, and followed from now on.
     pub added: u64,
     /// So many end, and begin again with what is configured now.
     pub restarted: u64,

@@ -206,6 +206,10 @@ impl Store for DirectoryStore {
     fn describe(&self) -> String {
         self.root.path().display().to_string()
     }
+
+    fn address(&self) -> String {
+        self.describe()
+    }
 }
 
 /// A part of an object that is being read.

@@ -25,6 +25,8 @@ pub(super) struct Bucket {
     pub(super) bucket: Arc<str>,
     /// Empty, or with a slash at its end.
     prefix: Arc<str>,
+    /// The location as it is written.
+    pub(super) address: Arc<str>,
     /// Whether it wants a checksum with each body, as one with an object lock does.
     checked: Arc<AtomicBool>,
 }
@@ -37,6 +39,7 @@ impl Bucket {
             client,
             bucket: location.bucket.as_str().into(),
             prefix: prefix.into(),
+            address: location.to_string().into(),
             checked: Arc::default(),
         }
     }

@@ -104,6 +104,10 @@ impl Store for S3Store {
     fn describe(&self) -> String {
         self.0.describe()
     }
+
+    fn address(&self) -> String {
+        self.0.address.to_string()
+    }
 }
 
 impl fmt::Debug for S3Store {

@@ -94,4 +94,8 @@ impl Store for Metered {
     fn describe(&self) -> String {
         self.store.describe()
     }
+
+    fn address(&self) -> String {
+        self.store.address()
+    }
 }

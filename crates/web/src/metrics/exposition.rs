@@ -83,7 +83,9 @@ impl<'a> Exposition<'a> {
                 let buckets: Vec<(f64, u64)> = value
                     .counts
                     .iter()
-                    .map(|(bound, count)| (bound.map_or(f64::MAX, |it| it.as_secs_f64()), *count))
+                    .map(|(bound, count)| {
+                        (bound.map_or(f64::INFINITY, |it| it.as_secs_f64()), *count)
+                    })
                     .collect();
                 let (sum, count) = (value.sum.as_secs_f64(), value.count());
                 labelled(encoder, &labels, |encoder| {

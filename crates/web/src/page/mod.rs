@@ -12,6 +12,7 @@ mod overview;
 mod query;
 mod words;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::extract::{Query as Words, State};
@@ -62,7 +63,8 @@ pub(crate) async fn database(State(site): State<Arc<Site>>, words: Words<Query>)
         }
     };
     let durable = report.and_then(|report| report.durable_txid.as_ref()?.parse::<Txid>().ok());
-    let opened = site.shelf.open(&address, durable).await;
+    let state = report.and_then(|_| site.view.statuses.state_of(Path::new(&query.name)));
+    let opened = site.shelf.open(&address, state, durable).await;
     let looked: Result<Option<Past>, TimelineError> = Past::look(&opened, &query, now).await;
     let (directory, name) = parts(&query.name);
     let main = html! {

@@ -216,6 +216,10 @@ impl Store for Metered {
     fn describe(&self) -> String {
         "a store in memory".to_owned()
     }
+
+    fn address(&self) -> String {
+        self.describe()
+    }
 }
 
 struct MeteredUpload {

@@ -44,7 +44,7 @@ async fn search(
     conflicts: &[Conflict],
 ) -> Result<Vec<Option<Point>>, Failure> {
     let Some(source) = between.sides.first() else { return Ok(Vec::new()) };
-    let replica = past::open(&Source::find(source, &between.config)?).await?;
+    let replica = past::open(&Source::find(source, &between.access)?).await?;
     let mut found = Vec::new();
     for conflict in conflicts.iter().take(NAMED_MAX) {
         let Some(condition) = &conflict.found else {

@@ -1,0 +1,91 @@
+//! `ebbtide key check`.
+
+use std::sync::Arc;
+
+use ebbtide_replica::{Manifest, Timestamp};
+use ebbtide_seal::{KeyId, KeyUse};
+use ebbtide_store::{KeyError, Store, open_key};
+use serde_json::json;
+
+use super::wrapped::{self, WrappedKeys};
+use crate::args::{Key, KeyCheck, KeyCommand};
+use crate::exit::{Code, Failure, Outcome};
+use crate::output;
+use crate::source::Source;
+
+/// Runs the command.
+///
+/// # Errors
+/// When a key that was to be opened is not.
+pub(crate) async fn run(args: Key) -> Result<Outcome, Failure> {
+    match args.command {
+        KeyCommand::Check(check) => run_check(check).await,
+    }
+}
+
+async fn run_check(args: KeyCheck) -> Result<Outcome, Failure> {
+    if args.access.identity.opener().is_none() {
+        return Err(Failure::new(Code::Usage, "name the identity to check: --identity FILE"));
+    }
+    // What this host has by itself does not count: it is the identity that is tried.
+    let store = Source::find(&args.source, &args.access)?.open_as_owner().await?;
+    let (manifest, index) = wrapped::encrypted(&store).await?;
+    let keys = WrappedKeys::list(&store).await?;
+    let newest = keys.newest_but(index);
+    let chosen = keys.ids().filter(|&id| args.all || id == index || Some(id) == newest);
+    // One that is not listed is missing, which opening it says.
+    let mut chosen: Vec<KeyId> = chosen.collect();
+    if !chosen.contains(&index) {
+        chosen.push(index);
+    }
+    let mut failure = None;
+    for id in chosen {
+        let key_use = if id == index { KeyUse::Index } else { KeyUse::Pages };
+        let opened = open(&store, &manifest, id, key_use).await;
+        say(&args, id, key_use, keys.wrapped(id), opened.as_ref().err());
+        failure = failure.or(opened.err());
+    }
+    match failure {
+        Some(error) => Err(Failure::new(Code::of_key(&error), error)),
+        None => Ok(Outcome::Done),
+    }
+}
+
+/// A replica whose index key was changed has others, too.
+async fn open(
+    store: &Arc<dyn Store>,
+    manifest: &Manifest,
+    id: KeyId,
+    key_use: KeyUse,
+) -> Result<(), KeyError> {
+    match open_key(&**store, manifest.replica, id, key_use).await {
+        Err(KeyError::Damaged { .. }) if key_use == KeyUse::Pages => {
+            open_key(&**store, manifest.replica, id, KeyUse::Index).await
+        }
+        opened => opened,
+    }
+}
+
+fn say(
+    args: &KeyCheck,
+    id: KeyId,
+    key_use: KeyUse,
+    wrapped: Option<Timestamp>,
+    error: Option<&KeyError>,
+) {
+    let wrapped = wrapped.map(|at| at.to_string());
+    if args.json {
+        output::json(json!({
+            "what": "key",
+            "id": id.to_string(),
+            "use": key_use.name(),
+            "wrapped": wrapped,
+            "opens": error.is_none(),
+            "error": error.map(ToString::to_string),
+        }));
+        return;
+    }
+    let opens = if error.is_none() { "opens" } else { "DOES NOT OPEN" };
+    let wrapped = wrapped.map_or_else(String::new, |at| format!(", wrapped {at}"));
+    output::line(format_args!("{id}  {:<5}  {opens}{wrapped}", key_use.name()));
+}

@@ -1,0 +1,48 @@
+//! `ebbtide unlock`.
+
+use ebbtide_seal::KeyUse;
+use ebbtide_state::add_index_key;
+use ebbtide_store::{keys_at_hand, open_key};
+
+use super::wrapped;
+use crate::args::Unlock;
+use crate::exit::{Code, Failure, Outcome};
+use crate::output;
+use crate::source::{Source, address};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the index key is not opened, or cannot be stored.
+pub(crate) async fn run(args: Unlock) -> Result<Outcome, Failure> {
+    if args.access.identity.opener().is_none() {
+        let why =
+            "name an identity that opens the index key: --identity FILE, or - for standard input";
+        return Err(Failure::new(Code::Usage, why));
+    }
+    let source = match &args.replica {
+        Some(replica) => {
+            let location = address(replica)?;
+            Source::of_database((&args.database).into(), location, &args.access)
+        }
+        None => Source::find(&args.database, &args.access)?,
+    };
+    let Some(directory) = source.state_directory() else {
+        let why = format!("{} is no database: name the one that is followed", args.database);
+        return Err(Failure::new(Code::Usage, why));
+    };
+    let store = source.open_as_owner().await?;
+    let (manifest, index) = wrapped::encrypted(&store).await?;
+    let opened = open_key(&*store, manifest.replica, index, KeyUse::Index).await;
+    opened.map_err(|error| Failure::new(Code::of_key(&error), error))?;
+    let keys = keys_at_hand(&*store);
+    let Some(key) = keys.get(index) else {
+        return Err(Failure::new(Code::Failed, format!("the index key {index} was not opened")));
+    };
+    add_index_key(&directory, key).map_err(|error| Failure::new(Code::Failed, error))?;
+    output::line(format_args!(
+        "the index key {index} is in {}: `ebbtide replicate` carries on from there",
+        directory.display()
+    ));
+    Ok(Outcome::Done)
+}
