@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub struct Sidecar {
     drills: Drills,
     /// How many were not followed any more because of an error.
     stopped: Arc<Counter>,
+    /// Whether all databases that are named one by one were added.
+    begun: Arc<AtomicBool>,
 }
 
 /// All of them, in the order in which they were added, and found by what two must not share.
@@ -151,6 +154,7 @@ impl Sidecar {
             tasks: JoinSet::new(),
             databases: Arc::default(),
             stopped: Arc::default(),
+            begun: Arc::default(),
         }
     }
 
@@ -307,6 +311,10 @@ impl Sidecar {
     }
 
     /// How many databases are not followed any more because of an error.
+    pub(crate) fn begun(&self) -> &Arc<AtomicBool> {
+        &self.begun
+    }
+
     pub(crate) fn stopped(&self) -> &Arc<Counter> {
         &self.stopped
     }

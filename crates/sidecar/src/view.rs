@@ -1,6 +1,7 @@
 //! What there is to be seen of a process: its databases and its counts, for whoever serves them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire};
 
 use ebbtide_count::Counter;
 use ebbtide_store::RequestDurations;
@@ -17,6 +18,8 @@ pub struct View {
     pub durations: Arc<RequestDurations>,
     /// How many databases are not followed any more because of an error.
     pub stopped: Arc<Counter>,
+    /// Whether the databases that are configured one by one were added, so that those of `statuses` are all of them.
+    pub(crate) begun: Arc<AtomicBool>,
     /// Lines that could not be logged.
     pub(crate) unlogged: Option<fn() -> Option<LostLines>>,
 }
@@ -29,6 +32,7 @@ impl View {
             statuses: sidecar.statuses(),
             durations: Arc::clone(sidecar.durations()),
             stopped: Arc::clone(sidecar.stopped()),
+            begun: Arc::clone(sidecar.begun()),
             unlogged: sidecar.hooks().unlogged,
         }
     }
@@ -37,7 +41,14 @@ impl View {
     #[must_use]
     pub fn nothing() -> View {
         let (statuses, durations, stopped) = Default::default();
-        View { statuses, durations, stopped, unlogged: None }
+        let begun = Arc::new(AtomicBool::new(true));
+        View { statuses, durations, stopped, begun, unlogged: None }
+    }
+
+    /// Whether the databases that are configured one by one were added.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Acquire)
     }
 
     /// Lines that could not be logged, if there are any.

@@ -37,7 +37,7 @@ pub(crate) async fn ready(State(site): State<Arc<Site>>) -> Response {
         .filter(|status| !status.was_followed())
         .map(|status| status.get().database.to_string_lossy().into_owned())
         .collect();
-    let is_ready = waiting.is_empty() && stopped.get() == 0;
+    let is_ready = site.view.has_begun() && waiting.is_empty() && stopped.get() == 0;
     let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "ready": is_ready, "databases": statuses.len(), "not_followed_yet": waiting, "stopped": stopped.get(),

@@ -153,9 +153,12 @@ fn readiness_waits_until_everything_is_followed() {
     let setup = Setup::new();
     let mut command = setup.replicate();
     let shown = Shown::spawn(command.args(["--wait", "--listen", "127.0.0.1:0"]));
-    let waiting = shown.client.get("/readyz");
-    assert_eq!(waiting.status, 503, "{}", waiting.body);
-    assert!(waiting.body.contains(&setup.text("app.db")), "{}", waiting.body);
+    let waiting = || {
+        let answer = shown.client.get("/readyz");
+        assert_eq!(answer.status, 503, "{}", answer.body);
+        answer.body
+    };
+    wait_until("it to be named", || waiting().contains(&setup.text("app.db")));
     shown.client.get("/healthz").ok();
     let _app = setup.app();
     shown.sidecar.wait_until_it_follows();

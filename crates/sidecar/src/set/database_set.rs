@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ebbtide_config::{Config, Database};
 use ebbtide_store::error_chain;
@@ -78,6 +79,7 @@ impl DatabaseSet {
         for database in &config.databases {
             self.follow(database.clone(), NamedBy::Configuration)?;
         }
+        self.sidecar.begun().store(true, Ordering::Release);
         self.roster.set_patterns(config.patterns.clone());
         if self.how.is_once {
             let changes = self.roster.look_now(&self.keys);
