@@ -91,6 +91,10 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let ended = self.child.try_wait();
+            eprintln!("ended: {ended:?}\nshown: {:?}", self.shown.lock().unwrap());
+        }
         self.child.kill().ok();
         self.child.wait().ok();
     }

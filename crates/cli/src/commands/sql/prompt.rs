@@ -7,6 +7,7 @@ use ebbtide_sql::Past;
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::answer::{AnswerForm, Answers};
 use super::script;
@@ -43,7 +44,7 @@ pub(super) fn run(past: &mut Past, answers: &mut Answers) -> Result<(), Failure>
     {
         tracing::debug!(%error, "no history of the prompt");
     }
-    listen(past);
+    listen(past)?;
     loop {
         editor.set_helper(Some(Names::of(past)));
         let line = match editor.readline("ebbtide> ") {
@@ -73,14 +74,21 @@ pub(super) fn run(past: &mut Past, answers: &mut Answers) -> Result<(), Failure>
     Ok(())
 }
 
-/// Has Ctrl-C end a statement instead of the process. While a line is edited, the terminal has it as a key.
-fn listen(past: &Past) {
+/// Has Ctrl-C end a statement instead of the process, from its return on. While a line is edited, the terminal has it as
+/// a key.
+fn listen(past: &Past) -> Result<(), Failure> {
+    let runtime = past.main().moment().replica().runtime();
+    let mut interrupts = {
+        let _within = runtime.enter();
+        signal(SignalKind::interrupt()).map_err(|error| Failure::new(Code::Failed, error))?
+    };
     let canceller = past.canceller();
-    past.main().moment().replica().runtime().spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
+    runtime.spawn(async move {
+        while interrupts.recv().await.is_some() {
             canceller.cancel();
         }
     });
+    Ok(())
 }
 
 fn one(past: &Past, line: &str, answers: &mut Answers) -> Result<Next, Failure> {
