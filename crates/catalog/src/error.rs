@@ -54,3 +54,12 @@ impl CatalogError {
         }
     }
 }
+
+impl From<KeyError> for CatalogError {
+    fn from(error: KeyError) -> CatalogError {
+        match error {
+            KeyError::Store(error) => CatalogError::Store(error),
+            error => CatalogError::Key(error),
+        }
+    }
+}

@@ -37,9 +37,8 @@ pub async fn index_keys(
     check_replica(manifest, &header).map_err(&damaged)?;
     match open_key(store, manifest.replica, envelope.index, KeyUse::Index).await {
         Ok(()) => Ok(keys_at_hand(store)),
-        Err(KeyError::Store(error)) => Err(error.into()),
-        Err(error @ KeyError::Identity(_)) => Err(CatalogError::Key(error)),
-        Err(error) if keys_at_hand(store).is_empty() => Err(CatalogError::Key(error)),
+        Err(error @ (KeyError::Store(_) | KeyError::Identity(_))) => Err(error.into()),
+        Err(error) if keys_at_hand(store).is_empty() => Err(error.into()),
         Err(error) => Err(damaged(Error::damaged("the object", error.to_string()))),
     }
 }

@@ -3,7 +3,7 @@
 use ebbtide_replica::Manifest;
 use ebbtide_replica::container::Sealing;
 use ebbtide_seal::KeyUse;
-use ebbtide_store::{KeyError, Store, keys_at_hand, open_key};
+use ebbtide_store::{Store, take_key};
 
 use super::CatalogError;
 
@@ -17,13 +17,6 @@ pub async fn sealing(
     manifest: &Manifest,
 ) -> Result<Option<Sealing>, CatalogError> {
     let Some(encryption) = manifest.encryption else { return Ok(None) };
-    let (id, key_use) = (encryption.index, KeyUse::Index);
-    match open_key(store, manifest.replica, id, key_use).await {
-        Ok(()) => {}
-        Err(KeyError::Store(error)) => return Err(error.into()),
-        Err(error) => return Err(CatalogError::Key(error)),
-    }
-    let index = keys_at_hand(store).get(id).cloned();
-    let index = index.ok_or(CatalogError::Key(KeyError::Missing { id, key_use }))?;
+    let index = take_key(store, manifest.replica, encryption.index, KeyUse::Index).await?;
     Ok(Some(Sealing { pages: None, index }))
 }

@@ -54,8 +54,7 @@ impl Code {
     pub(crate) fn of_plan(error: &PlanError) -> Code {
         match error {
             PlanError::Nothing(_) => Code::Nothing,
-            PlanError::Key(KeyError::NoIdentity { .. } | KeyError::Identity(_)) => Code::Usage,
-            PlanError::Key(_) => Code::Damaged,
+            PlanError::Key(error) => Code::of_key(error),
             PlanError::Damaged { .. } | PlanError::Newer { .. } | PlanError::Unexpected { .. } => {
                 Code::Damaged
             }

@@ -114,14 +114,10 @@ impl Source {
     /// Opens the replica. Of an encrypted one, what the identity opens can be read, and what the index key of this host
     /// opens, if the database is followed here.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
-        let mut keys = Keys::default();
-        if let Some(directory) = self.state_directory() {
-            // Without it there is the identity, and what needs a key says so.
-            let known = index_keys(&directory);
-            let known = known.map_err(|error| Failure::new(Code::Failed, error))?;
-            known.into_iter().for_each(|key| keys.insert(key));
-        }
-        self.open_with(keys).await
+        // Without them there is the identity, and what needs a key says so.
+        let known = self.state_directory().map(|directory| index_keys(&directory)).transpose();
+        let known = known.map_err(|error| Failure::new(Code::Failed, error))?;
+        self.open_with(known.unwrap_or_default().into_iter().collect()).await
     }
 
     /// The same with the identity alone.

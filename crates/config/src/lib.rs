@@ -5,6 +5,7 @@
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
+mod apart;
 mod config;
 mod database;
 pub mod defaults;
@@ -23,6 +24,7 @@ mod shown;
 mod value;
 mod variables;
 
+pub use apart::check_apart;
 pub use config::{Config, Error, Explained};
 pub use database::Database;
 pub use drills::Drills;

@@ -245,7 +245,7 @@ impl Sidecar {
 
     fn order(&self, database: &Path, order: Order) -> bool {
         let entries = self.entries();
-        let found = entries.by_path.get(&absolute(database)).and_then(|at| entries.all.get(at));
+        let found = entries.at_path(&absolute(database));
         if let Some(entry) = found {
             entry.order.send_replace(order);
         }
@@ -310,11 +310,12 @@ impl Sidecar {
         Statuses(Arc::clone(&self.databases))
     }
 
-    /// How many databases are not followed any more because of an error.
+    /// Whether all databases that are named one by one were added; whoever adds them says so.
     pub(crate) fn begun(&self) -> &Arc<AtomicBool> {
         &self.begun
     }
 
+    /// How many databases are not followed any more because of an error.
     pub(crate) fn stopped(&self) -> &Arc<Counter> {
         &self.stopped
     }
@@ -358,8 +359,12 @@ impl Statuses {
     /// Where the local state of a database is that is followed.
     #[must_use]
     pub fn state_of(&self, database: &Path) -> Option<PathBuf> {
-        let is_its = |status: &Status| status.noted(|noted| noted.database == database);
-        self.now().into_iter().find(is_its)?.state_directory()
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = match entries.at_path(database) {
+            Some(entry) => &entry.status,
+            None => entries.shown.get(database)?,
+        };
+        status.state_directory()
     }
 
     /// Those of now.
@@ -414,6 +419,10 @@ impl Entries {
             self.by_place.remove(place);
         }
         Some(entry)
+    }
+
+    fn at_path(&self, path: &Path) -> Option<&Entry> {
+        self.all.get(self.by_path.get(path)?)
     }
 
     fn at_place(&self, place: &Path) -> Option<&Entry> {

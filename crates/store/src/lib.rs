@@ -50,7 +50,7 @@ pub use location::Location;
 pub use location_error::LocationError;
 pub use memory::MemoryStore;
 pub use metered::MeteredStore;
-pub use open_key::{keys_at_hand, open_key};
+pub use open_key::{keys_at_hand, open_key, take_key};
 pub use pace::Pace;
 pub use place::{real_path, same_place};
 pub use probe::Conditional;

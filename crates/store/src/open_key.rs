@@ -56,6 +56,20 @@ pub async fn open_key(
     }
 }
 
+/// The same, for who needs the key itself.
+///
+/// # Errors
+/// If it is not to be had.
+pub async fn take_key(
+    store: &dyn Store,
+    replica: ReplicaId,
+    id: KeyId,
+    key_use: KeyUse,
+) -> Result<SecretKey, KeyError> {
+    open_key(store, replica, id, key_use).await?;
+    keys_at_hand(store).get(id).cloned().ok_or(KeyError::Missing { id, key_use })
+}
+
 /// One key is looked for.
 ///
 /// A listing is a hint: what it does not show is asked for by the name that it would have, and if all that it shows is

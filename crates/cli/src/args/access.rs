@@ -1,7 +1,7 @@
 //! Where a source is looked up, and what opens it if it is encrypted.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use clap::Args as Arguments;
 use ebbtide_seal::Unwrap;
@@ -34,12 +34,19 @@ pub struct Identity {
     /// "age -d -i yubikey.txt".
     #[arg(long, value_name = "CMD", conflicts_with = "files")]
     pub key_command: Option<String>,
+    /// Made once, so that standard input is read and a passphrase asked for once, however many replicas are opened.
+    #[arg(skip)]
+    opener: OnceLock<Option<Arc<dyn Unwrap>>>,
 }
 
 impl Identity {
     /// What opens secret keys, if anything was named. No file is read before a key has to be opened.
     #[must_use]
     pub fn opener(&self) -> Option<Arc<dyn Unwrap>> {
+        self.opener.get_or_init(|| self.make_opener()).clone()
+    }
+
+    fn make_opener(&self) -> Option<Arc<dyn Unwrap>> {
         if let Some(command) = &self.key_command {
             return Some(Arc::new(ebbtide_keys::KeyCommand::new(command.clone())));
         }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Access;
 use clap::Args as Arguments;
+
+use super::Access;
 
 /// `ebbtide drill`.
 #[derive(Debug, Arguments)]

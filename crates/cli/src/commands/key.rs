@@ -1,10 +1,8 @@
 //! `ebbtide key check`.
 
-use std::sync::Arc;
-
-use ebbtide_replica::{Manifest, Timestamp};
+use ebbtide_replica::Timestamp;
 use ebbtide_seal::{KeyId, KeyUse};
-use ebbtide_store::{KeyError, Store, open_key};
+use ebbtide_store::KeyError;
 use serde_json::json;
 
 use super::wrapped::{self, WrappedKeys};
@@ -40,29 +38,14 @@ async fn run_check(args: KeyCheck) -> Result<Outcome, Failure> {
     }
     let mut failure = None;
     for id in chosen {
-        let key_use = if id == index { KeyUse::Index } else { KeyUse::Pages };
-        let opened = open(&store, &manifest, id, key_use).await;
+        let opened = wrapped::open(&store, &manifest, index, id).await;
+        let key_use = wrapped::key_use(index, id);
         say(&args, id, key_use, keys.wrapped(id), opened.as_ref().err());
         failure = failure.or(opened.err());
     }
     match failure {
         Some(error) => Err(Failure::new(Code::of_key(&error), error)),
         None => Ok(Outcome::Done),
-    }
-}
-
-/// A replica whose index key was changed has others, too.
-async fn open(
-    store: &Arc<dyn Store>,
-    manifest: &Manifest,
-    id: KeyId,
-    key_use: KeyUse,
-) -> Result<(), KeyError> {
-    match open_key(&**store, manifest.replica, id, key_use).await {
-        Err(KeyError::Damaged { .. }) if key_use == KeyUse::Pages => {
-            open_key(&**store, manifest.replica, id, KeyUse::Index).await
-        }
-        opened => opened,
     }
 }
 

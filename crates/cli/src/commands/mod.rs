@@ -27,6 +27,7 @@ pub(crate) mod unlock;
 pub(crate) mod verify;
 pub(crate) mod when;
 
+mod answered;
 mod changes;
 mod choice;
 mod mark_id;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ebbtide_replica::{Key, KeyDocument, Manifest};
-use ebbtide_seal::{KeyId, KeyUse, Wrap};
-use ebbtide_store::{KeyError, Store, WrappedKey, open_key};
+use ebbtide_replica::{Key, KeyDocument};
+use ebbtide_seal::Wrap;
+use ebbtide_store::{Store, WrappedKey};
 
 use super::wrapped::{self, WrappedKeys};
 use crate::args::Rewrap;
@@ -30,7 +30,7 @@ pub(crate) async fn run(args: Rewrap) -> Result<Outcome, Failure> {
     // All of them are opened before anything changes.
     let mut documents = Vec::new();
     for id in keys.ids() {
-        let opened = open(&store, &manifest, index, id).await;
+        let opened = wrapped::open(&store, &manifest, index, id).await;
         documents.push(opened.map_err(|error| Failure::new(Code::of_key(&error), error))?);
     }
     let (mut removed, mut left) = (0u64, 0u64);
@@ -59,27 +59,6 @@ pub(crate) async fn run(args: Rewrap) -> Result<Outcome, Failure> {
         ));
     }
     Ok(Outcome::Done)
-}
-
-async fn open(
-    store: &Arc<dyn Store>,
-    manifest: &Manifest,
-    index: KeyId,
-    id: KeyId,
-) -> Result<KeyDocument, KeyError> {
-    let replica = manifest.replica;
-    let mut key_use = if id == index { KeyUse::Index } else { KeyUse::Pages };
-    match open_key(&**store, replica, id, key_use).await {
-        // An index key that another one has followed.
-        Err(KeyError::Damaged { .. }) if key_use == KeyUse::Pages => {
-            key_use = KeyUse::Index;
-            open_key(&**store, replica, id, key_use).await?;
-        }
-        opened => opened?,
-    }
-    let keys = ebbtide_store::keys_at_hand(&**store);
-    let key = keys.get(id).cloned().ok_or(KeyError::Missing { id, key_use })?;
-    Ok(KeyDocument { replica, key_use, key })
 }
 
 async fn wrap(

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use ebbtide_sidecar::control::{Answer, Peer, Request, ask_all, peers};
+use ebbtide_sidecar::control::{Answer, Peer, Request, Synced, ask_all, peers};
 use ebbtide_sidecar::{ListedDatabase, ListedPattern, SetList};
 use ebbtide_store::Location;
 use serde_json::json;
 
+use super::answered::answered;
 use super::status::{gather, nobody};
-use super::sync::{find, missing, tell};
+use super::sync::{find, in_sync, missing, tell};
 use crate::args::{Add, List, Reload, Remove};
 use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};
 use crate::{output, source};
+
+/// How long to wait until a configuration was read again.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Has a database followed.
 ///
@@ -31,7 +35,7 @@ pub(crate) fn add(args: Add) -> Result<Outcome, Failure> {
     };
     let wait_millis = millis(args.timeout);
     let request = Request::Add { database, replica: location.to_string(), wait_millis };
-    outcome(ask(chosen(args.process)?, &request, args.timeout))
+    outcome(ask(chosen(args.process)?, &request, args.timeout, in_sync)?)
 }
 
 /// Has a database followed no more.
@@ -45,7 +49,7 @@ pub(crate) fn remove(args: Remove) -> Result<Outcome, Failure> {
     let peer = peers().into_iter().find(is_its).ok_or_else(nobody)?;
     let wait_millis = millis(args.timeout);
     let request = Request::Remove { database: report.database.clone(), wait_millis };
-    outcome(ask(peer, &request, args.timeout))
+    outcome(ask(peer, &request, args.timeout, in_sync)?)
 }
 
 /// Shows what is followed.
@@ -56,19 +60,14 @@ pub(crate) fn list(args: List) -> Result<Outcome, Failure> {
     let mut failed = Vec::new();
     let mut found = 0;
     for (peer, answer) in ask_all(peers(), &Request::List, Duration::ZERO) {
-        match answer {
-            Ok(Some(Answer::List(list))) => {
+        let list = |answer| if let Answer::List(list) = answer { Some(list) } else { None };
+        match answered(&peer, answer, list) {
+            Ok(Some(list)) => {
                 found += 1;
                 show(&peer, &list, args.json);
             }
             Ok(None) => {}
-            Ok(Some(Answer::Refused(why))) => {
-                failed.push(format!("process {}: {why}", peer.process));
-            }
-            Ok(Some(_)) => {
-                failed.push(format!("process {} answers another question", peer.process))
-            }
-            Err(error) => failed.push(format!("process {}: {error}", peer.process)),
+            Err(why) => failed.push(why),
         }
     }
     match failed.is_empty() {
@@ -83,10 +82,8 @@ pub(crate) fn list(args: List) -> Result<Outcome, Failure> {
 /// # Errors
 /// When it is not taken.
 pub(crate) fn reload(args: Reload) -> Result<Outcome, Failure> {
-    let reloaded = match ask(chosen(args.process)?, &Request::Reload, Duration::from_secs(30)) {
-        Ok(Answer::Reloaded(reloaded)) => reloaded,
-        other => return outcome(other),
-    };
+    let of = |answer| if let Answer::Reloaded(reloaded) = answer { Some(reloaded) } else { None };
+    let reloaded = ask(chosen(args.process)?, &Request::Reload, RELOAD_PATIENCE, of)?;
     if args.json {
         let json = serde_json::to_string(&reloaded);
         output::json(json.map_err(|error| Failure::new(Code::Failed, error))?);
@@ -132,22 +129,19 @@ fn chosen(process: Option<u32>) -> Result<Peer, Failure> {
     }
 }
 
-fn ask(peer: Peer, request: &Request, patience: Duration) -> Result<Answer, Failure> {
-    let process = peer.process;
-    let fail = |why: String| Failure::new(Code::Failed, format!("process {process}: {why}"));
-    match ask_all(vec![peer], request, patience).pop() {
-        Some((_, Ok(Some(Answer::Refused(why))))) => Err(fail(why)),
-        Some((_, Ok(Some(answer)))) => Ok(answer),
-        Some((_, Err(error))) => Err(fail(error.to_string())),
-        Some((_, Ok(None))) | None => Err(nobody()),
-    }
+fn ask<T>(
+    peer: Peer,
+    request: &Request,
+    patience: Duration,
+    wanted: impl FnOnce(Answer) -> Option<T>,
+) -> Result<T, Failure> {
+    let (peer, answer) = ask_all(vec![peer], request, patience).pop().ok_or_else(nobody)?;
+    let answer = answered(&peer, answer, wanted);
+    answer.map_err(|why| Failure::new(Code::Failed, why))?.ok_or_else(nobody)
 }
 
 /// What became of one database.
-fn outcome(answer: Result<Answer, Failure>) -> Result<Outcome, Failure> {
-    let Answer::Sync(all) = answer? else {
-        return Err(Failure::new(Code::Failed, "the process answers another question"));
-    };
+fn outcome(all: Vec<Synced>) -> Result<Outcome, Failure> {
     let (mut done, mut failed) = (0, Vec::new());
     all.into_iter().for_each(|one| tell(one, &mut done, &mut failed));
     match failed.is_empty() {

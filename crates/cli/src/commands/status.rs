@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::answered::answered;
 use super::drill::said;
 use crate::args::Status;
 use crate::escape::OneLine;
@@ -48,31 +49,29 @@ pub(crate) fn run(args: Status) -> Result<Outcome, Failure> {
 pub(super) fn gather() -> (Vec<Report>, Vec<String>) {
     let (mut reports, mut silent) = (Vec::new(), Vec::new());
     for (peer, answer) in ask_all(peers(), &Request::Status, Duration::ZERO) {
-        match answer {
-            Ok(Some(Answer::Status(all))) => {
-                let is_believed = |report: &Report| {
-                    report.process == Some(peer.process)
-                        && peer.may_tell_of(Path::new(&report.database))
-                };
-                let (believed, other): (Vec<_>, Vec<_>) = all.into_iter().partition(is_believed);
-                if !other.is_empty() {
-                    tracing::warn!(
-                        process = peer.process,
-                        databases = other.len(),
-                        "reports databases that are not its user's; passed over"
-                    );
-                }
-                reports.extend(believed);
+        let status = |answer| match answer {
+            Answer::Status(all) => Some(all),
+            _ => None,
+        };
+        let all = match answered(&peer, answer, status) {
+            Ok(all) => all.unwrap_or_default(),
+            Err(why) => {
+                silent.push(why);
+                continue;
             }
-            Ok(None) => {}
-            Ok(Some(Answer::Refused(why))) => {
-                silent.push(format!("process {}: {why}", peer.process))
-            }
-            Ok(Some(_)) => {
-                silent.push(format!("process {} answers another question", peer.process));
-            }
-            Err(error) => silent.push(format!("process {}: {error}", peer.process)),
+        };
+        let is_believed = |report: &Report| {
+            report.process == Some(peer.process) && peer.may_tell_of(Path::new(&report.database))
+        };
+        let (believed, other): (Vec<_>, Vec<_>) = all.into_iter().partition(is_believed);
+        if !other.is_empty() {
+            tracing::warn!(
+                process = peer.process,
+                databases = other.len(),
+                "reports databases that are not its user's; passed over"
+            );
         }
+        reports.extend(believed);
     }
     reports.sort_by(|a, b| a.database.cmp(&b.database));
     (reports, silent)
@@ -159,7 +158,9 @@ fn remarks(report: &Report) -> Vec<String> {
     }
     remarks.extend(history(report));
     remarks.extend(report.mirrors.iter().map(mirror));
-    remarks.extend(report.attention.iter().filter_map(|&issue| issue.explain(report)));
+    remarks.extend(
+        report.attention.iter().filter_map(|&issue| issue.explain(report, terminal::bytes)),
+    );
     if let Some(error) = &report.log_error {
         remarks.push(format!("{} lines could not be logged: {error}", report.log_lines_lost));
     }

@@ -10,6 +10,7 @@ use crate::output;
 use ebbtide_replica::Txid;
 use ebbtide_sidecar::control::{Answer, Peer, Report, Request, Synced, ask_all, peers};
 
+use super::answered::answered;
 use super::status::{gather, nobody};
 
 /// Runs the command.
@@ -76,13 +77,12 @@ pub(super) fn until_durable(report: &Report, patience: Duration) -> Result<Txid,
 }
 
 fn synced(peer: &Peer, answer: io::Result<Option<Answer>>) -> Result<Vec<Synced>, String> {
-    match answer {
-        Ok(Some(Answer::Sync(synced))) => Ok(synced),
-        Ok(None) => Ok(Vec::new()),
-        Ok(Some(Answer::Refused(why))) => Err(format!("process {}: {why}", peer.process)),
-        Ok(Some(_)) => Err(format!("process {} answers another question", peer.process)),
-        Err(error) => Err(format!("process {}: {error}", peer.process)),
-    }
+    answered(peer, answer, in_sync).map(Option::unwrap_or_default)
+}
+
+/// What became of each database, if that was asked.
+pub(super) fn in_sync(answer: Answer) -> Option<Vec<Synced>> {
+    if let Answer::Sync(all) = answer { Some(all) } else { None }
 }
 
 pub(super) fn tell(synced: Synced, done: &mut usize, failed: &mut Vec<String>) {

@@ -2,7 +2,7 @@
 
 use ebbtide_seal::KeyUse;
 use ebbtide_state::add_index_key;
-use ebbtide_store::{keys_at_hand, open_key};
+use ebbtide_store::take_key;
 
 use super::wrapped;
 use crate::args::Unlock;
@@ -33,13 +33,9 @@ pub(crate) async fn run(args: Unlock) -> Result<Outcome, Failure> {
     };
     let store = source.open_as_owner().await?;
     let (manifest, index) = wrapped::encrypted(&store).await?;
-    let opened = open_key(&*store, manifest.replica, index, KeyUse::Index).await;
-    opened.map_err(|error| Failure::new(Code::of_key(&error), error))?;
-    let keys = keys_at_hand(&*store);
-    let Some(key) = keys.get(index) else {
-        return Err(Failure::new(Code::Failed, format!("the index key {index} was not opened")));
-    };
-    add_index_key(&directory, key).map_err(|error| Failure::new(Code::Failed, error))?;
+    let key = take_key(&*store, manifest.replica, index, KeyUse::Index).await;
+    let key = key.map_err(|error| Failure::new(Code::of_key(&error), error))?;
+    add_index_key(&directory, &key).map_err(|error| Failure::new(Code::Failed, error))?;
     output::line(format_args!(
         "the index key {index} is in {}: `ebbtide replicate` carries on from there",
         directory.display()

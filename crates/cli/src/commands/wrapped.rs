@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ebbtide_catalog::identify;
-use ebbtide_replica::{Key, KeyPrefix, Manifest, Timestamp};
-use ebbtide_seal::KeyId;
-use ebbtide_store::Store;
+use ebbtide_replica::{Key, KeyDocument, KeyPrefix, Manifest, Timestamp};
+use ebbtide_seal::{KeyId, KeyUse};
+use ebbtide_store::{KeyError, Store, take_key};
 
 use super::unreadable;
 use crate::exit::{Code, Failure};
@@ -26,6 +26,26 @@ pub(super) async fn encrypted(store: &Arc<dyn Store>) -> Result<(Manifest, KeyId
         return Err(Failure::new(Code::Usage, why));
     };
     Ok((identity.manifest, encryption.index))
+}
+
+/// Opens a key of the replica that says `manifest` of itself, and whose index key is `index`: every other one is a page key.
+///
+/// # Errors
+/// When it is not to be had.
+pub(super) async fn open(
+    store: &Arc<dyn Store>,
+    manifest: &Manifest,
+    index: KeyId,
+    id: KeyId,
+) -> Result<KeyDocument, KeyError> {
+    let (replica, key_use) = (manifest.replica, key_use(index, id));
+    let key = take_key(&**store, replica, id, key_use).await?;
+    Ok(KeyDocument { replica, key_use, key })
+}
+
+/// What a key is for.
+pub(super) fn key_use(index: KeyId, id: KeyId) -> KeyUse {
+    if id == index { KeyUse::Index } else { KeyUse::Pages }
 }
 
 /// What the store lists of them.

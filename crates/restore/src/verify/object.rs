@@ -128,8 +128,7 @@ impl<'a> Checker<'a> {
         match open_key(store, replica, id, KeyUse::Pages).await {
             Ok(()) => Ok(Some(self.survey.opener(index))),
             Err(KeyError::NoIdentity { .. }) => Ok(None),
-            Err(KeyError::Store(error)) => Err(error.into()),
-            Err(error @ KeyError::Identity(_)) => Err(CatalogError::Key(error)),
+            Err(error @ (KeyError::Store(_) | KeyError::Identity(_))) => Err(error.into()),
             Err(error) => {
                 let source = Error::damaged("the pages", error.to_string());
                 Err(CatalogError::Object { key: object.key, source })

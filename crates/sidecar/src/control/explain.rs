@@ -4,9 +4,9 @@ use super::health::HealthIssue;
 use super::report::Report;
 
 impl HealthIssue {
-    /// What the report has to say of it; nothing where the trouble itself says it.
+    /// What the report has to say of it, with sizes as `size` writes them; nothing where the trouble itself says it.
     #[must_use]
-    pub fn explain(self, report: &Report) -> Option<String> {
+    pub fn explain(self, report: &Report, size: impl Fn(u64) -> String) -> Option<String> {
         match self {
             HealthIssue::NotFollowed | HealthIssue::Failing | HealthIssue::Store => None,
             HealthIssue::Failed => {
@@ -18,8 +18,8 @@ impl HealthIssue {
             }
             HealthIssue::Lag => Some("commits wait for longer than puts-per-second explains".to_owned()),
             HealthIssue::Disk => Some(format!(
-                "{} bytes are left on the disk of the database or of its local state: make room, or commits fail",
-                report.disk_free_bytes.unwrap_or(0)
+                "{} are left on the disk of the database or of its local state: make room, or commits fail",
+                size(report.disk_free_bytes.unwrap_or(0))
             )),
             HealthIssue::OtherName => {
                 report.other_names.as_ref().map(|names| format!("the file has other names: {names}"))

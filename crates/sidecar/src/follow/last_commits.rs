@@ -2,6 +2,7 @@
 //! nowhere else soon.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use ebbtide_shipper::{Blocking, Safety};
@@ -88,18 +89,20 @@ impl Session<'_> {
             error,
             FollowError::State(_) | FollowError::Ship(ebbtide_shipper::Error::State(_))
         );
-        for _ in 0..if is_of_state { DELETION_LOOKS } else { 0 } {
-            if self.is_deleted() {
-                return true;
-            }
+        let mut looks = if is_of_state { DELETION_LOOKS } else { 0 };
+        while looks > 0 && !self.is_deleted() {
+            looks -= 1;
             tokio::time::sleep(DELETION_PAUSE).await;
         }
         self.is_deleted()
     }
 
-    /// Whether nothing has the name of the database any more.
-    pub(super) fn is_deleted(&self) -> bool {
-        let found = self.job.database.path.symlink_metadata();
-        found.is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    fn is_deleted(&self) -> bool {
+        is_missing(&self.job.database.path)
     }
+}
+
+/// Whether nothing has this name any more.
+pub(super) fn is_missing(path: &Path) -> bool {
+    path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

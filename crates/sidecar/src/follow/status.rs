@@ -129,6 +129,7 @@ impl Status {
         self.known().sources.state.clone()
     }
 
+    /// The local state is there.
     pub(crate) fn keep_state_in(&self, directory: PathBuf) {
         self.known().sources.state = Some(directory);
     }

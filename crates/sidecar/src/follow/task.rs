@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::awaited::{Looks, wait_for_change};
 use super::error::FollowError;
 use super::job::{Job, Order};
+use super::last_commits::is_missing;
 use super::nature::{Awaits, HoldAfter};
 use super::phase::Phase;
 use super::session;
@@ -108,7 +109,7 @@ fn ended_with_its_file(
     was_followed: bool,
 ) -> Option<Result<(), FollowError>> {
     let order = *job.order.borrow();
-    let is_gone = error.is_gone() || !job.database.path.exists();
+    let is_gone = error.is_gone() || is_missing(&job.database.path);
     if !is_gone || !(order == Order::LetGo || order.ends() && was_followed) {
         return None;
     }

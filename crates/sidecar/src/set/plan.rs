@@ -114,19 +114,12 @@ impl DatabaseSet {
     }
 }
 
-/// That no two of them share a file or a place, and each may have its place.
+/// That no two of them share a file, also under two names that are no links, or a place, and each may have its place.
 fn check_apart(wanted: &WantedSet) -> Result<(), String> {
-    let (mut places, mut files) = (BTreeMap::new(), BTreeMap::new());
+    ebbtide_config::check_apart(wanted.values().map(|(database, _)| database))?;
+    let mut files = BTreeMap::new();
     for (path, (database, _)) in wanted {
-        for place in check(database).map_err(|error| error.to_string())? {
-            if let Some(other) = places.insert(place, path) {
-                return Err(format!(
-                    "{} and {} have the same replica or mirror; each needs one of its own",
-                    other.display(),
-                    path.display()
-                ));
-            }
-        }
+        check(database).map_err(|error| error.to_string())?;
         let key = fs::metadata(path).ok().map(|metadata| key_of(&metadata));
         if let Some(other) = key.and_then(|key| files.insert(key, path)) {
             return Err(format!("{} and {} are the same file", other.display(), path.display()));

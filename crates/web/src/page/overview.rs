@@ -176,7 +176,7 @@ fn reasons(issue: HealthIssue, report: &Report) -> Vec<String> {
             });
             return failing.collect();
         }
-        _ => issue.explain(report),
+        _ => issue.explain(report, bytes),
     };
     own.into_iter().collect()
 }
