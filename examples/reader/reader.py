@@ -4,13 +4,14 @@ import argparse, io, json, mmap, struct, sys, zlib
 from collections import defaultdict, namedtuple
 from pathlib import Path
 
-import lz4.block
+import lz4.block, sealed
 from blake3 import blake3
 
 SEGMENT, PACK, DELTA, SNAPSHOT, HORIZON = range(1, 6)
 NAMES = ["", "log/{first:016x}.seg", "pack/{first:016x}-{last:016x}.seg", "delta/{first:016x}-{last:016x}.seg",
          "snap/{first:016x}.seg", "horizon/{base:016x}.seg", "mark/{first:016x}-{base:016x}.seg"]
-HEADER = b"\x89ebbtide", "<8xHBBI16sQQ32sB43sI", "version kind flags page_size replica first base before suite room crc"
+HEADER = (b"\x89ebbtide", "<8xHBBI16sQQ32sB8s8s24s3sI",
+          "version kind flags page_size replica first base before suite page_key index_key salt room crc")
 FOOTER = b"editbbe\x89", "<8xHBBIQQ32s32sQ16s4sI", "version kind flags rows at length root after last digest room crc"
 Block = namedtuple("Block", "kind codec zero stored raw crc offset")
 Entry = namedtuple("Entry", "txid kind flags zero size time pages count digest content start detail before after")
@@ -47,7 +48,7 @@ def images_of(records, page_size):
 class Object:
     """An object whose header, footer and index are as they must be; its blocks are read as they are needed."""
     def __init__(self, replica, name):
-        self.name = name
+        self.name, self.keys = name, replica.keys
         with (replica.root / name).open("rb") as file:
             self.data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         head, foot = self.data[:128], self.data[-128:]
@@ -59,7 +60,8 @@ class Object:
         check(len(index) == self.length and blake3(head + index).digest() == self.root, "its index is damaged")
         check((self.replica, self.page_size) == (replica.identity, replica.page_size), "it is of another replica")
         check(foot[10] == head[10] and name == NAMES[self.kind].format(**vars(self)), "it belongs under another name")
-        self.parse(index)
+        check(self.suite == bool(self.keys), "either it is encrypted or the replica, and not both")
+        self.parse(self.keys.index(self, index, foot) if self.keys else index)
 
     def parse(self, index):
         """The rows of the index, and the chain over them."""
@@ -81,19 +83,17 @@ class Object:
             self.entries.append(Entry(*values, start, detail, before, after))
             check(values[0] == txid, "txids do not follow each other")
         check(counts[0] == self.rows and not any(part.read() for part in (data, runs, details)), "rows are left over")
-        check(offset == self.at, "its blocks do not tile it")
-        check(not self.rows or (after, values[8]) == (self.after, self.digest), "its end is not the footer's")
+        check(offset == self.at and (not self.rows or (after, values[8]) == (self.after, self.digest)), "another end")
 
     def raw(self, block):
         """A block, decoded."""
         data = self.data[block.offset:block.offset + block.stored]
         check(zlib.crc32(data) == block.crc, f"a block of {self.name} is damaged")
-        if block.codec == 1:
-            return lz4.block.decompress(data, uncompressed_size=block.raw)
+        data = self.keys.block(self, block, data) if self.keys else data
         if block.codec == 2:
             records = lz4.block.decompress(data[4:], uncompressed_size=int.from_bytes(data[:4], "little"))
             return b"".join(images_of(records, self.page_size))
-        return data
+        return lz4.block.decompress(data, uncompressed_size=block.raw) if block.codec else data
 
     def images(self, wanted):
         """The pages at these places among all that it has, each proved by its hash, and the hashes by their entry."""
@@ -113,12 +113,13 @@ class Object:
                 yield page, image, hash
 
 class Replica:
-    def __init__(self, root):
+    def __init__(self, root, identity):
         manifest = json.loads((root / "ebbtide.json").read_bytes())
         check(manifest["format"] == 1, "a newer version wrote it")
         self.root, self.identity, self.page_size = root, bytes.fromhex(manifest["replica"]), manifest["page_size"]
-        self.opened = {str(path.relative_to(root)): None for path in sorted(root.glob("*/*.seg"))}
-        self.opened |= {name: self.open(name) for name in self.opened}
+        self.keys = sealed.Keys(root, manifest, identity) if "encryption" in manifest else None
+        names = sorted(str(path.relative_to(root)) for path in root.glob("*/*.seg"))
+        self.opened = {name: self.open(name) for name in names}
         self.objects = [*filter(None, self.opened.values())]
         spans = [found for found in self.objects if found.kind <= PACK]
         self.next = {(entry.txid - 1, entry.before): (found, entry) for found in spans for entry in found.entries}
@@ -189,11 +190,11 @@ class Replica:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("replica", type=Path)
-    parser.add_argument("output", type=Path)
+    for name, what in ("replica", "a directory"), ("output", "the file to make"), ("--identity", "age's, for its keys"):
+        parser.add_argument(name, type=Path, help=what)
     parser.add_argument("--txid", type=lambda text: int(text, 16), help="in hex; otherwise the newest")
     asked = parser.parse_args()
     try:
-        print(f"{Replica(asked.replica).restore(asked.txid, asked.output):016x}")
+        print(f"{Replica(asked.replica, asked.identity).restore(asked.txid, asked.output):016x}")
     except (*FAULTS, OSError) as error:
         sys.exit(f"not restored: {error}")

@@ -45,7 +45,12 @@ fn waited(what: &str, mut found: impl FnMut() -> Option<Value>) -> Value {
 
 #[test]
 fn a_drill_says_what_it_has_restored_and_the_log_does_too() {
-    let (setup, app) = Setup::with_rows(20);
+    Setup::in_each_form().into_iter().for_each(assert_drilled);
+}
+
+fn assert_drilled(setup: Setup) {
+    let app = setup.app();
+    app.insert(20, 700);
     setup.once().exits(0);
     app.insert(5, 700);
     setup.once().exits(0);

@@ -111,6 +111,51 @@ fn keys_are_wrapped_for_others_and_no_longer_for_those_before() {
     gone.says("is missing").prints("DOES NOT OPEN");
 }
 
+/// Would catch damage that nobody hears of for as long as an older form opens.
+#[test]
+fn h37_a_damaged_form_of_a_key_is_named_where_an_older_one_opens() {
+    let (setup, owner, recipient) = encrypted();
+    let rewrap = ["rewrap", "--keep-old", "--identity", &owner, "--recipient", &recipient];
+    setup.run(&[&rewrap[..], &[&setup.replica]].concat()).exits(0);
+    let check = ["key", "check", "--all", "--identity", &owner, &setup.replica];
+    setup.run(&check).exits(0);
+    let mut newest: Vec<PathBuf> = wrapped(&setup);
+    newest.retain(|key| key.to_str().unwrap().ends_with("-00000002.age"));
+    assert_eq!(newest.len(), 2);
+    for key in newest {
+        let sound = fs::read(&key).unwrap();
+        let mut damaged = sound.clone();
+        let last = damaged.len() - 1;
+        damaged[last] ^= 1;
+        fs::write(&key, damaged).unwrap();
+        let name = key.file_name().unwrap().to_str().unwrap();
+        setup.run(&check).exits(4).says(name);
+        let verify = ["verify", "--identity", &owner, &setup.replica];
+        setup.run(&verify).exits(4).prints(name);
+        assert_eq!(rows(&setup, &["--identity", &owner]), 3);
+        fs::write(&key, sound).unwrap();
+    }
+    setup.run(&["verify", "--identity", &owner, &setup.replica]).exits(0);
+}
+
+/// Would catch a key that a killed start has left behind, and that nobody could be rid of: no key could be wrapped again.
+#[test]
+fn h37_a_key_that_was_left_behind_is_in_nobodys_way() {
+    let (setup, owner, recipient) = encrypted();
+    let other = setup.other_app("other.db");
+    other.insert(1, 100);
+    setup.once_other("other.db", "other", &["--recipient", &recipient]).exits(0);
+    for key in fs::read_dir(setup.path("other/key")).unwrap().map(Result::unwrap) {
+        fs::copy(key.path(), setup.path("backup/key").join(key.file_name())).unwrap();
+    }
+    let check = ["key", "check", "--all", "--identity", &owner, &setup.replica];
+    setup.run(&check).exits(0).prints("left behind, and opens nothing here");
+    let (successor, recipient) = keygen(&setup, "successor.txt");
+    let rewrap = ["rewrap", "--identity", &owner, "--recipient", &recipient, &setup.replica];
+    setup.run(&rewrap).exits(0).says("opens nothing here");
+    assert_eq!(rows(&setup, &["--identity", &successor]), 3);
+}
+
 #[test]
 fn a_lost_index_key_is_put_back_by_an_identity() {
     let (setup, identity, recipient) = encrypted();

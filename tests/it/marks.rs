@@ -30,7 +30,10 @@ fn marks(setup: &Setup) -> Vec<Value> {
 
 #[test]
 fn a_mark_of_a_running_database_has_all_that_was_committed_before_it() {
-    let setup = Setup::new();
+    Setup::in_each_form().into_iter().for_each(assert_marked);
+}
+
+fn assert_marked(setup: Setup) {
     let app = setup.app();
     let sidecar = setup.follow();
     let database = setup.database.to_str().unwrap();

@@ -42,14 +42,19 @@ fn wait_for_mirror(setup: &Setup, at: usize) {
 
 /// Each state of the mirror is the original's, and it has as many.
 fn assert_same(setup: &Setup, name: &str) {
-    let (original, mirrored) = (setup.history(), History::open(&setup.text(name)));
+    let (original, mirrored) = (setup.history(), setup.history_in(name));
     let directory = setup.directory.path();
     assert_eq!(mirrored.states(directory), original.states(directory));
 }
 
 #[test]
 fn mirrors_have_what_was_shipped_each_by_itself() {
-    let (setup, app) = Setup::with_rows(3);
+    Setup::in_each_form().into_iter().for_each(assert_mirrored);
+}
+
+fn assert_mirrored(setup: Setup) {
+    let app = setup.app();
+    app.insert(3, 700);
     let sidecar = follow(&setup, &["one", "two"]);
     for rows in 1..=4 {
         app.insert(rows, 900);

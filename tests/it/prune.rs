@@ -270,7 +270,10 @@ fn h14_policies_are_refused_with_what_was_meant() {
 /// Of an application that writes no more, only the newest state is left at last.
 #[test]
 fn only_the_newest_state_may_be_kept_and_is_sound() {
-    let setup = Setup::new();
+    Setup::in_each_form().into_iter().for_each(assert_newest_is_kept);
+}
+
+fn assert_newest_is_kept(setup: Setup) {
     let app = setup.app();
     let sidecar = setup.follow();
     for _ in 0..5 {
@@ -304,7 +307,10 @@ fn only_the_newest_state_may_be_kept_and_is_sound() {
 /// H23: a downtime that is longer than every period, while somebody else prunes.
 #[test]
 fn h23_a_downtime_longer_than_what_is_kept_is_caught_up_with() {
-    let setup = Setup::new();
+    Setup::in_each_form().into_iter().for_each(assert_caught_up);
+}
+
+fn assert_caught_up(setup: Setup) {
     let app = setup.app();
     let sidecar = setup.follow();
     for _ in 0..5 {

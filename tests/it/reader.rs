@@ -14,7 +14,7 @@ use ebbtide_wal::PageSize;
 
 use crate::deltas::{Times, objects};
 use crate::scene::Scene;
-use crate::support::{Ended, Setup, Sidecar, ebbtide, wait_until};
+use crate::support::{Ended, Owner, Setup, Sidecar, ebbtide, wait_until};
 use crate::thinned;
 
 /// Set to a Python that has the packages, where a test must not pass without it.
@@ -37,7 +37,7 @@ fn python(test: &str) -> Option<PathBuf> {
     Some(python)
 }
 
-/// Runs the reader.
+/// Runs the reader, which takes an identity as `ebbtide` does.
 fn read(python: &Path, args: &[&str]) -> Ended {
     let script = root().join("examples/reader/reader.py");
     Ended::of(Command::new(python).arg("-B").arg(script).args(args))
@@ -46,14 +46,26 @@ fn read(python: &Path, args: &[&str]) -> Ended {
 /// Restores the states after these entries, and the newest, with both, and compares.
 #[track_caller]
 fn compare(python: &Path, replica: &str, txids: impl IntoIterator<Item = u64>) {
+    compare_as(python, replica, &[], txids);
+}
+
+/// The same with what opens an encrypted replica.
+#[track_caller]
+fn compare_as(
+    python: &Path,
+    replica: &str,
+    identity: &[&str],
+    txids: impl IntoIterator<Item = u64>,
+) {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let (ours, theirs) = (path("ours"), path("theirs"));
     let mut compared = 0;
     for stop in txids.into_iter().map(|txid| Some(format!("{txid:x}"))).chain([None]) {
         let stop: Vec<&str> = stop.iter().flat_map(|txid| ["--txid", txid]).collect();
-        ebbtide(&[&["restore", "-o", &ours], &stop[..], &[replica]].concat()).exits(0);
-        read(python, &[&[replica, &theirs], &stop[..]].concat()).exits(0);
+        let which = [&stop[..], identity].concat();
+        ebbtide(&[&["restore", "-o", &ours], &which[..], &[replica]].concat()).exits(0);
+        read(python, &[&[replica, &theirs], &which[..]].concat()).exits(0);
         assert!(fs::read(&ours).unwrap() == fs::read(&theirs).unwrap(), "{replica}: {stop:?}");
         fs::remove_file(&ours).unwrap();
         fs::remove_file(&theirs).unwrap();
@@ -79,6 +91,51 @@ fn golden(name: &str) -> PathBuf {
 fn the_golden_replica_is_read_by_both() {
     let Some(python) = python("the golden replica") else { return };
     compare(&python, golden("v1").to_str().unwrap(), 2..=5);
+}
+
+#[test]
+fn the_golden_encrypted_replica_is_read_by_both() {
+    let Some(python) = python("the golden encrypted replica") else { return };
+    let (sealed, owner) = (golden("v1-sealed"), golden("owner.txt"));
+    let identity = ["--identity", owner.to_str().unwrap()];
+    compare_as(&python, sealed.to_str().unwrap(), &identity, 2..=5);
+    let setup = Setup::new();
+    let out = setup.text("out.db");
+    let refused = read(&python, &[sealed.to_str().unwrap(), &out]);
+    refused.exits(1).says("give --identity FILE");
+    let other = Owner::new(&setup.path("other.txt"));
+    let foreign = ["--identity", &other.identity];
+    let refused = read(&python, &[&[sealed.to_str().unwrap(), &out], &foreign[..]].concat());
+    refused.exits(1).says("nothing opens the key");
+}
+
+/// Keys are opened by the tool of age itself, where the machine has it.
+#[test]
+fn the_keys_of_a_replica_are_files_that_age_opens() {
+    let age = |identity: &str, file: &Path| {
+        Command::new("age").args(["-d", "-i", identity]).arg(file).output()
+    };
+    let setup = Setup::with_rows(3).0.sealed();
+    setup.once().exits(0);
+    let of_setup = (setup.owner.as_ref().unwrap().identity.clone(), setup.path("backup/key"));
+    let of_golden = (golden("owner.txt").to_str().unwrap().to_owned(), golden("v1-sealed/key"));
+    for (identity, keys) in [of_setup, of_golden] {
+        let files: Vec<_> = fs::read_dir(keys).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!(files.len(), 2);
+        for file in files {
+            let Ok(opened) = age(&identity, &file) else {
+                eprintln!(
+                    "NOT RUN: the keys of a replica are files that age opens: there is no age"
+                );
+                return;
+            };
+            let said = String::from_utf8_lossy(&opened.stderr);
+            assert!(opened.status.success(), "{}: {said}", file.display());
+            let key: serde_json::Value = serde_json::from_slice(&opened.stdout).unwrap();
+            let name = file.file_name().unwrap().to_str().unwrap();
+            assert!(name.starts_with(key["id"].as_str().unwrap()), "{name}: {}", key["id"]);
+        }
+    }
 }
 
 /// Its manifest is made of what its header has.
@@ -144,14 +201,30 @@ fn every_page_size_is_read_by_both() {
         write(&builder, directory.path());
         let last = builder.last().txid.get();
         compare(&python, directory.path().to_str().unwrap(), [2, 3, 7, 12, 13, 19, 25, last]);
+        let (sealed, owner) = sealed(directory.path(), page_size);
+        compare_as(&python, &sealed, &["--identity", &owner], [2, 7, 12, 19, last]);
     }
+}
+
+/// The replica in `directory` once more, encrypted on its way; it, and who opens it.
+fn sealed(directory: &Path, number: u32) -> (String, String) {
+    let sealed = directory.join(format!("sealed-{number}")).to_str().unwrap().to_owned();
+    let owner = Owner::new(&directory.join(format!("owner-{number}.txt")));
+    let to = ["--encrypt-to", &owner.recipient, directory.to_str().unwrap(), &sealed];
+    ebbtide(&[&["copy"], &to[..]].concat()).exits(0);
+    (sealed, owner.identity)
 }
 
 /// A sidecar's own packs and deltas, and a database that was set back.
 #[test]
 fn what_a_sidecar_has_put_is_read_by_both() {
     let Some(python) = python("what a sidecar has put") else { return };
-    let mut scene = Scene::new();
+    for setup in [Setup::in_memory(), Setup::in_memory().sealed()] {
+        compare_what_a_sidecar_puts(&python, Scene::of(setup));
+    }
+}
+
+fn compare_what_a_sidecar_puts(python: &Path, mut scene: Scene) {
     let pages = PageSize::new(512).unwrap();
     let mut actor = scene.start_actor(19, &Options::plain(pages));
     scene.act(&mut actor, Ask::Insert(2000, 800));
@@ -179,7 +252,9 @@ fn what_a_sidecar_has_put_is_read_by_both() {
     );
     let last = scene.history().head().unwrap().get();
     let txids = (2..last).step_by(usize::try_from(last / 12).unwrap().max(1));
-    compare(&python, &scene.replica, txids.chain([middle, last - 1]));
+    let identity = scene.owner.iter().map(|owner| owner.identity.as_str());
+    let identity: Vec<&str> = identity.flat_map(|file| ["--identity", file]).collect();
+    compare_as(python, &scene.replica, &identity, txids.chain([middle, last - 1]));
 }
 
 #[test]
@@ -190,6 +265,8 @@ fn a_thinned_history_is_read_by_both() {
     let out = setup.text("out.db");
     read(&python, &[&setup.replica, &out, "--txid", "7"]).exits(1).says("entry 7");
     assert!(!fs::exists(&out).unwrap());
+    let (sealed, owner) = sealed(&setup.path("backup"), 1);
+    compare_as(&python, &sealed, &["--identity", &owner], [5, 9, 10, 11, 12]);
 }
 
 /// Each object in turn is away or has another byte: the reader gives the right bytes or none.

@@ -4,6 +4,7 @@
 mod app;
 mod command;
 mod history;
+mod owner;
 mod setup;
 mod sidecar;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 pub(crate) use app::{App, image, rows};
 pub(crate) use command::{Ended, by_itself_in, command, ebbtide, limited};
 pub(crate) use history::{Counts, History};
+pub(crate) use owner::Owner;
 pub(crate) use setup::Setup;
 pub(crate) use sidecar::{Lines, Running, Sidecar};
 

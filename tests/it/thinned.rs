@@ -35,11 +35,7 @@ async fn history() -> Builder {
 pub(crate) fn setup() -> (Setup, Builder) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (setup, builder) = (Setup::new(), runtime.block_on(history()));
-    for (name, body) in builder.store.objects() {
-        let file = setup.path(&format!("backup/{name}"));
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, body).unwrap();
-    }
+    setup.write(&builder);
     (setup, builder)
 }
 

@@ -2,6 +2,7 @@
 //! else, a health that lies, and an answer for somebody who should have none.
 
 mod browser;
+mod canary;
 mod client;
 mod exposition;
 mod guarded;

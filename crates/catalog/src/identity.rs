@@ -3,10 +3,10 @@
 
 use ebbtide_wal::PageSize;
 
-use super::{CatalogError, read_index, read_manifest};
+use super::{CatalogError, Fetched, first_of, read_index, read_manifest};
 use ebbtide_replica::container::{Envelope, Header};
 use ebbtide_replica::{
-    Claim, Encryption, EntryKind, Key, KeyPrefix, Manifest, ReplicaId, Timestamp,
+    Claim, Encryption, Entry, EntryKind, Key, KeyPrefix, Manifest, ReplicaId, Timestamp, Txid,
 };
 use ebbtide_seal::KeyId;
 use ebbtide_store::{Object, Store};
@@ -103,40 +103,76 @@ async fn from_objects(
 }
 
 /// Adds when the replica was begun, and by whom, as the first claim states it: just as it stood in `ebbtide.json`, if the
-/// beginning of the history is still there.
+/// beginning of the history is still there. A copy may have another form than what the claim states.
 async fn with_beginning(
     store: &dyn Store,
     manifest: Manifest,
-    mut oldest: Vec<Object>,
+    oldest: Vec<Object>,
 ) -> Result<Manifest, CatalogError> {
-    oldest.sort_by_key(|object| match object.key {
-        Key::Log(first) | Key::Pack { first, .. } => Some(first),
-        _ => None,
-    });
-    for object in oldest {
-        let fetched = match read_index(store, &manifest, object).await {
-            Ok(fetched) => fetched,
-            Err(error) if error.is_about_object() => continue,
-            // Without its key, what the objects show has to do.
-            Err(CatalogError::Key(_)) => return Ok(manifest),
-            Err(error) => return Err(error),
-        };
-        let Some(first) = fetched.index.entries().first() else { continue };
-        let is_claim = first.kind == EntryKind::Claim;
-        let claim = is_claim.then(|| Claim::from_detail(&first.detail).ok()).flatten();
-        let is_same = |stated: &Manifest| {
-            (stated.replica, stated.page_size) == (manifest.replica, manifest.page_size)
-        };
-        if let Some(stated) = claim.as_ref().and_then(Claim::stated_manifest).filter(is_same) {
-            return Ok(stated);
-        }
-        let created_by = match claim.filter(|_| manifest.encryption.is_none()) {
-            Some(claim) => Manifest::creator(&claim.version, &claim.host),
-            None => manifest.created_by,
-        };
-        return Ok(Manifest { created: first.time, created_by, ..manifest });
+    let first = match oldest_entry(store, &manifest, oldest).await {
+        // Without its key, what the objects show has to do.
+        Err(CatalogError::Key(_)) | Ok(None) => return Ok(manifest),
+        first => first?,
+    };
+    let Some((first, index)) = first else { return Ok(manifest) };
+    let claim = claim_of(&first);
+    if let Some(stated) = claim.as_ref().and_then(|claim| stated_by(claim, &manifest)) {
+        return Ok(stated.in_form(index.map(Encryption::new)));
     }
-    Ok(manifest)
+    let created_by = match claim.filter(|_| manifest.encryption.is_none()) {
+        Some(claim) => Manifest::creator(&claim.version, &claim.host),
+        None => manifest.created_by,
+    };
+    Ok(Manifest { created: first.time, created_by, ..manifest })
+}
+
+/// What entry 1 states as `ebbtide.json` of the replica that says `manifest` of itself, if it can be read: a copy may have
+/// another form. It may stand by itself once the history after it is thinned.
+///
+/// # Errors
+/// When the store fails, or the key of the entry is not to be had.
+pub async fn stated_manifest(
+    store: &dyn Store,
+    manifest: &Manifest,
+) -> Result<Option<Manifest>, CatalogError> {
+    let mut oldest = store.list_some(KeyPrefix::Log, None, 1).await?;
+    oldest.extend(store.list_some(KeyPrefix::Pack, None, 1).await?);
+    oldest.retain(|object| first_of(object.key) == Some(Txid::FIRST));
+    let first = oldest_entry(store, manifest, oldest).await?;
+    let claim = first.as_ref().and_then(|(first, _)| claim_of(first));
+    Ok(claim.and_then(|claim| stated_by(&claim, manifest)))
+}
+
+/// The first entry of the first of these objects that can be read, and the index key of that object.
+async fn oldest_entry(
+    store: &dyn Store,
+    manifest: &Manifest,
+    mut objects: Vec<Object>,
+) -> Result<Option<(Entry, Option<KeyId>)>, CatalogError> {
+    objects.sort_by_key(|object| first_of(object.key));
+    for object in objects {
+        match read_index(store, manifest, object).await {
+            Ok(Fetched { index, .. }) => {
+                let key = index.opener().envelope().map(|envelope| envelope.index);
+                return Ok(index.entries().first().cloned().map(|first| (first, key)));
+            }
+            Err(error) if error.is_about_object() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn claim_of(first: &Entry) -> Option<Claim> {
+    let is_claim = first.kind == EntryKind::Claim;
+    is_claim.then(|| Claim::from_detail(&first.detail).ok()).flatten()
+}
+
+/// The manifest that a claim states, if it is of the same replica.
+fn stated_by(claim: &Claim, manifest: &Manifest) -> Option<Manifest> {
+    let stated = claim.stated_manifest()?;
+    let is_same = (stated.replica, stated.page_size) == (manifest.replica, manifest.page_size);
+    is_same.then_some(stated)
 }
 
 fn sample(objects: &[Object]) -> impl Iterator<Item = &Object> {
@@ -163,7 +199,7 @@ async fn read_header(
 mod tests {
     use super::*;
     use ebbtide_replica::container::{Contents, EntryStart, Writer};
-    use ebbtide_replica::{Chain, Digest, EntryFlags, Txid};
+    use ebbtide_replica::{Chain, Digest, EntryFlags};
     use ebbtide_store::MemoryStore;
 
     fn time() -> Timestamp {
@@ -244,6 +280,17 @@ mod tests {
         let store = MemoryStore::default();
         put_claim_stating(&store, 7, 1, Some(&manifest(8))).await;
         assert_eq!(found(&store, None).await, Some(manifest(7)));
+    }
+
+    #[tokio::test]
+    async fn the_first_entry_states_the_manifest_and_nothing_of_another_replica_does() {
+        let store = MemoryStore::default();
+        assert_eq!(stated_manifest(&store, &manifest(7)).await.unwrap(), None);
+        put_claim_stating(&store, 7, 1, Some(&manifest(7))).await;
+        assert_eq!(stated_manifest(&store, &manifest(7)).await.unwrap(), Some(manifest(7)));
+        let store = MemoryStore::default();
+        put_claim_stating(&store, 7, 1, Some(&manifest(8))).await;
+        assert_eq!(stated_manifest(&store, &manifest(7)).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ pub use drill::Drill;
 pub use dump::Dump;
 pub use export::{Broken, Export, ExportFormat, Nul};
 pub use fixture::Fixture;
-pub use keys::{EncryptTo, Key, KeyCheck, KeyCommand, Keygen, Rewrap, Unlock};
+pub use keys::{CopyForm, EncryptTo, Key, KeyCheck, KeyCommand, Keygen, Rewrap, Unlock};
 pub use logging::{LogFormat, Logging};
 pub use mark::{Mark, Marks, Unmark};
 pub use page::Page;
@@ -338,12 +338,18 @@ Examples:
   ebbtide copy --bandwidth '5 MiB' s3://old/app s3://new/app?endpoint=https://…
   ebbtide copy --since '7d ago' ./backup /mnt/disk/week    the last seven days, and the state before them
   ebbtide copy --verify app.db /mnt/disk/backup            the replica of a database of ebbtide.toml, and prove the copy
+  ebbtide copy --encrypt-to-file recipients.txt app.db s3://bucket/sealed   encrypted on its way
+  ebbtide copy --decrypt --identity owner.txt s3://bucket/sealed ./plain    and back
 
 An interrupted copy is a replica that ends earlier, and the next one goes on there. To move a database to the new place, end \
 `replicate`, copy once more, and start it with the new address.
 
-Exit codes: 0 copied; 3 there is no replica; 4 an object is damaged, or the target has another one of its name; 5 the target \
-has another replica.")]
+A copy that is encrypted or decrypted has the same entries and the same states, and every copy into it afterwards is asked for \
+in the same way. To go on with an encrypted one, name an identity that opens it, or as the source the database, whose local \
+state keeps the copy's index key.
+
+Exit codes: 0 copied; 2 the source has that form already, or there is no identity; 3 there is no replica; 4 an object is \
+damaged, or the target has another one of its name; 5 the target has another replica, or this one in another form.")]
 pub struct Copy {
     /// The replica, or the path of a database of the configuration.
     #[arg(value_name = "SOURCE")]
@@ -363,6 +369,9 @@ pub struct Copy {
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,
+    /// In which form it is written.
+    #[command(flatten)]
+    pub form: CopyForm,
     /// Where the source is looked up, and what opens it.
     #[command(flatten)]
     pub access: Access,

@@ -66,9 +66,10 @@ impl Code {
     pub(crate) fn of_key(error: &KeyError) -> Code {
         match error {
             KeyError::NoIdentity { .. } | KeyError::Identity(_) => Code::Usage,
-            KeyError::Foreign { .. } | KeyError::Missing { .. } | KeyError::Damaged { .. } => {
-                Code::Damaged
-            }
+            KeyError::Foreign { .. }
+            | KeyError::Missing { .. }
+            | KeyError::Damaged { .. }
+            | KeyError::Stray { .. } => Code::Damaged,
             KeyError::Store(_) => Code::Failed,
         }
     }

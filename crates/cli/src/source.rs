@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ebbtide_retention::Keep;
-use ebbtide_seal::{Keys, Unwrap};
+use ebbtide_seal::{Keys, SecretKey, Unwrap};
 use ebbtide_state::{Position, index_keys, peek, state_directory};
 use ebbtide_store::{KeyedStore, Keyring, Location, Store};
 
@@ -114,10 +114,7 @@ impl Source {
     /// Opens the replica. Of an encrypted one, what the identity opens can be read, and what the index key of this host
     /// opens, if the database is followed here.
     pub(crate) async fn open(&self) -> Result<Arc<dyn Store>, Failure> {
-        // Without them there is the identity, and what needs a key says so.
-        let known = self.state_directory().map(|directory| index_keys(&directory)).transpose();
-        let known = known.map_err(|error| Failure::new(Code::Failed, error))?;
-        self.open_with(known.unwrap_or_default().into_iter().collect()).await
+        self.open_with(self.index_keys()?.into_iter().collect()).await
     }
 
     /// The same with the identity alone.
@@ -125,11 +122,33 @@ impl Source {
         self.open_with(Keys::default()).await
     }
 
+    /// The same of another place that has the replica, with these keys besides.
+    pub(crate) async fn open_elsewhere(
+        &self,
+        location: &Location,
+        keys: impl IntoIterator<Item = SecretKey>,
+    ) -> Result<Arc<dyn Store>, Failure> {
+        let mut known = self.index_keys()?;
+        known.extend(keys);
+        self.open_at(location, known.into_iter().collect()).await
+    }
+
     async fn open_with(&self, keys: Keys) -> Result<Arc<dyn Store>, Failure> {
-        let store = self.location.open().await;
+        self.open_at(&self.location, keys).await
+    }
+
+    async fn open_at(&self, location: &Location, keys: Keys) -> Result<Arc<dyn Store>, Failure> {
+        let store = location.open().await;
         let store = store.map_err(|error| Failure::new(Code::Failed, error))?;
         let keyring = Arc::new(Keyring::new(keys, self.unwrap.clone()));
         Ok(Arc::new(KeyedStore::new(store, keyring)))
+    }
+
+    /// The index keys of this host, if the database is followed here. Without them there is the identity, and what needs a key
+    /// says so.
+    fn index_keys(&self) -> Result<Vec<SecretKey>, Failure> {
+        let known = self.state_directory().map(|directory| index_keys(&directory)).transpose();
+        Ok(known.map_err(|error| Failure::new(Code::Failed, error))?.unwrap_or_default())
     }
 }
 

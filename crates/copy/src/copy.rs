@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ebbtide_catalog::{
-    CatalogError, Identity, Progress, Target, identify, newest_horizon, read_manifest, sealing,
+    CatalogError, Identity, Progress, Target, identify, newest_horizon, sealing,
 };
 use ebbtide_fault::point;
 use ebbtide_replica::{Horizon, Key, Manifest, Point, ReplicaId, Timestamp, Txid};
@@ -12,10 +12,15 @@ use ebbtide_store::{ErrorKind, Object, Pace, Store, same_place};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
+use crate::cast::{Cast, about};
 use crate::error::CopyError;
-use crate::object::{Begun, begin, differs, put};
+use crate::form::Form;
+use crate::object::{Begun, begin, begin_recast, differs, put};
 use crate::order::Item;
+use crate::promise::{in_target, is_there};
+use crate::recast::{Opened, open_object};
 use crate::since::beginning;
+use crate::target::{Destination, begin_target};
 use crate::wanted::{Wanted, names};
 
 /// How many objects are read ahead by default. Puts are one after the other, so that the target always ends with an entry.
@@ -25,8 +30,10 @@ const OBJECTS_AHEAD: usize = 8;
 const RELISTED_MAX: u32 = 5;
 
 /// How to copy.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
+    /// In which form.
+    pub form: Form,
     /// The largest number of bytes a second.
     pub bytes_per_second: Option<u64>,
     /// How many objects are read ahead, at least 1, each of at most 8 MiB. The more, the faster, and the more memory.
@@ -35,7 +42,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { bytes_per_second: None, objects_ahead: OBJECTS_AHEAD }
+        Options { form: Form::Same, bytes_per_second: None, objects_ahead: OBJECTS_AHEAD }
     }
 }
 
@@ -46,7 +53,7 @@ pub struct Copied {
     pub replica: ReplicaId,
     /// How many objects were put.
     pub objects: u64,
-    /// Their bytes.
+    /// Their bytes, as they are in the target.
     pub bytes: u64,
     /// How many were there already.
     pub present: u64,
@@ -67,8 +74,9 @@ pub async fn copy(
     options: Options,
     progress: &Progress,
 ) -> Result<Copied, CopyError> {
-    let manifest = begin_copy(&*from, &*to).await?;
-    copy_all(from, to, manifest, None, options, progress).await
+    let manifest = source(&*from, &*to).await?;
+    let target = begin_target(&*from, &*to, &manifest, &options.form).await?;
+    copy_all(from, to, manifest, target, None, options, progress).await
 }
 
 /// Copies what is needed for every state from the one at `target` on. The copy has a horizon of its own, which says from
@@ -79,39 +87,41 @@ pub async fn copy(
 pub async fn copy_since(
     from: Arc<dyn Store>,
     to: Arc<dyn Store>,
-    target: Target,
+    since: Target,
     now: Timestamp,
     options: Options,
     progress: &Progress,
 ) -> Result<(Copied, Option<Point>), CopyError> {
-    let manifest = begin_copy(&*from, &*to).await?;
-    let there = match newest_horizon(&*to, &manifest).await {
+    let manifest = source(&*from, &*to).await?;
+    let target = begin_target(&*from, &*to, &manifest, &options.form).await?;
+    let there = match newest_horizon(&*to, &target.manifest).await {
         Err(CatalogError::Store(error)) => return Err(CopyError::Target(error)),
-        there => there.map_err(CopyError::Source)?.map(|stored| stored.horizon),
+        there => there.map_err(CopyError::TargetReplica)?.map(|stored| stored.horizon),
     };
     let is_new = there.is_none();
     let horizon = match there {
-        None => beginning(&from, target, now).await?,
+        None => beginning(&from, since, now).await?,
         there => there,
     };
-    let (source, store) = (Arc::clone(&from), Arc::clone(&to));
-    let of = manifest.clone();
-    let copied = copy_all(from, to, manifest, horizon.as_ref(), options, progress).await?;
-    let Some(horizon) = horizon else { return Ok((copied, None)) };
+    let (store, of, is_recast) =
+        (Arc::clone(&to), target.manifest.clone(), target.cast.is_recast());
+    let copied = copy_all(from, to, manifest, target, horizon.as_ref(), options, progress).await?;
+    let Some(mut horizon) = horizon else { return Ok((copied, None)) };
     if is_new {
-        let sealing = sealing(&*source, &of).await.map_err(CopyError::Source)?;
+        if is_recast {
+            horizon = in_target(horizon, &*store).await?;
+        }
+        let sealing = sealing(&*store, &of).await.map_err(CopyError::TargetReplica)?;
         let body = sealing.map_or_else(|| horizon.encode(), |sealing| horizon.seal(&sealing));
-        let body = body.map_err(|source| {
-            CopyError::Source(CatalogError::Object { key: horizon.key(), source })
-        })?;
+        let body = body.map_err(about(horizon.key()))?;
         store.put(&horizon.key(), body.into()).await.map_err(CopyError::Target)?;
     }
     let first = horizon.contents.states.first();
     Ok((copied, first.map(|state| Point { txid: state.txid, time: state.time })))
 }
 
-/// What the source is, once the target has been begun as that.
-async fn begin_copy(from: &dyn Store, to: &dyn Store) -> Result<Manifest, CopyError> {
+/// What the source is.
+async fn source(from: &dyn Store, to: &dyn Store) -> Result<Manifest, CopyError> {
     let place = from.describe();
     if same_place(&place, &to.describe()) {
         return Err(CopyError::SamePlace { place });
@@ -120,7 +130,6 @@ async fn begin_copy(from: &dyn Store, to: &dyn Store) -> Result<Manifest, CopyEr
     let Some(Identity { manifest, .. }) = identity else {
         return Err(CopyError::NoReplica { place });
     };
-    begin_target(to, &manifest).await?;
     Ok(manifest)
 }
 
@@ -128,6 +137,7 @@ async fn copy_all(
     from: Arc<dyn Store>,
     to: Arc<dyn Store>,
     manifest: Manifest,
+    target: Destination,
     beginning: Option<&Horizon>,
     options: Options,
     progress: &Progress,
@@ -144,6 +154,8 @@ async fn copy_all(
         from,
         to,
         manifest,
+        target: target.manifest,
+        cast: target.cast,
         beginning,
         pace: Pace::new(options.bytes_per_second),
         ahead: options.objects_ahead.max(1),
@@ -162,32 +174,15 @@ async fn copy_all(
     Ok(copy.copied)
 }
 
-/// Puts the manifest, unless it is there.
-async fn begin_target(to: &dyn Store, manifest: &Manifest) -> Result<(), CopyError> {
-    let there = match read_manifest(to).await {
-        Err(CatalogError::Store(error)) => return Err(CopyError::Target(error)),
-        there => there.map_err(CopyError::Source)?,
-    };
-    if let Some(there) = there {
-        if there.replica == manifest.replica {
-            return Ok(());
-        }
-        let (place, there, replica) = (to.describe(), there.replica, manifest.replica);
-        return Err(CopyError::OtherReplica { place, there, replica });
-    }
-    to.begin().await.map_err(CopyError::Target)?;
-    point("copy.target.begun");
-    match to.put(&Key::Manifest, manifest.to_json().into()).await {
-        Err(error) if error.kind() == ErrorKind::Exists => Ok(()),
-        put => put.map_err(CopyError::Target),
-    }
-}
-
 /// A copy under way.
 struct Copy<'a> {
     from: Arc<dyn Store>,
     to: Arc<dyn Store>,
     manifest: Manifest,
+    /// What the target says of itself…
+    target: Manifest,
+    /// …and how objects get there.
+    cast: Cast,
     /// Where it begins, if earlier history is left out.
     beginning: Option<&'a Horizon>,
     pace: Pace,
@@ -208,7 +203,10 @@ enum Ended {
 impl Copy<'_> {
     /// Copies what is listed and not there. Ends early, with its name, if an object has vanished at the source.
     async fn pass(&mut self) -> Result<Option<Key>, CopyError> {
-        let wanted = Wanted::list(&*self.from, &self.manifest, self.beginning).await?;
+        let mut wanted = Wanted::list(&*self.from, &self.manifest, self.beginning).await?;
+        if self.cast.is_recast() {
+            wanted.keep_recast();
+        }
         let there = names(&*self.to).await.map_err(CopyError::Target)?;
         self.copied.damaged.clear();
         self.newest = wanted.newest;
@@ -217,7 +215,7 @@ impl Copy<'_> {
         for item in wanted.items {
             match there.get(&item.object.key) {
                 None => missing.push(item),
-                Some(&size) if size == item.object.size => present += 1,
+                Some(&size) if self.is_it(item.object, size).await? => present += 1,
                 Some(&size) => return Err(differs(item.object, &*self.to, size)),
             }
         }
@@ -227,10 +225,26 @@ impl Copy<'_> {
         self.put_all(missing, &there).await
     }
 
+    /// Whether an object of the target with this size is the one of the source, as far as that is told without reading it.
+    async fn is_it(&self, object: Object, there: u64) -> Result<bool, CopyError> {
+        if !matches!(object.key, Key::Horizon(_)) || !self.cast.is_recast() {
+            return Ok(self.cast.fits(object, there));
+        }
+        let opened = open_object(&*self.from, &self.manifest, object).await;
+        match opened.map_err(CopyError::Source)? {
+            Opened::Horizon(horizon) => is_there(&horizon, &*self.to, &self.target).await,
+            Opened::Blocks(..) | Opened::Mark(_) => Ok(false),
+        }
+    }
+
+    async fn begin(&self, object: Object) -> Result<Begun, CatalogError> {
+        begin_as(&*self.from, &self.manifest, self.cast.is_recast(), object).await
+    }
+
     /// The last entry of the newest segment, if that can be read.
     async fn last(&self) -> Result<Option<Txid>, CopyError> {
         let Some(newest) = self.newest else { return Ok(None) };
-        match begin(&*self.from, &self.manifest, newest).await {
+        match self.begin(newest).await {
             Ok(begun) => Ok(begun.last),
             Err(error) if error.is_about_object() => Ok(None),
             Err(error) => Err(CopyError::Source(error)),
@@ -243,9 +257,10 @@ impl Copy<'_> {
         there: &HashMap<Key, u64>,
     ) -> Result<Option<Key>, CopyError> {
         let (from, manifest) = (Arc::clone(&self.from), self.manifest.clone());
+        let is_recast = self.cast.is_recast();
         let read = |item: Item| {
             let (from, manifest) = (&from, &manifest);
-            async move { (begin(&**from, manifest, item.object).await, item) }
+            async move { (begin_as(&**from, manifest, is_recast, item.object).await, item) }
         };
         let mut begun = std::pin::pin!(stream::iter(missing).map(read).buffered(self.ahead));
         while let Some((begun, item)) = begun.next().await {
@@ -271,7 +286,7 @@ impl Copy<'_> {
 
     /// Copies a segment of a damaged pack; its name if it has vanished.
     async fn put_instead(&mut self, object: Object) -> Result<Option<Key>, CopyError> {
-        let begun = begin(&*self.from, &self.manifest, object).await;
+        let begun = self.begin(object).await;
         match self.put_one(begun).await? {
             Ended::Copied => Ok(None),
             Ended::Vanished => Ok(Some(object.key)),
@@ -287,9 +302,8 @@ impl Copy<'_> {
             Ok(begun) => begun,
             Err(error) => return ended(error),
         };
-        let size = begun.object.size;
-        match put(begun, &*self.from, &*self.to, &self.pace).await {
-            Ok(()) => {
+        match put(begun, &*self.from, &*self.to, &mut self.cast, &self.pace).await {
+            Ok(size) => {
                 self.copied.objects += 1;
                 self.copied.bytes += size;
                 self.progress.add_bytes(size);
@@ -298,6 +312,19 @@ impl Copy<'_> {
             Err(CopyError::Source(error)) => ended(error),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Reads an object so far that it can be put, in the form of the source or in another one.
+async fn begin_as(
+    from: &dyn Store,
+    manifest: &Manifest,
+    is_recast: bool,
+    object: Object,
+) -> Result<Begun, CatalogError> {
+    match is_recast {
+        true => begin_recast(from, manifest, object).await,
+        false => begin(from, manifest, object).await,
     }
 }
 

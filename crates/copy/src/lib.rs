@@ -10,6 +10,9 @@
 //!   error.
 //! - **Encrypted objects are copied as they are.** They are proved without a key, and the wrapped keys come before the
 //!   objects that name them.
+//! - **A copy may have another form.** A plain replica is encrypted on its way, or an encrypted one decrypted: entry for
+//!   entry and block for block, so that the entries, their chain and every state are the same. The form is the target's as a
+//!   whole, and nothing of another form is put beside it.
 //! - **The source may go on.** Segments that are merged into a pack and deleted meanwhile are found there.
 //! - **What is kept is promised last.** Marks come after the history and horizons after both, so that a horizon never
 //!   promises what is not there. What the newest horizon has condemned is not copied. The objects of a copy are younger
@@ -17,15 +20,21 @@
 //!
 //! The words that are ours are in `docs/glossary.md`.
 
+mod cast;
 mod copy;
 mod error;
+mod form;
 mod mirror;
 mod object;
 mod order;
+mod promise;
 mod proof;
+mod recast;
 mod since;
+mod target;
 mod wanted;
 
 pub use copy::{Copied, Options, copy, copy_since};
 pub use error::CopyError;
+pub use form::Form;
 pub use mirror::Mirror;

@@ -8,8 +8,10 @@ use ebbtide_replica::{Key, KeyPrefix, Manifest, Txid};
 use ebbtide_seal::KeyId;
 use ebbtide_store::{ErrorKind, Object, Pace, Store};
 
+use crate::cast::Cast;
 use crate::copy::{Copied, Options, copy};
 use crate::error::CopyError;
+use crate::form::Form;
 use crate::object::{begin, put};
 
 /// A target that has what its source had at some moment.
@@ -26,7 +28,7 @@ pub struct Mirror {
 }
 
 impl Mirror {
-    /// Copies all that the target does not have, and what came of that. Without a mirror if the end of the source cannot be
+    /// Copies all that the target does not have, in the form of the source, and what came of that. Without a mirror if the end of the source cannot be
     /// read.
     ///
     /// # Errors
@@ -36,12 +38,18 @@ impl Mirror {
         to: Arc<dyn Store>,
         options: Options,
     ) -> Result<(Option<Mirror>, Copied), CopyError> {
+        let options = Options { form: Form::Same, ..options };
+        let pace = Pace::new(options.bytes_per_second);
         let copied =
             copy(Arc::clone(&from), Arc::clone(&to), options, &Progress::default()).await?;
         let identity = identify(&*from, None).await.map_err(CopyError::Source)?;
-        let mirror = identity.zip(copied.last).map(|(Identity { manifest, .. }, last)| {
-            let pace = Pace::new(options.bytes_per_second);
-            Mirror { from, to, manifest, pace, next: last.next(), keys: BTreeSet::new() }
+        let mirror = identity.zip(copied.last).map(|(Identity { manifest, .. }, last)| Mirror {
+            from,
+            to,
+            manifest,
+            pace,
+            next: last.next(),
+            keys: BTreeSet::new(),
         });
         Ok((mirror, copied))
     }
@@ -75,7 +83,7 @@ impl Mirror {
             if let Some(id) = begun.page_key {
                 self.copy_key(id).await?;
             }
-            put(begun, &*self.from, &*self.to, &self.pace).await?;
+            put(begun, &*self.from, &*self.to, &mut Cast::Same, &self.pace).await?;
             self.next = last.next();
         }
         Ok(true)
@@ -93,7 +101,8 @@ impl Mirror {
             |object: &Object| matches!(object.key, Key::Wrapped { id: its, .. } if its == id);
         for object in listed.into_iter().filter(is_its) {
             let begun = begin(&*self.from, &self.manifest, object).await;
-            put(begun.map_err(CopyError::Source)?, &*self.from, &*self.to, &self.pace).await?;
+            let begun = begun.map_err(CopyError::Source)?;
+            put(begun, &*self.from, &*self.to, &mut Cast::Same, &self.pace).await?;
         }
         self.keys.insert(id);
         Ok(())

@@ -6,21 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use ebbtide_catalog::{CatalogError, Fetched, read_index};
 use ebbtide_fault::point;
-use ebbtide_replica::container::{DocumentObject, Footer, Header, Index, Outside};
+use ebbtide_replica::container::{DocumentObject, Footer, Header, Index, Outside, Recast};
 use ebbtide_replica::{Error, Horizon, Key, KeyDocument, Manifest, Mark, Txid};
 use ebbtide_seal::KeyId;
 use ebbtide_store::retry::{LastServed, Policy, retry};
 use ebbtide_store::{ErrorKind, Object, Pace, Store, StoreError};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
+use crate::cast::{Cast, about};
 use crate::error::CopyError;
+use crate::promise::in_target;
 use crate::proof::Proof;
-
-/// How much is asked of the source at a time. An object of at most this is put whole.
-const PIECE_BYTES: u64 = 8 * 1024 * 1024;
-
-/// How many pieces are on their way at a time.
-const PIECES_AHEAD: usize = 3;
+use crate::recast::{Opened, PIECE_BYTES, PIECES_AHEAD, open_object, recast_over, recast_whole};
 
 /// A put whose end is unknown is tried again: the name is create-only.
 const PUTS: Policy =
@@ -46,6 +43,18 @@ enum Read {
     Index(Box<Index>),
     /// The ends of an encrypted object.
     Outside(Box<Outside>),
+    /// What is needed to write it in another form.
+    Opened(Opened),
+}
+
+/// What is put in its place in the target.
+enum Outgoing {
+    /// All of its bytes.
+    Whole(Bytes),
+    /// The same bytes, which are proved on their way.
+    Same(Box<Proof>),
+    /// The same blocks in another form.
+    Recast(Box<Recast>),
 }
 
 /// Reads and proves the index of an object, and the object itself if it is small.
@@ -81,6 +90,20 @@ pub(crate) async fn begin(
     proof.push(&body);
     proof.end().map_err(|source| CatalogError::Object { key: object.key, source })?;
     Ok(Begun { object, last, page_key, read: Read::Whole(body) })
+}
+
+/// The same of an object that is to be written in another form.
+pub(crate) async fn begin_recast(
+    from: &dyn Store,
+    manifest: &Manifest,
+    object: Object,
+) -> Result<Begun, CatalogError> {
+    let opened = open_object(from, manifest, object).await?;
+    let last = match &opened {
+        Opened::Blocks(index, _) => Some(index.footer().last),
+        Opened::Mark(_) | Opened::Horizon(_) => None,
+    };
+    Ok(Begun { object, last, page_key: None, read: Read::Opened(opened) })
 }
 
 /// Reads the ends of an encrypted object, and the object itself if it is small. It is proved without a key.
@@ -148,32 +171,37 @@ async fn read_document(
     Ok(body)
 }
 
-/// Puts the object into the target. Nothing becomes visible there unless all of it was proved.
+/// Puts the object into the target; how many bytes it has there. Nothing becomes visible there unless all of it was proved.
 pub(crate) async fn put(
     begun: Begun,
     from: &dyn Store,
     to: &dyn Store,
+    cast: &mut Cast,
     pace: &Pace,
-) -> Result<(), CopyError> {
-    let Begun { object, read, .. } = begun;
+) -> Result<u64, CopyError> {
+    let object = begun.object;
     point("copy.object.begun");
-    let put = match &read {
-        Read::Whole(body) => {
+    let outgoing = outgoing(begun, to, cast).await?;
+    let (size, whole) = match &outgoing {
+        Outgoing::Whole(body) => (body.len() as u64, Some(body.clone())),
+        Outgoing::Same(_) => (object.size, None),
+        Outgoing::Recast(recast) => (recast.size(), None),
+    };
+    let put = match outgoing {
+        Outgoing::Whole(body) => {
             pace.pass(object.size).await;
-            put_whole(to, object.key, body.clone()).await
+            put_whole(to, object.key, body).await
         }
-        Read::Index(index) => stream_over(object, Proof::of(index), from, to, pace).await,
-        Read::Outside(outside) => {
-            stream_over(object, Proof::outside(outside, object.size), from, to, pace).await
-        }
+        Outgoing::Same(proof) => stream_over(object, *proof, from, to, pace).await,
+        Outgoing::Recast(recast) => recast_over(*recast, object, from, to, pace).await,
     };
     let is_there =
         matches!(&put, Err(CopyError::Target(error)) if error.kind() == ErrorKind::Exists);
-    if let (Key::Horizon(_), Read::Whole(body), true) = (object.key, &read, is_there) {
+    if let (Key::Horizon(_), Some(body), true, Cast::Same) = (object.key, whole, is_there, cast) {
         // Another pruner's may be just as long.
         let there = to.get(&object.key, DocumentObject::OBJECT_SIZE_MAX).await;
         let there = there.map_err(CopyError::Target)?;
-        if there != *body {
+        if there != body {
             return Err(differs(object, to, there.len() as u64));
         }
     }
@@ -183,12 +211,35 @@ pub(crate) async fn put(
     }
     // Whoever has put it, it is this object: or the sizes differ.
     match to.size(&object.key).await.map_err(CopyError::Target)? {
-        Some(there) if there != object.size => Err(differs(object, to, there)),
+        Some(there) if there != size => Err(differs(object, to, there)),
         _ => {
             point("copy.object.done");
-            Ok(())
+            Ok(size)
         }
     }
+}
+
+/// What is put into the target for what was read.
+async fn outgoing(begun: Begun, to: &dyn Store, cast: &mut Cast) -> Result<Outgoing, CopyError> {
+    let Begun { object, read, .. } = begun;
+    Ok(match read {
+        Read::Whole(body) => Outgoing::Whole(body),
+        Read::Index(index) => Outgoing::Same(Box::new(Proof::of(&index))),
+        Read::Outside(outside) => Outgoing::Same(Box::new(Proof::outside(&outside, object.size))),
+        Read::Opened(Opened::Mark(document)) => Outgoing::Whole(cast.encode(&document)?.into()),
+        Read::Opened(Opened::Horizon(horizon)) => {
+            let horizon = in_target(*horizon, to).await?;
+            let document = horizon.document().map_err(about(object.key))?;
+            Outgoing::Whole(cast.encode(&document)?.into())
+        }
+        Read::Opened(Opened::Blocks(index, body)) => {
+            let recast = cast.begin(*index, object, to).await?;
+            match body {
+                Some(body) => Outgoing::Whole(recast_whole(recast, object.key, &body)?),
+                None => Outgoing::Recast(Box::new(recast)),
+            }
+        }
+    })
 }
 
 /// The error for an object of another size in the target.

@@ -61,6 +61,21 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// Leaves out what has no place in a copy in another form: the keys of the source, and all horizons but the newest,
+    /// because those before it name objects that are gone.
+    pub(crate) fn keep_recast(&mut self) {
+        let horizon = |item: &Item| matches!(item.object.key, Key::Horizon(_));
+        let newest =
+            self.items.iter().filter(|item| horizon(item)).map(|item| item.object.key).max();
+        self.items.retain(|item| match item.object.key {
+            Key::Wrapped { .. } => false,
+            Key::Horizon(_) => Some(item.object.key) == newest,
+            _ => true,
+        });
+    }
+}
+
 /// What is to be deleted: nobody relies on it.
 fn condemned(newest: &StoredHorizon) -> BTreeSet<Key> {
     newest.horizon.contents.condemned.iter().map(|object| object.name).collect()

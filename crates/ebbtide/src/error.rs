@@ -1,6 +1,7 @@
 //! Why something cannot be had.
 
 use ebbtide_catalog::CatalogError;
+use ebbtide_keys::KeysError;
 use ebbtide_moment::Error as MomentError;
 use ebbtide_restore::Error as RestoreError;
 use ebbtide_rows::RowsError;
@@ -39,6 +40,9 @@ pub enum Error {
     /// A question cannot be answered.
     #[error(transparent)]
     Trace(TraceError),
+    /// An identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] KeysError),
     /// Nothing comes before the first transaction.
     #[error("nothing comes before the first transaction")]
     BeforeAll,

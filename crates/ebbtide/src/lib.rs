@@ -22,6 +22,17 @@
 //!   of one of them, and [`Replica::changes`] finds the transactions at which the answer to a question changed.
 //! - [`Moment::query`] and [`Moment::connect`] ask SQL, [`Moment::page`] reads pages, [`diff`] compares two moments,
 //!   and [`undo`] takes back what changed between them.
+//! - An encrypted replica is opened with an [`Identity`], by [`Replica::open_as`]:
+//!
+//! ```no_run
+//! # async fn f() -> ebbtide::Result<()> {
+//! use ebbtide::{Identity, Replica, When};
+//!
+//! let replica = Replica::open_as("s3://backups/app", Identity::read("owner.txt")?).await?;
+//! replica.restore(When::Newest, "copy.db").await?;
+//! # Ok(()) }
+//! ```
+//!
 //! - A replica is found, and credentials are, as by the command: `docs/stores.md` says how.
 //!
 //! Semantic versions hold for this crate alone; those below it change as they need to. It is 0.x: a minor version may
@@ -37,6 +48,7 @@ mod clock;
 mod diff;
 mod entries;
 mod error;
+mod identity;
 mod moment;
 mod replica;
 mod undo;
@@ -44,10 +56,12 @@ mod when;
 
 pub use diff::diff;
 pub use ebbtide_replica::{EntryKind, ParseError, Point, Timestamp, Txid};
+pub use ebbtide_seal::{Unwrap, UnwrapError};
 pub use ebbtide_store::{Location, Store};
 pub use ebbtide_trace::{Answer, Found, Searched};
 pub use entries::HistoryEntry;
 pub use error::{Error, Result};
+pub use identity::Identity;
 pub use moment::Moment;
 pub use replica::{Replica, Restored};
 pub use rusqlite;

@@ -13,6 +13,7 @@ use ebbtide_trace::{Found, Question, Searched, Trace};
 use crate::clock;
 use crate::entries::{HistoryEntry, entries};
 use crate::error::{Error, Result};
+use crate::identity::Identity;
 use crate::moment::Moment;
 use crate::when::When;
 
@@ -41,6 +42,14 @@ impl Replica {
         Replica::of(address.parse::<Location>()?.open().await?).await
     }
 
+    /// The same of an encrypted replica.
+    ///
+    /// # Errors
+    /// As [`Replica::open`]; that the identity does not open it is said by what needs a key.
+    pub async fn open_as(address: &str, identity: Identity) -> Result<Replica> {
+        Replica::of(identity.with(address.parse::<Location>()?.open().await?)).await
+    }
+
     /// Opens the replica that lies in a store.
     ///
     /// # Errors
@@ -48,6 +57,14 @@ impl Replica {
     pub async fn of(store: Arc<dyn Store>) -> Result<Replica> {
         let inner = Inner::open(Arc::clone(&store), Reading::default()).await?;
         Ok(Replica { inner, store })
+    }
+
+    /// The same of an encrypted replica.
+    ///
+    /// # Errors
+    /// As [`Replica::open_as`].
+    pub async fn of_as(store: Arc<dyn Store>, identity: Identity) -> Result<Replica> {
+        Replica::of(identity.with(store)).await
     }
 
     /// By which the replica is known.

@@ -2,13 +2,22 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../examples/encrypted.rs"]
+#[expect(dead_code, reason = "its main is not called here")]
+mod encrypted;
 #[path = "../../../examples/undo.rs"]
 #[expect(dead_code, reason = "its main is not called here")]
 mod undo;
 
 use ebbtide::rows::{Change, Counts, Options, RowsError, SchemaChange, Sink, TablePair, Want};
-use ebbtide::{EntryKind, Error, Replica, Txid, When};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ebbtide::{EntryKind, Error, Identity, Replica, Txid, When};
+use ebbtide_store::MemoryStore;
+use ebbtide_testkit::builder::{Builder, Form};
 use ebbtide_testkit::chronicle::{Chronicle, bodies_of_scripts};
+use ebbtide_testkit::wrapped::Identities;
 
 const SCRIPTS: &[&str] = &[
     "CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT);
@@ -181,4 +190,47 @@ async fn a_transaction_is_taken_back_by_the_example() {
         assert!(applied.is_done && applied.conflicts_total == 0, "{applied:?}");
         assert_eq!(rows(), expected.map(|(id, status)| (id, status.to_owned())));
     }
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../replica/tests/golden").join(name)
+}
+
+/// As the example does it, with the replica that every version must read.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_replica_is_restored_with_the_identity_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (sealed, plain) = (directory.path().join("sealed.db"), directory.path().join("plain.db"));
+    let [replica, original] = ["v1-sealed", "v1"].map(|name| golden(name).display().to_string());
+    let restored = encrypted::restore(&replica, &golden("owner.txt"), &sealed).await.unwrap();
+    assert_eq!(restored, txid(5));
+    let original = Replica::open(&original).await.unwrap();
+    original.restore(When::Newest, &plain).await.unwrap();
+    assert_eq!(std::fs::read(sealed).unwrap(), std::fs::read(plain).unwrap());
+    let unread = Identity::read(golden("v1/ebbtide.json")).unwrap_err();
+    assert!(matches!(unread, Error::Identity(_)), "{unread}");
+}
+
+/// With something else that opens keys, and without what does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_opens_keys_may_be_a_programs_own() {
+    let mut builder = Builder::started_as(Form::Encrypted, 512, 3).await;
+    builder.commit(&[(1, 7)], 3);
+    builder.cut().await;
+    let store = Arc::new(MemoryStore::default());
+    for (name, body) in builder.store.objects() {
+        ebbtide::Store::put(&*store, &name.parse().unwrap(), body).await.unwrap();
+    }
+    let open = |who| Replica::of_as(store.clone(), Identity::of(Identities(vec![who])));
+    let replica = open("owner").await.unwrap();
+    let moment = replica.at_proved(When::Newest).await.unwrap();
+    let image = builder.last().image();
+    for (page, expected) in (1..).zip(image.chunks(512)) {
+        assert_eq!(moment.page(page).await.unwrap(), expected);
+    }
+    let stranger = async { open("somebody").await?.at(When::Newest).await }.await.unwrap_err();
+    assert!(stranger.to_string().contains("for other recipients"), "{stranger}");
+    let nobody = async { Replica::of(store.clone()).await?.at(When::Newest).await };
+    let nobody = nobody.await.unwrap_err();
+    assert!(nobody.to_string().contains("no identity was given"), "{nobody}");
 }

@@ -188,7 +188,8 @@ impl Horizon {
         self.document()?.seal(sealing)
     }
 
-    fn document(&self) -> Result<DocumentObject> {
+    /// As what either form of the object is made of.
+    pub fn document(&self) -> Result<DocumentObject> {
         self.check().map_err(|why| Error::unwritable("the horizon", why))?;
         let json = serde_json::to_vec(&self.contents)
             .map_err(|error| Error::unwritable("the horizon", error.to_string()))?;

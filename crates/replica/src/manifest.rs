@@ -75,6 +75,17 @@ impl Manifest {
         format!("ebbtide {version}")
     }
 
+    /// What a copy of the replica that says this of itself says, if the copy is encrypted as `encryption` has it, or plain.
+    /// An encrypted one does not name the host; the claim of entry 1 does.
+    #[must_use]
+    pub fn in_form(&self, encryption: Option<Encryption>) -> Manifest {
+        let created_by = match encryption {
+            Some(_) => self.created_by.split(" on ").next().unwrap_or_default().to_owned(),
+            None => self.created_by.clone(),
+        };
+        Manifest { created_by, encryption, ..self.clone() }
+    }
+
     /// As the bytes of `ebbtide.json`.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
@@ -156,6 +167,17 @@ mod tests {
         assert!(matches!(error, Error::Newer { .. }), "{error}");
         let other = json.replace("1f1f", "1F1F");
         assert!(matches!(Manifest::from_json(other.as_bytes()), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn an_encrypted_copy_does_not_name_the_host_and_is_otherwise_the_same() {
+        let encryption = Some(Encryption::new(KeyId::from_bytes([0x1f; 8])));
+        let sealed = sample().in_form(encryption);
+        assert_eq!(sealed.created_by, Manifest::nameless_creator("0.1.0"));
+        assert_eq!(Manifest { created_by: sample().created_by, ..sealed.in_form(None) }, sample());
+        // What was encrypted from the beginning is so already.
+        assert_eq!(sealed.in_form(encryption), sealed);
+        assert_eq!(sample().in_form(None), sample());
     }
 
     #[test]

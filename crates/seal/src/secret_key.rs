@@ -5,10 +5,11 @@ use std::io;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// 32 random bytes from which the keys of objects are derived. They are overwritten when it is dropped, and nothing but
+/// 32 random bytes from which the keys of objects are derived. They lie in one place, so that no copy is left behind where a
+/// key is handed on; they are overwritten when it is dropped, and nothing but
 /// [`SecretKey::as_bytes`] and [`SecretKey::to_hex`] shows them. Two keys are compared by their ids, [`KeyId`](crate::KeyId).
 #[derive(Clone)]
-pub struct SecretKey([u8; SecretKey::SIZE]);
+pub struct SecretKey(Box<[u8; SecretKey::SIZE]>);
 
 impl Drop for SecretKey {
     fn drop(&mut self) {
@@ -22,20 +23,20 @@ impl SecretKey {
 
     /// A new key, drawn from the operating system.
     pub fn random() -> io::Result<SecretKey> {
-        let mut key = SecretKey([0; SecretKey::SIZE]);
-        getrandom::fill(&mut key.0).map_err(io::Error::other)?;
+        let mut key = SecretKey(Box::new([0; SecretKey::SIZE]));
+        getrandom::fill(&mut key.0[..]).map_err(io::Error::other)?;
         Ok(key)
     }
 
     /// The key with these bytes, of which the caller overwrites its own copy.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; SecretKey::SIZE]) -> SecretKey {
-        SecretKey(bytes)
+    pub fn from_bytes(bytes: [u8; SecretKey::SIZE]) -> SecretKey {
+        SecretKey(Box::new(bytes))
     }
 
     /// Its bytes, which are the secret.
     #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; SecretKey::SIZE] {
+    pub fn as_bytes(&self) -> &[u8; SecretKey::SIZE] {
         &self.0
     }
 
@@ -46,7 +47,7 @@ impl SecretKey {
         if pairs.len() != SecretKey::SIZE || !rest.is_empty() {
             return None;
         }
-        let mut key = SecretKey([0; SecretKey::SIZE]);
+        let mut key = SecretKey(Box::new([0; SecretKey::SIZE]));
         for (byte, [high, low]) in key.0.iter_mut().zip(pairs) {
             *byte = digit(*high)? << 4 | digit(*low)?;
         }
@@ -58,7 +59,7 @@ impl SecretKey {
     pub fn to_hex(&self) -> Zeroizing<String> {
         // With room for all of them, so that no copy is left behind where it grew.
         let mut text = Zeroizing::new(String::with_capacity(2 * SecretKey::SIZE));
-        for byte in &self.0 {
+        for byte in self.0.iter() {
             write!(text, "{byte:02x}").expect("memory takes what is written");
         }
         text

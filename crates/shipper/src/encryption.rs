@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ebbtide_fault::setting;
 use ebbtide_replica::container::{Header, Sealer, Sealing};
 use ebbtide_replica::{Encryption as Stated, KeyDocument, Manifest, ReplicaId, Timestamp, Txid};
 use ebbtide_seal::{KeyId, KeyUse, Keys, SecretKey, Wrap};
@@ -24,6 +25,11 @@ const PAGE_KEY_AGE: Duration = Duration::from_secs(24 * 3600);
 
 /// …or for so many bytes: an object that is begun with it is ended with it.
 const PAGE_KEY_BYTES: u64 = 64 << 30;
+
+/// How long a page key is used; days are short where a test says so.
+fn page_key_age() -> Duration {
+    setting("page-key-millis").map_or(PAGE_KEY_AGE, Duration::from_millis)
+}
 
 /// The keys of a session in one replica.
 pub(crate) struct Encryption {
@@ -55,7 +61,7 @@ struct PageKey {
 
 impl PageKey {
     fn is_due(&self, time: Timestamp) -> bool {
-        self.since.until(time) >= PAGE_KEY_AGE || self.bytes >= PAGE_KEY_BYTES
+        self.since.until(time) >= page_key_age() || self.bytes >= PAGE_KEY_BYTES
     }
 }
 
@@ -157,7 +163,7 @@ impl Encryption {
         pages.current = pages
             .current
             .take()
-            .filter(|current| now.saturating_duration_since(current.drawn) < PAGE_KEY_AGE);
+            .filter(|current| now.saturating_duration_since(current.drawn) < page_key_age());
     }
 
     /// The wrapped form of a page key.

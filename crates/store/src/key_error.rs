@@ -56,6 +56,16 @@ pub enum KeyError {
         /// What is wrong with that.
         why: String,
     },
+    /// It is the key of this id, and was made for something else: another replica that was begun here before, or another class.
+    #[error("{} {id} opens nothing here: {why}", .key_use.key_name())]
+    Stray {
+        /// The id of the key.
+        id: KeyId,
+        /// What it was taken for.
+        key_use: KeyUse,
+        /// What it is.
+        why: String,
+    },
     /// The identity itself could not be used: no passphrase was given, a program failed.
     #[error("use the identity: {0}")]
     Identity(String),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ebbtide_replica::Timestamp;
+use ebbtide_replica::{Key, Timestamp};
 use ebbtide_seal::{KeyId, Keys, SecretKey, Unwrap};
 use tokio::sync::Mutex as Turn;
 
@@ -22,6 +22,8 @@ pub struct Keyring {
     asked: Mutex<BTreeMap<KeyId, Arc<Turn<Option<KeyError>>>>>,
     /// What the store has in wrapped form, listed once for all keys.
     pub(super) listed: Turn<Option<Arc<WrappedNames>>>,
+    /// Forms of keys that are damaged although another form opened.
+    damaged: Mutex<BTreeMap<Key, String>>,
     /// Why the identity cannot be used; locked while it is used, because it may ask a person, or a device.
     pub(super) unusable: Turn<Option<String>>,
 }
@@ -38,6 +40,7 @@ impl Keyring {
             identity,
             asked: Mutex::default(),
             listed: Turn::default(),
+            damaged: Mutex::default(),
             unusable: Turn::default(),
         }
     }
@@ -63,6 +66,16 @@ impl Keyring {
     #[must_use]
     pub fn has(&self, id: KeyId) -> bool {
         lock(&self.keys).get(id).is_some()
+    }
+
+    /// The wrapped keys that were found to be damaged, each with what is wrong, although an older form of the key opened.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<(Key, String)> {
+        lock(&self.damaged).iter().map(|(&key, why)| (key, why.clone())).collect()
+    }
+
+    pub(super) fn note_damaged(&self, key: Key, why: String) {
+        lock(&self.damaged).insert(key, why);
     }
 
     pub(super) fn asked(&self, id: KeyId) -> Arc<Turn<Option<KeyError>>> {

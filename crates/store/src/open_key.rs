@@ -126,17 +126,30 @@ impl KeySearch<'_> {
 
     /// Nothing if the store has none of the listed forms; of a key that is not listed, the first.
     async fn open_listed(&self, names: &WrappedNames) -> Result<Option<SecretKey>, KeyError> {
-        let mut failure = None;
+        let mut failures = Vec::new();
         let listed = names.get(&self.id).map_or(&[(1, None)][..], Vec::as_slice);
         for &(number, wrapped) in listed.iter().rev() {
             match self.open_one(Key::Wrapped { id: self.id, number }, wrapped).await? {
-                Tried::Opened(key) => return Ok(Some(key)),
+                Tried::Opened(key) => {
+                    self.note_damaged(failures);
+                    return Ok(Some(key));
+                }
                 Tried::Gone => {}
-                // What is said of the key is said of its newest form.
-                Tried::Failed(error) => failure = failure.or(Some(error)),
+                Tried::Failed(error) => failures.push(error),
             }
         }
-        failure.map_or(Ok(None), Err)
+        // What is said of the key is said of its newest form.
+        failures.into_iter().next().map_or(Ok(None), Err)
+    }
+
+    /// The key is there, and yet newer forms of it are damaged: somebody has to hear of that before the last one is.
+    fn note_damaged(&self, failures: Vec<KeyError>) {
+        for failure in failures {
+            if let KeyError::Damaged { object, why, .. } = failure {
+                tracing::warn!(%object, why, "a wrapped key is damaged; an older form of it was used");
+                self.keyring.note_damaged(object, why);
+            }
+        }
     }
 
     /// Opens one form of the key; if it is damaged, as it lies in another place of the replica.
@@ -149,6 +162,9 @@ impl KeySearch<'_> {
                     Err(Closed::Foreign { identities }) => {
                         let error = KeyError::Foreign { id, key_use, identities, wrapped };
                         return Ok(Tried::Failed(error));
+                    }
+                    Err(Closed::Stray(why)) => {
+                        return Ok(Tried::Failed(KeyError::Stray { id, key_use, why }));
                     }
                     Err(Closed::Damaged(why)) => why,
                 },
@@ -177,7 +193,7 @@ impl KeySearch<'_> {
         let broken_off =
             |error| Err(UnwrapError::Identity(format!("its use was broken off: {error}")));
         match unwrapped.await.unwrap_or_else(broken_off) {
-            Ok(document) => Ok(self.check(document).map_err(Closed::Damaged)),
+            Ok(document) => Ok(self.check(document)),
             Err(UnwrapError::NotARecipient { identities }) => {
                 Ok(Err(Closed::Foreign { identities }))
             }
@@ -190,16 +206,17 @@ impl KeySearch<'_> {
     }
 
     /// Whoever can write into the store can put a key of another replica, or a sound one under another name.
-    fn check(&self, document: KeyDocument) -> Result<SecretKey, String> {
+    fn check(&self, document: KeyDocument) -> Result<SecretKey, Closed> {
+        if document.id() != self.id {
+            return Err(Closed::Damaged(format!("it is key {}", document.id())));
+        }
         if document.replica != self.replica {
             let (theirs, ours) = (document.replica, self.replica);
-            return Err(format!("it is of the replica {theirs}, and ebbtide.json says {ours}"));
-        }
-        if document.id() != self.id {
-            return Err(format!("it is key {}", document.id()));
+            let why = format!("it is of the replica {theirs}, and ebbtide.json says {ours}");
+            return Err(Closed::Stray(why));
         }
         if document.key_use != self.key_use {
-            return Err(format!("it is a key of the class {}", document.key_use));
+            return Err(Closed::Stray(format!("it is a key of the class {}", document.key_use)));
         }
         Ok(document.key)
     }
@@ -208,5 +225,6 @@ impl KeySearch<'_> {
 /// Why a wrapped key was not opened, although the identity is good.
 enum Closed {
     Foreign { identities: usize },
+    Stray(String),
     Damaged(String),
 }

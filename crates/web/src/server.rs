@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use ebbtide_config::{Listen, ListenAddress};
 use ebbtide_sidecar::View;
+use ebbtide_store::Keyring;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -52,12 +53,17 @@ impl Server {
         Server::serve(listen_at, view, None).await
     }
 
-    /// Begins to show one replica, which nobody follows here, under a name.
+    /// Begins to show one replica, which nobody follows here, under a name; one that is encrypted is opened by the keyring.
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub async fn show(listen_at: &Listen, name: String, address: String) -> Result<Server, Error> {
-        let replica = ShownReplica { name, address };
+    pub async fn show(
+        listen_at: &Listen,
+        name: String,
+        address: String,
+        keyring: Option<Arc<Keyring>>,
+    ) -> Result<Server, Error> {
+        let replica = ShownReplica { name, address, keyring };
         Server::serve(listen_at, View::nothing(), Some(replica)).await
     }
 

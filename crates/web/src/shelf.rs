@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use ebbtide_replica::Txid;
 use ebbtide_sidecar::with_index_keys;
-use ebbtide_store::{Location, Store, error_chain};
+use ebbtide_store::{KeyedStore, Keyring, Location, Store, error_chain};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
@@ -32,6 +32,8 @@ const STALE: Duration = Duration::from_secs(60);
 pub(crate) struct Shelf {
     books: Arc<Mutex<BTreeMap<String, Arc<Book>>>>,
     turn: Arc<Semaphore>,
+    /// What opens a replica that nobody follows here, if it is encrypted.
+    keyring: Option<Arc<Keyring>>,
 }
 
 /// One of them.
@@ -40,6 +42,8 @@ struct Book {
     location: Location,
     /// The directory of local state that has its index keys, if it is encrypted.
     keys: Option<PathBuf>,
+    /// What opens it where there is no such directory.
+    keyring: Option<Arc<Keyring>>,
     state: Mutex<BookState>,
     read: Notify,
 }
@@ -64,13 +68,12 @@ pub(crate) struct Opened {
     pub(crate) error: Option<String>,
 }
 
-impl Default for Shelf {
-    fn default() -> Shelf {
-        Shelf { books: Arc::default(), turn: Arc::new(Semaphore::new(1)) }
-    }
-}
-
 impl Shelf {
+    /// An empty one. What is shown without local state is opened by `keyring`.
+    pub(crate) fn new(keyring: Option<Arc<Keyring>>) -> Shelf {
+        Shelf { books: Arc::default(), turn: Arc::new(Semaphore::new(1)), keyring }
+    }
+
     /// The history of the replica at this address, of which so much is known to be durable, with the index keys in `state`.
     pub(crate) async fn open(
         &self,
@@ -117,7 +120,8 @@ impl Shelf {
             when: None,
             used: Instant::now(),
         };
-        let book = Arc::new(Book { location, keys, state: Mutex::new(state), read: Notify::new() });
+        let (state, keyring) = (Mutex::new(state), self.keyring.clone());
+        let book = Arc::new(Book { location, keys, keyring, state, read: Notify::new() });
         books.insert(address.to_owned(), Arc::clone(&book));
         Ok(book)
     }
@@ -150,9 +154,12 @@ impl Book {
                 Some(store) => store,
                 None => {
                     let store = self.location.open().await?;
-                    match &self.keys {
-                        Some(state) => with_index_keys(state, store),
-                        None => store,
+                    match (&self.keys, &self.keyring) {
+                        (Some(state), _) => with_index_keys(state, store),
+                        (None, Some(keyring)) => {
+                            Arc::new(KeyedStore::new(store, Arc::clone(keyring)))
+                        }
+                        (None, None) => store,
                     }
                 }
             };

@@ -1,6 +1,9 @@
 //! What all requests share.
 
+use std::sync::Arc;
+
 use ebbtide_sidecar::View;
+use ebbtide_store::Keyring;
 
 use crate::cost::Costs;
 use crate::guard::Guard;
@@ -24,11 +27,14 @@ pub(crate) struct ShownReplica {
     pub(crate) name: String,
     /// Its address.
     pub(crate) address: String,
+    /// What opens it, if it is encrypted.
+    pub(crate) keyring: Option<Arc<Keyring>>,
 }
 
 impl Site {
     pub(crate) fn new(view: View, guard: Guard, replica: Option<ShownReplica>) -> Site {
-        let (costs, shelf) = (Costs::default(), Shelf::default());
+        let keyring = replica.as_ref().and_then(|replica| replica.keyring.clone());
+        let (costs, shelf) = (Costs::default(), Shelf::new(keyring));
         Site { view, guard, costs, shelf, replica }
     }
 }

@@ -12,7 +12,7 @@ use ebbtide_wal::PageSize;
 use super::armed::{Armed, End};
 use crate::deltas::objects;
 use crate::scene::{Compared, Scene};
-use crate::support::wait_until;
+use crate::support::{Setup, wait_until};
 use crate::tally::Tally;
 use crate::tidy::tree::tracked;
 
@@ -37,6 +37,8 @@ enum Course {
     Rest,
     /// Hours that end, so that deltas are made.
     Hours,
+    /// The first start of an encrypted replica, whose keys are put.
+    Sealed,
     /// A log that grows over its limit, because a reader keeps it from being checkpointed, so that writers are stopped for an
     /// exclusive checkpoint.
     OverLimit,
@@ -46,6 +48,7 @@ enum Course {
 fn course(place: &str) -> Course {
     match place {
         "shipper.replay.adopted" => Course::Replay,
+        _ if SEALED.iter().any(|prefix| place.starts_with(prefix)) => Course::Sealed,
         _ if place.starts_with("shipper.part.") => Course::Large,
         _ if place.starts_with("shipper.delta.") => Course::Hours,
         _ if place.starts_with("watcher.exclusive.") => Course::OverLimit,
@@ -113,17 +116,17 @@ fn b01_killed_while_a_transaction_is_streamed() {
     kill_everywhere(Course::Large);
 }
 
-/// Places of commands that have tests of their own, and those of encrypted replicas, which none of these courses makes.
-const ELSEWHERE: [&str; 8] = [
-    "restore.",
-    "copy.",
-    "mark.",
-    "prune.",
-    "drill.",
-    "shipper.found.",
-    "shipper.key.",
-    "state.key.",
-];
+#[test]
+fn h37_killed_while_an_encrypted_replica_is_begun_and_its_keys_are_put() {
+    kill_everywhere(Course::Sealed);
+}
+
+/// Places of commands that have tests of their own.
+const ELSEWHERE: [&str; 5] = ["restore.", "copy.", "mark.", "prune.", "drill."];
+
+/// Those that only encrypted replicas have.
+const SEALED: [&str; 4] =
+    ["shipper.found.keyed", "shipper.found.wrapped", "shipper.key.", "state.key."];
 
 /// Dies at each place that the course passes, at its first passages, at one in the middle and at the last.
 fn kill_everywhere(course_: Course) {
@@ -139,7 +142,8 @@ fn kill_everywhere(course_: Course) {
     // is a matter of chance but where they are pressing.
     let wanted = |place: &str| match course(place) {
         of if of == course_ => true,
-        Course::OverLimit => false,
+        Course::OverLimit | Course::Sealed => false,
+        _ if course_ == Course::Sealed => place.starts_with("shipper.found."),
         _ => {
             use Course::{Hours, Large, OverLimit, Rest};
             !matches!(course_, Large | OverLimit | Rest | Hours)
@@ -167,7 +171,10 @@ fn orders(place: &str, passages: u64) -> Vec<(String, u64)> {
 
 /// Goes through the course with this order, and then brings the replica to its end and looks at it.
 fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u64>, Compared) {
-    let mut scene = Scene::new();
+    let mut scene = match course {
+        Course::Sealed => Scene::of(Setup::in_memory().sealed()),
+        _ => Scene::new(),
+    };
     let mut actor = scene.start_actor(1, &Options::plain(PAGES));
     scene.act(&mut actor, Ask::InsertEach(5, 200));
     prepare(course, &mut scene, &mut actor);
@@ -205,7 +212,12 @@ fn run(course: Course, order: &str, ends_log: bool) -> (End, BTreeMap<String, u6
 /// What comes before the start that may die.
 fn prepare(course: Course, scene: &mut Scene, actor: &mut Actor) {
     match course {
-        Course::First | Course::Large | Course::OverLimit | Course::Rest | Course::Hours => {}
+        Course::First
+        | Course::Large
+        | Course::OverLimit
+        | Course::Rest
+        | Course::Hours
+        | Course::Sealed => {}
         Course::Return => {
             let sidecar = scene.follow();
             scene.act(actor, Ask::InsertEach(5, 200));
@@ -245,6 +257,9 @@ fn go(course: Course, scene: &mut Scene, actor: &mut Actor, armed: &mut Armed, l
             Ask::InsertEach(300, 200),
         ],
         Course::Hours => &[Ask::InsertEach(20, 200)],
+        Course::Sealed => {
+            &[Ask::InsertEach(3, 200), Ask::Insert(300, 800), Ask::InsertEach(3, 200)]
+        }
         _ => &[
             Ask::InsertEach(3, 200),
             Ask::Insert(1500, 800),

@@ -6,6 +6,7 @@ use ebbtide_testkit::workload::Options;
 use ebbtide_testkit::{Random, for_each_seed_at_once};
 
 use crate::scene::Scene;
+use crate::support::Setup;
 use crate::tally::Tally;
 use crate::trial::{Trial, Victim};
 
@@ -15,10 +16,20 @@ const ROUNDS: u64 = 10;
 /// never published, and one that is lost when everybody dies and the next to come recovers the log.
 #[test]
 fn b01_a01_a03_a05_killed_at_any_moment() {
+    kill_at_any_moment(40, Setup::in_memory);
+}
+
+/// The same of an encrypted replica; would catch an object whose key was not put before it, too.
+#[test]
+fn b01_h37_killed_at_any_moment_with_an_encrypted_replica() {
+    kill_at_any_moment(8, || Setup::in_memory().sealed());
+}
+
+fn kill_at_any_moment(seeds: u64, setup: impl Fn() -> Setup + Sync) {
     let tally = Mutex::new(Tally::new("kill-random"));
-    for_each_seed_at_once(40, 4, |seed| {
+    for_each_seed_at_once(seeds, 4, |seed| {
         let mut random = Random::new(seed);
-        let mut trial = Trial::new(Scene::new(), seed, Options::random(&mut random));
+        let mut trial = Trial::new(Scene::of(setup()), seed, Options::random(&mut random));
         for _ in 0..ROUNDS {
             trial.follow();
             trial.act(random.below(6));

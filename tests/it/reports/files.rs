@@ -286,7 +286,8 @@ fn r19_a_file_system_that_cannot_sync_a_directory_holds_replicas_and_restored_fi
     std::fs::create_dir(setup.path("copies")).unwrap();
     let once = setup.once_args();
     let restore = ["restore", "-o", &copy, &setup.replica];
-    for (args, directories) in [(&once, &directories[..]), (&restore, &[setup.path("copies")])] {
+    for (args, directories) in [(&once[..], &directories[..]), (&restore, &[setup.path("copies")])]
+    {
         let mut run = tampered(&setup.command(args), "fsync", "error=EINVAL", directories, &log);
         Ended::of(&mut run).exits(0);
         let strace = std::fs::read_to_string(&log).unwrap();

@@ -8,7 +8,7 @@ use std::thread;
 use ebbtide_catalog::{Progress, Survey, Target};
 use ebbtide_replica::{Entry, EntryFlags, EntryKind, Timestamp, Txid};
 use ebbtide_restore::Options;
-use ebbtide_store::{Credentials, Location, S3Store, Store};
+use ebbtide_store::{Credentials, KeyedStore, Location, S3Store, Store};
 use ebbtide_testkit::faulty::Faulty;
 use ebbtide_testkit::for_each_at_once;
 use ebbtide_testkit::oracle::Image;
@@ -16,7 +16,7 @@ use ebbtide_testkit::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
-use super::image;
+use super::{Owner, image};
 
 /// States are restored side by side, in all tests of this process together so many at once: a restore needs some
 /// megabytes of memory, and waits for a disk as often as for a CPU.
@@ -51,6 +51,12 @@ impl History {
         let Location::S3(location) = address.parse().unwrap() else { panic!("{address}") };
         let store = runtime.block_on(S3Store::open_as(&location, credentials)).unwrap();
         History { runtime, store: Arc::new(store) }
+    }
+
+    /// The same of an encrypted replica, opened by the identity of its owner.
+    pub(crate) fn of(self, owner: &Owner) -> History {
+        let store = Arc::new(KeyedStore::new(self.store, Arc::clone(&owner.keyring)));
+        History { store, ..self }
     }
 
     /// The same through a store that fails as a script says.

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ebbtide_store::Credentials;
+use ebbtide_testkit::builder::Builder;
 use ebbtide_testkit::minio::MinIO;
 use ebbtide_testkit::proxy::Proxy;
 use ebbtide_testkit::s3_server::S3Server;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{App, Ended, History, Sidecar, command, limited};
+use super::{App, Ended, History, Owner, Sidecar, command, limited};
 
 /// A database, its replica, and how a command finds both. It is gone when this is dropped.
 pub(crate) struct Setup {
@@ -24,6 +25,8 @@ pub(crate) struct Setup {
     /// What commands find in their environment, besides the directory for sockets.
     pub(crate) variables: Vec<(&'static str, String)>,
     objects: Objects,
+    /// For whom the replica is encrypted, if it is.
+    pub(crate) owner: Option<Owner>,
 }
 
 /// The replica as the test itself reads it, past whatever stands between it and the sidecar.
@@ -36,6 +39,11 @@ impl Setup {
     /// With the replica in a directory.
     pub(crate) fn new() -> Setup {
         Setup::in_directory(tempfile::tempdir().unwrap())
+    }
+
+    /// One with a plain replica, and one with an encrypted one.
+    pub(crate) fn in_each_form() -> [Setup; 2] {
+        [Setup::new(), Setup::new().sealed()]
     }
 
     /// In memory where that can be: a kill takes nothing from a file system that a crash of the machine would.
@@ -52,7 +60,7 @@ impl Setup {
         let replica = replica.to_str().unwrap().to_owned();
         DirBuilder::new().mode(0o700).create(directory.path().join("run")).unwrap();
         let objects = Objects::Directory(replica.clone());
-        Setup { directory, database, replica, variables: Vec::new(), objects }
+        Setup { directory, database, replica, variables: Vec::new(), objects, owner: None }
     }
 
     /// The same with other names of the database and of the replica.
@@ -68,6 +76,20 @@ impl Setup {
         let app = setup.app();
         app.insert(rows, 700);
         (setup, app)
+    }
+
+    /// The same with a replica that is encrypted. Commands that read find the identity in their environment; what follows
+    /// is told the recipient, and has no use for that.
+    pub(crate) fn sealed(mut self) -> Setup {
+        let owner = Owner::new(&self.path("owner.txt"));
+        self.variables.push(("EBBTIDE_IDENTITY_FILE", owner.identity.clone()));
+        Setup { owner: Some(owner), ..self }
+    }
+
+    /// The arguments that say for whom the replica is encrypted.
+    fn recipient(&self) -> Vec<&str> {
+        let recipients = self.owner.iter().map(|owner| owner.recipient.as_str());
+        recipients.flat_map(|recipient| ["--recipient", recipient]).collect()
     }
 
     /// The same with the replica under `app` on a server in this process.
@@ -90,6 +112,15 @@ impl Setup {
         let (bucket, _) = self.replica.split_once("endpoint=").unwrap();
         let replica = format!("{bucket}endpoint={}", proxy.endpoint());
         Setup { replica, ..self }
+    }
+
+    /// Has the replica in the directory be this one, which was built in memory.
+    pub(crate) fn write(&self, builder: &Builder) {
+        for (name, body) in builder.store.objects() {
+            let file = self.path(&format!("backup/{name}"));
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, body).unwrap();
+        }
     }
 
     /// A path in the directory.
@@ -115,8 +146,10 @@ impl Setup {
     /// Writes a configuration with the database, with `global` before it and `more` about it; its path.
     pub(crate) fn configure(&self, global: &str, more: &str) -> String {
         let (database, replica) = (&self.database, &self.replica);
+        let to = self.owner.iter().map(|owner| format!("encrypt-to = [{:?}]\n", owner.recipient));
+        let (name, to) = ("[[database]]", to.collect::<String>());
         let text =
-            format!("{global}\n[[database]]\npath = {database:?}\nreplica = {replica:?}\n{more}\n");
+            format!("{global}\n{name}\npath = {database:?}\nreplica = {replica:?}\n{to}{more}\n");
         fs::write(self.path("ebbtide.toml"), text).unwrap();
         self.text("ebbtide.toml")
     }
@@ -146,7 +179,8 @@ impl Setup {
     /// `ebbtide replicate` of the database, not yet started.
     pub(crate) fn replicate(&self) -> Command {
         let database = self.database.to_str().unwrap();
-        self.command(&["replicate", "--log-format", "json", database, &self.replica])
+        let args = ["replicate", "--log-format", "json", database, &self.replica];
+        self.command(&[&args[..], &self.recipient()].concat())
     }
 
     /// Starts it.
@@ -166,8 +200,9 @@ impl Setup {
     }
 
     /// The arguments of a run that brings the replica up to date and ends.
-    pub(crate) fn once_args(&self) -> [&str; 4] {
-        ["replicate", "--once", self.database.to_str().unwrap(), &self.replica]
+    pub(crate) fn once_args(&self) -> Vec<&str> {
+        let args = ["replicate", "--once", self.database.to_str().unwrap(), &self.replica];
+        [&args[..], &self.recipient()].concat()
     }
 
     /// Such a run.
@@ -205,9 +240,22 @@ impl Setup {
 
     /// What the replica has.
     pub(crate) fn history(&self) -> History {
-        match &self.objects {
+        let history = match &self.objects {
             Objects::Directory(address) => History::open(address),
             Objects::Bucket(address, credentials) => History::in_bucket(address, credentials),
+        };
+        match &self.owner {
+            Some(owner) => history.of(owner),
+            None => history,
+        }
+    }
+
+    /// What another replica in the directory has, which is in the same form.
+    pub(crate) fn history_in(&self, name: &str) -> History {
+        let history = History::open(&self.text(name));
+        match &self.owner {
+            Some(owner) => history.of(owner),
+            None => history,
         }
     }
 

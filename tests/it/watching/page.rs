@@ -178,11 +178,33 @@ fn a_replica_that_nobody_follows_has_its_page() {
     let page = client.get(&place).ok();
     assert!(page.contains("<h3 id=\"picked\">"), "{page}");
     process.kill().unwrap();
+    assert_sealed_page();
     setup.run(&["page", &setup.text("nothing")]).exits(3).says("there is no replica");
     setup
         .run(&["page", "--listen", "0.0.0.0:0", &setup.text("backup")])
         .exits(2)
         .says("other machines");
+}
+
+/// An encrypted one is shown to whoever has an identity, and to nobody else.
+fn assert_sealed_page() {
+    let setup = Setup::new().sealed();
+    setup.app().insert(3, 700);
+    setup.once().exits(0);
+    let shown = |command: &mut std::process::Command| {
+        let output = ebbtide_testkit::process::Output::Stdout;
+        let process = ebbtide_testkit::process::Process::start(command, output).unwrap();
+        let client = Client::new(&process.line(PATIENCE).unwrap());
+        let place = format!("/database?name={}", encoded(&setup.replica));
+        let page = client.get(&place).body;
+        process.kill().unwrap();
+        page
+    };
+    let page = shown(&mut setup.command(&["page", &setup.replica]));
+    assert!(page.contains("<h3 id=\"picked\">"), "{page}");
+    let stranger =
+        shown(setup.command(&["page", &setup.replica]).env_remove("EBBTIDE_IDENTITY_FILE"));
+    assert!(stranger.contains("--identity FILE") && !stranger.contains("picked"), "{stranger}");
 }
 
 /// The newest state that the page has picked, as the browser shows it.

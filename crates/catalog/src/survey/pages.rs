@@ -56,7 +56,8 @@ impl Survey {
                 Some(
                     error @ (KeyError::Foreign { .. }
                     | KeyError::Missing { .. }
-                    | KeyError::Damaged { .. }),
+                    | KeyError::Damaged { .. }
+                    | KeyError::Stray { .. }),
                 ) => {
                     if !self.lock_out(id, &error) {
                         return Err(PlanError::from(error));

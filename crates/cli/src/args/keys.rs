@@ -130,7 +130,39 @@ pub struct EncryptTo {
     pub recipients_files: Vec<PathBuf>,
 }
 
+/// In which form a copy is written.
+#[derive(Debug, Clone, Default, Arguments)]
+#[command(next_help_heading = "Another form")]
+pub struct CopyForm {
+    /// Encrypt a plain replica on its way, for this recipient, age1…, which `ebbtide keygen` prints. May be given several
+    /// times.
+    #[arg(long, value_name = "RECIPIENT")]
+    pub encrypt_to: Vec<String>,
+    /// The same for the recipients in this file, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub encrypt_to_file: Vec<PathBuf>,
+    /// Decrypt an encrypted replica on its way, with the identity that opens it: the copy is in plain text.
+    #[arg(long, conflicts_with_all = ["encrypt_to", "encrypt_to_file"])]
+    pub decrypt: bool,
+}
+
+impl CopyForm {
+    /// For whom the copy is encrypted, if anybody is named.
+    #[must_use]
+    pub fn recipients(&self) -> EncryptTo {
+        let (recipients, recipients_files) =
+            (self.encrypt_to.clone(), self.encrypt_to_file.clone());
+        EncryptTo { recipients, recipients_files }
+    }
+}
+
 impl EncryptTo {
+    /// Whether nobody is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.recipients.is_empty() && self.recipients_files.is_empty()
+    }
+
     /// What wraps keys for the recipients, if any are named.
     ///
     /// # Errors

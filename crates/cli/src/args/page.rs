@@ -12,6 +12,7 @@ use super::Access;
 Examples:
   ebbtide page ./backup                                    prints an address to open in a browser
   ebbtide page --listen 127.0.0.1:9095 s3://bucket/app
+  ebbtide page --identity owner.txt s3://bucket/sealed     an encrypted replica
 
 It shows until it is ended (Ctrl-C). A running `ebbtide replicate` shows the same of its databases, and how they are, with \
 `listen = \"127.0.0.1:9094\"` in its configuration.")]

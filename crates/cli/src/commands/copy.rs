@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use ebbtide_catalog::Progress;
-use ebbtide_copy::{Copied, CopyError, Options, copy, copy_since};
+use ebbtide_catalog::{CatalogError, Progress, identify};
+use ebbtide_copy::{Copied, CopyError, Form, Options, copy, copy_since};
 use ebbtide_replica::Point;
 use ebbtide_restore::{Severity, verify};
+use ebbtide_seal::SecretKey;
+use ebbtide_state::add_index_key;
+use ebbtide_store::{Location, Store};
 use serde_json::json;
 
 use super::choice::target as target_of;
-use super::failure as failure_of_restore;
+use super::{failure as failure_of_restore, unreadable};
 use crate::args::Copy;
 use crate::exit::{Code, Failure, Outcome};
 use crate::source::{Source, address};
@@ -23,15 +26,15 @@ use crate::{logging, output, terminal};
 pub(crate) async fn run(args: Copy) -> Result<Outcome, Failure> {
     let source = Source::find(&args.source, &args.access)?;
     let target = address(&args.target)?;
-    let (from, to) = (source.open().await?, target.open().await);
-    let to = to.map_err(|error| Failure::new(Code::Failed, error))?;
+    let from = source.open().await?;
+    let (form, to) = open_target(&args, &source, &target).await?;
     let progress = Arc::new(Progress::default());
     let bar = terminal::bar("copy", Counted::Objects, args.json);
     let counts = || {
         let counts = progress.counts();
         (counts.objects_done, counts.objects_total)
     };
-    let options = Options { bytes_per_second: args.bandwidth, ..Options::default() };
+    let options = Options { form, bytes_per_second: args.bandwidth, ..Options::default() };
     let place = to.describe();
     let now = ebbtide_sidecar::clock::now();
     let since = args.since.as_ref().map(|since| target_of(Some(since), None, now)).transpose()?;
@@ -69,6 +72,31 @@ pub(crate) async fn run(args: Copy) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
+/// The target, and the form that it gets. The index key of a copy that is encrypted here is kept in the local state of the
+/// database, if there is one, before the copy is begun: so the next one goes on there without an identity, and so does
+/// `replicate`.
+async fn open_target(
+    args: &Copy,
+    source: &Source,
+    target: &Location,
+) -> Result<(Form, Arc<dyn Store>), Failure> {
+    let failed = |error| Failure::new(Code::Failed, error);
+    let Some(wrap) = args.form.recipients().wrap()? else {
+        let form = if args.form.decrypt { Form::Plain } else { Form::Same };
+        return Ok((form, source.open_elsewhere(target, None).await?));
+    };
+    let index = SecretKey::random();
+    let index = index.map_err(|error| failed(format!("draw a key: {error}")))?;
+    let to = source.open_elsewhere(target, Some(index.clone())).await?;
+    let state = source.state_directory().filter(|directory| directory.is_dir());
+    if let Some(state) = state
+        && identify(&*to, None).await.map_err(unreadable)?.is_none()
+    {
+        add_index_key(&state, &index).map_err(|error| failed(error.to_string()))?;
+    }
+    Ok((Form::Encrypted { wrap, index }, to))
+}
+
 fn failure(error: CopyError) -> Failure {
     let error = match error {
         CopyError::Plan(error) => return failure_of_restore(error.into()),
@@ -76,13 +104,23 @@ fn failure(error: CopyError) -> Failure {
     };
     let code = match &error {
         CopyError::NoReplica { .. } => Code::Nothing,
-        CopyError::SamePlace { .. } => Code::Usage,
-        CopyError::OtherReplica { .. } => Code::Fenced,
+        CopyError::SamePlace { .. } | CopyError::IsEncrypted { .. } | CopyError::IsPlain { .. } => {
+            Code::Usage
+        }
+        CopyError::OtherReplica { .. } | CopyError::OtherForm { .. } => Code::Fenced,
         CopyError::Differs { .. } => Code::Damaged,
-        CopyError::Source(error) if error.is_about_object() => Code::Damaged,
+        CopyError::Begun { source: error, .. }
+        | CopyError::Source(CatalogError::Key(error))
+        | CopyError::TargetReplica(CatalogError::Key(error)) => Code::of_key(error),
+        CopyError::Source(error) | CopyError::TargetReplica(error) if error.is_about_object() => {
+            Code::Damaged
+        }
         CopyError::Plan(_)
         | CopyError::Source(_)
+        | CopyError::TargetReplica(_)
         | CopyError::Target(_)
+        | CopyError::Wrap(_)
+        | CopyError::Draw(_)
         | CopyError::Vanished { .. } => Code::Failed,
     };
     Failure::new(code, error)
@@ -101,8 +139,13 @@ fn print(args: &Copy, copied: &Copied, first: Option<Point>, place: &str) {
     for damaged in &copied.damaged {
         output::line(format_args!("DAMAGE: {damaged}"));
     }
+    let form = match (args.form.decrypt, args.form.recipients().is_empty()) {
+        (true, _) => ", decrypted",
+        (false, false) => ", encrypted",
+        (false, true) => "",
+    };
     output::line(format_args!(
-        "copied {} objects, {}, of replica {} to {place}; {} were there",
+        "copied {} objects, {}, of replica {} to {place}{form}; {} were there",
         copied.objects,
         terminal::bytes(copied.bytes),
         copied.replica,

@@ -10,6 +10,7 @@ use crate::args::{Key, KeyCheck, KeyCommand};
 use crate::exit::{Code, Failure, Outcome};
 use crate::output;
 use crate::source::Source;
+use crate::terminal::number_of;
 
 /// Runs the command.
 ///
@@ -41,12 +42,28 @@ async fn run_check(args: KeyCheck) -> Result<Outcome, Failure> {
         let opened = wrapped::open(&store, &manifest, index, id).await;
         let key_use = wrapped::key_use(index, id);
         say(&args, id, key_use, keys.wrapped(id), opened.as_ref().err());
-        failure = failure.or(opened.err());
+        // What was left behind opens nothing, and nothing misses it.
+        failure = failure.or(opened.err().filter(|error| !is_stray(error)));
     }
-    match failure {
-        Some(error) => Err(Failure::new(Code::of_key(&error), error)),
+    if let Some(error) = failure {
+        return Err(Failure::new(Code::of_key(&error), error));
+    }
+    let damaged = store.keyring().map(|keyring| keyring.damaged()).unwrap_or_default();
+    match damaged.first() {
         None => Ok(Outcome::Done),
+        Some((key, why)) => {
+            let forms = number_of(damaged.len() as u64, "wrapped key");
+            let why = format!(
+                "{forms} damaged, the first is {key} ({why}). An older form opens: `ebbtide rewrap` makes a new one"
+            );
+            Err(Failure::new(Code::Damaged, why))
+        }
     }
+}
+
+/// Whether a key was made for something else, by a start or a copy that was killed before its manifest.
+fn is_stray(error: &KeyError) -> bool {
+    matches!(error, KeyError::Stray { .. })
 }
 
 fn say(
@@ -68,7 +85,11 @@ fn say(
         }));
         return;
     }
-    let opens = if error.is_none() { "opens" } else { "DOES NOT OPEN" };
+    let opens = match error {
+        None => "opens",
+        Some(error) if is_stray(error) => "left behind, and opens nothing here",
+        Some(_) => "DOES NOT OPEN",
+    };
     let wrapped = wrapped.map_or_else(String::new, |at| format!(", wrapped {at}"));
     output::line(format_args!("{id}  {:<5}  {opens}{wrapped}", key_use.name()));
 }

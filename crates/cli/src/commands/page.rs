@@ -22,7 +22,8 @@ pub(crate) async fn run(args: Page) -> Result<Outcome, Failure> {
         let why = format!("there is no replica in {}: check the address", store.describe());
         return Err(Failure::new(Code::Nothing, why));
     }
-    let server = Server::show(&listen, args.source, source.location.to_string()).await;
+    let (address, keyring) = (source.location.to_string(), store.keyring().cloned());
+    let server = Server::show(&listen, args.source, address, keyring).await;
     let server = server.map_err(|error| Failure::new(Code::Usage, error))?;
     output::line(server.address());
     output::flush();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ebbtide_replica::{Key, KeyDocument};
 use ebbtide_seal::Wrap;
-use ebbtide_store::{Store, WrappedKey};
+use ebbtide_store::{KeyError, Store, WrappedKey};
 
 use super::wrapped::{self, WrappedKeys};
 use crate::args::Rewrap;
@@ -30,8 +30,15 @@ pub(crate) async fn run(args: Rewrap) -> Result<Outcome, Failure> {
     // All of them are opened before anything changes.
     let mut documents = Vec::new();
     for id in keys.ids() {
-        let opened = wrapped::open(&store, &manifest, index, id).await;
-        documents.push(opened.map_err(|error| Failure::new(Code::of_key(&error), error))?);
+        match wrapped::open(&store, &manifest, index, id).await {
+            // A start or a copy that was killed before its manifest leaves one.
+            Err(error @ KeyError::Stray { .. }) => {
+                logging::note(format_args!("{error}; it stays as it is"));
+            }
+            opened => {
+                documents.push(opened.map_err(|error| Failure::new(Code::of_key(&error), error))?);
+            }
+        }
     }
     let (mut removed, mut left) = (0u64, 0u64);
     for document in &documents {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ebbtide_catalog::identify;
+use ebbtide_replica::Manifest;
 use ebbtide_store::{SeveralStores, Store};
 
 use super::unreadable;
@@ -32,11 +33,18 @@ pub(super) async fn open(
         let place = store.describe();
         match identify(&*store, None).await {
             Ok(Some(identity)) => {
-                let replica = identity.manifest.replica;
-                let (first, _) = found.get_or_insert((replica, place.clone()));
-                if *first != replica {
+                let Manifest { replica, encryption, .. } = identity.manifest;
+                let (first, form) = *found.get_or_insert((replica, encryption));
+                if first != replica {
                     let why =
                         format!("{place} has the replica {replica}, and another source {first}");
+                    return Err(Failure::new(Code::Usage, why));
+                }
+                if form != encryption {
+                    let why = format!(
+                        "{place} has the replica in another form than the first source: one is encrypted and the other \
+                         plain, or each with keys of its own. Name those of one form"
+                    );
                     return Err(Failure::new(Code::Usage, why));
                 }
                 usable.push(store);

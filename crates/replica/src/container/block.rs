@@ -48,11 +48,10 @@ impl Block {
         stored: &'a [u8],
         scratch: &'a mut Vec<u8>,
     ) -> Result<&'a [u8]> {
-        self.check_stored(stored)?;
         if self.raw_len as usize > BLOCK_RAW_MAX {
             return Err(self.damaged(format!("it would have {} bytes", self.raw_len)));
         }
-        let raw = match (opener.open(self.offset, self.shape(), stored)?, self.codec) {
+        let raw = match (self.open(opener, stored)?, self.codec) {
             (None, Codec::Stored) => stored,
             (None, _) => self.expand(stored, scratch)?,
             (Some(opened), Codec::Stored) => {
@@ -77,6 +76,13 @@ impl Block {
             return Err(self.damaged(format!("its CRC32 is {crc:08x}, not {:08x}", self.crc)));
         }
         Ok(())
+    }
+
+    /// The bytes of the block before they were encrypted, still packed; nothing if the object is a plain one, whose stored
+    /// bytes are those.
+    pub(super) fn open(&self, opener: &Opener, stored: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.check_stored(stored)?;
+        opener.open(self.offset, self.shape(), stored)
     }
 
     /// What the packed bytes of a compressed block become.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ebbtide_replica::container::{Codec, Header, Index, Writer};
+use ebbtide_replica::container::{Codec, Header, Index, Recast, Sealer, Writer};
 use ebbtide_replica::{
     Chain, Digest, Encryption, Entry, EntryFlags, Key, KeyPrefix, Manifest, Txid, Vouch,
 };
@@ -154,17 +154,22 @@ fn the_pack_with_differences_is_read() {
     assert_eq!(index.footer().chain.to_string(), PACK_CHAIN);
 }
 
-/// An object of `v1` as it is in `v1-sealed`: with a salt that is made from its name, so that it can be made again.
-fn seal(key: Key, object: &[u8]) -> Vec<u8> {
-    let (index, entries) = read(object).unwrap();
-    let (header, footer) = (*index.header(), *index.footer());
+/// What encrypts an object of `v1` as it is in `v1-sealed`: with a salt that is made from its name, so that it can be made
+/// again.
+fn sealer(key: Key, index: &Index) -> Sealer {
     let mut salt = [0; Salt::SIZE];
     salt.copy_from_slice(&blake3::hash(key.to_string().as_bytes()).as_bytes()[..Salt::SIZE]);
     let sealing = match index.page_blocks().is_empty() {
         true => sealing().without_pages(),
         false => sealing(),
     };
-    let sealer = sealing.with_salt(&header, footer.last, Salt::from_bytes(salt));
+    sealing.with_salt(index.header(), index.footer().last, Salt::from_bytes(salt))
+}
+
+fn seal(key: Key, object: &[u8]) -> Vec<u8> {
+    let (index, entries) = read(object).unwrap();
+    let (header, footer) = (*index.header(), *index.footer());
+    let sealer = sealer(key, &index);
     let chain = header.chain().is_none().then_some(footer.chain);
     write_with(Writer::sealed(header, sealer), chain, &steps(&index, entries), 1).unwrap().0
 }
@@ -201,4 +206,54 @@ fn the_encrypted_replica_is_read_and_written_again_byte_for_byte() {
             assert!(seal(key, &plain[&key]) == object, "{key} is written in another way");
         }
     }
+}
+
+/// The object in its other form, out of all of its bytes.
+fn recast(index: Index, sealer: Option<Sealer>, object: &[u8]) -> Vec<u8> {
+    let mut recast = Recast::begin(index, sealer).unwrap();
+    let size = recast.size();
+    for block in recast.blocks().to_vec() {
+        let at = |offset| usize::try_from(offset).unwrap();
+        recast.add(&object[at(block.offset)..at(block.end())]).unwrap();
+    }
+    let finished = recast.finish().unwrap();
+    assert_eq!((finished.object_size, finished.tail.len() as u64), (size, size));
+    finished.tail
+}
+
+#[test]
+fn each_form_is_made_of_the_other_byte_for_byte() {
+    let (plain, sealed) = (objects(), objects_at(&sealed()));
+    for (key, plain) in plain {
+        let sealed = &sealed[&key];
+        let index = read(&plain).unwrap().0;
+        let sealer = sealer(key, &index);
+        assert!(recast(index, Some(sealer), &plain) == *sealed, "{key} encrypted");
+        let index = read_with(sealed, &keys()).unwrap().0;
+        assert!(recast(index, None, sealed) == plain, "{key} decrypted");
+        let (here, there) = (plain.len() as u64, sealed.len() as u64);
+        assert!(Recast::may_be(here, there) && !Recast::may_be(there, here), "{key}");
+        assert!(!Recast::may_be(here, there + 1) && !Recast::may_be(here, here), "{key}");
+    }
+}
+
+/// Would catch a block that is taken for another, and one that nobody here opens.
+#[test]
+fn what_is_not_the_next_block_is_not_recast() {
+    let key = Key::Log(txid(3));
+    let object = &objects_at(&sealed())[&key];
+    let index = read_with(object, &keys()).unwrap().0;
+    let mut begun = Recast::begin(index.clone(), None).unwrap();
+    let blocks = begun.blocks().to_vec();
+    let stored = |block: &ebbtide_replica::container::Block| {
+        let at = |offset| usize::try_from(offset).unwrap();
+        object[at(block.offset)..at(block.end())].to_vec()
+    };
+    assert!(begun.add(&stored(&blocks[1])).is_err());
+    let mut changed = stored(&blocks[0]);
+    changed[0] ^= 1;
+    assert!(Recast::begin(index.clone(), None).unwrap().add(&changed).is_err());
+    let mut short = Recast::begin(index, None).unwrap();
+    short.add(&stored(&blocks[0])).unwrap();
+    assert!(short.finish().is_err(), "blocks are missing");
 }

@@ -1,7 +1,8 @@
-//! How a replica begins: whether `ebbtide.json` is, to the last byte, what entry 1 states.
+//! How a replica begins: whether `ebbtide.json` is, to the last byte, what entry 1 states; of a copy that was encrypted or
+//! decrypted on its way, whether it is what that becomes.
 
 use ebbtide_catalog::{CatalogError, Survey, first_of};
-use ebbtide_replica::{Claim, Key, Manifest, Txid};
+use ebbtide_replica::{Claim, Encryption, Key, Manifest, Txid};
 use ebbtide_store::ErrorKind;
 
 use super::finding::{Finding, Severity};
@@ -22,9 +23,11 @@ pub(super) async fn check_manifest(survey: &Survey) -> Result<Option<Finding>> {
         }
         Err(error) => return Err(error.into()),
     };
-    let stated = first_claim(survey).await?.and_then(|claim| claim.manifest);
+    let first = first_claim(survey).await?;
+    let stated = first.as_ref().and_then(|(claim, _)| claim.manifest.as_ref());
+    let form = first.as_ref().and_then(|(_, encryption)| *encryption);
     Ok(match stated {
-        Some(stated) if stated.as_bytes() == &text[..] => None,
+        Some(stated) if is_form_of(stated, form, &text) => None,
         Some(_) => Some(finding(
             Severity::Damage,
             "it is not the one that entry 1 states; remove it, and `ebbtide replicate` puts that one there again",
@@ -36,9 +39,19 @@ pub(super) async fn check_manifest(survey: &Survey) -> Result<Option<Finding>> {
     })
 }
 
-/// The claim that is entry 1, if it can be read. It may stand by itself once the history after it is thinned; nothing
+/// Whether this is the text that entry 1 states, or what a copy in the form of that entry's object has in its place.
+fn is_form_of(stated: &str, form: Option<Encryption>, text: &[u8]) -> bool {
+    if stated.as_bytes() == text {
+        return true;
+    }
+    let stated = Manifest::from_json(stated.as_bytes());
+    let is_other = stated.as_ref().is_ok_and(|stated| stated.encryption != form);
+    is_other && stated.is_ok_and(|stated| stated.in_form(form).to_json() == text)
+}
+
+/// The claim that is entry 1, if it can be read, and how its object is encrypted. It may stand by itself once the history after it is thinned; nothing
 /// is ever put under its name again.
-async fn first_claim(survey: &Survey) -> Result<Option<Claim>> {
+async fn first_claim(survey: &Survey) -> Result<Option<(Claim, Option<Encryption>)>> {
     let known = survey.known();
     let listing = known.listing();
     let objects = listing.log.iter().take(1).chain(&listing.packs);
@@ -47,7 +60,10 @@ async fn first_claim(survey: &Survey) -> Result<Option<Claim>> {
         match survey.index(object).await {
             Ok(fetched) => {
                 let claim = fetched.index.entries().first();
-                return Ok(claim.and_then(|entry| Claim::from_detail(&entry.detail).ok()));
+                let claim = claim.and_then(|entry| Claim::from_detail(&entry.detail).ok());
+                let envelope = fetched.index.opener().envelope();
+                let encryption = envelope.map(|envelope| Encryption::new(envelope.index));
+                return Ok(claim.map(|claim| (claim, encryption)));
             }
             Err(error) if is_damage(&error) => {}
             Err(error) => return Err(error.into()),

@@ -50,7 +50,7 @@ impl Named {
         }
     }
 
-    /// How many wrapped keys there are, and those that are missing.
+    /// How many wrapped keys there are, and those that are missing, or that were found to be damaged where others served.
     pub(super) async fn check(self, store: &dyn Store) -> Result<(u64, Vec<Finding>)> {
         let listed = store.list(KeyPrefix::Wrapped, None).await?;
         let ids: BTreeSet<KeyId> = listed.iter().filter_map(|object| id_of(object.key)).collect();
@@ -62,6 +62,10 @@ impl Named {
                 let (severity, what) = (Severity::Damage, under.lost());
                 findings.push(Finding { key, severity, what });
             }
+        }
+        for (key, why) in store.keyring().map(|keyring| keyring.damaged()).unwrap_or_default() {
+            let what = format!("it is damaged, and only an older form of the key opens: {why}");
+            findings.push(Finding { key, severity: Severity::Damage, what });
         }
         Ok((listed.len() as u64, findings))
     }

@@ -20,6 +20,17 @@ pub struct Asked {
     pub key: String,
 }
 
+/// The body of a put, or of a part of an upload.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// The bucket and the object's name, as they stand in the path.
+    pub path: String,
+    /// What follows the question mark: of a part its number and its upload.
+    pub query: String,
+    /// What came of it.
+    pub body: Vec<u8>,
+}
+
 impl Asked {
     pub(super) fn new(parts: &Parts) -> Asked {
         Asked {

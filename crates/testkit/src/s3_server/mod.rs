@@ -10,14 +10,14 @@ mod serve;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-pub use asked::Asked;
+pub use asked::{Asked, Sent};
 pub use fault::Fault;
 
 /// The access key that the server knows.
@@ -46,6 +46,9 @@ pub struct S3Server {
 struct Shared {
     script: Mutex<Option<Script>>,
     asked: Mutex<Vec<Asked>>,
+    /// Whether bodies are kept, too.
+    records: AtomicBool,
+    sent: Mutex<Vec<Sent>>,
     connections: AtomicUsize,
 }
 
@@ -131,6 +134,17 @@ impl S3Server {
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
         lock(&self.shared.asked).clone()
+    }
+
+    /// From now on, what is put is kept as it was sent: each attempt by itself, one that was broken off as far as it came.
+    pub fn record(&self) {
+        self.shared.records.store(true, Ordering::Relaxed);
+    }
+
+    /// What was kept.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Sent> {
+        lock(&self.shared.sent).clone()
     }
 
     /// How many connections were made to it.

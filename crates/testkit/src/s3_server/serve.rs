@@ -8,7 +8,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{CONTENT_LENGTH, HeaderValue, LOCATION};
-use hyper::{Request, Response, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -16,10 +17,10 @@ use s3s::{Body, HttpResponse};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::asked::Asked;
+use super::asked::{Asked, Sent};
 use super::backend::{Backend, Unconditional};
 use super::fault::Fault;
-use super::{ACCESS_KEY, NEXT_ACCESS_KEY, SECRET_KEY, Shared};
+use super::{ACCESS_KEY, NEXT_ACCESS_KEY, SECRET_KEY, Shared, lock};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -78,6 +79,10 @@ async fn answer(
 ) -> Result<HttpResponse, Failure> {
     let (mut parts, body) = request.into_parts();
     let fault = shared.judge(Asked::new(&parts));
+    let body = match parts.method == Method::PUT && shared.records.load(Ordering::Relaxed) {
+        true => Body::from(record(&shared, &parts, body).await?),
+        false => Body::from(body),
+    };
     match &fault {
         Some(Fault::Dropped) => return Err("dropped".into()),
         Some(Fault::Silence) => std::future::pending::<()>().await,
@@ -105,7 +110,7 @@ async fn answer(
         }
         Some(Fault::AnswerLost | Fault::CutOff(_)) | None => {}
     }
-    let response = service.call(Request::from_parts(parts, Body::from(body))).await?;
+    let response = service.call(Request::from_parts(parts, body)).await?;
     match fault {
         Some(Fault::AnswerLost) => Err("the answer is lost".into()),
         Some(Fault::CutOff(bytes)) => cut_off(response, bytes).await,
@@ -113,8 +118,27 @@ async fn answer(
     }
 }
 
+/// Keeps a body as far as it comes.
+async fn record(shared: &Shared, parts: &Parts, mut body: Incoming) -> Result<Bytes, Failure> {
+    let (mut bytes, mut ended) = (Vec::new(), Ok(()));
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => bytes.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+            Err(error) => {
+                ended = Err(error);
+                break;
+            }
+        }
+    }
+    let (path, query) =
+        (parts.uri.path().to_owned(), parts.uri.query().unwrap_or_default().to_owned());
+    lock(&shared.sent).push(Sent { path, query, body: bytes.clone() });
+    ended?;
+    Ok(bytes.into())
+}
+
 /// A client that still writes when the connection is closed may never see the answer.
-async fn read_away(body: Incoming) -> Result<(), Failure> {
+async fn read_away(body: Body) -> Result<(), Failure> {
     body.collect().await?;
     Ok(())
 }
