@@ -17,6 +17,7 @@ mod elsewhere;
 mod exact;
 mod exec;
 mod first;
+mod fleet;
 mod foreground;
 mod forged;
 mod freed;

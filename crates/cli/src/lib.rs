@@ -36,6 +36,7 @@ mod sidecar_hooks;
 mod source;
 mod terminal;
 mod time_limit;
+mod user_directory;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -98,7 +99,10 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         Command::Sync(sync) => commands::sync::run(sync),
         Command::Add(add) => commands::set::add(add),
         Command::Remove(remove) => commands::set::remove(remove),
-        Command::List(list) => commands::set::list(list),
+        Command::List(list) => match list.address.clone() {
+            Some(address) => runtime::run(Workers::Cores, commands::fleet::run(list, &address)),
+            None => commands::set::list(list),
+        },
         Command::Reload(reload) => commands::set::reload(reload),
         Command::Config(config) => commands::config::run(config.verb),
         Command::Keygen(keygen) => commands::keygen::run(keygen),
@@ -121,6 +125,7 @@ fn ends_by_signals(command: &Command) -> bool {
         | Command::Fixture(_)
         | Command::When(_)
         | Command::Blame(_)
+        | Command::List(_)
         | Command::Page(_) => true,
         _ => false,
     }

@@ -1,8 +1,9 @@
 //! What people see while they wait: bars on a terminal, nothing elsewhere.
 
+use std::env;
 use std::future::Future;
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
-use std::{env, io};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use terminal_size::{Width, terminal_size_of};
@@ -85,6 +86,14 @@ fn columns() -> u16 {
     let said = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let said = said.filter(|&columns| columns > 0);
     said.or_else(|| terminal_size_of(io::stderr()).map(|(Width(columns), _)| columns)).unwrap_or(80)
+}
+
+/// How wide a line of standard output may be; nothing where no terminal breaks it.
+pub(crate) fn width() -> Option<usize> {
+    let said = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let is_terminal = io::stdout().is_terminal();
+    let found = || terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
+    said.filter(|&columns| columns > 0 && is_terminal).or_else(found)
 }
 
 /// Whether the terminal, if there is one, can only append.

@@ -16,6 +16,7 @@
 //! The words that are ours are in `docs/glossary.md`.
 
 mod api;
+mod branch;
 mod directory;
 mod error;
 mod error_chain;
@@ -40,6 +41,7 @@ mod traffic;
 mod wrapped_key;
 
 pub use api::{ByteStream, LIST_MAX, NotDeleted, Object, Store, Upload};
+pub use branch::Branch;
 pub use directory::DirectoryStore;
 pub use error::{ErrorKind, StoreError};
 pub use error_chain::error_chain;

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use url::Url;
 
 use super::api::Store;
-use super::directory::DirectoryStore;
+use super::branch::Branch;
+use super::directory::{DirectoryStore, branch};
 use super::error::StoreError;
 use super::location_error::{LocationError, fail, refuse_control};
 use super::place::real_path;
@@ -56,6 +57,30 @@ impl Location {
                 Err(StoreError::new(super::ErrorKind::Invalid, format!("open {self}"), why))
             }
             Location::Directory(path) => Ok(Arc::new(DirectoryStore::new(path)?)),
+        }
+    }
+
+    /// What lies directly below it, by one listing that is as long as it has directories. A place that is not there has
+    /// nothing below it.
+    ///
+    /// # Errors
+    /// When the store cannot be listed, or has more than [`LIST_MAX`](crate::LIST_MAX) names there.
+    pub async fn branch(&self) -> Result<Branch, StoreError> {
+        match self {
+            #[cfg(feature = "s3")]
+            Location::S3(location) => S3Store::open(location).await?.branch().await,
+            #[cfg(not(feature = "s3"))]
+            Location::S3(_) => self.open().await.map(|_| Branch::default()),
+            Location::Directory(path) => branch(path.clone()).await,
+        }
+    }
+
+    /// The place of this name below it.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Location {
+        match self {
+            Location::S3(location) => Location::S3(location.child(name)),
+            Location::Directory(path) => Location::Directory(path.join(name)),
         }
     }
 }
@@ -290,6 +315,18 @@ mod tests {
         ] {
             let message = address.parse::<Location>().unwrap_err().to_string();
             assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_child_is_an_address() {
+        for (address, child) in [
+            ("s3://backups?region=eu", "s3://backups/a?region=eu"),
+            ("s3://backups/x?region=eu", "s3://backups/x/a?region=eu"),
+            ("/var/backups", "/var/backups/a"),
+        ] {
+            let location: Location = address.parse().unwrap();
+            assert_eq!(location.child("a").to_string(), child);
         }
     }
 }

@@ -31,6 +31,14 @@ const KEYS: [&str; 5] = ["endpoint", "region", "path-style", "profile", "insecur
 /// S3 allows 1024 bytes for a whole name; ours need fewer than 64.
 const PREFIX_BYTES_MAX: usize = 900;
 
+impl S3Location {
+    /// The place of this name below it.
+    pub(super) fn child(&self, name: &str) -> S3Location {
+        let slash = if self.prefix.is_empty() { "" } else { "/" };
+        S3Location { prefix: format!("{}{slash}{name}", self.prefix), ..self.clone() }
+    }
+}
+
 /// What comes after `s3://`.
 impl FromStr for S3Location {
     type Err = LocationError;

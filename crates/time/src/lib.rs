@@ -9,6 +9,8 @@ pub use serde;
 
 mod text;
 mod timestamp;
+mod words;
 
 pub use text::ParseError;
 pub use timestamp::Timestamp;
+pub use words::{ago, span};

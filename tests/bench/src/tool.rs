@@ -31,6 +31,8 @@ pub(crate) struct Tool {
     is_eager: bool,
     /// How much faster than usual time passes for it.
     faster: u64,
+    /// Where the identity lies that its replicas are encrypted for, and its recipient.
+    encryption: Option<(PathBuf, String)>,
 }
 
 /// Where a replica lies.
@@ -62,7 +64,13 @@ impl Tool {
             (Kind::Litestream3, bin.join("litestream-0.3.13")),
             (Kind::Litestream5, bin.join("litestream-0.5.18")),
         ];
-        let tools = all.map(|(kind, program)| Tool { kind, program, is_eager: false, faster: 1 });
+        let tools = all.map(|(kind, program)| Tool {
+            kind,
+            program,
+            is_eager: false,
+            faster: 1,
+            encryption: None,
+        });
         if let Some(wrong) = names.iter().find(|&name| tools.iter().all(|tool| tool.name() != name))
         {
             return Err(format!("no tool is named {wrong}").into());
@@ -81,6 +89,7 @@ impl Tool {
 
     pub(crate) fn name(&self) -> &'static str {
         match (self.kind, self.is_eager) {
+            (Kind::Ebbtide, _) if self.encryption.is_some() => "ebbtide, encrypted",
             (Kind::Ebbtide, _) => "ebbtide",
             (Kind::Litestream3, false) => "litestream-0.3.13",
             (Kind::Litestream3, true) => "litestream-0.3.13 (10 ms)",
@@ -102,6 +111,16 @@ impl Tool {
     /// The same tool with all its intervals so much shorter, and as many more puts a second.
     pub(crate) fn in_a_hurry(&self, faster: u64) -> Tool {
         Tool { faster, ..self.clone() }
+    }
+
+    /// The same tool, for an identity of its own that is made in `directory`.
+    pub(crate) fn encrypted(&self, directory: &Path) -> Result<Tool> {
+        let identity = directory.join("identity.key");
+        let made = self.command("keygen").arg("-o").arg(&identity).output()?;
+        let text = fs::read_to_string(&identity)?;
+        let recipient = text.lines().find_map(|line| line.split("public key: ").nth(1));
+        let recipient = recipient.ok_or_else(|| format!("keygen ends with {}", made.status))?;
+        Ok(Tool { encryption: Some((identity, recipient.to_owned())), ..self.clone() })
     }
 
     /// What it says of itself.
@@ -144,6 +163,9 @@ impl Tool {
             command.arg("-o").arg(out);
             if let Some(at) = at {
                 command.args(["--timestamp", &at]);
+            }
+            if let Some((identity, _)) = &self.encryption {
+                command.arg("--identity").arg(identity);
             }
             command.arg(address(&pair.place));
         } else {
@@ -189,6 +211,9 @@ impl Tool {
             for Pair { database, place } in pairs {
                 let (database, replica) = (database.display(), address(place));
                 writeln!(text, "[[database]]\npath = \"{database}\"\nreplica = \"{replica}\"\n")?;
+                if let Some((_, recipient)) = &self.encryption {
+                    writeln!(text, "encrypt-to = [\"{recipient}\"]\n")?;
+                }
                 if self.faster > 1 {
                     let rate = self.faster as f64;
                     writeln!(text, "puts-per-second = {rate:.1}\nputs-burst = {rate:.1}\n")?;

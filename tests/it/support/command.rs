@@ -30,7 +30,9 @@ pub(crate) fn limited(limit: &str, args: &[&str]) -> Command {
 /// command that runs `ebbtide` in its turn.
 pub(crate) fn by_itself_in(command: &mut Command) {
     command.env_remove("EBBTIDE_LOG").env("EBBTIDE_RUNTIME_DIR", runtime_directory());
-    command.env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"));
+    for (variable, name) in [("XDG_CACHE_HOME", "cache"), ("XDG_STATE_HOME", "state")] {
+        command.env(variable, Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
+    }
     // Where there is no memory left for a backtrace, the standard library waits for its own lock, for ever.
     command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
 }

@@ -35,6 +35,7 @@ const CRATES: &[(&str, u32, &str)] = &[
     ("directory", 6, "safe opening"),
     ("rows", 8, "values and tables"),
     ("export", 10, "dump, CSV, Postgres"),
+    ("fleet", 8, "replicas of a bucket"),
 ];
 
 /// Most crates use `fault`, which is empty in what ships, and `count` is a few atomics; the others are no part of what ships.

@@ -1,6 +1,7 @@
 //! The arguments of `ebbtide drill`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args as Arguments;
 
@@ -12,13 +13,17 @@ use super::Access;
 Examples:
   ebbtide drill app.db                                     the replica of a database of ebbtide.toml, as from cron
   ebbtide drill --no-file s3://bucket/app                  fetch and hash every page, without a file
+  ebbtide drill --within 1h 's3://backups/**'              all replicas of a bucket, from a machine of its own
+
+With /** at its end the source stands for all replicas at the address and below it: the one that was drilled longest ago comes \
+first, and `ebbtide list` shows what came of it.
 
 A running `ebbtide replicate` does the same by itself with `drill = \"1d\"` in its configuration.
 
 Exit codes: 0 both states were restored and are sound; 1 there is no room for them, or the store failed; 3 there is nothing; \
 4 something is damaged or missing.")]
 pub struct Drill {
-    /// The replica, or the path of a database of the configuration.
+    /// The replica, or the path of a database of the configuration; an address with /** at its end: all replicas there.
     #[arg(value_name = "SOURCE")]
     pub source: String,
     /// Fetch, decode and hash every page, and restore no file, which SQLite cannot check then.
@@ -30,6 +35,12 @@ pub struct Drill {
     /// Fetch no more than so many bytes a second, such as "5 MiB".
     #[arg(long, value_name = "SIZE", value_parser = ebbtide_config::size)]
     pub bandwidth: Option<u64>,
+    /// Begin no further drill after so long, such as "1h".
+    #[arg(long, value_name = "DURATION", value_parser = ebbtide_config::duration)]
+    pub within: Option<Duration>,
+    /// Begin no further drill after so many bytes were fetched, such as "10 GiB".
+    #[arg(long, value_name = "SIZE", value_parser = ebbtide_config::size)]
+    pub budget: Option<u64>,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,

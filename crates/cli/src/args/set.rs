@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args as Arguments;
 
+use super::Identity;
+
 /// `ebbtide add`.
 #[derive(Debug, Arguments)]
 #[command(after_help = "\
@@ -48,10 +50,30 @@ pub struct Remove {
 
 /// `ebbtide list`.
 #[derive(Debug, Arguments)]
+#[command(after_help = "\
+Examples:
+  ebbtide list                                             what the processes of this machine follow
+  ebbtide list s3://backups/                               all replicas in a bucket, whoever writes them
+  ebbtide list --history --json s3://backups/tenants
+
+Below an address every replica is found, however deep it lies. First come those that cannot be read, then those to which nothing \
+came for more than twice the longest pause between their newest objects, and for more than a quarter of an hour. Of a replica that \
+has not changed one request is made; what was found is kept in the user's cache directory.
+
+Exit codes: 0; 1 some need attention, or the store failed, or no process was found; 3 there is no replica at the address or below it.")]
 pub struct List {
-    /// Print an object a line: one for each database and each pattern.
+    /// Show all replicas at this address and below it, instead of what is followed on this machine.
+    #[arg(value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// Read the history of each replica, and count its gaps and forks. What was read before is not read again.
+    #[arg(long, requires = "address")]
+    pub history: bool,
+    /// Print an object a line: one for each database and each pattern, or one for each replica.
     #[arg(long)]
     pub json: bool,
+    /// How secret keys are opened. Without it less is known of encrypted replicas.
+    #[command(flatten)]
+    pub identity: Identity,
 }
 
 /// `ebbtide reload`.

@@ -1,82 +1,56 @@
 //! `ebbtide drill`.
 
-use std::sync::Arc;
-use std::time::Instant;
+mod fleet;
+mod one;
 
-use ebbtide_catalog::Progress;
-use ebbtide_restore::{Drill as What, DrillRecord, Drilled, Proved, arbitrary, drill};
-use ebbtide_sidecar::clock;
+use ebbtide_restore::{DrillRecord, Drilled};
 use ebbtide_state::peek;
 use serde_json::json;
 
+use super::drilled::{as_json, remember, said};
 use super::failure;
-use crate::args::{Drill, Integrity};
+use crate::args::Drill;
 use crate::exit::{Code, Failure, Outcome};
+use crate::output;
 use crate::source::Source;
-use crate::terminal::Counted;
-use crate::{integrity, output, terminal};
+use one::one;
+
+/// What stands at the end of an address for all replicas below it.
+const ALL_BELOW: &str = "/**";
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the replica does not give its states, with exit code 4, or there is no room for them.
 pub(crate) async fn run(args: Drill) -> Result<Outcome, Failure> {
+    let (before_keys, keys) = args.source.split_once('?').unwrap_or((&args.source, ""));
+    if let Some(root) = before_keys.strip_suffix(ALL_BELOW) {
+        let mark = if keys.is_empty() { "" } else { "?" };
+        let root = format!("{root}{mark}{keys}");
+        return fleet::run(args, &root).await;
+    }
+    if args.within.is_some() || args.budget.is_some() {
+        let why = format!(
+            "--within and --budget are for all replicas below an address: {before_keys}{ALL_BELOW}"
+        );
+        return Err(Failure::new(Code::Usage, why));
+    }
     let source = Source::find(&args.source, &args.access)?;
     let store = source.open().await?;
     let state = source.state_directory();
     let known = state.as_deref().and_then(|directory| peek(directory).ok().flatten());
-    let (now, begun) = (clock::now(), Instant::now());
-    let directory = args.directory.unwrap_or_else(std::env::temp_dir);
-    let what = What {
-        directory: (!args.no_file).then_some(directory),
-        check: integrity::check_of(Integrity::Full),
-        bytes_per_second: args.bandwidth,
-        random: arbitrary(&source.location.to_string(), now),
-        durable: known.map(|position| (position.replica, position.state)),
-        now,
-    };
-    let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("drill", Counted::Pages, args.json);
-    let counts = || {
-        let counts = progress.counts();
-        (counts.pages_done, counts.pages_total)
-    };
-    let drilling = drill(store, &what, &progress);
-    let result = terminal::watch(&bar, counts, drilling).await;
-    let ended = clock::now();
-    let before = || state.as_deref().and_then(DrillRecord::read).unwrap_or_default();
-    let record = match &result {
-        Ok(drilled) => DrillRecord::after(drilled, ended, begun.elapsed(), None),
-        Err(error) => before().failed(ended, ebbtide_store::error_chain(error)),
-    };
+    let durable = known.map(|position| (position.replica, position.state));
+    let (result, record) = one(&args, store, durable, state.as_deref()).await;
     if let Some(directory) = &state {
         record.write(directory).map_err(failure)?;
     }
     let drilled = result.map_err(failure)?;
+    remember(&drilled.replica, &record);
     print(args.json, &drilled, &record);
     match record.failed {
         Some(failed) => Err(Failure::new(Code::Damaged, failed.error)),
         None => Ok(Outcome::Done),
     }
-}
-
-fn print(json: bool, drilled: &Drilled, record: &DrillRecord) {
-    if json {
-        output::json(json!({
-            "replica": drilled.replica.to_string(),
-            "place": drilled.place,
-            "proved": record.proved,
-            "failed": record.failed,
-        }));
-        return;
-    }
-    let Some(proved) = &record.proved else { return };
-    output::line(format_args!(
-        "replica {} in {}: {}",
-        drilled.replica,
-        drilled.place,
-        said(proved)
-    ));
 }
 
 /// Shows what the last drills of a database came to, if it is known which one it is, for `ebbtide log`.
@@ -96,18 +70,16 @@ pub(crate) fn show(source: &Source, json: bool) {
     }
 }
 
-/// What was proved, in a line.
-pub(crate) fn said(proved: &Proved) -> String {
-    let older = proved.older.map(|older| format!(", and txid {} of {}", older.txid, older.time));
-    let compared = if proved.compared { "; as the live database has it" } else { "" };
-    format!(
-        "proved txid {} of {}{}: {}{compared} ({:.1} s, {} fetched, at {})",
-        proved.txid,
-        proved.time,
-        older.unwrap_or_default(),
-        proved.what,
-        proved.seconds,
-        terminal::bytes(proved.bytes_fetched),
-        proved.at
-    )
+fn print(json: bool, drilled: &Drilled, record: &DrillRecord) {
+    if json {
+        output::json(as_json(drilled, record));
+        return;
+    }
+    let Some(proved) = &record.proved else { return };
+    output::line(format_args!(
+        "replica {} in {}: {}",
+        drilled.replica,
+        drilled.place,
+        said(proved)
+    ));
 }

@@ -6,7 +6,7 @@ mod kept;
 use std::pin::pin;
 
 use ebbtide_catalog::{self, Identity, Listing, ResyncDetail};
-use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Notice, StoredMark};
+use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Notice, StoredMark, Tally};
 use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
 use ebbtide_store::{Store, StoreError};
 use futures::TryStreamExt as _;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use changed::Changed;
 
 use super::remark::remark;
-use super::tally::Tally;
+use super::tally;
 use super::thinned::{self, Thinned};
 use super::{drill, mark_line, marked, unreadable};
 use crate::args::Log;
@@ -241,7 +241,7 @@ impl Print {
                     output::json(line);
                 }
             }
-            let mut summary = self.tally.json();
+            let mut summary = tally::json(&self.tally);
             summary["first_txid_ahead"] = self.ahead().map(|txid| txid.to_string()).into();
             summary["first_txid_missing"] = self.hole.map(|(first, _)| first.to_string()).into();
             summary["first_txid"] = self.first.as_ref().map(|first| first.txid.to_string()).into();
@@ -278,14 +278,14 @@ impl Print {
         let bytes = listing.objects().map(|object| object.size).sum();
         output::line(format_args!(
             "{} entries shown; {} segments, {} packs, {} deltas; {} in all; snapshots at {}",
-            self.tally.entries(),
+            self.tally.entries,
             listing.log.len(),
             listing.packs.len(),
             listing.deltas.len(),
             terminal::bytes(bytes),
             if snapshots.is_empty() { "none".to_owned() } else { snapshots.join(", ") }
         ));
-        output::line(self.tally.text());
+        output::line(tally::text(&self.tally));
         thinned.into_iter().flat_map(|thinned| thinned.summary(listing)).for_each(output::line);
         let ahead = self.ahead().zip(self.last.as_ref());
         if let Some((first, last)) = ahead {

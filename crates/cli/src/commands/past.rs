@@ -1,7 +1,5 @@
 //! States of a replica for the commands that ask the past.
 
-use std::env;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use ebbtide_moment::{Error, IndexCache, Moment, Options, Proof, Replica};
@@ -9,9 +7,9 @@ use ebbtide_sql::Error as SqlError;
 
 use super::choice::target;
 use crate::exit::{Code, Failure};
-use crate::logging;
 use crate::source::Source;
 use crate::when::When;
+use crate::{logging, user_directory};
 
 /// Looks at the replica.
 ///
@@ -25,15 +23,8 @@ pub(crate) async fn open(source: &Source) -> Result<Replica, Failure> {
 
 /// Indexes of replicas in the user's cache directory; nothing where there is no such place.
 fn indexes() -> Option<Arc<IndexCache>> {
-    let opened = IndexCache::open(&cache_directory("indexes")?);
+    let opened = IndexCache::open(&user_directory::cache("indexes")?);
     opened.inspect_err(|error| tracing::debug!(%error, "indexes are not kept")).ok()
-}
-
-/// A directory of ours in the user's cache directory; nothing where there is no such place.
-pub(crate) fn cache_directory(name: &str) -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?;
-    base.is_absolute().then(|| base.join("ebbtide").join(name))
 }
 
 /// The state that is meant, with how that was read, if the argument does not say it itself. What the user ought to know is

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::answered::answered;
-use super::drill::said;
+use super::drilled::said;
 use crate::args::Status;
 use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};

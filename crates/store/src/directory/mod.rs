@@ -10,6 +10,8 @@
 //! A temporary file is locked while it is written, so that a sweep can tell what is abandoned from what is not. Where the
 //! file system has no locks, nothing is swept.
 
+mod blocking;
+mod branch;
 mod root;
 mod temporary;
 
@@ -24,6 +26,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt as _};
 
+use self::blocking::blocking;
+pub(crate) use self::branch::branch;
 use self::root::{Root, fail};
 use self::temporary::{TEMPORARY, Temporary};
 use super::api::{ByteStream, Object, Store, Upload};
@@ -71,20 +75,6 @@ impl DirectoryStore {
     ) -> Result<T, StoreError> {
         let root = self.root.clone();
         blocking(move || work(&root, &what)).await
-    }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(StoreError::new(
-            ErrorKind::Unavailable,
-            "use the replica's directory",
-            "the work was broken off",
-        )
-        .caused_by(error)),
     }
 }
 

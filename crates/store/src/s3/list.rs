@@ -19,9 +19,11 @@ enum Start {
     Token(String),
 }
 
-/// The objects of a page, and where the next one begins.
-struct Page {
-    objects: Vec<(String, u64, Timestamp)>,
+/// A page of a listing, with full names, and where the next one begins.
+pub(super) struct Page {
+    pub(super) objects: Vec<(String, u64, Timestamp)>,
+    /// With the slash at their end, if names are listed up to a slash.
+    pub(super) directories: Vec<String>,
     next: Option<String>,
 }
 
@@ -33,8 +35,32 @@ impl Bucket {
         most: usize,
     ) -> Result<Vec<Object>, StoreError> {
         let what = format!("list {under}/");
-        let listing = Listing::new(under, after).first(most);
-        let pages = self.list_pages(&what, under, after, listing);
+        let mut listing = Listing::new(under, after).first(most);
+        let (place, prefix) = (self.full(""), self.full(format_args!("{under}/")));
+        let after = after.map(|after| self.full(after));
+        self.each_page(&what, &prefix, after, None, |page| {
+            for (name, size, modified) in page.objects {
+                if let Some(name) = name.strip_prefix(&place) {
+                    listing.add(name, size, modified)?;
+                }
+            }
+            Ok(listing.is_full())
+        })
+        .await?;
+        Ok(listing.finish())
+    }
+
+    /// Hands out the pages of the listing of all names that begin with `prefix`, those after `after`, until `take` has
+    /// enough. With a delimiter names that have it go on as directories, each once.
+    pub(super) async fn each_page(
+        &self,
+        what: &str,
+        prefix: &str,
+        after: Option<String>,
+        delimiter: Option<&str>,
+        take: impl FnMut(Page) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let pages = self.list_pages(what, prefix, after, delimiter, take);
         let listed = tokio::time::timeout(LIST_TIMEOUT, pages);
         listed.await.unwrap_or_else(|_| {
             let why = format!("the listing did not end within {} s", LIST_TIMEOUT.as_secs());
@@ -45,26 +71,18 @@ impl Bucket {
     async fn list_pages(
         &self,
         what: &str,
-        under: KeyPrefix,
-        after: Option<&Key>,
-        mut listing: Listing,
-    ) -> Result<Vec<Object>, StoreError> {
-        let prefix = self.full(format_args!("{under}/"));
-        let mut start = match after {
-            Some(after) => Start::After(self.full(after)),
-            None => Start::Beginning,
-        };
+        prefix: &str,
+        after: Option<String>,
+        delimiter: Option<&str>,
+        mut take: impl FnMut(Page) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut start = after.map_or(Start::Beginning, Start::After);
         for _ in 0..LIST_PAGES_MAX {
-            let page = retry(&READS, &self.client.served, || self.list_page(what, &prefix, &start))
-                .await?;
-            for (name, size, modified) in page.objects {
-                if let Some(name) = name.strip_prefix(self.full("").as_str()) {
-                    listing.add(name, size, modified)?;
-                }
-            }
-            let Some(token) = page.next.filter(|_| !listing.is_full()) else {
-                return Ok(listing.finish());
-            };
+            let page = || self.list_page(what, prefix, &start, delimiter);
+            let mut page = retry(&READS, &self.client.served, page).await?;
+            let next = page.next.take();
+            let has_enough = take(page)?;
+            let Some(token) = next.filter(|_| !has_enough) else { return Ok(()) };
             let next = Start::Token(token);
             if next == start {
                 break;
@@ -74,11 +92,18 @@ impl Bucket {
         Err(StoreError::new(ErrorKind::Damaged, what, "the listing goes round in circles"))
     }
 
-    async fn list_page(&self, what: &str, prefix: &str, start: &Start) -> Result<Page, StoreError> {
+    async fn list_page(
+        &self,
+        what: &str,
+        prefix: &str,
+        start: &Start,
+        delimiter: Option<&str>,
+    ) -> Result<Page, StoreError> {
         let request = |sdk: &aws_sdk_s3::Client| {
             let request = sdk.list_objects_v2().bucket(&*self.bucket).prefix(prefix);
             // XML cannot represent a name with a control character, and anybody may have put one there.
             let request = request.encoding_type(EncodingType::Url);
+            let request = request.set_delimiter(delimiter.map(str::to_owned));
             match start {
                 Start::Beginning => request,
                 Start::After(name) => request.start_after(name),
@@ -105,7 +130,9 @@ impl Bucket {
         let place = self.full("");
         let entry = |object| entry(object, encoded, &place);
         let objects = answer.contents().iter().filter_map(entry).collect();
-        Ok(Page { objects, next })
+        let directories = answer.common_prefixes().iter().filter_map(|one| one.prefix());
+        let directories = directories.map(|name| plain(name, encoded, &place)).collect();
+        Ok(Page { objects, directories, next })
     }
 }
 

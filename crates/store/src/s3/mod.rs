@@ -10,6 +10,7 @@
 
 mod body;
 mod bounded;
+mod branch;
 mod bucket;
 mod causes;
 mod client;

@@ -20,7 +20,7 @@ use crate::s3_location::S3Location;
 
 /// A prefix of a bucket. Cheap to clone.
 #[derive(Clone)]
-pub struct S3Store(Bucket);
+pub struct S3Store(pub(super) Bucket);
 
 impl S3Store {
     /// The store at this place, with credentials from the usual places. Stores that differ in bucket and prefix alone

@@ -2,12 +2,13 @@
 
 use ebbtide_replica::{EntryKind, Timestamp, Txid};
 use ebbtide_store::error_chain;
+use ebbtide_time::ago;
 use maud::{Markup, html};
 
 use super::axis::Axis;
 use super::chart::{Chart, describe, legend};
 use super::query::{Query, SPANS};
-use super::words::{ago, bytes, number, number_of, quoted, short, utc};
+use super::words::{bytes, number, number_of, quoted, short, utc};
 use crate::shelf::Opened;
 use crate::timeline::{Bucket, Event, EventKind, History, Picked, TimelineError, Wanted, buckets};
 

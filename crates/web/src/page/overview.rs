@@ -3,11 +3,12 @@
 use ebbtide_replica::Timestamp;
 use ebbtide_sidecar::control::{HealthIssue, Report};
 use ebbtide_sidecar::follow::Phase;
+use ebbtide_time::{ago, span};
 use maud::{Markup, html};
 
 use super::advice::{remedy, title};
 use super::query::Query;
-use super::words::{ago, bytes, number_of, span};
+use super::words::{bytes, number_of};
 
 /// How a database is, for people: a sign, a class for its colour, and words.
 pub(super) struct Condition {

@@ -4,32 +4,6 @@ use std::fmt::Write as _;
 
 use ebbtide_replica::{Timestamp, Txid};
 
-const SECOND: i64 = 1_000_000;
-
-/// A length of time, in microseconds.
-pub(super) fn span(micros: i64) -> String {
-    let seconds = micros / SECOND;
-    match seconds {
-        i64::MIN..0 => "0 s".to_owned(),
-        0 if micros < 1000 => "0 s".to_owned(),
-        0 => format!("{} ms", micros / 1000),
-        1..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
-/// How long ago a time was.
-pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
-    let micros = now.as_micros().saturating_sub(time.as_micros());
-    match micros {
-        i64::MIN..0 => format!("in {}", span(-micros)),
-        0..SECOND => "just now".to_owned(),
-        _ => format!("{} ago", span(micros)),
-    }
-}
-
 /// A time to the millisecond, in UTC.
 pub(super) fn utc(time: Timestamp) -> String {
     let text = time.to_string();
@@ -95,9 +69,6 @@ mod tests {
 
     #[test]
     fn people_read_it_at_a_glance() {
-        let spans =
-            [0, 5_000, 61 * SECOND, 600 * SECOND, 9000 * SECOND, 864_000 * SECOND].map(span);
-        assert_eq!(spans, ["0 s", "5 ms", "61 s", "10 min", "2 h", "10 days"]);
         assert_eq!(
             [17, 1536, 10 << 20, 5 << 30].map(bytes),
             ["17 B", "1.5 KiB", "10 MiB", "5.0 GiB"]

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod downtime;
+mod encrypted;
 mod growth;
 mod idle;
 mod large;
@@ -100,6 +101,11 @@ pub(crate) const WORKS: &[Work] = &[
         "past",
         "ebbtide alone: a row, a table, a comparison and a search in a database of 10 GB with a day of history",
         crate::past::run,
+    ),
+    unusual(
+        "encrypted",
+        "ebbtide alone: latency, bulk, steady, restore and large, plain and encrypted",
+        encrypted::run,
     ),
     unusual("sizes", "ebbtide alone: time and memory from 1 MB to 20 GB", growth::sizes),
     unusual(

@@ -4,13 +4,12 @@
 //! with the file, it is counted again.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use ebbtide_directory::Private;
 use ebbtide_replica::{Entry, ReplicaId};
 use serde_json::{Value, json};
 
-use crate::commands::past;
+use crate::user_directory;
 
 /// How much is kept of a replica: the oldest entries go.
 const KEPT_BYTES_MAX: u64 = 8 << 20;
@@ -27,11 +26,7 @@ pub(super) struct Kept {
 impl Kept {
     /// What was kept; nothing if there is no place for it.
     pub(super) fn open(replica: ReplicaId) -> Kept {
-        let open = |directory: PathBuf| Private::create(&directory, None).map(|opened| opened.0);
-        let directory = past::cache_directory("tables").map(open);
-        let directory = directory.and_then(|opened| {
-            opened.inspect_err(|error| tracing::debug!(%error, "counts are not kept")).ok()
-        });
+        let directory = user_directory::private(user_directory::cache("tables"));
         let file = directory.map(|directory| (directory, format!("{replica}.jsonl")));
         let read = file.as_ref().map(|(directory, name)| directory.read(name, KEPT_BYTES_MAX));
         let entries = read.and_then(|read| String::from_utf8(read.ok()?).ok()).unwrap_or_default();

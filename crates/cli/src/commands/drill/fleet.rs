@@ -1,0 +1,146 @@
+//! Drills of all replicas below an address, one after the other, as a machine of their own does it every day: the one that was
+//! proved longest ago first, until there is no time or nothing more may be fetched.
+
+use std::time::Instant;
+
+use ebbtide_fleet::{Member, Options, Summary};
+use ebbtide_replica::Timestamp;
+use ebbtide_sidecar::clock;
+use ebbtide_store::error_chain;
+use serde_json::json;
+
+use super::one::one;
+use crate::args::Drill;
+use crate::commands::drilled::{as_json, memory_of, record_of, remember, said};
+use crate::commands::{failure, fleet};
+use crate::exit::{Code, Failure, Outcome};
+use crate::{output, source, terminal};
+
+/// What became of them.
+#[derive(Debug, Default)]
+struct Sum {
+    proved: u64,
+    failed: u64,
+    left: u64,
+    bytes: u64,
+    /// The worst that happened.
+    code: Option<Code>,
+}
+
+/// Runs the command for all replicas below `root`.
+///
+/// # Errors
+/// When one of them could not be proved.
+pub(super) async fn run(args: Drill, root: &str) -> Result<Outcome, Failure> {
+    let root = source::address(root)?;
+    let (begun, now) = (Instant::now(), clock::now());
+    let opener = fleet::Opener(args.access.identity.opener());
+    let options = Options { has_identity: opener.0.is_some(), ..Options::default() };
+    let found = fleet::members(&root, &opener, options, now, args.json).await?;
+    let mut sum = Sum::default();
+    let mut members = Vec::new();
+    for member in found.members {
+        match &member.summary {
+            Ok(summary) => members.push((last_of(summary), member.address)),
+            Err(error) => sum.fail(&args, &member, error),
+        }
+    }
+    if members.is_empty() && sum.failed == 0 {
+        let why = format!("there is no replica in {root} or below it: check the address");
+        return Err(Failure::new(Code::Nothing, why));
+    }
+    members.sort();
+    for (_, address) in members {
+        let is_over = args.within.is_some_and(|within| begun.elapsed() >= within)
+            || args.budget.is_some_and(|budget| sum.bytes >= budget);
+        match is_over {
+            true => sum.left += 1,
+            false => sum.drill(&args, &opener, &address).await?,
+        }
+    }
+    sum.end(args.json)
+}
+
+/// When the replica was drilled last.
+fn last_of(summary: &Summary) -> Option<Timestamp> {
+    record_of(&summary.replica)?.last()
+}
+
+impl Sum {
+    async fn drill(
+        &mut self,
+        args: &Drill,
+        opener: &fleet::Opener,
+        address: &str,
+    ) -> Result<(), Failure> {
+        let store = opener.clone().open(source::address(address)?).await;
+        let store = store.map_err(|error| Failure::new(Code::Failed, error))?;
+        let replica = ebbtide_catalog::identify(&*store, None).await;
+        let replica = replica.ok().flatten().map(|identity| identity.manifest.replica);
+        let memory = replica.as_ref().and_then(memory_of);
+        let (result, record) = one(args, store, None, memory.as_deref()).await;
+        if let Some(replica) = &replica {
+            remember(replica, &record);
+        }
+        let is_damaged = record.failed.is_some();
+        match result {
+            Ok(drilled) => {
+                self.bytes += drilled.bytes_fetched;
+                match (args.json, &record.proved) {
+                    (true, _) => output::json(as_json(&drilled, &record)),
+                    (false, Some(proved)) => {
+                        output::line(format_args!("{address}: {}", said(proved)))
+                    }
+                    (false, None) => {}
+                }
+                match (is_damaged, &record.failed) {
+                    (true, Some(failed)) => self.note(args, address, Code::Damaged, &failed.error),
+                    _ => self.proved += 1,
+                }
+            }
+            Err(error) => {
+                let why = error_chain(&error);
+                self.note(args, address, failure(error).code(), &why);
+            }
+        }
+        output::flush();
+        Ok(())
+    }
+
+    fn fail(&mut self, args: &Drill, member: &Member, error: &str) {
+        self.note(args, &member.address, Code::Failed, error);
+    }
+
+    fn note(&mut self, args: &Drill, address: &str, code: Code, why: &str) {
+        self.failed += 1;
+        self.code = self.code.max(Some(code));
+        match args.json {
+            true => output::json(json!({"place": address, "error": why})),
+            false => output::line(format_args!("{address}: not proved: {why}")),
+        }
+    }
+
+    fn end(self, json: bool) -> Result<Outcome, Failure> {
+        let Sum { proved, failed, left, bytes, code } = self;
+        if !json {
+            let left = match left {
+                0 => String::new(),
+                left => {
+                    format!("; {} are left for the next time", terminal::number_of(left, "replica"))
+                }
+            };
+            output::line(format_args!(
+                "{} proved, {} fetched{left}",
+                terminal::number_of(proved, "replica"),
+                terminal::bytes(bytes)
+            ));
+        }
+        match code {
+            None => Ok(Outcome::Done),
+            Some(code) => {
+                let all = proved + failed;
+                Err(Failure::new(code, format!("{failed} of {all} replicas were not proved")))
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! What drills came to: told to people, as JSON, and remembered for each replica.
+
+use std::path::PathBuf;
+
+use ebbtide_replica::ReplicaId;
+use ebbtide_restore::{DrillRecord, Drilled, Proved};
+use serde_json::{Value, json};
+
+use crate::{terminal, user_directory};
+
+/// Where this user's drills of a replica are remembered, wherever its database is.
+pub(super) fn memory_of(replica: &ReplicaId) -> Option<PathBuf> {
+    Some(user_directory::state()?.join("drills").join(replica.to_string()))
+}
+
+/// What this user's last drills of a replica came to, if there were any.
+pub(super) fn record_of(replica: &ReplicaId) -> Option<DrillRecord> {
+    DrillRecord::read(&memory_of(replica)?)
+}
+
+/// Has it remembered, where there is a place for that.
+pub(super) fn remember(replica: &ReplicaId, record: &DrillRecord) {
+    let Some(private) = user_directory::private(memory_of(replica)) else { return };
+    if let Err(error) = record.write(private.path()) {
+        tracing::debug!(%error, "the drill is not remembered");
+    }
+}
+
+/// As an object.
+pub(super) fn as_json(drilled: &Drilled, record: &DrillRecord) -> Value {
+    json!({
+        "replica": drilled.replica.to_string(),
+        "place": drilled.place,
+        "proved": record.proved,
+        "failed": record.failed,
+    })
+}
+
+/// What was proved, in a line.
+pub(super) fn said(proved: &Proved) -> String {
+    let older = proved.older.map(|older| format!(", and txid {} of {}", older.txid, older.time));
+    let compared = if proved.compared { "; as the live database has it" } else { "" };
+    format!(
+        "proved txid {} of {}{}: {}{compared} ({:.1} s, {} fetched, at {})",
+        proved.txid,
+        proved.time,
+        older.unwrap_or_default(),
+        proved.what,
+        proved.seconds,
+        terminal::bytes(proved.bytes_fetched),
+        proved.at
+    )
+}

@@ -1,0 +1,134 @@
+//! The fleet as a table: a line for each replica, and lines below it for what needs attention.
+
+use std::fmt::Write as _;
+
+use ebbtide_fleet::{Member, Newest, Summary};
+use ebbtide_replica::Timestamp;
+use ebbtide_time::{ago, span};
+
+use crate::commands::{drilled, tally};
+use crate::escape::OneLine;
+use crate::terminal;
+
+/// Names are cut to what is left of the line, but never to less.
+const NAME_MIN: usize = 20;
+
+/// What stands in the columns after the name.
+struct Row {
+    mark: &'static str,
+    name: String,
+    host: String,
+    txid: String,
+    newest: String,
+    since: String,
+    size: String,
+    remarks: Vec<String>,
+}
+
+/// The table, for a terminal of so many columns; for a pipe nothing is cut.
+pub(super) fn table(members: &[Member], now: Timestamp, columns: Option<usize>) -> String {
+    let rows: Vec<Row> = members.iter().map(|member| row(member, now)).collect();
+    let widest = |of: fn(&Row) -> &str, title: &str| {
+        rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0).max(title.len())
+    };
+    let [host, txid, newest] = [
+        widest(|row| &row.host, "HOST"),
+        widest(|row| &row.txid, "TXID"),
+        widest(|row| &row.newest, "NEWEST"),
+    ];
+    let [since, size] = [widest(|row| &row.since, "KEPT SINCE"), widest(|row| &row.size, "SIZE")];
+    let others = 2 + host + txid + newest + since + size + 5 * 2;
+    let name = widest(|row| &row.name, "REPLICA");
+    let name =
+        columns.map_or(name, |columns| name.min(columns.saturating_sub(others).max(NAME_MIN)));
+    let mut text = String::new();
+    let mut line = |cells: [&str; 7]| {
+        let [mark, called, host_of, txid_of, newest_of, since_of, size_of] = cells;
+        let called = cut(called, name);
+        let row = format!(
+            "{mark} {called:<name$}  {host_of:<host$}  {txid_of:>txid$}  {newest_of:>newest$}  {since_of:<since$}  {size_of:>size$}"
+        );
+        writeln!(text, "{}", OneLine(row.trim_end())).unwrap_or_default();
+    };
+    line([" ", "REPLICA", "HOST", "TXID", "NEWEST", "KEPT SINCE", "SIZE"]);
+    for row in &rows {
+        line([row.mark, &row.name, &row.host, &row.txid, &row.newest, &row.since, &row.size]);
+        row.remarks.iter().for_each(|remark| line(["  ", remark, "", "", "", "", ""]));
+    }
+    text
+}
+
+/// The end of a name says more than its beginning.
+fn cut(name: &str, columns: usize) -> String {
+    let count = name.chars().count();
+    if count <= columns || name.starts_with(' ') {
+        return name.to_owned();
+    }
+    let rest: String = name.chars().skip(count - columns.saturating_sub(1)).collect();
+    format!("…{rest}")
+}
+
+fn row(member: &Member, now: Timestamp) -> Row {
+    let mark = if member.needs_attention(now) { "!" } else { " " };
+    let name = member.name.clone();
+    let summary = match &member.summary {
+        Ok(summary) => summary,
+        Err(error) => {
+            let [host, txid, newest, since, size] = ["-"; 5].map(str::to_owned);
+            let remarks = vec![format!("  cannot be read: {error}")];
+            return Row { mark, name, host, txid, newest, since, size, remarks };
+        }
+    };
+    let txid = match summary.newest {
+        Newest::Entry(point) => format!("{:x}", point.txid.get()),
+        Newest::AtLeast(txid) => format!("≥{:x}", txid.get()),
+        Newest::None => "-".to_owned(),
+    };
+    let dash = || "-".to_owned();
+    Row {
+        mark,
+        name,
+        host: summary.origin.host.clone().unwrap_or_else(dash),
+        txid,
+        newest: summary.silence.map_or_else(dash, |silence| ago(silence.since, now)),
+        since: summary.kept_since().map_or_else(dash, |since| day(since)),
+        size: terminal::bytes(summary.bytes),
+        remarks: remarks(summary, now),
+    }
+}
+
+fn day(time: Timestamp) -> String {
+    time.to_string().chars().take(10).collect()
+}
+
+fn remarks(summary: &Summary, now: Timestamp) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let unusual = summary.silence.filter(|silence| silence.is_unusual(now).is_some());
+    if let Some((silence, longest)) =
+        unusual.and_then(|silence| Some((silence, silence.longest_pause?)))
+    {
+        remarks.push(format!(
+            "  silent for {}: until now nothing took longer than {}",
+            span(silence.micros(now)),
+            span(longest)
+        ));
+    }
+    if let Some((_, tally)) = summary.history.filter(|(_, tally)| tally.gaps + tally.forks > 0) {
+        remarks.push(format!("  {}", tally::text(&tally)));
+    }
+    if let Some(failed) = drilled::record_of(&summary.replica).and_then(|record| record.failed) {
+        remarks.push(format!("  the drill at {} failed: {}", failed.at, failed.error));
+    }
+    remarks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_long_name_is_kept() {
+        assert_eq!(cut("tenants/eu/a.db", 20), "tenants/eu/a.db");
+        assert_eq!(cut("tenants/eu/a.db", 8), "…eu/a.db");
+    }
+}

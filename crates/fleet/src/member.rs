@@ -1,0 +1,86 @@
+//! One replica of the fleet, and which of them comes first.
+
+use std::cmp::Reverse;
+
+use ebbtide_replica::Timestamp;
+use ebbtide_store::Location;
+use serde::{Deserialize, Serialize};
+
+use crate::summary::Summary;
+
+/// A replica below the address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its address.
+    pub address: String,
+    /// Its address without that of the fleet; `.` where the fleet is one replica.
+    pub name: String,
+    /// How it is; why that cannot be told, if it cannot.
+    pub summary: Result<Summary, String>,
+}
+
+impl Member {
+    pub(crate) fn new(
+        root: &Location,
+        place: &Location,
+        summary: Result<Summary, String>,
+    ) -> Member {
+        Member { address: place.to_string(), name: relative(root, place), summary }
+    }
+
+    /// Whether it cannot be read, or is silent for longer than it used to be.
+    #[must_use]
+    pub fn needs_attention(&self, now: Timestamp) -> bool {
+        self.urgency(now) > (false, 0)
+    }
+
+    /// What is urgent is greater.
+    fn urgency(&self, now: Timestamp) -> (bool, i64) {
+        match &self.summary {
+            Err(_) => (true, 0),
+            Ok(summary) => {
+                (false, summary.silence.and_then(|silence| silence.is_unusual(now)).unwrap_or(0))
+            }
+        }
+    }
+}
+
+/// Puts first what cannot be read, then what is silent, for longer than it used to be, then the rest by name.
+pub(crate) fn sort(members: &mut [Member], now: Timestamp) {
+    members.sort_by(|a, b| {
+        let key = |member: &Member| Reverse(member.urgency(now));
+        key(a).cmp(&key(b)).then_with(|| a.name.cmp(&b.name))
+    });
+}
+
+/// What the address of `place` has more than that of `root`.
+fn relative(root: &Location, place: &Location) -> String {
+    let before_keys = |location: &Location| {
+        let text = location.to_string();
+        text.split_once('?').map_or(text.clone(), |(before, _)| before.to_owned())
+    };
+    let (root, place) = (before_keys(root), before_keys(place));
+    let name = place.strip_prefix(root.trim_end_matches('/')).unwrap_or(&place);
+    match name.trim_start_matches('/') {
+        "" => ".".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_an_address_has_more_than_the_fleets() {
+        for (root, place, name) in [
+            ("s3://b?region=x", "s3://b/eu/a.db?region=x", "eu/a.db"),
+            ("s3://b/eu", "s3://b/eu/a.db", "a.db"),
+            ("s3://b/eu", "s3://b/eu", "."),
+            ("/var/backups/", "/var/backups/a", "a"),
+        ] {
+            let [root, place] = [root, place].map(|text| text.parse::<Location>().unwrap());
+            assert_eq!(relative(&root, &place), name);
+        }
+    }
+}
