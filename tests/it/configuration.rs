@@ -89,7 +89,7 @@ fn a_configuration_is_checked_and_shown_and_nothing_is_done() {
     let file = setup.configure("[defaults]\nlog-max = \"32 MiB\"", "keep = { last = 3 }");
     setup.run(&["config", "check", &file]).exits(0).prints("in order, 1 database");
     let shown = setup.run(&["config", "show", &file]).exits(0);
-    shown.prints("  log-max            32 MiB").prints("[defaults], line 2");
+    shown.prints("  log-max             32 MiB").prints("[defaults], line 2");
     shown.prints("last=3").prints("line 6").prints("built in");
     let shown = setup.run(&["config", "show", "--json", &file]).exits(0).json();
     assert_eq!(shown["database"], setup.text("app.db"));

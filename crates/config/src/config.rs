@@ -16,6 +16,7 @@ use crate::origin::Origins;
 use crate::pattern::Pattern;
 use crate::range::span;
 use crate::shown::{Shown, shown};
+use crate::suggestion::with_suggestion;
 use crate::variables::{Lookup, expand};
 use crate::{Database, defaults};
 
@@ -116,7 +117,9 @@ impl Config {
     }
 
     fn with_origins(text: &str, variable: Lookup<'_>) -> Result<(Config, Vec<Origins>), String> {
-        let mut file = File::parse(text)?;
+        let parsed = toml::from_str(text).map_err(|error| with_suggestion(text, &error));
+        let mut file: File = parsed?;
+        file.check_defaults()?;
         let (mut databases, mut origins, mut patterns) = (Vec::new(), Vec::new(), Vec::new());
         for table in file.tables(text, variable)? {
             match table {

@@ -5,40 +5,60 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::Database;
+use crate::key::{Key, KeyTable};
 use crate::lines::Lines;
 use crate::origin::Origins;
 use crate::pattern::Pattern;
 use crate::range::in_range;
 use crate::settings::Settings;
+use crate::shown::{quoted, span};
 use crate::variables::Lookup;
+use crate::{Database, defaults, notices};
 
-/// What the file says.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct File {
-    #[serde(default)]
-    defaults: Settings,
-    #[serde(default)]
-    database: Vec<Spanned<Settings>>,
-    pub(crate) shutdown_timeout: Option<Spanned<String>>,
-    pub(crate) listen: Option<Spanned<String>>,
-    pub(crate) listen_token_file: Option<Spanned<String>>,
-    pub(crate) heartbeat_url: Option<Spanned<String>>,
-    pub(crate) heartbeat_interval: Option<Spanned<String>>,
-    pub(crate) webhook_url: Option<Spanned<String>>,
-    pub(crate) webhook_secret_file: Option<Spanned<String>>,
+/// The keys of the process, once: the file with them, and what each means.
+macro_rules! file {
+    ($($(#[doc = $line:literal])+ $key:ident = $example:literal, $without:expr;)*) => {
+        /// What the file says.
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        pub(crate) struct File {
+            #[serde(default)]
+            defaults: Settings,
+            #[serde(default)]
+            database: Vec<Spanned<Settings>>,
+            $($(#[doc = $line])+ pub(crate) $key: Option<Spanned<String>>,)*
+        }
+
+        /// The keys above all tables.
+        pub(crate) fn keys() -> Vec<Key> {
+            vec![$(Key::new(stringify!($key), KeyTable::Process, $example, &$without, &[$($line),+]),)*]
+        }
+    };
 }
 
-/// A longer word is no misspelt key, and would cost much memory to compare.
-const MISSPELT_BYTES_MAX: usize = 32;
+file! {
+    /// How long the last sync of a stopping process may take.
+    shutdown_timeout = "\"10s\"", quoted(span(defaults::SHUTDOWN_TIMEOUT));
+    /// Where metrics, health and the page are shown over HTTP: an address of this machine, or `unix:/PATH`; see
+    /// [metrics and health](../operations.md#metrics-and-health).
+    listen = "\"127.0.0.1:9094\"", "nowhere";
+    /// The file with the token that whoever asks there must show; needed unless it is an address of this machine alone.
+    listen_token_file = "\"/etc/ebbtide/token\"", "no token";
+    /// An address that is asked for (GET) as long as everything is durable; see [being told](../operations.md#being-told).
+    heartbeat_url = "\"https://example.com/ping\"", "none";
+    /// How often that is, and within what time everything has to be durable.
+    heartbeat_interval = "\"1m\"", quoted(span(notices::INTERVAL));
+    /// An address to which each change of what needs attention is sent (POST).
+    webhook_url = "\"https://example.com/hook\"", "none";
+    /// The file, which only its owner may read, with the secret by which that is signed.
+    webhook_secret_file = "\"/etc/ebbtide/secret\"", "it is not signed";
+}
 
 impl File {
     /// # Errors
-    /// With what is wrong, where, and what was probably meant.
-    pub(crate) fn parse(text: &str) -> Result<File, String> {
-        let file: File = toml::from_str(text).map_err(|error| with_suggestion(&error))?;
-        let Settings { path, state, .. } = &file.defaults;
+    /// When `[defaults]` has what each database has for itself.
+    pub(crate) fn check_defaults(&self) -> Result<(), String> {
+        let Settings { path, state, .. } = &self.defaults;
         for (key, value) in [("path", path), ("state", state)] {
             if value.is_some() {
                 return Err(format!(
@@ -46,7 +66,7 @@ impl File {
                 ));
             }
         }
-        Ok(file)
+        Ok(())
     }
 
     /// What each table names, with everything in its range. `text` is the file's.
@@ -99,22 +119,4 @@ fn check(
         in_range(values, Path::new(&path), None).map(|database| Table::One(database, origins))
     };
     table.map_err(|why| fail(&path, why))
-}
-
-/// The parser's own message, which shows the line, and what an unknown key was probably meant to be: the nearest of those
-/// that the parser says it expected.
-fn with_suggestion(error: &toml::de::Error) -> String {
-    let mut words = error.message().split('`').skip(1).step_by(2);
-    let is_unknown = error.message().starts_with("unknown field ");
-    let short = |word: &&str| is_unknown && word.len() <= MISSPELT_BYTES_MAX;
-    let meant = words.next().filter(short).and_then(|unknown| {
-        let unknown = unknown.replace('_', "-");
-        let close = |key: &&str| strsim::damerau_levenshtein(key, &unknown);
-        words.min_by_key(close).filter(|key| close(key) <= 1 + unknown.len() / 4)
-    });
-    let message = error.to_string();
-    match meant {
-        Some(key) => format!("{}\ndid you mean `{key}`?", message.trim_end()),
-        None => message.trim_end().to_owned(),
-    }
 }

@@ -9,7 +9,7 @@ use crate::value::duration;
 const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 /// How often a heartbeat comes, unless it is configured.
-const INTERVAL: Duration = Duration::from_secs(60);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(60);
 
 /// An address that is asked for as long as everything is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,24 +5,32 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::defaults;
+use crate::key::{Key, KeyTable};
 use crate::lines::Lines;
 use crate::origin::{Origin, Origins};
+use crate::shown::{number, quoted, size};
 use crate::variables::{Lookup, expand};
 
 /// The structs with these keys, of which each may be left out, and what is done with all of them alike.
 macro_rules! settings {
-    ($($key:ident: $type:ty,)*) => {
+    ($($(#[doc = $line:literal])+ $key:ident: $type:ty = $example:literal, $without:expr;)*) => {
         /// What the file says of a database, or of all that do not say otherwise, as it is written.
         #[derive(Debug, Clone, Default, Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
         pub(crate) struct Settings {
-            $(pub(crate) $key: Option<Spanned<$type>>,)*
+            $($(#[doc = $line])+ pub(crate) $key: Option<Spanned<$type>>,)*
         }
 
         /// What holds for a database, its variables replaced.
         #[derive(Debug, Clone, PartialEq)]
         pub(crate) struct Values {
             $(pub(crate) $key: Option<$type>,)*
+        }
+
+        /// The keys of a database.
+        pub(crate) fn keys() -> Vec<Key> {
+            vec![$(Key::new(stringify!($key), table(stringify!($key)), $example, &$without, &[$($line),+]),)*]
         }
 
         impl Settings {
@@ -59,25 +67,59 @@ macro_rules! settings {
 }
 
 settings! {
-    path: String,
-    replica: String,
-    puts_per_second: f64,
-    puts_burst: f64,
-    snapshot_interval: String,
-    log_max: String,
-    spool_max: String,
-    checkpoint_frames: u32,
-    enable_wal: bool,
-    restore_if_missing: bool,
-    keep: Words,
-    prune: String,
-    mirror: Vec<String>,
-    drill: String,
-    drill_file: bool,
-    drill_directory: String,
-    state: String,
-    encrypt_to: Vec<String>,
-    encrypt_to_file: String,
+    /// The database file; or a directory, or a path with `*`, `?`, `[…]` or `**`, for all that it names; see
+    /// [databases that come and go](../operations.md#databases-that-come-and-go).
+    path: String = "\"/data/app.db\"", "needed";
+    /// Where its replica lies: `s3://BUCKET/PREFIX?endpoint=URL`, or a directory; further ones are `mirror`; see [replicas](../operations.md#replicas).
+    /// `{name}` in it is the name of the database's file, `{stem}` that without its extension, `{relative}` its path below
+    /// the directory of the pattern.
+    replica: String = "\"s3://backups/{name}\"", "needed, here or in `[defaults]`";
+    /// Puts a second in the long run.
+    puts_per_second: f64 = "0.2", number(defaults::PUTS.per_second);
+    /// Puts saved up while there were fewer.
+    puts_burst: f64 = "60.0", number(defaults::PUTS.burst);
+    /// A snapshot is made at least so often; at least a minute.
+    snapshot_interval: String = "\"24h\"", "[when it pays](../operations.md#configuration)";
+    /// How long the log may get while it waits for the store; at least 16 MiB. Then the spool takes what comes.
+    log_max: String = "\"256 MiB\"", quoted(size(defaults::LOG_BYTES_MAX));
+    /// How much is spooled, compressed, on the local disk after that; then the log is let go, and history gets a gap.
+    spool_max: String = "\"1 GiB\"", quoted(size(defaults::SPOOL_BYTES_MAX));
+    /// From how many frames on the log is checkpointed; writers are made to wait for it at two and a half times as many.
+    checkpoint_frames: u32 = "1000", format!("`{}`", defaults::CHECKPOINT_FRAMES);
+    /// Switch a database in rollback-journal mode to a write-ahead log.
+    enable_wal: bool = "true", "`false`";
+    /// Restore the database at the start if it is not there and its replica is; see
+    /// [beside an application](../operations.md#beside-an-application---exec). It means nothing for patterns, which name
+    /// what is there.
+    restore_if_missing: bool = "true", "`false`";
+    /// Which history is kept, in words; see [what is kept](../operations.md#history-that-is-kept).
+    keep: Words = "{ every-commit = \"7d\", hourly = \"30d\", daily = \"1y\", last = 3 }", "all of it";
+    /// Who deletes what is not kept: `"here"`, this process does; `"elsewhere"`, `ebbtide prune` does, on a machine that may
+    /// delete.
+    prune: String = "\"elsewhere\"", "`\"here\"`";
+    /// Further replicas that are kept up to date from the first, with `{name}` and the like as in `replica`; no two databases
+    /// share a place. See [mirrors](../operations.md#mirrors).
+    mirror: Vec<String> = "[\"/mnt/backup/{name}\"]", "none";
+    /// How often a restore is tried; see [drills](../operations.md#drills).
+    drill: String = "\"1d\"", "never";
+    /// Whether a drill restores into a file, which SQLite checks; otherwise every page is fetched and hashed.
+    drill_file: bool = "false", "`true`";
+    /// The directory of that file.
+    drill_directory: String = "\"/var/tmp\"", "that for temporary files";
+    /// Where the local state is kept.
+    state: String = "\"/var/lib/ebbtide/app\"", "`.NAME-ebbtide` beside the database";
+    /// Recipients (`age1…`) for whom the replica is encrypted; see [encryption](../guides/encryption.md).
+    encrypt_to: Vec<String> = "[\"age1…\"]", "nobody: it is not encrypted";
+    /// A file with more of them, one a line.
+    encrypt_to_file: String = "\"/etc/ebbtide/recipients.txt\"", "none";
+}
+
+/// Each database has a path and a state of its own.
+fn table(field: &str) -> KeyTable {
+    match field {
+        "path" | "state" => KeyTable::Database,
+        _ => KeyTable::Defaults,
+    }
 }
 
 /// A policy as it is written: each word with its value.

@@ -50,7 +50,7 @@ pub(crate) fn shown(database: &Database, origins: &Origins) -> Vec<Shown> {
 }
 
 /// A span of time as it is written: of the largest unit that gives a whole number.
-fn span(duration: Duration) -> String {
+pub(crate) fn span(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
     let whole = units.iter().find(|(_, unit)| millis >= *unit && millis.is_multiple_of(*unit));
@@ -63,12 +63,22 @@ fn span(duration: Duration) -> String {
 }
 
 /// A size as it is written, in the same way.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match units.iter().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{} {name}", bytes / unit),
         None => bytes.to_string(),
     }
+}
+
+/// A text of TOML, in Markdown.
+pub(crate) fn quoted(text: String) -> String {
+    format!("`\"{text}\"`")
+}
+
+/// A number of TOML with a point, in Markdown.
+pub(crate) fn number(value: f64) -> String {
+    format!("`{value:?}`")
 }
 
 #[cfg(test)]

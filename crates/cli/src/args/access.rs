@@ -19,20 +19,22 @@ pub struct Access {
     pub identity: Identity,
 }
 
+/// What stands above these options in the help. Each names it: a heading of all would go on for what comes after them.
+const HEADING: &str = "Encrypted replicas";
+
 /// How the secret keys of an encrypted replica are opened.
 #[derive(Debug, Clone, Default, Arguments)]
-#[command(next_help_heading = "Encrypted replicas")]
 pub struct Identity {
     /// Open an encrypted replica with the identity in this file, which `ebbtide keygen` or `age-keygen` wrote; - is standard
     /// input. May be given several times.
-    #[arg(long = "identity", value_name = "FILE", env = "EBBTIDE_IDENTITY_FILE")]
+    #[arg(long = "identity", value_name = "FILE", env = "EBBTIDE_IDENTITY_FILE", help_heading = HEADING)]
     pub files: Vec<PathBuf>,
     /// The passphrase of the identity file is the first line of this one, instead of being asked for.
-    #[arg(long, value_name = "FILE", requires = "files")]
+    #[arg(long, value_name = "FILE", requires = "files", help_heading = HEADING)]
     pub passphrase_file: Option<PathBuf>,
     /// Open each secret key with this command, which gets an age file on its standard input and prints what is in it, such as
     /// "age -d -i yubikey.txt".
-    #[arg(long, value_name = "CMD", conflicts_with = "files")]
+    #[arg(long, value_name = "CMD", conflicts_with = "files", help_heading = HEADING)]
     pub key_command: Option<String>,
     /// Made once, so that standard input is read and a passphrase asked for once, however many replicas are opened.
     #[arg(skip)]

@@ -118,15 +118,17 @@ pub struct Unlock {
     pub access: Access,
 }
 
+/// What stands above these options in the help. Each names it: a heading of all would go on for what comes after them.
+const HEADING: &str = "Encryption";
+
 /// For whom secret keys are wrapped.
 #[derive(Debug, Clone, Default, Arguments)]
-#[command(next_help_heading = "Encryption")]
 pub struct EncryptTo {
     /// Encrypt for this recipient, age1…, which `ebbtide keygen` prints. May be given several times.
-    #[arg(long = "recipient", value_name = "RECIPIENT")]
+    #[arg(long = "recipient", value_name = "RECIPIENT", help_heading = HEADING)]
     pub recipients: Vec<String>,
     /// Encrypt for the recipients in this file, one a line.
-    #[arg(long = "recipients-file", value_name = "FILE")]
+    #[arg(long = "recipients-file", value_name = "FILE", help_heading = HEADING)]
     pub recipients_files: Vec<PathBuf>,
 }
 

@@ -55,13 +55,14 @@ fn as_text(database: &Explained) -> String {
     let mut text = format!("{}\n", OneLine(database.path.display()));
     let value = |shown: &Shown| shown.value.clone().unwrap_or_else(|| "-".to_owned());
     let wide = database.values.iter().map(|shown| value(shown).chars().count()).max().unwrap_or(0);
+    let names = database.values.iter().map(|shown| shown.key.len()).max().unwrap_or(0);
     for shown in &database.values {
         let origin = match shown.origin {
             Origin::Database(line) => format!("line {line}"),
             Origin::Defaults(line) => format!("[defaults], line {line}"),
             Origin::BuiltIn => "built in".to_owned(),
         };
-        let row = format!("  {:<17}  {:<wide$}  {origin}", shown.key, value(shown));
+        let row = format!("  {:<names$}  {:<wide$}  {origin}", shown.key, value(shown));
         text += &format!("{}\n", OneLine(row));
     }
     text
