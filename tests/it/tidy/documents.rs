@@ -90,10 +90,11 @@ fn operations_says_when_writers_are_stopped() {
         "the factor is 2.5"
     );
     let operations = read("docs/operations.md");
-    assert!(operations.contains("at two and a half times as many"), "of the key checkpoint-frames");
+    let keys = read("docs/reference/configuration.md");
+    assert!(keys.contains("at two and a half times as many"), "of the key checkpoint-frames");
     let said = number_before(&operations, "it takes the write lock whenever", " frames");
     assert_eq!(said, Some(frames * 5 / 2), "docs/operations.md: whenever the log has … frames");
-    let default = operations.lines().find(|line| line.starts_with("| `checkpoint-frames` |"));
+    let default = keys.lines().find(|line| line.starts_with("| `checkpoint-frames` |"));
     assert!(default.is_some_and(|row| row.ends_with(&format!("`{frames}` |"))), "{default:?}");
 }
 
