@@ -214,6 +214,17 @@ impl Machine {
                 }
             });
         }
+        // The shell waits for nobody, which the pages say.
+        let is_locked = |ended: &Output| {
+            let said = String::from_utf8_lossy(&ended.stdout);
+            typed.line.starts_with("sqlite3 ") && said.contains("database is locked")
+        };
+        wait_until(&typed.line, || {
+            !is_locked(&ended) || {
+                ended = self.run(&command);
+                !is_locked(&ended)
+            }
+        });
         let said = String::from_utf8_lossy(&ended.stdout).into_owned();
         assert_eq!(ended.status.code(), Some(typed.code), "{document}: {}: {said}", typed.line);
         Some(said)
