@@ -1,5 +1,5 @@
-//! The command lines and configurations in files for container engines, read as `ebbtide` would read them: no engine is
-//! there to run them.
+//! The command lines and configurations in files for container engines and for systemd, read as `ebbtide` would read them:
+//! neither is there to run them.
 
 use clap::Parser as _;
 use ebbtide_cli::args::Args;
@@ -7,10 +7,15 @@ use ebbtide_config::Config;
 
 use crate::tidy::tree::{read, tracked};
 
-/// The command lines of `ebbtide` in a file: lists as JSON has them, which YAML and Containerfiles take, too.
+/// The command lines of `ebbtide` in a file: lists as JSON has them, which YAML and Containerfiles take, too, and what a unit
+/// starts.
 fn command_lines(text: &str) -> Vec<Vec<String>> {
     let lists = text.lines().filter_map(|line| {
         let line = line.trim();
+        if let Some(started) = line.strip_prefix("ExecStart=") {
+            let words = started.split_whitespace();
+            return Some(words.map(|word| word.replace("/usr/local/bin/", "")).collect());
+        }
         let list = ["args: ", "command: ", "ENTRYPOINT ", "CMD "]
             .iter()
             .find_map(|key| line.strip_prefix(key))?;
@@ -22,17 +27,17 @@ fn command_lines(text: &str) -> Vec<Vec<String>> {
     lists.filter(is_ours).collect()
 }
 
-/// Of examples/containers, examples/kubernetes and the page about them.
+/// Of examples/containers, examples/kubernetes and the pages about them and about the service.
 fn files() -> Vec<(String, String)> {
-    let page = "docs/guides/containers.md";
+    let pages = ["docs/guides/containers.md", "docs/guides/systemd.md"];
     let examples = tracked("").filter(|(path, _)| {
         path.starts_with("examples/containers/") || path.starts_with("examples/kubernetes/")
     });
-    examples.chain([(page.to_owned(), read(page))]).collect()
+    examples.chain(pages.map(|page| (page.to_owned(), read(page)))).collect()
 }
 
 #[test]
-fn o25_command_lines_of_containers_are_accepted() {
+fn o25_command_lines_of_containers_and_services_are_accepted() {
     let mut seen = 0;
     for (path, text) in files() {
         for list in command_lines(&text) {
@@ -42,7 +47,7 @@ fn o25_command_lines_of_containers_are_accepted() {
             seen += 1;
         }
     }
-    assert!(seen >= 5, "{seen} command lines are there");
+    assert!(seen >= 6, "{seen} command lines are there");
 }
 
 #[test]
