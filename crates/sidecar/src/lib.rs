@@ -27,6 +27,9 @@ mod view;
 
 pub use follow::{Consent, FollowError, Gravity, with_index_keys};
 pub use hooks::{Hooks, LostLines, Recipients, SnapshotProgress};
-pub use set::{DatabaseSet, ListedDatabase, ListedPattern, NamedBy, Reloaded, SetList};
+pub use roster::{PresentDatabases, present};
+pub use set::{
+    DatabaseSet, ListedDatabase, ListedPattern, NamedBy, Reloaded, SetList, descriptors_needed,
+};
 pub use sidecar::{AddError, Ended, Followed, How, Sidecar, Statuses};
 pub use view::View;

@@ -10,6 +10,7 @@ use futures::future::ready;
 use futures::stream::{self, BoxStream, StreamExt as _};
 
 use super::error::StoreError;
+use super::examine::{Examined, Seen, Trial};
 use super::keyring::Keyring;
 use super::probe::Conditional;
 use ebbtide_replica::{Key, KeyPrefix, Timestamp};
@@ -118,6 +119,24 @@ pub trait Store: Send + Sync + Debug {
 
     /// Tests whether the store supports conditional puts: creates and deletes an object whose name is no key.
     async fn probe(&self) -> Result<Conditional, StoreError>;
+
+    /// What the store allows, each tried for itself by an object whose name is no key, which is deleted where that is
+    /// allowed. It ends with the first trial that says that nothing can be learned.
+    async fn examine(&self) -> Vec<Examined> {
+        // Puts an object, looks at it, and deletes it.
+        let now = async { self.now().await.map(Seen::Clock) };
+        let clock = Examined::wait(Trial::Clock, now).await;
+        let result = clock.result.as_ref().map(|_| Seen::Allowed).map_err(Clone::clone);
+        let put = Examined { trial: Trial::Put, took: clock.took, result };
+        if put.result.is_err() {
+            return vec![put];
+        }
+        let listed = async { self.list_some(KeyPrefix::Log, None, 1).await.map(|_| Seen::Allowed) };
+        let listed = Examined::wait(Trial::List, listed).await;
+        let probed = async { self.probe().await.map(Seen::Conditional) };
+        let probed = Examined::wait(Trial::Conditional, probed).await;
+        vec![put, clock, listed, probed]
+    }
 
     /// Aborts unfinished uploads, and returns their number. Only the owner of a replica may call it, before its first
     /// upload: it aborts the uploads of other processes.

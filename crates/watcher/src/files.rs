@@ -42,6 +42,14 @@ impl Paths {
         parent.unwrap_or(Path::new("."))
     }
 
+    /// Those of the database, its log and its wal-index that are there and that this process may not read and write.
+    pub(crate) fn forbidden(&self) -> Vec<PathBuf> {
+        let all = [&self.database, &self.wal, &self.shm].into_iter().filter(|path| path.exists());
+        let may_not =
+            |path: &&PathBuf| access(*path, AccessFlags::R_OK | AccessFlags::W_OK).is_err();
+        all.filter(may_not).cloned().collect()
+    }
+
     /// The directory, if the log or the wal-index is missing and this process may not create files there.
     pub(crate) fn unwritable_directory(&self) -> Option<PathBuf> {
         let complete = self.wal.exists() && self.shm.exists();
@@ -102,20 +110,29 @@ impl Identity {
 /// Reads the database's header. Must be called before a connection of ours is open: closing the file descriptor
 /// afterwards would drop that connection's locks.
 pub(crate) fn read_header(paths: &Paths) -> Result<DatabaseHeader, Error> {
+    header_of(&open_database(paths)?, paths)
+}
+
+/// Opens the database's file for reading. As for [`read_header`].
+pub(crate) fn open_database(paths: &Paths) -> Result<File, Error> {
     let path = &paths.database;
     check_kinds(paths)?;
     let mut options = OpenOptions::new();
     options.read(true).custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
-    let file = match options.open(path) {
-        Ok(file) => file,
+    match options.open(path) {
+        Ok(file) => Ok(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(paths.refuse(Refusal::Missing));
+            Err(paths.refuse(Refusal::Missing))
         }
-        Err(source) => return Err(Error::Io { doing: "open", path: path.clone(), source }),
-    };
-    let io = |source| Error::Io { doing: "read", path: path.clone(), source };
+        Err(source) => Err(Error::Io { doing: "open", path: path.clone(), source }),
+    }
+}
+
+/// The header of a database's file.
+pub(crate) fn header_of(file: &File, paths: &Paths) -> Result<DatabaseHeader, Error> {
+    let io = |source| Error::Io { doing: "read", path: paths.database.clone(), source };
     let mut bytes = [0; 100];
-    let read = read_up_to(&file, &mut bytes, 0).map_err(io)?;
+    let read = read_up_to(file, &mut bytes, 0).map_err(io)?;
     DatabaseHeader::parse(&bytes[..read])
         .map_err(|reason| paths.refuse(Refusal::Unfollowable(reason)))
 }
@@ -142,8 +159,19 @@ fn check_kinds(paths: &Paths) -> Result<(), Error> {
     Ok(())
 }
 
+/// On what a database lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    /// A disk, or what passes for one.
+    Disk,
+    /// The layer of a container: it goes with the container, unless it is a volume.
+    Overlay,
+    /// Memory: it goes with the machine.
+    Memory,
+}
+
 /// Refuses file systems on which shared memory or byte-range locks do not work between all processes.
-pub(crate) fn check_file_system(paths: &Paths) -> Result<(), Error> {
+pub(crate) fn check_file_system(paths: &Paths) -> Result<FileSystem, Error> {
     // From linux/magic.h and the file systems' own sources; nix names only some of them.
     const NETWORK: [(i64, &str); 9] = [
         (0x6969, "NFS"),
@@ -167,7 +195,11 @@ pub(crate) fn check_file_system(paths: &Paths) -> Result<(), Error> {
     let kind = statfs.filesystem_type().0;
     match NETWORK.iter().find(|&&(magic, _)| magic == kind) {
         Some(&(_, name)) => Err(paths.refuse(Refusal::NetworkFileSystem(name))),
-        None => Ok(()),
+        None => Ok(match kind {
+            0x794c_7630 => FileSystem::Overlay,
+            0x0102_1994 | 0x8584_58f6 => FileSystem::Memory,
+            _ => FileSystem::Disk,
+        }),
     }
 }
 

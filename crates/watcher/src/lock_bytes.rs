@@ -96,9 +96,19 @@ pub(crate) fn readers(file: &File) -> Vec<i32> {
     readers
 }
 
+/// The other process that has one byte of `file` to itself; not above 0 for an open file description lock.
+pub(crate) fn exclusive_holder(file: &File, at: u64) -> nix::Result<Option<i32>> {
+    holder_against(libc::F_RDLCK, file, at)
+}
+
 /// The other process that has a lock on one byte of `file`; not above 0 for an open file description lock.
 fn holder(file: &File, at: u64) -> nix::Result<Option<i32>> {
-    let mut probe = flock(libc::F_WRLCK, &one(at));
+    holder_against(libc::F_WRLCK, file, at)
+}
+
+/// The other process whose lock on one byte of `file` keeps one of `kind` away.
+fn holder_against(kind: i32, file: &File, at: u64) -> nix::Result<Option<i32>> {
+    let mut probe = flock(kind, &one(at));
     fcntl(file, FcntlArg::F_GETLK(&mut probe))?;
     Ok((i32::from(probe.l_type) != libc::F_UNLCK).then_some(probe.l_pid))
 }

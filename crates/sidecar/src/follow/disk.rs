@@ -5,7 +5,8 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 
 /// How many bytes are free for its user on the disk of any of these paths that has the least; nothing if none can be asked.
-pub(crate) fn free_bytes<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<u64> {
+#[must_use]
+pub fn free_bytes<'a>(paths: impl Iterator<Item = &'a Path>) -> Option<u64> {
     // Some file systems do not say how large they are.
     let disks = paths.filter_map(|path| statvfs(path).ok()).filter(|disk| disk.blocks() > 0);
     disks.map(|disk| disk.blocks_available().saturating_mul(disk.fragment_size())).min()

@@ -47,6 +47,7 @@ mod verdict;
 
 pub use counts::Counts;
 pub use database_status::{DatabaseStatus, Outage};
+pub use disk::free_bytes;
 pub use ebbtide_shipper::Consent;
 pub use error::{FollowError, Gravity};
 pub use job::{Job, Order};

@@ -7,9 +7,11 @@ mod book;
 mod content;
 mod events;
 mod known;
+mod present;
 mod rounds;
 mod walk;
 
 pub(crate) use book::Change;
 pub(crate) use known::{FileKey, key_of};
+pub use present::{PresentDatabases, present};
 pub(crate) use rounds::Roster;

@@ -21,7 +21,7 @@ pub(super) struct DescriptorCheck {
 impl DescriptorCheck {
     /// There are so many databases now.
     pub(super) fn look(&mut self, databases: usize) {
-        let needed = needed(databases as u64);
+        let needed = descriptors_needed(databases as u64);
         if databases < MANY || needed <= self.told {
             return;
         }
@@ -38,7 +38,9 @@ impl DescriptorCheck {
     }
 }
 
-fn needed(databases: u64) -> u64 {
+/// How many files a process has open that follows so many databases.
+#[must_use]
+pub fn descriptors_needed(databases: u64) -> u64 {
     databases.saturating_mul(EACH).saturating_add(BESIDE)
 }
 
@@ -48,6 +50,6 @@ mod tests {
 
     #[test]
     fn ten_thousand_databases_need_sixty_thousand_descriptors() {
-        assert_eq!((needed(1), needed(10_000)), (206, 60_200));
+        assert_eq!((descriptors_needed(1), descriptors_needed(10_000)), (206, 60_200));
     }
 }

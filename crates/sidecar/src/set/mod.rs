@@ -8,6 +8,7 @@ mod member;
 mod plan;
 
 pub use database_set::DatabaseSet;
+pub use descriptors::descriptors_needed;
 pub use listed::{ListedDatabase, ListedPattern, SetList};
 pub use member::NamedBy;
 pub use plan::Reloaded;

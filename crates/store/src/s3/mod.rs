@@ -18,6 +18,7 @@ mod config;
 mod credentials;
 mod delete;
 mod error;
+mod examine;
 mod http;
 mod limits;
 mod list;

@@ -15,6 +15,7 @@ use super::credentials::Credentials;
 use super::upload::S3Upload;
 use crate::api::{ByteStream, NotDeleted, Object, Store, Upload};
 use crate::error::StoreError;
+use crate::examine::Examined;
 use crate::probe::Conditional;
 use crate::s3_location::S3Location;
 
@@ -95,6 +96,10 @@ impl Store for S3Store {
 
     async fn probe(&self) -> Result<Conditional, StoreError> {
         self.0.probe_bucket().await
+    }
+
+    async fn examine(&self) -> Vec<Examined> {
+        self.0.examine_all().await
     }
 
     async fn sweep(&self) -> Result<u64, StoreError> {
