@@ -37,6 +37,8 @@ pub struct Peer {
     path: PathBuf,
     /// Whose directory it listens in.
     owner: Uid,
+    /// Whether root has made that directory for a service.
+    is_service: bool,
 }
 
 /// All that listen, in every directory in which they may. A directory that is not its user's alone is not looked into.
@@ -48,7 +50,8 @@ pub fn peers() -> Vec<Peer> {
         match found {
             Ok((owner, found)) => {
                 let most = if is_trusted(owner) { usize::MAX } else { FOREIGN_PEERS_MAX };
-                let peer = |(process, path)| Peer { process, path, owner };
+                let is_service = directory::is_of_service(&place);
+                let peer = |(process, path)| Peer { process, path, owner, is_service };
                 peers.extend(found.into_iter().map(peer).take(most));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -59,14 +62,14 @@ pub fn peers() -> Vec<Peer> {
 }
 
 impl Peer {
-    /// Whether its answer about a database is believed: our own processes' and root's, and those of the user whom the
-    /// database belongs to. Whoever else says that a database is durable, or was let go, may have it from nowhere.
+    /// Whether its answer about a database is believed: our own processes' and root's, those of services, and those of the
+    /// user whom the database belongs to. Whoever else says that a database is durable, or was let go, may have it from nowhere.
     #[must_use]
     pub fn may_tell_of(&self, database: &Path) -> bool {
         let owner = |path: &Path| path.metadata().ok().map(|found| Uid::from_raw(found.uid()));
         // One that was deleted belongs to whoever may make it again.
         let its = || owner(database).or_else(|| owner(database.parent()?));
-        is_trusted(self.owner) || its() == Some(self.owner)
+        is_trusted(self.owner) || self.is_service || its() == Some(self.owner)
     }
 }
 
@@ -252,7 +255,8 @@ mod tests {
     fn another_users_process_is_believed_about_that_users_databases_alone() {
         let directory = tempfile::tempdir().unwrap();
         let database = directory.path().join("app.db");
-        let peer = |owner| Peer { process: 1, path: directory.path().join("1.sock"), owner };
+        let path = directory.path().join("1.sock");
+        let peer = |owner| Peer { process: 1, path: path.clone(), owner, is_service: false };
         let stranger = peer(Uid::from_raw(54_321));
         for ours in [peer(Uid::effective()), peer(Uid::from_raw(0))] {
             assert!(ours.may_tell_of(&database));

@@ -16,6 +16,16 @@ const MODE: u32 = 0o700;
 /// The variable that names the directory.
 const VARIABLE: &str = "EBBTIDE_RUNTIME_DIR";
 
+/// Where root alone, and so the service manager, makes directories.
+const SERVICES: &str = "/run";
+
+/// Whether root has made this directory for a service: `/run/ebbtide`, or `/run/ebbtide-…` of an instance.
+pub(super) fn is_of_service(place: &Path) -> bool {
+    let name = place.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    place.parent() == Some(Path::new(SERVICES))
+        && (name == "ebbtide" || name.starts_with("ebbtide-"))
+}
+
 /// Where the directory may be, the best place first.
 pub(super) fn places() -> Vec<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -42,7 +52,8 @@ pub fn places_to_ask() -> Vec<PathBuf> {
             user.is_some_and(|user| user.parse::<u32>().is_ok())
         };
         let temporary = directories_in(&std::env::temp_dir()).filter(is_ours);
-        let others: Vec<PathBuf> = sessions.chain(temporary).collect();
+        let services = directories_in(Path::new(SERVICES)).filter(|place| is_of_service(place));
+        let others: Vec<PathBuf> = sessions.chain(temporary).chain(services).collect();
         places.extend(others.into_iter().filter(|place| check_to_ask(place).is_ok()));
         places.sort();
         places.dedup();
@@ -173,6 +184,20 @@ mod tests {
         assert!(make_at(&link).is_err(), "whoever owns the link could change it");
         fs::write(directory.path().join("file"), "").unwrap();
         assert!(make_at(&directory.path().join("file")).is_err());
+    }
+
+    #[test]
+    fn only_root_makes_directories_of_services() {
+        for (place, is) in [
+            ("/run/ebbtide", true),
+            ("/run/ebbtide-shop", true),
+            ("/run/user/1000/ebbtide", false),
+            ("/tmp/ebbtide-1000", false),
+            ("/run/other", false),
+            ("/run/x/../ebbtide-shop/y", false),
+        ] {
+            assert_eq!(is_of_service(Path::new(place)), is, "{place}");
+        }
     }
 
     #[test]
