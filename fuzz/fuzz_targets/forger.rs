@@ -149,6 +149,7 @@ async fn restored(store: &Arc<dyn Store>, known: bool) -> Result<Vec<u8>, Error>
         state: None,
         expect: known.then_some(anchor),
         check: None,
+        bytes_per_second: None,
         now: Timestamp::EPOCH,
     };
     restore(Arc::clone(store), &options, &Arc::new(Progress::default())).await?;

@@ -155,6 +155,7 @@ pub(crate) async fn restored(replica: &Path, txid: Txid) -> Result<Vec<u8>, Erro
         state: None,
         expect: None,
         check: None,
+        bytes_per_second: None,
         now: Timestamp::MAX,
     };
     let store = Arc::new(DirectoryStore::new(replica).unwrap());

@@ -3,14 +3,19 @@
 mod access;
 mod asking;
 mod between;
+mod completions;
 mod config;
+mod cost;
+mod demo;
 mod diff;
+mod doctor;
 mod drill;
 mod dump;
 mod export;
 mod fixture;
 mod keys;
 mod logging;
+mod man;
 mod mark;
 mod page;
 mod read;
@@ -30,14 +35,19 @@ use ebbtide_retention::Keep;
 pub use access::{Access, Identity};
 pub use asking::{Asking, Blame, Search};
 pub use between::Between;
+pub use completions::Completions;
 pub use config::{Config, ConfigCheck, ConfigShow, ConfigVerb};
+pub use cost::Cost;
+pub use demo::Demo;
 pub use diff::{Diff, DiffFormat, PairBy};
+pub use doctor::Doctor;
 pub use drill::Drill;
 pub use dump::Dump;
 pub use export::{Broken, Export, ExportFormat, Nul};
 pub use fixture::Fixture;
 pub use keys::{CopyForm, EncryptTo, Key, KeyCheck, KeyCommand, Keygen, Rewrap, Unlock};
 pub use logging::{LogFormat, Logging};
+pub use man::Man;
 pub use mark::{Mark, Marks, Unmark};
 pub use page::Page;
 pub use read::Read;
@@ -135,6 +145,10 @@ pub enum Command {
     Reload(Reload),
     /// Check a configuration, or show what it says.
     Config(Config),
+    /// Show what a month costs: what is stored, what may be put, what was measured.
+    Cost(Cost),
+    /// Look at everything that a start would trip over, before there is one.
+    Doctor(Doctor),
     /// Make an identity, which opens what is encrypted for its recipient.
     Keygen(Keygen),
     /// Prove that an identity opens the keys of an encrypted replica.
@@ -143,6 +157,13 @@ pub enum Command {
     Rewrap(Rewrap),
     /// Put the index key of an encrypted replica back where `replicate` needs it.
     Unlock(Unlock),
+    /// Show an accident and the way back, with nothing to set up.
+    Demo(Demo),
+    /// Print the completions for a shell.
+    Completions(Completions),
+    /// Write the manual pages into a directory.
+    #[command(hide = true)]
+    Man(Man),
 }
 
 /// `ebbtide replicate`.
@@ -258,6 +279,9 @@ pub struct Restore {
     /// that entry. Finds a history that was rewritten as a whole.
     #[arg(long, value_name = "HEX[@TXID]")]
     pub expect_chain: Option<Anchor>,
+    /// Fetch no more than so many bytes a second, such as "5 MiB".
+    #[arg(long, value_name = "SIZE", value_parser = ebbtide_config::size)]
+    pub bandwidth: Option<u64>,
     /// Check the restored database with SQLite besides, before it appears at OUT. Its bytes are proved in any case.
     #[arg(long, value_enum, default_value_t = Integrity::None, value_name = "CHECK")]
     pub verify: Integrity,

@@ -105,10 +105,15 @@ fn dispatch(command: Command) -> Result<Outcome, Failure> {
         },
         Command::Reload(reload) => commands::set::reload(reload),
         Command::Config(config) => commands::config::run(config.verb),
+        Command::Cost(cost) => runtime::run(Workers::Cores, commands::cost::run(cost)),
+        Command::Demo(demo) => runtime::run(Workers::One, commands::demo::run(demo)),
+        Command::Doctor(doctor) => runtime::run(Workers::Cores, commands::doctor::run(doctor)),
         Command::Keygen(keygen) => commands::keygen::run(keygen),
         Command::Key(key) => runtime::run(Workers::Cores, commands::key::run(key)),
         Command::Rewrap(rewrap) => runtime::run(Workers::Cores, commands::rewrap::run(rewrap)),
         Command::Unlock(unlock) => runtime::run(Workers::Cores, commands::unlock::run(unlock)),
+        Command::Completions(completions) => Ok(commands::completions::run(&completions)),
+        Command::Man(man) => commands::man::run(&man),
     }
 }
 

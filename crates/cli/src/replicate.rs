@@ -18,7 +18,7 @@ use crate::application::{Application, Environment, reap_orphans};
 use crate::args::Replicate;
 use crate::exit::{Code, Failure, Outcome};
 use crate::{cores, descriptors, exit, sidecar_hooks, source};
-use ebbtide_config::{Config, Database, Listen, defaults};
+use ebbtide_config::{Config, Database, Listen, Prices, defaults};
 use ebbtide_web::{Notices, Server};
 use failures::Failures;
 use heard::Heard;
@@ -46,7 +46,7 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let config = configuration(&args)?;
     // Before anything is followed, so that no signal finds a session that it would cut off.
     let mut signals = Signals::new(args.exec.is_some())?;
-    let mut set = DatabaseSet::new(sidecar_hooks::hooks(), how(&args)?);
+    let mut set = DatabaseSet::new(sidecar_hooks::hooks(config.bandwidth_bytes_max), how(&args)?);
     // Before anything is followed: an address that is taken is a mistake.
     let _server = show(&config, set.sidecar()).await?;
     let _notices = tell(&config, set.sidecar())?;
@@ -157,21 +157,27 @@ fn databases(args: &Replicate) -> Result<Config, Failure> {
     };
     let mut database = Database::new(path.clone(), source::address(replica)?);
     database.enable_wal = args.enable_wal;
-    let shutdown_timeout = defaults::SHUTDOWN_TIMEOUT;
-    Ok(Config {
+    Ok(configuration_of(database))
+}
+
+/// The configuration of one database, with the defaults for all else.
+pub(crate) fn configuration_of(database: Database) -> Config {
+    Config {
         databases: vec![database],
         patterns: Vec::new(),
-        shutdown_timeout,
+        prices: Prices::default(),
+        bandwidth_bytes_max: None,
+        shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
         listen: None,
         heartbeat: None,
         webhook: None,
-    })
+    }
 }
 
 /// Begins to show what there is to be seen, where that is wanted.
 async fn show(config: &Config, sidecar: &Sidecar) -> Result<Option<Server>, Failure> {
     let Some(listen) = &config.listen else { return Ok(None) };
-    let server = Server::start(listen, View::of(sidecar)).await;
+    let server = Server::start(listen, View::of(sidecar), config.prices).await;
     server.map(Some).map_err(|error| Failure::new(Code::Usage, error))
 }
 

@@ -18,7 +18,7 @@ use crate::{integrity, log_writer, memory};
 const BAR_BYTES_MIN: u64 = 64 << 20;
 
 /// Those for whom the keys of a database's replica are wrapped.
-fn recipients(database: &Database) -> Result<Option<Arc<dyn Wrap>>, String> {
+pub(crate) fn recipients(database: &Database) -> Result<Option<Arc<dyn Wrap>>, String> {
     let configured = EncryptTo {
         recipients: database.encrypt_to.clone(),
         recipients_files: database.encrypt_to_file.clone().into_iter().collect(),
@@ -26,8 +26,8 @@ fn recipients(database: &Database) -> Result<Option<Arc<dyn Wrap>>, String> {
     configured.wrap().map_err(|error| error.to_string())
 }
 
-/// The hooks of `ebbtide replicate`.
-pub(crate) fn hooks() -> Hooks {
+/// The hooks of `ebbtide replicate`, which sends no more than so many bytes a second.
+pub(crate) fn hooks(bytes_per_second: Option<u64>) -> Hooks {
     let bars = Mutex::<HashMap<PathBuf, ProgressBar>>::default();
     let show = move |snapshot: &SnapshotProgress| {
         let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,5 +49,6 @@ pub(crate) fn hooks() -> Hooks {
         drill_check: integrity::check_of(Integrity::Full),
         unlogged: Some(log_writer::lost),
         recipients: Some(recipients),
+        bytes_per_second,
     }
 }

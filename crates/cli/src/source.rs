@@ -105,6 +105,18 @@ impl Source {
         Err(Failure::new(Code::Usage, why))
     }
 
+    /// The replica that the local state beside a database knows, and nothing else.
+    pub(crate) fn beside_database(path: &Path, config: &Path) -> Result<Source, Failure> {
+        Source::beside(path, config)?.ok_or_else(|| {
+            let why = format!(
+                "{}: there is no such database, and nothing says where its replica lies: name DB and REPLICA, or a \
+                 configuration (--config FILE)",
+                path.display()
+            );
+            Failure::new(Code::Usage, why)
+        })
+    }
+
     /// Where the database's local state is, if the database is known.
     pub(crate) fn state_directory(&self) -> Option<PathBuf> {
         let beside = || self.database.as_deref().map(state_directory);

@@ -14,9 +14,11 @@ use crate::listen::Listen;
 use crate::notices::{Heartbeat, Webhook, heartbeat, webhook};
 use crate::origin::Origins;
 use crate::pattern::Pattern;
+use crate::prices::Prices;
 use crate::range::span;
 use crate::shown::{Shown, shown};
 use crate::suggestion::with_suggestion;
+use crate::value::size;
 use crate::variables::{Lookup, expand};
 use crate::{Database, defaults};
 
@@ -30,6 +32,10 @@ pub struct Config {
     pub databases: Vec<Database>,
     /// Those that are named together, in the order of the file: the first one that names a database counts.
     pub patterns: Vec<Pattern>,
+    /// What stores cost.
+    pub prices: Prices,
+    /// How much is sent in a second at most, in bytes, by all databases together.
+    pub bandwidth_bytes_max: Option<u64>,
     /// How long the last sync may take.
     pub shutdown_timeout: Duration,
     /// Where the process shows itself over HTTP.
@@ -121,7 +127,8 @@ impl Config {
         let mut file: File = parsed?;
         file.check_defaults()?;
         let (mut databases, mut origins, mut patterns) = (Vec::new(), Vec::new(), Vec::new());
-        for table in file.tables(text, variable)? {
+        let prices = file.prices.check()?;
+        for table in file.tables(text, &prices, variable)? {
             match table {
                 Table::One(database, its_origins) => {
                     databases.push(database);
@@ -142,6 +149,8 @@ impl Config {
             });
             expanded.transpose()
         };
+        let bandwidth = text("bandwidth-max", file.bandwidth_max)?;
+        let bandwidth = bandwidth.map(|text| size(&text)).transpose();
         let timeout = text("shutdown-timeout", file.shutdown_timeout)?;
         let timeout = timeout.map(|text| span("shutdown-timeout", &text)).transpose()?;
         let address = text("listen", file.listen)?;
@@ -153,6 +162,8 @@ impl Config {
         let config = Config {
             databases,
             patterns,
+            prices,
+            bandwidth_bytes_max: bandwidth.map_err(|why| format!("bandwidth-max = {why}"))?,
             shutdown_timeout: timeout.unwrap_or(defaults::SHUTDOWN_TIMEOUT),
             listen: listen(address.as_deref(), token_file)?,
             heartbeat: heartbeat(beat, interval.as_deref())?,

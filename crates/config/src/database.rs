@@ -20,6 +20,8 @@ pub struct Database {
     pub location: Location,
     /// How many puts are allowed.
     pub puts: Puts,
+    /// What the puts may cost, in US dollars a month, if that decides how many are allowed.
+    pub budget: Option<f64>,
     /// How often a snapshot is made at least; without it, when that pays.
     pub snapshot_interval: Option<Duration>,
     /// How long the log may get while it waits for the store, in bytes.
@@ -58,6 +60,7 @@ impl Database {
             path,
             location,
             puts: defaults::PUTS,
+            budget: None,
             snapshot_interval: None,
             log_bytes_max: defaults::LOG_BYTES_MAX,
             spool_bytes_max: defaults::SPOOL_BYTES_MAX,

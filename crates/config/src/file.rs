@@ -9,6 +9,7 @@ use crate::key::{Key, KeyTable};
 use crate::lines::Lines;
 use crate::origin::Origins;
 use crate::pattern::Pattern;
+use crate::prices::{Prices, PricesTable};
 use crate::range::in_range;
 use crate::settings::Settings;
 use crate::shown::{quoted, span};
@@ -26,6 +27,9 @@ macro_rules! file {
             defaults: Settings,
             #[serde(default)]
             database: Vec<Spanned<Settings>>,
+            /// What stores charge.
+            #[serde(default)]
+            pub(crate) prices: PricesTable,
             $($(#[doc = $line])+ pub(crate) $key: Option<Spanned<String>>,)*
         }
 
@@ -37,6 +41,9 @@ macro_rules! file {
 }
 
 file! {
+    /// How much is sent in a second at most, by all databases together; a change takes a restart. See
+    /// [what it costs](../operations.md#what-it-costs).
+    bandwidth_max = "\"5 MiB\"", "no limit";
     /// How long the last sync of a stopping process may take.
     shutdown_timeout = "\"10s\"", quoted(span(defaults::SHUTDOWN_TIMEOUT));
     /// Where metrics, health and the page are shown over HTTP: an address of this machine, or `unix:/PATH`; see
@@ -73,13 +80,14 @@ impl File {
     pub(crate) fn tables(
         &mut self,
         text: &str,
+        prices: &Prices,
         variable: Lookup<'_>,
     ) -> Result<Vec<Table>, String> {
         let lines = Lines::new(text);
-        let defaults = &self.defaults;
+        let context = Context { defaults: &self.defaults, lines: &lines, prices, variable };
         let tables = self.database.drain(..).map(|table| {
             let line = lines.of(table.span().start);
-            check(table.into_inner(), line, defaults, &lines, variable)
+            check(table.into_inner(), line, &context)
         });
         tables.collect()
     }
@@ -92,14 +100,17 @@ pub(crate) enum Table {
     Many(Pattern),
 }
 
+/// What holds for all tables of a file.
+struct Context<'a> {
+    defaults: &'a Settings,
+    lines: &'a Lines,
+    prices: &'a Prices,
+    variable: Lookup<'a>,
+}
+
 /// What a table, which begins in this line, says, with everything in its range.
-fn check(
-    settings: Settings,
-    line: usize,
-    defaults: &Settings,
-    lines: &Lines,
-    variable: Lookup<'_>,
-) -> Result<Table, String> {
+fn check(settings: Settings, line: usize, context: &Context<'_>) -> Result<Table, String> {
+    let Context { defaults, lines, prices, variable } = *context;
     let lacks = match &settings {
         Settings { path: None, .. } => Some("path"),
         Settings { replica: None, .. } if defaults.replica.is_none() => Some("replica"),
@@ -114,9 +125,10 @@ fn check(
         settings.resolve(defaults, lines, variable).map_err(|why| fail(&before, why))?;
     let path = values.path.clone().unwrap_or_default();
     let table = if Pattern::is_one(&path) {
-        Pattern::new(values, origins).map(Table::Many)
+        Pattern::new(values, origins, *prices).map(Table::Many)
     } else {
-        in_range(values, Path::new(&path), None).map(|database| Table::One(database, origins))
+        in_range(values, Path::new(&path), None, prices)
+            .map(|database| Table::One(database, origins))
     };
     table.map_err(|why| fail(&path, why))
 }

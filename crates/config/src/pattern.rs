@@ -6,6 +6,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use crate::Database;
 use crate::origin::Origins;
+use crate::prices::Prices;
 use crate::range::in_range;
 use crate::settings::Values;
 use crate::shown::{Shown, shown};
@@ -27,13 +28,15 @@ pub struct Pattern {
     /// How many names below the root its paths have, if that is the same for all.
     depth: Option<usize>,
     values: Values,
+    prices: Prices,
     pub(crate) origins: Origins,
 }
 
 /// By what is written.
 impl PartialEq for Pattern {
     fn eq(&self, other: &Pattern) -> bool {
-        self.text == other.text && self.root == other.root && self.values == other.values
+        (&self.text, &self.root, &self.values, &self.prices)
+            == (&other.text, &other.root, &other.values, &other.prices)
     }
 }
 
@@ -45,7 +48,7 @@ impl Pattern {
     }
 
     /// What `values` says of the databases that its path names.
-    pub(crate) fn new(values: Values, origins: Origins) -> Result<Pattern, String> {
+    pub(crate) fn new(values: Values, origins: Origins, prices: Prices) -> Result<Pattern, String> {
         let text = values.path.clone().unwrap_or_default();
         check_addresses(&values)?;
         let (root, rest) = split(&text);
@@ -63,7 +66,7 @@ impl Pattern {
         let sees_hidden = rest.starts_with('.') || rest.contains("/.");
         let is_bounded = matcher.is_some() && !rest.contains("**");
         let depth = is_bounded.then(|| rest.split('/').count());
-        let pattern = Pattern { text, root, matcher, sees_hidden, depth, values, origins };
+        let pattern = Pattern { text, root, matcher, sees_hidden, depth, values, prices, origins };
         // What is out of its range is told now, and not once there is a database.
         pattern.stand_in()?;
         Ok(pattern)
@@ -133,7 +136,7 @@ impl Pattern {
     /// # Errors
     /// When its name cannot be put into the address of its replica.
     pub fn database(&self, path: &Path) -> Result<Database, String> {
-        in_range(self.values.clone(), path, path.strip_prefix(&self.root).ok())
+        in_range(self.values.clone(), path, path.strip_prefix(&self.root).ok(), &self.prices)
     }
 }
 

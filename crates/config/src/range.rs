@@ -8,9 +8,13 @@ use ebbtide_store::Location;
 
 use crate::drills::drills;
 use crate::placeholders::fill;
+use crate::prices::{Prices, budget};
 use crate::settings::{Values, Word, Words};
 use crate::value::{bytes, duration};
 use crate::{Database, Puts, defaults};
+
+/// Fewer puts a second are no replication.
+const PUTS_MIN: f64 = 0.001;
 
 /// The database at `path`, with everything in its range. `below` is its path below the directory of a pattern, if one names
 /// it.
@@ -18,6 +22,7 @@ pub(crate) fn in_range(
     values: Values,
     path: &Path,
     below: Option<&Path>,
+    prices: &Prices,
 ) -> Result<Database, String> {
     let fail = |why: &str| why.to_owned();
     let replica = fill(&values.replica.unwrap_or_default(), path, below)?;
@@ -27,15 +32,19 @@ pub(crate) fn in_range(
         Some(value) if value.is_finite() && value >= least => Ok(value),
         Some(value) => Err(fail(&format!("{key} = {value} must be at least {least}"))),
     };
-    let puts = Puts {
-        per_second: positive(
-            "puts-per-second",
-            values.puts_per_second,
-            0.001,
-            defaults::PUTS.per_second,
-        )?,
-        burst: positive("puts-burst", values.puts_burst, 1.0, defaults::PUTS.burst)?,
+    let budget = values.budget.as_deref().map(budget).transpose()?;
+    let usual = defaults::PUTS.per_second;
+    let per_second = match budget {
+        None => positive("puts-per-second", values.puts_per_second, PUTS_MIN, usual)?,
+        Some(_) if values.puts_per_second.is_some() => {
+            return Err(fail(
+                "budget says how many puts there may be, and so does puts-per-second: leave one of them out",
+            ));
+        }
+        Some(budget) => affordable(budget, prices)?,
     };
+    let burst = positive("puts-burst", values.puts_burst, 1.0, defaults::PUTS.burst)?;
+    let puts = Puts { per_second, burst };
     let interval = values.snapshot_interval.map(|text| span("snapshot-interval", &text));
     let snapshot_interval = interval.transpose().map_err(|why| fail(&why))?;
     if snapshot_interval.is_some_and(|interval| interval < Duration::from_secs(60)) {
@@ -54,6 +63,7 @@ pub(crate) fn in_range(
     Ok(Database {
         location,
         puts,
+        budget,
         snapshot_interval,
         log_bytes_max,
         spool_bytes_max,
@@ -73,6 +83,23 @@ pub(crate) fn in_range(
         encrypt_to_file: values.encrypt_to_file.map(PathBuf::from),
         path: path.to_owned(),
     })
+}
+
+/// How many puts a second a budget pays for.
+fn affordable(budget: f64, prices: &Prices) -> Result<f64, String> {
+    let puts = prices.puts_per_second(budget);
+    if !puts.is_finite() {
+        return Err(
+            "budget: puts cost nothing, as [prices] says: set puts-per-second instead".to_owned()
+        );
+    }
+    if puts < PUTS_MIN {
+        return Err(format!(
+            "budget = {budget} USD/month pays for less than a put in {} s",
+            1.0 / PUTS_MIN
+        ));
+    }
+    Ok(puts)
 }
 
 fn policy(words: &Words) -> Result<Keep, String> {

@@ -78,6 +78,8 @@ settings! {
     puts_per_second: f64 = "0.2", number(defaults::PUTS.per_second);
     /// Puts saved up while there were fewer.
     puts_burst: f64 = "60.0", number(defaults::PUTS.burst);
+    /// What the puts may cost, in place of `puts-per-second`; see [what it costs](../operations.md#what-it-costs).
+    budget: String = "\"5 USD/month\"", "none";
     /// A snapshot is made at least so often; at least a minute.
     snapshot_interval: String = "\"24h\"", "[when it pays](../operations.md#configuration)";
     /// How long the log may get while it waits for the store; at least 16 MiB. Then the spool takes what comes.

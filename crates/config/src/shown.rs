@@ -20,15 +20,16 @@ pub struct Shown {
 
 /// All keys of a database but its path, in the order of the documentation.
 pub(crate) fn shown(database: &Database, origins: &Origins) -> Vec<Shown> {
-    let Database { puts, drills, .. } = database;
+    let Database { puts, budget, drills, .. } = database;
     let drill_directory = drills.as_ref().and_then(|drills| drills.directory.as_ref());
     let mirrors: Vec<String> = database.mirrors.iter().map(ToString::to_string).collect();
     let recipients = Some(database.encrypt_to.join(" ")).filter(|all| !all.is_empty());
     let recipients_file = database.encrypt_to_file.as_ref().map(|path| path.display().to_string());
     let values = [
         ("replica", Some(database.location.to_string())),
-        ("puts-per-second", Some(puts.per_second.to_string())),
+        ("puts-per-second", Some(puts.per_second.to_string()).filter(|_| budget.is_none())),
         ("puts-burst", Some(puts.burst.to_string())),
+        ("budget", budget.map(|dollars| format!("{dollars} USD/month"))),
         ("snapshot-interval", database.snapshot_interval.map(span)),
         ("log-max", Some(size(database.log_bytes_max))),
         ("spool-max", Some(size(database.spool_bytes_max))),

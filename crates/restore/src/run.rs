@@ -38,6 +38,8 @@ pub struct Options {
     pub expect: Option<Anchor>,
     /// What else must be true of the file before it appears.
     pub check: Option<Check>,
+    /// How many bytes are fetched in a second at most.
+    pub bytes_per_second: Option<u64>,
     /// The time, by which the future is told from the past, and which is in the names of what is moved aside.
     pub now: Timestamp,
 }
@@ -46,7 +48,16 @@ impl Options {
     /// The state that `target` names as a new file, and nothing else. `now` is the time of day.
     #[must_use]
     pub fn new(target: Target, output: PathBuf, now: Timestamp) -> Options {
-        Options { target, output, force: false, state: None, expect: None, check: None, now }
+        Options {
+            target,
+            output,
+            force: false,
+            state: None,
+            expect: None,
+            check: None,
+            bytes_per_second: None,
+            now,
+        }
     }
 }
 
@@ -120,7 +131,7 @@ async fn attempt(
     point("restore.begin");
     let sink = Sink::new(output.file(), output.path(), manifest.page_size, fill);
     let sink = Arc::new(sink);
-    let pace = Arc::new(Pace::new(None));
+    let pace = Arc::new(Pace::new(options.bytes_per_second));
     let written = match fetch(survey, plan, &sink, &pace, progress).await {
         Ok(written) => written,
         Err(stopped) => {

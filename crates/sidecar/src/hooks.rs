@@ -1,4 +1,4 @@
-//! What the program around may do when something happens here.
+//! What the program around may do when something happens here, and what it allows.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -37,7 +37,7 @@ pub type Recipients = fn(&Database) -> Result<Option<Arc<dyn Wrap>>, String>;
 
 type OnSnapshot = dyn Fn(&SnapshotProgress) + Send + Sync;
 
-/// Functions that are called from the tasks of the databases, and therefore must not block.
+/// What holds for all databases; functions are called from the tasks of the databases, and therefore must not block.
 #[derive(Clone, Default)]
 pub struct Hooks {
     /// Once no start is under way any more. Starts leave much free memory in small holes, which the allocator may give back.
@@ -51,6 +51,8 @@ pub struct Hooks {
     /// What wraps the keys of a database's replica for the recipients that it is configured with; nothing if there are none.
     /// It is asked when the database is added.
     pub recipients: Option<Recipients>,
+    /// How many bytes are sent in a second at most, by all databases together; no limit if there is none.
+    pub bytes_per_second: Option<u64>,
 }
 
 impl fmt::Debug for Hooks {

@@ -10,7 +10,7 @@ use ebbtide_config::Database;
 use ebbtide_count::Counter;
 use ebbtide_replica::Txid;
 use ebbtide_seal::Wrap;
-use ebbtide_store::{Location, RequestDurations, real_path};
+use ebbtide_store::{Location, Pace, RequestDurations, real_path};
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -169,7 +169,8 @@ impl Sidecar {
         let wrap = self.wrap(&database, &how)?;
         let replica = database.location.to_string();
         let (path, state) = (absolute(&database.path), database.state_directory());
-        let status = Status::new(database.path.clone(), replica.clone(), &self.shared.durations);
+        let Shared { durations, pace, .. } = &self.shared;
+        let status = Status::new(database.path.clone(), replica.clone(), durations, pace);
         let entries = Arc::clone(&self.databases);
         let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.by_path.contains_key(&path) {
@@ -318,6 +319,11 @@ impl Sidecar {
     /// How many databases are not followed any more because of an error.
     pub(crate) fn stopped(&self) -> &Arc<Counter> {
         &self.stopped
+    }
+
+    /// How fast objects are sent.
+    pub(crate) fn pace(&self) -> &Arc<Pace> {
+        &self.shared.pace
     }
 
     /// How long requests to stores took.

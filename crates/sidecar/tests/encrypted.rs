@@ -79,6 +79,7 @@ impl Place {
                 expect: None,
                 now: Timestamp::MAX,
                 check: None,
+                bytes_per_second: None,
             };
             let progress = Arc::new(Progress::default());
             ebbtide_restore::restore(Arc::clone(&store), &options, &progress).await.unwrap();

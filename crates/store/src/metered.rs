@@ -1,4 +1,4 @@
-//! A store whose traffic is counted.
+//! A store whose traffic is counted, and goes at a pace.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -60,6 +60,7 @@ impl Store for MeteredStore {
     }
 
     async fn put(&self, key: &Key, body: Bytes) -> Result<(), StoreError> {
+        self.traffic.pace.pass(body.len() as u64).await;
         self.traffic.sent.add(body.len() as u64);
         self.note(RequestKind::Put, self.store.put(key, body)).await
     }
@@ -148,6 +149,7 @@ impl Store for MeteredStore {
 #[async_trait]
 impl Upload for MeteredUpload {
     async fn write(&mut self, part: Bytes) -> Result<(), StoreError> {
+        self.traffic.pace.pass(part.len() as u64).await;
         self.traffic.sent.add(part.len() as u64);
         let written = self.upload.write(part).await;
         if written.is_err() {

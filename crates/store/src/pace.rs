@@ -5,6 +5,9 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+/// Those who wait take turns so often.
+const PIECES_PER_SECOND: u64 = 10;
+
 /// Lets so many bytes pass in a second.
 #[derive(Debug)]
 pub struct Pace {
@@ -23,10 +26,17 @@ impl Pace {
     /// Waits until `bytes` may pass.
     pub async fn pass(&self, bytes: u64) {
         let Some(rate) = self.bytes_per_second else { return };
-        let mut free_at = self.free_at.lock().await;
-        tokio::time::sleep_until(*free_at).await;
-        let cost = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
-        *free_at = (*free_at).max(Instant::now()) + cost;
+        // In pieces, so that what is short does not wait until all of something long was let pass.
+        let piece = (rate / PIECES_PER_SECOND).max(1);
+        let mut left = bytes;
+        while left > 0 {
+            let bytes = left.min(piece);
+            left -= bytes;
+            let mut free_at = self.free_at.lock().await;
+            tokio::time::sleep_until(*free_at).await;
+            let cost = Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+            *free_at = (*free_at).max(Instant::now()) + cost;
+        }
     }
 }
 
@@ -41,10 +51,24 @@ mod tests {
         for _ in 0..10 {
             pace.pass(500).await;
         }
-        // The tenth is let pass once the nine before it are paid for.
-        assert_eq!(begun.elapsed(), Duration::from_millis(4500));
+        // The last piece is let pass once those before it are paid for.
+        assert_eq!(begun.elapsed(), Duration::from_millis(4900));
         let free = Pace::new(None);
         free.pass(u64::MAX).await;
-        assert_eq!(begun.elapsed(), Duration::from_millis(4500));
+        assert_eq!(begun.elapsed(), Duration::from_millis(4900));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_short_does_not_wait_for_all_of_what_is_long() {
+        let begun = Instant::now();
+        let pace = Pace::new(Some(1000));
+        let long = pace.pass(100_000);
+        let short = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            pace.pass(50).await;
+            begun.elapsed()
+        };
+        let ((), passed) = tokio::join!(long, short);
+        assert!(passed < Duration::from_millis(1500), "{passed:?}");
     }
 }

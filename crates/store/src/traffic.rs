@@ -7,6 +7,7 @@ use std::time::Duration;
 use ebbtide_count::{Counter, Distribution, Durations};
 
 use super::error::{ErrorKind, StoreError};
+use super::pace::Pace;
 
 /// The bounds by which the time of requests is counted: from a directory's to that of a large object on a bad day.
 const BOUNDS: [Duration; 11] = [
@@ -147,14 +148,16 @@ pub struct Traffic {
     /// Bytes of objects that were received.
     pub received: Counter,
     durations: Arc<RequestDurations>,
+    /// How fast objects are sent, together with others.
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Traffic {
-    /// None yet. How long requests take is counted in `durations`.
+    /// None yet. How long requests take is counted in `durations`, and what is sent goes at `pace`.
     #[must_use]
-    pub fn new(durations: Arc<RequestDurations>) -> Traffic {
+    pub fn new(durations: Arc<RequestDurations>, pace: Arc<Pace>) -> Traffic {
         let (requests, sent, received) = Default::default();
-        Traffic { requests, sent, received, durations }
+        Traffic { requests, sent, received, durations, pace }
     }
 
     /// A request was answered after so long.

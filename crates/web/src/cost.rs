@@ -1,23 +1,14 @@
 //! What a month costs if it goes on as in the last hour.
 //!
-//! The prices are those that most providers of S3 are near to, so the sum says which of the databases costs more, and
-//! whether it is cents or a hundred dollars; it is no bill.
+//! The sum says which of the databases costs more, and whether it is cents or a hundred dollars; it is no bill.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ebbtide_config::{MONTH_SECONDS, Prices};
 use ebbtide_store::{RequestKind, Traffic};
-
-/// Dollars for a request that writes or lists…
-const WRITE_DOLLARS: f64 = 5.0e-6;
-/// …for one that reads…
-const READ_DOLLARS: f64 = 0.4e-6;
-/// …and for a byte that is stored for a month.
-const BYTE_DOLLARS: f64 = 0.023e-9;
-
-const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The rate is that of the last hour…
 const WINDOW: Duration = Duration::from_secs(3600);
@@ -32,39 +23,47 @@ struct Spent {
 }
 
 /// What each database has spent within the last hour.
-#[derive(Debug, Default)]
-pub(crate) struct Costs(Mutex<HashMap<PathBuf, VecDeque<Spent>>>);
+#[derive(Debug)]
+pub(crate) struct Costs {
+    prices: Prices,
+    spent: Mutex<HashMap<PathBuf, VecDeque<Spent>>>,
+}
 
 impl Costs {
+    /// Nothing is known yet.
+    pub(crate) fn new(prices: Prices) -> Costs {
+        Costs { prices, spent: Mutex::default() }
+    }
+
     /// The dollars a month of a database at its present rate; nothing while the rate is not known. Only a bucket costs
     /// anything.
     pub(crate) fn month(&self, database: &Path, replica: &str, traffic: &Traffic) -> Option<f64> {
         if !replica.starts_with("s3:") {
             return Some(0.0);
         }
-        let now = Spent { at: Instant::now(), dollars: dollars(traffic) };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Spent { at: Instant::now(), dollars: dollars(&self.prices, traffic) };
+        let mut all = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.entry(database.to_path_buf()).or_default();
         rate(known, now)
     }
 
     /// Forgets all databases but these.
     pub(crate) fn keep(&self, is_followed: impl Fn(&Path) -> bool) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|database, _| is_followed(database));
     }
 }
 
-fn dollars(traffic: &Traffic) -> f64 {
+fn dollars(prices: &Prices, traffic: &Traffic) -> f64 {
     let requests = traffic.requests().map(|requests| {
-        let price = match requests.kind {
-            RequestKind::Put | RequestKind::Upload | RequestKind::List => WRITE_DOLLARS,
-            RequestKind::Get | RequestKind::Head | RequestKind::Other => READ_DOLLARS,
-            RequestKind::Delete => 0.0,
+        let (writes, reads) = match requests.kind {
+            RequestKind::Put | RequestKind::Upload | RequestKind::List => (1.0, 0.0),
+            RequestKind::Get | RequestKind::Head | RequestKind::Other => (0.0, 1.0),
+            RequestKind::Delete => (0.0, 0.0),
         };
-        price * as_float(requests.count)
+        prices.requests(writes, reads) * as_float(requests.count)
     });
-    requests.sum::<f64>() + BYTE_DOLLARS * as_float(traffic.sent.get())
+    requests.sum::<f64>() + prices.stored(as_float(traffic.sent.get()))
 }
 
 /// Dollars a month by what was spent between the oldest known moment within the window, or the last before it, and now.
@@ -78,7 +77,7 @@ fn rate(known: &mut VecDeque<Spent>, now: Spent) -> Option<f64> {
     }
     let oldest = oldest?;
     let passed = (now.at - oldest.at).as_secs_f64();
-    (passed >= 1.0).then(|| (now.dollars - oldest.dollars) / passed * MONTH.as_secs_f64())
+    (passed >= 1.0).then(|| (now.dollars - oldest.dollars) / passed * MONTH_SECONDS)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "it is a rough sum")]
@@ -99,8 +98,7 @@ mod tests {
             (rate(&mut known, now), known.len())
         };
         assert_eq!(at(0, 7.0).0, None, "nothing is known of the time before");
-        let month = MONTH.as_secs_f64();
-        assert_eq!(at(10, 7.5).0, Some(0.5 / 10.0 * month));
+        assert_eq!(at(10, 7.5).0, Some(0.5 / 10.0 * MONTH_SECONDS));
         for minute in 1..600 {
             let (dollars, remembered) = at(minute * 60, 7.5);
             assert!(remembered <= 62, "{remembered}");

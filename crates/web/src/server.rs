@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use ebbtide_config::{Listen, ListenAddress};
+use ebbtide_config::{Listen, ListenAddress, Prices};
 use ebbtide_sidecar::View;
 use ebbtide_store::Keyring;
 use hyper::server::conn::http1;
@@ -45,12 +45,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to serve what there is to be seen of a sidecar.
+    /// Begins to serve what there is to be seen of a sidecar, whose stores have these prices.
     ///
     /// # Errors
     /// When there is no listening at the address, or the token cannot be used.
-    pub async fn start(listen_at: &Listen, view: View) -> Result<Server, Error> {
-        Server::serve(listen_at, view, None).await
+    pub async fn start(listen_at: &Listen, view: View, prices: Prices) -> Result<Server, Error> {
+        Server::serve(listen_at, view, prices, None).await
     }
 
     /// Begins to show one replica, which nobody follows here, under a name; one that is encrypted is opened by the keyring.
@@ -64,12 +64,13 @@ impl Server {
         keyring: Option<Arc<Keyring>>,
     ) -> Result<Server, Error> {
         let replica = ShownReplica { name, address, keyring };
-        Server::serve(listen_at, View::nothing(), Some(replica)).await
+        Server::serve(listen_at, View::nothing(), Prices::default(), Some(replica)).await
     }
 
     async fn serve(
         listen_at: &Listen,
         view: View,
+        prices: Prices,
         replica: Option<ShownReplica>,
     ) -> Result<Server, Error> {
         let token = listen_at.token_file.as_deref().map(Token::read).transpose()?;
@@ -78,7 +79,7 @@ impl Server {
             // No page of a browser gets there.
             ListenAddress::Unix(_) => false,
         };
-        let site = Site::new(view, Guard { is_local, token }, replica);
+        let site = Site::new(view, prices, Guard { is_local, token }, replica);
         let listener = Arc::new(listen(&listen_at.address).await?);
         let address = listener.describe();
         tracing::info!(address, "showing metrics and health");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ebbtide_config::Prices;
 use ebbtide_sidecar::View;
 use ebbtide_store::Keyring;
 
@@ -32,9 +33,14 @@ pub(crate) struct ShownReplica {
 }
 
 impl Site {
-    pub(crate) fn new(view: View, guard: Guard, replica: Option<ShownReplica>) -> Site {
+    pub(crate) fn new(
+        view: View,
+        prices: Prices,
+        guard: Guard,
+        replica: Option<ShownReplica>,
+    ) -> Site {
         let keyring = replica.as_ref().and_then(|replica| replica.keyring.clone());
-        let (costs, shelf) = (Costs::default(), Shelf::new(keyring));
+        let (costs, shelf) = (Costs::new(prices), Shelf::new(keyring));
         Site { view, guard, costs, shelf, replica }
     }
 }

@@ -117,8 +117,7 @@ impl History {
     /// Restores into `output`; the txid that it is of.
     pub(crate) fn restore_into(&self, target: Target, output: &Path) -> Txid {
         let (output, now) = (output.to_owned(), Timestamp::MAX);
-        let options =
-            Options { target, output, force: false, state: None, expect: None, now, check: None };
+        let options = Options::new(target, output, now);
         let progress = Arc::new(Progress::default());
         let restored = ebbtide_restore::restore(Arc::clone(&self.store), &options, &progress);
         self.runtime.block_on(restored).unwrap().outline.point.state.txid()

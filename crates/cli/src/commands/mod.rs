@@ -1,9 +1,13 @@
 //! The commands that read a replica, or ask a running process.
 
 pub(crate) mod blame;
+pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod copy;
+pub(crate) mod cost;
+pub(crate) mod demo;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod dump;
 pub(crate) mod export;
@@ -12,6 +16,7 @@ pub(crate) mod fleet;
 pub(crate) mod key;
 pub(crate) mod keygen;
 pub(crate) mod log;
+pub(crate) mod man;
 pub(crate) mod mark;
 pub(crate) mod marks;
 pub(crate) mod page;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ebbtide_catalog::PlanError;
+use ebbtide_config::Prices;
 use ebbtide_replica::{Key, KeyPrefix, Timestamp};
 use ebbtide_retention::{
     Deleted, GRACE_MICROS, Keep, Outlook, Pass, Preview, PruneError, Pruned, preview, prune, undo,
@@ -19,9 +20,6 @@ use crate::{output, terminal};
 
 /// How many states are shown to a person.
 const STATES_SHOWN: usize = 12;
-
-/// What a gigabyte costs a month in S3's standard class, in dollars. It gives an idea, and is no bill.
-const DOLLARS_PER_GB: f64 = 0.023;
 
 const BY: &str = concat!("ebbtide ", env!("CARGO_PKG_VERSION"));
 
@@ -180,7 +178,7 @@ fn by_kind(objects: &[Object]) -> BTreeMap<&'static str, (usize, u64)> {
 /// What so many bytes cost, if that is a cent a month or more.
 #[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
 fn dollars(bytes: u64) -> String {
-    let dollars = bytes as f64 / 1e9 * DOLLARS_PER_GB;
+    let dollars = Prices::default().stored(bytes as f64);
     if dollars < 0.01 { String::new() } else { format!(", about ${dollars:.2} a month in S3") }
 }
 

@@ -124,7 +124,8 @@ async fn write(
     let state = destination.state.clone().map(|directory| LocalState { directory, location });
     let output = destination.path.clone();
     let (force, expect) = (args.force, args.expect_chain);
-    let options = Options { target, output, force, state, expect, check, now };
+    let bytes_per_second = args.bandwidth;
+    let options = Options { target, output, force, state, expect, check, bytes_per_second, now };
     let progress = Arc::new(Progress::default());
     let bar = terminal::bar("restore", Counted::Pages, args.json);
     let counts = || {

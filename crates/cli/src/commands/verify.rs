@@ -113,8 +113,7 @@ async fn try_restore(
     let directory = tempfile::tempdir().map_err(|error| Failure::new(Code::Failed, error))?;
     let output = directory.path().join("verify.db");
     let check = integrity::check_of(Integrity::Full);
-    let (force, state, expect) = (false, None, None);
-    let options = Options { target, output, force, state, expect, check, now };
+    let options = Options { check, ..Options::new(target, output, now) };
     let progress = Arc::new(Progress::default());
     let bar = terminal::bar("restore", Counted::Pages, json);
     let counts = || {

@@ -30,6 +30,7 @@ pub(crate) fn options(target: Target, output: &Path) -> Options {
         state: None,
         expect: None,
         check: None,
+        bytes_per_second: None,
         now: micros(START + 1_000_000 * SECOND),
     }
 }

@@ -257,6 +257,7 @@ pub(crate) async fn restored(
         state: None,
         expect: None,
         check: None,
+        bytes_per_second: None,
         now: Timestamp::MAX,
     };
     let report = restore(Arc::new(store.clone()), &options, &Arc::new(Progress::default())).await?;

@@ -1,5 +1,6 @@
 //! How one database is doing, as `ebbtide status --json` prints it. The keys are documented in docs/operations.md.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ebbtide_replica::Timestamp;
@@ -94,6 +95,18 @@ pub struct Report {
     pub drill_trouble: Option<Trouble>,
     /// How many segments the store has confirmed since the process began.
     pub segments: u64,
+    /// Requests to the replica and its mirrors that were answered, by their kind, since it is counted.
+    #[serde(default)]
+    pub requests: BTreeMap<String, u64>,
+    /// Bytes of objects that were sent since then.
+    #[serde(default)]
+    pub sent_bytes: u64,
+    /// Bytes of objects that were received since then.
+    #[serde(default)]
+    pub received_bytes: u64,
+    /// For how long it is counted.
+    #[serde(default)]
+    pub counted_seconds: f64,
     /// Its mirrors.
     #[serde(default)]
     pub mirrors: Vec<MirrorReport>,
@@ -162,6 +175,11 @@ pub struct Trouble {
 impl Report {
     /// Looks at one database at `now`.
     pub fn of(status: &Status, now: Timestamp, unlogged: Option<LostLines>) -> Report {
+        let counts = status.counts();
+        let mut requests = BTreeMap::new();
+        for some in counts.traffic.requests() {
+            *requests.entry(some.kind.to_string()).or_default() += some.count;
+        }
         let status = status.get();
         let txid = |point: ebbtide_replica::Point| point.txid.to_string();
         let time = |point: ebbtide_replica::Point| point.time.to_string();
@@ -209,6 +227,10 @@ impl Report {
             last_proved: status.drills.proved,
             drill_trouble: status.drills.failed.map(|failed| trouble((failed.at, failed.error))),
             segments: status.segments,
+            requests,
+            sent_bytes: counts.traffic.sent.get(),
+            received_bytes: counts.traffic.received.get(),
+            counted_seconds: counts.since.elapsed().as_secs_f64(),
             mirrors: status.mirrors.into_iter().map(|it| MirrorReport::of(it, now)).collect(),
             log_lines_lost: unlogged.as_ref().map_or(0, |lost| lost.lines),
             log_error: unlogged.map(|lost| lost.error),

@@ -1,9 +1,10 @@
 //! What happened to a database since this process follows it, counted where it happens.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ebbtide_count::Counter;
-use ebbtide_store::{RequestDurations, Traffic};
+use ebbtide_store::{Pace, RequestDurations, Traffic};
 use ebbtide_watcher::LogCounts;
 
 /// The counts of one database. They only grow, through all sessions.
@@ -27,15 +28,18 @@ pub struct Counts {
     pub log: Arc<LogCounts>,
     /// What went to the replica and its mirrors, and came from there.
     pub traffic: Arc<Traffic>,
+    /// Since when all of this is counted.
+    pub since: Instant,
 }
 
 impl Counts {
-    /// Nothing has happened. How long requests take is counted in `durations`.
-    pub(crate) fn new(durations: Arc<RequestDurations>) -> Counts {
+    /// Nothing has happened. How long requests take is counted in `durations`, and what is sent goes at `pace`.
+    pub(crate) fn new(durations: Arc<RequestDurations>, pace: Arc<Pace>) -> Counts {
         let (commits, pages, bytes) = Default::default();
         let (sessions, failures, gaps, forks) = Default::default();
-        let traffic = Arc::new(Traffic::new(durations));
+        let traffic = Arc::new(Traffic::new(durations, pace));
         let log = Arc::default();
-        Counts { commits, pages, bytes, sessions, failures, gaps, forks, log, traffic }
+        let since = Instant::now();
+        Counts { commits, pages, bytes, sessions, failures, gaps, forks, log, traffic, since }
     }
 }

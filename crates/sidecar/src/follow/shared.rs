@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ebbtide_shipper::Owner;
-use ebbtide_store::RequestDurations;
+use ebbtide_store::{Pace, RequestDurations};
 use ebbtide_watcher::{Scratch, Wake};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
@@ -36,6 +36,8 @@ pub struct Shared {
     pub(crate) starts: Arc<Starts>,
     /// How long requests to stores took.
     pub(crate) durations: Arc<RequestDurations>,
+    /// How fast objects are sent, by all databases together.
+    pub(crate) pace: Arc<Pace>,
     scratches: Arc<Mutex<Vec<Scratch>>>,
     whole_reads: Arc<Semaphore>,
     prunes: Arc<Semaphore>,
@@ -58,6 +60,7 @@ impl Shared {
             owner: Arc::new(owner),
             began: Instant::now(),
             starts: Arc::new(Starts::new(hooks.started)),
+            pace: Arc::new(Pace::new(hooks.bytes_per_second)),
             hooks,
             durations: Arc::default(),
             scratches: Arc::default(),

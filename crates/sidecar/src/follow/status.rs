@@ -10,7 +10,7 @@ use std::time::Duration;
 use ebbtide_replica::{Chain, Point, Timestamp, Txid};
 use ebbtide_restore::DrillRecord;
 use ebbtide_shipper::{Presence, StoreHealth};
-use ebbtide_store::{MeteredStore, RequestDurations, Store, error_chain};
+use ebbtide_store::{MeteredStore, Pace, RequestDurations, Store, error_chain};
 use ebbtide_watcher::LogStatusHandle;
 use tokio::sync::Notify;
 
@@ -96,7 +96,12 @@ impl Sources {
 impl Status {
     /// The status of a database that is not followed yet.
     #[must_use]
-    pub fn new(database: PathBuf, replica: String, durations: &Arc<RequestDurations>) -> Status {
+    pub fn new(
+        database: PathBuf,
+        replica: String,
+        durations: &Arc<RequestDurations>,
+        pace: &Arc<Pace>,
+    ) -> Status {
         let database = std::path::absolute(&database).unwrap_or(database);
         let known = StatusData {
             noted: DatabaseStatus::new(database, replica, clock::now()),
@@ -109,7 +114,8 @@ impl Status {
         };
         let (asked, told) = (Notify::new(), Notify::new());
         let releases = Releases::new();
-        let (known, counts) = (Mutex::new(known), Counts::new(Arc::clone(durations)));
+        let (known, counts) =
+            (Mutex::new(known), Counts::new(Arc::clone(durations), Arc::clone(pace)));
         Status(Arc::new(SharedStatus { known, asked, told, releases, counts }))
     }
 

@@ -273,7 +273,8 @@ impl DatabaseSet {
     /// Says why a database is not followed, and shows it.
     fn refuse(&self, path: &Path, replica: String, phase: Phase, why: String) {
         tracing::error!(database = %path.display(), error = why, "not followed");
-        let status = Status::new(path.to_owned(), replica, self.sidecar.durations());
+        let (durations, pace) = (self.sidecar.durations(), self.sidecar.pace());
+        let status = Status::new(path.to_owned(), replica, durations, pace);
         status.refuse(phase, why);
         self.sidecar.show(&status);
     }

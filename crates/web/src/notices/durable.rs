@@ -13,7 +13,10 @@ pub(super) fn is_durable(status: &DatabaseStatus, now: Timestamp, within: Durati
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use ebbtide_sidecar::follow::Status;
+    use ebbtide_store::Pace;
 
     use super::*;
 
@@ -21,7 +24,9 @@ mod tests {
     fn what_is_not_followed_or_waits_for_longer_is_not_durable() {
         let ago = |seconds: i64| Timestamp::from_micros((1_795_824_000 - seconds) * 1_000_000);
         let now = ago(0).unwrap();
-        let known = Status::new("/app.db".into(), "replica".to_owned(), &Default::default()).get();
+        let pace = Arc::new(Pace::new(None));
+        let known =
+            Status::new("/app.db".into(), "replica".to_owned(), &Default::default(), &pace).get();
         let with = |phase, waits: Option<i64>, lacks_base| {
             let oldest_undurable = waits.map(|seconds| ago(seconds).unwrap());
             let status = DatabaseStatus { phase, oldest_undurable, lacks_base, ..known.clone() };

@@ -6,6 +6,8 @@ mod durable;
 mod heartbeat;
 mod webhook;
 
+use std::time::Duration;
+
 use ebbtide_config::{Heartbeat, Webhook};
 use ebbtide_sidecar::View;
 use tokio::task::JoinHandle;
@@ -29,18 +31,45 @@ impl Notices {
         webhook: Option<&Webhook>,
         view: &View,
     ) -> Result<Notices, Error> {
+        let Means { heartbeat, webhook } = Means::of(heartbeat, webhook)?;
         let mut tasks = Vec::new();
-        if let Some(heartbeat) = heartbeat {
-            let client = Client::new("heartbeat-url", &heartbeat.url)?;
-            tasks.push(tokio::spawn(heartbeat::beat(client, heartbeat.interval, view.clone())));
+        if let Some((client, interval)) = heartbeat {
+            tasks.push(tokio::spawn(heartbeat::beat(client, interval, view.clone())));
         }
-        if let Some(webhook) = webhook {
-            let client = Client::new("webhook-url", &webhook.url)?;
-            let secret = webhook.secret_file.as_deref().map(ebbtide_config::read_secret);
-            let secret = secret.transpose().map_err(Error::Secret)?;
+        if let Some((client, secret)) = webhook {
             tasks.push(tokio::spawn(webhook::watch(client, secret, view.clone())));
         }
         Ok(Notices { tasks })
+    }
+
+    /// Whether they could begin; nobody is told anything.
+    ///
+    /// # Errors
+    /// As [`Notices::start`].
+    pub fn check(heartbeat: Option<&Heartbeat>, webhook: Option<&Webhook>) -> Result<(), Error> {
+        Means::of(heartbeat, webhook).map(drop)
+    }
+}
+
+/// What is needed to tell others.
+struct Means {
+    heartbeat: Option<(Client, Duration)>,
+    /// With the secret that signs.
+    webhook: Option<(Client, Option<Vec<u8>>)>,
+}
+
+impl Means {
+    fn of(heartbeat: Option<&Heartbeat>, webhook: Option<&Webhook>) -> Result<Means, Error> {
+        let beat = |heartbeat: &Heartbeat| {
+            Ok((Client::new("heartbeat-url", &heartbeat.url)?, heartbeat.interval))
+        };
+        let hook = |webhook: &Webhook| {
+            let client = Client::new("webhook-url", &webhook.url)?;
+            let secret = webhook.secret_file.as_deref().map(ebbtide_config::read_secret);
+            Ok((client, secret.transpose().map_err(Error::Secret)?))
+        };
+        let heartbeat = heartbeat.map(beat).transpose()?;
+        Ok(Means { heartbeat, webhook: webhook.map(hook).transpose()? })
     }
 }
 
