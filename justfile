@@ -32,6 +32,10 @@ wal-reset:
 fuzz:
     .ci/run fuzz
 
+# A Debian package and a tarball, in target/package.
+package:
+    packaging/build
+
 # All that has to pass.
 ci:
     .ci/run

@@ -40,6 +40,7 @@ mod network;
 mod outage;
 mod output;
 mod ownership;
+mod packaging;
 mod panic;
 mod persist;
 mod planted;
