@@ -61,6 +61,7 @@ mod runs;
 mod s3;
 mod scene;
 mod sent;
+mod screens;
 mod sources;
 mod spoiled;
 mod sql;

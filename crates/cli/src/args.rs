@@ -329,7 +329,8 @@ pub enum Integrity {
 #[command(after_help = "\
 A line for each entry: a commit; a resync, which brought the replica up to date after history was missed; or a claim, by \
 which a process took the replica over. A gap is what was missed before a resync; a fork is a resync to a database that \
-had lost what the replica had. The last lines sum up what is shown.")]
+had lost what the replica had. On a terminal the newest come first, with local times and without claims; in a pipe, from the \
+first to the last with times in UTC, and the last lines sum up what is shown.")]
 pub struct Log {
     /// The replica, or the path of a database of the configuration.
     #[arg(value_name = "SOURCE")]
@@ -344,11 +345,20 @@ pub struct Log {
     #[arg(long, value_name = "TABLE")]
     pub changed: Option<String>,
     /// Only entries at or after this time, or this entry (txid:N).
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", visible_alias = "since")]
     pub from: Option<When>,
     /// Only entries at or before this time, or this entry.
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", visible_alias = "until")]
     pub to: Option<When>,
+    /// Only the newest N of them; on a terminal 20 if nothing is said.
+    #[arg(short = 'n', long, value_name = "N")]
+    pub newest: Option<usize>,
+    /// On a terminal, all of them, with those by which processes took the replica over.
+    #[arg(long, conflicts_with = "newest")]
+    pub all: bool,
+    /// On a terminal, show times in UTC instead of the local zone.
+    #[arg(long)]
+    pub utc: bool,
     /// Where the source is looked up, and what opens it.
     #[command(flatten)]
     pub access: Access,
@@ -456,6 +466,12 @@ pub struct Status {
     /// Only the databases of this configuration, all of them: one that nobody follows is not healthy.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Show it again every second, until Ctrl-C.
+    #[arg(long, conflicts_with = "json")]
+    pub watch: bool,
+    /// On a terminal, show times in UTC instead of the local zone.
+    #[arg(long)]
+    pub utc: bool,
 }
 
 /// `ebbtide sync`.

@@ -32,6 +32,7 @@ mod passphrase;
 mod reading;
 mod redact;
 mod runtime;
+mod screen;
 mod sidecar_hooks;
 mod source;
 mod terminal;

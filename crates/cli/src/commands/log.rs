@@ -2,27 +2,29 @@
 
 mod changed;
 mod kept;
+mod line;
+mod print;
+mod screen;
 
 use std::pin::pin;
 
-use ebbtide_catalog::{self, Identity, Listing, ResyncDetail};
-use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Notice, StoredMark, Tally};
-use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Key, Manifest, Timestamp, Txid};
+use ebbtide_catalog::{Identity, Listing};
+use ebbtide_replica::{Entry, Timestamp, Txid};
 use ebbtide_store::{Store, StoreError};
 use futures::TryStreamExt as _;
-use serde_json::{Value, json};
 
 use changed::Changed;
+use print::{Output, Print};
+use screen::LogScreen;
 
-use super::remark::remark;
-use super::tally;
-use super::thinned::{self, Thinned};
-use super::{drill, mark_line, marked, unreadable};
+use super::thinned::Thinned;
+use super::{drill, marked, unreadable};
 use crate::args::Log;
 use crate::exit::{Code, Failure, Outcome};
+use crate::screen::Screen;
 use crate::source::Source;
 use crate::when::{Point, When};
-use crate::{clock, logging, output, terminal};
+use crate::{clock, logging, output};
 
 /// Runs the command.
 ///
@@ -46,7 +48,16 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
         true => Some(Changed::open(&source).await?),
         false => None,
     };
-    let mut print = Print::new(args.json, from, to, now);
+    let page_bytes = manifest.page_size.offset();
+    let form = match Screen::of_output(args.utc).filter(|_| !args.json) {
+        _ if args.json => Output::Json,
+        None => Output::Lines,
+        Some(screen) => {
+            let most = if args.all { Some(usize::MAX) } else { args.newest };
+            Output::Screen(Box::new(LogScreen::new(screen, most, args.all)))
+        }
+    };
+    let mut print = Print::new(form, args.newest, (from, to), now);
     print.head(&store.describe(), &manifest);
     if let Some(thinned) = &thinned {
         print.begin_after(thinned);
@@ -73,7 +84,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
             {
                 continue;
             }
-            print.entry(entry, manifest.page_size.offset(), rows.as_ref());
+            print.entry(entry, page_bytes, rows.as_ref());
         }
         if let Some(changed) = &changed {
             changed.keep();
@@ -84,7 +95,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
         }
     }
     drill::show(&source, args.json);
-    print.end(&listing, &marks, thinned.as_ref());
+    print.end(&args.source, &listing, &marks, thinned.as_ref());
     Ok(Outcome::Done)
 }
 
@@ -130,229 +141,4 @@ pub(super) async fn list(store: &dyn Store) -> Result<Listing, StoreError> {
         (listing, None) => Ok(listing),
         (_, Some(_)) => ebbtide_catalog::list(store).await,
     }
-}
-
-/// Prints entries as they come.
-struct Print {
-    json: bool,
-    from: Option<Point>,
-    to: Option<Point>,
-    tally: Tally,
-    first: Option<Entry>,
-    last: Option<Entry>,
-    now: Timestamp,
-    /// The first entry that is dated after now.
-    ahead: Option<Txid>,
-    /// The entry before the present one that was no claim.
-    before: Option<Txid>,
-    /// The last entry that was read.
-    read: Option<Txid>,
-    /// The first entries that are in no object, though some after them are.
-    hole: Option<(Txid, Txid)>,
-    /// Entries whose pages are in a snapshot alone.
-    in_snapshots: Vec<Txid>,
-}
-
-impl Print {
-    fn new(json: bool, from: Option<Point>, to: Option<Point>, now: Timestamp) -> Print {
-        let (tally, first, last, ahead) = (Tally::default(), None, None, None);
-        let (before, read, hole, in_snapshots) = (None, None, None, Vec::new());
-        Print { json, from, to, tally, first, last, now, ahead, before, read, hole, in_snapshots }
-    }
-
-    fn head(&mut self, place: &str, manifest: &Manifest) {
-        if self.json {
-            return;
-        }
-        output::line(format_args!(
-            "replica {} in {place}, pages of {} bytes, since {}",
-            manifest.replica, manifest.page_size, manifest.created
-        ));
-        output::line("TXID              TIME                         WHAT      PAGES     DATABASE");
-    }
-
-    /// The history begins with the window; before that there are single states.
-    fn begin_after(&mut self, thinned: &Thinned) {
-        self.read = thinned.window().previous();
-        for state in thinned.states() {
-            let early = self.from.is_some_and(|from| from.is_after(state.txid, state.time));
-            let late = self.to.is_some_and(|to| to.is_before(state.txid, state.time));
-            if early || late {
-                continue;
-            }
-            match self.json {
-                true => output::json(thinned::as_json(state)),
-                false => output::line(thinned::as_text(state)),
-            }
-        }
-    }
-
-    /// Notes an entry; whether it is to be shown.
-    fn note(&mut self, entry: &Entry) -> bool {
-        if let Some(read) = self.read.filter(|read| !read.precedes(entry.txid)) {
-            self.hole.get_or_insert((read.next(), entry.txid.previous().unwrap_or(read)));
-        }
-        self.read = Some(entry.txid);
-        self.before = self.last.as_ref().map(|last| last.txid);
-        if entry.kind != EntryKind::Claim {
-            self.first.get_or_insert_with(|| entry.clone());
-            self.last = Some(entry.clone());
-        }
-        if entry.flags.contains(EntryFlags::IN_SNAPSHOT) {
-            self.in_snapshots.push(entry.txid);
-        }
-        if entry.time > self.now {
-            self.ahead.get_or_insert(entry.txid);
-        }
-        let early = self.from.is_some_and(|from| from.is_after(entry.txid, entry.time));
-        let late = self.to.is_some_and(|to| to.is_before(entry.txid, entry.time));
-        !early && !late
-    }
-
-    fn entry(&mut self, entry: &Entry, page_bytes: u64, rows: Option<&Value>) {
-        self.tally.add(entry);
-        if self.json {
-            let mut line = as_json(entry, page_bytes);
-            if let Some(rows) = rows {
-                line["changed"] = rows.clone();
-            }
-            output::json(line);
-        } else {
-            output::line(as_text(entry, self.before, page_bytes));
-            if let Some(rows) = rows {
-                output::line(format_args!("                  {}", changed::as_text(rows)));
-            }
-        }
-    }
-
-    fn end(&mut self, listing: &Listing, marks: &[StoredMark], thinned: Option<&Thinned>) {
-        if self.json {
-            marks.iter().for_each(|mark| output::json(mark_line::as_json(mark)));
-            for snapshot in &listing.snapshots {
-                if let Key::Snapshot(txid) = snapshot.key {
-                    let line = json!({"what": "snapshot", "txid": txid.to_string(), "bytes": snapshot.size});
-                    output::json(line);
-                }
-            }
-            for delta in &listing.deltas {
-                if let Key::Delta { first, last } = delta.key {
-                    let (first, last) = (first.to_string(), last.to_string());
-                    let line = json!({"what": "delta", "first_txid": first, "txid": last, "bytes": delta.size});
-                    output::json(line);
-                }
-            }
-            let mut summary = tally::json(&self.tally);
-            summary["first_txid_ahead"] = self.ahead().map(|txid| txid.to_string()).into();
-            summary["first_txid_missing"] = self.hole.map(|(first, _)| first.to_string()).into();
-            summary["first_txid"] = self.first.as_ref().map(|first| first.txid.to_string()).into();
-            summary["last_txid"] = self.last.as_ref().map(|last| last.txid.to_string()).into();
-            summary["every_commit_from"] =
-                thinned.map(|thinned| thinned.window().to_string()).into();
-            summary["kept_states"] = thinned.map_or(0, |thinned| thinned.states().len()).into();
-            summary["last_time"] = self.last.as_ref().map(|last| last.time.to_string()).into();
-            output::json(summary);
-        } else {
-            for mark in marks {
-                output::line(mark_as_text(mark, self.now));
-            }
-            self.summary(listing, thinned);
-        }
-    }
-
-    /// The first entry that is dated after now, if a clock was wrong and not only another one.
-    fn ahead(&self) -> Option<Txid> {
-        let newest = self.last.as_ref()?.time.as_micros();
-        let ahead = newest.saturating_sub(self.now.as_micros());
-        self.ahead.filter(|_| ahead > CLOCKS_APART_MICROS_MAX)
-    }
-
-    fn summary(&mut self, listing: &Listing, thinned: Option<&Thinned>) {
-        let snapshots: Vec<String> = listing
-            .snapshots
-            .iter()
-            .filter_map(|snapshot| match snapshot.key {
-                Key::Snapshot(txid) => Some(txid.to_string()),
-                _ => None,
-            })
-            .collect();
-        let bytes = listing.objects().map(|object| object.size).sum();
-        output::line(format_args!(
-            "{} entries shown; {} segments, {} packs, {} deltas; {} in all; snapshots at {}",
-            self.tally.entries,
-            listing.log.len(),
-            listing.packs.len(),
-            listing.deltas.len(),
-            terminal::bytes(bytes),
-            if snapshots.is_empty() { "none".to_owned() } else { snapshots.join(", ") }
-        ));
-        output::line(tally::text(&self.tally));
-        thinned.into_iter().flat_map(|thinned| thinned.summary(listing)).for_each(output::line);
-        let ahead = self.ahead().zip(self.last.as_ref());
-        if let Some((first, last)) = ahead {
-            let (newest, until) = (last.txid, last.time);
-            let notice = Notice::Ahead { first, newest, until, is_without: false };
-            output::line(format_args!("note: {notice}"));
-        }
-        if let Some((first, last)) = self.hole {
-            return output::line(format_args!(
-                "can be restored: not all of this, because entries {first} to {last} are in no object; `ebbtide verify` \
-                 says what can be"
-            ));
-        }
-        let has_snapshot =
-            |txid: &Txid| listing.snapshots.iter().any(|object| object.key == Key::Snapshot(*txid));
-        if let Some(missing) = self.in_snapshots.iter().find(|txid| !has_snapshot(txid)) {
-            return output::line(format_args!(
-                "can be restored: not all of this, because {} is missing; `ebbtide verify` says what can be",
-                Key::Snapshot(*missing)
-            ));
-        }
-        let older = thinned.is_some_and(|thinned| !thinned.states().is_empty());
-        match self.first.take().zip(self.last.take()) {
-            Some((first, last)) => output::line(format_args!(
-                "can be restored: any txid from {} of {} to {} of {}{}",
-                first.txid,
-                first.time,
-                last.txid,
-                last.time,
-                if older { ", and each state before that" } else { "" }
-            )),
-            None if older => output::line("can be restored: each state that is listed"),
-            None => output::line(
-                "nothing can be restored yet: the replica holds no state of the database",
-            ),
-        }
-    }
-}
-
-fn as_text(entry: &Entry, before: Option<Txid>, page_bytes: u64) -> String {
-    let size = terminal::bytes(u64::from(entry.database_pages) * page_bytes);
-    let (txid, time, what) = (entry.txid, entry.time, entry.kind.name());
-    let line = format!("{txid}  {time}  {what:<8}  {:<8}  {size:<10}", entry.page_count);
-    let remark = remark(entry, before);
-    if remark.is_empty() { line.trim_end().to_owned() } else { format!("{line}  {remark}") }
-}
-
-fn mark_as_text(stored: &StoredMark, now: Timestamp) -> String {
-    let StoredMark { mark, .. } = stored;
-    let (txid, time, name) = (mark.txid, mark.contents.time, &mark.contents.name);
-    format!("{txid}  {time}  mark      {name}  ({})", mark_line::lasts(stored, now))
-}
-
-fn as_json(entry: &Entry, page_bytes: u64) -> Value {
-    let claim = (entry.kind == EntryKind::Claim).then(|| Claim::from_detail(&entry.detail).ok());
-    let detail = ResyncDetail::of(entry).unwrap_or_default();
-    json!({
-        "what": entry.kind.name(),
-        "txid": entry.txid.to_string(),
-        "time": entry.time.to_string(),
-        "pages": entry.page_count,
-        "database_bytes": u64::from(entry.database_pages) * page_bytes,
-        "digest": entry.digest.to_string(),
-        "fork": entry.flags.contains(EntryFlags::FORK),
-        "gap_since": detail.since.map(|since| since.to_string()),
-        "set_back_to": detail.set_back_to.map(|txid| txid.to_string()),
-        "set_back_by": detail.by,
-        "claim": claim.flatten(),
-    })
 }

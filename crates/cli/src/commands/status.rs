@@ -1,5 +1,7 @@
 //! `ebbtide status`: how the databases of the running processes are doing.
 
+mod screen;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,12 +10,17 @@ use super::drilled::said;
 use crate::args::Status;
 use crate::escape::OneLine;
 use crate::exit::{Code, Failure, Outcome};
+use crate::screen::Screen;
 use crate::{output, terminal};
 use ebbtide_config::Config;
+use ebbtide_sidecar::clock;
 use ebbtide_sidecar::control::{
     Answer, MirrorReport, Report, Request, ask_all, peers, places_to_ask,
 };
 use ebbtide_sidecar::follow::Phase;
+
+/// How often a status that is watched is looked at.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 ///
@@ -21,17 +28,20 @@ use ebbtide_sidecar::follow::Phase;
 /// When nothing is followed, or something that is followed needs a person.
 pub(crate) fn run(args: Status) -> Result<Outcome, Failure> {
     let config = args.config.as_deref().map(Config::read).transpose()?;
-    let (mut reports, silent) = gather();
-    if let Some(config) = config {
-        reports = of_configuration(&config, reports);
+    if args.watch {
+        return watch(config.as_ref(), args.utc);
     }
+    let (reports, silent) = gather_of(config.as_ref());
     if args.json {
         for report in &reports {
             let line = serde_json::to_string(report);
             output::json(line.map_err(|error| Failure::new(Code::Failed, error))?);
         }
     } else if !reports.is_empty() {
-        output::lines(&table(&reports));
+        match Screen::of_output(args.utc) {
+            Some(screen) => output::lines(&screen::screen(&reports, screen, clock::now())),
+            None => output::lines(&table(&reports)),
+        }
     }
     let unhealthy = reports.iter().filter(|report| !report.healthy).count();
     match (silent.first(), reports.len(), unhealthy) {
@@ -41,6 +51,37 @@ pub(crate) fn run(args: Status) -> Result<Outcome, Failure> {
         (None, all, some) => {
             Err(Failure::new(Code::Failed, format!("{some} of {all} databases need attention")))
         }
+    }
+}
+
+/// Shows it again and again, on the whole terminal, until a signal ends it.
+fn watch(config: Option<&Config>, is_utc: bool) -> Result<Outcome, Failure> {
+    loop {
+        let Some(screen) = Screen::of_output(is_utc) else {
+            let why = "--watch needs a terminal; `ebbtide status --json` is for scripts";
+            return Err(Failure::new(Code::Usage, why));
+        };
+        let (reports, silent) = gather_of(config);
+        let mut text = match reports.is_empty() {
+            true => format!("{}\n", OneLine(nobody())),
+            false => screen::screen(&reports, screen, clock::now()),
+        };
+        silent.iter().for_each(|why| text += &format!("{}\n", OneLine(why)));
+        output::lines(&screen.whole(&text));
+        output::flush();
+        if output::is_gone() {
+            return Ok(Outcome::Done);
+        }
+        std::thread::sleep(WATCH_PAUSE);
+    }
+}
+
+/// The same as [`gather`], of the databases of a configuration if there is one.
+fn gather_of(config: Option<&Config>) -> (Vec<Report>, Vec<String>) {
+    let (reports, silent) = gather();
+    match config {
+        Some(config) => (of_configuration(config, reports), silent),
+        None => (reports, silent),
     }
 }
 

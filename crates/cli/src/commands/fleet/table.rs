@@ -8,6 +8,7 @@ use ebbtide_time::{ago, span};
 
 use crate::commands::{drilled, tally};
 use crate::escape::OneLine;
+use crate::screen::cut_front;
 use crate::terminal;
 
 /// Names are cut to what is left of the line, but never to less.
@@ -44,7 +45,8 @@ pub(super) fn table(members: &[Member], now: Timestamp, columns: Option<usize>) 
     let mut text = String::new();
     let mut line = |cells: [&str; 7]| {
         let [mark, called, host_of, txid_of, newest_of, since_of, size_of] = cells;
-        let called = cut(called, name);
+        let called =
+            if called.starts_with(' ') { called.to_owned() } else { cut_front(called, name) };
         let row = format!(
             "{mark} {called:<name$}  {host_of:<host$}  {txid_of:>txid$}  {newest_of:>newest$}  {since_of:<since$}  {size_of:>size$}"
         );
@@ -56,16 +58,6 @@ pub(super) fn table(members: &[Member], now: Timestamp, columns: Option<usize>) 
         row.remarks.iter().for_each(|remark| line(["  ", remark, "", "", "", "", ""]));
     }
     text
-}
-
-/// The end of a name says more than its beginning.
-fn cut(name: &str, columns: usize) -> String {
-    let count = name.chars().count();
-    if count <= columns || name.starts_with(' ') {
-        return name.to_owned();
-    }
-    let rest: String = name.chars().skip(count - columns.saturating_sub(1)).collect();
-    format!("…{rest}")
 }
 
 fn row(member: &Member, now: Timestamp) -> Row {
@@ -120,15 +112,4 @@ fn remarks(summary: &Summary, now: Timestamp) -> Vec<String> {
         remarks.push(format!("  the drill at {} failed: {}", failed.at, failed.error));
     }
     remarks
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_long_name_is_kept() {
-        assert_eq!(cut("tenants/eu/a.db", 20), "tenants/eu/a.db");
-        assert_eq!(cut("tenants/eu/a.db", 8), "…eu/a.db");
-    }
 }
