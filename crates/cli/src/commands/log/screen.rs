@@ -144,7 +144,10 @@ impl LogScreen {
         let entry = &shown.entry;
         let names = marks.iter().filter(|mark| mark.mark.txid == entry.txid);
         let names = names.map(|mark| format!("◆ {}", mark.mark.contents.name));
+        // The gap has a line of its own.
         let said = remark(entry, shown.before);
+        let said: Vec<&str> = said.split("; ").filter(|part| !part.starts_with("gap: ")).collect();
+        let said = said.join("; ");
         let what = (!said.is_empty()).then(|| format!("{}{said}", sign(entry)));
         let rows = shown.rows.as_ref().map(changed::as_text);
         let what: Vec<String> = names.chain(what).chain(rows).collect();
