@@ -149,7 +149,7 @@ fn t14_an_undo_gives_rows_back_and_names_what_was_changed_again() {
         )
         .unwrap();
     let ended = undo(&["--apply", live]).exits(6);
-    ended.says("nothing was changed, because of 1 conflicts");
+    ended.says("nothing was changed, because of 1 conflict");
     assert_eq!(
         ended.out,
         "conflict orders id = 42: changed since; now status = 'refunded'; it was left with status = 'PAID'\n"

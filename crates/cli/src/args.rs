@@ -14,6 +14,7 @@ mod dump;
 mod export;
 mod fixture;
 mod keys;
+mod log;
 mod logging;
 mod man;
 mod mark;
@@ -21,6 +22,7 @@ mod page;
 mod read;
 mod set;
 mod sql;
+mod status;
 mod undo;
 mod verify;
 
@@ -46,6 +48,7 @@ pub use dump::Dump;
 pub use export::{Broken, Export, ExportFormat, Nul};
 pub use fixture::Fixture;
 pub use keys::{CopyForm, EncryptTo, Key, KeyCheck, KeyCommand, Keygen, Rewrap, Unlock};
+pub use log::Log;
 pub use logging::{LogFormat, Logging};
 pub use man::Man;
 pub use mark::{Mark, Marks, Unmark};
@@ -53,6 +56,7 @@ pub use page::Page;
 pub use read::Read;
 pub use set::{Add, List, Reload, Remove};
 pub use sql::{NamedState, Sql};
+pub use status::Status;
 pub use undo::Undo;
 pub use verify::Verify;
 
@@ -324,46 +328,6 @@ pub enum Integrity {
     Full,
 }
 
-/// `ebbtide log`.
-#[derive(Debug, Arguments)]
-#[command(after_help = "\
-A line for each entry: a commit; a resync, which brought the replica up to date after history was missed; or a claim, by \
-which a process took the replica over. A gap is what was missed before a resync; a fork is a resync to a database that \
-had lost what the replica had. On a terminal the newest come first, with local times and without claims; in a pipe, from the \
-first to the last with times in UTC, and the last lines sum up what is shown.")]
-pub struct Log {
-    /// The replica, or the path of a database of the configuration.
-    #[arg(value_name = "SOURCE")]
-    pub source: String,
-    /// Print an object a line.
-    #[arg(long)]
-    pub json: bool,
-    /// Say of each commit which tables it changed, and by how many rows: +inserted, -deleted, ~updated.
-    #[arg(long)]
-    pub tables: bool,
-    /// Only entries that changed this table, with what --tables says of them.
-    #[arg(long, value_name = "TABLE")]
-    pub changed: Option<String>,
-    /// Only entries at or after this time, or this entry (txid:N).
-    #[arg(long, value_name = "WHEN", visible_alias = "since")]
-    pub from: Option<When>,
-    /// Only entries at or before this time, or this entry.
-    #[arg(long, value_name = "WHEN", visible_alias = "until")]
-    pub to: Option<When>,
-    /// Only the newest N of them; on a terminal 20 if nothing is said.
-    #[arg(short = 'n', long, value_name = "N")]
-    pub newest: Option<usize>,
-    /// On a terminal, all of them, with those by which processes took the replica over.
-    #[arg(long, conflicts_with = "newest")]
-    pub all: bool,
-    /// On a terminal, show times in UTC instead of the local zone.
-    #[arg(long)]
-    pub utc: bool,
-    /// Where the source is looked up, and what opens it.
-    #[command(flatten)]
-    pub access: Access,
-}
-
 /// `ebbtide copy`.
 #[derive(Debug, Arguments)]
 #[command(after_help = "\
@@ -449,29 +413,6 @@ pub struct Prune {
     /// Where the source is looked up, and what opens it.
     #[command(flatten)]
     pub access: Access,
-}
-
-/// `ebbtide status`.
-#[derive(Debug, Arguments)]
-#[command(after_help = "\
-Exit codes: 0 when a running `ebbtide replicate` was found and all its databases are healthy; 1 when none was found, one \
-does not answer, or a database is failing or its store is away.
-
-Processes of the same user are found through their sockets in $EBBTIDE_RUNTIME_DIR, else in $XDG_RUNTIME_DIR/ebbtide, \
-/run/ebbtide (root) or ebbtide-UID in the directory for temporary files.")]
-pub struct Status {
-    /// Print an object a line, one for each database.
-    #[arg(long)]
-    pub json: bool,
-    /// Only the databases of this configuration, all of them: one that nobody follows is not healthy.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Show it again every second, until Ctrl-C.
-    #[arg(long, conflicts_with = "json")]
-    pub watch: bool,
-    /// On a terminal, show times in UTC instead of the local zone.
-    #[arg(long)]
-    pub utc: bool,
 }
 
 /// `ebbtide sync`.

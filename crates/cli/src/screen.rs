@@ -72,7 +72,9 @@ impl Screen {
     pub(crate) fn zone(self, now: Timestamp) -> String {
         let now = self.zoned(now);
         match now.time_zone().iana_name() {
-            Some("UTC" | "Etc/UTC") | None if now.offset().seconds() == 0 => "times in UTC".to_owned(),
+            Some("UTC" | "Etc/UTC") | None if now.offset().seconds() == 0 => {
+                "times in UTC".to_owned()
+            }
             Some(name) => format!("times in {name} (UTC{})", now.strftime("%:z")),
             None => format!("times in UTC{}", now.strftime("%:z")),
         }

@@ -27,7 +27,6 @@ macro_rules! file {
             defaults: Settings,
             #[serde(default)]
             database: Vec<Spanned<Settings>>,
-            /// What stores charge.
             #[serde(default)]
             pub(crate) prices: PricesTable,
             $($(#[doc = $line])+ pub(crate) $key: Option<Spanned<String>>,)*
@@ -41,11 +40,10 @@ macro_rules! file {
 }
 
 file! {
-    /// How much is sent in a second at most, by all databases together; a change takes a restart. See
-    /// [what it costs](../operations.md#what-it-costs).
-    bandwidth_max = "\"5 MiB\"", "no limit";
     /// How long the last sync of a stopping process may take.
     shutdown_timeout = "\"10s\"", quoted(span(defaults::SHUTDOWN_TIMEOUT));
+    /// How much is sent in a second at most, by all databases together; a change takes a restart.
+    bandwidth_max = "\"5 MiB\"", "no limit";
     /// Where metrics, health and the page are shown over HTTP: an address of this machine, or `unix:/PATH`; see
     /// [metrics and health](../operations.md#metrics-and-health).
     listen = "\"127.0.0.1:9094\"", "nowhere";

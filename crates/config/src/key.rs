@@ -21,6 +21,8 @@ pub struct Key {
 pub enum KeyTable {
     /// Above all tables.
     Process,
+    /// In `[prices]`.
+    Prices,
     /// In a `[[database]]` alone.
     Database,
     /// In a `[[database]]`, and in `[defaults]` for all that do not say otherwise.

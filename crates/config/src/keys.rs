@@ -1,12 +1,13 @@
 //! All keys of a configuration.
 
 use crate::key::Key;
-use crate::{file, settings};
+use crate::{file, prices, settings};
 
 /// All keys, in the order of the documentation.
 #[must_use]
 pub fn keys() -> Vec<Key> {
     let mut keys = file::keys();
+    keys.extend(prices::keys());
     keys.extend(settings::keys());
     keys
 }
@@ -40,6 +41,7 @@ mod tests {
                 needed.map(|(name, value)| format!("{name} = {value}\n")).collect();
             let text = match key.table {
                 KeyTable::Process => format!("{line}\n{also}\n[[database]]\n{database}"),
+                KeyTable::Prices => format!("[prices]\n{line}\n[[database]]\n{database}"),
                 _ => format!("[[database]]\n{database}{line}\n{also}\n"),
             };
             Config::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));

@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+use crate::key::{Key, KeyTable};
+use crate::shown::number;
+
 /// When the prices of [`Prices::default`] were listed.
 pub const PRICES_AS_OF: &str = "2026-11";
 
@@ -11,17 +14,39 @@ pub const MONTH_SECONDS: f64 = 30.0 * 24.0 * 3600.0;
 /// Of a budget, what is left to the puts of commits: packs, looks and deltas take the rest.
 const SHARE_OF_PUTS: f64 = 0.9;
 
-/// Prices in US dollars.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Prices {
-    /// A million requests that write or list.
-    pub writes_per_million: f64,
+/// The prices, once: what is written of them, what holds, and what each means.
+macro_rules! prices {
+    ($($(#[doc = $line:literal])+ $key:ident;)*) => {
+        /// Prices in US dollars.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub struct Prices {
+            $($(#[doc = $line])+ pub $key: f64,)*
+        }
+
+        /// The table as it is written.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        pub(crate) struct PricesTable {
+            $($key: Option<f64>,)*
+        }
+
+        /// The keys of `[prices]`.
+        pub(crate) fn keys() -> Vec<Key> {
+            let usual = Prices::default();
+            vec![$(Key::new(stringify!($key), KeyTable::Prices, "0.0", &number(usual.$key), &[$($line),+]),)*]
+        }
+    };
+}
+
+prices! {
+    /// A million requests that write or list, in US dollars.
+    writes_per_million;
     /// A million requests that read.
-    pub reads_per_million: f64,
+    reads_per_million;
     /// A gigabyte (10^9 bytes) stored for a month.
-    pub gigabyte_month: f64,
+    gigabyte_month;
     /// A gigabyte that is fetched to a place outside of the provider's region.
-    pub gigabyte_fetched: f64,
+    gigabyte_fetched;
 }
 
 /// Those of S3's standard class in us-east-1, which others are near to or below. It gives an idea, and is no bill.
@@ -34,16 +59,6 @@ impl Default for Prices {
             gigabyte_fetched: 0.09,
         }
     }
-}
-
-/// The table as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct PricesTable {
-    writes_per_million: Option<f64>,
-    reads_per_million: Option<f64>,
-    gigabyte_month: Option<f64>,
-    gigabyte_fetched: Option<f64>,
 }
 
 impl PricesTable {

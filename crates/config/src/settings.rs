@@ -78,7 +78,7 @@ settings! {
     puts_per_second: f64 = "0.2", number(defaults::PUTS.per_second);
     /// Puts saved up while there were fewer.
     puts_burst: f64 = "60.0", number(defaults::PUTS.burst);
-    /// What the puts may cost, in place of `puts-per-second`; see [what it costs](../operations.md#what-it-costs).
+    /// What the puts of commits may cost, in place of `puts-per-second`; see [what it costs](../operations.md#what-it-costs).
     budget: String = "\"5 USD/month\"", "none";
     /// A snapshot is made at least so often; at least a minute.
     snapshot_interval: String = "\"24h\"", "[when it pays](../operations.md#configuration)";

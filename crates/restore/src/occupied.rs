@@ -111,7 +111,12 @@ fn refuse_open(target: &Path, path: &Path, locks: Range<u64>) -> Result<()> {
     };
     match holder(&file, &locks).map_err(Error::io("find out who uses", path))? {
         Some(process) => {
-            let why = format!("process {process} has it open: stop that first");
+            // Of a lock that belongs to an open file, as some of ours do, the kernel names no process.
+            let who = match process {
+                1.. => format!("process {process}"),
+                _ => "a process (such as a running `ebbtide replicate`)".to_owned(),
+            };
+            let why = format!("{who} has it open: stop that first");
             Err(Error::refused(target, why))
         }
         None => Ok(()),

@@ -22,7 +22,11 @@ pub(crate) fn run(verb: ConfigVerb) -> Result<Outcome, Failure> {
 fn check(args: &ConfigCheck) -> Result<Outcome, Failure> {
     let config = Config::read(&args.file)?;
     let databases = terminal::number_of(config.databases.len() as u64, "database");
-    output::line(format_args!("{}: in order, {databases}", args.file.display()));
+    let patterns = match config.patterns.len() as u64 {
+        0 => String::new(),
+        some => format!(" and {}", terminal::number_of(some, "pattern")),
+    };
+    output::line(format_args!("{}: in order, {databases}{patterns}", args.file.display()));
     Ok(Outcome::Done)
 }
 

@@ -15,7 +15,7 @@ use super::states::{About, compare};
 use super::unrowed::failure;
 use crate::args::Undo;
 use crate::exit::{Code, Failure, Outcome};
-use crate::{logging, output};
+use crate::{logging, output, terminal};
 
 /// Runs the command.
 ///
@@ -85,7 +85,8 @@ fn apply(args: &Undo, steps: &mut Steps, path: &Path, after: Option<Txid>) -> Re
     tell(args, steps.rows(), &applied, &later);
     let count = applied.conflicts_total;
     if !applied.is_done {
-        let why = format!("nothing was changed, because of {count} conflicts");
+        let why =
+            format!("nothing was changed, because of {}", terminal::number_of(count, "conflict"));
         return Err(Failure::new(Code::NotAllowed, why));
     }
     if count > 0 {

@@ -38,6 +38,8 @@ pub(super) fn page() -> String {
     let mut page = INTRODUCTION.to_owned();
     page += "\n## Of the process\n\nAbove all tables of the file.\n\n";
     page += &table(all.iter().filter(|key| key.table == KeyTable::Process));
+    page += "\n## Prices\n\nIn the table `[prices]`; see [what it costs](../operations.md#what-it-costs).\n\n";
+    page += &table(all.iter().filter(|key| key.table == KeyTable::Prices));
     page += "\n## Of each database alone\n\nIn its `[[database]]`.\n\n";
     page += &table(all.iter().filter(|key| key.table == KeyTable::Database));
     page += "\n## Of a database, or of all\n\nIn a `[[database]]`, or in `[defaults]` for every one that does not say otherwise.\n\n";

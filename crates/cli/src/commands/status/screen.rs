@@ -5,7 +5,7 @@ use ebbtide_sidecar::control::Report;
 use ebbtide_sidecar::follow::Phase;
 use ebbtide_time::ago;
 
-use super::{phase, remarks, seconds};
+use super::words::{phase, remarks, seconds};
 use crate::escape::OneLine;
 use crate::screen::{Screen, Tone, cut, cut_front, short};
 use crate::terminal;
