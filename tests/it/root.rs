@@ -49,6 +49,8 @@ fn a_database_on_a_full_disk_needs_attention() {
     let app = setup.app();
     let sidecar = setup.follow();
     app.insert(1, 100);
+    // Nothing is on its way that needs room for the local state.
+    setup.sync();
     let attention = || setup.report()["attention"].to_string();
     assert_eq!(attention(), "[]");
     std::io::copy(&mut std::io::repeat(1), &mut File::create(disk.join("full")).unwrap())

@@ -83,7 +83,7 @@ fn row(member: &Member, now: Timestamp) -> Row {
         host: summary.origin.host.clone().unwrap_or_else(dash),
         txid,
         newest: summary.silence.map_or_else(dash, |silence| ago(silence.since, now)),
-        since: summary.kept_since().map_or_else(dash, |since| day(since)),
+        since: summary.kept_since().map_or_else(dash, day),
         size: terminal::bytes(summary.bytes),
         remarks: remarks(summary, now),
     }
