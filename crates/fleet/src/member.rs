@@ -74,9 +74,9 @@ mod tests {
     #[test]
     fn names_are_what_an_address_has_more_than_the_fleets() {
         for (root, place, name) in [
-            ("s3://b?region=x", "s3://b/eu/a.db?region=x", "eu/a.db"),
-            ("s3://b/eu", "s3://b/eu/a.db", "a.db"),
-            ("s3://b/eu", "s3://b/eu", "."),
+            ("s3://backups?region=x", "s3://backups/eu/a.db?region=x", "eu/a.db"),
+            ("s3://backups/eu", "s3://backups/eu/a.db", "a.db"),
+            ("s3://backups/eu", "s3://backups/eu", "."),
             ("/var/backups/", "/var/backups/a", "a"),
         ] {
             let [root, place] = [root, place].map(|text| text.parse::<Location>().unwrap());
