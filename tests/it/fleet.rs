@@ -57,9 +57,11 @@ fn age(replica: &Path, newest: Duration) {
         .map(|file| file.unwrap().path())
         .collect();
     files.sort_by_key(|path| path.file_name().map(ToOwned::to_owned));
+    let micros = u64::try_from(ebbtide_sidecar::clock::now().as_micros()).unwrap();
+    let now = SystemTime::UNIX_EPOCH + Duration::from_micros(micros);
     for (minutes, path) in files.iter().rev().enumerate() {
         let ago = newest + Duration::from_secs(60) * u32::try_from(minutes).unwrap();
-        File::open(path).unwrap().set_modified(SystemTime::now() - ago).unwrap();
+        File::open(path).unwrap().set_modified(now - ago).unwrap();
     }
 }
 
