@@ -1,8 +1,7 @@
 //! Logs: to standard error, at the level that was asked for.
 
-use std::env;
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
@@ -29,7 +28,7 @@ pub fn init(logging: &Logging, is_patient: bool) {
         Err(error) => (EnvFilter::new(format!("{quiet},info")), Some(error)),
     };
     let form = match logging.log_format {
-        LogFormat::Text if has_colours() => Form::Coloured,
+        LogFormat::Text if terminal::has_colours(&io::stderr()) => Form::Coloured,
         LogFormat::Text => Form::Text,
         LogFormat::Json => Form::Json,
     };
@@ -79,10 +78,4 @@ fn say(text: &str, level: &str, fields: &Value) {
         }
     };
     writer.line(line.as_bytes());
-}
-
-/// Whether lines are coloured: on a terminal that can, for people who want it (<https://no-color.org>).
-fn has_colours() -> bool {
-    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !refused && !terminal::is_dumb()
 }

@@ -1,7 +1,6 @@
 //! What people look at on a terminal: times of their own zone, columns that fit, a colour where something needs them. A pipe
 //! gets none of it.
 
-use std::env;
 use std::io::{self, IsTerminal as _};
 
 use ebbtide_replica::{Timestamp, Txid};
@@ -33,10 +32,9 @@ pub(crate) enum Tone {
 impl Screen {
     /// That of standard output, if it is a terminal.
     pub(crate) fn of_output(is_utc: bool) -> Option<Screen> {
-        let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         io::stdout().is_terminal().then(|| Screen {
             columns: terminal::width().unwrap_or(80),
-            has_colours: !refused && !terminal::is_dumb(),
+            has_colours: terminal::has_colours(&io::stdout()),
             is_utc,
         })
     }

@@ -2,7 +2,8 @@
 
 use std::env;
 use std::future::Future;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -81,19 +82,28 @@ fn template(columns: u16) -> &'static str {
     }
 }
 
-/// How wide the terminal is: as COLUMNS says, else as it says itself.
+/// How wide the terminal is on which bars are shown.
 fn columns() -> u16 {
-    let said = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let said = said.filter(|&columns| columns > 0);
-    said.or_else(|| terminal_size_of(io::stderr()).map(|(Width(columns), _)| columns)).unwrap_or(80)
+    columns_of(io::stderr()).unwrap_or(80)
 }
 
 /// How wide a line of standard output may be; nothing where no terminal breaks it.
 pub(crate) fn width() -> Option<usize> {
+    let columns = io::stdout().is_terminal().then(|| columns_of(io::stdout())).flatten();
+    columns.map(usize::from)
+}
+
+/// As wide as COLUMNS says, else as the terminal says itself.
+fn columns_of(stream: impl AsFd) -> Option<u16> {
     let said = env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    let is_terminal = io::stdout().is_terminal();
-    let found = || terminal_size_of(io::stdout()).map(|(Width(columns), _)| usize::from(columns));
-    said.filter(|&columns| columns > 0 && is_terminal).or_else(found)
+    let found = || terminal_size_of(stream).map(|(Width(columns), _)| columns);
+    said.filter(|&columns| columns > 0).or_else(found)
+}
+
+/// Whether what is shown there is coloured: on a terminal that can, for people who want it (<https://no-color.org>).
+pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !refused && !is_dumb()
 }
 
 /// Whether the terminal, if there is one, can only append.

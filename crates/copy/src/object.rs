@@ -17,7 +17,9 @@ use crate::cast::{Cast, about};
 use crate::error::CopyError;
 use crate::promise::in_target;
 use crate::proof::Proof;
-use crate::recast::{Opened, PIECE_BYTES, PIECES_AHEAD, open_object, recast_over, recast_whole};
+use crate::recast::{
+    Opened, PIECE_BYTES, PIECES_AHEAD, open_object, recast_over, recast_whole, whole_if_small,
+};
 
 /// A put whose end is unknown is tried again: the name is create-only.
 const PUTS: Policy =
@@ -76,12 +78,7 @@ pub(crate) async fn begin(
         return Ok(Begun { object, last, page_key, read: Read::Whole(body) });
     }
     let Fetched { index, body, .. } = read_index(from, manifest, object).await?;
-    let body = match body {
-        None if object.size <= PIECE_BYTES => {
-            Some(from.get_range(&object.key, 0..object.size).await?)
-        }
-        body => body,
-    };
+    let body = whole_if_small(from, object, body).await?;
     let last = Some(index.footer().last);
     let Some(body) = body else {
         return Ok(Begun { object, last, page_key, read: Read::Index(Box::new(index)) });

@@ -47,13 +47,22 @@ pub(crate) async fn open_object(
         open_key(from, manifest.replica, id, KeyUse::Pages).await?;
         index.add_keys(&keys_at_hand(from));
     }
-    let body = match body {
-        None if object.size <= PIECE_BYTES => {
-            Some(from.get_range(&object.key, 0..object.size).await?)
-        }
-        body => body,
-    };
+    let body = whole_if_small(from, object, body).await?;
     Ok(Opened::Blocks(Box::new(index), body))
+}
+
+/// All bytes of an object, if they are not many: those that came with its index, or else fetched.
+pub(crate) async fn whole_if_small(
+    from: &dyn Store,
+    object: Object,
+    body: Option<Bytes>,
+) -> Result<Option<Bytes>, CatalogError> {
+    match body {
+        None if object.size <= PIECE_BYTES => {
+            Ok(Some(from.get_range(&object.key, 0..object.size).await?))
+        }
+        body => Ok(body),
+    }
 }
 
 async fn open_document(

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use ebbtide_catalog::{
-    CatalogError, Listing, PlanError, Progress, Survey, Tally, chronology, first_of, identify,
-    last_of, list_recent, read_indexes,
+    Listing, PlanError, Progress, Survey, Tally, chronology, first_of, identify, last_of,
+    list_recent, read_indexes,
 };
 use ebbtide_replica::{Claim, Entry, EntryKind, Key, Manifest, Point, ReplicaId, Timestamp, Txid};
 use ebbtide_store::{Object, Store, error_chain};
@@ -106,12 +106,12 @@ pub(crate) async fn summarize(
     with_history: bool,
     before: Option<&Summary>,
 ) -> Result<Summary, Why> {
-    let survey = match Survey::recent(Arc::clone(&store), Arc::new(Progress::default())).await {
+    let mut survey = match Survey::recent(Arc::clone(&store), Arc::new(Progress::default())).await {
         Ok(survey) => survey,
         Err(PlanError::Key(_)) => return names_only(&*store).await,
         Err(error) => return Err(error_chain(&error)),
     };
-    let mut summary = match read_end(survey).await {
+    let mut summary = match read_end(&mut survey).await {
         Ok(summary) => summary,
         Err(PlanError::Key(_)) => return names_only(&*store).await,
         Err(error) => return Err(error_chain(&error)),
@@ -119,7 +119,7 @@ pub(crate) async fn summarize(
     if with_history {
         let before = before.filter(|before| before.replica == summary.replica);
         let before = before.and_then(|before| before.history);
-        let read = read_history(&*store, summary.window, before).await;
+        let read = read_history(&mut survey, before).await;
         summary.history = read.map_err(|error| error_chain(&error))?;
     }
     Ok(summary)
@@ -184,7 +184,7 @@ fn newest_object(listing: &Listing) -> Option<Object> {
 }
 
 /// Reads the newest entry, and who writes.
-async fn read_end(mut survey: Survey) -> Result<Summary, PlanError> {
+async fn read_end(survey: &mut Survey) -> Result<Summary, PlanError> {
     survey.head().await?;
     let mut summary = of_names(survey.manifest(), survey.known().listing());
     let newest = survey.newest();
@@ -198,7 +198,7 @@ async fn read_end(mut survey: Survey) -> Result<Summary, PlanError> {
     summary.window = known.window();
     summary.older_states = kept.len() as u64;
     summary.oldest = kept.first().map(|state| state.time);
-    if let Some(origin) = origin(&survey).await? {
+    if let Some(origin) = origin(survey).await? {
         summary.origin = origin;
     }
     Ok(summary)
@@ -242,16 +242,16 @@ fn claim(entry: &Entry) -> Option<Claim> {
 
 /// Counts what came after `before`.
 async fn read_history(
-    store: &dyn Store,
-    window: Txid,
+    survey: &mut Survey,
     before: Option<(Txid, Tally)>,
-) -> Result<Option<(Txid, Tally)>, CatalogError> {
-    let Some(identity) = identify(store, None).await? else { return Ok(None) };
-    let listing = ebbtide_catalog::list(store).await?;
-    let (mut read, mut tally) = before.unzip();
-    let mut objects = chronology(&listing, read.map_or(window, Txid::next).max(window));
+) -> Result<Option<(Txid, Tally)>, PlanError> {
+    survey.list_the_rest().await?;
+    let known = survey.known();
+    let (window, (mut read, mut tally)) = (known.window(), before.unzip());
+    let mut objects = chronology(known.listing(), read.map_or(window, Txid::next).max(window));
     objects.retain(|object| last_of(object.key).is_none_or(|last| Some(last) > read));
-    let mut indexes = std::pin::pin!(read_indexes(store, &identity.manifest, objects));
+    let (store, manifest) = (&**survey.store(), survey.manifest());
+    let mut indexes = std::pin::pin!(read_indexes(store, manifest, objects));
     while let Some((_, fetched)) = indexes.try_next().await? {
         for entry in fetched.index.entries() {
             if entry.txid >= window && Some(entry.txid) > read {

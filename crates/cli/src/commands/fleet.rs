@@ -4,7 +4,6 @@ mod table;
 
 use std::sync::Arc;
 
-use ebbtide_directory::Private;
 use ebbtide_fleet::{Fleet, Known, Member, Newest, Options, Summary, look};
 use ebbtide_replica::Timestamp;
 use ebbtide_seal::{Keys, Unwrap};
@@ -17,7 +16,8 @@ use super::{drilled, tally};
 use crate::args::List;
 use crate::exit::{Code, Failure, Outcome};
 use crate::terminal::Counted;
-use crate::{output, source, terminal, user_directory};
+use crate::user_directory::CachedFile;
+use crate::{output, source, terminal};
 
 /// What is kept of a fleet of ten thousand has ten megabytes.
 const KNOWN_BYTES_MAX: u64 = 256 << 20;
@@ -83,44 +83,24 @@ pub(crate) async fn members(
     now: Timestamp,
     quiet: bool,
 ) -> Result<Fleet, Failure> {
-    let file = KnownFile::of(root);
-    let mut known = file.as_ref().map_or_else(Known::default, KnownFile::read);
+    let file = known_file(root);
+    let known = file.as_ref().and_then(|file| file.read(KNOWN_BYTES_MAX));
+    let mut known = known.map_or_else(Known::default, |json| Known::from_json(&json));
     let bar = terminal::bar("replicas", Counted::Objects, quiet);
     let progress = |done: usize, all: usize| terminal::show(&bar, done as u64, all as u64);
     let looked = look(root, &opener.each(), options, &mut known, now, progress).await;
     bar.finish_and_clear();
     let fleet = looked.map_err(|error| Failure::new(Code::Failed, error))?;
     if let Some(file) = file.filter(|_| fleet.looked_at > 0) {
-        file.write(&known);
+        file.replace(&known.to_json());
     }
     Ok(fleet)
 }
 
 /// Where what is known of a fleet is kept.
-struct KnownFile {
-    directory: Private,
-    name: String,
-}
-
-impl KnownFile {
-    /// In the user's cache directory; nothing where there is no such place.
-    fn of(root: &Location) -> Option<KnownFile> {
-        let directory = user_directory::private(user_directory::cache("fleets"))?;
-        let name = blake3::hash(root.place().as_os_str().as_encoded_bytes()).to_hex();
-        Some(KnownFile { directory, name: format!("{}.json", &name[..32]) })
-    }
-
-    fn read(&self) -> Known {
-        let read = self.directory.read(&self.name, KNOWN_BYTES_MAX);
-        read.map_or_else(|_| Known::default(), |json| Known::from_json(&json))
-    }
-
-    fn write(&self, known: &Known) {
-        let unfinished = format!("{}.tmp", std::process::id());
-        if let Err(error) = self.directory.replace(&self.name, &unfinished, &[&known.to_json()]) {
-            tracing::debug!(%error, "what was found is not kept");
-        }
-    }
+fn known_file(root: &Location) -> Option<CachedFile> {
+    let name = blake3::hash(root.place().as_os_str().as_encoded_bytes()).to_hex();
+    CachedFile::of("fleets", format!("{}.json", &name[..32]))
 }
 
 fn as_json(member: &Member, now: Timestamp) -> Value {

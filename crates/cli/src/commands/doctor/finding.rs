@@ -1,5 +1,6 @@
 //! What a check has found, as a line for people or for programs.
 
+use ebbtide_store::Trial;
 use serde_json::json;
 
 use crate::escape::OneLine;
@@ -22,15 +23,7 @@ pub(super) enum Check {
     Disk,
     Recipient,
     Open,
-    Put,
-    Get,
-    List,
-    Conditional,
-    Clock,
-    Delete,
-    Region,
-    Versioning,
-    ObjectLock,
+    Store(Trial),
     Replica,
     Descriptors,
     Listener,
@@ -54,15 +47,15 @@ impl Check {
             Check::Disk => "disk",
             Check::Recipient => "recipient",
             Check::Open => "open",
-            Check::Put => "put",
-            Check::Get => "get",
-            Check::List => "list",
-            Check::Conditional => "conditional",
-            Check::Clock => "clock",
-            Check::Delete => "delete",
-            Check::Region => "region",
-            Check::Versioning => "versioning",
-            Check::ObjectLock => "object-lock",
+            Check::Store(Trial::Put) => "put",
+            Check::Store(Trial::Get) => "get",
+            Check::Store(Trial::List) => "list",
+            Check::Store(Trial::Conditional) => "conditional",
+            Check::Store(Trial::Clock) => "clock",
+            Check::Store(Trial::Delete) => "delete",
+            Check::Store(Trial::Region) => "region",
+            Check::Store(Trial::Versioning) => "versioning",
+            Check::Store(Trial::ObjectLock) => "object-lock",
             Check::Replica => "replica",
             Check::Descriptors => "descriptors",
             Check::Listener => "listener",

@@ -66,23 +66,9 @@ fn unopened(error: &StoreError) -> Finding {
     Finding::fail(Check::Open, error.with_causes(), advice)
 }
 
-fn check(trial: Trial) -> Check {
-    match trial {
-        Trial::Put => Check::Put,
-        Trial::Get => Check::Get,
-        Trial::List => Check::List,
-        Trial::Conditional => Check::Conditional,
-        Trial::Clock => Check::Clock,
-        Trial::Delete => Check::Delete,
-        Trial::Region => Check::Region,
-        Trial::Versioning => Check::Versioning,
-        Trial::ObjectLock => Check::ObjectLock,
-    }
-}
-
 fn seen_of(examined: &Examined, seen: &Seen) -> Finding {
     let Examined { trial, took, .. } = examined;
-    let check = check(*trial);
+    let check = Check::Store(*trial);
     match seen {
         Seen::Allowed if *took > SLOW => Finding::warn(
             check,
@@ -107,7 +93,7 @@ fn seen_of(examined: &Examined, seen: &Seen) -> Finding {
 
 /// What a bucket does by its own configuration.
 fn configured(trial: Trial, on: bool) -> Finding {
-    let check = check(trial);
+    let check = Check::Store(trial);
     match (trial, on) {
         (Trial::Versioning, true) => Finding::note(
             check,
@@ -128,10 +114,10 @@ fn clock_of(at: Timestamp) -> Finding {
     let apart = clock::now().as_micros().abs_diff(at.as_micros());
     let apart = Duration::from_micros(apart).saturating_sub(Duration::from_secs(1));
     if apart <= CLOCKS_APART_MAX {
-        return Finding::ok(Check::Clock, "as the store's, to a few seconds");
+        return Finding::ok(Check::Store(Trial::Clock), "as the store's, to a few seconds");
     }
     Finding::warn(
-        Check::Clock,
+        Check::Store(Trial::Clock),
         format!("this machine's and the store's are {} s apart", apart.as_secs()),
         "have both kept by NTP: commits are dated by this machine's, ages are by the store's",
     )
@@ -139,7 +125,7 @@ fn clock_of(at: Timestamp) -> Finding {
 
 /// What it means that something is not to be had.
 fn failure(trial: Trial, error: &StoreError, prunes: bool, place: &str) -> Finding {
-    let (check, seen) = (check(trial), error.with_causes());
+    let (check, seen) = (Check::Store(trial), error.with_causes());
     let is_denied = error.kind() == ErrorKind::Denied;
     match trial {
         Trial::Put if is_denied => {

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use ebbtide_fleet::{Member, Options, Summary};
-use ebbtide_replica::Timestamp;
+use ebbtide_replica::{ReplicaId, Timestamp};
 use ebbtide_sidecar::clock;
 use ebbtide_store::error_chain;
 use serde_json::json;
@@ -41,7 +41,7 @@ pub(super) async fn run(args: Drill, root: &str) -> Result<Outcome, Failure> {
     let mut members = Vec::new();
     for member in found.members {
         match &member.summary {
-            Ok(summary) => members.push((last_of(summary), member.address)),
+            Ok(summary) => members.push((last_of(summary), member.address, summary.replica)),
             Err(error) => sum.fail(&args, &member, error),
         }
     }
@@ -49,13 +49,13 @@ pub(super) async fn run(args: Drill, root: &str) -> Result<Outcome, Failure> {
         let why = format!("there is no replica in {root} or below it: check the address");
         return Err(Failure::new(Code::Nothing, why));
     }
-    members.sort();
-    for (_, address) in members {
+    members.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    for (_, address, replica) in members {
         let is_over = args.within.is_some_and(|within| begun.elapsed() >= within)
             || args.budget.is_some_and(|budget| sum.bytes >= budget);
         match is_over {
             true => sum.left += 1,
-            false => sum.drill(&args, &opener, &address).await?,
+            false => sum.drill(&args, &opener, &address, replica).await?,
         }
     }
     sum.end(args.json)
@@ -72,17 +72,12 @@ impl Sum {
         args: &Drill,
         opener: &fleet::Opener,
         address: &str,
+        replica: ReplicaId,
     ) -> Result<(), Failure> {
         let store = opener.clone().open(source::address(address)?).await;
         let store = store.map_err(|error| Failure::new(Code::Failed, error))?;
-        let replica = ebbtide_catalog::identify(&*store, None).await;
-        let replica = replica.ok().flatten().map(|identity| identity.manifest.replica);
-        let memory = replica.as_ref().and_then(memory_of);
-        let (result, record) = one(args, store, None, memory.as_deref()).await;
-        if let Some(replica) = &replica {
-            remember(replica, &record);
-        }
-        let is_damaged = record.failed.is_some();
+        let (result, record) = one(args, store, None, memory_of(&replica).as_deref()).await;
+        remember(&replica, &record);
         match result {
             Ok(drilled) => {
                 self.bytes += drilled.bytes_fetched;
@@ -93,9 +88,9 @@ impl Sum {
                     }
                     (false, None) => {}
                 }
-                match (is_damaged, &record.failed) {
-                    (true, Some(failed)) => self.note(args, address, Code::Damaged, &failed.error),
-                    _ => self.proved += 1,
+                match &record.failed {
+                    Some(failed) => self.note(args, address, Code::Damaged, &failed.error),
+                    None => self.proved += 1,
                 }
             }
             Err(error) => {

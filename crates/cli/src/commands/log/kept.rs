@@ -5,18 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use ebbtide_directory::Private;
 use ebbtide_replica::{Entry, ReplicaId};
 use serde_json::{Value, json};
 
-use crate::user_directory;
+use crate::user_directory::CachedFile;
 
 /// How much is kept of a replica: the oldest entries go.
 const KEPT_BYTES_MAX: u64 = 8 << 20;
 
 /// What is known of one replica's entries.
 pub(super) struct Kept {
-    file: Option<(Private, String)>,
+    file: Option<CachedFile>,
     /// By txid, as it is written.
     known: BTreeMap<String, Value>,
     /// Whether any of it is not in the file.
@@ -26,10 +25,9 @@ pub(super) struct Kept {
 impl Kept {
     /// What was kept; nothing if there is no place for it.
     pub(super) fn open(replica: ReplicaId) -> Kept {
-        let directory = user_directory::private(user_directory::cache("tables"));
-        let file = directory.map(|directory| (directory, format!("{replica}.jsonl")));
-        let read = file.as_ref().map(|(directory, name)| directory.read(name, KEPT_BYTES_MAX));
-        let entries = read.and_then(|read| String::from_utf8(read.ok()?).ok()).unwrap_or_default();
+        let file = CachedFile::of("tables", format!("{replica}.jsonl"));
+        let read = file.as_ref().and_then(|file| file.read(KEPT_BYTES_MAX));
+        let entries = read.and_then(|read| String::from_utf8(read).ok()).unwrap_or_default();
         let entry = |line: &str| {
             let entry: Value = serde_json::from_str(line).ok()?;
             Some((entry["txid"].as_str()?.to_owned(), entry))
@@ -54,7 +52,7 @@ impl Kept {
 
     /// Writes what is known if something came to it, the newest entries if it is too much.
     pub(super) fn save(&self) {
-        let Some((directory, name)) = self.file.as_ref().filter(|_| self.is_new) else { return };
+        let Some(file) = self.file.as_ref().filter(|_| self.is_new) else { return };
         let (mut lines, mut bytes) = (Vec::new(), 0);
         for line in self.known.values().rev() {
             let line = line.to_string();
@@ -65,10 +63,7 @@ impl Kept {
             lines.push(line);
         }
         lines.push(String::new());
-        let unfinished = format!("{}.tmp", std::process::id());
-        if let Err(error) = directory.replace(name, &unfinished, &[lines.join("\n").as_bytes()]) {
-            tracing::debug!(%error, "counts are not kept");
-        }
+        file.replace(lines.join("\n").as_bytes());
     }
 }
 
