@@ -91,11 +91,11 @@ impl History {
         self.runtime.block_on(read)
     }
 
-    /// How many deltas a restore of its end uses.
-    pub(crate) fn planned_deltas(&self) -> usize {
+    /// How many deltas a restore uses.
+    pub(crate) fn planned_deltas(&self, target: Target) -> usize {
         let planned = async {
             let mut survey = Survey::recent(Arc::clone(&self.store), Arc::default()).await.unwrap();
-            survey.plan(Target::Latest, Timestamp::MAX).await.unwrap().deltas.len()
+            survey.plan(target, Timestamp::MAX).await.unwrap().deltas.len()
         };
         self.runtime.block_on(planned)
     }
