@@ -49,6 +49,9 @@ const FILES_OPENED: &[&str] = &[
 ];
 const FUNCTION_LINES_MAX: usize = 70;
 const FILE_LINES_MAX: usize = 500;
+/// Of all files of the reader in Python together, and of one of its lines.
+const READER_LINES_MAX: usize = 200;
+const READER_COLUMNS_MAX: usize = 120;
 
 /// Packages that crates must not use in what ships. Which crates of ours they may use is a table of docs/architecture.md.
 const PACKAGES_FORBIDDEN: &[(&str, &[&str])] = &[
@@ -236,6 +239,27 @@ fn files_are_about_one_thing() {
         if lines > FILE_LINES_MAX {
             findings.push(format!("{}:{lines}: {lines} lines outside tests", source.path));
         }
+    }
+    none(&findings);
+}
+
+/// The format stays one that somebody can read by himself: the reader in Python is counted whole, and not made short by
+/// lines that nobody reads.
+#[test]
+fn the_second_reader_is_read_in_one_sitting() {
+    let files: Vec<_> =
+        tracked(".py").filter(|(path, _)| path.starts_with("examples/reader/")).collect();
+    let mut findings = Vec::new();
+    for (path, text) in &files {
+        for (number, line) in (1..).zip(text.lines()) {
+            if line.contains(';') || line.chars().count() > READER_COLUMNS_MAX {
+                findings.push(format!("{path}:{number}: two statements, or too long a line"));
+            }
+        }
+    }
+    let lines: usize = files.iter().map(|(_, text)| text.lines().count()).sum();
+    if !(1..=READER_LINES_MAX).contains(&lines) {
+        findings.push(format!("examples/reader: {lines} lines, of {READER_LINES_MAX}"));
     }
     none(&findings);
 }
