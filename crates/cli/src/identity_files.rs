@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ebbtide_keys::Identities;
-use ebbtide_seal::{Unwrap, UnwrapError};
+use ebbtide_seal::{Unwrap, UnwrapError, scrubbed};
 use zeroize::Zeroizing;
 
 use crate::passphrase;
@@ -52,7 +52,8 @@ impl IdentityFiles {
 
 impl Unwrap for IdentityFiles {
     fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, UnwrapError> {
-        match self.read.get_or_init(|| self.read()) {
+        // The passphrase is asked for within, too.
+        match self.read.get_or_init(|| scrubbed(|| self.read())) {
             Ok(identities) => identities.unwrap(wrapped),
             Err(why) => Err(UnwrapError::Identity(why.clone())),
         }

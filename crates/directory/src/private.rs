@@ -115,7 +115,9 @@ impl Private {
     /// When there is none, or it is another user's.
     pub fn read(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         let file = self.directory()?.read_ours(name, self.owner)?;
-        let mut bytes = Vec::new();
+        let length = usize::try_from(file.metadata()?.len().min(most)).unwrap_or_default();
+        // With room for all of it, so that no copy of a secret is left behind where it grew.
+        let mut bytes = Vec::with_capacity(length + 1);
         file.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }

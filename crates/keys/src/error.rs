@@ -22,6 +22,9 @@ pub enum KeysError {
         /// What is wrong, by line where there are lines.
         why: String,
     },
+    /// A secret key stands where a file has to be named.
+    #[error("this is a secret key, and not the name of the file that has it")]
+    NoFile,
     /// A recipient is none.
     #[error("{0}")]
     Recipient(String),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use ebbtide_seal::{Unwrap, UnwrapError};
+use ebbtide_seal::{Unwrap, UnwrapError, scrubbed};
 use zeroize::Zeroizing;
 
 use crate::age_files::{self, Identity};
@@ -22,6 +22,10 @@ impl Identities {
     /// # Errors
     /// When the file cannot be read, has none, or the passphrase is not its own.
     pub fn read(path: &Path, passphrase: &Passphrase<'_>) -> Result<Identities, KeysError> {
+        scrubbed(|| Identities::read_all(path, passphrase))
+    }
+
+    fn read_all(path: &Path, passphrase: &Passphrase<'_>) -> Result<Identities, KeysError> {
         let file = |why| KeysError::File { path: path.to_path_buf(), why };
         let mut bytes = files::read(path)?;
         if age_files::is_one(&bytes) {
@@ -47,7 +51,7 @@ impl Identities {
     /// These and others.
     #[must_use]
     pub fn and(mut self, others: Identities) -> Identities {
-        self.0.extend(others.0);
+        scrubbed(|| self.0.extend(others.0));
         self
     }
 }
@@ -76,9 +80,11 @@ impl NewIdentity {
     /// # Errors
     /// When this program was built without age.
     pub fn generate() -> Result<NewIdentity, KeysError> {
-        let (secret, recipient) = age_files::generate()?;
-        let text = Zeroizing::new(format!("# public key: {recipient}\n{}\n", secret.as_str()));
-        Ok(NewIdentity { text, recipient })
+        scrubbed(|| {
+            let (secret, recipient) = age_files::generate()?;
+            let text = Zeroizing::new(format!("# public key: {recipient}\n{}\n", secret.as_str()));
+            Ok(NewIdentity { text, recipient })
+        })
     }
 
     /// What belongs into its file: its recipient as a comment, and the secret.

@@ -13,9 +13,6 @@ use crate::KeysError;
 /// How much memory and time a passphrase may cost, as a power of 2: 1 GiB, four times what age itself asks for.
 const WORK_FACTOR_MAX: u8 = 20;
 
-/// How large a file of identities may be that is encrypted, and what a wrapped key may hold, in bytes.
-const PLAIN_BYTES_MAX: usize = 1 << 20;
-
 /// A recipient of any kind that age itself has.
 pub(crate) struct Recipient(Box<dyn age::Recipient + Send + Sync>);
 
@@ -96,7 +93,7 @@ pub(crate) fn unwrap(
     let decryptor = Decryptor::new(wrapped).map_err(failed)?;
     let all = identities.iter().map(|identity| &identity.0 as &dyn age::Identity);
     let reader = decryptor.decrypt(all).map_err(failed)?;
-    read(reader).map_err(|error| UnwrapError::Damaged(error.to_string()))
+    read(reader, wrapped.len()).map_err(|error| UnwrapError::Damaged(error.to_string()))
 }
 
 /// Whether these are the bytes of an age file, and not the lines of identities.
@@ -127,16 +124,13 @@ pub(crate) fn open_with_passphrase(
     let decryptor = Decryptor::new(ArmoredReader::new(BufReader::new(bytes))).map_err(say)?;
     let reader =
         decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).map_err(say)?;
-    read(reader).map_err(|error| error.to_string())
+    read(reader, bytes.len()).map_err(|error| error.to_string())
 }
 
-/// All of it, in memory that is overwritten.
-fn read(reader: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut plain = Zeroizing::new(Vec::with_capacity(PLAIN_BYTES_MAX + 1));
-    reader.take(PLAIN_BYTES_MAX as u64 + 1).read_to_end(&mut plain)?;
-    if plain.len() > PLAIN_BYTES_MAX {
-        return Err(io::Error::other(format!("it has more than {PLAIN_BYTES_MAX} bytes")));
-    }
+/// All of it, in memory that is overwritten. What is in a file is shorter than the file, so that it never grows.
+fn read(mut reader: impl Read, file_len: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut plain = Zeroizing::new(Vec::with_capacity(file_len));
+    reader.read_to_end(&mut plain)?;
     Ok(plain)
 }
 

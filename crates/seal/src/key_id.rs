@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use ebbtide_time::{ParseError, serde_as_text};
 
-use crate::SecretKey;
+use crate::KeyBytes;
+use crate::scrub::scrubbed_small;
 
 /// The first bytes of a hash of a secret key: it says which key is needed, proves that a key is the right one, and gives
 /// nothing of the key away.
@@ -19,13 +20,14 @@ impl KeyId {
     /// Its size in bytes.
     pub const SIZE: usize = 8;
 
-    /// The id of a key.
-    #[must_use]
-    pub fn of(key: &SecretKey) -> KeyId {
+    /// The id of the key with these bytes. What hashes them has copies, so each key has it done once.
+    pub(crate) fn of_bytes(key: &KeyBytes) -> KeyId {
         let mut id = [0; KeyId::SIZE];
-        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
-        hasher.update(key.as_bytes());
-        hasher.finalize_xof().fill(&mut id);
+        scrubbed_small(|| {
+            let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+            hasher.update(&key[..]);
+            hasher.finalize_xof().fill(&mut id);
+        });
         KeyId(id)
     }
 
@@ -71,6 +73,7 @@ serde_as_text!(KeyId);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SecretKey;
 
     #[test]
     fn an_id_reads_back_what_it_displays_and_nothing_else() {

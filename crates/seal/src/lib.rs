@@ -8,20 +8,27 @@
 //!   part is its nonce, and two writers of one object have two salts;
 //! - nothing that was moved, renamed or relabelled decrypts.
 //!
+//! Keys are overwritten where they are dropped, and what handles them runs [`scrubbed`], so that neither stack nor heap has
+//! them afterwards.
+//!
 //! `docs/format.md` is the same for a reader in any language; the words that are ours are in `docs/glossary.md`.
 
+mod key_bytes;
 mod key_id;
 mod key_use;
 mod keys;
 mod object_key;
 mod salt;
+mod scrub;
 mod secret_key;
 mod wrap;
 
+pub use key_bytes::KeyBytes;
 pub use key_id::KeyId;
 pub use key_use::KeyUse;
 pub use keys::Keys;
 pub use object_key::{ObjectKey, TAG_SIZE};
 pub use salt::Salt;
+pub use scrub::{handles_secrets, scrubbed};
 pub use secret_key::SecretKey;
 pub use wrap::{Unwrap, UnwrapError, Wrap};

@@ -4,9 +4,9 @@ use std::fmt;
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt as HkdfSalt};
-use zeroize::Zeroizing;
 
-use crate::{KeyUse, Salt, SecretKey};
+use crate::scrub::scrubbed_small;
+use crate::{KeyBytes, KeyUse, Salt, SecretKey};
 
 /// How many bytes a sealed part is longer than the plain one: the tag of Poly1305.
 pub const TAG_SIZE: usize = 16;
@@ -22,11 +22,14 @@ const INDEX: [u8; 4] = [0xff; 4];
 ///
 /// The nonce of a part is where it begins in the object, so an object key seals each place once: its writer goes forward
 /// and never back, and whoever writes the object again has another salt and so another key.
-pub struct ObjectKey(LessSafeKey);
+///
+/// What encrypts with it is made for each part by itself: ring overwrites nothing.
+#[derive(Clone)]
+pub struct ObjectKey(KeyBytes);
 
 impl ObjectKey {
     /// Its size in bytes.
-    pub const SIZE: usize = 32;
+    pub const SIZE: usize = KeyBytes::SIZE;
 
     /// The key for this use of the object with this name, which begins with the bytes `header`, that salt among them.
     #[must_use]
@@ -37,32 +40,27 @@ impl ObjectKey {
         header: &[u8],
         name: &str,
     ) -> ObjectKey {
-        ObjectKey::from_bytes(&ObjectKey::derive_bytes(secret, key_use, salt, header, name))
-    }
-
-    /// Its bytes, for whoever is to open this one object later without the secret key.
-    #[must_use]
-    pub fn derive_bytes(
-        secret: &SecretKey,
-        key_use: KeyUse,
-        salt: &Salt,
-        header: &[u8],
-        name: &str,
-    ) -> Zeroizing<[u8; ObjectKey::SIZE]> {
         let info = [INFO, key_use.name().as_bytes(), &[0], header, name.as_bytes()];
-        let extracted = HkdfSalt::new(HKDF_SHA256, salt.as_bytes()).extract(secret.as_bytes());
-        let mut bytes = Zeroizing::new([0; ObjectKey::SIZE]);
-        let expanded = extracted.expand(&info, &CHACHA20_POLY1305);
-        let filled = expanded.and_then(|expanded| expanded.fill(&mut *bytes));
-        filled.expect("HKDF gives 32 bytes of any input");
-        bytes
+        let mut bytes = KeyBytes::zero();
+        scrubbed_small(|| {
+            let extracted = HkdfSalt::new(HKDF_SHA256, salt.as_bytes()).extract(secret.as_bytes());
+            let expanded = extracted.expand(&info, &CHACHA20_POLY1305);
+            let filled = expanded.and_then(|expanded| expanded.fill(&mut bytes[..]));
+            filled.expect("HKDF gives 32 bytes of any input");
+        });
+        ObjectKey(bytes)
     }
 
     /// The key with these bytes.
     #[must_use]
-    pub fn from_bytes(bytes: &[u8; ObjectKey::SIZE]) -> ObjectKey {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, bytes);
-        ObjectKey(LessSafeKey::new(key.expect("a key has 32 bytes")))
+    pub fn from_bytes(bytes: KeyBytes) -> ObjectKey {
+        ObjectKey(bytes)
+    }
+
+    /// Its bytes, for whoever is to open this one object later without the secret key.
+    #[must_use]
+    pub fn as_bytes(&self) -> &KeyBytes {
+        &self.0
     }
 
     /// Seals the bytes of `out` from `start` on, a block that begins at `offset` in the object. It gets longer by
@@ -99,7 +97,9 @@ impl ObjectKey {
 
     fn seal(&self, part: [u8; 4], offset: u64, associated: &[u8], out: &mut Vec<u8>, start: usize) {
         let (nonce, associated) = (nonce(part, offset), Aad::from(associated));
-        let tag = self.0.seal_in_place_separate_tag(nonce, associated, &mut out[start..]);
+        let plain = &mut out[start..];
+        let tag =
+            scrubbed_small(|| self.cipher().seal_in_place_separate_tag(nonce, associated, plain));
         out.extend_from_slice(tag.expect("no part has 256 GiB").as_ref());
     }
 
@@ -110,7 +110,13 @@ impl ObjectKey {
         associated: &[u8],
         sealed: &'a mut [u8],
     ) -> Option<&'a mut [u8]> {
-        self.0.open_in_place(nonce(part, offset), Aad::from(associated), sealed).ok()
+        let (nonce, associated) = (nonce(part, offset), Aad::from(associated));
+        scrubbed_small(|| self.cipher().open_in_place(nonce, associated, sealed).ok())
+    }
+
+    fn cipher(&self) -> LessSafeKey {
+        let key = UnboundKey::new(&CHACHA20_POLY1305, &self.0[..]);
+        LessSafeKey::new(key.expect("a key has 32 bytes"))
     }
 }
 

@@ -2,42 +2,56 @@
 
 use std::fmt::{self, Write as _};
 use std::io;
+use std::sync::Arc;
 
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
-/// 32 random bytes from which the keys of objects are derived. They lie in one place, so that no copy is left behind where a
-/// key is handed on; they are overwritten when it is dropped, and nothing but
-/// [`SecretKey::as_bytes`] and [`SecretKey::to_hex`] shows them. Two keys are compared by their ids, [`KeyId`](crate::KeyId).
+use crate::{KeyBytes, KeyId};
+
+/// 32 random bytes from which the keys of objects are derived. They lie in one place, which all clones share, and are
+/// overwritten when the last of those is dropped; nothing but [`SecretKey::as_bytes`] and [`SecretKey::to_hex`] shows them.
+/// Two keys are compared by their ids.
 #[derive(Clone)]
-pub struct SecretKey(Box<[u8; SecretKey::SIZE]>);
+pub struct SecretKey(Arc<Known>);
 
-impl Drop for SecretKey {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
+/// A key, and what it is called.
+struct Known {
+    bytes: KeyBytes,
+    id: KeyId,
 }
 
 impl SecretKey {
     /// Its size in bytes.
-    pub const SIZE: usize = 32;
+    pub const SIZE: usize = KeyBytes::SIZE;
 
     /// A new key, drawn from the operating system.
     pub fn random() -> io::Result<SecretKey> {
-        let mut key = SecretKey(Box::new([0; SecretKey::SIZE]));
-        getrandom::fill(&mut key.0[..]).map_err(io::Error::other)?;
-        Ok(key)
+        let mut bytes = KeyBytes::zero();
+        getrandom::fill(&mut bytes[..]).map_err(io::Error::other)?;
+        Ok(SecretKey::new(bytes))
     }
 
-    /// The key with these bytes, of which the caller overwrites its own copy.
+    /// The key with these bytes, for tests, whose keys are no secrets.
     #[must_use]
     pub fn from_bytes(bytes: [u8; SecretKey::SIZE]) -> SecretKey {
-        SecretKey(Box::new(bytes))
+        SecretKey::new(KeyBytes::copy(&bytes))
+    }
+
+    fn new(bytes: KeyBytes) -> SecretKey {
+        let id = KeyId::of_bytes(&bytes);
+        SecretKey(Arc::new(Known { bytes, id }))
+    }
+
+    /// What it is called in the open.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.0.id
     }
 
     /// Its bytes, which are the secret.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; SecretKey::SIZE] {
-        &self.0
+        &self.0.bytes
     }
 
     /// The key that `text` stands for, if it is exactly its lower-case hexadecimal digits.
@@ -47,11 +61,11 @@ impl SecretKey {
         if pairs.len() != SecretKey::SIZE || !rest.is_empty() {
             return None;
         }
-        let mut key = SecretKey(Box::new([0; SecretKey::SIZE]));
-        for (byte, [high, low]) in key.0.iter_mut().zip(pairs) {
+        let mut bytes = KeyBytes::zero();
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
             *byte = digit(*high)? << 4 | digit(*low)?;
         }
-        Some(key)
+        Some(SecretKey::new(bytes))
     }
 
     /// Its hexadecimal digits, which are the secret and are overwritten, too.
@@ -59,10 +73,18 @@ impl SecretKey {
     pub fn to_hex(&self) -> Zeroizing<String> {
         // With room for all of them, so that no copy is left behind where it grew.
         let mut text = Zeroizing::new(String::with_capacity(2 * SecretKey::SIZE));
-        for byte in self.0.iter() {
+        for byte in self.as_bytes() {
             write!(text, "{byte:02x}").expect("memory takes what is written");
         }
         text
+    }
+}
+
+impl KeyId {
+    /// The id of a key.
+    #[must_use]
+    pub fn of(key: &SecretKey) -> KeyId {
+        key.id()
     }
 }
 

@@ -131,7 +131,7 @@ impl Merging<'_> {
             let (first, recent) = (index.header().first(), encryption.recent());
             let salt = index.opener().envelope().map(|envelope| envelope.salt);
             match salt.and_then(|salt| recent.get(first, salt)) {
-                Some(key) => index.add_object_key(&key),
+                Some(key) => index.add_object_key(key),
                 None => {
                     recent.forget(first);
                     return Err(Error::Changed("a segment is not the one that was written"));

@@ -15,9 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ebbtide_replica::Txid;
-use ebbtide_seal::{KeyUse, ObjectKey, Salt, SecretKey, TAG_SIZE};
+use ebbtide_seal::{KeyBytes, KeyUse, ObjectKey, Salt, SecretKey, TAG_SIZE, scrubbed};
 use ebbtide_state::open_state_directory;
-use zeroize::Zeroizing;
 
 /// The file…
 const NAME: &str = "recent.keys";
@@ -33,20 +32,17 @@ const ROW: usize = 8 + Salt::SIZE + ObjectKey::SIZE;
 /// What is derived from the index key for the file is derived for this, and for no object.
 const HEADER: &[u8] = b"ebbtide local state";
 
-/// The key of one object.
-type KeyBytes = Zeroizing<[u8; ObjectKey::SIZE]>;
-
 /// The object keys of the last segments, by their first entries.
 pub(crate) struct Recent {
     directory: PathBuf,
     index: SecretKey,
-    keys: Mutex<BTreeMap<Txid, (Salt, KeyBytes)>>,
+    keys: Mutex<BTreeMap<Txid, (Salt, ObjectKey)>>,
 }
 
 impl Recent {
     /// Those in the local state that lies in `directory`. What cannot be read counts as lost.
     pub(crate) fn open(directory: &Path, index: SecretKey) -> Recent {
-        let keys = read(directory, &index).unwrap_or_else(|error| {
+        let keys = scrubbed(|| read(directory, &index)).unwrap_or_else(|error| {
             if error.kind() != io::ErrorKind::NotFound {
                 tracing::warn!(%error, "cannot open the last segments once more; they stay unpacked");
             }
@@ -56,7 +52,7 @@ impl Recent {
     }
 
     /// Adds the key of a segment, in the place of another attempt at it.
-    pub(crate) fn add(&self, first: Txid, salt: Salt, key: KeyBytes) {
+    pub(crate) fn add(&self, first: Txid, salt: Salt, key: ObjectKey) {
         let mut keys = self.keys();
         keys.insert(first, (salt, key));
         while keys.len() > SEGMENTS_MAX {
@@ -65,7 +61,7 @@ impl Recent {
     }
 
     /// The key of the segment with this salt.
-    pub(crate) fn get(&self, first: Txid, salt: Salt) -> Option<KeyBytes> {
+    pub(crate) fn get(&self, first: Txid, salt: Salt) -> Option<ObjectKey> {
         self.keys().get(&first).filter(|(there, _)| *there == salt).map(|(_, key)| key.clone())
     }
 
@@ -100,7 +96,7 @@ impl Recent {
             for (first, (salt, key)) in &*keys {
                 text.extend_from_slice(&first.get().to_le_bytes());
                 text.extend_from_slice(salt.as_bytes());
-                text.extend_from_slice(&**key);
+                text.extend_from_slice(&key.as_bytes()[..]);
             }
         }
         let salt = Salt::random()?;
@@ -112,7 +108,7 @@ impl Recent {
         private.replace(NAME, NEW_NAME, &[salt.as_bytes(), &text])
     }
 
-    fn keys(&self) -> MutexGuard<'_, BTreeMap<Txid, (Salt, KeyBytes)>> {
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<Txid, (Salt, ObjectKey)>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -121,19 +117,19 @@ fn file_key(index: &SecretKey, salt: &Salt) -> ObjectKey {
     ObjectKey::derive(index, KeyUse::Index, salt, HEADER, NAME)
 }
 
-fn read(directory: &Path, index: &SecretKey) -> io::Result<BTreeMap<Txid, (Salt, KeyBytes)>> {
+fn read(directory: &Path, index: &SecretKey) -> io::Result<BTreeMap<Txid, (Salt, ObjectKey)>> {
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "recent.keys is damaged");
     let private = open_state_directory(directory).map_err(io::Error::other)?;
     let private = private.ok_or(io::ErrorKind::NotFound)?;
     let most = Salt::SIZE + SEGMENTS_MAX * ROW + TAG_SIZE;
-    let mut bytes = Zeroizing::new(private.read(NAME, most as u64)?);
+    let mut bytes = private.read(NAME, most as u64)?;
     let (salt, sealed) = bytes.split_first_chunk_mut::<{ Salt::SIZE }>().ok_or_else(damaged)?;
     let key = file_key(index, &Salt::from_bytes(*salt));
     let text = key.open_block(0, b"", sealed).ok_or_else(damaged)?;
     let row = |row: &[u8; ROW]| {
         let (first, row) = row.split_first_chunk()?;
         let (salt, key) = row.split_first_chunk()?;
-        let key = Zeroizing::new(*key.first_chunk()?);
+        let key = ObjectKey::from_bytes(KeyBytes::copy(key.first_chunk()?));
         Some((Txid::new(u64::from_le_bytes(*first))?, (Salt::from_bytes(*salt), key)))
     };
     let (rows, rest) = text.as_chunks::<ROW>();
@@ -157,8 +153,8 @@ mod tests {
         Salt::from_bytes([number.to_le_bytes()[0]; Salt::SIZE])
     }
 
-    fn key(number: usize) -> KeyBytes {
-        Zeroizing::new([number.to_le_bytes()[1]; ObjectKey::SIZE])
+    fn key(number: usize) -> ObjectKey {
+        ObjectKey::from_bytes(KeyBytes::copy(&[number.to_le_bytes()[1]; ObjectKey::SIZE]))
     }
 
     fn count(recent: &Recent, most: usize) -> usize {
@@ -176,7 +172,7 @@ mod tests {
         assert_eq!(count(&recent, SEGMENTS_MAX + 10), SEGMENTS_MAX);
         let again = Recent::open(state.path(), index(1));
         assert_eq!(count(&again, SEGMENTS_MAX + 10), SEGMENTS_MAX);
-        assert_eq!(again.get(txid(300), salt(300)).as_deref(), Some(&*key(300)));
+        assert_eq!(**again.get(txid(300), salt(300)).unwrap().as_bytes(), **key(300).as_bytes());
         assert!(again.get(txid(300), salt(301)).is_none(), "another attempt at the segment");
         again.forget_through(txid(SEGMENTS_MAX));
         again.write();
@@ -206,7 +202,7 @@ mod tests {
     fn h39_the_file_shows_nothing_of_its_keys() {
         let state = tempfile::tempdir().unwrap();
         let recent = Recent::open(state.path(), index(1));
-        recent.add(txid(0x0123_4567), salt(0), Zeroizing::new([0x5a; ObjectKey::SIZE]));
+        recent.add(txid(0x0123_4567), salt(0), key(0x5a00));
         recent.write();
         let bytes = std::fs::read(state.path().join(NAME)).unwrap();
         let shows = |what: &[u8]| bytes.windows(what.len()).any(|window| window == what);

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use ebbtide_directory::{Private, database_owner};
 use ebbtide_fault::point;
-use ebbtide_seal::{KeyId, SecretKey};
+use ebbtide_seal::{SecretKey, scrubbed};
 use zeroize::Zeroizing;
 
 use super::error::{StateError, io_error};
@@ -40,7 +40,7 @@ pub fn index_keys(directory: &Path) -> Result<Vec<SecretKey>, StateError> {
         let digits = line.strip_suffix(b"\n")?;
         SecretKey::from_hex(std::str::from_utf8(digits).ok()?)
     };
-    let keys: Option<Vec<SecretKey>> = text.chunks(LINE).map(key).collect();
+    let keys: Option<Vec<SecretKey>> = scrubbed(|| text.chunks(LINE).map(key).collect());
     keys.filter(|keys| keys.len() <= KEYS_MAX).ok_or_else(|| {
         let why = "it does not have one key of 64 hexadecimal digits in each line";
         io_error("read", &path)(io::Error::new(io::ErrorKind::InvalidData, why))
@@ -54,16 +54,17 @@ pub fn index_keys(directory: &Path) -> Result<Vec<SecretKey>, StateError> {
 /// When the file cannot be written.
 pub fn add_index_key(directory: &Path, key: &SecretKey) -> Result<(), StateError> {
     let mut keys = index_keys(directory)?;
-    let id = KeyId::of(key);
-    keys.retain(|there| KeyId::of(there) != id);
+    keys.retain(|there| there.id() != key.id());
     keys.push(key.clone());
     let first = keys.len().saturating_sub(KEYS_MAX);
     // With room for all of it, so that no copy is left behind where it grew.
     let mut text = Zeroizing::new(String::with_capacity(KEYS_MAX * LINE));
-    for key in &keys[first..] {
-        text.push_str(&key.to_hex());
-        text.push('\n');
-    }
+    scrubbed(|| {
+        for key in &keys[first..] {
+            text.push_str(&key.to_hex());
+            text.push('\n');
+        }
+    });
     let path = directory.join(INDEX_KEYS);
     write(directory, text.as_bytes()).map_err(io_error("write", &path))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ebbtide_replica::{Key, KeyDocument, KeyPrefix, ReplicaId, Timestamp};
-use ebbtide_seal::{KeyId, KeyUse, Keys, SecretKey, Unwrap, UnwrapError};
+use ebbtide_seal::{KeyId, KeyUse, Keys, SecretKey, Unwrap, UnwrapError, scrubbed};
 
 use super::api::Store;
 use super::error::{ErrorKind, StoreError};
@@ -185,11 +185,12 @@ impl KeySearch<'_> {
             return Err(KeyError::Identity(why.clone()));
         }
         let identity = Arc::clone(self.identity);
-        let unwrapped = tokio::task::spawn_blocking(move || {
+        let open = move || {
             let json = identity.unwrap(&body)?;
             let document = KeyDocument::from_json(&json);
             document.map_err(|error| UnwrapError::Damaged(error.to_string()))
-        });
+        };
+        let unwrapped = tokio::task::spawn_blocking(|| scrubbed(open));
         let broken_off =
             |error| Err(UnwrapError::Identity(format!("its use was broken off: {error}")));
         match unwrapped.await.unwrap_or_else(broken_off) {

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 use ebbtide_replica::{Key, KeyDocument, KeyPrefix};
-use ebbtide_seal::{KeyId, Wrap};
+use ebbtide_seal::{KeyId, Wrap, scrubbed};
 
 use super::api::Store;
 use super::error::{ErrorKind, StoreError};
@@ -25,7 +25,7 @@ impl WrappedKey {
     /// # Errors
     /// If it cannot be wrapped, or not in as many bytes as a reader takes.
     pub fn new(wrap: &dyn Wrap, document: &KeyDocument) -> io::Result<WrappedKey> {
-        let body = wrap.wrap(&document.to_json())?;
+        let body = scrubbed(|| wrap.wrap(&document.to_json()))?;
         if body.len() > KeyDocument::WRAPPED_MAX {
             let (length, most) = (body.len(), KeyDocument::WRAPPED_MAX);
             let why = format!("a wrapped key has {length} bytes and may have {most}");

@@ -11,8 +11,11 @@ use ebbtide_keys::Identities;
 use ebbtide_replica::{Key, KeyDocument};
 use ebbtide_seal::{KeyUse, Unwrap as _};
 
-use super::Shown;
-use crate::support::{Ended, Setup, wait_until};
+use ebbtide_testkit::process::{Output, Process};
+
+use super::page::encoded;
+use super::{Client, Shown};
+use crate::support::{Ended, PATIENCE, Setup, Sidecar, wait_until};
 
 /// Nothing in it comes twice, so that no compression changes it.
 const CANARY: &str = "canary 7c1e02 of/QWERTZ";
@@ -112,43 +115,106 @@ fn h40_a_page_key_is_not_in_memory_after_its_day() {
     let app = setup.app();
     app.insert(3, 700);
     let mut command = setup.replicate();
-    let sidecar = crate::support::Sidecar::start_command(
-        command.env("FAILPOINT_SETTINGS", "page-key-millis=200"),
-    );
+    let sidecar = Sidecar::start_command(command.env("FAILPOINT_SETTINGS", "page-key-millis=200"));
     // One for the snapshot, and some that follow each other.
     wait_until("several page keys", || {
         app.insert(1, 700);
         setup.sync();
         keys(&setup).len() >= 6
     });
-    let mut documents = Vec::new();
-    let owner = setup.owner.as_ref().unwrap();
-    let identity = Identities::read(Path::new(&owner.identity), &|_| Err(String::new())).unwrap();
     let mut listed = keys(&setup);
     listed.sort_by_key(|file| file.metadata().unwrap().modified().unwrap());
-    for file in listed {
-        let json = identity.unwrap(&fs::read(&file).unwrap()).unwrap();
-        documents.push(KeyDocument::from_json(&json).unwrap());
-    }
+    let documents = opened(&setup, &listed);
     let id = sidecar.process().id();
     let Some(now) = memory(id) else {
         eprintln!("NOT RUN: the memory of a process cannot be read here");
         assert_eq!(sidecar.stop(), 0);
         return;
     };
-    let has = |memory: &[Vec<u8>], document: &KeyDocument| {
-        memory.iter().any(|piece| shows(piece, document.key.as_bytes()))
-    };
-    let (index, pages): (Vec<_>, Vec<_>) =
+    let (index, mut pages): (Vec<_>, Vec<_>) =
         documents.iter().partition(|document| document.key_use == KeyUse::Index);
-    assert!(index.iter().all(|document| has(&now, document)), "the search finds no key");
-    // What hashing has left on a stack is overwritten by the next key that is hashed there.
-    wait_until("old page keys to be gone", || {
-        app.insert(1, 700);
-        setup.sync();
-        memory(id).is_some_and(|now| !pages.iter().any(|document| has(&now, document)))
-    });
+    let has = |document: &KeyDocument| shows_any(&now, document.key.as_bytes());
+    assert!(index.iter().all(|document| has(document)), "the search finds no key");
+    // The last one may be in use. Of each one before, there is nothing, nor of what was wrapped, which has it in digits.
+    pages.pop();
+    assert!(pages.len() >= 4, "{}", pages.len());
+    for document in pages {
+        assert!(!has(document), "{document:?} is in memory");
+        assert!(
+            !shows_any(&now, document.key.to_hex().as_bytes()),
+            "{document:?} is there in digits"
+        );
+    }
+    for document in index {
+        assert!(
+            !shows_any(&now, document.key.to_hex().as_bytes()),
+            "{document:?} is there in digits"
+        );
+    }
     assert_eq!(sidecar.stop(), 0);
+}
+
+/// A process has opened keys with an identity, and goes on. Would catch what was read to come so far: the file of the
+/// identity, its passphrase, and what was in the wrapped keys.
+#[test]
+fn h40_neither_an_identity_file_nor_its_passphrase_stays_in_memory() {
+    let setup = Setup::new().sealed();
+    setup.app().insert(3, 700);
+    setup.once().exits(0);
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../replica/tests/golden");
+    let golden = fs::canonicalize(golden).unwrap();
+    let golden = |name: &str| golden.join(name).to_str().unwrap().to_owned();
+    let passphrase = "ebb and flood";
+    fs::write(setup.path("passphrase"), format!("{passphrase}\n")).unwrap();
+    let identity = setup.owner.as_ref().unwrap().identity.clone();
+    let locked =
+        ["--identity", &golden("owner.age"), "--passphrase-file", &setup.text("passphrase")];
+    for (replica, clear, args) in [
+        (&setup.replica, &identity, &["--identity", &identity][..]),
+        (&golden("v1-sealed"), &golden("owner.txt"), &locked),
+    ] {
+        let mut command = setup.command(&[&["page", replica], args].concat());
+        command.env_remove("EBBTIDE_IDENTITY_FILE");
+        let process = Process::start(&mut command, Output::Stdout).unwrap();
+        let client = Client::new(&process.line(PATIENCE).unwrap());
+        let page = format!("/database?name={}", encoded(replica));
+        wait_until("the history to be read", || client.get(&page).ok().contains("id=\"picked\""));
+        let Some(now) = memory(process.id()) else {
+            eprintln!("NOT RUN: the memory of a process cannot be read here");
+            return;
+        };
+        process.kill().unwrap();
+        assert!(shows_any(&now, replica.as_bytes()), "the search finds nothing");
+        let text = fs::read_to_string(clear).unwrap();
+        let secret = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+        assert!(!shows_any(&now, &secret.as_bytes()[20..]), "the identity is there: {args:?}");
+        assert!(!shows_any(&now, passphrase.as_bytes()), "the passphrase is there");
+        if *replica != setup.replica {
+            continue;
+        }
+        let documents = opened(&setup, &keys(&setup));
+        let mut opened = documents.iter();
+        assert!(opened.any(|document| shows_any(&now, document.key.as_bytes())), "no key is found");
+        for document in &documents {
+            let digits = document.key.to_hex();
+            assert!(!shows_any(&now, digits.as_bytes()), "{document:?} is there in digits");
+        }
+    }
+}
+
+/// What wrapped keys of the replica hold.
+fn opened(setup: &Setup, files: &[PathBuf]) -> Vec<KeyDocument> {
+    let owner = setup.owner.as_ref().unwrap();
+    let identity = Identities::read(Path::new(&owner.identity), &|_| Err(String::new())).unwrap();
+    let open = |file: &PathBuf| {
+        let json = identity.unwrap(&fs::read(file).unwrap()).unwrap();
+        KeyDocument::from_json(&json).unwrap()
+    };
+    files.iter().map(open).collect()
+}
+
+fn shows_any(memory: &[Vec<u8>], what: &[u8]) -> bool {
+    memory.iter().any(|piece| shows(piece, what))
 }
 
 /// The wrapped keys of the replica.

@@ -1,7 +1,6 @@
 //! What the header of an encrypted object says of its encryption.
 
 use ebbtide_seal::{KeyId, KeyUse, Keys, ObjectKey, Salt, SecretKey};
-use zeroize::Zeroizing;
 
 use super::layout::header as at;
 use crate::{Error, Key, Result};
@@ -65,18 +64,9 @@ pub(super) struct Sealed {
 impl Sealed {
     /// The key of the object for this use, of a secret key.
     pub(super) fn object_key(&self, secret: &SecretKey, key_use: KeyUse) -> ObjectKey {
-        ObjectKey::from_bytes(&self.object_key_bytes(secret, key_use))
-    }
-
-    /// Its bytes.
-    pub(super) fn object_key_bytes(
-        &self,
-        secret: &SecretKey,
-        key_use: KeyUse,
-    ) -> Zeroizing<[u8; ObjectKey::SIZE]> {
         let header = &self.head[..at::CRC.offset];
         let (salt, name) = (&self.envelope.salt, self.key.to_string());
-        ObjectKey::derive_bytes(secret, key_use, salt, header, &name)
+        ObjectKey::derive(secret, key_use, salt, header, &name)
     }
 
     /// The key of the object that opens its index and its hashes.

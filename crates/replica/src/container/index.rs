@@ -1,6 +1,6 @@
 //! The index: all that is known of an object without its blocks.
 
-use ebbtide_seal::{Keys, ObjectKey};
+use ebbtide_seal::{KeyId, Keys, ObjectKey};
 use ebbtide_wal::PageNumber;
 
 use super::order::Order;
@@ -81,7 +81,7 @@ impl Index {
     }
 
     /// Opens the images, too, with the key that the object alone has for them.
-    pub fn add_object_key(&mut self, pages: &[u8; ObjectKey::SIZE]) {
+    pub fn add_object_key(&mut self, pages: ObjectKey) {
         self.opener = self.opener.with_object_key(pages);
     }
 
@@ -101,6 +101,14 @@ impl Index {
     #[must_use]
     pub fn page_blocks(&self) -> &[Block] {
         &self.page_blocks
+    }
+
+    /// The page key that its images are under. An object that has none may name one all the same: its writer begins with
+    /// the header.
+    #[must_use]
+    pub fn page_key(&self) -> Option<KeyId> {
+        let named = self.opener.envelope().and_then(|envelope| envelope.pages);
+        named.filter(|_| !self.page_blocks.is_empty())
     }
 
     /// The blocks of page hashes, in order. Each decodes to the bytes that [`page_hashes`](super::page_hashes) reads.

@@ -59,11 +59,10 @@ impl Opener {
     }
 
     /// The same with the key that the object alone has for its images.
-    pub(super) fn with_object_key(&self, pages: &[u8; ObjectKey::SIZE]) -> Opener {
+    pub(super) fn with_object_key(&self, pages: ObjectKey) -> Opener {
         let Some(ours) = &self.0 else { return self.clone() };
         let (sealed, index) = (ours.sealed.clone(), Arc::clone(&ours.index));
-        let pages = Some(ObjectKey::from_bytes(pages));
-        Opener(Some(Arc::new(ObjectKeys { sealed, index, pages })))
+        Opener(Some(Arc::new(ObjectKeys { sealed, index, pages: Some(pages) })))
     }
 
     /// What was encrypted as this block at `offset` of the object, whose length was checked; nothing if the object is a

@@ -3,7 +3,6 @@
 use std::io;
 
 use ebbtide_seal::{KeyId, KeyUse, ObjectKey, Salt, SecretKey};
-use zeroize::Zeroizing;
 
 use super::envelope::{Envelope, Sealed};
 use super::shape::Shape;
@@ -39,11 +38,9 @@ impl Sealing {
         let envelope = Envelope { pages, index: KeyId::of(&self.index), salt };
         let (head, key) = (header.encode_sealed(&envelope), header.key(last));
         let sealed = Sealed { envelope, head, key };
-        let pages = self.pages.as_ref();
-        let pages_bytes = pages.map(|secret| sealed.object_key_bytes(secret, KeyUse::Pages));
-        let pages = pages_bytes.as_deref().map(ObjectKey::from_bytes);
+        let pages = self.pages.as_ref().map(|secret| sealed.object_key(secret, KeyUse::Pages));
         let index = sealed.object_key(&self.index, KeyUse::Index);
-        Sealer { sealed, pages, pages_bytes, index, blocks: blake3::Hasher::new() }
+        Sealer { sealed, pages, index, blocks: blake3::Hasher::new() }
     }
 }
 
@@ -51,8 +48,6 @@ impl Sealing {
 pub struct Sealer {
     sealed: Sealed,
     pages: Option<ObjectKey>,
-    /// The bytes of that key.
-    pages_bytes: Option<Zeroizing<[u8; ObjectKey::SIZE]>>,
     index: ObjectKey,
     /// Of all blocks, as they are stored.
     blocks: blake3::Hasher,
@@ -68,8 +63,8 @@ impl Sealer {
     /// The key that opens the images of this one object, for a writer that forgets the page key before it has merged them:
     /// see [`Index::add_object_key`](super::Index::add_object_key).
     #[must_use]
-    pub fn page_object_key(&self) -> Option<&Zeroizing<[u8; ObjectKey::SIZE]>> {
-        self.pages_bytes.as_ref()
+    pub fn page_object_key(&self) -> Option<&ObjectKey> {
+        self.pages.as_ref()
     }
 
     /// The first bytes of the object.
