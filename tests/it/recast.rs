@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ebbtide_catalog::Target;
 use ebbtide_fault::DIED;
-use ebbtide_replica::{EntryKind, Horizon, Key};
+use ebbtide_replica::{EntryKind, Horizon, HorizonContents, Key};
 use ebbtide_testkit::builder::{Builder, txid};
 
 use crate::support::{Ended, History, Owner, Setup};
@@ -302,6 +302,104 @@ fn a_copy_since_a_state_has_another_form_too() {
         fs::remove_file(&output).unwrap();
     }
     assert!(!forms.setup.path("sealed/snap").join(format!("{}.seg", txid(5))).exists());
+}
+
+/// Where a copy begins stays the same, however often it goes on, and wherever it was killed. Would catch a copy that
+/// begins once more further on, and one whose horizon promises what a kill has kept from it.
+#[test]
+fn h37_a_copy_since_a_state_goes_on_in_each_form_wherever_it_was_killed() {
+    let (forms, mut builder) = thinned();
+    let identity = ["--identity", &forms.owner.identity];
+    let since = ["--since", "txid:9"];
+    let sealing = [&since[..], &identity].concat();
+    let mut deaths = killed_everywhere(&forms, "sealed", &|more| {
+        forms.seal_args(&[&sealing[..], more].concat())
+    });
+    forms.seal(&[&sealing[..], &["--verify"]].concat()).exits(0);
+    deaths +=
+        killed_everywhere(&forms, "again", &|more| forms.open_args(&[&since[..], more].concat()));
+    println!("{deaths} copies died");
+    assert!(deaths >= 12, "{deaths}");
+    // What came meanwhile comes along, and nothing else is put.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    builder.wait(1_000_000);
+    builder.commit(&[(1, 77)], 2);
+    runtime.block_on(builder.cut());
+    forms.setup.write(&builder);
+    let first = txid(9).to_string();
+    for added in [1, 0] {
+        let sealed = forms.seal(&[&sealing[..], &["--verify"]].concat()).exits(0).json();
+        let opened = forms.open(&[&since[..], &["--verify"]].concat()).exits(0).json();
+        for copied in [sealed, opened] {
+            assert_eq!(copied["first_txid"], first, "{copied}");
+            assert_eq!(copied["copied"]["objects"], added, "{copied}");
+        }
+    }
+    let output = forms.setup.path("state.db");
+    for history in [forms.sealed(), forms.again()] {
+        for number in [9, 10, 12, builder.last().txid.get()] {
+            history.restore_into(Target::Txid(txid(number)), &output);
+            assert!(fs::read(&output).unwrap() == builder.state(number).image(), "{number}");
+            fs::remove_file(&output).unwrap();
+        }
+    }
+    for (replica, with) in [("sealed", &identity[..]), ("again", &[])] {
+        let verify = ["verify", &forms.setup.text(replica)];
+        forms.setup.run(&[&verify[..], with].concat()).exits(0);
+    }
+}
+
+/// Kills a copy into `replica` at each place and passage, and goes on with it until it is whole; how often it died. What is
+/// whole at last stays there.
+fn killed_everywhere<'a>(
+    forms: &Forms,
+    replica: &str,
+    args: &dyn Fn(&[&'a str]) -> Vec<&'a str>,
+) -> usize {
+    let mut deaths = 0;
+    for place in places() {
+        for passage in [1, 2, 4] {
+            fs::remove_dir_all(forms.setup.path(replica)).ok();
+            if !dies(forms, &args(&[]), &format!("{place}={passage}")) {
+                break;
+            }
+            deaths += 1;
+            let copied = forms.run(&args(&["--verify"])).exits(0).json();
+            assert_eq!(copied["first_txid"], txid(9).to_string(), "{place}={passage}");
+            let again = forms.run(&args(&[])).exits(0).json();
+            assert_eq!(again["copied"]["objects"], 0, "{place}={passage}");
+        }
+    }
+    deaths
+}
+
+/// A reader takes the horizon before where the newest is damaged. Would catch a copy that has one chance less than its
+/// source.
+#[test]
+fn a_copy_in_another_form_has_the_horizons_before_the_newest_too() {
+    let (forms, builder) = thinned();
+    let place = |replica: &str, number: u64| {
+        forms.setup.path(replica).join(Key::Horizon(number).to_string())
+    };
+    let (mut second, root) = Horizon::parse(&fs::read(place("backup", 1)).unwrap()).unwrap();
+    (second.number, second.contents.number) = (2, 2);
+    second.contents.previous = Some(HorizonContents::naming(&root));
+    fs::write(place("backup", 2), second.encode().unwrap()).unwrap();
+    forms.seal(&["--verify"]).exits(0);
+    forms.open(&["--verify"]).exits(0);
+    let (with, without) = (["--identity", forms.owner.identity.as_str()], [].as_slice());
+    for (replica, identity) in [("backup", without), ("sealed", &with[..]), ("again", without)] {
+        let verify = ["verify", &forms.setup.text(replica)];
+        forms.setup.run(&[&verify[..], identity].concat()).exits(0);
+        let mut body = fs::read(place(replica, 2)).unwrap();
+        body[200] ^= 1;
+        fs::write(place(replica, 2), body).unwrap();
+        let out = forms.setup.text("out.db");
+        let restore = ["restore", "--force", "--txid", "5", "-o", &out];
+        let at = forms.setup.text(replica);
+        forms.setup.run(&[&restore[..], identity, &[&at]].concat()).exits(0);
+        assert!(fs::read(&out).unwrap() == builder.state(5).image(), "{replica}");
+    }
 }
 
 /// H39: what a plain copy shows, nothing of it is in an encrypted one.

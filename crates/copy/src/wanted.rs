@@ -62,17 +62,9 @@ impl Wanted {
 }
 
 impl Wanted {
-    /// Leaves out what has no place in a copy in another form: the keys of the source, and all horizons but the newest,
-    /// because those before it name objects that are gone.
+    /// Leaves out what has no place in a copy in another form: the keys of the source.
     pub(crate) fn keep_recast(&mut self) {
-        let horizon = |item: &Item| matches!(item.object.key, Key::Horizon(_));
-        let newest =
-            self.items.iter().filter(|item| horizon(item)).map(|item| item.object.key).max();
-        self.items.retain(|item| match item.object.key {
-            Key::Wrapped { .. } => false,
-            Key::Horizon(_) => Some(item.object.key) == newest,
-            _ => true,
-        });
+        self.items.retain(|item| !matches!(item.object.key, Key::Wrapped { .. }));
     }
 }
 
