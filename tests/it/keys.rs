@@ -3,13 +3,15 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ebbtide_state::state_directory;
+use ebbtide_testkit::s3_server::{Fault, S3Server};
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::support::Setup;
+use crate::support::{Ended, Setup, Sidecar, image, wait_until};
 
 /// Makes an identity; its file, and its recipient.
 fn keygen(setup: &Setup, name: &str) -> (String, String) {
@@ -83,6 +85,116 @@ fn an_encrypted_replica_is_restored_with_an_identity_and_without_one_refused() {
     assert!(fs::exists(setup.text("ran")).unwrap());
 }
 
+/// Would catch a command that ends as if the store had failed, or shows a part, where nobody has named an identity.
+#[test]
+fn h34_every_command_that_reads_asks_for_an_identity_before_it_shows_anything() {
+    let (setup, _, _) = encrypted();
+    let (out, replica) = (setup.text("out"), setup.replica.as_str());
+    setup.run(&["mark", "before", setup.database.to_str().unwrap()]).exits(0);
+    for args in [
+        &["restore", "-o", &out][..],
+        &["verify", "--restore"],
+        &["log"],
+        &["log", "--json"],
+        &["marks"],
+        &["mark", "here"],
+        &["drill"],
+        &["prune", "--keep", "daily=1y"],
+        &["dump", "-o", &out],
+        &["export", "--format", "sql", "--at", "now", "-o", &out],
+        &["fixture", "-o", &out],
+        &["diff", "--from", "txid:2", "--to", "now"],
+        &["undo", "--txid", "2"],
+        &["copy", "--since", "txid:2"],
+        &["copy", "--decrypt"],
+    ] {
+        let target = [out.as_str()];
+        let to = if args[0] == "copy" { &target[..] } else { &[] };
+        let refused = setup.run(&[args, &[replica], to].concat()).exits(2);
+        refused.says("--identity FILE");
+        assert_eq!(refused.out, "", "{args:?}");
+        // A copy as it is begins without a key, and cannot tell without one where it would begin.
+        assert!(!fs::exists(&out).unwrap() || args.contains(&"--since"), "{args:?}");
+        fs::remove_dir_all(&out).ok();
+    }
+    for args in [&["sql", "--at", "now"][..], &["when"]] {
+        setup.run(&[args, &[replica, "SELECT 1"]].concat()).exits(2).says("--identity FILE");
+    }
+    setup.run(&["blame", replica, "t", "1"]).exits(2).says("--identity FILE");
+}
+
+/// Would catch a secret that is repeated on a terminal or in a log, because somebody gave it where a file is named.
+#[test]
+fn h39_a_secret_key_is_no_argument_no_variable_and_in_no_configuration() {
+    let (setup, identity, recipient) = encrypted();
+    let text = fs::read_to_string(&identity).unwrap();
+    let secret = text.lines().find(|line| line.starts_with("AGE-SECRET-KEY-1")).unwrap();
+    let refused = |mut command: Command| {
+        let ended = Ended::of(&mut command).exits(2);
+        assert!(!format!("{}{}", ended.out, ended.said).contains(&secret[20..]), "{}", ended.said);
+        ended
+    };
+    let (out, database) = (setup.text("out.db"), setup.database.to_str().unwrap());
+    let restore = ["restore", "-o", &out, &setup.replica];
+    for more in [["--identity", secret], ["--no-such-option", secret]] {
+        let args = [&restore[..], &more].concat();
+        refused(setup.command(&args)).says("an argument has a secret key in it");
+    }
+    let mut command = setup.command(&restore);
+    command.env("EBBTIDE_IDENTITY_FILE", secret);
+    refused(command).says("EBBTIDE_IDENTITY_FILE has a secret key in it");
+    let config = setup.text("ebbtide.toml");
+    for line in [
+        format!("encrypt-to = ['{recipient}', '{secret}']"),
+        format!("encrypt-to-file = '{secret}'"),
+        format!("identity = '{secret}'"),
+        format!("encrypt-to = '{secret}'"),
+        "state = '${SECRET}'".to_owned(),
+    ] {
+        let table = format!("[[database]]\npath = '{database}'\nreplica = '{}'\n", setup.replica);
+        fs::write(&config, format!("{table}{line}\n")).unwrap();
+        for args in [
+            &["config", "check", &config][..],
+            &["config", "show", &config],
+            &["doctor", "--config", &config],
+            &["replicate", "--once", "--config", &config],
+        ] {
+            let mut command = setup.command(args);
+            command.env("SECRET", secret);
+            refused(command).says("line 4");
+        }
+    }
+    assert!(!fs::exists(&out).unwrap());
+}
+
+/// Would catch a passphrase that is taken for another one, a prompt where nobody sits, and plain text after either.
+#[test]
+fn h34_an_identity_under_a_passphrase_opens_with_that_and_nothing_else() {
+    let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../replica/tests/golden"));
+    let golden = |name: &str| golden.join(name).to_str().unwrap().to_owned();
+    let (setup, replica, locked) = (Setup::new(), golden("v1-sealed"), golden("owner.age"));
+    let (out, file) = (setup.text("out.db"), setup.text("passphrase"));
+    let restore = |more: &[&str]| {
+        let args = ["restore", "-o", &out, "--identity", &locked, &replica];
+        setup.run(&[&args[..], more].concat())
+    };
+    restore(&[]).exits(2).says("name a file that has it (--passphrase-file)");
+    restore(&["--passphrase-file", &file]).exits(2).says("passphrase: No such file");
+    for (wrong, why) in [
+        ("ebb and flow\n", "the passphrase is another"),
+        ("ebb and flood \n", "the passphrase is another"),
+        ("", "the passphrase is another"),
+    ] {
+        fs::write(&file, wrong).unwrap();
+        let refused = restore(&["--passphrase-file", &file]).exits(2);
+        refused.says(why).says("owner.age");
+        assert!(!refused.said.contains("flo"), "{}", refused.said);
+    }
+    assert!(!fs::exists(&out).unwrap());
+    fs::write(&file, "ebb and flood\n").unwrap();
+    restore(&["--passphrase-file", &file]).exits(0);
+}
+
 #[test]
 fn keys_are_wrapped_for_others_and_no_longer_for_those_before() {
     let (setup, owner, _) = encrypted();
@@ -136,6 +248,73 @@ fn h37_a_damaged_form_of_a_key_is_named_where_an_older_one_opens() {
         fs::write(&key, sound).unwrap();
     }
     setup.run(&["verify", "--identity", &owner, &setup.replica]).exits(0);
+}
+
+/// A host is offline while somebody who had an identity leaves. Would catch a page key that comes from its spool, that the
+/// recipients of now do not open, and of which nobody hears; and one that can no longer be wrapped for them.
+#[test]
+fn h37_a_key_that_waited_in_a_spool_is_for_the_recipients_before_until_it_is_wrapped_again() {
+    let server = S3Server::start();
+    let setup = Setup::new().in_bucket(&server).sealed();
+    let old = setup.owner.as_ref().unwrap();
+    setup.app().insert(3, 700);
+    let mut command = setup.replicate();
+    command.env("FAILPOINT_SETTINGS", "page-key-millis=200");
+    let sidecar = Sidecar::start_command(&mut command);
+    setup.sync();
+    server.script(|asked| {
+        (asked.operation() == "PutObject").then_some(Fault::Refused(503, "SlowDown"))
+    });
+    let waiting = state_directory(&setup.database).join("spool/key");
+    // What nobody has open goes through the spool.
+    wait_until("a key in the spool", || {
+        setup.app().insert(2, 700);
+        wait_until("rest", || setup.report()["resting"] == true);
+        fs::read_dir(&waiting).is_ok_and(|mut keys| keys.next().is_some())
+    });
+    sidecar.kill();
+    server.heal();
+    let (new, recipient) = keygen(&setup, "successor.txt");
+    let replica = setup.replica.as_str();
+    let rewrap = ["rewrap", "--recipient", &recipient, "--identity", &old.identity];
+    setup.run(&[&rewrap[..], &[replica]].concat()).exits(0);
+    let check = ["key", "check", "--all", "--identity", &new, replica];
+    setup.run(&check).exits(0);
+    let database = setup.database.to_str().unwrap();
+    setup.run(&["replicate", "--once", "--recipient", &recipient, database, replica]).exits(0);
+    let late = setup.run(&check).exits(4);
+    late.says("for other recipients");
+    let out = setup.text("out.db");
+    let restore = ["restore", "--force", "--identity", &new, "-o", &out, replica];
+    setup.run(&restore).exits(4).says("for other recipients");
+    // Both identities open all of them; afterwards the new one does.
+    setup.run(&[&rewrap[..], &["--identity", &new, replica]].concat()).exits(0);
+    setup.run(&check).exits(0);
+    setup.run(&restore).exits(0);
+    assert_eq!(image(Path::new(&out)), image(&setup.database));
+}
+
+/// Would catch a state that is lost with a key under which there is no page of it, nor of any other.
+#[test]
+fn h37_a_key_without_a_page_takes_nothing_with_it() {
+    let (setup, identity, recipient) = encrypted();
+    let before = wrapped(&setup);
+    let database = setup.database.to_str().unwrap();
+    // A start that has nothing to ship claims the replica, under a key of its own.
+    setup
+        .run(&["replicate", "--once", "--recipient", &recipient, database, &setup.replica])
+        .exits(0);
+    let added: Vec<PathBuf> =
+        wrapped(&setup).into_iter().filter(|key| !before.contains(key)).collect();
+    assert_eq!(added.len(), 1);
+    fs::remove_file(&added[0]).unwrap();
+    assert_eq!(rows(&setup, &["--identity", &identity]), 3);
+    setup.run(&["verify", "--identity", &identity, &setup.replica]).exits(0);
+    setup.run(&["verify", database]).exits(0);
+    let plain = ["copy", "--decrypt", "--verify", "--identity", &identity, &setup.replica];
+    setup.run(&[&plain[..], &[&setup.text("plain")]].concat()).exits(0);
+    // Without a key nobody can tell that nothing is under it.
+    setup.run(&["verify", &setup.replica]).exits(4).prints("the page key is missing");
 }
 
 /// Would catch a key that a killed start has left behind, and that nobody could be rid of: no key could be wrapped again.

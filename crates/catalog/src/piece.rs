@@ -106,7 +106,7 @@ impl Piece {
             carries_from: first.carries_from(header.page_size),
             vouches: entries.iter().flat_map(vouches).collect(),
             root: footer.root,
-            page_key: index.opener().envelope().and_then(|envelope| envelope.pages),
+            page_key: index.page_key(),
             points,
             bases: entries.iter().filter_map(base).collect(),
             first_change: entries.iter().find_map(change),

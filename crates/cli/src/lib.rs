@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod exit;
+pub mod in_the_open;
 pub mod logging;
 pub mod number;
 pub mod replicate;

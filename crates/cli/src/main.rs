@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use ebbtide_cli::args::Args;
+use ebbtide_cli::{exit, in_the_open};
 
 fn main() -> ExitCode {
+    if let Some(refusal) = in_the_open::refusal() {
+        return exit::report(Err(refusal));
+    }
     match Args::try_parse() {
         Ok(args) => ebbtide_cli::run(args),
-        Err(answer) => ebbtide_cli::exit::answer(&answer),
+        Err(answer) => exit::answer(&answer),
     }
 }

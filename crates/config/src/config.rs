@@ -16,6 +16,7 @@ use crate::origin::Origins;
 use crate::pattern::Pattern;
 use crate::prices::Prices;
 use crate::range::span;
+use crate::secret::secret_key_in;
 use crate::shown::{Shown, shown};
 use crate::suggestion::with_suggestion;
 use crate::value::size;
@@ -123,6 +124,15 @@ impl Config {
     }
 
     fn with_origins(text: &str, variable: Lookup<'_>) -> Result<(Config, Vec<Origins>), String> {
+        // Before anything of the text is shown.
+        if let Some(at) = secret_key_in(text) {
+            let line = Lines::new(text).of(at);
+            return Err(format!(
+                "line {line} has a secret key, and no configuration may: `encrypt-to` takes what its file has after \
+                 \"public key:\", and the rest stays away from this host. Whoever saw this one can read what is wrapped \
+                 for it: make another with `ebbtide keygen`"
+            ));
+        }
         let parsed = toml::from_str(text).map_err(|error| with_suggestion(text, &error));
         let mut file: File = parsed?;
         file.check_defaults()?;

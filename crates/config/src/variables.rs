@@ -3,6 +3,8 @@
 //! What looks like something that a shell would have expanded is expanded or refused: a directory of the name `~` or
 //! `$HOME` is nothing that anybody wants.
 
+use crate::secret::secret_key_in;
+
 /// What stands for a variable, if it is set.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -36,7 +38,10 @@ pub(crate) fn expand(text: &str, variable: Lookup<'_>) -> Result<String, String>
         };
     }
     expanded.push_str(rest);
-    Ok(expanded)
+    match secret_key_in(&expanded) {
+        Some(_) => Err(format!("{text}: the variable is a secret key, and no variable may be one")),
+        None => Ok(expanded),
+    }
 }
 
 fn is_name(text: &str) -> bool {

@@ -41,9 +41,7 @@ pub(crate) async fn open_object(
         return open_document(from, manifest, object.key).await;
     }
     let Fetched { mut index, body, .. } = read_index(from, manifest, object).await?;
-    if !index.page_blocks().is_empty()
-        && let Some(id) = index.opener().missing()
-    {
+    if let Some(id) = index.opener().missing().and(index.page_key()) {
         open_key(from, manifest.replica, id, KeyUse::Pages).await?;
         index.add_keys(&keys_at_hand(from));
     }

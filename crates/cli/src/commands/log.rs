@@ -9,8 +9,9 @@ mod screen;
 use std::pin::pin;
 
 use ebbtide_catalog::{Identity, Listing};
-use ebbtide_replica::{Entry, Timestamp, Txid};
-use ebbtide_store::{Store, StoreError};
+use ebbtide_replica::{Entry, Manifest, Timestamp, Txid};
+use ebbtide_seal::KeyUse;
+use ebbtide_store::{Store, StoreError, open_key};
 use futures::TryStreamExt as _;
 
 use changed::Changed;
@@ -36,11 +37,7 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let (from, to) = (bound(args.from.as_ref(), now)?, bound(args.to.as_ref(), now)?);
     check_order(from, to, now)?;
     let store = source.open().await?;
-    let identity = ebbtide_catalog::identify(&*store, None).await.map_err(unreadable)?;
-    let Some(Identity { manifest, .. }) = identity else {
-        let why = format!("there is no replica in {}: check the address", store.describe());
-        return Err(Failure::new(Code::Nothing, why));
-    };
+    let manifest = readable(&*store).await?;
     let listing = list(&*store).await.map_err(|error| Failure::new(Code::Failed, error))?;
     let marks = marked::shown(&store, &manifest).await?;
     let thinned = Thinned::read(&*store, &manifest).await.map_err(unreadable)?;
@@ -97,6 +94,21 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     drill::show(&source, args.json);
     print.end(&args.source, &listing, &marks, thinned.as_ref());
     Ok(Outcome::Done)
+}
+
+/// What the replica is, once its index key is there: without that nothing of an encrypted one is shown, and not its head
+/// either.
+async fn readable(store: &dyn Store) -> Result<Manifest, Failure> {
+    let identity = ebbtide_catalog::identify(store, None).await.map_err(unreadable)?;
+    let Some(Identity { manifest, .. }) = identity else {
+        let why = format!("there is no replica in {}: check the address", store.describe());
+        return Err(Failure::new(Code::Nothing, why));
+    };
+    if let Some(encryption) = manifest.encryption {
+        let index = open_key(store, manifest.replica, encryption.index, KeyUse::Index).await;
+        index.map_err(|error| unreadable(error.into()))?;
+    }
+    Ok(manifest)
 }
 
 /// One end of what is to be shown. How it was read is printed.

@@ -72,6 +72,10 @@ fn code_of(error: &Error) -> Code {
 
 /// An error of a replica that cannot be read with its exit code.
 pub(crate) fn unreadable(error: CatalogError) -> Failure {
-    let code = if error.is_about_object() { Code::Damaged } else { Code::Failed };
+    let code = match &error {
+        CatalogError::Key(error) => Code::of_key(error),
+        error if error.is_about_object() => Code::Damaged,
+        _ => Code::Failed,
+    };
     Failure::new(code, error)
 }

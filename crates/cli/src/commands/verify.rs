@@ -179,8 +179,8 @@ fn print(args: &Verify, verification: &Verification, restored: Option<&Restored>
     ));
     match verification.depth {
         Depth::Bytes => output::line(format_args!(
-            "proved {} of {} entries",
-            verification.depth, counts.entries
+            "proved {} entries by {}",
+            counts.entries, verification.depth
         )),
         Depth::Index => output::line(format_args!(
             "proved {} of {} entries; {} gaps; {}",

@@ -27,7 +27,7 @@ impl fmt::Display for Depth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Depth::Bytes => {
-                "every byte, the names and the row of entries; what is in them needs a key"
+                "every byte, every name, and that none is missing between others; what they say needs a key"
             }
             Depth::Index => "everything but the images of pages, which need an identity",
             Depth::Pages => "everything",

@@ -57,7 +57,8 @@ impl<'a> Checker<'a> {
         let times = entries.first().zip(entries.last());
         let times = times.map(|(first, last)| [first.time, last.time]);
         let span = Span { txids: [index.header().first(), index.footer().last], times };
-        self.named.lock().unwrap_or_else(PoisonError::into_inner).add(envelope, span);
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        named.add(envelope, index.page_key().is_some(), span);
     }
 
     /// How many pages of a sound object were proved, or what is wrong with it.
@@ -121,9 +122,8 @@ impl<'a> Checker<'a> {
 
     /// What opens the images of an object; nothing if nobody here can.
     async fn opener(&self, object: Object, index: &Index) -> Result<Option<Opener>, CatalogError> {
-        let Some(id) = self.survey.opener(index).missing() else {
-            return Ok(Some(self.survey.opener(index)));
-        };
+        let opener = self.survey.opener(index);
+        let Some(id) = opener.missing().and(index.page_key()) else { return Ok(Some(opener)) };
         let (store, replica) = (&**self.survey.store(), self.survey.manifest().replica);
         match open_key(store, replica, id, KeyUse::Pages).await {
             Ok(()) => Ok(Some(self.survey.opener(index))),

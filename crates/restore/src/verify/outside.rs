@@ -88,7 +88,8 @@ fn sort(
         match checked {
             ReadObject::Sound(outside) => {
                 let txids = [outside.first().min(outside.last()), outside.last()];
-                named.add(outside.envelope(), Span { txids, times: None });
+                // Whether it has images, nobody can tell without a key.
+                named.add(outside.envelope(), true, Span { txids, times: None });
                 sound.push((key, txids));
             }
             ReadObject::Damaged(what) => {

@@ -31,13 +31,18 @@ struct Under {
 }
 
 impl Named {
-    /// Takes note of the keys of an object.
-    pub(super) fn add(&mut self, envelope: &Envelope, span: Span) {
-        let pages = envelope.pages.map(|id| (id, KeyUse::Pages));
-        for (id, key_use) in pages.into_iter().chain([(envelope.index, KeyUse::Index)]) {
+    /// Takes note of the keys of an object, which may have images.
+    pub(super) fn add(&mut self, envelope: &Envelope, has_images: bool, span: Span) {
+        let pages = envelope.pages.map(|id| (id, KeyUse::Pages, has_images));
+        for (id, key_use, is_used) in
+            pages.into_iter().chain([(envelope.index, KeyUse::Index, true)])
+        {
             let under = self.0.entry(id).or_insert(Under { key_use, objects: 0, span });
-            under.objects += 1;
-            under.span = under.span.with(span);
+            if is_used {
+                let before = if under.objects == 0 { span } else { under.span };
+                under.span = before.with(span);
+                under.objects += 1;
+            }
         }
     }
 
@@ -59,8 +64,8 @@ impl Named {
             let key = Key::Wrapped { id, number: 1 };
             // A listing may lag behind.
             if !ids.contains(&id) && store.size(&key).await?.is_none() {
-                let (severity, what) = (Severity::Damage, under.lost());
-                findings.push(Finding { key, severity, what });
+                let severity = if under.is_unused() { Severity::Note } else { Severity::Damage };
+                findings.push(Finding { key, severity, what: under.lost() });
             }
         }
         for (key, why) in store.keyring().map(|keyring| keyring.damaged()).unwrap_or_default() {
@@ -79,8 +84,16 @@ fn id_of(key: Key) -> Option<KeyId> {
 }
 
 impl Under {
+    /// Whether it is a page key without a page, as that of a start after which nothing was committed.
+    fn is_unused(&self) -> bool {
+        self.objects == 0 && self.key_use == KeyUse::Pages
+    }
+
     /// What it means that the key is missing.
     fn lost(&self) -> String {
+        if self.is_unused() {
+            return "the page key is missing, and no page is under it".to_owned();
+        }
         if self.objects == 0 {
             return "ebbtide.json names this index key, and nothing else does: it is missing"
                 .to_owned();
