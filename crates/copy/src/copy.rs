@@ -7,8 +7,9 @@ use ebbtide_catalog::{
     CatalogError, Identity, Progress, Target, identify, newest_horizon, sealing,
 };
 use ebbtide_fault::point;
-use ebbtide_replica::{Horizon, Key, Manifest, Point, ReplicaId, Timestamp, Txid};
-use ebbtide_store::{ErrorKind, Object, Pace, Store, same_place};
+use ebbtide_replica::{Encryption, Horizon, Key, Manifest, Point, ReplicaId, Timestamp, Txid};
+use ebbtide_seal::KeyUse;
+use ebbtide_store::{ErrorKind, Object, Pace, Store, open_key, same_place};
 use futures::{StreamExt as _, stream};
 use serde::Serialize;
 
@@ -93,6 +94,11 @@ pub async fn copy_since(
     progress: &Progress,
 ) -> Result<(Copied, Option<Point>), CopyError> {
     let manifest = source(&*from, &*to).await?;
+    if let Some(Encryption { index, .. }) = manifest.encryption {
+        // Without it nobody can tell where the copy begins, so nothing of it is put.
+        let opened = open_key(&*from, manifest.replica, index, KeyUse::Index).await;
+        opened.map_err(|error| CopyError::Source(error.into()))?;
+    }
     let target = begin_target(&*from, &*to, &manifest, &options.form).await?;
     let there = match newest_horizon(&*to, &target.manifest).await {
         Err(CatalogError::Store(error)) => return Err(CopyError::Target(error)),
