@@ -5,7 +5,7 @@ from pathlib import Path
 
 import lz4.block, pyrage
 from blake3 import blake3
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 PACK, HORIZON, IN_SNAPSHOT = 2, 5, 2  # two kinds of objects, and a flag of entries
 NAMES = ["", "log/{first:016x}.seg", "pack/{first:016x}-{last:016x}.seg", "delta/{first:016x}-{last:016x}.seg",
@@ -73,7 +73,7 @@ class Object:
         check((id, use) in self.keys, f"nothing opens the key {id}")
         info = f"ebbtide 1 {use}\0".encode() + self.data[:124] + self.name.encode() + b"\x01"
         key = hmac.digest(hmac.digest(self.salt, self.keys[id, use], "sha256"), info, "sha256")
-        return ChaCha20Poly1305(key).decrypt(struct.pack("<4sQ", kind, offset), data, associated)
+        return AESGCM(key).decrypt(struct.pack("<4sQ", kind, offset), data, associated)
 
     def parse_index(self, index):
         counts, data = struct.unpack_from("<4I", index), io.BytesIO(index[16:])

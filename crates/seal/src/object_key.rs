@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt as HkdfSalt};
 
 use crate::scrub::scrubbed_small;
 use crate::{KeyBytes, KeyUse, Salt, SecretKey};
 
-/// How many bytes a sealed part is longer than the plain one: the tag of Poly1305.
+/// How many bytes a sealed part is longer than the plain one: the tag of GCM.
 pub const TAG_SIZE: usize = 16;
 
 /// What the key of an object is derived for, before its use.
@@ -18,7 +18,7 @@ const INFO: &[u8] = b"ebbtide 1 ";
 const BLOCK: [u8; 4] = [0; 4];
 const INDEX: [u8; 4] = [0xff; 4];
 
-/// Seals and opens the parts of one object with ChaCha20-Poly1305.
+/// Seals and opens the parts of one object with AES-256-GCM.
 ///
 /// The nonce of a part is where it begins in the object, so an object key seals each place once: its writer goes forward
 /// and never back, and whoever writes the object again has another salt and so another key.
@@ -44,7 +44,7 @@ impl ObjectKey {
         let mut bytes = KeyBytes::zero();
         scrubbed_small(|| {
             let extracted = HkdfSalt::new(HKDF_SHA256, salt.as_bytes()).extract(secret.as_bytes());
-            let expanded = extracted.expand(&info, &CHACHA20_POLY1305);
+            let expanded = extracted.expand(&info, &AES_256_GCM);
             let filled = expanded.and_then(|expanded| expanded.fill(&mut bytes[..]));
             filled.expect("HKDF gives 32 bytes of any input");
         });
@@ -115,7 +115,7 @@ impl ObjectKey {
     }
 
     fn cipher(&self) -> LessSafeKey {
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &self.0[..]);
+        let key = UnboundKey::new(&AES_256_GCM, &self.0[..]);
         LessSafeKey::new(key.expect("a key has 32 bytes"))
     }
 }

@@ -5,7 +5,7 @@ use ebbtide_seal::{KeyId, KeyUse, Keys, ObjectKey, Salt, SecretKey};
 use super::layout::header as at;
 use crate::{Error, Key, Result};
 
-/// The one suite of encrypted replicas: ChaCha20-Poly1305 under keys of each object, by HKDF with SHA-256.
+/// The one suite of encrypted replicas: AES-256-GCM under keys of each object, by HKDF with SHA-256.
 pub const SUITE: u8 = 1;
 
 /// How an object is encrypted.
