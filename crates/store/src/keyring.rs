@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use ebbtide_replica::{Key, Timestamp};
 use ebbtide_seal::{KeyId, Keys, SecretKey, Unwrap};
 use tokio::sync::Mutex as Turn;
@@ -22,6 +23,8 @@ pub struct Keyring {
     asked: Mutex<BTreeMap<KeyId, Arc<Turn<Option<KeyError>>>>>,
     /// What the store has in wrapped form, listed once for all keys.
     pub(super) listed: Turn<Option<Arc<WrappedNames>>>,
+    /// Wrapped keys that were fetched before anybody asked for them; locked while they are.
+    pub(super) foreseen: Turn<BTreeMap<Key, Bytes>>,
     /// Forms of keys that are damaged although another form opened.
     damaged: Mutex<BTreeMap<Key, String>>,
     /// Why the identity cannot be used; locked while it is used, because it may ask a person, or a device.
@@ -40,6 +43,7 @@ impl Keyring {
             identity,
             asked: Mutex::default(),
             listed: Turn::default(),
+            foreseen: Turn::default(),
             damaged: Mutex::default(),
             unusable: Turn::default(),
         }

@@ -40,6 +40,7 @@ mod s3_location;
 mod several;
 mod traffic;
 mod wrapped_key;
+mod wrapped_names;
 
 pub use api::{ByteStream, LIST_MAX, NotDeleted, Object, Store, Upload};
 pub use branch::Branch;
@@ -64,3 +65,4 @@ pub use s3_location::S3Location;
 pub use several::SeveralStores;
 pub use traffic::{Answered, RequestDurations, RequestKind, Requests, Traffic};
 pub use wrapped_key::WrappedKey;
+pub use wrapped_names::foresee_keys;

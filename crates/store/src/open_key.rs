@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ebbtide_replica::{Key, KeyDocument, KeyPrefix, ReplicaId, Timestamp};
+use ebbtide_replica::{Key, KeyDocument, ReplicaId, Timestamp};
 use ebbtide_seal::{KeyId, KeyUse, Keys, SecretKey, Unwrap, UnwrapError, scrubbed};
 
 use super::api::Store;
-use super::error::{ErrorKind, StoreError};
+use super::error::ErrorKind;
 use super::key_error::KeyError;
 use super::keyring::{Keyring, WrappedNames};
 
@@ -92,36 +92,14 @@ enum Tried {
 
 impl KeySearch<'_> {
     async fn run(&self) -> Result<SecretKey, KeyError> {
-        let (names, is_new) = self.names(None).await?;
+        let (store, keyring) = (self.store, self.keyring);
+        let (names, is_new) = keyring.names(store, None).await?;
         let mut found = self.open_listed(&names).await?;
         if found.is_none() && !is_new {
-            let (names, _) = self.names(Some(&names)).await?;
+            let (names, _) = keyring.names(store, Some(&names)).await?;
             found = self.open_listed(&names).await?;
         }
         found.ok_or(KeyError::Missing { id: self.id, key_use: self.key_use })
-    }
-
-    /// The names of the wrapped keys, out of another listing than `other`; and whether it was made just now.
-    async fn names(
-        &self,
-        other: Option<&Arc<WrappedNames>>,
-    ) -> Result<(Arc<WrappedNames>, bool), StoreError> {
-        let mut listed = self.keyring.listed.lock().await;
-        if let Some(names) = &*listed
-            && other.is_none_or(|other| !Arc::ptr_eq(other, names))
-        {
-            return Ok((Arc::clone(names), false));
-        }
-        let mut names = WrappedNames::new();
-        for object in self.store.list(KeyPrefix::Wrapped, None).await? {
-            if let Key::Wrapped { id, number } = object.key {
-                let modified = (object.modified != Timestamp::MAX).then_some(object.modified);
-                names.entry(id).or_default().push((number, modified));
-            }
-        }
-        let names = Arc::new(names);
-        *listed = Some(Arc::clone(&names));
-        Ok((names, true))
     }
 
     /// Nothing if the store has none of the listed forms; of a key that is not listed, the first.
@@ -156,7 +134,7 @@ impl KeySearch<'_> {
     async fn open_one(&self, object: Key, wrapped: Option<Timestamp>) -> Result<Tried, KeyError> {
         let (id, key_use) = (self.id, self.key_use);
         loop {
-            let why = match self.store.get(&object, KeyDocument::WRAPPED_MAX as u64).await {
+            let why = match self.keyring.wrapped(self.store, &object).await {
                 Ok(body) => match self.unwrap(body).await? {
                     Ok(key) => return Ok(Tried::Opened(key)),
                     Err(Closed::Foreign { identities }) => {

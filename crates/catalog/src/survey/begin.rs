@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ebbtide_replica::{Encryption, KeyPrefix, Manifest, Txid};
 use ebbtide_seal::KeyUse;
-use ebbtide_store::{KeyError, Store, StoreError, keys_at_hand, open_key};
+use ebbtide_store::{KeyError, Store, StoreError, foresee_keys, keys_at_hand, open_key};
 
 use crate::horizon::newest_of;
 use crate::plan_error::{Nothing, PlanError, Result};
@@ -32,9 +32,18 @@ async fn open_index_key(store: &dyn Store, manifest: &Manifest) -> Result<()> {
     }
 }
 
-/// Reads what the replica is beside the names.
-#[expect(clippy::disallowed_methods, reason = "measures how long the store takes to answer")]
+/// Reads what the replica is beside the names, and beside the keys that will be needed.
 pub(super) async fn begin(
+    store: &Arc<dyn Store>,
+    listing: impl Future<Output = Result<(Listing, Option<Txid>), StoreError>>,
+) -> Result<Begun> {
+    // The keys are polled first, so that nobody asks for one before they are on their way.
+    let ((), begun) = futures::join!(foresee_keys(&**store), begin_with(store, listing));
+    begun
+}
+
+#[expect(clippy::disallowed_methods, reason = "measures how long the store takes to answer")]
+async fn begin_with(
     store: &Arc<dyn Store>,
     listing: impl Future<Output = Result<(Listing, Option<Txid>), StoreError>>,
 ) -> Result<Begun> {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ebbtide_replica::{Key, KeyDocument, KeyPrefix, ReplicaId};
 use ebbtide_seal::{KeyId, KeyUse, Keys, SecretKey, Unwrap, UnwrapError};
 use ebbtide_store::{
-    ErrorKind, KeyError, KeyedStore, Keyring, MemoryStore, Store, WrappedKey, keys_at_hand,
-    open_key,
+    ErrorKind, KeyError, KeyedStore, Keyring, MemoryStore, Store, WrappedKey, foresee_keys,
+    keys_at_hand, open_key,
 };
 use ebbtide_testkit::faulty::{Call, Faulty, Outcome};
 use ebbtide_testkit::wrapped::{Identities, Recipient, Unusable};
@@ -40,6 +40,28 @@ async fn open(store: &dyn Store, id: KeyId) -> Result<(), KeyError> {
 
 fn wrapped(id: KeyId, number: u32) -> Key {
     Key::Wrapped { id, number }
+}
+
+#[tokio::test]
+async fn some_keys_are_there_before_they_are_asked_for_and_none_is_fetched_twice() {
+    let memory = Arc::new(MemoryStore::default());
+    let documents: Vec<KeyDocument> = (1..=12).map(document).collect();
+    for document in &documents {
+        put(&*memory, "owner", document).await;
+    }
+    let faulty = Faulty::new(memory);
+    let store = keyed(Arc::new(faulty.clone()), owner());
+    foresee_keys(&store).await;
+    assert_eq!(faulty.calls().len(), 1 + 8, "{:?}", faulty.calls());
+    for document in &documents {
+        open(&store, document.id()).await.unwrap();
+    }
+    assert_eq!(faulty.calls().len(), 1 + 12, "{:?}", faulty.calls());
+    // Who can open nothing asks for nothing.
+    let faulty = Faulty::new(Arc::new(MemoryStore::default()));
+    let keyring = Arc::new(Keyring::new(Keys::NONE, None));
+    foresee_keys(&KeyedStore::new(Arc::new(faulty.clone()), keyring)).await;
+    assert!(faulty.calls().is_empty());
 }
 
 #[tokio::test]
