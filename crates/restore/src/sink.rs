@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ebbtide_replica::PageHash;
+use ebbtide_replica::container::BlockScratch;
 use ebbtide_state::Fill;
 use ebbtide_wal::{PageNumber, PageSize};
 
@@ -31,7 +32,7 @@ pub(crate) struct Scratch {
     /// As it is in the object, if it did not come in one piece.
     pub(crate) stored: Vec<u8>,
     /// Decoded.
-    pub(crate) raw: Vec<u8>,
+    pub(crate) decoded: BlockScratch,
 }
 
 impl Sink {

@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use ebbtide_replica::container::{Contents, EntryStart, Header, Index, Writer};
+use ebbtide_replica::container::{BlockScratch, Contents, EntryStart, Header, Index, Writer};
 use ebbtide_replica::{
     Chain, Digest, EntryFlags, EntryKind, ReplicaId, Timestamp, Txid, hash_pages, page_hash,
 };
@@ -98,7 +98,7 @@ fn blocks(database: &[u8]) -> Result<()> {
     println!("{:34} {:>9}", "LZ4 alone, unpacking", rate(unpack));
     let object = write(database)?;
     let index = parse(&object)?;
-    let mut scratch = Vec::new();
+    let mut scratch = BlockScratch::default();
     let ours = measure(|| {
         for block in index.page_blocks() {
             let stored = range(&object, block.offset, block.end());

@@ -27,6 +27,15 @@ pub struct Block {
     pub codec: Codec,
 }
 
+/// Memory for one block after the other.
+#[derive(Debug, Default)]
+pub struct BlockScratch {
+    /// What was encrypted.
+    opened: Vec<u8>,
+    /// What was packed.
+    raw: Vec<u8>,
+}
+
 impl Block {
     /// Where the block ends in its object.
     #[must_use]
@@ -46,20 +55,18 @@ impl Block {
         &self,
         opener: &Opener,
         stored: &'a [u8],
-        scratch: &'a mut Vec<u8>,
+        scratch: &'a mut BlockScratch,
     ) -> Result<&'a [u8]> {
         if self.raw_len as usize > BLOCK_RAW_MAX {
             return Err(self.damaged(format!("it would have {} bytes", self.raw_len)));
         }
-        let raw = match (self.open(opener, stored)?, self.codec) {
-            (None, Codec::Stored) => stored,
-            (None, _) => self.expand(stored, scratch)?,
-            (Some(opened), Codec::Stored) => {
-                *scratch = opened;
-                &scratch[..]
-            }
-            (Some(opened), _) => self.expand(&opened, scratch)?,
+        self.check_stored(stored)?;
+        let BlockScratch { opened, raw } = scratch;
+        let packed = match opener.open_into(self.offset, self.shape(), stored, opened)? {
+            true => &opened[..],
+            false => stored,
         };
+        let raw = if self.codec == Codec::Stored { packed } else { self.expand(packed, raw)? };
         if raw.len() != self.raw_len as usize {
             return Err(self.damaged(format!("it has {} bytes of {}", raw.len(), self.raw_len)));
         }
@@ -82,7 +89,9 @@ impl Block {
     /// bytes are those.
     pub(super) fn open(&self, opener: &Opener, stored: &[u8]) -> Result<Option<Vec<u8>>> {
         self.check_stored(stored)?;
-        opener.open(self.offset, self.shape(), stored)
+        let mut opened = Vec::new();
+        let is_sealed = opener.open_into(self.offset, self.shape(), stored, &mut opened)?;
+        Ok(is_sealed.then_some(opened))
     }
 
     /// What the packed bytes of a compressed block become.
@@ -104,13 +113,16 @@ impl Block {
 
     /// As [`Block::decode_into`], into memory of its own.
     pub fn decode(&self, opener: &Opener, stored: &[u8]) -> Result<Vec<u8>> {
-        let mut scratch = Vec::new();
+        let mut scratch = BlockScratch::default();
         let raw = self.decode_into(opener, stored, &mut scratch)?;
         if std::ptr::eq(raw, stored) {
             return Ok(raw.to_vec());
         }
-        scratch.truncate(self.raw_len as usize);
-        Ok(scratch)
+        if self.codec == Codec::Stored {
+            return Ok(scratch.opened);
+        }
+        scratch.raw.truncate(self.raw_len as usize);
+        Ok(scratch.raw)
     }
 
     fn damaged(&self, why: String) -> Error {

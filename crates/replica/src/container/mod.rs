@@ -43,7 +43,7 @@ mod shape;
 mod table;
 mod writer;
 
-pub use block::Block;
+pub use block::{Block, BlockScratch};
 pub use content::{ContentCheck, page_hashes};
 pub use document::DocumentObject;
 pub use envelope::{Envelope, SUITE};

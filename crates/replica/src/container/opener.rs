@@ -65,20 +65,27 @@ impl Opener {
         Opener(Some(Arc::new(ObjectKeys { sealed, index, pages: Some(pages) })))
     }
 
-    /// What was encrypted as this block at `offset` of the object, whose length was checked; nothing if the object is a
-    /// plain one.
-    pub(super) fn open(&self, offset: u64, shape: Shape, stored: &[u8]) -> Result<Option<Vec<u8>>> {
-        let Some(keys) = &self.0 else { return Ok(None) };
+    /// What was encrypted as this block at `offset` of the object, whose length was checked, in the place of what is in
+    /// `opened`; false if the object is a plain one.
+    pub(super) fn open_into(
+        &self,
+        offset: u64,
+        shape: Shape,
+        stored: &[u8],
+        opened: &mut Vec<u8>,
+    ) -> Result<bool> {
+        let Some(keys) = &self.0 else { return Ok(false) };
         let damaged = |why: &str| Error::damaged(format!("the block at {offset}"), why);
         let key = match (shape.kind.key_use(), keys.sealed.envelope.pages) {
             (KeyUse::Index, _) => &*keys.index,
             (key_use, Some(id)) => keys.pages.as_ref().ok_or(Error::NoKey { id, key_use })?,
             (KeyUse::Pages, None) => return Err(damaged("the object has no page key")),
         };
-        let mut opened = stored.to_vec();
-        let length = key.open_block(offset, &shape.encode(), &mut opened).map(|plain| plain.len());
+        opened.clear();
+        opened.extend_from_slice(stored);
+        let length = key.open_block(offset, &shape.encode(), opened).map(|plain| plain.len());
         let why = "it is not what was encrypted at this place of this object";
         opened.truncate(length.ok_or_else(|| damaged(why))?);
-        Ok(Some(opened))
+        Ok(true)
     }
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ebbtide_replica::container::{
-    Block, Contents, EntryStart, Finished, Footer, Header, Index, Parsed, Sealing, Writer,
-    page_hashes,
+    Block, BlockScratch, Contents, EntryStart, Finished, Footer, Header, Index, Parsed, Sealing,
+    Writer, page_hashes,
 };
 use ebbtide_replica::{
     Chain, Digest, EntryFlags, EntryKind, PageHash, ReplicaId, Result, Timestamp, Txid, data_pages,
@@ -279,7 +279,7 @@ pub(crate) fn read(object: &[u8]) -> Result<(Index, Vec<Pages>)> {
 pub(crate) fn read_with(object: &[u8], keys: &Keys) -> Result<(Index, Vec<Pages>)> {
     let index = open(object, keys)?;
     let page_size = index.header().page_size;
-    let mut scratch = Vec::new();
+    let mut scratch = BlockScratch::default();
     let mut check = index.content_check();
     for block in index.hash_blocks() {
         let raw = block.decode_into(index.opener(), stored(object, block), &mut scratch)?;

@@ -133,10 +133,10 @@ impl Task {
         let there = work.window.end();
         let is_next = |wanted: &mut WantedBlock| ended || wanted.block.end() <= there;
         while let Some(wanted) = work.blocks.pop_front_if(is_next) {
-            let Scratch { stored, raw } = &mut *scratch;
+            let Scratch { stored, decoded } = &mut *scratch;
             let range = wanted.block.offset..wanted.block.end();
             let stored = work.window.slice(range, stored).unwrap_or_default();
-            let raw = wanted.block.decode_into(&self.opener, stored, raw);
+            let raw = wanted.block.decode_into(&self.opener, stored, decoded);
             let raw = raw.map_err(|error| Stopped::Damaged(self.key, error.to_string()))?;
             for run in &wanted.runs {
                 let hashes = self.write_run(run, raw)?;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use ebbtide_catalog::{CatalogError, Fetched, Hashes};
-use ebbtide_replica::container::{Block, Index, Opener};
+use ebbtide_replica::container::{Block, BlockScratch, Index, Opener};
 use ebbtide_replica::{Error, PageHash, hash_pages};
 use ebbtide_seal::KeyUse;
 use ebbtide_store::{KeyError, Object, open_key};
@@ -250,7 +250,7 @@ fn decode(
     let mut numbers = numbers_from(index, blocks.start);
     let blocks = &index.page_blocks()[blocks];
     let page_size = index.header().page_size.bytes();
-    let mut scratch = Vec::new();
+    let mut scratch = BlockScratch::default();
     let mut hashes = Vec::new();
     for block in blocks {
         let begin = usize::try_from(block.offset - start).unwrap_or(usize::MAX);
