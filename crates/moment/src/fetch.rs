@@ -1,7 +1,8 @@
 //! Fetches blocks: one that somebody waits for, and those that will probably be wanted next.
 
+use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf as _, BytesMut};
 use ebbtide_replica::Key;
@@ -42,6 +43,8 @@ pub(crate) struct Blocks {
     ahead_max: u32,
     /// Requests to read ahead that are under way or wait.
     guesses: Arc<Semaphore>,
+    /// The blocks of those that wait for their turn, which nobody fetches yet.
+    awaited: Arc<Mutex<HashSet<BlockId>>>,
     /// On which blocks are fetched, whoever asks.
     runtime: Handle,
 }
@@ -60,17 +63,8 @@ impl Blocks {
         let ahead = Arc::new(Semaphore::new(ahead_max));
         let ahead_max = u32::try_from(ahead_max).unwrap_or(u32::MAX);
         let guesses = Arc::new(Semaphore::new(AHEAD_REQUESTS_MAX));
-        let openers = Arc::default();
-        Blocks {
-            store,
-            cache,
-            source,
-            openers,
-            ahead,
-            ahead_max,
-            guesses,
-            runtime: Handle::current(),
-        }
+        let (openers, awaited, runtime) = (Arc::default(), Arc::default(), Handle::current());
+        Blocks { store, cache, source, openers, ahead, ahead_max, guesses, awaited, runtime }
     }
 
     pub(crate) fn cache(&self) -> &BlockCache {
@@ -92,6 +86,10 @@ impl Blocks {
 
     fn id(&self, key: Key, block: &Block) -> BlockId {
         BlockId { source: self.source, key, offset: block.offset }
+    }
+
+    fn awaited(&self) -> MutexGuard<'_, HashSet<BlockId>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A block, if it is here.
@@ -131,11 +129,14 @@ impl Blocks {
         flight.wait().await
     }
 
-    /// Begins to read blocks of an object, given in ascending order, that are not here, as far as there is room for
-    /// guesses.
+    /// Begins to read blocks of an object, given in ascending order, that are not here and that nobody will fetch soon, as
+    /// far as there is room for guesses.
     pub(crate) fn read_ahead(&self, key: Key, blocks: impl Iterator<Item = Block>) {
-        let missing = blocks.filter(|block| !self.cache.has(self.id(key, block)));
-        let mut missing = missing.peekable();
+        let is_missing = |block: &Block| {
+            let id = self.id(key, block);
+            !self.cache.has(id) && !self.awaited().contains(&id)
+        };
+        let mut missing = blocks.filter(is_missing).peekable();
         while let Some(first) = missing.next() {
             let (start, mut end) = (first.offset, first.end());
             let mut row = vec![first];
@@ -157,8 +158,12 @@ impl Blocks {
         let Ok(place) = Arc::clone(&self.guesses).try_acquire_owned() else { return false };
         let (blocks, ahead) = (self.clone(), Arc::clone(&self.ahead));
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.ahead_max);
+        self.awaited().extend(row.iter().map(|block| self.id(key, block)));
         self.runtime.spawn(async move {
             let Ok(permit) = ahead.acquire_many_owned(bytes).await else { return };
+            for block in &row {
+                blocks.awaited().remove(&blocks.id(key, block));
+            }
             let claim = |block: Block| match blocks.cache.claim(blocks.id(key, &block)) {
                 Claim::Leads(lead) => Some((lead, block)),
                 _ => None,

@@ -9,7 +9,7 @@ use crate::tree::Trees;
 
 /// How many blocks are read ahead at most: what a store that is 20 ms away and gives some hundred megabytes a second has on
 /// its way.
-const BLOCKS_MAX: usize = 192;
+const BLOCKS_MAX: usize = 384;
 
 /// What blocks have at most in what `replicate` writes.
 const BLOCK_BYTES: usize = 128 * 1024;

@@ -26,7 +26,7 @@ pub struct Options {
 
 impl Options {
     /// What the cache of blocks has by default.
-    pub const CACHE_BYTES: usize = 64 * 1024 * 1024;
+    pub const CACHE_BYTES: usize = 128 * 1024 * 1024;
 }
 
 impl Default for Options {
