@@ -48,8 +48,12 @@ impl Results {
         })
     }
 
-    /// Adds a measured value. The name of the metric ends with its unit.
+    /// Adds a measured value, and says it at once: a long work that is broken off has told what it knows. The name of the
+    /// metric ends with its unit.
     pub(crate) fn add(&mut self, work: &str, metric: &str, tool: &str, value: f64) {
+        if !work.ends_with(" samples") {
+            eprintln!("{work}: {metric}, {tool}: {}", number(value));
+        }
         let metrics = self.works.entry(work.to_owned()).or_default();
         let at = metrics.iter().position(|known| known.name == metric).unwrap_or_else(|| {
             metrics.push(Metric { name: metric.to_owned(), samples: Vec::new() });
