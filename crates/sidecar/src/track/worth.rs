@@ -11,7 +11,7 @@ use super::tail::Since;
 const HOUR_PERCENT_SAVED_MIN: u64 = 50;
 
 /// …or this one at the end of a day, whose state is kept for longer than its hours': without a delta, its packs are.
-const DAY_PERCENT_SAVED_MIN: u64 = 33;
+const DAY_PERCENT_SAVED_MIN: u64 = 25;
 
 /// …and this many bytes less…
 const BYTES_SAVED_MIN: u64 = 1 << 20;
@@ -268,8 +268,8 @@ mod tests {
         assert_eq!(day(1025), Worth::Nothing, "a MiB is not saved");
         let one = path(&[(20, 8 * MIB)]);
         let day = |pages| worth(Level::Day, &known(&one, (20, 1), (10, pages)));
-        assert_eq!(day(2744), Worth::Delta(Level::Day), "a third is saved");
-        assert_eq!(day(2745), Worth::Nothing);
+        assert_eq!(day(3072), Worth::Delta(Level::Day), "a quarter is saved");
+        assert_eq!(day(3073), Worth::Nothing);
         // The last hour may pay all the same.
         let since = since(20, 0);
         let both = Known { since, ..known(&few, (40, 100), (10, 1024)) };
