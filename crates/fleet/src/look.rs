@@ -90,7 +90,7 @@ async fn look_at(
 ) -> Result<(Summary, bool), String> {
     let store = open(place.clone()).await.map_err(|error| error_chain(&error))?;
     if let Some((before, true)) = &before
-        && (before.history.is_some() || !options.with_history)
+        && (before.counted().is_some() || !options.with_history)
         && (before.is_all_seen() || !options.has_identity)
         && is_unchanged(&*store, before).await.map_err(|error| error_chain(&error))?
     {

@@ -3,6 +3,7 @@
 
 use ebbtide_catalog::Listing;
 use ebbtide_replica::Timestamp;
+use ebbtide_time::span;
 use serde::{Deserialize, Serialize};
 
 /// So many of the newest objects are looked at.
@@ -53,6 +54,14 @@ impl Silence {
         let is_unusual = micros > MICROS_MIN && micros > longest.saturating_mul(TIMES);
         is_unusual.then(|| micros.saturating_mul(100) / longest)
     }
+
+    /// The same in words.
+    #[must_use]
+    pub fn explain(&self, now: Timestamp) -> Option<String> {
+        let longest = self.longest_pause.filter(|_| self.is_unusual(now).is_some())?;
+        let silent = span(self.micros(now));
+        Some(format!("silent for {silent}: until now nothing took longer than {}", span(longest)))
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +89,8 @@ mod tests {
         assert_eq!(silence.longest_pause, Some(3_600_000_000));
         assert_eq!(silence.is_unusual(at(9 * 60 + 120)), None);
         assert_eq!(silence.is_unusual(at(9 * 60 + 180)), Some(300));
+        assert_eq!(silence.explain(at(9 * 60 + 120)), None);
+        assert!(silence.explain(at(9 * 60 + 180)).unwrap().starts_with("silent for 3 h: "));
         let often: Vec<i64> = (0..10).collect();
         let silence = Silence::of(&listing(&often)).unwrap();
         assert_eq!(silence.is_unusual(at(9 + 15)), None);

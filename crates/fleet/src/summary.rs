@@ -47,7 +47,7 @@ pub struct Summary {
     pub database_bytes: Option<u64>,
     /// The names at the end of the history, by which it is known again: changed, if they are other ones.
     pub end: End,
-    /// What the whole history amounts to, if it was read, and up to which entry.
+    /// What the history amounts to up to an entry, if it was read.
     pub history: Option<(Txid, Tally)>,
 }
 
@@ -57,6 +57,14 @@ impl Summary {
     pub fn kept_since(&self) -> Option<Timestamp> {
         let begun = (self.window == Txid::FIRST).then_some(self.created);
         self.oldest.or(begun.filter(|_| self.newest != Newest::None))
+    }
+
+    /// What the whole history amounts to, if it was read up to its newest entry.
+    #[must_use]
+    pub fn counted(&self) -> Option<Tally> {
+        let (read, tally) = self.history?;
+        let is_whole = matches!(self.newest, Newest::Entry(newest) if newest.txid <= read);
+        is_whole.then_some(tally)
     }
 
     /// Whether no key was missing.
@@ -116,10 +124,11 @@ pub(crate) async fn summarize(
         Err(PlanError::Key(_)) => return names_only(&*store).await,
         Err(error) => return Err(error_chain(&error)),
     };
+    let before = before.filter(|before| before.replica == summary.replica);
+    // What was counted before stays, so that whoever counts again reads on from there.
+    summary.history = before.and_then(|before| before.history);
     if with_history {
-        let before = before.filter(|before| before.replica == summary.replica);
-        let before = before.and_then(|before| before.history);
-        let read = read_history(&mut survey, before).await;
+        let read = read_history(&mut survey, summary.history).await;
         summary.history = read.map_err(|error| error_chain(&error))?;
     }
     Ok(summary)

@@ -10,6 +10,7 @@ mod address;
 mod connections;
 mod cost;
 mod error;
+mod fleet;
 mod guard;
 mod health;
 mod listener;
@@ -24,5 +25,7 @@ mod timeline;
 mod token;
 
 pub use error::Error;
+pub use fleet::{FleetMember, LookAtFleet, ShownFleet};
 pub use notices::Notices;
 pub use server::Server;
+pub use site::{Elsewhere, ShownReplica};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use ebbtide_config::{Listen, ListenAddress, Prices};
+use ebbtide_fleet::Open;
 use ebbtide_sidecar::View;
-use ebbtide_store::Keyring;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::guard::Guard;
 use crate::listener::{Listener, Stream};
 use crate::routes::routes;
-use crate::site::{ShownReplica, Site};
+use crate::site::{Elsewhere, Site};
 use crate::token::Token;
 
 /// How long a client may take for the headers of a request, and be silent between two.
@@ -53,25 +53,24 @@ impl Server {
         Server::serve(listen_at, view, prices, None).await
     }
 
-    /// Begins to show one replica, which nobody follows here, under a name; one that is encrypted is opened by the keyring.
+    /// Begins to show what nobody follows here; replicas are opened by `open`.
     ///
     /// # Errors
     /// As [`Server::start`].
     pub async fn show(
         listen_at: &Listen,
-        name: String,
-        address: String,
-        keyring: Option<Arc<Keyring>>,
+        elsewhere: Elsewhere,
+        open: Arc<Open>,
     ) -> Result<Server, Error> {
-        let replica = ShownReplica { name, address, keyring };
-        Server::serve(listen_at, View::nothing(), Prices::default(), Some(replica)).await
+        let shown = Some((elsewhere, open));
+        Server::serve(listen_at, View::nothing(), Prices::default(), shown).await
     }
 
     async fn serve(
         listen_at: &Listen,
         view: View,
         prices: Prices,
-        replica: Option<ShownReplica>,
+        elsewhere: Option<(Elsewhere, Arc<Open>)>,
     ) -> Result<Server, Error> {
         let token = listen_at.token_file.as_deref().map(Token::read).transpose()?;
         let is_local = match listen_at.address {
@@ -79,7 +78,7 @@ impl Server {
             // No page of a browser gets there.
             ListenAddress::Unix(_) => false,
         };
-        let site = Site::new(view, prices, Guard { is_local, token }, replica);
+        let site = Site::new(view, prices, Guard { is_local, token }, elsewhere);
         let listener = Arc::new(listen(&listen_at.address).await?);
         let address = listener.describe();
         tracing::info!(address, "showing metrics and health");

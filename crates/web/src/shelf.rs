@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ebbtide_fleet::Open;
 use ebbtide_replica::Txid;
 use ebbtide_sidecar::with_index_keys;
-use ebbtide_store::{KeyedStore, Keyring, Location, Store, error_chain};
+use ebbtide_store::{Location, Store, error_chain};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
@@ -28,22 +29,21 @@ const FRESH: Duration = Duration::from_secs(5);
 const STALE: Duration = Duration::from_secs(60);
 
 /// All histories.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Shelf {
     books: Arc<Mutex<BTreeMap<String, Arc<Book>>>>,
     turn: Arc<Semaphore>,
-    /// What opens a replica that nobody follows here, if it is encrypted.
-    keyring: Option<Arc<Keyring>>,
+    /// What opens a replica that nobody follows here.
+    open: Option<Arc<Open>>,
 }
 
 /// One of them.
-#[derive(Debug)]
 struct Book {
     location: Location,
     /// The directory of local state that has its index keys, if it is encrypted.
     keys: Option<PathBuf>,
     /// What opens it where there is no such directory.
-    keyring: Option<Arc<Keyring>>,
+    open: Option<Arc<Open>>,
     state: Mutex<BookState>,
     read: Notify,
 }
@@ -69,9 +69,9 @@ pub(crate) struct Opened {
 }
 
 impl Shelf {
-    /// An empty one. What is shown without local state is opened by `keyring`.
-    pub(crate) fn new(keyring: Option<Arc<Keyring>>) -> Shelf {
-        Shelf { books: Arc::default(), turn: Arc::new(Semaphore::new(1)), keyring }
+    /// An empty one. What is shown without local state is opened by `open`.
+    pub(crate) fn new(open: Option<Arc<Open>>) -> Shelf {
+        Shelf { books: Arc::default(), turn: Arc::new(Semaphore::new(1)), open }
     }
 
     /// The history of the replica at this address, of which so much is known to be durable, with the index keys in `state`.
@@ -120,8 +120,8 @@ impl Shelf {
             when: None,
             used: Instant::now(),
         };
-        let (state, keyring) = (Mutex::new(state), self.keyring.clone());
-        let book = Arc::new(Book { location, keys, keyring, state, read: Notify::new() });
+        let (state, open) = (Mutex::new(state), self.open.clone());
+        let book = Arc::new(Book { location, keys, open, state, read: Notify::new() });
         books.insert(address.to_owned(), Arc::clone(&book));
         Ok(book)
     }
@@ -152,16 +152,11 @@ impl Book {
         let read = async {
             let store = match known {
                 Some(store) => store,
-                None => {
-                    let store = self.location.open().await?;
-                    match (&self.keys, &self.keyring) {
-                        (Some(state), _) => with_index_keys(state, store),
-                        (None, Some(keyring)) => {
-                            Arc::new(KeyedStore::new(store, Arc::clone(keyring)))
-                        }
-                        (None, None) => store,
-                    }
-                }
+                None => match (&self.keys, &self.open) {
+                    (Some(state), _) => with_index_keys(state, self.location.open().await?),
+                    (None, Some(open)) => open(self.location.clone()).await?,
+                    (None, None) => self.location.open().await?,
+                },
             };
             let history = History::read(&*store, before.as_deref()).await?;
             Ok::<_, TimelineError>((history, store))

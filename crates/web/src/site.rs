@@ -3,33 +3,40 @@
 use std::sync::Arc;
 
 use ebbtide_config::Prices;
+use ebbtide_fleet::Open;
 use ebbtide_sidecar::View;
-use ebbtide_store::Keyring;
 
 use crate::cost::Costs;
+use crate::fleet::ShownFleet;
 use crate::guard::Guard;
 use crate::shelf::Shelf;
 
 /// What all requests share.
-#[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) view: View,
     pub(crate) guard: Guard,
     pub(crate) costs: Costs,
     pub(crate) shelf: Shelf,
-    /// A replica that is shown by itself.
-    pub(crate) replica: Option<ShownReplica>,
+    /// What is shown although nobody follows it here.
+    pub(crate) elsewhere: Option<Elsewhere>,
+}
+
+/// What nobody follows here.
+#[derive(Debug)]
+pub enum Elsewhere {
+    /// One replica.
+    Replica(ShownReplica),
+    /// All replicas below an address.
+    Fleet(ShownFleet),
 }
 
 /// A replica that nobody follows here.
-#[derive(Debug, Clone)]
-pub(crate) struct ShownReplica {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownReplica {
     /// What it is called.
-    pub(crate) name: String,
+    pub name: String,
     /// Its address.
-    pub(crate) address: String,
-    /// What opens it, if it is encrypted.
-    pub(crate) keyring: Option<Arc<Keyring>>,
+    pub address: String,
 }
 
 impl Site {
@@ -37,10 +44,17 @@ impl Site {
         view: View,
         prices: Prices,
         guard: Guard,
-        replica: Option<ShownReplica>,
+        elsewhere: Option<(Elsewhere, Arc<Open>)>,
     ) -> Site {
-        let keyring = replica.as_ref().and_then(|replica| replica.keyring.clone());
-        let (costs, shelf) = (Costs::new(prices), Shelf::new(keyring));
-        Site { view, guard, costs, shelf, replica }
+        let (elsewhere, open) = elsewhere.unzip();
+        Site { view, guard, costs: Costs::new(prices), shelf: Shelf::new(open), elsewhere }
+    }
+
+    /// The address of the replica that is shown under this name although nobody follows it here.
+    pub(crate) fn address_elsewhere(&self, name: &str) -> Option<String> {
+        match self.elsewhere.as_ref()? {
+            Elsewhere::Replica(replica) => (replica.name == name).then(|| replica.address.clone()),
+            Elsewhere::Fleet(fleet) => fleet.address_of(name),
+        }
     }
 }

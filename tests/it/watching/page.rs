@@ -2,7 +2,9 @@
 //! that restores something else, and a page that nobody can use with a keyboard or on a telephone.
 
 use std::fs;
+use std::process::Command;
 
+use ebbtide_testkit::process::{Output, Process};
 use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 use serde_json::Value;
 
@@ -108,7 +110,7 @@ fn the_command_of_a_commit_restores_it() {
     let rest = command.strip_prefix("ebbtide ").unwrap();
     let ebbtide = setup.command(&[]);
     let program = ebbtide.get_program().to_str().unwrap().to_owned();
-    let mut shell = std::process::Command::new("sh");
+    let mut shell = Command::new("sh");
     shell.args(["-c", &format!("'{program}' {rest}")]).current_dir(setup.path("."));
     Ended::of(&mut setup.equip(shell)).exits(0);
     let restored = rusqlite::Connection::open(setup.path("restored.db")).unwrap();
@@ -164,13 +166,7 @@ fn z21_no_name_is_ever_a_script() {
 fn a_replica_that_nobody_follows_has_its_page() {
     let (setup, _app) = Setup::with_rows(3);
     setup.once().exits(0);
-    let mut command = setup.command(&["page", &setup.text("backup")]);
-    let process = ebbtide_testkit::process::Process::start(
-        &mut command,
-        ebbtide_testkit::process::Output::Stdout,
-    );
-    let process = process.unwrap();
-    let client = Client::new(&process.line(PATIENCE).unwrap());
+    let (process, client) = show(&mut setup.command(&["page", &setup.text("backup")]));
     let moved = client.get("/");
     assert_eq!(moved.status, 303);
     assert!(moved.head.contains("location: /database?name="), "{}", moved.head);
@@ -186,15 +182,20 @@ fn a_replica_that_nobody_follows_has_its_page() {
         .says("other machines");
 }
 
+/// Starts an `ebbtide page`.
+fn show(command: &mut Command) -> (Process, Client) {
+    let process = Process::start(command, Output::Stdout).unwrap();
+    let client = Client::new(&process.line(PATIENCE).unwrap());
+    (process, client)
+}
+
 /// An encrypted one is shown to whoever has an identity, and to nobody else.
 fn assert_sealed_page() {
     let setup = Setup::new().sealed();
     setup.app().insert(3, 700);
     setup.once().exits(0);
-    let shown = |command: &mut std::process::Command| {
-        let output = ebbtide_testkit::process::Output::Stdout;
-        let process = ebbtide_testkit::process::Process::start(command, output).unwrap();
-        let client = Client::new(&process.line(PATIENCE).unwrap());
+    let shown = |command: &mut Command| {
+        let (process, client) = show(command);
         let place = format!("/database?name={}", encoded(&setup.replica));
         let page = client.get(&place).body;
         process.kill().unwrap();
@@ -316,14 +317,19 @@ fn everybody_can_use_the_page() {
     let root = format!("http://{}", shown.client.address());
     let database = format!("{root}/database?name={}", encoded(&setup.text("app.db")));
     let pictures = browser::pictures();
-    for (name, address) in [("overview", format!("{root}/")), ("database", database)] {
+    // What lies below the directory is a fleet of one.
+    let (_fleet, fleet) = show(&mut setup.command(&["page", &setup.text(".")]));
+    let fleet = format!("http://{}/", fleet.address());
+    for (name, address) in
+        [("fleet", fleet), ("overview", format!("{root}/")), ("database", database)]
+    {
         for (width, height) in [(1200, 1100), (390, 1400)] {
             for scheme in ["light", "dark"] {
                 browser.resize(width, height);
                 browser.prefer(scheme);
                 browser.open(&address);
                 wait_until("the page", || {
-                    name == "overview"
+                    name != "database"
                         || browser.text(".mark").is_some() && picked(&browser).is_some()
                 });
                 let overflow =

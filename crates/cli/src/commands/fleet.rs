@@ -143,6 +143,6 @@ fn as_json(member: &Member, now: Timestamp) -> Value {
         "bytes": summary.bytes,
         "database_bytes": summary.database_bytes,
         "last_proved": proved,
-        "history": summary.history.map(|(_, tally)| tally::json(&tally)),
+        "history": summary.counted().map(|tally| tally::json(&tally)),
     })
 }

@@ -7,6 +7,7 @@ mod advice;
 mod axis;
 mod chart;
 mod database;
+mod fleet;
 mod layout;
 mod overview;
 mod query;
@@ -17,19 +18,20 @@ use std::sync::Arc;
 
 use axum::extract::{Query as Words, State};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY};
 use axum::response::{IntoResponse, Response};
 use ebbtide_replica::{Timestamp, Txid};
 use ebbtide_sidecar::clock;
 use ebbtide_sidecar::control::Report;
 use maud::{Markup, html};
 
-use crate::site::Site;
+use crate::site::{Elsewhere, Site};
 use crate::timeline::TimelineError;
 use database::{Past, past};
+use fleet::fleet_page;
 use layout::{live, page};
 use overview::{Condition, attention, facts, overview, parts};
-pub(crate) use query::Query;
+pub(crate) use query::{Part, Query};
 
 /// Nothing comes from elsewhere, and nothing of a name is ever a script.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
@@ -37,11 +39,19 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// All databases.
-pub(crate) async fn index(State(site): State<Arc<Site>>) -> Response {
-    if let Some(replica) = &site.replica {
-        let here = Query::of(&replica.name).address();
-        return (StatusCode::SEE_OTHER, [(axum::http::header::LOCATION, here)]).into_response();
+/// All databases, or all replicas of a fleet.
+pub(crate) async fn index(State(site): State<Arc<Site>>, words: Words<Part>) -> Response {
+    match &site.elsewhere {
+        None => {}
+        Some(Elsewhere::Replica(replica)) => {
+            let here = Query::of(&replica.name).address();
+            return (StatusCode::SEE_OTHER, [(LOCATION, here)]).into_response();
+        }
+        Some(Elsewhere::Fleet(fleet)) => {
+            let seen = fleet.see().await;
+            let main = fleet_page(&fleet.address, &seen, words.0.skipped(), clock::now());
+            return answer(StatusCode::OK, &page("ebbtide", &main));
+        }
     }
     let (reports, now) = reports(&site);
     let main = live("overview", &overview(&reports, site.view.stopped.get(), now));
@@ -53,14 +63,10 @@ pub(crate) async fn database(State(site): State<Arc<Site>>, words: Words<Query>)
     let Words(query) = words;
     let (reports, now) = reports(&site);
     let report = reports.iter().find(|report| report.database == query.name);
-    let replica = site.replica.as_ref().filter(|replica| replica.name == query.name);
-    let address = match (report, replica) {
-        (Some(report), _) => report.replica.clone(),
-        (None, Some(replica)) => replica.address.clone(),
-        (None, None) => {
-            let main = html! { h1 { "Not followed here" } p { a href="/" { "All databases" } } };
-            return answer(StatusCode::NOT_FOUND, &page("Not followed here", &main));
-        }
+    let followed = report.map(|report| report.replica.clone());
+    let Some(address) = followed.or_else(|| site.address_elsewhere(&query.name)) else {
+        let main = html! { h1 { "Not followed here" } p { a href="/" { (all_of(&site)) } } };
+        return answer(StatusCode::NOT_FOUND, &page("Not followed here", &main));
     };
     let durable = report.and_then(|report| report.durable_txid.as_ref()?.parse::<Txid>().ok());
     let state = report.and_then(|_| site.view.statuses.state_of(Path::new(&query.name)));
@@ -68,7 +74,7 @@ pub(crate) async fn database(State(site): State<Arc<Site>>, words: Words<Query>)
     let looked: Result<Option<Past>, TimelineError> = Past::look(&opened, &query, now).await;
     let (directory, name) = parts(&query.name);
     let main = html! {
-        p.crumbs { a href="/" { "All databases" } }
+        p.crumbs { a href="/" { (all_of(&site)) } }
         h1 { span.dir { (directory) } (name) }
         @if let Some(report) = report {
             (live("state", &html! { (Condition::of(report).badge()) (facts(report, now)) (attention(report)) }))
@@ -79,6 +85,14 @@ pub(crate) async fn database(State(site): State<Arc<Site>>, words: Words<Query>)
         (live("past", &past(&opened, looked, &query, &address, now)))
     };
     answer(StatusCode::OK, &page(&format!("{name} · ebbtide"), &main))
+}
+
+/// What the page is called that has all of them.
+fn all_of(site: &Site) -> &'static str {
+    match site.elsewhere {
+        Some(Elsewhere::Fleet(_)) => "All replicas",
+        _ => "All databases",
+    }
 }
 
 /// The look of the pages.

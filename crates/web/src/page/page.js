@@ -1,7 +1,6 @@
 // Fetches the page again while somebody looks at it, and exchanges what has changed. Without it the page is whole, too.
 'use strict';
 (() => {
-  const PAUSE = 2000;
   const sign = document.getElementById('live');
   let busy = false;
 
@@ -109,7 +108,8 @@
 
   async function forever() {
     for (;;) {
-      await new Promise((done) => setTimeout(done, PAUSE));
+      const pause = document.querySelector('[data-pause]')?.dataset.pause ?? 2000;
+      await new Promise((done) => setTimeout(done, pause));
       if (!document.hidden) await load(location.href);
     }
   }

@@ -39,6 +39,20 @@ pub(crate) struct Query {
     after: String,
 }
 
+/// From where on a long list is shown.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Part {
+    from: String,
+}
+
+impl Part {
+    /// How many come before what is shown.
+    pub(super) fn skipped(&self) -> usize {
+        self.from.parse().unwrap_or(0)
+    }
+}
+
 impl Query {
     /// The page of a database as it is now.
     pub(super) fn of(name: &str) -> Query {

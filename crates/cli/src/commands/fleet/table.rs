@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use ebbtide_fleet::{Member, Newest, Summary};
 use ebbtide_replica::Timestamp;
-use ebbtide_time::{ago, span};
+use ebbtide_time::ago;
 
 use crate::commands::{drilled, tally};
 use crate::escape::OneLine;
@@ -95,17 +95,10 @@ fn day(time: Timestamp) -> String {
 
 fn remarks(summary: &Summary, now: Timestamp) -> Vec<String> {
     let mut remarks = Vec::new();
-    let unusual = summary.silence.filter(|silence| silence.is_unusual(now).is_some());
-    if let Some((silence, longest)) =
-        unusual.and_then(|silence| Some((silence, silence.longest_pause?)))
-    {
-        remarks.push(format!(
-            "  silent for {}: until now nothing took longer than {}",
-            span(silence.micros(now)),
-            span(longest)
-        ));
+    if let Some(why) = summary.silence.and_then(|silence| silence.explain(now)) {
+        remarks.push(format!("  {why}"));
     }
-    if let Some((_, tally)) = summary.history.filter(|(_, tally)| tally.gaps + tally.forks > 0) {
+    if let Some(tally) = summary.counted().filter(|tally| tally.gaps + tally.forks > 0) {
         remarks.push(format!("  {}", tally::text(&tally)));
     }
     if let Some(failed) = drilled::record_of(&summary.replica).and_then(|record| record.failed) {
