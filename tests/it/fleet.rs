@@ -1,6 +1,7 @@
 //! All replicas below one address, as a machine sees them that follows none of them. Would catch a replica that is not found,
 //! one that fails all others, a silence that nobody sees, and a second look that reads everything again.
 
+mod metrics;
 mod page;
 
 use std::fs::{self, File};

@@ -16,7 +16,8 @@ use serde_json::Value;
 use crate::support::{PATIENCE, Setup, Sidecar};
 
 pub(crate) use client::Client;
-use exposition::Samples;
+pub(crate) use exposition::Samples;
+pub(crate) use metrics::{documented, is_silent, kinds};
 
 /// A process that shows itself at a port of its own.
 struct Shown {

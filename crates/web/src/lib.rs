@@ -26,6 +26,7 @@ mod token;
 
 pub use error::Error;
 pub use fleet::{FleetMember, LookAtFleet, ShownFleet};
+pub use metrics::{DrilledReplica, FleetDrills, ProvedReplica};
 pub use notices::Notices;
 pub use server::Server;
 pub use site::{Elsewhere, ShownReplica};

@@ -14,6 +14,7 @@ Examples:
   ebbtide drill app.db                                     the replica of a database of ebbtide.toml, as from cron
   ebbtide drill --no-file s3://bucket/app                  fetch and hash every page, without a file
   ebbtide drill --within 1h 's3://backups/**'              all replicas of a bucket, from a machine of its own
+  ebbtide drill --within 1h --metrics /var/lib/node_exporter/ebbtide.prom 's3://backups/**'
 
 With /** at its end the source stands for all replicas at the address and below it: the one that was drilled longest ago comes \
 first, and `ebbtide list` shows what came of it.
@@ -41,6 +42,10 @@ pub struct Drill {
     /// Begin no further drill after so many bytes were fetched, such as "10 GiB".
     #[arg(long, value_name = "SIZE", value_parser = ebbtide_config::size)]
     pub budget: Option<u64>,
+    /// Write the metrics of all replicas below the address into a file, as the textfile collector of Prometheus' node_exporter
+    /// reads it, in place of what is there; its name must end with .prom for that.
+    #[arg(long, value_name = "FILE")]
+    pub metrics: Option<PathBuf>,
     /// Print the result as JSON.
     #[arg(long)]
     pub json: bool,

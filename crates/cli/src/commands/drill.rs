@@ -1,6 +1,7 @@
 //! `ebbtide drill`.
 
 mod fleet;
+mod metrics;
 mod one;
 
 use ebbtide_restore::{DrillRecord, Drilled};
@@ -29,9 +30,9 @@ pub(crate) async fn run(args: Drill) -> Result<Outcome, Failure> {
         let root = format!("{root}{mark}{keys}");
         return fleet::run(args, &root).await;
     }
-    if args.within.is_some() || args.budget.is_some() {
+    if args.within.is_some() || args.budget.is_some() || args.metrics.is_some() {
         let why = format!(
-            "--within and --budget are for all replicas below an address: {before_keys}{ALL_BELOW}"
+            "--within, --budget and --metrics are for all replicas below an address: {before_keys}{ALL_BELOW}"
         );
         return Err(Failure::new(Code::Usage, why));
     }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use ebbtide_replica::{Point, Timestamp};
+use ebbtide_replica::Point;
 use ebbtide_sidecar::follow::{Counts, DatabaseStatus, MirrorProgress};
 
 use super::exposition::{Exposition, Labels, bytes, plain, seconds};
-use super::process::count;
 use super::seen::{Seen, SeenDatabase};
+use super::values::{count, flag, since_epoch};
 
 /// Writes them.
 pub(super) fn write(seen: &Seen, to: &mut Exposition<'_>) -> fmt::Result {
@@ -49,15 +49,6 @@ fn named(database: &SeenDatabase) -> Labels {
 
 fn also(database: &SeenDatabase, label: &'static str, value: String) -> Labels {
     vec![("database", database.name.clone()), (label, value)]
-}
-
-fn since_epoch(time: Timestamp) -> f64 {
-    let micros = time.as_micros();
-    count(micros.unsigned_abs()) / 1e6 * if micros < 0 { -1.0 } else { 1.0 }
-}
-
-fn flag(is_so: bool) -> f64 {
-    f64::from(u8::from(is_so))
 }
 
 fn txid(point: Option<Point>) -> Option<f64> {

@@ -4,10 +4,12 @@
 //! there are as many series as databases are followed.
 
 mod databases;
+mod drills;
 mod exposition;
 mod process;
 mod process_look;
 mod seen;
+mod values;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use prometheus_client::encoding::{DescriptorEncoder, prometheus_text, text};
 use prometheus_client::registry::Registry;
 
 use crate::site::Site;
+pub use drills::{DrilledReplica, FleetDrills, ProvedReplica};
 use exposition::Exposition;
 use seen::Seen;
 

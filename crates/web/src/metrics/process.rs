@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::exposition::{Exposition, Labels, bytes, plain, seconds};
 use super::seen::Seen;
+use super::values::count;
 
 /// Writes them.
 pub(super) fn write(seen: &Seen, to: &mut Exposition<'_>) -> fmt::Result {
@@ -38,10 +39,4 @@ pub(super) fn write(seen: &Seen, to: &mut Exposition<'_>) -> fmt::Result {
     to.gauges(most, some(look.descriptors_max))?;
     let start = seconds("process_start_time", "When the process began, since the epoch");
     to.gauges(start, some(look.start_seconds))
-}
-
-/// A count as all numbers of Prometheus are: exact up to 2⁵³.
-#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
-pub(super) fn count(count: u64) -> f64 {
-    count as f64
 }

@@ -3,12 +3,15 @@
 
 use std::time::Instant;
 
-use ebbtide_fleet::{Member, Options, Summary};
+use ebbtide_fleet::{Member, Options};
 use ebbtide_replica::{ReplicaId, Timestamp};
+use ebbtide_restore::DrillRecord;
 use ebbtide_sidecar::clock;
 use ebbtide_store::error_chain;
+use ebbtide_web::{DrilledReplica, FleetDrills};
 use serde_json::json;
 
+use super::metrics::{MetricsFile, drilled};
 use super::one::one;
 use crate::args::Drill;
 use crate::commands::drilled::{as_json, memory_of, record_of, remember, said};
@@ -25,6 +28,8 @@ struct Sum {
     bytes: u64,
     /// The worst that happened.
     code: Option<Code>,
+    /// What is known of each.
+    known: Vec<DrilledReplica>,
 }
 
 /// Runs the command for all replicas below `root`.
@@ -33,47 +38,61 @@ struct Sum {
 /// When one of them could not be proved.
 pub(super) async fn run(args: Drill, root: &str) -> Result<Outcome, Failure> {
     let root = source::address(root)?;
+    let file = args.metrics.as_deref().map(MetricsFile::begin).transpose()?;
     let (begun, now) = (Instant::now(), clock::now());
     let opener = fleet::Opener(args.access.identity.opener());
     let options = Options { has_identity: opener.0.is_some(), ..Options::default() };
-    let found = fleet::members(&root, &opener, options, now, args.json).await?;
-    let mut sum = Sum::default();
-    let mut members = Vec::new();
-    for member in found.members {
-        match &member.summary {
-            Ok(summary) => members.push((last_of(summary), member.address, summary.replica)),
-            Err(error) => sum.fail(&args, &member, error),
-        }
-    }
-    if members.is_empty() && sum.failed == 0 {
+    let mut members = fleet::members(&root, &opener, options, now, args.json).await?.members;
+    if members.is_empty() {
         let why = format!("there is no replica in {root} or below it: check the address");
         return Err(Failure::new(Code::Nothing, why));
     }
-    members.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-    for (_, address, replica) in members {
+    members.sort_by_cached_key(|member| (last_of(member), member.address.clone()));
+    let mut sum = Sum::default();
+    for member in members {
         let is_over = args.within.is_some_and(|within| begun.elapsed() >= within)
             || args.budget.is_some_and(|budget| sum.bytes >= budget);
-        match is_over {
-            true => sum.left += 1,
-            false => sum.drill(&args, &opener, &address, replica).await?,
-        }
+        sum.see(&args, &opener, &member, is_over).await?;
     }
-    sum.end(args.json)
+    sum.end(args.json, file)
 }
 
-/// When the replica was drilled last.
-fn last_of(summary: &Summary) -> Option<Timestamp> {
-    record_of(&summary.replica)?.last()
+/// When the replica was drilled last; nothing if it cannot be read.
+fn last_of(member: &Member) -> Option<Timestamp> {
+    record_of(&member.summary.as_ref().ok()?.replica)?.last()
 }
 
 impl Sum {
+    /// Drills a replica, unless the end has come. What cannot be read is told in any case.
+    async fn see(
+        &mut self,
+        args: &Drill,
+        opener: &fleet::Opener,
+        member: &Member,
+        is_over: bool,
+    ) -> Result<(), Failure> {
+        let record = match &member.summary {
+            Err(error) => {
+                self.note(args, &member.address, Code::Failed, error);
+                None
+            }
+            Ok(summary) if is_over => {
+                self.left += 1;
+                record_of(&summary.replica)
+            }
+            Ok(summary) => Some(self.drill(args, opener, &member.address, summary.replica).await?),
+        };
+        self.known.push(drilled(member, record));
+        Ok(())
+    }
+
     async fn drill(
         &mut self,
         args: &Drill,
         opener: &fleet::Opener,
         address: &str,
         replica: ReplicaId,
-    ) -> Result<(), Failure> {
+    ) -> Result<DrillRecord, Failure> {
         let store = opener.clone().open(source::address(address)?).await;
         let store = store.map_err(|error| Failure::new(Code::Failed, error))?;
         let (result, record) = one(args, store, None, memory_of(&replica).as_deref()).await;
@@ -99,11 +118,7 @@ impl Sum {
             }
         }
         output::flush();
-        Ok(())
-    }
-
-    fn fail(&mut self, args: &Drill, member: &Member, error: &str) {
-        self.note(args, &member.address, Code::Failed, error);
+        Ok(record)
     }
 
     fn note(&mut self, args: &Drill, address: &str, code: Code, why: &str) {
@@ -115,8 +130,8 @@ impl Sum {
         }
     }
 
-    fn end(self, json: bool) -> Result<Outcome, Failure> {
-        let Sum { proved, failed, left, bytes, code } = self;
+    fn end(self, json: bool, file: Option<MetricsFile>) -> Result<Outcome, Failure> {
+        let Sum { proved, failed, left, bytes, code, known } = self;
         if !json {
             let left = match left {
                 0 => String::new(),
@@ -129,6 +144,9 @@ impl Sum {
                 terminal::number_of(proved, "replica"),
                 terminal::bytes(bytes)
             ));
+        }
+        if let Some(file) = file {
+            file.publish(FleetDrills { replicas: known, left, ended: clock::now() })?;
         }
         match code {
             None => Ok(Outcome::Done),
