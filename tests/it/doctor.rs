@@ -1,16 +1,17 @@
 //! `ebbtide doctor`: a good case, in which nothing is left behind, and one for each thing that it can find wrong.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 use nix::unistd::Uid;
 use serde_json::Value;
 
-use crate::support::{App, Ended, Setup, command};
+use crate::support::{App, Ended, Running, Setup, command};
+use crate::syscalls;
 
 /// A user who is not root.
 const OTHER: u32 = 65534;
@@ -160,6 +161,91 @@ fn a_store_that_is_not_reached_says_why_and_nothing_else_is_tried() {
     assert!(assert_level(&ended, "put", "fail").contains("cannot reach"));
 }
 
+/// A bucket that keeps what is deleted would cost more than anybody expects.
+#[test]
+fn what_a_bucket_keeps_beyond_a_prune_is_told() {
+    let server = S3Server::start();
+    let setup = Setup::new().in_bucket(&server);
+    let _app = setup.app();
+    let configured = |versioning: Fault, lock: Fault| {
+        server.script(move |asked: &Asked| match asked.query.split(['=', '&']).next() {
+            Some("versioning") => Some(versioning.clone()),
+            Some("object-lock") => Some(lock.clone()),
+            _ => None,
+        });
+        doctor(&setup, &[]).exits(0)
+    };
+    let on = configured(Fault::Answered(VERSIONING_ON), Fault::Answered(LOCK_ON));
+    assert!(assert_level(&on, "versioning", "note").contains("lifecycle rule"), "{}", on.out);
+    assert!(assert_level(&on, "object-lock", "note").contains("deletes nothing before its time"));
+    let none = Fault::Refused(404, "ObjectLockConfigurationNotFoundError");
+    let off = configured(Fault::Answered(VERSIONING_SUSPENDED), none);
+    assert!(assert_level(&off, "versioning", "ok").contains("off"), "{}", off.out);
+    assert!(assert_level(&off, "object-lock", "ok").contains("off"));
+    let denied = Fault::Refused(403, "AccessDenied");
+    let unknown = configured(denied.clone(), denied);
+    for check in ["versioning", "object-lock"] {
+        assert!(assert_level(&unknown, check, "unknown").contains("owner can look"));
+    }
+}
+
+const VERSIONING_ON: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Enabled</Status></VersioningConfiguration>";
+const VERSIONING_SUSPENDED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <VersioningConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>Suspended</Status></VersioningConfiguration>";
+const LOCK_ON: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+    <ObjectLockConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><ObjectLockEnabled>Enabled</ObjectLockEnabled>\
+    </ObjectLockConfiguration>";
+
+#[test]
+fn clocks_that_are_apart_are_told_with_how_far() {
+    // 2025-01-01.
+    const STORE: i64 = 1_735_689_600;
+    let server = S3Server::start();
+    let setup = Setup::new().in_bucket(&server);
+    let _app = setup.app();
+    server.script(|asked: &Asked| {
+        let is_asked = asked.operation() == "HeadObject" && asked.path.contains("/probe/");
+        is_asked.then_some(Fault::Dated("Wed, 01 Jan 2025 00:00:00 GMT"))
+    });
+    let ended = doctor(&setup, &[]).exits(0);
+    let said = assert_level(&ended, "clock", "warn");
+    let (_, rest) = said.split_once("store's are ").unwrap_or_else(|| panic!("{said}"));
+    let seconds: i64 = rest.split(' ').next().unwrap().parse().unwrap();
+    let apart = ebbtide_testkit::writer::micros_now() as i64 / 1_000_000 - STORE;
+    assert!((apart - 120..=apart).contains(&seconds), "{said}: {apart}");
+    assert!(said.contains("NTP"), "{said}");
+}
+
+/// By what the kernel would say of the file system, because no test can mount another machine's.
+#[test]
+fn a_file_system_on_which_locks_do_not_work_is_named() {
+    let name = "a_file_system_on_which_locks_do_not_work_is_named";
+    if !syscalls::may_run(name) {
+        return;
+    }
+    let setup = Setup::new();
+    let _app = setup.app();
+    let database = setup.database.to_str().unwrap();
+    // The first eight bytes of what statfs gives are the kind.
+    let on = |kind: u64| {
+        let bytes: String = kind.to_ne_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let command = setup.command(&["doctor", "--json", database, &setup.replica]);
+        let how = format!("poke_exit=@arg2={bytes}");
+        let log = setup.path("strace");
+        Ended::of(&mut syscalls::tampered(&command, "statfs", &how, &[], &log))
+    };
+    for (kind, file_system) in [(0x6969, "NFS"), (0xff53_4d42, "CIFS"), (0x0102_1997, "9p")] {
+        let said = assert_level(&on(kind).exits(1), "file-system", "fail");
+        assert!(said.contains(file_system) && said.contains("a disk of this machine"), "{said}");
+    }
+    let layer = assert_level(&on(0x794c_7630).exits(0), "file-system", "warn");
+    assert!(layer.contains("layer of a container"), "{layer}");
+    let memory = assert_level(&on(0x0102_1994).exits(0), "file-system", "warn");
+    assert!(memory.contains("goes with the machine"), "{memory}");
+    assert_level(&on(0xef53).exits(0), "file-system", "ok");
+}
+
 #[test]
 fn a_rollback_journal_fails_unless_a_start_may_switch_it() {
     let setup = Setup::new();
@@ -218,6 +304,29 @@ fn another_replicator_and_a_running_ebbtide_are_named() {
     // It was looked at without disturbing anybody.
     app.insert(3, 100);
     setup.assert_exact_after(sidecar);
+}
+
+/// A process is known by the name that the kernel has of it.
+#[test]
+fn a_litestream_that_runs_is_told_and_one_that_has_the_database_open_is_refused() {
+    let setup = Setup::new();
+    let _app = setup.app();
+    let program = setup.path("litestream");
+    fs::copy("/bin/sleep", &program).unwrap();
+    let run = |open: Stdio| {
+        let running = Running::start(Command::new(&program).arg("600").stdin(open));
+        let process = format!("process {} (litestream)", running.id());
+        (running, process)
+    };
+    let (idle, process) = run(Stdio::null());
+    let ended = doctor(&setup, &[]).exits(0);
+    let said = assert_level(&ended, "replicator", "warn");
+    assert!(said.contains(&process) && said.contains("does not replicate this"), "{said}");
+    drop(idle);
+    let (_holding, process) = run(File::open(&setup.database).unwrap().into());
+    let ended = doctor(&setup, &[]).exits(1);
+    let said = assert_level(&ended, "replicator", "fail");
+    assert!(said.contains(&process) && said.contains("end it before ebbtide"), "{said}");
 }
 
 #[test]

@@ -23,6 +23,10 @@ pub enum Fault {
     CutOff(usize),
     /// It is served as if it had no `If-None-Match`.
     Unconditional,
+    /// It is not served; the answer is this document.
+    Answered(&'static str),
+    /// It is served, and the answer dates the object so (`Last-Modified`).
+    Dated(&'static str),
     /// It is not served; the answer leads to another address.
     Redirected(String),
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{CONTENT_LENGTH, HeaderValue, LOCATION};
+use hyper::header::{CONTENT_LENGTH, HeaderValue, LAST_MODIFIED, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -108,12 +108,20 @@ async fn answer(
             response.headers_mut().insert(LOCATION, HeaderValue::from_str(address)?);
             return Ok(response);
         }
-        Some(Fault::AnswerLost | Fault::CutOff(_)) | None => {}
+        Some(Fault::Answered(document)) => {
+            read_away(body).await?;
+            return Ok(Response::new(Body::from((*document).to_owned())));
+        }
+        Some(Fault::AnswerLost | Fault::CutOff(_) | Fault::Dated(_)) | None => {}
     }
-    let response = service.call(Request::from_parts(parts, body)).await?;
+    let mut response = service.call(Request::from_parts(parts, body)).await?;
     match fault {
         Some(Fault::AnswerLost) => Err("the answer is lost".into()),
         Some(Fault::CutOff(bytes)) => cut_off(response, bytes).await,
+        Some(Fault::Dated(time)) => {
+            response.headers_mut().insert(LAST_MODIFIED, HeaderValue::from_static(time));
+            Ok(response)
+        }
         _ => Ok(response),
     }
 }
