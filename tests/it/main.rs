@@ -77,3 +77,4 @@ mod torn;
 mod traced;
 mod trial;
 mod watching;
+mod wording;

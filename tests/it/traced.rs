@@ -69,7 +69,7 @@ fn the_transactions_that_changed_an_answer_are_found_and_no_others() {
     assert_eq!(found(&when(&["--from", &from, count])), expected[..2]);
     let text = setup.run(&["when", &setup.replica, count]).exits(0);
     assert!(text.out.lines().next().unwrap().ends_with("2 → 3"), "{}", text.out);
-    assert!(text.said.contains("3 changes between txid"), "{}", text.said);
+    assert!(text.said.contains("3 changes from txid"), "{}", text.said);
     assert!(text.said.contains("read from sound blocks"), "{}", text.said);
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ebbtide_replica::{Key, ReplicaId, Timestamp, Txid};
+use ebbtide_replica::{EntryKind, Key, Point, ReplicaId, Timestamp, Txid};
 use ebbtide_store::Store;
 use ebbtide_wal::PageSize;
 
@@ -23,6 +23,8 @@ pub struct Outline {
     pub page_size: PageSize,
     /// The state.
     pub point: IndexState,
+    /// The last entry up to it that is no claim, if that is known: the commit that the database is as of.
+    pub commit: Option<Point>,
     /// The newest entry of the replica, which may be a claim.
     pub head: Txid,
     /// Whether the database is in this state after the newest entry, too.
@@ -45,6 +47,7 @@ impl Outline {
             replica: survey.manifest().replica,
             page_size: survey.manifest().page_size,
             point: plan.stop,
+            commit: (plan.stop.kind != EntryKind::Claim).then_some(plan.stop.state.point),
             head,
             is_newest: survey.newest().is_some_and(|newest| {
                 (newest.state.digest, newest.state.database_pages)
@@ -55,6 +58,11 @@ impl Outline {
             object_bytes: plan.objects().map(|object| object.size).sum(),
             notices: plan.notices.clone(),
         }
+    }
+
+    /// The same with the commit before a claim, which may take a request.
+    pub async fn with_commit(self, survey: &Survey) -> Outline {
+        Outline { commit: survey.last_change(&self.point).await, ..self }
     }
 
     /// The size of the database file.
@@ -77,5 +85,5 @@ pub async fn outline(
         hold_to(&mut survey, &plan, anchor).await?;
     }
     let head = survey.head().await?.unwrap_or(plan.stop.state.txid()).max(plan.stop.state.txid());
-    Ok(Outline::of(&survey, &plan, head))
+    Ok(Outline::of(&survey, &plan, head).with_commit(&survey).await)
 }

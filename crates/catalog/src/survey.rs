@@ -3,6 +3,7 @@
 mod ahead;
 mod begin;
 mod cache;
+mod last_change;
 mod marked;
 mod nearest;
 mod pages;

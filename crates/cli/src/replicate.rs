@@ -6,6 +6,7 @@ mod heard;
 mod missing;
 mod reload;
 mod signals;
+mod summary;
 mod supervisor;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use heard::Heard;
 use missing::restore_missing;
 use reload::Reloading;
 use signals::Signals;
+use summary::Summary;
 use supervisor::Supervisor;
 
 /// Why everything ends.
@@ -46,7 +48,9 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let config = configuration(&args)?;
     // Before anything is followed, so that no signal finds a session that it would cut off.
     let mut signals = Signals::new(args.exec.is_some())?;
-    let mut set = DatabaseSet::new(sidecar_hooks::hooks(config.bandwidth_bytes_max), how(&args)?);
+    let how = how(&args)?;
+    let is_wrapped = how.wrap.is_some();
+    let mut set = DatabaseSet::new(sidecar_hooks::hooks(config.bandwidth_bytes_max), how);
     // Before anything is followed: an address that is taken is a mistake.
     let _server = show(&config, set.sidecar()).await?;
     let _notices = tell(&config, set.sidecar())?;
@@ -58,6 +62,8 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
         }
     }
     set.begin(&config).map_err(|error| Failure::new(Code::Usage, error))?;
+    let start = |text| Summary::start(text, View::of(set.sidecar()));
+    let summary = (!args.once).then(|| start(summary::of_start(&config, is_wrapped)));
     // Until everything else has ended.
     let (_control, mut orders) = Control::start(set.sidecar());
     let mut application = launch(&args)?;
@@ -90,8 +96,12 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     if let End::Application = end {
         tracing::info!("the application has ended; ending with a last sync");
     }
+    let followed = summary.and_then(Summary::ending);
     set.finish();
     finish(&mut set, &mut signals, timeout, &mut failures).await;
+    if let Some(followed) = followed {
+        summary::ended(&followed);
+    }
     outcome(failures.gravest(), application.and_then(|application| application.code()))
 }
 

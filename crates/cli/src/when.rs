@@ -61,6 +61,9 @@ pub enum NoTime {
          \"yesterday 14:00\", \"now\", a span such as \"5m ago\", or an entry such as txid:2a or before:2a"
     )]
     Unknown(String),
+    /// A span, which is no time by itself.
+    #[error("\"{0}\" is a span and no time: write \"{0} ago\" for the time so long before now")]
+    Span(String),
     /// A time that no calendar of ours has.
     #[error(
         "\"{0}\" lies before the year 1 or after the year 9999: use a time that a replica can have"
@@ -164,7 +167,10 @@ impl FromStr for When {
 
     fn from_str(text: &str) -> Result<When, NoTime> {
         let trimmed = text.trim();
-        let kind = kind(trimmed).ok_or_else(|| NoTime::Unknown(text.to_owned()))?;
+        let kind = kind(trimmed).ok_or_else(|| match ago(trimmed) {
+            Some(_) => NoTime::Span(trimmed.to_owned()),
+            None => NoTime::Unknown(text.to_owned()),
+        })?;
         Ok(When { text: trimmed.to_owned(), kind })
     }
 }
@@ -309,7 +315,7 @@ mod tests {
         let texts = [
             "",
             "ago",
-            "5m",
+            "5",
             "3 months ago",
             "-5m ago",
             "2026-13-01T00:00:00Z",
@@ -323,6 +329,15 @@ mod tests {
         for text in texts {
             let error = text.parse::<When>().unwrap_err().to_string();
             assert!(error.contains("\"5m ago\"") && error.contains("\"yesterday"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_told_to_be_one() {
+        for text in ["1m", "90 seconds", " 2d ", "1 hour 30 min"] {
+            let error = text.parse::<When>().unwrap_err().to_string();
+            assert!(error.contains(&format!("write \"{} ago\"", text.trim())), "{error}");
+            assert!(format!("{text} ago").parse::<When>().is_ok());
         }
     }
 

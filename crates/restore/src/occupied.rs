@@ -52,9 +52,13 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
         refuse_open(target, target, lock::DATABASE)?;
         existing.database = true;
     }
+    let mut filled = None;
     for suffix in companion::SUFFIXES {
         let path = companion::path(target, suffix);
         let Some(metadata) = look_at(&path)? else { continue };
+        if !is_hollow(suffix, &metadata) {
+            filled = filled.or(Some(suffix));
+        }
         if suffix == companion::SHM && metadata.is_file() {
             refuse_open(target, &path, lock::WAL_INDEX)?;
         }
@@ -65,12 +69,18 @@ pub(crate) fn check(target: &Path, force: bool) -> Result<Existing> {
             "it exists: choose another path, or force the restore (--force), which moves it aside";
         return Err(Error::refused(target, why));
     }
-    if let (Some(suffix), false) = (existing.companions.first(), force) {
+    if let (Some(suffix), false) = (filled, force) {
         let why = "it was left behind by a database that had this name, and SQLite would take it for part of the \
                    restored one: remove it, or force the restore (--force), which moves it aside";
         return Err(Error::refused(&companion::path(target, suffix), why));
     }
     Ok(existing)
+}
+
+/// Whether a file beside a database has nothing that SQLite could take for part of another one: then it is moved aside without
+/// being asked. A wal-index is made again of the log by whoever opens the database first.
+fn is_hollow(suffix: &str, metadata: &Metadata) -> bool {
+    metadata.is_file() && (metadata.len() == 0 || suffix == companion::SHM)
 }
 
 /// The database that is there, if the target has the name of what SQLite keeps beside it.

@@ -3,7 +3,7 @@
 //! What a crash or a kill leaves, in the order of steps:
 //! 1. before the existing files are moved aside: the temporary file, which the next restore removes;
 //! 2. after the database was moved aside, before its companions were: the same, and the companions in their place; no
-//!    database is there that they could be mistaken for part of, and the next restore refuses them by name;
+//!    database is there that they could be mistaken for part of, and the next restore refuses them by name if they have anything in them;
 //! 3. after that, before the new file has its name: everything that was there, under its new name;
 //! 4. afterwards: the new database.
 

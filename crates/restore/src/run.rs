@@ -104,7 +104,8 @@ pub async fn restore(
         }
         let head =
             survey.head().await?.unwrap_or(plan.stop.state.txid()).max(plan.stop.state.txid());
-        match attempt(&survey, &plan, head, options, progress).await {
+        let outline = Outline::of(&survey, &plan, head).with_commit(&survey).await;
+        match attempt(&survey, &plan, outline, options, progress).await {
             Ok(report) => return Ok(report),
             Err(Stopped::Failed(error)) => return Err(error),
             Err(Stopped::Gone(key)) => survey.miss(key),
@@ -116,7 +117,7 @@ pub async fn restore(
 async fn attempt(
     survey: &Survey,
     plan: &Plan,
-    head: Txid,
+    outline: Outline,
     options: &Options,
     progress: &Arc<Progress>,
 ) -> Result<Report, Stopped> {
@@ -163,10 +164,10 @@ async fn attempt(
         }
     };
     if let Some(state) = state {
-        state.publish(manifest, plan, head, &options.output).map_err(Stopped::Failed)?;
+        let published = state.publish(manifest, plan, outline.head, &options.output);
+        published.map_err(Stopped::Failed)?;
     }
     let bytes_fetched = progress.counts().bytes_fetched;
-    let outline = Outline::of(survey, plan, head);
     Ok(Report { outline, bytes_fetched, moved_aside, lost, unchecked })
 }
 

@@ -115,13 +115,16 @@ impl Machine {
     pub(super) fn start_sidecar(&mut self, command: &str) -> String {
         let mut shell = self.shell(&format!("exec {command}"));
         let sidecar = Process::start(&mut shell, Heard::Stderr).unwrap();
-        let said = sidecar.line_with("following", PATIENCE);
+        let mut said = Vec::new();
+        while !said.last().is_some_and(|line: &String| line.contains("shows how")) {
+            said.push(sidecar.line(PATIENCE).unwrap());
+        }
         self.sidecars.push(sidecar);
         let asks = || self.shell("ebbtide status --json").output().unwrap().stdout;
         wait_until("the sidecar to follow", || {
             String::from_utf8_lossy(&asks()).contains("\"following\"")
         });
-        said
+        said.join("\n")
     }
 
     pub(super) fn stop_sidecars(&mut self) {

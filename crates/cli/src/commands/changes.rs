@@ -143,7 +143,7 @@ fn summary(searched: &Searched, told: u64, is_enough: bool, proof: Proof) -> Str
         false => String::new(),
     };
     format!(
-        "{changes} between txid {} of {} and {} of {}, where the answer is {first}{more}; asked {asked} times over \
+        "{changes} from txid {} of {}, where the answer is {first}, to txid {} of {}{more}; asked {asked} times over \
          {entries} entries, {proof}",
         oldest.txid, oldest.time, newest.txid, newest.time
     )

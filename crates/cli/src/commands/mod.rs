@@ -42,7 +42,7 @@ mod mark_line;
 mod marked;
 mod neighbours;
 pub(crate) mod past;
-mod quote;
+pub(crate) mod quote;
 mod remark;
 mod sources;
 mod states;

@@ -53,7 +53,6 @@ fn command(args: &Restore, point: &Point) -> String {
         .as_ref()
         .map_or(String::new(), |output| format!(" -o {}", quote::word(&output.to_string_lossy())));
     let force = if args.force { " --force" } else { "" };
-    let sources: Vec<String> = args.sources.iter().map(|source| quote::word(source)).collect();
-    let (txid, sources) = (point.txid.get(), sources.join(" "));
+    let (txid, sources) = (point.txid.get(), quote::words(&args.sources));
     format!("ebbtide restore{force}{output} --txid {txid:x} {sources} (of {})", point.time)
 }

@@ -150,12 +150,15 @@ fn next(
         ));
     }
     let replica = quote::word(args.source());
+    // What one of several lacks the others have given, and would have to again.
+    let sources = quote::words(&args.sources);
     let output = quote::word(&to.path.to_string_lossy());
     if to.state.is_none() {
-        let txid = report.outline.point.state.txid().get();
+        let stop = report.outline.point.state.point;
+        let txid = report.outline.commit.unwrap_or(stop).txid.get();
         return Some(format!(
             "look at this copy; to go on with it, stop the application and run `ebbtide restore --force --txid {txid:x} \
-             -o DATABASE {replica}`"
+             -o DATABASE {sources}`"
         ));
     }
     let follow = match &source.database {
@@ -200,6 +203,8 @@ fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>, next:
             "replica": outline.replica.to_string(),
             "txid": txid.to_string(),
             "time": time.to_string(),
+            "commit_txid": outline.commit.map(|commit| commit.txid.to_string()),
+            "commit_time": outline.commit.map(|commit| commit.time.to_string()),
             "chain": outline.point.state.chain.to_string(),
             "head": outline.head.to_string(),
             "is_newest": outline.is_newest,
@@ -219,6 +224,9 @@ fn tell(args: &Restore, output: &Path, done: &Done, read_as: Option<&str>, next:
     };
     say(args, as_json, || {
         let size = terminal::bytes(outline.database_bytes());
+        // A claim is no commit, and its time is that of a start.
+        let commit = outline.commit.unwrap_or(outline.point.state.point);
+        let (txid, time) = (commit.txid, commit.time);
         let newest = if outline.is_newest { ", the newest" } else { "" };
         match report {
             Some(_) => {

@@ -7,12 +7,10 @@ use std::io;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-use ebbtide_sidecar::control::health_issues;
-use ebbtide_sidecar::follow::Phase;
-use ebbtide_sidecar::{View, clock};
+use ebbtide_sidecar::View;
 use tokio::time::Instant;
 
-use crate::terminal;
+use super::summary::how_all_is;
 
 /// How often the status is looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -67,7 +65,7 @@ impl Supervisor {
         }
         tokio::time::sleep_until(self.next).await;
         let view = self.view.clone();
-        let status = tokio::spawn(async move { tokio::task::block_in_place(|| summary(&view)) });
+        let status = tokio::spawn(async move { tokio::task::block_in_place(|| how_all_is(&view)) });
         let Ok(status) = status.await else { return };
         let pause = self.watchdog.map_or(LOOK, |within| LOOK.min(within / 2));
         self.next = Instant::now() + pause;
@@ -101,30 +99,4 @@ fn open(name: &str) -> io::Result<(UnixDatagram, SocketAddr)> {
     let socket = UnixDatagram::unbound()?;
     socket.set_nonblocking(true)?;
     Ok((socket, address))
-}
-
-/// How all is, in a line.
-fn summary(view: &View) -> String {
-    let (statuses, now) = (view.statuses.now(), clock::now());
-    let (mut followed, mut needing, mut lag) = (0, 0, Duration::ZERO);
-    for status in &statuses {
-        let known = status.get();
-        followed += usize::from(known.phase == Phase::Following);
-        needing += usize::from(!health_issues(&known, now).is_empty());
-        lag = lag.max(known.lag(now));
-    }
-    let databases = terminal::number_of(statuses.len() as u64, "database");
-    let mut text = format!("{followed} of {databases} followed");
-    match lag.as_secs() {
-        0 => text += ", all durable",
-        seconds => text += &format!(", oldest commit that is not durable {seconds} s old"),
-    }
-    if needing > 0 {
-        text += &format!("; {needing} need attention, see `ebbtide status`");
-    }
-    let stopped = view.stopped.get();
-    if stopped > 0 {
-        text += &format!("; {stopped} given up because of an error");
-    }
-    text
 }

@@ -70,16 +70,32 @@ async fn d01_an_existing_target_is_refused_or_moved_aside() {
 #[tokio::test]
 async fn d02_what_sqlite_left_behind_is_refused_or_moved_aside() {
     let builder = sample().await;
-    for suffix in ["-wal", "-shm", "-journal"] {
+    for suffix in ["-wal", "-journal"] {
         let (directory, target) = place();
         let stale = directory.path().join(format!("app.db{suffix}"));
         fs::write(&stale, "stale").unwrap();
+        fs::write(directory.path().join("app.db-shm"), "").unwrap();
         assert_refused(&builder, &options(Target::Latest, &target), suffix).await;
+        fs::remove_file(directory.path().join("app.db-shm")).unwrap();
         let report = restore_with(&builder.store, &forced(&target)).await.unwrap();
         assert!(!stale.exists());
         let [aside] = &report.moved_aside[..] else { panic!("{:?}", report.moved_aside) };
         assert!(aside.to_str().unwrap().ends_with(suffix), "{}", aside.display());
         assert_eq!(fs::read(aside).unwrap(), b"stale");
+    }
+}
+
+/// Nothing in them could become part of the restored database, and nobody finds them beside it.
+#[tokio::test]
+async fn d02_what_has_nothing_in_it_is_moved_aside_without_being_asked() {
+    let builder = sample().await;
+    for (suffix, body) in [("-wal", ""), ("-journal", ""), ("-shm", "stale"), ("-shm", "")] {
+        let (directory, target) = place();
+        fs::write(directory.path().join(format!("app.db{suffix}")), body).unwrap();
+        let report = restore_with(&builder.store, &options(Target::Latest, &target)).await.unwrap();
+        let [aside] = &report.moved_aside[..] else { panic!("{:?}", report.moved_aside) };
+        assert!(aside.to_str().unwrap().ends_with(suffix), "{}", aside.display());
+        assert_eq!(names(directory.path()).len(), 2);
     }
 }
 

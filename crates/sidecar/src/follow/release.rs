@@ -80,6 +80,8 @@ pub async fn follow(job: Job) -> Result<(), FollowError> {
             status.set(Phase::Ended);
             return Ok(());
         }
+        // What had failed before is what the restore was for, or fails again.
+        status.forget_failure();
         status.set(Phase::Starting);
     }
 }

@@ -275,6 +275,11 @@ impl Status {
         self.change(|noted| noted.failure = Some((clock::now(), error_chain(error))));
     }
 
+    /// Somebody has seen to what had failed.
+    pub(crate) fn forget_failure(&self) {
+        self.change(|noted| noted.failure = None);
+    }
+
     /// The task ends with an error.
     pub(crate) fn stop(&self, error: &FollowError) {
         self.enter(Phase::Stopped, Some(error_chain(error)));
