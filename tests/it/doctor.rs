@@ -312,7 +312,8 @@ fn a_litestream_that_runs_is_told_and_one_that_has_the_database_open_is_refused(
     let setup = Setup::new();
     let _app = setup.app();
     let program = setup.path("litestream");
-    fs::copy("/bin/sleep", &program).unwrap();
+    // Not a copy: another test that forks would hold it open for writing.
+    symlink("/bin/sleep", &program).unwrap();
     let run = |open: Stdio| {
         let running = Running::start(Command::new(&program).arg("600").stdin(open));
         let process = format!("process {} (litestream)", running.id());
