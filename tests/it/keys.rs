@@ -265,10 +265,11 @@ fn h37_a_key_that_waited_in_a_spool_is_for_the_recipients_before_until_it_is_wra
     });
     let waiting = state_directory(&setup.database).join("spool/key");
     // What nobody has open goes through the spool.
-    wait_until("a key in the spool", || {
+    wait_until("a key in the spool, and commits after it", || {
+        let is_waiting = fs::read_dir(&waiting).is_ok_and(|mut keys| keys.next().is_some());
         setup.app().insert(2, 700);
         wait_until("rest", || setup.report()["resting"] == true);
-        fs::read_dir(&waiting).is_ok_and(|mut keys| keys.next().is_some())
+        is_waiting
     });
     sidecar.kill();
     server.heal();

@@ -59,9 +59,11 @@ impl Track {
         self.boundaries.due(now)
     }
 
-    /// It is dealt with.
+    /// It is dealt with. A replica that had no snapshot is asked again the next time: the entry of the first one may have been
+    /// on its way.
     pub fn pass(&mut self, now: Timestamp) {
         self.boundaries.pass(now);
+        self.is_known = self.path.is_some();
     }
 
     /// Asks the replica for the path, unless it is known.
