@@ -212,10 +212,15 @@ fn h30_no_delta_is_begun_while_the_store_is_away() {
     let args = ["replicate", "--log-format", "json", "--config", &config];
     let sidecar = Sidecar::start_command(Times::hours(300).of(&mut setup.command(&args)));
     let made = || std::fs::read_dir(server.file("app").join("delta")).map_or(0, Iterator::count);
+    let mut rounds = 0;
     wait_until("a delta", || {
         app.insert(2, 100);
-        made() > 0
+        rounds += 1;
+        made() > 0 || rounds > 2000
     });
+    if made() == 0 {
+        panic!("no delta: {}", sidecar.stop_and_tell().1);
+    }
     setup.sync();
     server.script(|_: &Asked| Some(Fault::Refused(503, "ServiceUnavailable")));
     let log = setup.path("app.db-wal");

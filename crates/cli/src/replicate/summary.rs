@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_start_says_what_is_kept_and_where_to_look() {
         let database = |name: &str| {
-            let location = format!("s3://b/{name}?region=x").parse().unwrap();
+            let location = format!("s3://bucket/{name}?region=x").parse().unwrap();
             Database::new(name.into(), location)
         };
         let mut one = database("a.db");
@@ -192,7 +192,7 @@ mod tests {
             said.starts_with("every commit is kept, and the replica is not encrypted; "),
             "{said}"
         );
-        assert!(said.contains("`ebbtide log 's3://b/a.db?region=x'`"), "{said}");
+        assert!(said.contains("`ebbtide log 's3://bucket/a.db?region=x'`"), "{said}");
         assert!(of_one(&one, true).contains("the replica is encrypted"));
         one.keep = Some("every-commit=7d,daily=1y".parse().unwrap());
         one.encrypt_to = vec!["age1…".to_owned()];
