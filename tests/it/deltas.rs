@@ -210,9 +210,7 @@ fn h30_no_delta_is_begun_while_the_store_is_away() {
     let budgets = "log-max = \"16 MiB\"\nspool-max = \"256 MiB\"\nputs-per-second = 1000.0";
     let config = setup.configure("", budgets);
     let args = ["replicate", "--log-format", "json", "--config", &config];
-    // Where it is not known what changed since the beginning, a snapshot at the end of a day is the first to go on from.
-    let times = Times { day_hours: 10, ..Times::hours(300) };
-    let sidecar = Sidecar::start_command(times.of(&mut setup.command(&args)));
+    let sidecar = Sidecar::start_command(Times::hours(300).of(&mut setup.command(&args)));
     let made = || std::fs::read_dir(server.file("app").join("delta")).map_or(0, Iterator::count);
     let mut rounds = 0;
     wait_until("a delta", || {
