@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ebbtide_fault::DIED;
 use serde_json::Value;
 
-use crate::support::{Ended, Setup, Sidecar};
+use crate::support::{Ended, Setup, Sidecar, damage_newest};
 use crate::tidy::tree::tracked;
 
 fn drill(setup: &Setup, more: &[&str]) -> Ended {
@@ -21,14 +21,9 @@ fn left(setup: &Setup) -> usize {
     fs::read_dir(setup.path("drills")).unwrap().count()
 }
 
-/// Changes a byte in the middle of the newest segment; its name.
+/// Damages the newest segment; its name.
 fn damage(setup: &Setup) -> String {
-    let names = fs::read_dir(setup.path("backup/log")).unwrap();
-    let newest = names.map(|file| file.unwrap().path()).max().unwrap();
-    let mut body = fs::read(&newest).unwrap();
-    let middle = body.len() / 2;
-    body[middle] ^= 1;
-    fs::write(&newest, body).unwrap();
+    let newest = damage_newest(&setup.path("backup"));
     newest.file_name().unwrap().to_str().unwrap().to_owned()
 }
 

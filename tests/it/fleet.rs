@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use ebbtide_testkit::s3_server::S3Server;
 use serde_json::Value;
 
-use crate::support::{Ended, Setup};
+use crate::support::{Ended, Setup, damage_newest};
 
 /// The names of the replicas below the address of [`tenants`].
 const NAMES: [&str; 4] = ["apps/shop", "tenants/a.db", "tenants/eu/b.db", "tenants/eu/c.db"];
@@ -215,12 +215,7 @@ fn drills_of_a_fleet_begin_with_the_oldest_and_end_in_time() {
     let second = drill(&setup, &["--budget", "1"], &root).exits(0);
     assert_ne!(place(&first), place(&second));
     drill(&setup, &["--within", "0s"], &root).exits(0).prints("4 replicas are left");
-    let log = fs::read_dir(setup.path("backup/tenants/eu/b.db/log")).unwrap();
-    let segment = log.map(|file| file.unwrap().path()).max().unwrap();
-    let mut body = fs::read(&segment).unwrap();
-    let middle = body.len() / 2;
-    body[middle] ^= 1;
-    fs::write(&segment, body).unwrap();
+    damage_newest(&setup.path("backup/tenants/eu/b.db"));
     let broken = drill(&setup, &[], &root).exits(4);
     broken.says("1 of 4 replicas were not proved");
     broken.prints("tenants/eu/b.db: not proved: ").prints("3 replicas proved");

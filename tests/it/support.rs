@@ -8,6 +8,8 @@ mod owner;
 mod setup;
 mod sidecar;
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(crate) use app::{App, image, rows};
@@ -27,4 +29,15 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Changes a byte in the middle of the newest segment of a replica in a directory; the segment.
+pub(crate) fn damage_newest(replica: &Path) -> PathBuf {
+    let names = fs::read_dir(replica.join("log")).unwrap();
+    let newest = names.map(|file| file.unwrap().path()).max().unwrap();
+    let mut body = fs::read(&newest).unwrap();
+    let middle = body.len() / 2;
+    body[middle] ^= 1;
+    fs::write(&newest, body).unwrap();
+    newest
 }

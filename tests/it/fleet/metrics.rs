@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use ebbtide_replica::Timestamp;
 
 use super::{drill, list, tenants};
-use crate::support::Setup;
+use crate::support::{Setup, damage_newest};
 use crate::watching::{Samples, documented, is_silent, kinds};
 
 #[test]
@@ -56,12 +56,7 @@ fn drills_leave_metrics_of_every_replica() {
     assert_eq!(mode, 0o644, "the collector is another user");
     assert_eq!(fs::read_dir(setup.path("textfiles")).unwrap().count(), 1, "nothing unfinished");
     // One has a damaged object, and one cannot be read at all.
-    let log = fs::read_dir(setup.path("backup/tenants/eu/b.db/log")).unwrap();
-    let segment = log.map(|file| file.unwrap().path()).max().unwrap();
-    let mut body = fs::read(&segment).unwrap();
-    let middle = body.len() / 2;
-    body[middle] ^= 1;
-    fs::write(&segment, body).unwrap();
+    damage_newest(&setup.path("backup/tenants/eu/b.db"));
     fs::write(setup.path("backup/apps/shop/ebbtide.json"), "{").unwrap();
     fs::remove_dir_all(setup.path("cache")).unwrap();
     let broken = metrics(&[], 4);
