@@ -3,6 +3,7 @@
 mod ahead;
 mod begin;
 mod cache;
+mod chase;
 mod last_change;
 mod marked;
 mod nearest;
@@ -34,6 +35,7 @@ pub use ahead::CLOCKS_APART_MICROS_MAX;
 use begin::{Begun, begin};
 pub use cache::Ahead;
 use cache::Cache;
+use chase::Chase;
 pub use ranges::Range;
 
 /// The number of indexes that are read concurrently. Most are one small object each, so this number of them takes as long
@@ -71,6 +73,8 @@ pub struct Survey {
     stale: bool,
     /// How often the objects were listed again because of that.
     relisted: u32,
+    /// How far the end of the history was followed for the present plan.
+    chase: Chase,
 }
 
 impl Survey {
@@ -106,6 +110,7 @@ impl Survey {
             latency,
             stale,
             relisted,
+            chase: Chase::default(),
         }
     }
 
@@ -189,6 +194,7 @@ impl Survey {
     /// The way to a state, or the reason why there is none, with the nearest ones that can be had. `now` is the time, by
     /// which the future is told from the past.
     pub async fn plan(&mut self, target: Target, now: Timestamp) -> Result<Plan> {
+        self.chase = Chase::default();
         loop {
             let planned = match self.try_plan(target, now).await {
                 Ok(plan) => self.with_ahead(plan, target, now).await,
@@ -247,8 +253,7 @@ impl Survey {
                 Step::Refuse(_) if self.complete_from.is_some() => self.list_all().await?,
                 Step::Read { objects, points } => self.read(objects, points).await?,
                 Step::Ready(plan) => {
-                    let next = Key::Log(plan.stop.state.txid().next());
-                    if goal == Goal::Head && self.look_for(next).await? {
+                    if goal == Goal::Head && self.has_grown(plan.stop.state.txid()).await? {
                         continue;
                     }
                     return Ok(Ok(plan));
@@ -269,17 +274,6 @@ impl Survey {
                 Step::Refuse(refusal) => return Ok(Err(refusal)),
             }
         }
-    }
-
-    /// Looks for a segment that the listing does not show, because listings may lag behind.
-    async fn look_for(&mut self, key: Key) -> Result<bool> {
-        let listed = self.known.listing().log.iter().any(|object| object.key == key);
-        if listed || self.known.fault(key).is_some() {
-            return Ok(false);
-        }
-        let Some(size) = self.store.size(&key).await? else { return Ok(false) };
-        self.known.found(Object::new(key, size));
-        Ok(true)
     }
 
     /// Reads the indexes of `objects`, for the states after `points` too.

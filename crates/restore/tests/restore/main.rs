@@ -15,6 +15,8 @@ mod exact;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
+mod growing;
+#[cfg(test)]
 mod leave;
 #[cfg(test)]
 mod many;
