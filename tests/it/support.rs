@@ -7,6 +7,7 @@ mod history;
 mod owner;
 mod setup;
 mod sidecar;
+mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub(crate) use history::{Counts, History};
 pub(crate) use owner::Owner;
 pub(crate) use setup::Setup;
 pub(crate) use sidecar::{Lines, Running, Sidecar};
+pub(crate) use terminal::Terminal;
 
 /// More than anything here takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);

@@ -4,6 +4,7 @@ mod ahead;
 mod begin;
 mod cache;
 mod chase;
+mod end;
 mod last_change;
 mod marked;
 mod nearest;

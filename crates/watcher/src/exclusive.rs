@@ -24,17 +24,23 @@ use crate::write_lock::{WriteLock, WritersStopped};
 /// How many bytes may be left to capture under the write lock, unless the writers outrun us: then capturing can catch
 /// up only in several stops.
 const UNREAD_BYTES_MAX: u64 = 8 << 20;
-/// How long one stop takes at most, from so many halves of the log's limit on. SQLite's busy handler sleeps for 1, 2, 5, 10,
-/// 15, 20 and 25 ms between its attempts, so a writer that finds the write lock taken gets it after 8 ms, and after 18 ms
-/// once the log is one and a half times its limit. Far beyond it, capturing is slower than the writers for want of CPU time,
-/// and short stops would not end that: the log would grow for as long as they write.
+/// How long one stop takes at most. SQLite's busy handler sleeps for 1, 2, 5 and 10 ms between its attempts, so a
+/// writer that finds the write lock taken gets it after 8 ms.
+const STOP_MAX: Duration = Duration::from_millis(6);
+/// The same once the log is one and a half times its limit: a writer that finds the write lock taken gets it after 18
+/// ms.
+const LONG_STOP_MAX: Duration = Duration::from_millis(12);
+/// The same once the log is seven times its limit. Capturing is slower than the writers then, for want of CPU time, and
+/// short stops would not end that: the log would grow for as long as they write.
+const LONGEST_STOP_MAX: Duration = Duration::from_millis(250);
+/// How long one stop takes at most, from so many halves of the log's limit on.
 const STOPS_MAX: [(u32, Duration); 6] = [
-    (2, Duration::from_millis(6)),
-    (3, Duration::from_millis(12)),
+    (2, STOP_MAX),
+    (3, LONG_STOP_MAX),
     (6, Duration::from_millis(25)),
     (8, Duration::from_millis(50)),
     (10, Duration::from_millis(100)),
-    (14, Duration::from_millis(250)),
+    (14, LONGEST_STOP_MAX),
 ];
 
 /// How long one brake takes at most, all its stops and the pauses between them.
@@ -271,7 +277,7 @@ impl Exclusive<'_> {
 fn stop_max(frames: u32, limits: &Limits) -> Duration {
     let is_reached = |&(halves, _): &(u32, Duration)| is_outrun(frames / halves * 2, limits);
     let reached = STOPS_MAX.iter().rev().find(|stop| is_reached(stop));
-    reached.map_or(STOPS_MAX[0].1, |&(_, time)| time)
+    reached.map_or(STOP_MAX, |&(_, time)| time)
 }
 
 #[cfg(test)]
@@ -288,9 +294,15 @@ mod tests {
             truncate_bytes: 1 << 20,
             idle: Duration::from_secs(5),
         };
-        for (frames, millis) in
-            [(0, 6), (5998, 6), (6000, 12), (12_000, 25), (16_000, 50), (20_000, 100), (28_000, 250)]
-        {
+        for (frames, millis) in [
+            (0, 6),
+            (5998, 6),
+            (6000, 12),
+            (12_000, 25),
+            (16_000, 50),
+            (20_000, 100),
+            (28_000, 250),
+        ] {
             assert_eq!(stop_max(frames, &limits).as_millis(), millis, "{frames} frames");
         }
         assert_eq!(stop_max(u32::MAX, &limits).as_millis(), 250);

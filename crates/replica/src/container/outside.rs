@@ -66,6 +66,12 @@ impl Outside {
         &self.envelope
     }
 
+    /// Whether it has images.
+    #[must_use]
+    pub fn has_images(&self) -> bool {
+        self.footer.index_offset > Header::SIZE as u64
+    }
+
     /// Begins to check the bytes between the header and the footer.
     #[must_use]
     pub fn check(&self) -> OutsideCheck {

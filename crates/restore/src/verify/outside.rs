@@ -88,8 +88,8 @@ fn sort(
         match checked {
             ReadObject::Sound(outside) => {
                 let txids = [outside.first().min(outside.last()), outside.last()];
-                // Whether it has images, nobody can tell without a key.
-                named.add(outside.envelope(), true, Span { txids, times: None });
+                let span = Span { txids, times: None };
+                named.add(outside.envelope(), outside.has_images(), span);
                 sound.push((key, txids));
             }
             ReadObject::Damaged(what) => {
