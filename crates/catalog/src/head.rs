@@ -4,6 +4,10 @@ use super::{CatalogError, Fetched, Listing, last_of, read_index};
 use ebbtide_replica::{EntryState, Error, Key, KeyPrefix, Manifest, Txid};
 use ebbtide_store::{Object, Store};
 
+/// So many segments that a listing did not show are found by their names. Beside a writer that puts them as fast as they are
+/// found, this has an end, and a put after what was found is refused.
+const FOLLOWED_MAX: usize = 1024;
+
 /// The newest entry of a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -112,14 +116,17 @@ fn not_after(key: Key, before: Txid) -> CatalogError {
     CatalogError::Object { key, source: Error::damaged("the object", why) }
 }
 
-/// Goes on from entry to entry by the names of segments.
+/// Goes on from entry to entry by the names of segments, [`FOLLOWED_MAX`] of them at most.
 async fn follow(
     store: &dyn Store,
     manifest: &Manifest,
     mut head: Head,
 ) -> Result<Head, CatalogError> {
-    // Nothing comes after the last number that there is.
-    while head.state.txid().precedes(head.state.txid().next()) {
+    for _ in 0..FOLLOWED_MAX {
+        // Nothing comes after the last number that there is.
+        if !head.state.txid().precedes(head.state.txid().next()) {
+            break;
+        }
         let Some(size) = store.size(&head.next()).await? else { break };
         let object = Object::new(head.next(), size);
         let fetched = read_index(store, manifest, object).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ebbtide_catalog::{Progress, Target};
+use ebbtide_catalog::{Progress, Target, head};
 use ebbtide_replica::{Key, KeyPrefix, Txid};
 use ebbtide_restore::restore;
 use ebbtide_store::{MemoryStore, Store as _};
@@ -33,9 +33,8 @@ async fn begun(builder: &Builder) -> MemoryStore {
     store
 }
 
-/// Restores the newest state, while the writer puts each segment at the moment it is asked for, and listings lack so many
-/// names. Which state it was.
-async fn newest(builder: &Builder, missing: usize) -> Txid {
+/// A store into which the writer puts each segment at the moment it is asked for, and whose listings lack so many names.
+async fn growing(builder: &Builder, missing: usize) -> Faulty {
     let (from, to) = (builder.store.clone(), begun(builder).await);
     let faulty = Faulty::new(Arc::new(to.clone()));
     faulty.script(move |call| match call {
@@ -52,6 +51,12 @@ async fn newest(builder: &Builder, missing: usize) -> Txid {
         Call::List(KeyPrefix::Log) => Some(Outcome::Lag(missing)),
         _ => None,
     });
+    faulty
+}
+
+/// Restores the newest state from there. Which state it was.
+async fn newest(builder: &Builder, missing: usize) -> Txid {
+    let faulty = growing(builder, missing).await;
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out.db");
     let progress = Arc::new(Progress::default());
@@ -75,4 +80,13 @@ async fn nor_does_it_follow_the_writer_for_ever_if_listings_lag() {
     let builder = written().await;
     let state = newest(&builder, 10).await;
     assert!((txid(DURABLE)..txid(ALL)).contains(&state), "{state}");
+}
+
+/// Would catch a second writer that looks for the end for as long as the first one writes.
+#[tokio::test]
+async fn the_end_of_a_history_that_grows_is_found() {
+    let builder = written().await;
+    let store = growing(&builder, 0).await;
+    let head = head(&store, &builder.manifest).await.unwrap().unwrap();
+    assert!((txid(DURABLE)..txid(ALL)).contains(&head.state.txid()), "{head:?}");
 }
