@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use ebbtide_testkit::s3_server::S3Server;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Ended, Setup, damage_newest};
 
@@ -219,5 +219,13 @@ fn drills_of_a_fleet_begin_with_the_oldest_and_end_in_time() {
     let broken = drill(&setup, &[], &root).exits(4);
     broken.says("1 of 4 replicas were not proved");
     broken.prints("tenants/eu/b.db: not proved: ").prints("3 replicas proved");
-    list(&setup, &[], &root).prints("failed: ");
+    let listed = list(&setup, &[], &root).exits(1);
+    listed.prints("failed: ").says("1 of 4 replicas need attention");
+    let lines = list(&setup, &["--json"], &root).exits(1).json_lines();
+    assert_eq!(
+        (&lines[0]["name"], &lines[0]["attention"]),
+        (&json!("tenants/eu/b.db"), &json!(true))
+    );
+    assert!(lines[0]["drill_failed"]["error"].is_string(), "{lines:?}");
+    assert!(lines[1..].iter().all(|line| line["attention"] == false), "{lines:?}");
 }

@@ -17,6 +17,6 @@ mod summary;
 pub use find::find;
 pub use known::Known;
 pub use look::{Fleet, Open, Options, look};
-pub use member::Member;
+pub use member::{LastDrill, Member};
 pub use silence::Silence;
 pub use summary::{Newest, Origin, Summary};

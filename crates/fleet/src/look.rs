@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use ebbtide_replica::{Key, KeyPrefix, Timestamp};
+use ebbtide_replica::{Key, KeyPrefix, ReplicaId, Timestamp};
 use ebbtide_store::{Location, Store, StoreError, error_chain};
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _};
 
 use crate::find::find;
 use crate::known::Known;
-use crate::member::{Member, sort};
+use crate::member::{LastDrill, Member, sort};
 use crate::summary::{Summary, summarize};
 
 /// How many replicas are looked at at once, a few requests each.
@@ -35,6 +35,18 @@ pub struct Fleet {
     pub members: Vec<Member>,
     /// How many of them had changed.
     pub looked_at: u64,
+}
+
+impl Fleet {
+    /// The same with what is known of drills of each replica.
+    #[must_use]
+    pub fn with_drills(mut self, known: impl Fn(&ReplicaId) -> LastDrill, now: Timestamp) -> Fleet {
+        for member in &mut self.members {
+            member.drill = member.summary.as_ref().map(|it| known(&it.replica)).unwrap_or_default();
+        }
+        sort(&mut self.members, now);
+        self
+    }
 }
 
 /// Looks at all replicas below `root`. What is found is added to `known`; `progress` is told how many were looked at of how

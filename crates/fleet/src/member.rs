@@ -4,12 +4,11 @@ use std::cmp::Reverse;
 
 use ebbtide_replica::Timestamp;
 use ebbtide_store::Location;
-use serde::{Deserialize, Serialize};
 
 use crate::summary::Summary;
 
 /// A replica below the address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its address.
     pub address: String,
@@ -17,6 +16,17 @@ pub struct Member {
     pub name: String,
     /// How it is; why that cannot be told, if it cannot.
     pub summary: Result<Summary, String>,
+    /// What whoever looks knows of drills of it.
+    pub drill: LastDrill,
+}
+
+/// What the last drill of a replica came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LastDrill {
+    /// When one proved it last, if one has.
+    pub proved: Option<Timestamp>,
+    /// When the last one failed, and why, if it did.
+    pub failed: Option<(Timestamp, String)>,
 }
 
 impl Member {
@@ -25,27 +35,26 @@ impl Member {
         place: &Location,
         summary: Result<Summary, String>,
     ) -> Member {
-        Member { address: place.to_string(), name: relative(root, place), summary }
+        let drill = LastDrill::default();
+        Member { address: place.to_string(), name: relative(root, place), summary, drill }
     }
 
-    /// Whether it cannot be read, or is silent for longer than it used to be.
+    /// Whether it cannot be read, its last drill failed, or it is silent for longer than it used to be.
     #[must_use]
     pub fn needs_attention(&self, now: Timestamp) -> bool {
-        self.urgency(now) > (false, 0)
+        self.urgency(now) > (0, 0)
     }
 
     /// What is urgent is greater.
-    fn urgency(&self, now: Timestamp) -> (bool, i64) {
-        match &self.summary {
-            Err(_) => (true, 0),
-            Ok(summary) => {
-                (false, summary.silence.and_then(|silence| silence.is_unusual(now)).unwrap_or(0))
-            }
-        }
+    fn urgency(&self, now: Timestamp) -> (u8, i64) {
+        let Ok(summary) = &self.summary else { return (2, 0) };
+        let silence = summary.silence.and_then(|silence| silence.is_unusual(now)).unwrap_or(0);
+        (u8::from(self.drill.failed.is_some()), silence)
     }
 }
 
-/// Puts first what cannot be read, then what is silent, for longer than it used to be, then the rest by name.
+/// Puts first what cannot be read, then what a drill failed with, then what is silent, for longer than it used to be, then the
+/// rest by name.
 pub(crate) fn sort(members: &mut [Member], now: Timestamp) {
     members.sort_by(|a, b| {
         let key = |member: &Member| Reverse(member.urgency(now));

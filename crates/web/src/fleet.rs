@@ -19,19 +19,8 @@ const FRESH: Duration = Duration::from_secs(60);
 /// For so long a client waits for another one. What was seen before is shown after that.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A replica of the fleet, and what drills of it came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FleetMember {
-    /// The replica.
-    pub member: Member,
-    /// When a drill proved it last, if one has.
-    pub proved: Option<Timestamp>,
-    /// Why the last drill failed, if it did.
-    pub drill_failed: Option<String>,
-}
-
 /// Looks at a fleet, what needs attention first; it may take long. The error says why it cannot be looked at.
-pub type LookAtFleet = dyn Fn() -> Result<Vec<FleetMember>, String> + Send + Sync;
+pub type LookAtFleet = dyn Fn() -> Result<Vec<Member>, String> + Send + Sync;
 
 /// All replicas below one address.
 pub struct ShownFleet {
@@ -47,7 +36,7 @@ struct FleetState {
 }
 
 struct LastLook {
-    members: Arc<Vec<FleetMember>>,
+    members: Arc<Vec<Member>>,
     at: Timestamp,
     error: Option<String>,
     is_looking: bool,
@@ -58,7 +47,7 @@ struct LastLook {
 /// What there is to be shown.
 #[derive(Debug, Clone)]
 pub(crate) struct SeenFleet {
-    pub(crate) members: Arc<Vec<FleetMember>>,
+    pub(crate) members: Arc<Vec<Member>>,
     /// When they were like this.
     pub(crate) at: Timestamp,
     /// Why it is not known how they are now.
@@ -68,7 +57,7 @@ pub(crate) struct SeenFleet {
 impl ShownFleet {
     /// The fleet at an address, which was found to be `members` now. It is looked at again by `look`.
     #[must_use]
-    pub fn new(address: String, members: Vec<FleetMember>, look: Arc<LookAtFleet>) -> ShownFleet {
+    pub fn new(address: String, members: Vec<Member>, look: Arc<LookAtFleet>) -> ShownFleet {
         let last = LastLook {
             members: Arc::new(members),
             at: clock::now(),
@@ -102,8 +91,8 @@ impl ShownFleet {
     /// The address of the replica of this name.
     pub(crate) fn address_of(&self, name: &str) -> Option<String> {
         let members = Arc::clone(&self.state.last().members);
-        let found = members.iter().find(|it| it.member.name == name)?;
-        Some(found.member.address.clone())
+        let found = members.iter().find(|it| it.name == name)?;
+        Some(found.address.clone())
     }
 }
 
@@ -129,7 +118,7 @@ impl FleetState {
         begins
     }
 
-    fn end(&self, found: Result<Vec<FleetMember>, String>) {
+    fn end(&self, found: Result<Vec<Member>, String>) {
         let mut last = self.last();
         (last.is_looking, last.when) = (false, Instant::now());
         match found {
@@ -152,13 +141,14 @@ impl fmt::Debug for ShownFleet {
 
 #[cfg(test)]
 mod tests {
+    use ebbtide_fleet::LastDrill;
+
     use super::*;
 
-    fn member(name: &str) -> FleetMember {
+    fn member(name: &str) -> Member {
         let summary = Err("it is only a name".to_owned());
         let (address, name) = (format!("s3://backups/{name}"), name.to_owned());
-        let member = Member { address, name, summary };
-        FleetMember { member, proved: None, drill_failed: None }
+        Member { address, name, summary, drill: LastDrill::default() }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ebbtide_fleet::LastDrill;
 use ebbtide_replica::ReplicaId;
 use ebbtide_restore::{DrillRecord, Drilled, Proved};
 use serde_json::{Value, json};
@@ -16,6 +17,15 @@ pub(super) fn memory_of(replica: &ReplicaId) -> Option<PathBuf> {
 /// What this user's last drills of a replica came to, if there were any.
 pub(super) fn record_of(replica: &ReplicaId) -> Option<DrillRecord> {
     DrillRecord::read(&memory_of(replica)?)
+}
+
+/// The same as a fleet has it.
+pub(super) fn last_of(replica: &ReplicaId) -> LastDrill {
+    let DrillRecord { proved, failed, .. } = record_of(replica).unwrap_or_default();
+    LastDrill {
+        proved: proved.map(|proved| proved.at),
+        failed: failed.map(|failed| (failed.at, failed.error)),
+    }
 }
 
 /// Has it remembered, where there is a place for that.

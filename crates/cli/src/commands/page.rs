@@ -6,11 +6,11 @@ use ebbtide_config::Listen;
 use ebbtide_fleet::{Member, Open, Options};
 use ebbtide_sidecar::clock;
 use ebbtide_store::{KeyedStore, Keyring, Location, Store};
-use ebbtide_web::{Elsewhere, FleetMember, Server, ShownFleet, ShownReplica};
+use ebbtide_web::{Elsewhere, Server, ShownFleet, ShownReplica};
 use futures::future::FutureExt as _;
 use tokio::runtime::Handle;
 
-use super::{drilled, fleet, unreadable};
+use super::{fleet, unreadable};
 use crate::args::Page;
 use crate::exit::{Code, Failure, Outcome};
 use crate::output;
@@ -79,17 +79,7 @@ async fn look(
     opener: &fleet::Opener,
     options: Options,
     quiet: bool,
-) -> Result<Vec<FleetMember>, Failure> {
+) -> Result<Vec<Member>, Failure> {
     let found = fleet::members(root, opener, options, clock::now(), quiet).await?;
-    Ok(found.members.into_iter().map(with_drills).collect())
-}
-
-fn with_drills(member: Member) -> FleetMember {
-    let record = member.summary.as_ref().ok().and_then(|it| drilled::record_of(&it.replica));
-    let record = record.unwrap_or_default();
-    FleetMember {
-        member,
-        proved: record.proved.map(|proved| proved.at),
-        drill_failed: record.failed.map(|failed| failed.error),
-    }
+    Ok(found.members)
 }

@@ -1,6 +1,6 @@
 //! All replicas below an address: what needs attention first, each with the way to its timeline.
 
-use ebbtide_fleet::{Newest, Summary};
+use ebbtide_fleet::{Member, Newest, Summary};
 use ebbtide_replica::Timestamp;
 use ebbtide_time::ago;
 use maud::{Markup, html};
@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use super::overview::parts;
 use super::query::Query;
 use super::words::{bytes, number, number_of, short};
-use crate::fleet::{FleetMember, SeenFleet};
+use crate::fleet::SeenFleet;
 
 /// So many are on one page.
 const ROWS_MAX: usize = 1000;
@@ -57,9 +57,9 @@ const COLUMNS: [(&str, Option<&str>); 9] = [
     ("Encrypted", None),
 ];
 
-fn headline(members: &[FleetMember], now: Timestamp) -> Markup {
-    let needing = members.iter().filter(|it| it.member.needs_attention(now)).count();
-    let failed = members.iter().filter(|it| it.drill_failed.is_some()).count();
+fn headline(members: &[Member], now: Timestamp) -> Markup {
+    let needing = members.iter().filter(|it| it.needs_attention(now)).count();
+    let failed = members.iter().filter(|it| it.drill.failed.is_some()).count();
     let all = number_of(members.len() as u64, "replica");
     html! {
         h1 {
@@ -88,13 +88,13 @@ fn pages(from: usize, shown: usize, all: usize) -> Markup {
     }
 }
 
-fn line(row: &FleetMember, now: Timestamp) -> Markup {
-    let (directory, name) = parts(&row.member.name);
+fn line(row: &Member, now: Timestamp) -> Markup {
+    let (directory, name) = parts(&row.name);
     html! {
         tr {
             th scope="row" {
-                a href=(Query::of(&row.member.name).address()) { span.dir { (directory) } (name) }
-                @match &row.member.summary {
+                a href=(Query::of(&row.name).address()) { span.dir { (directory) } (name) }
+                @match &row.summary {
                     Err(error) => { p.why.bad { "✕ cannot be read: " (error) } }
                     Ok(summary) => {
                         @if let Some(why) = summary.silence.and_then(|silence| silence.explain(now)) {
@@ -102,9 +102,9 @@ fn line(row: &FleetMember, now: Timestamp) -> Markup {
                         }
                     }
                 }
-                @if let Some(error) = &row.drill_failed { p.why.bad { "✕ the last drill failed: " (error) } }
+                @if let Some((_, error)) = &row.drill.failed { p.why.bad { "✕ the last drill failed: " (error) } }
             }
-            @match &row.member.summary {
+            @match &row.summary {
                 Ok(summary) => { (cells(summary, row, now)) }
                 Err(_) => { @for _ in 1..COLUMNS.len() { td { "–" } } }
             }
@@ -112,7 +112,7 @@ fn line(row: &FleetMember, now: Timestamp) -> Markup {
     }
 }
 
-fn cells(summary: &Summary, row: &FleetMember, now: Timestamp) -> Markup {
+fn cells(summary: &Summary, row: &Member, now: Timestamp) -> Markup {
     let counted = summary.counted();
     let of_history = |count: Option<u64>| match count {
         Some(count) => html! { td.number.bad[count > 0] { (number(count)) } },
@@ -126,7 +126,7 @@ fn cells(summary: &Summary, row: &FleetMember, now: Timestamp) -> Markup {
             @if let Some(host) = &origin.host { span.more { "on " (host) } }
         }
         td { (day(summary.kept_since())) }
-        td { @match row.proved { Some(at) => { time datetime=(at) { (ago(at, now)) } } None => { "never here" } } }
+        td { @match row.drill.proved { Some(at) => { time datetime=(at) { (ago(at, now)) } } None => { "never here" } } }
         td.number { (bytes(summary.bytes)) }
         (of_history(counted.map(|tally| tally.gaps)))
         (of_history(counted.map(|tally| tally.forks)))

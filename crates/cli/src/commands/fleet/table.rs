@@ -6,7 +6,7 @@ use ebbtide_fleet::{Member, Newest, Summary};
 use ebbtide_replica::Timestamp;
 use ebbtide_time::ago;
 
-use crate::commands::{drilled, tally};
+use crate::commands::tally;
 use crate::escape::OneLine;
 use crate::screen::cut_front;
 use crate::terminal;
@@ -85,7 +85,7 @@ fn row(member: &Member, now: Timestamp) -> Row {
         newest: summary.silence.map_or_else(dash, |silence| ago(silence.since, now)),
         since: summary.kept_since().map_or_else(dash, day),
         size: terminal::bytes(summary.bytes),
-        remarks: remarks(summary, now),
+        remarks: remarks(member, summary, now),
     }
 }
 
@@ -93,7 +93,7 @@ fn day(time: Timestamp) -> String {
     time.to_string().chars().take(10).collect()
 }
 
-fn remarks(summary: &Summary, now: Timestamp) -> Vec<String> {
+fn remarks(member: &Member, summary: &Summary, now: Timestamp) -> Vec<String> {
     let mut remarks = Vec::new();
     if let Some(why) = summary.silence.and_then(|silence| silence.explain(now)) {
         remarks.push(format!("  {why}"));
@@ -101,8 +101,8 @@ fn remarks(summary: &Summary, now: Timestamp) -> Vec<String> {
     if let Some(tally) = summary.counted().filter(|tally| tally.gaps + tally.forks > 0) {
         remarks.push(format!("  {}", tally::text(&tally)));
     }
-    if let Some(failed) = drilled::record_of(&summary.replica).and_then(|record| record.failed) {
-        remarks.push(format!("  the drill at {} failed: {}", failed.at, failed.error));
+    if let Some((at, error)) = &member.drill.failed {
+        remarks.push(format!("  the drill at {at} failed: {error}"));
     }
     remarks
 }
