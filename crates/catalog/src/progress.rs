@@ -1,30 +1,25 @@
-//! How far a restore or a verification is, for whoever shows it.
+//! How far a restore, a verification or a copy is, for whoever shows it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters that only grow, but for the totals, which are set once they are known. Reading them costs nothing.
+/// Counters that only grow, but for the total, which is set once it is known. Reading them costs nothing.
 #[derive(Debug, Default)]
 pub struct Progress {
-    pages_total: AtomicU64,
-    pages_done: AtomicU64,
-    bytes_fetched: AtomicU64,
-    objects_total: AtomicU64,
-    objects_done: AtomicU64,
+    total: AtomicU64,
+    done: AtomicU64,
+    fetched: AtomicU64,
 }
 
-/// The counters at some moment.
+/// The counters at some moment, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// How many pages there will be; 0 while that is not known.
-    pub pages_total: u64,
-    /// How many of them are written, or proved.
-    pub pages_done: u64,
-    /// How many bytes of objects came from the store.
-    pub bytes_fetched: u64,
-    /// How many objects have to be looked at, as far as is known.
-    pub objects_total: u64,
-    /// How many of them are done.
-    pub objects_done: u64,
+    /// What there is to do: of the database to be written, or of the objects to be proved or copied; 0 while that is not
+    /// known.
+    pub total: u64,
+    /// What of it is done.
+    pub done: u64,
+    /// What came from the store.
+    pub fetched: u64,
 }
 
 impl Progress {
@@ -32,43 +27,27 @@ impl Progress {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counts {
-            pages_total: get(&self.pages_total),
-            pages_done: get(&self.pages_done),
-            bytes_fetched: get(&self.bytes_fetched),
-            objects_total: get(&self.objects_total),
-            objects_done: get(&self.objects_done),
-        }
+        Counts { total: get(&self.total), done: get(&self.done), fetched: get(&self.fetched) }
     }
 
-    /// Begins to count pages, of which there are `total`.
-    pub fn start_pages(&self, total: u64) {
-        self.pages_done.store(0, Ordering::Relaxed);
-        self.pages_total.store(total, Ordering::Relaxed);
+    /// Begins again, with so many bytes to be done.
+    pub fn start(&self, total: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.total.store(total, Ordering::Relaxed);
     }
 
-    /// So many pages more are to be done.
-    pub fn add_pages_total(&self, count: u64) {
-        self.pages_total.fetch_add(count, Ordering::Relaxed);
+    /// So many bytes more are to be done.
+    pub fn add_total(&self, bytes: u64) {
+        self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many pages more are done.
-    pub fn add_pages(&self, count: u64) {
-        self.pages_done.fetch_add(count, Ordering::Relaxed);
+    /// So many bytes more are done.
+    pub fn add_done(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// So many bytes more were fetched.
-    pub fn add_bytes(&self, count: u64) {
-        self.bytes_fetched.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// So many objects more are to be looked at.
-    pub fn add_objects_total(&self, count: u64) {
-        self.objects_total.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// So many objects more are done.
-    pub fn add_objects(&self, count: u64) {
-        self.objects_done.fetch_add(count, Ordering::Relaxed);
+    pub fn add_fetched(&self, bytes: u64) {
+        self.fetched.fetch_add(bytes, Ordering::Relaxed);
     }
 }

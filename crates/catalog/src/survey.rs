@@ -288,14 +288,12 @@ impl Survey {
             return Err(PlanError::object(key, "its index contradicts itself".to_owned()));
         }
         self.interest.txids.extend(points);
-        self.progress.add_objects_total(objects.len() as u64);
         let memory = Semaphore::new(INDEX_KIB_AT_ONCE as usize);
         let results: Vec<_> = {
             let (survey, memory) = (&*self, &memory);
             let read = objects.into_iter().map(|object| async move {
                 let _permit = memory.acquire_many(index_kib(object)).await;
                 let fetched = survey.index(object).await;
-                survey.progress.add_objects(1);
                 let piece = fetched.map(|fetched| Piece::of(&fetched.index, &survey.interest));
                 (object.key, piece)
             });
@@ -332,7 +330,7 @@ impl Survey {
         let ends = (Header::SIZE + Footer::SIZE) as u64;
         let bytes =
             fetched.body.as_ref().map_or(ends + footer.index_length, |body| body.len() as u64);
-        self.progress.add_bytes(bytes);
+        self.progress.add_fetched(bytes);
         Ok(self.cache.put(object.key, fetched))
     }
 

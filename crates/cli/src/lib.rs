@@ -30,6 +30,7 @@ mod new_directory;
 mod new_file;
 mod output;
 mod passphrase;
+mod progress_bar;
 mod reading;
 mod redact;
 mod runtime;

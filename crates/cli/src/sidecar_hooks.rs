@@ -11,7 +11,7 @@ use ebbtide_sidecar::{Hooks, SnapshotProgress};
 use indicatif::ProgressBar;
 
 use crate::args::{EncryptTo, Integrity};
-use crate::terminal::{self, Counted};
+use crate::progress_bar::{self, Counted};
 use crate::{integrity, log_writer, memory};
 
 /// A first snapshot of fewer bytes is done before a bar could be read.
@@ -37,11 +37,11 @@ pub(crate) fn hooks(bytes_per_second: Option<u64>) -> Hooks {
             }
             return;
         }
-        let is_short = snapshot.bytes < BAR_BYTES_MIN;
+        let is_short = snapshot.total < BAR_BYTES_MIN;
         let bar = bars
             .entry(snapshot.database.clone())
-            .or_insert_with(|| terminal::bar("snapshot", Counted::Pages, is_short));
-        terminal::show(bar, snapshot.pages_done, snapshot.pages_total);
+            .or_insert_with(|| progress_bar::bar("snapshot", is_short));
+        progress_bar::show(bar, Counted::Bytes, snapshot.done, snapshot.total);
     };
     Hooks {
         started: Some(memory::give_back_free),

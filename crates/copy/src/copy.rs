@@ -227,7 +227,7 @@ impl Copy<'_> {
         }
         point("copy.listed");
         self.copied.present = present.saturating_sub(self.copied.objects);
-        self.progress.add_objects_total(missing.len() as u64);
+        self.progress.add_total(missing.iter().map(|item| item.object.size).sum());
         self.put_all(missing, &there).await
     }
 
@@ -270,7 +270,7 @@ impl Copy<'_> {
         };
         let mut begun = std::pin::pin!(stream::iter(missing).map(read).buffered(self.ahead));
         while let Some((begun, item)) = begun.next().await {
-            let key = item.object.key;
+            let Object { key, size, .. } = item.object;
             match self.put_one(begun).await? {
                 Ended::Copied => {}
                 Ended::Vanished => return Ok(Some(key)),
@@ -285,7 +285,7 @@ impl Copy<'_> {
                     }
                 }
             }
-            self.progress.add_objects(1);
+            self.progress.add_done(size);
         }
         Ok(None)
     }
@@ -312,7 +312,7 @@ impl Copy<'_> {
             Ok(size) => {
                 self.copied.objects += 1;
                 self.copied.bytes += size;
-                self.progress.add_bytes(size);
+                self.progress.add_fetched(size);
                 Ok(Ended::Copied)
             }
             Err(CopyError::Source(error)) => ended(error),

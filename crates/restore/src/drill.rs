@@ -108,7 +108,7 @@ pub async fn drill(
         newest,
         kept,
         is_compared: durable(&survey, drill).is_some(),
-        bytes_fetched: progress.counts().bytes_fetched,
+        bytes_fetched: progress.counts().fetched,
     })
 }
 

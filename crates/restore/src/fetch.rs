@@ -46,7 +46,7 @@ pub(crate) async fn fetch(
     progress: &Arc<Progress>,
 ) -> Result<Written, Stopped> {
     let mut wanted = Wanted::new(plan.stop.state.database_pages, survey.manifest().page_size);
-    progress.start_pages(wanted.left());
+    progress.start(wanted.left() * survey.manifest().page_size.offset());
     let mut pool = Pool::new(survey, sink, pace, progress);
     let submitted = submit_all(survey, plan, &mut wanted, &mut pool).await;
     let finished = match submitted {

@@ -167,7 +167,7 @@ async fn attempt(
         let published = state.publish(manifest, plan, outline.head, &options.output);
         published.map_err(Stopped::Failed)?;
     }
-    let bytes_fetched = progress.counts().bytes_fetched;
+    let bytes_fetched = progress.counts().fetched;
     Ok(Report { outline, bytes_fetched, moved_aside, lost, unchecked })
 }
 

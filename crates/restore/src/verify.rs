@@ -67,7 +67,7 @@ pub async fn verify(store: Arc<dyn Store>, progress: &Arc<Progress>) -> Result<V
     let mut survey = Survey::new(store, Arc::clone(progress)).await?;
     let scope = Scope::of(survey.known());
     let objects = scope.objects(survey.known());
-    progress.add_objects_total(objects.len() as u64);
+    progress.start(objects.iter().map(|object| object.size).sum());
     let mut counts = count(&objects);
     let mut findings = Vec::new();
     for junk in &survey.known().listing().junk {
@@ -177,7 +177,6 @@ async fn check_objects(
             Some(checked) => checked,
             None => by.check(object).await,
         };
-        progress.add_objects(1);
         checked.map(|checked| (object.key, checked))
     });
     let checked = checked.try_collect().await?;

@@ -13,12 +13,10 @@ use ebbtide_seal::Wrap;
 pub struct SnapshotProgress {
     /// The database.
     pub database: PathBuf,
-    /// Pages that were read.
-    pub pages_done: u64,
-    /// Pages of the database.
-    pub pages_total: u64,
-    /// Size of the database in bytes.
-    pub bytes: u64,
+    /// Bytes of the database that were read…
+    pub done: u64,
+    /// …of so many.
+    pub total: u64,
     /// No more will come of this one, whether it was completed or not.
     pub is_over: bool,
 }

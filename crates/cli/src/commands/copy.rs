@@ -15,8 +15,8 @@ use super::choice::target as target_of;
 use super::{failure as failure_of_restore, unreadable};
 use crate::args::Copy;
 use crate::exit::{Code, Failure, Outcome};
+use crate::progress_bar::watch;
 use crate::source::{Source, address};
-use crate::terminal::Counted;
 use crate::{logging, output, terminal};
 
 /// Runs the command.
@@ -29,11 +29,6 @@ pub(crate) async fn run(args: Copy) -> Result<Outcome, Failure> {
     let from = source.open().await?;
     let (form, to) = open_target(&args, &source, &target).await?;
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("copy", Counted::Objects, args.json);
-    let counts = || {
-        let counts = progress.counts();
-        (counts.objects_done, counts.objects_total)
-    };
     let options = Options { form, bytes_per_second: args.bandwidth, ..Options::default() };
     let place = to.describe();
     let now = ebbtide_sidecar::clock::now();
@@ -48,7 +43,7 @@ pub(crate) async fn run(args: Copy) -> Result<Outcome, Failure> {
         }
         copy_since(from, to, target, now, options, &progress).await
     };
-    let (copied, first) = terminal::watch(&bar, counts, copying).await.map_err(failure)?;
+    let (copied, first) = watch("copy", args.json, &progress, copying).await.map_err(failure)?;
     print(&args, &copied, first, &place);
     if !copied.damaged.is_empty() {
         let why = format!(
@@ -59,7 +54,7 @@ pub(crate) async fn run(args: Copy) -> Result<Outcome, Failure> {
     }
     if args.verify {
         let proving = verify(to, &progress);
-        let verification = terminal::watch(&bar, counts, proving).await;
+        let verification = watch("verify", args.json, &progress, proving).await;
         let verification = verification.map_err(failure_of_restore)?;
         let mut found = verification.findings.iter();
         if let Some(found) = found.find(|found| found.severity == Severity::Damage) {

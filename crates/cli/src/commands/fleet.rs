@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{drilled, tally};
 use crate::args::List;
 use crate::exit::{Code, Failure, Outcome};
-use crate::terminal::Counted;
+use crate::progress_bar::{self, Counted};
 use crate::user_directory::CachedFile;
 use crate::{output, source, terminal};
 
@@ -86,15 +86,17 @@ pub(crate) async fn members(
     let file = known_file(root);
     let known = file.as_ref().and_then(|file| file.read(KNOWN_BYTES_MAX));
     let mut known = known.map_or_else(Known::default, |json| Known::from_json(&json));
-    let bar = terminal::bar("replicas", Counted::Objects, quiet);
-    let progress = |done: usize, all: usize| terminal::show(&bar, done as u64, all as u64);
+    let bar = progress_bar::bar("replicas", quiet);
+    let progress = |done: usize, all: usize| {
+        progress_bar::show(&bar, Counted::Replicas, done as u64, all as u64);
+    };
     let looked = look(root, &opener.each(), options, &mut known, now, progress).await;
     bar.finish_and_clear();
     let fleet = looked.map_err(|error| Failure::new(Code::Failed, error))?;
     if let Some(file) = file.filter(|_| fleet.looked_at > 0) {
         file.replace(&known.to_json());
     }
-    Ok(fleet)
+    Ok(fleet.with_drills(drilled::last_of, now))
 }
 
 /// Where what is known of a fleet is kept.
@@ -104,7 +106,7 @@ fn known_file(root: &Location) -> Option<CachedFile> {
 }
 
 fn as_json(member: &Member, now: Timestamp) -> Value {
-    let Member { address, name, summary } = member;
+    let Member { address, name, summary, drill } = member;
     let attention = member.needs_attention(now);
     let summary = match summary {
         Err(error) => {
@@ -143,6 +145,7 @@ fn as_json(member: &Member, now: Timestamp) -> Value {
         "bytes": summary.bytes,
         "database_bytes": summary.database_bytes,
         "last_proved": proved,
+        "drill_failed": drill.failed.as_ref().map(|(at, why)| json!({"at": at, "error": why})),
         "history": summary.counted().map(|tally| tally::json(&tally)),
     })
 }

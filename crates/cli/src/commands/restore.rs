@@ -16,8 +16,8 @@ use super::{marked, neighbours, quote, sources};
 use crate::args::{Integrity, Restore};
 use crate::destination::Destination;
 use crate::exit::{Failure, Outcome};
+use crate::progress_bar::watch;
 use crate::source::Source;
-use crate::terminal::Counted;
 use crate::{integrity, logging, output, terminal};
 
 /// Runs the command.
@@ -127,12 +127,7 @@ async fn write(
     let bytes_per_second = args.bandwidth;
     let options = Options { target, output, force, state, expect, check, bytes_per_second, now };
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("restore", Counted::Pages, args.json);
-    let counts = || {
-        let counts = progress.counts();
-        (counts.pages_done, counts.pages_total)
-    };
-    terminal::watch(&bar, counts, restore(store, &options, &progress)).await
+    watch("restore", args.json, &progress, restore(store, &options, &progress)).await
 }
 
 /// What to do next, as a command.

@@ -13,8 +13,8 @@ use super::choice::target;
 use super::{failure, marked};
 use crate::args::{Integrity, Verify};
 use crate::exit::{Code, Failure, Outcome};
+use crate::progress_bar::watch;
 use crate::source::Source;
-use crate::terminal::Counted;
 use crate::{integrity, logging, output, terminal};
 
 /// Runs the command.
@@ -31,13 +31,8 @@ pub(crate) async fn run(args: Verify) -> Result<Outcome, Failure> {
     // What is wrong with the arguments is said before all is read.
     let now = ebbtide_sidecar::clock::now();
     let wanted = wanted(&store, &args, now).await?;
-    let bar = terminal::bar("verify", Counted::Objects, args.json);
-    let counts = || {
-        let counts = progress.counts();
-        (counts.objects_done, counts.objects_total)
-    };
     let proving = verify(Arc::clone(&store), &progress);
-    let verification = terminal::watch(&bar, counts, proving).await.map_err(failure)?;
+    let verification = watch("verify", args.json, &progress, proving).await.map_err(failure)?;
     let restored = match args.restore && verification.is_sound() {
         true => Some(try_restore(store, wanted, args.json, now).await?),
         false => None,
@@ -64,13 +59,8 @@ async fn run_sample(store: Arc<dyn Store>, share: Share, json: bool) -> Result<O
     let micros = ebbtide_sidecar::clock::now().as_micros();
     let day = u64::try_from(micros.div_euclid(86_400_000_000)).unwrap_or(0);
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("verify", Counted::Objects, json);
-    let counts = || {
-        let counts = progress.counts();
-        (counts.objects_done, counts.objects_total)
-    };
     let proving = sample(store, Sample { share, day }, &progress);
-    let sampled = terminal::watch(&bar, counts, proving).await.map_err(failure)?;
+    let sampled = watch("verify", json, &progress, proving).await.map_err(failure)?;
     if json {
         output::json(json!({ "sound": sampled.is_sound(), "sample": sampled }));
     } else {
@@ -115,13 +105,8 @@ async fn try_restore(
     let check = integrity::check_of(Integrity::Full);
     let options = Options { check, ..Options::new(target, output, now) };
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("restore", Counted::Pages, json);
-    let counts = || {
-        let counts = progress.counts();
-        (counts.pages_done, counts.pages_total)
-    };
     let restoring = restore(store, &options, &progress);
-    let report = terminal::watch(&bar, counts, restoring).await.map_err(failure)?;
+    let report = watch("restore", json, &progress, restoring).await.map_err(failure)?;
     let (txid, unchecked) = (report.outline.point.state.txid().to_string(), report.unchecked);
     Ok(Restored { txid, unchecked })
 }

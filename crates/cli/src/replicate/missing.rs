@@ -11,7 +11,7 @@ use ebbtide_wal::companion;
 use crate::commands::failure;
 use crate::destination::follow_links;
 use crate::exit::{Code, Failure};
-use crate::terminal::{self, Counted};
+use crate::progress_bar::watch;
 
 /// Restores those for which it is configured, or all if `each`.
 ///
@@ -37,12 +37,7 @@ async fn restore_one(database: &Database) -> Result<(), Failure> {
     let state = Some(LocalState { directory: state, location: location.clone() });
     let options = Options { state, ..Options::new(Target::Latest, output.clone(), now) };
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("restore", Counted::Pages, false);
-    let counts = || {
-        let counts = progress.counts();
-        (counts.pages_done, counts.pages_total)
-    };
-    match terminal::watch(&bar, counts, restore(store, &options, &progress)).await {
+    match watch("restore", false, &progress, restore(store, &options, &progress)).await {
         Ok(report) => {
             let txid = report.outline.point.state.txid();
             tracing::info!(database = %output.display(), replica = location, %txid, "it was not there, and was restored");

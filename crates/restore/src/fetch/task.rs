@@ -77,7 +77,7 @@ impl Task {
         let bytes = self.store.get_stream(&self.key, request.start..request.end).await;
         let bytes = bytes.map_err(|error| store_stopped(self.key, error))?;
         let progress = Arc::clone(&self.progress);
-        Ok(bytes.inspect_ok(move |piece| progress.add_bytes(piece.len() as u64)).boxed())
+        Ok(bytes.inspect_ok(move |piece| progress.add_fetched(piece.len() as u64)).boxed())
     }
 
     /// Writes blocks as they come in, many at a time.
@@ -141,8 +141,9 @@ impl Task {
             for run in &wanted.runs {
                 let hashes = self.write_run(run, raw)?;
                 work.digest = hashes.into_iter().fold(work.digest, Digest::toggle);
-                work.written += u64::from(run.count) * self.page_size.offset();
-                self.progress.add_pages(u64::from(run.count));
+                let bytes = u64::from(run.count) * self.page_size.offset();
+                work.written += bytes;
+                self.progress.add_done(bytes);
             }
             work.window.leave(wanted.block.end());
         }

@@ -86,15 +86,14 @@ impl<'a> Checker<'a> {
         let damaged = |source| CatalogError::Object { key: object.key, source };
         let mut check = index.content_check();
         let mut stored = index.blocks_hash().map(|stated| (stated, blake3::Hasher::new()));
-        if opener.is_some() {
-            self.progress.add_pages_total(index.page_count());
-        }
         let mut hashed = stream::iter(chunks(index))
             .map(|chunk| self.hash_pages(object, Arc::clone(&fetched), opener.clone(), chunk))
             .buffered(RANGES_AHEAD);
-        let mut by_page = Vec::new();
+        let (mut by_page, mut left) = (Vec::new(), object.size);
         while let Some(hashed) = hashed.next().await {
             let Hashed { hashes, bytes, .. } = hashed?;
+            self.progress.add_done(bytes.len() as u64);
+            left = left.saturating_sub(bytes.len() as u64);
             if let Some((_, hasher)) = &mut stored {
                 hasher.update(&bytes);
             }
@@ -109,6 +108,7 @@ impl<'a> Checker<'a> {
             let why = "its blocks are not those that the footer vouches for";
             return Err(damaged(Error::damaged("the object", why)));
         }
+        self.progress.add_done(left);
         if opener.is_none() {
             return Ok(0);
         }
@@ -152,7 +152,7 @@ impl<'a> Checker<'a> {
             Some(bytes) => bytes,
             None => self.survey.store().get_range(&object.key, start..end).await?,
         };
-        self.progress.add_bytes(end - start);
+        self.progress.add_fetched(end - start);
         let Some(opener) = opener else {
             return Ok(Hashed { hashes: Vec::new(), bytes, _permit: permit });
         };
@@ -162,7 +162,6 @@ impl<'a> Checker<'a> {
         let hashes =
             hashed.unwrap_or_else(|error| Err(Error::damaged("the pages", error.to_string())));
         let hashes = hashes.map_err(|source| CatalogError::Object { key: object.key, source })?;
-        self.progress.add_pages(hashes.len() as u64);
         Ok(Hashed { hashes, bytes, _permit: permit })
     }
 }

@@ -32,7 +32,7 @@ pub(super) async fn verify_outside(
     let listing = list(store).await?;
     let documents = || horizons.iter().chain(&marks).copied();
     let objects: Vec<Object> = listing.objects().chain(documents()).collect();
-    progress.add_objects_total(objects.len() as u64);
+    progress.start(objects.iter().map(|object| object.size).sum());
     let mut findings = Vec::new();
     if !is_stored {
         let what = "it is missing or empty; the objects say the same".to_owned();
@@ -42,7 +42,7 @@ pub(super) async fn verify_outside(
         let manifest = &manifest;
         async move {
             let checked = check_outside(store, manifest, object).await;
-            progress.add_objects(1);
+            progress.add_done(object.size);
             checked.map(|checked| (object, checked))
         }
     };

@@ -18,7 +18,7 @@ use super::kept::missing_objects;
 use super::newest::restorable;
 use super::object::Checker;
 use super::scope::{Scope, exclude};
-use super::share::{Sample, slices_of};
+use super::share::{SLICE_BYTES, Sample, slices_of};
 use crate::error::Result;
 
 /// How many objects are read at once.
@@ -82,7 +82,7 @@ pub async fn sample(
     let slices = |object: &Object| sample.slices(replica, object.key, object.size);
     let chosen = objects.iter().map(|object| (*object, slices(object)));
     let chosen: Vec<(Object, Vec<u64>)> = chosen.filter(|(_, slices)| !slices.is_empty()).collect();
-    progress.add_objects_total(chosen.len() as u64);
+    progress.start(chosen.iter().map(|(object, slices)| bytes_of(object, slices)).sum());
     let (mut findings, mut bytes, mut pages) = (Vec::new(), 0, 0);
     for (key, checked) in check(&survey, &chosen, progress).await? {
         match checked {
@@ -119,6 +119,11 @@ pub async fn sample(
     })
 }
 
+/// About how many bytes these slices of an object have.
+fn bytes_of(object: &Object, slices: &[u64]) -> u64 {
+    object.size.min((slices.len() as u64).saturating_mul(SLICE_BYTES))
+}
+
 /// Reads what was chosen: how many pages and bytes each has, or what is wrong with it.
 async fn check(
     survey: &Survey,
@@ -135,9 +140,12 @@ async fn check(
                     let checked = checker.check(object).await?;
                     checked.map(|pages| (pages, object.size))
                 }
-                false => checker.check_slices(object, &slices).await?,
+                false => {
+                    let checked = checker.check_slices(object, &slices).await?;
+                    progress.add_done(bytes_of(&object, &slices));
+                    checked
+                }
             };
-            progress.add_objects(1);
             Ok((object.key, checked))
         }
     };

@@ -23,19 +23,18 @@ pub(super) async fn create(
     let (image, time) = pin_end(&mut held.follower)?;
     let first = FirstState { time, database_pages: image.database_pages(), wal: image.position() };
     let done = Arc::new(AtomicU64::new(0));
-    let bytes = u64::from(image.database_pages()) * image.page_size().offset();
-    let total = u64::from(image.database_pages());
+    let total = u64::from(image.database_pages()) * image.page_size().offset();
     let tell = |is_over| {
         if let Some(hook) = &job.shared.hooks.snapshot {
             let database = job.database.path.clone();
-            let pages_done = done.load(Ordering::Relaxed);
-            hook(&SnapshotProgress { database, pages_done, pages_total: total, bytes, is_over });
+            let done = done.load(Ordering::Relaxed);
+            hook(&SnapshotProgress { database, done, total, is_over });
         }
     };
     let counted = Arc::clone(&done);
     let pages = move |each: &mut ebbtide_shipper::EachPage<'_, FollowError>| {
         image.for_each_page(|page, image| {
-            counted.fetch_add(1, Ordering::Relaxed);
+            counted.fetch_add(image.len() as u64, Ordering::Relaxed);
             each(page, image)
         })
     };

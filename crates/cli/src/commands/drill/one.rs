@@ -11,8 +11,8 @@ use ebbtide_sidecar::clock;
 use ebbtide_store::Store;
 
 use crate::args::{Drill, Integrity};
-use crate::terminal::Counted;
-use crate::{integrity, terminal};
+use crate::integrity;
+use crate::progress_bar::watch;
 
 /// Drills one replica; `before` is where the record of the last drill is.
 pub(super) async fn one(
@@ -32,13 +32,8 @@ pub(super) async fn one(
         now,
     };
     let progress = Arc::new(Progress::default());
-    let bar = terminal::bar("drill", Counted::Pages, args.json);
-    let counts = || {
-        let counts = progress.counts();
-        (counts.pages_done, counts.pages_total)
-    };
     let drilling = drill(store, &what, &progress);
-    let result = terminal::watch(&bar, counts, drilling).await;
+    let result = watch("drill", args.json, &progress, drilling).await;
     let ended = clock::now();
     let last = || before.and_then(DrillRecord::read).unwrap_or_default();
     let record = match &result {
