@@ -10,6 +10,7 @@ mod metrics;
 mod notices;
 mod page;
 mod prometheus;
+mod reloaded;
 
 use serde_json::Value;
 

@@ -4,6 +4,7 @@ mod failures;
 mod hangup;
 mod heard;
 mod missing;
+mod outlets;
 mod reload;
 mod signals;
 mod summary;
@@ -12,7 +13,7 @@ mod supervisor;
 use std::time::Duration;
 
 use ebbtide_sidecar::control::{Control, SetOrders};
-use ebbtide_sidecar::{Consent, DatabaseSet, FollowError, How, Sidecar, View};
+use ebbtide_sidecar::{Consent, DatabaseSet, FollowError, How, View};
 use nix::sys::signal::Signal;
 
 use crate::application::{Application, Environment, reap_orphans};
@@ -20,10 +21,10 @@ use crate::args::Replicate;
 use crate::exit::{Code, Failure, Outcome};
 use crate::{cores, descriptors, exit, sidecar_hooks, source};
 use ebbtide_config::{Config, Database, Listen, Prices, defaults};
-use ebbtide_web::{Notices, Server};
 use failures::Failures;
 use heard::Heard;
 use missing::restore_missing;
+use outlets::Outlets;
 use reload::Reloading;
 use signals::Signals;
 use summary::Summary;
@@ -45,15 +46,15 @@ enum End {
 /// # Errors
 /// When a database cannot be followed, or not everything is durable at the end.
 pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
-    let config = configuration(&args)?;
+    let listen = listen(&args)?;
+    let config = configuration(&args, listen.clone())?;
     // Before anything is followed, so that no signal finds a session that it would cut off.
     let mut signals = Signals::new(args.exec.is_some())?;
     let how = how(&args)?;
     let is_wrapped = how.wrap.is_some();
     let mut set = DatabaseSet::new(sidecar_hooks::hooks(config.bandwidth_bytes_max), how);
     // Before anything is followed: an address that is taken is a mistake.
-    let _server = show(&config, set.sidecar()).await?;
-    let _notices = tell(&config, set.sidecar())?;
+    let outlets = Outlets::open(&config, View::of(set.sidecar())).await?;
     tokio::select! {
         restored = restore_missing(&config, args.restore_if_missing) => restored?,
         signal = until_told_to_end(&mut signals) => {
@@ -70,7 +71,8 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let mut failures = Failures::default();
     let mut supervisor = Supervisor::of_this_process(View::of(set.sidecar()));
     supervisor.ready();
-    let mut reload = Reloading::new(args.database.is_none().then_some(args.config), &config);
+    let file = args.database.is_none().then_some(args.config);
+    let mut reload = Reloading::new(file, listen, &config, outlets);
     let end = until_end(
         &mut set,
         &mut orders,
@@ -137,14 +139,18 @@ fn launch(args: &Replicate) -> Result<Option<Application>, Failure> {
     Ok(Some(application))
 }
 
+/// Where the arguments say that it listens.
+fn listen(args: &Replicate) -> Result<Option<Listen>, Failure> {
+    let Some(address) = &args.listen else { return Ok(None) };
+    let listen = Listen::new(address, args.listen_token_file.clone());
+    let fail = |why| Failure::new(Code::Usage, format!("--listen: {why}"));
+    listen.map(Some).map_err(fail)
+}
+
 /// What is configured, and what the arguments say instead.
-fn configuration(args: &Replicate) -> Result<Config, Failure> {
+fn configuration(args: &Replicate, listen: Option<Listen>) -> Result<Config, Failure> {
     let mut config = databases(args)?;
-    if let Some(address) = &args.listen {
-        let listen = Listen::new(address, args.listen_token_file.clone());
-        let fail = |why| Failure::new(Code::Usage, format!("--listen: {why}"));
-        config.listen = Some(listen.map_err(fail)?);
-    }
+    config.listen = listen.or(config.listen);
     if args.once {
         // It ends before anybody could ask, and is no sign of anything.
         (config.listen, config.heartbeat, config.webhook) = (None, None, None);
@@ -184,20 +190,6 @@ pub(crate) fn configuration_of(database: Database) -> Config {
     }
 }
 
-/// Begins to show what there is to be seen, where that is wanted.
-async fn show(config: &Config, sidecar: &Sidecar) -> Result<Option<Server>, Failure> {
-    let Some(listen) = &config.listen else { return Ok(None) };
-    let server = Server::start(listen, View::of(sidecar), config.prices).await;
-    server.map(Some).map_err(|error| Failure::new(Code::Usage, error))
-}
-
-/// Begins to tell others, where that is wanted.
-fn tell(config: &Config, sidecar: &Sidecar) -> Result<Notices, Failure> {
-    let (heartbeat, webhook) = (config.heartbeat.as_ref(), config.webhook.as_ref());
-    let notices = Notices::start(heartbeat, webhook, &View::of(sidecar));
-    notices.map_err(|error| Failure::new(Code::Usage, error))
-}
-
 /// How databases are followed.
 fn how(args: &Replicate) -> Result<How, Failure> {
     Ok(How {
@@ -234,7 +226,9 @@ async fn until_end(
             }
             Some(order) = orders.recv() => {
                 if let Some(reply) = set.obey(order).await {
+                    supervisor.reloading();
                     reload.answer(set, reply).await;
+                    supervisor.ready();
                 }
             }
             heard = signals.next() => match heard {
@@ -244,8 +238,10 @@ async fn until_end(
                         application.tell(Signal::SIGHUP);
                     }
                     tracing::info!(signal = %Signal::SIGHUP, "reading the configuration again");
+                    supervisor.reloading();
                     // It is logged what came of it.
                     reload.hear(set).await.ok();
+                    supervisor.ready();
                 }
                 heard => pass_on(heard, application.as_mut()),
             },

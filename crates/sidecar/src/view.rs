@@ -18,7 +18,8 @@ pub struct View {
     pub durations: Arc<RequestDurations>,
     /// How many databases are not followed any more because of an error.
     pub stopped: Arc<Counter>,
-    /// Whether the databases that are configured one by one were added, so that those of `statuses` are all of them.
+    /// Whether the databases that are configured, and those that patterns name, were added, so that those of `statuses` are all
+    /// of them.
     pub(crate) begun: Arc<AtomicBool>,
     /// Lines that could not be logged.
     pub(crate) unlogged: Option<fn() -> Option<LostLines>>,
@@ -45,7 +46,7 @@ impl View {
         View { statuses, durations, stopped, begun, unlogged: None }
     }
 
-    /// Whether the databases that are configured one by one were added.
+    /// Whether all databases were added that are configured one by one, or that patterns named at the beginning.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.begun.load(Acquire)

@@ -12,10 +12,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use ebbtide_config::Database;
+use ebbtide_config::{Config, Database};
 use ebbtide_replica::{Entry, EntryKind, Txid};
 use ebbtide_sidecar::{
-    AddError, Ended, FollowError, Followed, Gravity, Hooks, How, Sidecar, Statuses,
+    AddError, DatabaseSet, Ended, FollowError, Followed, Gravity, Hooks, How, Sidecar, Statuses,
+    View,
 };
 use ebbtide_store::Location;
 use ebbtide_testkit::actor::{self, Actor, Ask};
@@ -406,4 +407,37 @@ fn the_second_that_follows_a_copy_has_the_replica_and_the_first_ends() {
         copy.durable().await.unwrap();
         place.assert_has("app", 3 + commits).await;
     });
+}
+
+/// Would catch a process that says that all is followed before it has looked for what there is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_with_patterns_has_begun_once_it_has_looked_for_what_they_name() {
+    for names in [&[][..], &["one", "two"][..]] {
+        let place = Place::new();
+        fs::create_dir(place.path("tenants")).unwrap();
+        let actors: Vec<Actor> =
+            names.iter().map(|name| place.application(&format!("tenants/{name}"))).collect();
+        let text = format!(
+            "[[database]]\npath = {:?}\nreplica = {:?}\n",
+            place.path("tenants/*.db"),
+            place.path("backups/{stem}")
+        );
+        let mut set = DatabaseSet::new(Hooks::default(), PATIENT);
+        let view = View::of(set.sidecar());
+        set.begin(&Config::parse(&text).unwrap()).unwrap();
+        assert!(!view.has_begun());
+        let begun = async {
+            while !view.has_begun() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = begun => {}
+            ended = set.next_ended() => panic!("{ended:?}"),
+            () = tokio::time::sleep(PATIENCE) => panic!("it has not begun"),
+        }
+        assert_eq!(view.statuses.now().len(), names.len());
+        set.abort().await;
+        actors.into_iter().for_each(|actor| actor.finish().unwrap());
+    }
 }

@@ -25,8 +25,8 @@ mod timeline;
 mod token;
 
 pub use error::Error;
-pub use fleet::{FleetMember, LookAtFleet, ShownFleet};
+pub use fleet::{LookAtFleet, ShownFleet};
 pub use metrics::{DrilledReplica, FleetDrills, ProvedReplica};
 pub use notices::Notices;
-pub use server::Server;
+pub use server::{Answers, Server};
 pub use site::{Elsewhere, ShownReplica};

@@ -12,6 +12,7 @@ use ebbtide_sidecar::View;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::address::listen;
@@ -42,7 +43,14 @@ pub struct Server {
     task: JoinHandle<Infallible>,
     listener: Arc<Listener>,
     address: String,
+    /// Where it was told to listen, by the name that it was told.
+    listens_at: ListenAddress,
+    routes: watch::Sender<Router>,
 }
+
+/// What a server answers from now on, once it is told so.
+#[derive(Debug)]
+pub struct Answers(Router);
 
 impl Server {
     /// Begins to serve what there is to be seen of a sidecar, whose stores have these prices.
@@ -72,18 +80,32 @@ impl Server {
         prices: Prices,
         elsewhere: Option<(Elsewhere, Arc<Open>)>,
     ) -> Result<Server, Error> {
-        let token = listen_at.token_file.as_deref().map(Token::read).transpose()?;
-        let is_local = match listen_at.address {
-            ListenAddress::Tcp(address) => address.ip().is_loopback(),
-            // No page of a browser gets there.
-            ListenAddress::Unix(_) => false,
-        };
-        let site = Site::new(view, prices, Guard { is_local, token }, elsewhere);
+        let Answers(answers) = answers(listen_at, view, prices, elsewhere)?;
         let listener = Arc::new(listen(&listen_at.address).await?);
         let address = listener.describe();
         tracing::info!(address, "showing metrics and health");
-        let task = tokio::spawn(accept(Arc::clone(&listener), routes(Arc::new(site))));
-        Ok(Server { task, listener, address })
+        let (routes, answers) = watch::channel(answers);
+        let task = tokio::spawn(accept(Arc::clone(&listener), answers));
+        Ok(Server { task, listener, address, listens_at: listen_at.address.clone(), routes })
+    }
+
+    /// What this server can answer to whoever shows what `listen_at` says now. Nothing if it does not listen there.
+    ///
+    /// # Errors
+    /// When the token cannot be used.
+    pub fn other_answers(
+        &self,
+        listen_at: &Listen,
+        view: View,
+        prices: Prices,
+    ) -> Result<Option<Answers>, Error> {
+        let is_here = self.listens_at == listen_at.address;
+        is_here.then(|| answers(listen_at, view, prices, None)).transpose()
+    }
+
+    /// Answers so from the next connection on.
+    pub fn answer(&self, Answers(answers): Answers) {
+        drop(self.routes.send_replace(answers));
     }
 
     /// Where it listens, with the port that the system has chosen.
@@ -101,12 +123,28 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: Arc<Listener>, routes: Router) -> Infallible {
+fn answers(
+    listen_at: &Listen,
+    view: View,
+    prices: Prices,
+    elsewhere: Option<(Elsewhere, Arc<Open>)>,
+) -> Result<Answers, Error> {
+    let token = listen_at.token_file.as_deref().map(Token::read).transpose()?;
+    let is_local = match listen_at.address {
+        ListenAddress::Tcp(address) => address.ip().is_loopback(),
+        // No page of a browser gets there.
+        ListenAddress::Unix(_) => false,
+    };
+    let site = Site::new(view, prices, Guard { is_local, token }, elsewhere);
+    Ok(Answers(routes(Arc::new(site))))
+}
+
+async fn accept(listener: Arc<Listener>, routes: watch::Receiver<Router>) -> Infallible {
     let mut connections = Connections::default();
     loop {
         match listener.accept().await {
             Ok(stream) => {
-                let routes = routes.clone();
+                let routes = routes.borrow().clone();
                 connections.open(async move {
                     if let Err(error) = serve(stream, routes).await {
                         tracing::debug!(%error, "a client went away");

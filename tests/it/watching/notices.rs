@@ -19,21 +19,21 @@ use crate::support::{PATIENCE, Setup, Sidecar, wait_until};
 
 /// A request that came.
 #[derive(Debug)]
-struct Heard {
+pub(super) struct Heard {
     line: String,
     headers: BTreeMap<String, String>,
     body: String,
 }
 
 /// Answers each request by what the test says, 200 unless it says otherwise.
-struct Hook {
-    address: String,
-    heard: Receiver<Heard>,
+pub(super) struct Hook {
+    pub(super) address: String,
+    pub(super) heard: Receiver<Heard>,
     answers: Sender<u16>,
 }
 
 impl Hook {
-    fn start() -> Hook {
+    pub(super) fn start() -> Hook {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (told, heard) = channel();
@@ -55,7 +55,7 @@ impl Hook {
     }
 
     #[track_caller]
-    fn next(&self) -> Heard {
+    pub(super) fn next(&self) -> Heard {
         self.heard.recv_timeout(PATIENCE).unwrap()
     }
 }
@@ -81,7 +81,7 @@ fn read(stream: &mut TcpStream) -> Option<Heard> {
     }
 }
 
-fn configured(setup: &Setup, global: &str) -> Sidecar {
+pub(super) fn configured(setup: &Setup, global: &str) -> Sidecar {
     let config = setup.configure(global, "");
     let args = ["replicate", "--log-format", "json", "--config", &config];
     Sidecar::start_command(&mut setup.command(&args))

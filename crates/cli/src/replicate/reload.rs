@@ -3,22 +3,32 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ebbtide_config::Config;
+use ebbtide_config::{Config, Listen};
 use ebbtide_sidecar::{DatabaseSet, Reloaded};
 use tokio::sync::oneshot;
 use tokio::task::block_in_place;
+
+use super::outlets::Outlets;
 
 /// What it is read from, and what of it holds for the whole process.
 #[derive(Debug)]
 pub(super) struct Reloading {
     /// Nothing where the command line names the database.
     file: Option<PathBuf>,
+    /// What the command line says in the place of the file.
+    listen: Option<Listen>,
+    outlets: Outlets,
     pub(super) shutdown_timeout: Duration,
 }
 
 impl Reloading {
-    pub(super) fn new(file: Option<PathBuf>, config: &Config) -> Reloading {
-        Reloading { file, shutdown_timeout: config.shutdown_timeout }
+    pub(super) fn new(
+        file: Option<PathBuf>,
+        listen: Option<Listen>,
+        config: &Config,
+        outlets: Outlets,
+    ) -> Reloading {
+        Reloading { file, listen, outlets, shutdown_timeout: config.shutdown_timeout }
     }
 
     pub(super) fn has_file(&self) -> bool {
@@ -60,7 +70,11 @@ impl Reloading {
             return Err("this process was begun without a configuration file".to_owned());
         };
         let config = block_in_place(|| Config::read(file)).map_err(|error| error.to_string())?;
+        let listen = self.listen.clone().or(config.listen);
+        let config = Config { listen, ..config };
+        let change = self.outlets.prepare(&config).await?;
         let reloaded = set.reload(&config).await?;
+        self.outlets.take(change);
         self.shutdown_timeout = config.shutdown_timeout;
         Ok(reloaded)
     }

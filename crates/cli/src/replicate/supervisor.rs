@@ -1,4 +1,5 @@
-//! What systemd is told of this process (sd_notify(3)): that it is ready, how it does, that it lives, that it ends.
+//! What systemd is told of this process (sd_notify(3)): that it is ready, how it does, that it lives, that it reads its
+//! configuration again, that it ends.
 //!
 //! The protocol is a datagram of lines to a socket that a variable names, so no library is needed for it. What cannot be
 //! said is logged once and nothing else: nobody waits for it.
@@ -8,6 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use ebbtide_sidecar::View;
+use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use super::summary::how_all_is;
@@ -44,6 +46,15 @@ impl Supervisor {
         let micros = variable("WATCHDOG_USEC").and_then(|micros| micros.parse::<u64>().ok());
         let watchdog = micros.filter(|&micros| is_ours && micros > 0).map(Duration::from_micros);
         Supervisor { socket, watchdog, view, status: String::new(), next: Instant::now() }
+    }
+
+    /// The configuration is read again. [`Supervisor::ready`] says that this has ended.
+    pub(super) fn reloading(&self) {
+        let since = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from);
+        let Ok(since) = since.inspect_err(|error| tracing::debug!(%error, "no time")) else {
+            return;
+        };
+        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={}", since.as_micros()));
     }
 
     /// Everything is under way.

@@ -65,6 +65,8 @@ pub(crate) struct Roster {
     began: (Instant, bool),
     looked_at: Instant,
     again_in: Option<Duration>,
+    /// Whether everything was looked at once.
+    has_walked: bool,
 }
 
 impl Roster {
@@ -84,6 +86,7 @@ impl Roster {
             began: (now, false),
             looked_at: now,
             again_in: None,
+            has_walked: false,
         }
     }
 
@@ -112,6 +115,11 @@ impl Roster {
         &self.patterns
     }
 
+    /// Whether everything was looked at once, so that what was found by then is all there was.
+    pub(crate) fn has_walked(&self) -> bool {
+        self.has_walked
+    }
+
     /// Looks everywhere now, where it does not matter that this blocks. What is not whole is left out.
     pub(crate) fn look_now(&mut self, followed: &HashSet<FileKey>) -> Vec<Change> {
         let Some(book) = &mut self.book else { return Vec::new() };
@@ -129,11 +137,13 @@ impl Roster {
         }
     }
 
-    /// Waits for the next changes. Files with these keys are followed, and not opened. May be dropped and called again.
+    /// Waits for the next changes; of the first walk for its end, whatever it finds. Files with these keys are followed, and
+    /// not opened. May be dropped and called again.
     pub(crate) async fn changes(&mut self, followed: &Arc<HashSet<FileKey>>) -> Vec<Change> {
         loop {
+            let had_walked = self.has_walked;
             let changes = self.settle().await;
-            if !changes.is_empty() {
+            if !changes.is_empty() || self.has_walked != had_walked {
                 return changes;
             }
             if self.patterns.is_empty() {
@@ -196,6 +206,7 @@ impl Roster {
         let (began, is_walk) = self.began;
         let (now, took) = (Instant::now(), began.elapsed());
         if is_walk {
+            self.has_walked = true;
             let pause = if book.is_blind || book.has_lost() { BLIND_WALK } else { WALK };
             self.next_walk = now + pause.max(took * SHARE);
         }

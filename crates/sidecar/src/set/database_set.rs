@@ -79,14 +79,21 @@ impl DatabaseSet {
         for database in &config.databases {
             self.follow(database.clone(), NamedBy::Configuration)?;
         }
-        self.sidecar.begun().store(true, Ordering::Release);
         self.roster.set_patterns(config.patterns.clone());
         if self.how.is_once {
             let changes = self.roster.look_now(&self.keys);
             self.apply(changes);
             self.roster.set_patterns(Vec::new());
         }
+        self.note_begun();
         Ok(())
+    }
+
+    /// Takes note that all databases that there were at the beginning are followed, if they are.
+    fn note_begun(&self) {
+        if self.roster.has_walked() || self.roster.patterns().is_empty() {
+            self.sidecar.begun().store(true, Ordering::Release);
+        }
     }
 
     /// Begins to follow a database because a command says so.
@@ -136,7 +143,10 @@ impl DatabaseSet {
                         return Some(ended);
                     }
                 }
-                changes = self.roster.changes(&self.keys) => self.apply(changes),
+                changes = self.roster.changes(&self.keys) => {
+                    self.apply(changes);
+                    self.note_begun();
+                }
             }
         }
     }
@@ -168,6 +178,7 @@ impl DatabaseSet {
     pub(super) async fn settle(&mut self) {
         let changes = self.roster.settle().await;
         self.apply(changes);
+        self.note_begun();
     }
 
     fn follow(&mut self, database: Database, named_by: NamedBy) -> Result<Followed, AddError> {
