@@ -96,12 +96,11 @@ impl Lines {
         let Some(begun) = self.begun else {
             return Some(format!("{what}: {} read by now", bytes(fetched)));
         };
+        let millis = now.saturating_duration_since(begun).as_millis().max(1);
         let percent = u128::from(done) * 100 / u128::from(total).max(1);
-        let seconds = now.saturating_duration_since(begun).as_secs_f64().max(1e-3);
-        let rate = done as f64 / seconds;
-        let left = total.saturating_sub(done) as f64 / rate.max(1.0);
-        let left = HumanDuration(Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX));
-        let (total, rate) = (bytes(total), bytes(rate as u64));
+        let rate = u64::try_from(u128::from(done) * 1000 / millis).unwrap_or(u64::MAX);
+        let left = Duration::from_secs(total.saturating_sub(done) / rate.max(1));
+        let (total, rate, left) = (bytes(total), bytes(rate), HumanDuration(left));
         Some(format!("{what}: {percent}% of {total}, {rate}/s, {left} left"))
     }
 }
