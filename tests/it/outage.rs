@@ -118,6 +118,32 @@ fn s10_what_the_log_cannot_hold_is_spooled_and_every_transaction_arrives() {
     assert_eq!(outage.end(sidecar), Counts::commits(written + 5));
 }
 
+/// Would catch a client that waits during an outage and so has a segment spooled for each look at the log, more than can be put
+/// afterwards.
+#[test]
+fn s10_a_sync_that_waits_for_the_store_does_not_fill_the_spool_with_small_segments() {
+    let outage = Outage::new("256 MiB");
+    // One put a second, as usual.
+    outage.setup.configure("", "log-max = \"16 MiB\"\nspool-max = \"256 MiB\"");
+    let sidecar = outage.follow();
+    outage.store_goes_away();
+    outage.write(200);
+    wait_until("the spool to be used", || spooled(&outage.spool()) > 0);
+    let mut sync = outage.setup.command(&["sync", "--wait", "--timeout", "100s"]);
+    let mut waiting = sync.spawn().unwrap();
+    let (began, before) = (Instant::now(), spooled(&outage.spool()));
+    for _ in 0..1000 {
+        outage.app.insert(1, 100);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let (seconds, after) = (began.elapsed().as_secs(), spooled(&outage.spool()));
+    let most = before as u64 + 5 + seconds;
+    assert!(after as u64 <= most, "{after} segments after {seconds} s, of {before} before");
+    outage.server.heal();
+    assert!(waiting.wait().unwrap().success());
+    assert_eq!(outage.end(sidecar), Counts::commits(1200));
+}
+
 #[test]
 fn s10_what_is_spooled_survives_a_kill_and_a_log_that_was_begun_anew() {
     let outage = Outage::killed_with_a_spool();

@@ -65,6 +65,48 @@ fn a_database_on_a_full_disk_needs_attention() {
     assert!(Command::new("umount").arg(&disk).status().unwrap().success());
 }
 
+/// Would catch a log that grows for as long as the database cannot be followed, until its disk is full, too.
+#[test]
+fn while_the_disk_of_the_local_state_is_full_the_log_stays_bounded() {
+    let setup = Setup::new();
+    let disk = setup.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=16m", "none"]).arg(&disk);
+    if !Uid::effective().is_root() || !mount.status().is_ok_and(|status| status.success()) {
+        eprintln!(
+            "NOT RUN: while_the_disk_of_the_local_state_is_full…: only root can mount a disk"
+        );
+        return;
+    }
+    let app = setup.app();
+    let state = disk.join("state");
+    let budgets = format!("log-max = \"16 MiB\"\nspool-max = \"16 MiB\"\nstate = {state:?}");
+    let config = setup.configure("", &budgets);
+    let args = ["replicate", "--log-format", "json", "--config", &config];
+    let sidecar = Sidecar::start_command(&mut setup.command(&args));
+    app.insert(1, 100);
+    setup.sync();
+    std::io::copy(&mut std::io::repeat(1), &mut File::create(disk.join("full")).unwrap())
+        .unwrap_err();
+    let log = setup.path("app.db-wal");
+    let mut longest = 0;
+    for _ in 0..120 {
+        app.insert(10, 200_000);
+        longest = longest.max(log.metadata().unwrap().len());
+    }
+    assert!(longest < 100 << 20, "the log had {longest} bytes");
+    assert!(setup.report()["error"].as_str().unwrap().contains("No space left"));
+    std::fs::remove_file(disk.join("full")).unwrap();
+    setup.sync();
+    let (code, said) = sidecar.stop_and_tell();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("the log is let go"), "{said}");
+    setup.assert_exact();
+    drop(app);
+    assert!(Command::new("umount").arg(&disk).status().unwrap().success());
+}
+
 #[test]
 fn o28_root_may_ask_the_process_of_another_user() {
     let name = "o28_root_may_ask_the_process_of_another_user";

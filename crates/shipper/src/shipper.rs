@@ -171,6 +171,26 @@ impl Shipper {
         Ok(())
     }
 
+    /// The same for a client that waits for entry `through`. While segments go into the spool, what comes after that entry keeps to
+    /// the put budget: a segment for each look at the log would be more than can be put once the store is back.
+    ///
+    /// # Errors
+    /// As [`Shipper::append`].
+    pub fn flush_through(&mut self, through: Txid) -> Result<(), Error> {
+        self.encoder.encode()?;
+        if !self.encoder.has_open() {
+            return Ok(());
+        }
+        let sealed = self.last().txid.get().saturating_sub(self.encoder.entries() as u64);
+        if self.uploader.is_empty() || sealed < through.get() {
+            return self.flush();
+        }
+        if self.uploader.can_spool() && self.budget.take(Instant::now()).is_ok() {
+            self.seal()?;
+        }
+        Ok(())
+    }
+
     fn seal(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         if let Some(segment) = self.encoder.seal()? {

@@ -283,17 +283,10 @@ fn stop_max(frames: u32, limits: &Limits) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::tests::LIMITS;
 
     #[test]
     fn the_longer_the_log_the_longer_its_writers_wait() {
-        let limits = Limits {
-            checkpoint_frames: 1000,
-            checkpoint_interval: Duration::from_secs(60),
-            exclusive_frames: 4000,
-            write_lock_budget: Duration::from_millis(50),
-            truncate_bytes: 1 << 20,
-            idle: Duration::from_secs(5),
-        };
         for (frames, millis) in [
             (0, 6),
             (5998, 6),
@@ -303,8 +296,8 @@ mod tests {
             (20_000, 100),
             (28_000, 250),
         ] {
-            assert_eq!(stop_max(frames, &limits).as_millis(), millis, "{frames} frames");
+            assert_eq!(stop_max(frames, &LIMITS).as_millis(), millis, "{frames} frames");
         }
-        assert_eq!(stop_max(u32::MAX, &limits).as_millis(), 250);
+        assert_eq!(stop_max(u32::MAX, &LIMITS).as_millis(), 250);
     }
 }

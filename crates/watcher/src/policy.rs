@@ -249,10 +249,10 @@ pub(crate) fn is_outrun(frames: u32, limits: &Limits) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    const LIMITS: Limits = Limits {
+    pub(crate) const LIMITS: Limits = Limits {
         checkpoint_frames: 1000,
         checkpoint_interval: Duration::from_secs(60),
         exclusive_frames: 4000,

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ebbtide_replica::Txid;
 use ebbtide_shipper::{self as shipper, Appended, Blocking, Commit, Consent, Safety};
 use ebbtide_watcher::{Action, Kept, Transaction};
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
@@ -123,8 +124,8 @@ impl Session<'_> {
             let asked = self.job.status.asked();
             let more = self.step(asked)?;
             self.vouch()?;
-            let is_waited_for = self.answer_syncs(asked, more) || finishing;
-            let put_in = self.put(is_waited_for)?;
+            let awaited = self.answer_syncs(asked, more);
+            let put_in = self.put(awaited.or_else(|| finishing.then_some(Txid::FIRST)))?;
             self.relieve_log()?;
             let now = Instant::now();
             let rest_in = self.rest_in(now);
@@ -178,9 +179,9 @@ impl Session<'_> {
         snapshots.vouch(shipper, &self.job.shared.owner)
     }
 
-    /// Answers the requests for a sync that are met. Returns whether a client still waits. `asked` is the newest request
-    /// from before the last step.
-    fn answer_syncs(&mut self, asked: u64, more: bool) -> bool {
+    /// Answers the requests for a sync that are met. Returns the entry that a client still waits for. `asked` is the newest
+    /// request from before the last step.
+    fn answer_syncs(&mut self, asked: u64, more: bool) -> Option<Txid> {
         let shipper = &self.started.shipper;
         let (last, durable) = (shipper.last().txid, shipper.durable().state.txid());
         if let Some(met) = self.sync_requests.on_scan(asked, more, last, durable) {
@@ -194,7 +195,7 @@ impl Session<'_> {
             self.end.answer_after_check(met);
         }
         self.end.answer(&self.started.shipper);
-        self.sync_requests.is_waiting(asked)
+        self.sync_requests.awaited(asked)
     }
 
     /// A check of the replica has ended: answers the requests that waited for it.
@@ -334,11 +335,10 @@ impl Session<'_> {
     }
 
     /// Puts the open segment if a client waits for it or the put budget allows it. Returns how long until it does.
-    fn put(&mut self, is_waited_for: bool) -> Result<Option<Duration>, FollowError> {
+    fn put(&mut self, awaited: Option<Txid>) -> Result<Option<Duration>, FollowError> {
         let shipper = &mut self.started.shipper;
-        if is_waited_for {
-            shipper.flush()?;
-            return Ok(None);
+        if let Some(through) = awaited {
+            shipper.flush_through(through)?;
         }
         Ok(shipper.pump(Instant::now())?)
     }

@@ -31,9 +31,9 @@ impl SyncRequests {
         None
     }
 
-    /// Whether a client waits: then the open segment is put without asking the put budget.
-    pub(crate) fn is_waiting(&self, asked: u64) -> bool {
-        self.until.is_some() || asked > self.captured
+    /// The entry for which a client waits: it is put without asking the put budget. The first of all if it is not known yet.
+    pub(crate) fn awaited(&self, asked: u64) -> Option<Txid> {
+        self.until.or_else(|| (asked > self.captured).then_some(Txid::FIRST))
     }
 }
 
@@ -48,17 +48,18 @@ mod tests {
     #[test]
     fn a_request_is_met_once_all_that_was_committed_then_is_captured_and_durable() {
         let mut requests = SyncRequests::default();
-        assert!(!requests.is_waiting(0));
+        assert_eq!(requests.awaited(0), None);
         assert_eq!(requests.on_scan(1, true, txid(5), txid(5)), None, "there is more to capture");
-        assert!(requests.is_waiting(1));
+        assert_eq!(requests.awaited(1), Some(txid(1)));
         assert_eq!(requests.on_scan(1, false, txid(7), txid(5)), None);
         assert_eq!(requests.on_scan(1, false, txid(9), txid(6)), None);
+        assert_eq!(requests.awaited(1), Some(txid(7)));
         assert_eq!(
             requests.on_scan(1, true, txid(9), txid(7)),
             Some(1),
             "later commits do not count"
         );
-        assert!(!requests.is_waiting(1));
+        assert_eq!(requests.awaited(1), None);
     }
 
     #[test]
@@ -72,7 +73,7 @@ mod tests {
         assert_eq!(requests.on_scan(1, false, txid(7), txid(5)), None);
         assert_eq!(requests.on_scan(2, false, txid(8), txid(6)), None);
         assert_eq!(requests.on_scan(3, false, txid(9), txid(7)), Some(1));
-        assert!(requests.is_waiting(3));
+        assert_eq!(requests.awaited(3), Some(txid(1)));
         assert_eq!(requests.on_scan(3, false, txid(9), txid(9)), Some(3));
     }
 }

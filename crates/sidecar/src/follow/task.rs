@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::awaited::{Looks, wait_for_change};
 use super::error::FollowError;
+use super::held::Held;
 use super::job::{Job, Order};
 use super::last_commits::is_missing;
 use super::nature::{Awaits, HoldAfter};
@@ -95,7 +96,7 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             }
             Awaits::Nothing | Awaits::Pause | Awaits::Store | Awaits::OtherProcess => {
                 tracing::warn!(%database, error = %error_chain(&error), "following again in {pause:?}");
-                wait(&mut job.order, pause).await;
+                wait_holding(&mut job, &mut held, pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
         }
@@ -142,6 +143,31 @@ async fn wait_for_store(job: &mut Job) -> Result<(), FollowError> {
             Err(error) => tracing::debug!(%error, "the store is still away"),
         }
     }
+}
+
+/// Waits, as [`wait`] does. A log that stays held is let go once it is longer than what may wait in the log and in the spool:
+/// what keeps its database from being followed is not to fill the disk.
+async fn wait_holding(job: &mut Job, held: &mut Option<Held>, pause: Duration) {
+    let until = tokio::time::Instant::now() + pause;
+    if let Some(holding) = held.as_mut().filter(|held| !held.follower.is_resting()) {
+        let bytes_max = job.database.waiting_bytes_max();
+        let waiting = async {
+            wait(&mut job.order, pause).await;
+            Ok::<(), FollowError>(())
+        };
+        let Err(error) = holding.during(|| bytes_max, waiting, |_| {}).await else { return };
+        *held = None;
+        let database = job.database.path.display();
+        match error {
+            FollowError::LogReleased => tracing::error!(
+                %database,
+                bytes_max,
+                "the log is longer than log-max and spool-max allow, and the database cannot be followed: the log is let go, and what is in it is found by a comparison later"
+            ),
+            error => tracing::warn!(%database, error = %error_chain(&error), "the log is let go"),
+        }
+    }
+    wait(&mut job.order, until.saturating_duration_since(tokio::time::Instant::now())).await;
 }
 
 /// Waits, but not longer than until something else is ordered.
