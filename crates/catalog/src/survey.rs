@@ -15,7 +15,7 @@ mod time;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::read::{SHORT_MAX, presumed_tail, read};
 use crate::{CatalogError, Fetched, Identity, IndexCache, list, list_recent};
@@ -56,6 +56,8 @@ const RELISTED_MAX: u32 = 3;
 #[derive(Debug)]
 pub struct Survey {
     store: Arc<dyn Store>,
+    /// When it began to be looked at.
+    begun: Instant,
     identity: Identity,
     known: Known,
     /// The names of segments are complete from this entry on; before it, some may be missing whose entries are in no
@@ -93,13 +95,14 @@ impl Survey {
     }
 
     fn of(store: Arc<dyn Store>, progress: Arc<Progress>, begun: Begun) -> Survey {
-        let Begun { identity, latency, listing, complete_from, horizon } = begun;
+        let Begun { begun, identity, latency, listing, complete_from, horizon } = begun;
         let known = Known::new(listing).with_horizon(horizon);
         let interest = Interest { txids: known.listing().states().collect(), time: None };
         let cache = Cache::default();
         let (stale, relisted) = (false, 0);
         Survey {
             store,
+            begun,
             identity,
             known,
             complete_from,

@@ -15,7 +15,8 @@ use crate::target::{Notice, Target};
 pub const CLOCKS_APART_MICROS_MAX: i64 = 5_000_000;
 
 impl Survey {
-    /// The plan, with a notice if the replica's newest entries are dated after now.
+    /// The plan, with a notice if the replica's newest entries are dated after now. `now` was when the survey began; what came
+    /// while a slow store was looked at is dated later, and rightly.
     pub(super) async fn with_ahead(
         &mut self,
         mut plan: Plan,
@@ -25,7 +26,9 @@ impl Survey {
         self.head().await?;
         let Some(IndexState { state, .. }) = self.newest() else { return Ok(plan) };
         let Point { txid: newest, time: until } = state.point;
-        if until.as_micros().saturating_sub(now.as_micros()) <= CLOCKS_APART_MICROS_MAX {
+        let elapsed = i64::try_from(self.begun.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let by_now = now.as_micros().saturating_add(elapsed);
+        if until.as_micros().saturating_sub(by_now) <= CLOCKS_APART_MICROS_MAX {
             return Ok(plan);
         }
         let first = match self.seek(now).await? {

@@ -13,6 +13,8 @@ use crate::{Identity, Listing, StoredHorizon, identify};
 
 /// What a survey begins with.
 pub(super) struct Begun {
+    /// When it began.
+    pub(super) begun: Instant,
     pub(super) identity: Identity,
     pub(super) latency: Duration,
     pub(super) listing: Listing,
@@ -42,7 +44,10 @@ pub(super) async fn begin(
     begun
 }
 
-#[expect(clippy::disallowed_methods, reason = "measures how long the store takes to answer")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measures how long the store takes to answer, and the survey"
+)]
 async fn begin_with(
     store: &Arc<dyn Store>,
     listing: impl Future<Output = Result<(Listing, Option<Txid>), StoreError>>,
@@ -60,5 +65,5 @@ async fn begin_with(
     open_index_key(&**store, &identity.manifest).await?;
     let (listing, complete_from) = listing?;
     let horizon = newest_of(&**store, &identity.manifest, horizons?).await?;
-    Ok(Begun { identity, latency, listing, complete_from, horizon })
+    Ok(Begun { begun, identity, latency, listing, complete_from, horizon })
 }

@@ -1,9 +1,13 @@
 //! The state at a time is the one after the last entry at or before it.
 
-use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Nothing, Notice, PlanError, Target};
-use ebbtide_replica::{EntryKind, Point};
-use ebbtide_restore::{Error, Options};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Nothing, Notice, PlanError, Progress, Target};
+use ebbtide_replica::{EntryKind, KeyPrefix, Point};
+use ebbtide_restore::{Error, Options, restore};
 use ebbtide_store::Store as _;
+use ebbtide_testkit::faulty::{Call, Faulty, Outcome};
 use proptest::prelude::*;
 
 use crate::builder::{
@@ -211,4 +215,27 @@ async fn o08_a_clock_that_is_a_little_ahead_is_no_fault() {
     let options = Options { now, ..options(Target::Latest, &directory.path().join("out")) };
     let report = restore_with(&builder.store, &options).await.unwrap();
     assert_eq!((report.outline.point.state.txid(), report.outline.notices), (txid(3), vec![]));
+}
+
+/// What is committed while a slow store is looked at is dated after the beginning, and no clock is wrong.
+#[tokio::test]
+async fn o08_what_came_while_it_was_looked_is_no_clock_that_is_ahead() {
+    let mut builder = Builder::started(512, 2).await;
+    builder.wait(10 * SECOND);
+    builder.commit(&[(0, 5)], 2);
+    builder.cut().await;
+    let directory = tempfile::tempdir().unwrap();
+    let now = micros(builder.micros - CLOCKS_APART_MICROS_MAX - SECOND);
+    for (delay, notices) in [(0, 1), (1500, 0)] {
+        let faulty = Faulty::new(Arc::new(builder.store.clone()));
+        faulty.script(move |call| match call {
+            Call::List(KeyPrefix::Pack) => Some(Outcome::Delay(Duration::from_millis(delay))),
+            _ => None,
+        });
+        let output = directory.path().join(delay.to_string());
+        let options = Options { now, ..options(Target::Latest, &output) };
+        let progress = Arc::new(Progress::default());
+        let report = restore(Arc::new(faulty), &options, &progress).await.unwrap();
+        assert_eq!(report.outline.notices.len(), notices, "{:?}", report.outline.notices);
+    }
 }
