@@ -8,6 +8,9 @@ use ebbtide_store::{Store, StoreError};
 /// How often a continuing outage is logged again.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// A store that was back for less is away as before, for the log: one that refuses every third request is one outage.
+const BACK_MIN: Duration = Duration::from_secs(10);
+
 /// Whether requests to the store fail, and how much is spooled.
 #[derive(Debug, Default)]
 pub struct StoreHealth(Mutex<HealthState>);
@@ -15,7 +18,12 @@ pub struct StoreHealth(Mutex<HealthState>);
 #[derive(Debug, Default)]
 struct HealthState {
     outage: Option<StoreOutage>,
+    /// When an outage was last logged.
     logged: Option<Instant>,
+    /// Whether the present one was.
+    is_logged: bool,
+    /// When the last one ended.
+    back: Option<Instant>,
     outages_ended: u64,
     spooled: Spooled,
 }
@@ -57,8 +65,11 @@ impl StoreHealth {
         let mut state = self.state();
         let now = Instant::now();
         let since = state.outage.as_ref().map_or(now, |outage| outage.since);
+        if state.outage.is_none() && state.back.is_none_or(|back| now - back >= BACK_MIN) {
+            state.logged = None;
+        }
         if state.logged.is_none_or(|logged| now - logged >= LOG_INTERVAL) {
-            state.logged = Some(now);
+            (state.logged, state.is_logged) = (Some(now), true);
             let (store, failing) = (store.describe(), since.elapsed().as_secs());
             if error.is_permanent() {
                 tracing::error!(%store, ?error, failing_seconds = failing, "cannot ship; the log waits");
@@ -72,11 +83,13 @@ impl StoreHealth {
 
     pub(crate) fn note_success(&self, store: &dyn Store) {
         let mut state = self.state();
-        state.logged = None;
         if let Some(outage) = state.outage.take() {
             state.outages_ended += 1;
+            state.back = Some(Instant::now());
             let (store, seconds) = (store.describe(), outage.since.elapsed().as_secs());
-            tracing::info!(%store, seconds, "the store is back");
+            if std::mem::take(&mut state.is_logged) {
+                tracing::info!(%store, seconds, "the store is back");
+            }
         }
     }
 

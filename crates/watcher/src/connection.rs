@@ -1,8 +1,9 @@
 //! Our connections to the user's database: how they are opened, and the few statements that run on them.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection as Sqlite, ErrorCode, OpenFlags};
 
@@ -16,6 +17,9 @@ pub const SQLITE_VERSION: i32 = rusqlite::ffi::SQLITE_VERSION_NUMBER;
 
 // Versions up to 3.51.2 can lose committed pages when a checkpoint meets a restart of the log.
 const _: () = assert!(SQLITE_VERSION >= 3_053_000, "bundle an SQLite past the WAL-reset bug");
+
+/// How often it is logged that the database's disk is full.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The result of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(crate) struct Connection {
     sqlite: Option<Sqlite>,
     /// Dropped once the connection is closed.
     _descriptors: Descriptors,
+    /// When it was last logged that the database's disk is full.
+    told_no_room: Cell<Option<Instant>>,
 }
 
 impl Drop for Connection {
@@ -92,7 +98,8 @@ impl Connection {
              PRAGMA cache_size = 2; PRAGMA trusted_schema = 0; PRAGMA shrink_memory;";
         sqlite.execute_batch(settings).map_err(wrap("configure"))?;
         sqlite.pragma_update(None, "query_only", query_only).map_err(wrap("configure"))?;
-        Ok(Connection { sqlite: Some(sqlite), _descriptors: descriptors.clone() })
+        let (sqlite, _descriptors) = (Some(sqlite), descriptors.clone());
+        Ok(Connection { sqlite, _descriptors, told_no_room: Cell::default() })
     }
 
     /// Begins a read transaction and pins the log: `BEGIN` alone takes no lock, so the database header is read.
@@ -127,8 +134,7 @@ impl Connection {
             Ok(result) => result,
             Err(error) if is_busy(&error) => return Ok(Progress::Busy),
             Err(error) if has_no_room(&error) => {
-                let database = self.sqlite().path().unwrap_or_default();
-                tracing::warn!(database, %error, "the log cannot be copied into the database; it grows until it can");
+                self.tell_no_room(&error);
                 return Ok(Progress::NoRoom);
             }
             Err(error) => return Err(error),
@@ -136,6 +142,15 @@ impl Connection {
         match (busy, u32::try_from(frames), u32::try_from(backfilled)) {
             (0, Ok(frames), Ok(backfilled)) => Ok(Progress::Ran { frames, backfilled }),
             _ => Ok(Progress::Busy),
+        }
+    }
+
+    /// Logs it, but not for each attempt: the log may be on the disk that is full.
+    fn tell_no_room(&self, error: &rusqlite::Error) {
+        if self.told_no_room.get().is_none_or(|told| told.elapsed() >= TELL_INTERVAL) {
+            self.told_no_room.set(Some(Instant::now()));
+            let database = self.sqlite().path().unwrap_or_default();
+            tracing::warn!(database, %error, "the log cannot be copied into the database; it grows until it can");
         }
     }
 

@@ -5,10 +5,10 @@
 //! listing that shows what was only just found does not lag, and it shows all that was durable when the plan was asked for.
 
 /// So many segments are found one by one before the log is listed again.
-const LOOKS: u32 = 32;
+const LOOKS: u32 = 4;
 
 /// How often it is listed before a listing that still does not show them is waited for no longer.
-const LISTINGS_MAX: u32 = 32;
+const LISTINGS_MAX: u32 = 256;
 
 /// How far it was followed for one plan.
 #[derive(Debug, Default)]

@@ -23,9 +23,7 @@ pub enum FollowError {
     State(#[from] StateError),
     /// The store was away for longer than the log and the spool could wait, so the log is not held any more. What the
     /// application writes from here on comes as one step of history once the store is back.
-    #[error(
-        "the store was away for longer than the log and the spool may wait: the log was let go"
-    )]
+    #[error("more waits to be shipped than log-max and spool-max allow: the log was let go")]
     LogReleased,
     /// The log could not wait for a snapshot or delta to be made.
     #[error("the log became too long while it was made")]
