@@ -60,8 +60,12 @@ impl Block {
         if self.raw_len as usize > BLOCK_RAW_MAX {
             return Err(self.damaged(format!("it would have {} bytes", self.raw_len)));
         }
+        self.check_stored(stored)?;
         let BlockScratch { opened, raw } = scratch;
-        let packed = if self.open_into(opener, stored, opened)? { &opened[..] } else { stored };
+        let packed = match opener.open_into(self.offset, self.shape(), stored, opened)? {
+            true => &opened[..],
+            false => stored,
+        };
         let raw = if self.codec == Codec::Stored { packed } else { self.expand(packed, raw)? };
         if raw.len() != self.raw_len as usize {
             return Err(self.damaged(format!("it has {} bytes of {}", raw.len(), self.raw_len)));
@@ -71,7 +75,9 @@ impl Block {
 
     /// Refuses bytes that are not those of the block in its object, whatever is in them.
     pub fn check_stored(&self, stored: &[u8]) -> Result<()> {
-        self.check_length(stored)?;
+        if stored.len() as u64 != u64::from(self.stored_len) {
+            return Err(self.damaged(format!("{} bytes of {}", stored.len(), self.stored_len)));
+        }
         let crc = crc32fast::hash(stored);
         if crc != self.crc {
             return Err(self.damaged(format!("its CRC32 is {crc:08x}, not {:08x}", self.crc)));
@@ -79,30 +85,13 @@ impl Block {
         Ok(())
     }
 
-    fn check_length(&self, stored: &[u8]) -> Result<()> {
-        if stored.len() as u64 != u64::from(self.stored_len) {
-            return Err(self.damaged(format!("{} bytes of {}", stored.len(), self.stored_len)));
-        }
-        Ok(())
-    }
-
     /// The bytes of the block before they were encrypted, still packed; nothing if the object is a plain one, whose stored
     /// bytes are those.
     pub(super) fn open(&self, opener: &Opener, stored: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.check_stored(stored)?;
         let mut opened = Vec::new();
-        let is_sealed = self.open_into(opener, stored, &mut opened)?;
+        let is_sealed = opener.open_into(self.offset, self.shape(), stored, &mut opened)?;
         Ok(is_sealed.then_some(opened))
-    }
-
-    /// The same into this memory. Whether the object is an encrypted one. Bytes that open are those that were written, so their
-    /// CRC32 is not looked at; where they do not open, it tells damage from another key.
-    fn open_into(&self, opener: &Opener, stored: &[u8], opened: &mut Vec<u8>) -> Result<bool> {
-        self.check_length(stored)?;
-        let result = opener.open_into(self.offset, self.shape(), stored, opened);
-        if !matches!(result, Ok(true)) {
-            self.check_stored(stored)?;
-        }
-        result
     }
 
     /// What the packed bytes of a compressed block become.
