@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::os::unix::fs::{chown, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::unistd::Uid;
@@ -33,18 +34,31 @@ fn setup_of_other(test: &str) -> Option<Setup> {
     Some(setup)
 }
 
-/// A full disk is a state in which nothing is committed any more, whatever is durable.
-#[test]
-fn a_database_on_a_full_disk_needs_attention() {
-    let setup = Setup::new();
+/// A small disk in the directory of a setup; nothing where we may not mount one.
+fn mounted(setup: &Setup, test: &str) -> Option<PathBuf> {
     let disk = setup.path("disk");
     std::fs::create_dir(&disk).unwrap();
     let mut mount = Command::new("mount");
     mount.args(["-t", "tmpfs", "-o", "size=16m", "none"]).arg(&disk);
     if !Uid::effective().is_root() || !mount.status().is_ok_and(|status| status.success()) {
-        eprintln!("NOT RUN: a_database_on_a_full_disk_needs_attention: only root can mount a disk");
-        return;
+        eprintln!("NOT RUN: {test}: only root can mount a disk");
+        return None;
     }
+    Some(disk)
+}
+
+/// Leaves no room on a disk until the file `full` on it is removed.
+fn fill(disk: &Path) {
+    let mut file = File::create(disk.join("full")).unwrap();
+    std::io::copy(&mut std::io::repeat(1), &mut file).unwrap_err();
+}
+
+/// A full disk is a state in which nothing is committed any more, whatever is durable.
+#[test]
+fn a_database_on_a_full_disk_needs_attention() {
+    let setup = Setup::new();
+    let test = "a_database_on_a_full_disk_needs_attention";
+    let Some(disk) = mounted(&setup, test) else { return };
     let setup = setup.called("disk/app.db", "backup");
     let app = setup.app();
     let sidecar = setup.follow();
@@ -53,8 +67,7 @@ fn a_database_on_a_full_disk_needs_attention() {
     setup.sync();
     let attention = || setup.report()["attention"].to_string();
     assert_eq!(attention(), "[]");
-    std::io::copy(&mut std::io::repeat(1), &mut File::create(disk.join("full")).unwrap())
-        .unwrap_err();
+    fill(&disk);
     assert_eq!(attention(), "[\"disk\"]");
     setup.run(&["status"]).exits(1).prints("on the disk of the database");
     std::fs::remove_file(disk.join("full")).unwrap();
@@ -69,16 +82,8 @@ fn a_database_on_a_full_disk_needs_attention() {
 #[test]
 fn while_the_disk_of_the_local_state_is_full_the_log_stays_bounded() {
     let setup = Setup::new();
-    let disk = setup.path("disk");
-    std::fs::create_dir(&disk).unwrap();
-    let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", "size=16m", "none"]).arg(&disk);
-    if !Uid::effective().is_root() || !mount.status().is_ok_and(|status| status.success()) {
-        eprintln!(
-            "NOT RUN: while_the_disk_of_the_local_state_is_full…: only root can mount a disk"
-        );
-        return;
-    }
+    let test = "while_the_disk_of_the_local_state_is_full_the_log_stays_bounded";
+    let Some(disk) = mounted(&setup, test) else { return };
     let app = setup.app();
     let state = disk.join("state");
     let budgets = format!("log-max = \"16 MiB\"\nspool-max = \"16 MiB\"\nstate = {state:?}");
@@ -87,8 +92,7 @@ fn while_the_disk_of_the_local_state_is_full_the_log_stays_bounded() {
     let sidecar = Sidecar::start_command(&mut setup.command(&args));
     app.insert(1, 100);
     setup.sync();
-    std::io::copy(&mut std::io::repeat(1), &mut File::create(disk.join("full")).unwrap())
-        .unwrap_err();
+    fill(&disk);
     let log = setup.path("app.db-wal");
     let mut longest = 0;
     for _ in 0..120 {

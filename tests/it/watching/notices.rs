@@ -208,25 +208,25 @@ fn what_is_wrong_with_an_address_is_said_at_the_start_and_not_the_address() {
     }
 }
 
-/// A supervisor as systemd is one, with a socket in a directory or one that is in no file system.
-fn supervised(setup: &Setup, socket: &UnixDatagram, name: &str) {
+/// What a supervisor is told until it hears this.
+pub(super) fn hear_until(socket: &UnixDatagram, wanted: &str) -> Vec<String> {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let hear = || {
+    let mut all = Vec::new();
+    loop {
         let mut message = [0; 4096];
         let count = socket.recv(&mut message).unwrap();
-        String::from_utf8_lossy(&message[..count]).into_owned()
-    };
-    let until = |wanted: &str| {
-        let mut all = Vec::new();
-        loop {
-            let heard = hear();
-            let is_it = heard.contains(wanted);
-            all.push(heard);
-            if is_it {
-                return all;
-            }
+        let heard = String::from_utf8_lossy(&message[..count]).into_owned();
+        let is_it = heard.contains(wanted);
+        all.push(heard);
+        if is_it {
+            return all;
         }
-    };
+    }
+}
+
+/// A supervisor as systemd is one, with a socket in a directory or one that is in no file system.
+fn supervised(setup: &Setup, socket: &UnixDatagram, name: &str) {
+    let until = |wanted: &str| hear_until(socket, wanted);
     let mut command = setup.replicate();
     command.env("NOTIFY_SOCKET", name).env("WATCHDOG_USEC", "400000").env_remove("WATCHDOG_PID");
     let sidecar = Sidecar::spawn_command(&mut command);

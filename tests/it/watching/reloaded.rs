@@ -6,9 +6,9 @@ use std::os::unix::net::UnixDatagram;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{PATIENCE, Setup, Sidecar};
+use crate::support::{Setup, Sidecar};
 
-use super::notices::{Hook, configured};
+use super::notices::{Hook, configured, hear_until};
 use super::{Client, Shown};
 
 /// Would catch an address that is not taken up, or not given up, and a heartbeat that somebody is sent who is not named any
@@ -104,15 +104,7 @@ fn systemd_hears_that_the_configuration_is_read_again() {
     let _app = setup.app();
     let path = setup.path("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let until = |wanted: &str| loop {
-        let mut message = [0; 4096];
-        let count = socket.recv(&mut message).unwrap();
-        let heard = String::from_utf8_lossy(&message[..count]).into_owned();
-        if heard.contains(wanted) {
-            return heard;
-        }
-    };
+    let until = |wanted: &str| hear_until(&socket, wanted);
     let config = setup.configure("", "");
     let mut command = setup.command(&["replicate", "--log-format", "json", "--config", &config]);
     command.env("NOTIFY_SOCKET", &path).env_remove("WATCHDOG_USEC");
@@ -124,7 +116,7 @@ fn systemd_hears_that_the_configuration_is_read_again() {
             fs::write(&config, "nonsense").unwrap();
         }
         sidecar.process().signal(Signal::SIGHUP).unwrap();
-        let heard = until("RELOADING=1");
+        let heard = until("RELOADING=1").pop().unwrap();
         let (_, micros) = heard.split_once("\nMONOTONIC_USEC=").unwrap();
         let micros: u64 = micros.parse().unwrap();
         assert!(micros > last, "{micros} after {last}");
