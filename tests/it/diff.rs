@@ -362,3 +362,18 @@ fn the_log_says_which_tables_each_commit_changed_and_by_how_many_rows() {
     let text = setup.run(&["log", "--tables", &setup.replica]).exits(0).out.clone();
     assert!(text.contains("                  orders -2, log +2\n"), "{text}");
 }
+
+/// What is not shown is not counted either: a history of a year has a million entries.
+#[test]
+fn of_the_newest_entries_alone_the_rows_are_counted() {
+    let setup = Setup::new();
+    let (_, last) = history(&setup);
+    let cache = setup.path("cache");
+    let mut command = setup.command(&["log", "--tables", "-n", "2", &setup.replica]);
+    let shown = Ended::of(command.env("XDG_CACHE_HOME", &cache)).exits(0);
+    shown.prints("                  orders ~1\n").prints("                  orders +1 ~2\n");
+    let kept = fs::read_dir(cache.join("ebbtide/tables")).unwrap().next().unwrap().unwrap();
+    let kept = fs::read_to_string(kept.path()).unwrap();
+    assert_eq!(kept.lines().count(), 2, "{kept}");
+    assert!(kept.contains(&format!("{last:016x}")), "{kept}");
+}

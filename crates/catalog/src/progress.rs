@@ -1,4 +1,4 @@
-//! How far a restore, a verification or a copy is, for whoever shows it.
+//! How far a restore, a verification, a copy or a search is, for whoever shows it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,11 +10,11 @@ pub struct Progress {
     fetched: AtomicU64,
 }
 
-/// The counters at some moment, in bytes.
+/// The counters at some moment, in bytes; those of a search in entries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// What there is to do: of the database to be written, or of the objects to be proved or copied; 0 while that is not
-    /// known.
+    /// What there is to do: of the database to be written, of the objects to be proved or copied, or of the entries to be
+    /// looked at; 0 while that is not known.
     pub total: u64,
     /// What of it is done.
     pub done: u64,
@@ -30,18 +30,18 @@ impl Progress {
         Counts { total: get(&self.total), done: get(&self.done), fetched: get(&self.fetched) }
     }
 
-    /// Begins again, with so many bytes to be done.
+    /// Begins again, with so much to be done.
     pub fn start(&self, total: u64) {
         self.done.store(0, Ordering::Relaxed);
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// So many bytes more are to be done.
+    /// So much more is to be done.
     pub fn add_total(&self, bytes: u64) {
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many bytes more are done.
+    /// So much more is done.
     pub fn add_done(&self, bytes: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -19,7 +19,8 @@ const LINE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counted {
     Bytes,
-    Replicas,
+    /// Replicas or entries.
+    Number,
 }
 
 /// A bar over what is not known yet, on standard error if that is a terminal, and if not `quiet`.
@@ -45,15 +46,25 @@ pub(crate) fn show(bar: &ProgressBar, counted: Counted, done: u64, total: u64) {
     bar.set_position(done);
 }
 
-/// Waits for `work`, and shows meanwhile how far it is, if not `quiet`.
+/// Waits for `work`, and shows meanwhile how many bytes of it are done, if not `quiet`.
 pub(crate) async fn watch<T>(
     what: &'static str,
     quiet: bool,
     progress: &Progress,
     work: impl Future<Output = T>,
 ) -> T {
-    let bar = bar(what, quiet);
-    let mut lines = Lines { what, begun: None, next: Instant::now() + LINE };
+    watch_on(&bar(what, quiet), Counted::Bytes, quiet, progress, work).await
+}
+
+/// The same on a bar that others may draw beside.
+pub(crate) async fn watch_on<T>(
+    bar: &ProgressBar,
+    counted: Counted,
+    quiet: bool,
+    progress: &Progress,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut lines = Lines::new(bar.prefix(), counted, Instant::now());
     let has_lines = !quiet && !io::stderr().is_terminal();
     tokio::pin!(work);
     loop {
@@ -64,7 +75,7 @@ pub(crate) async fn watch<T>(
             }
             () = tokio::time::sleep(REDRAW) => {
                 let counts = progress.counts();
-                show(&bar, Counted::Bytes, counts.done, counts.total);
+                show(bar, counted, counts.done, counts.total);
                 if has_lines && let Some(line) = lines.due(Instant::now(), counts) {
                     logging::note(line);
                 }
@@ -75,13 +86,18 @@ pub(crate) async fn watch<T>(
 
 /// The lines where there is no terminal.
 struct Lines {
-    what: &'static str,
+    what: String,
+    counted: Counted,
     /// When it became known how much there is to do.
     begun: Option<Instant>,
     next: Instant,
 }
 
 impl Lines {
+    fn new(what: String, counted: Counted, now: Instant) -> Lines {
+        Lines { what, counted, begun: None, next: now + LINE }
+    }
+
     /// The line that is due now.
     fn due(&mut self, now: Instant, counts: Counts) -> Option<String> {
         let Counts { done, total, fetched } = counts;
@@ -92,7 +108,7 @@ impl Lines {
             return None;
         }
         self.next = now + LINE;
-        let what = self.what;
+        let what = &self.what;
         let Some(begun) = self.begun else {
             return Some(format!("{what}: {} read by now", bytes(fetched)));
         };
@@ -100,8 +116,14 @@ impl Lines {
         let percent = u128::from(done) * 100 / u128::from(total).max(1);
         let rate = u64::try_from(u128::from(done) * 1000 / millis).unwrap_or(u64::MAX);
         let left = Duration::from_secs(total.saturating_sub(done) / rate.max(1));
-        let (total, rate, left) = (bytes(total), bytes(rate), HumanDuration(left));
-        Some(format!("{what}: {percent}% of {total}, {rate}/s, {left} left"))
+        let left = HumanDuration(left);
+        Some(match self.counted {
+            Counted::Bytes => {
+                let (total, rate) = (bytes(total), bytes(rate));
+                format!("{what}: {percent}% of {total}, {rate}/s, {left} left")
+            }
+            Counted::Number => format!("{what}: {percent}% of {total}, {left} left"),
+        })
     }
 }
 
@@ -120,10 +142,10 @@ fn template(counted: Counted, columns: u16) -> &'static str {
         (60.., Counted::Bytes) => {
             "{prefix} [{bar:10}] {percent:>3}% of {binary_total_bytes}, {eta} left"
         }
-        (90.., Counted::Replicas) => {
+        (90.., Counted::Number) => {
             "{prefix} [{bar:20}] {percent:>3}% of {len}, {per_sec}, {eta} left"
         }
-        (60.., Counted::Replicas) => "{prefix} [{bar:10}] {percent:>3}% of {len}, {eta} left",
+        (60.., Counted::Number) => "{prefix} [{bar:10}] {percent:>3}% of {len}, {eta} left",
         (30.., _) => "{prefix} {percent:>3}%, {eta} left",
         _ => "{percent:>3}%",
     }
@@ -136,7 +158,7 @@ mod tests {
     /// The widest that a bar gets, over a database of 16 TB.
     #[test]
     fn o32_a_bar_fits_into_its_line() {
-        for (counted, columns) in [Counted::Bytes, Counted::Replicas]
+        for (counted, columns) in [Counted::Bytes, Counted::Number]
             .into_iter()
             .flat_map(|counted| [20, 30, 40, 60, 80, 200].map(|columns| (counted, columns)))
         {
@@ -164,7 +186,7 @@ mod tests {
     #[test]
     fn without_a_terminal_a_line_a_minute_says_how_far_it_is() {
         let begun = Instant::now();
-        let mut lines = Lines { what: "restore", begun: None, next: begun + LINE };
+        let mut lines = Lines::new("restore".to_owned(), Counted::Bytes, begun);
         let at = |seconds| begun + Duration::from_secs(seconds);
         let counts = |done: u64, total: u64| Counts {
             done: done << 20,
@@ -178,5 +200,10 @@ mod tests {
         let said = lines.due(at(134), counts(1024, 4096)).unwrap();
         assert_eq!(said, "restore: 25% of 4.00 GiB, 16.00 MiB/s, 3 minutes left");
         assert_eq!(lines.due(at(135), counts(1024, 4096)), None);
+        let mut lines = Lines::new("search".to_owned(), Counted::Number, begun);
+        let counts = |done, total| Counts { done, total, fetched: 0 };
+        assert_eq!(lines.due(at(50), counts(0, 864_000)), None);
+        let said = lines.due(at(60), counts(108_000, 864_000)).unwrap();
+        assert_eq!(said, "search: 12% of 864000, 70 seconds left");
     }
 }

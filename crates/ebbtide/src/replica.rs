@@ -130,7 +130,13 @@ impl Replica {
         mut each: impl FnMut(&Found) -> bool + Send + 'static,
     ) -> Result<Searched> {
         let (replica, question) = (self.inner.clone(), Question::new(sql));
-        let trace = Trace { replica, question, now: clock::now(), proof: Proof::Block };
+        let trace = Trace {
+            replica,
+            question,
+            now: clock::now(),
+            proof: Proof::Block,
+            progress: Arc::default(),
+        };
         let target = |when: When| when.target().ok_or(Error::BeforeAll);
         let (oldest, newest) = (oldest.map(target).transpose()?, target(newest)?);
         let run = move || {

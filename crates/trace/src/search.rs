@@ -1,8 +1,9 @@
 //! The search: from the newest state to the oldest.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use ebbtide_catalog::{Nothing, PlanError, Target, missed_since};
+use ebbtide_catalog::{Counts, Nothing, PlanError, Progress, Target, missed_since};
 use ebbtide_moment::{Error as MomentError, Moment, Proof, Replica};
 use ebbtide_replica::{Entry, EntryKind, Point, Timestamp, Txid};
 use ebbtide_sql::PageSet;
@@ -26,6 +27,8 @@ pub struct Trace {
     pub now: Timestamp,
     /// How far what is read is proved.
     pub proof: Proof,
+    /// How many entries are to be looked at, and how many were, for whoever waits.
+    pub progress: Arc<Progress>,
 }
 
 /// An entry at which the answer changed.
@@ -108,6 +111,7 @@ impl Trace {
             asked: 1,
             entries: 0,
         };
+        self.progress.start(newest.txid.get().saturating_sub(end.txid.get()));
         let mut back = Back::new(&self.replica, newest.txid, end.txid.next());
         loop {
             let suspect = self.suspect(&mut back, &state, end.txid, &mut searched.entries)?;
@@ -154,6 +158,7 @@ impl Trace {
         let mut met = None;
         while let Some(entry) = back.next(&self.replica)? {
             *looked_at += 1;
+            self.reached(entry.txid, end);
             if entry.kind == EntryKind::Resync || meets(&entry, &state.asked.reads) {
                 met = Some(entry);
                 break;
@@ -167,6 +172,13 @@ impl Trace {
             return Ok(Some(Suspect { entry, is_page_one_alone: true }));
         }
         Ok(met.map(|entry| Suspect { entry, is_page_one_alone: false }))
+    }
+
+    /// Notes that only the entries between `end` and this one are left. Some are looked at twice.
+    fn reached(&self, txid: Txid, end: Txid) {
+        let Counts { total, done, .. } = self.progress.counts();
+        let left = txid.get().saturating_sub(end.get());
+        self.progress.add_done(total.saturating_sub(left).saturating_sub(done));
     }
 
     /// Which of these entries, the newest first, has changed page 1 last to what it is at `state`; nothing if none has

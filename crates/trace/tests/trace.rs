@@ -25,7 +25,13 @@ async fn search(
 ) -> Result<(Vec<Found>, Searched), TraceError> {
     let replica = Replica::open(store, Reading::default()).await.unwrap();
     let now = micros(4_000_000_000_000_000);
-    let trace = Trace { replica, question: Question::new(sql), now, proof: Proof::Block };
+    let trace = Trace {
+        replica,
+        question: Question::new(sql),
+        now,
+        proof: Proof::Block,
+        progress: Arc::default(),
+    };
     let run = move || {
         let mut found = Vec::new();
         let searched = trace.run(oldest, newest, |change| {

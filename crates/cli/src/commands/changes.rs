@@ -1,8 +1,9 @@
 //! A search for the entries at which an answer changed, and how each is told: what `when` and `blame` share.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use ebbtide_catalog::Target;
+use ebbtide_catalog::{Progress, Target};
 use ebbtide_moment::{Error as MomentError, Moment, Proof, Replica};
 use ebbtide_replica::{EntryKind, Timestamp};
 use ebbtide_rows::json;
@@ -14,6 +15,7 @@ use super::past::{failure as unread, proof, sql_failure};
 use super::{unreadable, unrowed};
 use crate::args::Search;
 use crate::exit::{Code, Failure};
+use crate::progress_bar::{self, Counted, watch_on};
 use crate::when::When;
 use crate::{logging, output, terminal};
 
@@ -37,23 +39,30 @@ impl Changes<'_> {
         let Changes { replica, newest, question, search, now } = self;
         let oldest = search.from.as_ref().map(|when| meant(Some(when), now)).transpose()?;
         let (json, limit, proof) = (search.json, search.limit, proof(search.prove));
-        let trace = Trace { replica, question, now, proof };
+        let progress = Arc::<Progress>::default();
+        let trace = Trace { replica, question, now, proof, progress: Arc::clone(&progress) };
+        let bar = progress_bar::bar("search", json);
+        let beside = bar.clone();
         let run = move || {
             run(&trace, (oldest, newest), limit, |found| {
                 if !is_wanted(found) {
                     return false;
                 }
-                match json {
-                    true => output::json(document(found, proof)),
-                    false => output::line(line(found)),
-                }
+                beside.suspend(|| {
+                    match json {
+                        true => output::json(document(found, proof)),
+                        false => output::line(line(found)),
+                    }
+                    // The next one may be far away.
+                    output::flush();
+                });
                 true
             })
         };
-        let (told, searched) = tokio::task::spawn_blocking(run)
-            .await
-            .map_err(|error| Failure::new(Code::Failed, error))?
-            .map_err(failure)?;
+        let searching = tokio::task::spawn_blocking(run);
+        let searched = watch_on(&bar, Counted::Number, json, &progress, searching).await;
+        let searched = searched.map_err(|error| Failure::new(Code::Failed, error))?;
+        let (told, searched) = searched.map_err(failure)?;
         if json {
             output::json(end(&searched, told, told >= limit, proof));
         } else {

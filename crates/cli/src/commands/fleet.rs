@@ -88,7 +88,7 @@ pub(crate) async fn members(
     let mut known = known.map_or_else(Known::default, |json| Known::from_json(&json));
     let bar = progress_bar::bar("replicas", quiet);
     let progress = |done: usize, all: usize| {
-        progress_bar::show(&bar, Counted::Replicas, done as u64, all as u64);
+        progress_bar::show(&bar, Counted::Number, done as u64, all as u64);
     };
     let looked = look(root, &opener.each(), options, &mut known, now, progress).await;
     bar.finish_and_clear();

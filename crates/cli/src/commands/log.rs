@@ -8,7 +8,7 @@ mod screen;
 
 use std::pin::pin;
 
-use ebbtide_catalog::{Identity, Listing};
+use ebbtide_catalog::{Identity, Listing, first_of};
 use ebbtide_replica::{Entry, Manifest, Timestamp, Txid};
 use ebbtide_seal::KeyUse;
 use ebbtide_store::{Store, StoreError, open_key};
@@ -42,24 +42,19 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
     let marks = marked::shown(&store, &manifest).await?;
     let thinned = Thinned::read(&*store, &manifest).await.map_err(unreadable)?;
     let mut changed = match args.tables || args.changed.is_some() {
-        true => Some(Changed::open(&source).await?),
+        true => Some(Changed::open(&source, args.json).await?),
         false => None,
     };
     let page_bytes = manifest.page_size.offset();
-    let form = match Screen::of_output(args.utc).filter(|_| !args.json) {
-        _ if args.json => Output::Json,
-        None => Output::Lines,
-        Some(screen) => {
-            let most = if args.all { Some(usize::MAX) } else { args.newest };
-            Output::Screen(Box::new(LogScreen::new(screen, most, args.all)))
-        }
-    };
-    let mut print = Print::new(form, args.newest, (from, to), now);
+    let mut print = Print::new(form(&args), args.newest, (from, to), now);
     print.head(&store.describe(), &manifest);
     if let Some(thinned) = &thinned {
         print.begin_after(thinned);
     }
     let window = thinned.as_ref().map_or(Txid::FIRST, Thinned::window);
+    // Only what is shown is counted, unless it depends on that what is shown.
+    let counts_held = args.changed.is_none() && print.is_holding();
+    let newest = listing.log.last().and_then(|object| first_of(object.key)).unwrap_or(window);
     let history = ebbtide_catalog::chronology(&listing, window);
     let mut indexes = pin!(ebbtide_catalog::read_indexes(&*store, &manifest, history));
     let mut shown = None;
@@ -73,8 +68,11 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
                 continue;
             }
             let rows = match &mut changed {
-                Some(changed) => changed.by(entry).await?,
-                None => None,
+                Some(changed) if !counts_held => {
+                    changed.show(span(window, entry.txid), span(window, newest));
+                    changed.by(entry).await?
+                }
+                _ => None,
             };
             if let Some(table) = &args.changed
                 && !rows.as_ref().is_some_and(|rows| changed::has_table(rows, table))
@@ -83,17 +81,51 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
             }
             print.entry(entry, page_bytes, rows.as_ref());
         }
-        if let Some(changed) = &changed {
-            changed.keep();
+        if let Some(changed) = &mut changed {
+            changed.keep_some();
         }
         shown = shown.max(Some(fetched.index.footer().last));
         if output::is_gone() {
             return Ok(Outcome::Done);
         }
     }
+    if let Some(changed) = &mut changed {
+        if counts_held {
+            count_held(&mut print, changed).await?;
+        }
+        changed.end();
+    }
     drill::show(&source, args.json);
     print.end(&args.source, &listing, &marks, thinned.as_ref());
     Ok(Outcome::Done)
+}
+
+/// For whom it is shown.
+fn form(args: &Log) -> Output {
+    match Screen::of_output(args.utc).filter(|_| !args.json) {
+        _ if args.json => Output::Json,
+        None => Output::Lines,
+        Some(screen) => {
+            let most = if args.all { Some(usize::MAX) } else { args.newest };
+            Output::Screen(Box::new(LogScreen::new(screen, most, args.all)))
+        }
+    }
+}
+
+/// Counts the rows of the entries that will be shown.
+async fn count_held(print: &mut Print, changed: &mut Changed) -> Result<(), Failure> {
+    let all = print.held().len() as u64;
+    for (done, held) in (0..).zip(print.held()) {
+        changed.show(done, all);
+        held.rows = changed.by(&held.entry).await?;
+        changed.keep_some();
+    }
+    Ok(())
+}
+
+/// How many entries there are from one to another, which need not come after it.
+fn span(from: Txid, to: Txid) -> u64 {
+    to.get().saturating_sub(from.get())
 }
 
 /// What the replica is, once its index key is there: without that nothing of an encrypted one is shown, and not its head

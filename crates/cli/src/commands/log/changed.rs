@@ -5,6 +5,7 @@ use ebbtide_replica::{Entry, EntryKind, Timestamp, Txid};
 use ebbtide_rows::{Options, Summary, diff};
 use ebbtide_sidecar::clock;
 use ebbtide_trace::Comparison;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
@@ -12,6 +13,7 @@ use super::kept::Kept;
 use crate::commands::diff::Quiet;
 use crate::commands::{changes, past};
 use crate::exit::Failure;
+use crate::progress_bar::{self, Counted};
 use crate::source::Source;
 
 /// Counts what entries changed, those that were counted before from the local disk.
@@ -21,6 +23,7 @@ pub(super) struct Changed {
     now: Timestamp,
     /// The state that was looked at last: mostly the one before the next entry.
     last: Option<Moment>,
+    bar: ProgressBar,
 }
 
 impl Changed {
@@ -28,10 +31,16 @@ impl Changed {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(super) async fn open(source: &Source) -> Result<Changed, Failure> {
+    pub(super) async fn open(source: &Source, quiet: bool) -> Result<Changed, Failure> {
         let replica = past::open(source).await?;
         let kept = Kept::open(replica.manifest().replica);
-        Ok(Changed { replica, kept, now: clock::now(), last: None })
+        let bar = progress_bar::bar("count", quiet);
+        Ok(Changed { replica, kept, now: clock::now(), last: None, bar })
+    }
+
+    /// Shows that `done` of `total` entries are behind it.
+    pub(super) fn show(&self, done: u64, total: u64) {
+        progress_bar::show(&self.bar, Counted::Number, done, total);
     }
 
     /// What an entry changed; nothing for one that cannot have changed a row.
@@ -67,9 +76,15 @@ impl Changed {
         self.replica.at(Target::Txid(txid), self.now, Proof::Block).await
     }
 
-    /// Keeps what was counted.
-    pub(super) fn keep(&self) {
+    /// Keeps what was counted, once it is much.
+    pub(super) fn keep_some(&mut self) {
+        self.kept.save_some();
+    }
+
+    /// Keeps what was counted. There is nothing left to do.
+    pub(super) fn end(&mut self) {
         self.kept.save();
+        self.bar.finish_and_clear();
     }
 }
 

@@ -13,13 +13,19 @@ use crate::user_directory::CachedFile;
 /// How much is kept of a replica: the oldest entries go.
 const KEPT_BYTES_MAX: u64 = 8 << 20;
 
+/// What was counted is written once it is this share of what is known…
+const NEW_SHARE: usize = 8;
+
+/// …and so many entries: who breaks a long count off loses no more.
+const NEW_MIN: usize = 256;
+
 /// What is known of one replica's entries.
 pub(super) struct Kept {
     file: Option<CachedFile>,
     /// By txid, as it is written.
     known: BTreeMap<String, Value>,
-    /// Whether any of it is not in the file.
-    is_new: bool,
+    /// How many of them are not in the file.
+    new: usize,
 }
 
 impl Kept {
@@ -32,7 +38,7 @@ impl Kept {
             let entry: Value = serde_json::from_str(line).ok()?;
             Some((entry["txid"].as_str()?.to_owned(), entry))
         };
-        Kept { file, known: entries.lines().filter_map(entry).collect(), is_new: false }
+        Kept { file, known: entries.lines().filter_map(entry).collect(), new: 0 }
     }
 
     /// What an entry changed, if that is known.
@@ -47,12 +53,22 @@ impl Kept {
         let txid = entry.txid.to_string();
         let line = json!({ "txid": txid, "id": id(entry), "changed": changed });
         self.known.insert(txid, line);
-        self.is_new = true;
+        self.new += 1;
+    }
+
+    /// Writes what is known once so much came to it that writing all of it again pays.
+    pub(super) fn save_some(&mut self) {
+        if self.new >= (self.known.len() / NEW_SHARE).max(NEW_MIN) {
+            self.save();
+        }
     }
 
     /// Writes what is known if something came to it, the newest entries if it is too much.
-    pub(super) fn save(&self) {
-        let Some(file) = self.file.as_ref().filter(|_| self.is_new) else { return };
+    pub(super) fn save(&mut self) {
+        if std::mem::take(&mut self.new) == 0 {
+            return;
+        }
+        let Some(file) = &self.file else { return };
         let (mut lines, mut bytes) = (Vec::new(), 0);
         for line in self.known.values().rev() {
             let line = line.to_string();

@@ -141,6 +141,19 @@ impl Print {
         }
     }
 
+    /// Whether entries are held until the end, so that it is not known before which of them are shown.
+    pub(super) fn is_holding(&self) -> bool {
+        self.newest.is_some() || matches!(self.form, Output::Screen(_))
+    }
+
+    /// Those that are held, the oldest first.
+    pub(super) fn held(&mut self) -> &mut VecDeque<LoggedEntry> {
+        match &mut self.form {
+            Output::Screen(screen) => screen.entries_mut(),
+            Output::Json | Output::Lines => &mut self.held,
+        }
+    }
+
     pub(super) fn end(
         &mut self,
         place: &str,

@@ -58,6 +58,11 @@ impl LogScreen {
         }
     }
 
+    /// Those that are shown, the oldest first.
+    pub(super) fn entries_mut(&mut self) -> &mut VecDeque<LoggedEntry> {
+        &mut self.entries
+    }
+
     /// All of it, with the lines of the summary that others know.
     pub(super) fn text(
         &self,

@@ -1,6 +1,7 @@
 //! Which later transaction changed a row that stands against an undo.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use ebbtide_catalog::Target;
 use ebbtide_moment::{Proof, Replica};
@@ -60,7 +61,13 @@ async fn search(
 /// The last transaction after `after` that changed the answer.
 async fn last(replica: Replica, question: &str, after: Txid) -> Result<Option<Point>, Failure> {
     let now = ebbtide_sidecar::clock::now();
-    let trace = Trace { replica, question: Question::new(question), now, proof: Proof::Block };
+    let trace = Trace {
+        replica,
+        question: Question::new(question),
+        now,
+        proof: Proof::Block,
+        progress: Arc::default(),
+    };
     let run = move || {
         let mut last = None;
         let searched = trace.run(Some(Target::Txid(after)), Target::Latest, |found| {
