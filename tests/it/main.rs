@@ -17,6 +17,7 @@ mod doctor;
 mod downtime;
 mod drill;
 mod elsewhere;
+mod empty_disk;
 mod exact;
 mod exec;
 mod first;

@@ -14,13 +14,13 @@ use serde_json::Value;
 use crate::support::{App, History, Setup, Sidecar, image, wait_until};
 
 /// A directory of databases, and a process that follows those in it.
-struct Tenants {
-    setup: Setup,
+pub(crate) struct Tenants {
+    pub(crate) setup: Setup,
     config: String,
 }
 
 impl Tenants {
-    fn new(more: &str) -> Tenants {
+    pub(crate) fn new(more: &str) -> Tenants {
         let setup = Setup::new();
         fs::create_dir(setup.path("tenants")).unwrap();
         let tenants = Tenants { config: setup.text("ebbtide.toml"), setup };
@@ -37,18 +37,18 @@ impl Tenants {
         fs::write(self.setup.path("ebbtide.toml"), text).unwrap();
     }
 
-    fn start(&self) -> Sidecar {
+    pub(crate) fn start(&self) -> Sidecar {
         let args = ["replicate", "--log-format", "json", "--config", &self.config];
         let sidecar = Sidecar::spawn_command(&mut self.setup.command(&args));
         wait_until("the process to answer", || self.setup.run(&["list"]).code() == 0);
         sidecar
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.setup.path("tenants").join(name)
     }
 
-    fn app(&self, name: &str) -> App {
+    pub(crate) fn app(&self, name: &str) -> App {
         fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
         App::open(&self.path(name))
     }
@@ -62,7 +62,7 @@ impl Tenants {
             .unwrap_or_default()
     }
 
-    fn wait_for(&self, name: &str, phase: &str) {
+    pub(crate) fn wait_for(&self, name: &str, phase: &str) {
         wait_until(&format!("{name} to be {phase}"), || self.report(name)["phase"] == phase);
     }
 

@@ -27,6 +27,7 @@ const DIRECTORIES_MADE: &[&str] = &[
     "crates/sidecar/src/control/directory.rs",
     "crates/cli/src/application/foreground.rs",
     "crates/cli/src/passphrase.rs",
+    "crates/cli/src/replicate/empty_disk.rs",
     "crates/directory/src/open.rs",
     "crates/directory/src/private.rs",
     "crates/store/src/directory/root.rs",

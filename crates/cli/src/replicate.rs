@@ -1,8 +1,10 @@
 //! `ebbtide replicate`: a task for each database, until told to end.
 
+mod empty_disk;
 mod failures;
 mod hangup;
 mod heard;
+mod lost_database;
 mod missing;
 mod outlets;
 mod reload;
@@ -56,7 +58,7 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     // Before anything is followed: an address that is taken is a mistake.
     let outlets = Outlets::open(&config, View::of(set.sidecar())).await?;
     tokio::select! {
-        restored = restore_missing(&config, args.restore_if_missing) => restored?,
+        restored = restore_missing(&config) => restored?,
         signal = until_told_to_end(&mut signals) => {
             let why = format!("ended by {signal} before a database was restored");
             return Err(Failure::new(Code::Failed, why));
@@ -72,7 +74,8 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
     let mut supervisor = Supervisor::of_this_process(View::of(set.sidecar()));
     supervisor.ready();
     let file = args.database.is_none().then_some(args.config);
-    let mut reload = Reloading::new(file, listen, &config, outlets);
+    let restores_each = args.restore_if_missing;
+    let mut reload = Reloading::new(file, (listen, restores_each), &config, outlets);
     let end = until_end(
         &mut set,
         &mut orders,
@@ -150,6 +153,9 @@ fn listen(args: &Replicate) -> Result<Option<Listen>, Failure> {
 /// What is configured, and what the arguments say instead.
 fn configuration(args: &Replicate, listen: Option<Listen>) -> Result<Config, Failure> {
     let mut config = databases(args)?;
+    if args.restore_if_missing {
+        missing::each(&mut config);
+    }
     config.listen = listen.or(config.listen);
     if args.once {
         // It ends before anybody could ask, and is no sign of anything.

@@ -1,11 +1,14 @@
 //! Databases that one table names together: all in a directory, or those whose paths match a pattern.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
 
+use ebbtide_store::Location;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::Database;
 use crate::origin::Origins;
+use crate::placeholders::{above, read_back};
 use crate::prices::Prices;
 use crate::range::in_range;
 use crate::settings::Values;
@@ -107,7 +110,7 @@ impl Pattern {
     #[must_use]
     pub fn names(&self, path: &Path) -> bool {
         let Ok(below) = path.strip_prefix(&self.root) else { return false };
-        let is_hidden = |part: &std::ffi::OsStr| part.as_encoded_bytes().starts_with(b".");
+        let is_hidden = |part: &OsStr| part.as_encoded_bytes().starts_with(b".");
         if below.as_os_str().is_empty() || (!self.sees_hidden && below.iter().any(is_hidden)) {
             return false;
         }
@@ -129,6 +132,46 @@ impl Pattern {
     #[must_use]
     pub fn enables_wal(&self) -> bool {
         self.values.enable_wal.unwrap_or(false)
+    }
+
+    /// Whether its databases are restored where none of them is there.
+    #[must_use]
+    pub fn restores_if_missing(&self) -> bool {
+        self.values.restore_if_missing.unwrap_or(false)
+    }
+
+    /// Has them restored, whatever is written.
+    pub fn restore_if_missing(&mut self) {
+        self.values.restore_if_missing = Some(true);
+    }
+
+    /// The place below which the replicas of all its databases lie.
+    ///
+    /// # Errors
+    /// When there is no one place.
+    pub fn above_replicas(&self) -> Result<Location, String> {
+        let replica = self.values.replica.as_deref().unwrap_or_default();
+        above(replica).parse::<Location>().map_err(|error| format!("{replica}: {error}"))
+    }
+
+    /// What holds for the database whose replica lies there; nothing if its address does not tell which it is. Whoever can
+    /// write there decides on the address, so a database is one that the pattern names, and lies below its directory.
+    #[must_use]
+    pub fn database_of(&self, replica: &Location) -> Option<Database> {
+        let address = self.values.replica.as_deref()?;
+        let names = replica.below(&self.above_replicas().ok()?)?;
+        let (word, value) = read_back(address, &names)?;
+        let is_name = |part| matches!(part, Component::Normal(_));
+        if value.is_empty() || !Path::new(value).components().all(is_name) {
+            return None;
+        }
+        let extension = Path::new(&self.text).extension().and_then(OsStr::to_str);
+        let path = match (word, extension) {
+            ("stem", Some(extension)) => self.root.join(format!("{value}.{extension}")),
+            _ => self.root.join(value),
+        };
+        let database = self.database(&path).ok().filter(|_| self.names(&path))?;
+        (database.location.place() == replica.place()).then_some(database)
     }
 
     /// What holds for the database at this absolute path.
@@ -166,4 +209,56 @@ fn check_addresses(values: &Values) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(path: &str, replica: &str) -> Pattern {
+        let text = format!("[[database]]\npath = \"{path}\"\nreplica = \"{replica}\"\n");
+        crate::Config::parse(&text).unwrap().patterns.remove(0)
+    }
+
+    #[test]
+    fn the_database_of_a_replica_is_found_by_its_address() {
+        for (path, replica, names) in [
+            ("/data/t/**/*.db", "s3://bucket/t/{relative}?region=x", &["a.db", "deep/er/b.db"][..]),
+            ("/data/t/*.db", "./backups/{stem}", &["a.db", "b c.db"]),
+            ("/data/t/*/app.db", "/mnt/{relative}/replica", &["acme/app.db"]),
+            ("/data/t/", "{name}", &["a.db", "notes"]),
+        ] {
+            let pattern = pattern(path, replica);
+            for name in names {
+                let database = pattern.database(&Path::new("/data/t").join(name)).unwrap();
+                let found = pattern.database_of(&database.location).unwrap();
+                assert_eq!(found.path, database.path, "{replica}");
+                let above = pattern.above_replicas().unwrap();
+                assert!(database.location.below(&above).is_some() || replica == "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_replica_of_no_database_of_the_pattern_is_none() {
+        let tenants = pattern("/data/t/*.db", "s3://bucket/t/{relative}");
+        for place in [
+            "s3://bucket/t/a.txt",
+            "s3://bucket/t/deep/a.db",
+            "s3://bucket/t/.hidden.db",
+            "s3://bucket/other/a.db",
+            "s3://other/t/a.db",
+            "s3://bucket/t",
+            "/data/t/a.db",
+        ] {
+            assert!(tenants.database_of(&place.parse().unwrap()).is_none(), "{place}");
+        }
+        let anywhere = pattern("/data/t/**", "/mnt/{relative}");
+        for place in ["/mnt/../etc/passwd", "/mnt/a/../../b.db", "/mnt/", "/mnt"] {
+            let place = Location::Directory(PathBuf::from(place));
+            assert!(anywhere.database_of(&place).is_none(), "{place}");
+        }
+        let twice = pattern("/data/t/*.db", "/mnt/{stem}/{name}");
+        assert!(twice.database_of(&"/mnt/a/a.db".parse().unwrap()).is_none());
+    }
 }

@@ -41,6 +41,39 @@ pub(crate) fn fill(address: &str, database: &Path, below: Option<&Path>) -> Resu
     Ok(filled)
 }
 
+/// The address of the place below which all lies that the address can become.
+pub(crate) fn above(address: &str) -> String {
+    let (path, keys) = path_and_keys(address);
+    match cut(path) {
+        Some(0) => "/".to_owned(),
+        Some(slash) => format!("{}{keys}", &path[..slash]),
+        None => ".".to_owned(),
+    }
+}
+
+/// The one word that the address has, and what stands for it where the names after [`above`] are these. Nothing if it does
+/// not become that, or has several words.
+pub(crate) fn read_back<'a>(address: &'a str, names: &'a str) -> Option<(&'a str, &'a str)> {
+    let (path, _) = path_and_keys(address);
+    let names_of_it = cut(path).map_or(path, |slash| &path[slash + 1..]);
+    let (before, word, after) = next(names_of_it.trim_end_matches('/'))?;
+    let value = names.strip_prefix(before)?.strip_suffix(after)?;
+    next(after).is_none().then_some((word, value))
+}
+
+/// The slash before the name with the first word.
+fn cut(path: &str) -> Option<usize> {
+    let begin = next(path).map_or(path.len(), |(before, ..)| before.len());
+    path[..begin].rfind('/')
+}
+
+fn path_and_keys(address: &str) -> (&str, &str) {
+    match address.find('?').filter(|_| address.contains("://")) {
+        Some(keys) => address.split_at(keys),
+        None => (address, ""),
+    }
+}
+
 /// What comes before the next word in braces, the word, and what comes after it.
 fn next(text: &str) -> Option<(&str, &str, &str)> {
     let (mut begin, is_word) =
@@ -84,6 +117,22 @@ mod tests {
         assert!(error("s3://b/{name}", "/data/a?b.db").contains("a?b.db has a character"));
         assert!(error("/mnt/{name}", "/data/..").contains("no name in UTF-8 for {name}"));
         assert_eq!(fill("/mnt/{name}", Path::new("/a?b.db"), None).as_deref(), Ok("/mnt/a?b.db"));
+    }
+
+    #[test]
+    fn what_was_filled_in_is_read_back() {
+        for (address, place, names, found) in [
+            ("s3://b/{relative}", "s3://b", "eu/a.db", Some(("relative", "eu/a.db"))),
+            ("s3://b/t/{stem}/?region=x", "s3://b/t?region=x", "a", Some(("stem", "a"))),
+            ("/mnt/x-{name}/db", "/mnt", "x-a.db/db", Some(("name", "a.db"))),
+            ("/mnt/x-{name}/db", "/mnt", "y-a.db/db", None),
+            ("/{name}", "/", "a.db", Some(("name", "a.db"))),
+            ("{name}", ".", "a.db", Some(("name", "a.db"))),
+            ("/mnt/{stem}/{name}", "/mnt", "a/a.db", None),
+        ] {
+            assert_eq!(above(address), place);
+            assert_eq!(read_back(address, names), found, "{address}");
+        }
     }
 
     #[test]

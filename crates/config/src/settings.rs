@@ -91,8 +91,8 @@ settings! {
     /// Switch a database in rollback-journal mode to a write-ahead log.
     enable_wal: bool = "true", "`false`";
     /// Restore the database at the start if it is not there and its replica is; see
-    /// [beside an application](../operations.md#beside-an-application---exec). It means nothing for patterns, which name
-    /// what is there.
+    /// [beside an application](../operations.md#beside-an-application---exec). Those of a pattern are restored if none of
+    /// them is there.
     restore_if_missing: bool = "true", "`false`";
     /// Which history is kept, in words; see [what is kept](../operations.md#history-that-is-kept).
     keep: Words = "{ every-commit = \"7d\", hourly = \"30d\", daily = \"1y\", last = 3 }", "all of it";

@@ -48,7 +48,7 @@ pub use error::{PruneError, Result};
 pub use extent::Extent;
 pub use grace::{GRACE_MICROS, LAG_MICROS, age_micros, is_in_time};
 pub use keep::{Keep, KeepError, Kind};
-pub use mark::{Made, MarkError, Marking, judge, mark};
+pub use mark::{Made, MarkError, Marking, REMOVED, judge, mark};
 pub use outlook::{Kept, Outlook};
 pub use period::{Period, PeriodError};
 pub use prune::{

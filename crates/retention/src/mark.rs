@@ -27,6 +27,10 @@ use crate::period::Period;
 const PUTS: Policy =
     Policy { first: Duration::from_millis(100), longest: Duration::from_secs(2), attempts: 5 };
 
+/// The name of a mark that says of the last state of a history that its database was removed, and is not to come back by
+/// itself.
+pub const REMOVED: &str = "removed";
+
 /// What to mark.
 #[derive(Debug, Clone)]
 pub struct Marking {

@@ -75,6 +75,23 @@ impl Location {
         }
     }
 
+    /// The names that lead from `above` to this place, with slashes between them; nothing if it does not lie below it.
+    #[must_use]
+    pub fn below(&self, above: &Location) -> Option<String> {
+        match (self, above) {
+            (Location::Directory(path), Location::Directory(above)) => {
+                path.strip_prefix(above).ok()?.to_str().map(str::to_owned)
+            }
+            (Location::S3(place), Location::S3(above)) => {
+                let at = |of: &S3Location| S3Location { prefix: String::new(), ..of.clone() };
+                let rest = place.prefix.strip_prefix(&above.prefix)?;
+                let rest = if above.prefix.is_empty() { rest } else { rest.strip_prefix('/')? };
+                (at(place) == at(above)).then(|| rest.to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// The place of this name below it.
     #[must_use]
     pub fn child(&self, name: &str) -> Location {
@@ -208,6 +225,24 @@ mod tests {
             assert_eq!(location.to_string(), address);
             assert_eq!(location.to_string().parse(), Ok(location));
         }
+    }
+
+    #[test]
+    fn the_names_below_a_place_are_those_that_lead_to_its_children() {
+        for above in
+            ["s3://backups", "s3://backups/a?endpoint=http://127.0.0.1:9000", "/var/b", "."]
+        {
+            let above: Location = above.parse().unwrap();
+            let child = above.child("eu").child("app.db");
+            assert_eq!(child.below(&above).as_deref(), Some("eu/app.db"), "{above}");
+            assert_eq!(above.below(&child), None);
+        }
+        let below = |place: &str, above: &str| {
+            place.parse::<Location>().unwrap().below(&above.parse().unwrap())
+        };
+        assert_eq!(below("s3://backups/app2", "s3://backups/app"), None);
+        assert_eq!(below("s3://others/app/x", "s3://backups/app"), None);
+        assert_eq!(below("/var/backups/x", "s3://backups"), None);
     }
 
     #[test]

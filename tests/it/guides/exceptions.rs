@@ -22,7 +22,7 @@ pub(super) const SKIPPED: &[(&str, &str)] = &[
 /// Where the documents have it listen.
 pub(super) const ADDRESS: &str = "127.0.0.1:9094";
 
-/// Commands that succeed once the history is long enough, or the mirror has it.
+/// Commands that succeed once the history is long enough, the mirror has it, or the database was let go.
 pub(super) const IN_A_MOMENT: &[&str] = &[
     "ebbtide log ./backup",
     "ebbtide restore -o earlier.db --timestamp '1s ago' --nearest before ./backup",
@@ -30,6 +30,7 @@ pub(super) const IN_A_MOMENT: &[&str] = &[
     "ebbtide sync --wait tenants/acme/shop.db",
     "ebbtide sync --wait tenants/acme-inc/shop.db",
     "ebbtide restore -o from-both.db ./backup ./mirrors/app.db",
+    "ebbtide unmark removed ./backups/acme-inc/shop.db",
 ];
 
 pub(super) fn is_skipped(command: &str) -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ebbtide_catalog::Target;
 use ebbtide_replica::Txid;
 use ebbtide_retention::{MarkError, Marking, Period, mark};
+use ebbtide_sidecar::follow::Phase;
 use serde_json::json;
 use tokio::task::block_in_place;
 
@@ -75,6 +76,8 @@ fn synced(source: &Source, patience: Duration) -> Result<Option<Txid>, Failure> 
         Some(path) => find(path, &reports),
         None => reports.iter().find(|report| report.replica == replica),
     };
+    // One that was let go is as durable as it gets.
+    let report = report.filter(|report| report.phase != Some(Phase::Ended));
     let Some(report) = report else {
         if let Some(path) = &source.database {
             let path = path.display();

@@ -1,70 +1,34 @@
 //! Databases that are not there and whose replicas are: restored before anything else begins.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use ebbtide_catalog::{Nothing, PlanError, Progress, Target};
-use ebbtide_config::{Config, Database};
-use ebbtide_restore::{Error, LocalState, Options, restore};
-use ebbtide_wal::companion;
+use ebbtide_config::{Config, Pattern};
 
-use crate::commands::failure;
-use crate::destination::follow_links;
-use crate::exit::{Code, Failure};
+use super::empty_disk::restore_pattern;
+use super::lost_database::restore_one;
+use crate::exit::Failure;
 use crate::progress_bar::watch;
 
-/// Restores those for which it is configured, or all if `each`.
+/// Has all databases restored that are not there, whatever the configuration says.
+pub(super) fn each(config: &mut Config) {
+    config.databases.iter_mut().for_each(|database| database.restore_if_missing = true);
+    config.patterns.iter_mut().for_each(Pattern::restore_if_missing);
+}
+
+/// Restores those for which it is configured.
 ///
 /// # Errors
 /// When one cannot be restored, or it is not known whether there is something to restore: nothing may begin to write then.
-pub(super) async fn restore_missing(config: &Config, each: bool) -> Result<(), Failure> {
+pub(super) async fn restore_missing(config: &Config) -> Result<(), Failure> {
     for database in &config.databases {
-        if (each || database.restore_if_missing) && !database.path.exists() {
-            restore_one(database).await?;
+        if database.restore_if_missing && !database.path.exists() {
+            let progress = Arc::default();
+            watch("restore", false, &progress, restore_one(database, &progress)).await?;
         }
     }
-    Ok(())
-}
-
-async fn restore_one(database: &Database) -> Result<(), Failure> {
-    let output = follow_links(&database.path)?;
-    refuse_log(&output)?;
-    let store = database.location.open().await;
-    let store = store.map_err(|error| Failure::new(Code::Failed, error))?;
-    let state = database.state.clone().unwrap_or_else(|| ebbtide_state::state_directory(&output));
-    let location = database.location.to_string();
-    let now = ebbtide_sidecar::clock::now();
-    let state = Some(LocalState { directory: state, location: location.clone() });
-    let options = Options { state, ..Options::new(Target::Latest, output.clone(), now) };
-    let progress = Arc::new(Progress::default());
-    match watch("restore", false, &progress, restore(store, &options, &progress)).await {
-        Ok(report) => {
-            let txid = report.outline.point.state.txid();
-            tracing::info!(database = %output.display(), replica = location, %txid, "it was not there, and was restored");
-            Ok(())
-        }
-        Err(Error::Plan(PlanError::Nothing(Nothing::Replica { .. }))) => {
-            tracing::info!(database = %output.display(), replica = location, "neither it nor its replica is there: nothing to restore");
-            Ok(())
-        }
-        // Another process that began at the same time has restored it.
-        Err(_) if output.exists() => Ok(()),
-        Err(error) => Err(failure(error)),
-    }
-}
-
-/// SQLite plays a log that lies beside a new database, or deletes it, and it may have commits that no replica has.
-fn refuse_log(database: &Path) -> Result<(), Failure> {
-    for suffix in [companion::WAL, companion::JOURNAL] {
-        let log = companion::path(database, suffix);
-        if log.symlink_metadata().is_ok_and(|metadata| metadata.len() > 0) {
-            let why = format!(
-                "{} is not there, and {} is, which may have commits that the replica has not: bring the database back, or \
-                 move that file aside",
-                database.display(),
-                log.display()
-            );
-            return Err(Failure::new(Code::Failed, why));
+    for pattern in &config.patterns {
+        if pattern.restores_if_missing() {
+            restore_pattern(pattern).await?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@ use ebbtide_sidecar::{DatabaseSet, Reloaded};
 use tokio::sync::oneshot;
 use tokio::task::block_in_place;
 
+use super::missing;
 use super::outlets::Outlets;
 
 /// What it is read from, and what of it holds for the whole process.
@@ -15,8 +16,10 @@ use super::outlets::Outlets;
 pub(super) struct Reloading {
     /// Nothing where the command line names the database.
     file: Option<PathBuf>,
-    /// What the command line says in the place of the file.
+    /// What the command line says in the place of the file: where it listens…
     listen: Option<Listen>,
+    /// …and whether each database is restored that is not there.
+    restores_each: bool,
     outlets: Outlets,
     pub(super) shutdown_timeout: Duration,
 }
@@ -24,11 +27,12 @@ pub(super) struct Reloading {
 impl Reloading {
     pub(super) fn new(
         file: Option<PathBuf>,
-        listen: Option<Listen>,
+        (listen, restores_each): (Option<Listen>, bool),
         config: &Config,
         outlets: Outlets,
     ) -> Reloading {
-        Reloading { file, listen, outlets, shutdown_timeout: config.shutdown_timeout }
+        let shutdown_timeout = config.shutdown_timeout;
+        Reloading { file, listen, restores_each, outlets, shutdown_timeout }
     }
 
     pub(super) fn has_file(&self) -> bool {
@@ -71,7 +75,10 @@ impl Reloading {
         };
         let config = block_in_place(|| Config::read(file)).map_err(|error| error.to_string())?;
         let listen = self.listen.clone().or(config.listen);
-        let config = Config { listen, ..config };
+        let mut config = Config { listen, ..config };
+        if self.restores_each {
+            missing::each(&mut config);
+        }
         let change = self.outlets.prepare(&config).await?;
         let reloaded = set.reload(&config).await?;
         self.outlets.take(change);

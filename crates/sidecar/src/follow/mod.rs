@@ -32,6 +32,7 @@ mod prune_summary;
 mod pruning;
 mod release;
 mod releases;
+mod removed;
 mod replica_check;
 mod rest;
 mod rest_timer;

@@ -15,6 +15,7 @@ use super::job::{Job, Order};
 use super::last_commits::is_missing;
 use super::nature::{Awaits, HoldAfter};
 use super::phase::Phase;
+use super::removed::mark_removed;
 use super::session;
 use super::verdict::{Ending, Verdict, verdict};
 
@@ -44,10 +45,7 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
         // Also if that was before it was released for a restore.
         let ran = job.status.was_followed();
         let error = match ended.unwrap_or_else(|panic| Err(FollowError::panicked(&*panic))) {
-            Ok(()) => {
-                job.status.set(Phase::Ended);
-                return Ok(());
-            }
+            Ok(()) => return end(&job).await,
             Err(error) if ran || job.may_come => error,
             Err(error) => error.of_absent(),
         };
@@ -59,7 +57,7 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             is_finishing: job.order.borrow().ends(),
             session: &job.shared.owner.session,
         };
-        if let Some(ended) = ended_with_its_file(&job, &error, ran) {
+        if let Some(ended) = ended_with_its_file(&job, error.is_gone(), ran).await {
             return ended;
         }
         let verdict = verdict(&error, &ending);
@@ -104,13 +102,13 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
 }
 
 /// The end of a database whose file is gone, once it is to end: whether everything that was seen of it is durable.
-fn ended_with_its_file(
+async fn ended_with_its_file(
     job: &Job,
-    error: &FollowError,
+    is_gone: bool,
     was_followed: bool,
 ) -> Option<Result<(), FollowError>> {
     let order = *job.order.borrow();
-    let is_gone = error.is_gone() || is_missing(&job.database.path);
+    let is_gone = is_gone || is_missing(&job.database.path);
     if !is_gone || !(order == Order::LetGo || order.ends() && was_followed) {
         return None;
     }
@@ -123,8 +121,14 @@ fn ended_with_its_file(
         job.status.stop(&error);
         return Some(Err(error));
     }
+    Some(end(job).await)
+}
+
+/// The end of a database of which everything is durable.
+async fn end(job: &Job) -> Result<(), FollowError> {
+    mark_removed(job).await;
     job.status.set(Phase::Ended);
-    Some(Ok(()))
+    Ok(())
 }
 
 /// Waits until the store answers.
