@@ -71,8 +71,8 @@ pub use when::When;
 /// How rows differ, how differences are told, and how they are taken back.
 pub mod rows {
     pub use ebbtide_rows::{
-        Applied, Change, Conflict, Counts, Field, JsonLines, NotCompared, Options, Policy, Refusal,
-        RowsError, Schema, SchemaChange, Script, Sink, Summary, TablePair, Undo, Value, ValueRef,
-        Want,
+        Applied, Change, Conflict, Counts, Field, JsonLines, NotCompared, NumberChange, Options,
+        Policy, Refusal, RowsError, Schema, SchemaChange, Script, Sink, Summary, TablePair, Undo,
+        Value, ValueRef, Want,
     };
 }

@@ -9,7 +9,9 @@ mod encrypted;
 #[expect(dead_code, reason = "its main is not called here")]
 mod undo;
 
-use ebbtide::rows::{Change, Counts, Options, RowsError, SchemaChange, Sink, TablePair, Want};
+use ebbtide::rows::{
+    Change, Counts, NumberChange, Options, RowsError, SchemaChange, Sink, TablePair, Want,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -128,6 +130,10 @@ impl Sink for Heard {
         _: &ebbtide::rows::Schema,
         _: &[SchemaChange],
     ) -> Result<(), RowsError> {
+        Ok(())
+    }
+
+    fn number(&mut self, _: NumberChange) -> Result<(), RowsError> {
         Ok(())
     }
 

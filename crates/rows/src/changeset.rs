@@ -6,7 +6,7 @@
 use std::io::Write;
 
 use super::column::ColumnKind;
-use super::diff::{Change, Counts, Pairing, SchemaChange, Sink, TablePair, Want};
+use super::diff::{Change, Counts, NumberChange, Pairing, SchemaChange, Sink, TablePair, Want};
 use super::error::RowsError;
 use super::schema::Schema;
 use super::script::touches_unique;
@@ -137,6 +137,12 @@ impl<W: Write> Sink for Changeset<W> {
             let what = format!("{} {}", object.kind.name(), object.name);
             self.leave_out(&what, &format!("it was {}", change.name()));
         }
+        Ok(())
+    }
+
+    fn number(&mut self, change: NumberChange) -> Result<(), RowsError> {
+        let NumberChange { pragma, old, new } = change;
+        self.leave_out(pragma, &format!("it was {old}, and is {new}"));
         Ok(())
     }
 

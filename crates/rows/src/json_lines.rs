@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json, json as object};
 
-use super::diff::{Change, Counts, On, SchemaChange, Sink, TablePair, Want};
+use super::diff::{Change, Counts, NumberChange, On, SchemaChange, Sink, TablePair, Want};
 use super::error::RowsError;
 use super::json::json;
 use super::schema::Schema;
@@ -84,6 +84,11 @@ impl<F: FnMut(Json) -> Result<(), RowsError>> Sink for JsonLines<F> {
             (self.line)(line)?;
         }
         Ok(())
+    }
+
+    fn number(&mut self, change: NumberChange) -> Result<(), RowsError> {
+        let NumberChange { pragma, old, new } = change;
+        (self.line)(object!({ "what": "pragma", "name": pragma, "old": old, "new": new }))
     }
 
     fn table(&mut self, _pair: &TablePair<'_>) -> Result<Want, RowsError> {

@@ -10,6 +10,7 @@
 //! The words that are ours are in `docs/glossary.md`.
 
 mod affinity;
+mod balanced;
 mod btree;
 mod changeset;
 mod collation;

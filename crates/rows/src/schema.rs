@@ -17,6 +17,10 @@ pub struct Schema {
     pub encoding: Encoding,
     /// The number that each change of the schema raises, and VACUUM, too.
     pub cookie: i64,
+    /// The number that the application gives its schema…
+    pub user_version: i64,
+    /// …and its files.
+    pub application_id: i64,
     /// Its tables, in the order in which they were created. The schema's own table is not among them.
     pub tables: Vec<Table>,
     /// Its indexes, triggers and views, in the order in which they were created.
@@ -35,9 +39,10 @@ impl Schema {
         let encoding = connection
             .query_row("PRAGMA encoding", [], |row| row.get::<_, String>(0))
             .map_err(doing())?;
-        let cookie = connection
-            .query_row(&pragma("schema_version"), [], |row| row.get(0))
-            .map_err(doing())?;
+        let number = |name: &str| {
+            let number = connection.query_row(&pragma(name), [], |row| row.get::<_, i64>(0));
+            number.map_err(doing())
+        };
         let mut listed = list(connection, name).map_err(doing())?;
         let mut tables = Vec::new();
         let mut objects = Vec::new();
@@ -55,7 +60,9 @@ impl Schema {
         Ok(Schema {
             name: name.to_owned(),
             encoding: Encoding::named(&encoding).unwrap_or(Encoding::Utf8),
-            cookie,
+            cookie: number("schema_version")?,
+            user_version: number("user_version")?,
+            application_id: number("application_id")?,
             tables,
             objects,
         })

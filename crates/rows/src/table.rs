@@ -58,6 +58,18 @@ pub struct Table {
 }
 
 impl Table {
+    /// Whether it is the one in which SQLite keeps the greatest rowid of each table with `AUTOINCREMENT`.
+    #[must_use]
+    pub fn is_sequence(&self) -> bool {
+        self.name.eq_ignore_ascii_case("sqlite_sequence")
+    }
+
+    /// Whether its rowids may be given out once only. A word of its statement says so, and may stand in a comment.
+    #[must_use]
+    pub fn may_autoincrement(&self) -> bool {
+        self.sql.to_ascii_uppercase().contains("AUTOINCREMENT")
+    }
+
     /// The name by which the rowid can be read and written; `None` where there is no rowid, or all names are columns'.
     #[must_use]
     pub fn rowid_name(&self) -> Option<&'static str> {

@@ -39,10 +39,19 @@ impl PageSet {
     /// Whether any page from `first` to `last` is in it.
     #[must_use]
     pub fn meets(&self, first: PageNumber, last: PageNumber) -> bool {
-        let parts = self.parts.range(place(first.get()).0..=place(last.get()).0);
-        parts.into_iter().any(|(&part, words)| {
-            let range = first.get().max(begin(part))..=last.get().min(end(part));
-            bits(part, words).any(|page| range.contains(&page))
+        let mut parts = self.parts.range(place(first.get()).0..=place(last.get()).0);
+        parts.any(|(&part, words)| {
+            let (_, begin, begin_bit) = place(first.get().max(begin(part)));
+            let (_, end, end_bit) = place(last.get().min(end(part)));
+            // Those from the first page on, and those up to the last.
+            let (from, to) = (!(begin_bit - 1), end_bit | (end_bit - 1));
+            match &words[begin..=end] {
+                [word] => word & from & to != 0,
+                [first, between @ .., last] => {
+                    first & from != 0 || last & to != 0 || between.iter().any(|word| *word != 0)
+                }
+                [] => false,
+            }
         })
     }
 
@@ -114,12 +123,14 @@ mod tests {
     #[test]
     fn ranges_meet_exactly_the_pages_that_are_there() {
         let mut set = PageSet::default();
-        for number in [5, 4096, 9000] {
+        const ALL: [u32; 6] = [5, 63, 64, 4096, 9000, 12_287];
+        for number in ALL {
             set.insert(page(number));
         }
-        for first in [1, 5, 6, 4095, 4096, 4097, 8999, 9000, 9001] {
-            for last in [first, first + 1, 4096, 9000, 20_000] {
-                let expected = [5, 4096, 9000].iter().any(|at| (first..=last).contains(at));
+        for first in [1, 5, 6, 63, 64, 65, 128, 4095, 4096, 4097, 8999, 9000, 9001, 12_287, 12_288]
+        {
+            for last in [first, first + 1, first + 57, 4096, 9000, 12_286, 20_000] {
+                let expected = ALL.iter().any(|at| (first..=last).contains(at));
                 if first <= last {
                     assert_eq!(set.meets(page(first), page(last)), expected, "{first} {last}");
                 }

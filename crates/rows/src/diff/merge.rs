@@ -17,18 +17,33 @@ pub(super) type Tell<'t> = &'t mut dyn FnMut(Change<'_>) -> Result<(), RowsError
 pub(super) struct Stream<'s> {
     rows: Option<Rows<'s>>,
     table: &'s str,
+    /// A field and a rowid after which nothing is asked for: SQLite would read the next leaf to see that its rows are beyond.
+    end: Option<(usize, i64)>,
     /// The key of the row before, to see that they ascend.
     last: Vec<Value>,
 }
 
 impl<'s> Stream<'s> {
-    pub(super) fn new(rows: Option<Rows<'s>>, table: &'s str) -> Stream<'s> {
-        Stream { rows, table, last: Vec::new() }
+    pub(super) fn new(
+        rows: Option<Rows<'s>>,
+        table: &'s str,
+        end: Option<(usize, i64)>,
+    ) -> Stream<'s> {
+        Stream { rows, table, end, last: Vec::new() }
+    }
+
+    /// Whether the present row is the last one that can be there.
+    fn is_at_end(&self) -> bool {
+        let Some(((field, rowid), row)) = self.end.zip(self.row()) else { return false };
+        value(row, field).is_ok_and(|value| value == ValueRef::Integer(rowid))
     }
 
     /// Goes to the next row.
     pub(super) fn advance(&mut self) -> Result<(), RowsError> {
         use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
+        if self.is_at_end() {
+            self.rows = None;
+        }
         match &mut self.rows {
             Some(rows) => rows.advance().map_err(|error| {
                 RowsError::doing(format!("read the rows of {}", self.table))(error)

@@ -9,6 +9,7 @@ mod cursor;
 mod defaults;
 mod leaves;
 mod merge;
+mod number;
 mod order;
 mod pair;
 mod pairing;
@@ -21,6 +22,7 @@ mod whole;
 
 pub use change::{Change, Counts};
 pub use leaves::Pages;
+pub use number::NumberChange;
 pub use pair::{Field, KeyPart, On, Pairing, TablePair};
 pub use run::{Compared, NotCompared, Options, Summary, diff};
 pub use schema_change::{SchemaChange, schema_changes};

@@ -10,6 +10,7 @@ use super::super::virtual_table::Content;
 use super::change::{Change, Counts};
 use super::cursor::{Which, prepare, select};
 use super::merge::{Stream, Tell, merge};
+use super::number::{NumberChange, number_changes};
 use super::pair::{Pairing, TablePair};
 use super::pairing::{By, pair};
 use super::schema_change::{SchemaChange, schema_changes};
@@ -58,6 +59,8 @@ pub struct Summary {
     pub schema: Vec<SchemaChange>,
     /// Each table that was compared, whether it differs or not.
     pub tables: Vec<Compared>,
+    /// What differs of the numbers of the database, if not only some tables were compared.
+    pub numbers: Vec<NumberChange>,
     /// Each table that was not.
     pub not_compared: Vec<NotCompared>,
 }
@@ -66,7 +69,9 @@ impl Summary {
     /// Whether nothing differs, as far as it was compared.
     #[must_use]
     pub fn is_equal(&self) -> bool {
-        self.schema.is_empty() && self.tables.iter().all(|table| table.counts.is_empty())
+        self.schema.is_empty()
+            && self.numbers.is_empty()
+            && self.tables.iter().all(|table| table.counts.is_empty())
     }
 }
 
@@ -98,13 +103,18 @@ pub fn diff(
     let mut changes = schema_changes(&schemas.0, &schemas.1);
     changes.retain(|change| is_asked_for(&change.object().table));
     sink.begin(&schemas.0, &schemas.1, &changes)?;
+    let numbers = match options.tables.is_empty() {
+        true => number_changes(&schemas.0, &schemas.1),
+        false => Vec::new(),
+    };
+    numbers.iter().try_for_each(|number| sink.number(*number))?;
     let mut run = Run {
         old,
         new,
         options,
         schemas: (&schemas.0, &schemas.1),
         is_schema_same: schemas.0.cookie == schemas.1.cookie,
-        summary: Summary { schema: changes, ..Summary::default() },
+        summary: Summary { schema: changes, numbers, ..Summary::default() },
         sink,
     };
     for (before, after) in tables(&schemas.0, &schemas.1) {
@@ -117,14 +127,13 @@ pub fn diff(
     Ok(run.summary)
 }
 
-/// The tables of both, those of the new side first.
-fn tables<'a>(
-    old: &'a Schema,
-    new: &'a Schema,
-) -> impl Iterator<Item = (Option<&'a Table>, Option<&'a Table>)> {
+/// The tables of both, those of the new side first, and at the end the one that counts the rows of others.
+fn tables<'a>(old: &'a Schema, new: &'a Schema) -> Vec<(Option<&'a Table>, Option<&'a Table>)> {
     let here = new.tables.iter().map(|table| (old.table(&table.name), Some(table)));
     let gone = old.tables.iter().filter(|table| new.table(&table.name).is_none());
-    here.chain(gone.map(|table| (Some(table), None)))
+    let mut all: Vec<_> = here.chain(gone.map(|table| (Some(table), None))).collect();
+    all.sort_by_key(|(old, new)| new.or(*old).is_some_and(|table| table.is_sequence()));
+    all
 }
 
 struct Run<'a> {
@@ -153,9 +162,7 @@ fn is_compared(table: &Table) -> Result<bool, String> {
     }
     match &table.kind {
         TableKind::Shadow => Ok(false),
-        TableKind::Ordinary => {
-            Ok(!table.is_internal() || table.name.eq_ignore_ascii_case("sqlite_sequence"))
-        }
+        TableKind::Ordinary => Ok(!table.is_internal() || table.is_sequence()),
         TableKind::Virtual { content: Content::Own, .. } => Ok(true),
         TableKind::Virtual { content: Content::Of(name), .. } => {
             Err(format!("an index over the rows of {name}"))
@@ -260,8 +267,7 @@ impl<'a> Run<'a> {
     ) -> Result<TablePair<'t>, RowsError> {
         let encoding = schema.encoding;
         let by = |by| pair(old, new, encoding, by);
-        let named = |table: &Table| table.name.eq_ignore_ascii_case("sqlite_sequence");
-        if old.or(new).is_some_and(named) {
+        if old.or(new).is_some_and(Table::is_sequence) {
             return Ok(by(By::WholeRow));
         }
         let first = match self.options.by_declared_key {
@@ -436,5 +442,9 @@ fn stream<'s>(
     let rows = rows.transpose();
     let rows =
         rows.map_err(|error| RowsError::doing(format!("read the rows of {}", pair.name))(error))?;
-    Ok(Stream::new(rows, pair.name))
+    let end = match (range, &pair.key[..]) {
+        (Some((_, last)), [part]) => Some((part.field, last)),
+        _ => None,
+    };
+    Ok(Stream::new(rows, pair.name, end))
 }

@@ -3,6 +3,7 @@
 use super::super::error::RowsError;
 use super::super::schema::Schema;
 use super::change::{Change, Counts};
+use super::number::NumberChange;
 use super::pair::TablePair;
 use super::schema_change::SchemaChange;
 
@@ -27,6 +28,12 @@ pub trait Sink {
         new: &Schema,
         changes: &[SchemaChange],
     ) -> Result<(), RowsError>;
+
+    /// A number of the database, after the schema. Whoever has no place for it says so.
+    ///
+    /// # Errors
+    /// As above.
+    fn number(&mut self, change: NumberChange) -> Result<(), RowsError>;
 
     /// Before the rows of a table.
     ///

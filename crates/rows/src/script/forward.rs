@@ -5,12 +5,12 @@ use std::io::{self, Seek as _, Write};
 
 use tempfile::SpooledTempFile;
 
-use super::super::diff::{Change, Counts, SchemaChange, Sink, TablePair, Want};
+use super::super::diff::{Change, Counts, NumberChange, SchemaChange, Sink, TablePair, Want};
 use super::super::error::RowsError;
 use super::super::ident::Ident;
 use super::super::object::{Object, ObjectKind};
 use super::super::schema::Schema;
-use super::super::table::TableKind;
+use super::super::table::{Table, TableKind};
 use super::super::value::ValueRef;
 use super::super::virtual_table::Content;
 use super::alter::{Alter, add, alter};
@@ -44,6 +44,9 @@ pub struct Script<W> {
     changed: Vec<String>,
     rest: SpooledTempFile,
     sequences: Vec<String>,
+    /// Whether rows of tables are changed whose rowids SQLite counts, by which the script itself would count on.
+    counts: bool,
+    numbers: Vec<NumberChange>,
     /// Tables that are not in the script, and why.
     left_out: Vec<(String, String)>,
 }
@@ -62,6 +65,8 @@ impl<W: Write> Script<W> {
             changed: Vec::new(),
             rest: SpooledTempFile::new(SPOOL_BYTES),
             sequences: Vec::new(),
+            counts: false,
+            numbers: Vec::new(),
             left_out: Vec::new(),
         }
     }
@@ -152,6 +157,7 @@ impl<W: Write> Script<W> {
         if !self.changed.contains(&key) {
             self.changed.push(key);
         }
+        self.counts |= pair.new.is_some_and(Table::may_autoincrement);
         Ok(())
     }
 
@@ -176,7 +182,7 @@ impl<W: Write> Script<W> {
 }
 
 fn is_sequence(pair: &TablePair<'_>) -> bool {
-    pair.name.eq_ignore_ascii_case("sqlite_sequence")
+    pair.table().is_sequence()
 }
 
 impl<W: Write> Sink for Script<W> {
@@ -203,12 +209,21 @@ impl<W: Write> Sink for Script<W> {
         self.change_tables(changes)
     }
 
+    fn number(&mut self, change: NumberChange) -> Result<(), RowsError> {
+        self.numbers.push(change);
+        Ok(())
+    }
+
     fn table(&mut self, pair: &TablePair<'_>) -> Result<Want, RowsError> {
         let way = self.ways.get(&pair.name.to_ascii_lowercase());
         let is_again = matches!(way, Some(Way::Again)) && pair.new.is_some();
-        // A table that is made again counts from the beginning.
-        let counts = self.ways.values().any(|way| matches!(way, Way::Again)) && is_sequence(pair);
-        Ok(if is_again || counts && pair.new.is_some() { Want::Rows } else { Want::Changes })
+        // A table that is made again counts from the beginning, and one whose rows are inserted counts on.
+        let counts = self.counts || self.ways.values().any(|way| matches!(way, Way::Again));
+        let counts = counts && is_sequence(pair) && pair.new.is_some();
+        if counts {
+            self.sequences.push("DELETE FROM sqlite_sequence".to_owned());
+        }
+        Ok(if is_again || counts { Want::Rows } else { Want::Changes })
     }
 
     fn row(&mut self, pair: &TablePair<'_>, change: Change<'_>) -> Result<(), RowsError> {
@@ -277,6 +292,9 @@ impl<W: Write> Sink for Script<W> {
                 let index = Ident(&index);
                 self.line(format_args!("INSERT INTO {index} ({index}) VALUES ('rebuild')"))?;
             }
+        }
+        for NumberChange { pragma, new, .. } in std::mem::take(&mut self.numbers) {
+            self.line(format_args!("PRAGMA {pragma} = {new}"))?;
         }
         for (table, why) in &self.left_out {
             let said: String = format!("not compared: {table}: {why}")

@@ -1,5 +1,6 @@
 //! Single statements about rows.
 
+use super::super::balanced::balanced;
 use super::super::collation::Collation;
 use super::super::column::ColumnKind;
 use super::super::diff::{KeyPart, On, Pairing, TablePair};
@@ -45,7 +46,7 @@ pub(crate) fn locate(pair: &TablePair<'_>, row: &[ValueRef<'_>]) -> Result<Strin
             let table = pair.old.unwrap_or(pair.table());
             let fields = (0..pair.fields.len()).filter(|&field| pair.fields[field].on != On::New);
             let all: Vec<String> = fields.map(|field| exactly(pair, field, row[field])).collect();
-            let all = all.join(" AND ");
+            let all = balanced(&all, " AND ");
             if table.is_without_rowid {
                 return Ok(all);
             }

@@ -123,15 +123,21 @@ fn conflicts(connection: &Connection, policy: Policy) -> Result<Applied, RowsErr
     let mut statement = connection.prepare(&sql).map_err(wrap())?;
     let conflict = |row: &rusqlite::Row<'_>| {
         Ok(Conflict {
-            table: row.get(0)?,
-            row: row.get(1)?,
-            what: row.get(2)?,
-            now: row.get(3)?,
-            left: row.get(4)?,
-            found: row.get(5)?,
+            table: text(row, 0)?.unwrap_or_default(),
+            row: text(row, 1)?.unwrap_or_default(),
+            what: text(row, 2)?.unwrap_or_default(),
+            now: text(row, 3)?,
+            left: text(row, 4)?,
+            found: text(row, 5)?,
         })
     };
     let conflicts = statement.query_map([], conflict).map_err(wrap())?;
     let conflicts = conflicts.collect::<rusqlite::Result<_>>().map_err(wrap())?;
     Ok(Applied { is_done, conflicts, conflicts_total })
+}
+
+/// A text as people read it: SQLite takes any bytes for one.
+fn text(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Option<String>> {
+    let bytes = row.get_ref(at)?.as_bytes_or_null()?;
+    Ok(bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
 }

@@ -1,5 +1,6 @@
 //! Conditions on what is in the database by now, and the statements that note a conflict.
 
+use super::super::balanced::balanced;
 use super::super::collation::Collation;
 use super::super::diff::TablePair;
 use super::super::ident::Ident;
@@ -60,7 +61,7 @@ fn now(pair: &TablePair<'_>, fields: &[usize], found: &str) -> String {
         let label = text(&format!("{} = ", pair.fields[field].name));
         format!("{label} || quote({})", name(pair, field))
     });
-    let parts = parts.collect::<Vec<_>>().join(" || ', ' || ");
+    let parts = balanced(&parts.collect::<Vec<_>>(), " || ', ' || ");
     format!("(SELECT {parts} FROM main.{} WHERE {found})", Ident(pair.name))
 }
 
@@ -79,7 +80,8 @@ pub(super) fn is_as_left(
     row: &[ValueRef<'_>],
 ) -> String {
     let tests = fields.iter().map(|&field| exactly(pair, field, row[field]));
-    [found.to_owned()].into_iter().chain(tests).collect::<Vec<_>>().join(" AND ")
+    let tests: Vec<String> = [found.to_owned()].into_iter().chain(tests).collect();
+    balanced(&tests, " AND ")
 }
 
 /// Notes that a row is not as it was left.

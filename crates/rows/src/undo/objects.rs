@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) left_alone: Vec<String>,
     /// Tables, in lower case, that are made again.
     pub(super) made_again: Vec<String>,
+    /// Tables and triggers, in lower case, that are dropped.
+    pub(super) dropped: Vec<String>,
 }
 
 pub(super) fn plan(changes: &[SchemaChange], drops_created: bool) -> Plan {
@@ -82,11 +84,19 @@ impl Plan {
         self.steps.push((Phase::Check, fatal(&object.name, &what, &other)));
         let drop = format!("DROP {kind} IF EXISTS main.{}", Ident(&object.name));
         self.steps.push((Phase::Finish, drop));
+        if matches!(object.kind, ObjectKind::Table | ObjectKind::Trigger) {
+            self.dropped.push(object.name.to_ascii_lowercase());
+        }
     }
 }
 
-/// The steps before a table's first row: it must be as it was left, and so must its triggers, which are set aside.
-pub(super) fn begin_table(table: &str, schema: &Schema) -> Vec<(Phase, String)> {
+/// The steps before a table's first row: it must be as it was left, and so must its triggers, which are set aside. Those of
+/// `dropped` do not come back, nor do any of a table that is dropped.
+pub(super) fn begin_table(
+    table: &str,
+    schema: &Schema,
+    dropped: &[String],
+) -> Vec<(Phase, String)> {
     let mut steps = Vec::new();
     let Some(there) = schema.table(table) else { return steps };
     let other = format!("NOT {}", has_object("table", table, Some(&there.sql)));
@@ -107,6 +117,10 @@ pub(super) fn begin_table(table: &str, schema: &Schema) -> Vec<(Phase, String)> 
         let what = format!("its trigger {} is another one since, or gone", trigger.name);
         steps.push((Phase::SetAside, fatal(table, &what, &other)));
         steps.push((Phase::SetAside, format!("DROP TRIGGER main.{}", Ident(&trigger.name))));
+        let is_dropped = |name: &str| dropped.contains(&name.to_ascii_lowercase());
+        if is_dropped(table) || is_dropped(&trigger.name) {
+            continue;
+        }
         steps.push((Phase::SetBack, trigger.sql.clone()));
         let missing = format!("NOT {}", has_object("trigger", &trigger.name, None));
         steps.push((Phase::SetBack, fatal(table, "its trigger could not be created", &missing)));

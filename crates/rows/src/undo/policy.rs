@@ -14,7 +14,7 @@ pub enum Policy {
 /// Something that changed and is not undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// The table, index, view or trigger.
+    /// The table, index, view or trigger, or the number of the database.
     pub what: String,
     /// Why.
     pub why: String,

@@ -1,6 +1,8 @@
 //! Collects the steps that take differences back.
 
-use super::super::diff::{Change, Counts, Pairing, SchemaChange, Sink, TablePair, Want};
+use super::super::diff::{
+    Change, Counts, NumberChange, Pairing, SchemaChange, Sink, TablePair, Want,
+};
 use super::super::error::RowsError;
 use super::super::ident::Ident;
 use super::super::schema::Schema;
@@ -29,6 +31,7 @@ pub struct Undo {
     refused: Vec<Refusal>,
     left_alone: Vec<String>,
     made_again: Vec<String>,
+    dropped: Vec<String>,
     /// Tables, in lower case, whose rows change.
     begun: Vec<String>,
     /// Where the row is that was taken away last, within its table.
@@ -49,6 +52,7 @@ impl Undo {
             refused: Vec::new(),
             left_alone: Vec::new(),
             made_again: Vec::new(),
+            dropped: Vec::new(),
             begun: Vec::new(),
             deleted: String::new(),
             rows: 0,
@@ -83,7 +87,9 @@ impl Undo {
         self.deleted.clear();
         self.begun.push(key);
         let steps = match &self.after {
-            Some(after) if !self.is_made_again(pair) => begin_table(pair.name, after),
+            Some(after) if !self.is_made_again(pair) => {
+                begin_table(pair.name, after, &self.dropped)
+            }
             _ => Vec::new(),
         };
         steps.iter().try_for_each(|(phase, sql)| self.push(*phase, sql))
@@ -240,8 +246,18 @@ impl Sink for Undo {
         self.refused = plan.refused;
         self.left_alone = plan.left_alone;
         self.made_again = plan.made_again;
+        self.dropped = plan.dropped;
         self.has_foreign_keys = old.tables.iter().any(|table| !table.foreign_keys.is_empty());
         self.after = Some(old.clone());
+        Ok(())
+    }
+
+    fn number(&mut self, change: NumberChange) -> Result<(), RowsError> {
+        let NumberChange { pragma, old: after, new: before } = change;
+        let why = format!(
+            "it was set to {after}, which is not undone: `PRAGMA {pragma} = {before}` sets it back"
+        );
+        self.refused.push(Refusal { what: pragma.to_owned(), why });
         Ok(())
     }
 

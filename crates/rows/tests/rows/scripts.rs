@@ -2,9 +2,9 @@
 
 use std::process::Command;
 
-use ebbtide_rows::Options;
+use ebbtide_rows::{Options, Script, diff};
 
-use crate::support::{assert_same, copy, database, has, save, script};
+use crate::support::{assert_same, copy, database, has, save, script, side};
 
 /// Pairs of a schema with rows, and what is done to it.
 pub(crate) const CASES: &[(&str, &str, &str)] = &[
@@ -71,6 +71,21 @@ pub(crate) const CASES: &[(&str, &str, &str)] = &[
         "generated columns are computed, not written",
         "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b AS (a * 2) STORED, c AS (a || 'x') UNIQUE); INSERT INTO t (id, a) VALUES (1, 2), (2, 3);",
         "UPDATE t SET a = 9 WHERE id = 1; UPDATE t SET a = 2 WHERE id = 2; INSERT INTO t (id, a) VALUES (3, 3);",
+    ),
+    (
+        "AUTOINCREMENT does not count rowids that were set",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a); CREATE TABLE u (id INTEGER PRIMARY KEY AUTOINCREMENT, a);
+         INSERT INTO t (a) VALUES (1), (2), (3); INSERT INTO u (a) VALUES (1);",
+        "UPDATE t SET id = 100 WHERE id = 2; UPDATE u SET a = 2; CREATE TABLE v (id INTEGER PRIMARY KEY AUTOINCREMENT);",
+    ),
+    (
+        "tables with triggers, and triggers on tables that were there",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a); INSERT INTO t VALUES (1, 1), (2, 2);
+         CREATE TRIGGER kept AFTER DELETE ON t WHEN old.id > 9 BEGIN UPDATE t SET a = a + 1; END;",
+        "CREATE TABLE gen (k INTEGER PRIMARY KEY, b); INSERT INTO gen VALUES (1, 'x');
+         DELETE FROM t WHERE id = 1; INSERT INTO t VALUES (3, 3);
+         CREATE TRIGGER fresh AFTER INSERT ON t WHEN new.id > 9 BEGIN UPDATE t SET a = 0; END;
+         CREATE TRIGGER tr AFTER DELETE ON gen BEGIN UPDATE t SET a = 9; END;",
     ),
     (
         "AUTOINCREMENT goes on where it was",
@@ -160,4 +175,27 @@ fn debians_shell_runs_the_scripts() {
         assert!(errors.is_empty(), "{said}: {errors}\n{script}");
         assert_same(&rusqlite::Connection::open(&path).unwrap(), &new, said);
     }
+}
+
+/// What most migrations go by.
+#[test]
+fn numbers_of_the_database_are_differences_of_their_own() {
+    let mut old = database("CREATE TABLE t (id INTEGER PRIMARY KEY); PRAGMA user_version = 6");
+    let new = copy(&mut old);
+    new.execute_batch("PRAGMA user_version = 7; PRAGMA application_id = -5").unwrap();
+    let options = Options::default();
+    let mut changes = Script::new(Vec::new());
+    let summary = diff(side(&old), side(&new), &options, &mut changes).unwrap();
+    assert!(!summary.is_equal());
+    let numbers: Vec<_> =
+        summary.numbers.iter().map(|number| (number.pragma, number.old, number.new)).collect();
+    assert_eq!(numbers, [("user_version", 6, 7), ("application_id", 0, -5)]);
+    let sql = String::from_utf8(changes.into_inner()).unwrap();
+    old.execute_batch(&sql).unwrap();
+    let nothing = script(&new, &new, &options).unwrap();
+    assert_eq!(script(&old, &new, &options).unwrap(), nothing, "{sql}");
+    // Who asks for a table wants nothing else.
+    let third = database("CREATE TABLE t (id INTEGER PRIMARY KEY)");
+    let options = Options { tables: vec!["t".to_owned()], ..Options::default() };
+    assert_eq!(script(&third, &new, &options).unwrap(), nothing);
 }

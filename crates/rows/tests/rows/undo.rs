@@ -113,6 +113,64 @@ fn t12_rows_without_a_key_are_not_undone_after_a_vacuum() {
     assert_eq!(steps.rows(), 0);
 }
 
+/// SQLite takes two thousand columns, and no expression that is as deep.
+#[test]
+fn a_row_of_the_widest_table_is_given_back() {
+    let all = |each: fn(u32) -> String| (0..1999).map(each).collect::<Vec<_>>().join(", ");
+    let (names, values) = (all(|at| format!("c{at}")), all(|at| at.to_string()));
+    let mut before = database(&format!("CREATE TABLE w (id INTEGER PRIMARY KEY, {names})"));
+    before.execute_batch(&format!("INSERT INTO w VALUES (1, {values}), (2, {values})")).unwrap();
+    for then in [
+        "DELETE FROM w WHERE id = 1",
+        "UPDATE w SET c3 = 'x', c1998 = NULL",
+        &format!("INSERT INTO w VALUES (3, {values})"),
+        "UPDATE w SET id = 7 WHERE id = 2",
+    ] {
+        let mut after = copy(&mut before);
+        after.execute_batch(then).unwrap();
+        for policy in [Policy::Strict, Policy::Skip, Policy::Overwrite] {
+            let live = copy(&mut after);
+            let mut steps = undo(&before, &after, policy, true);
+            let applied = steps.apply(&live).unwrap_or_else(|error| panic!("{then}: {error:?}"));
+            assert!(applied.is_done && applied.conflicts.is_empty(), "{then}: {applied:?}");
+            assert_undone(&live, &before, then);
+        }
+    }
+}
+
+/// SQLite takes any bytes for a text.
+#[test]
+fn a_conflict_over_a_text_that_is_not_utf8_is_told() {
+    let mut before = database(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); INSERT INTO t VALUES (1, 'a'), (2, 'b')",
+    );
+    let mut after = copy(&mut before);
+    after.execute_batch("UPDATE t SET a = a || '!'").unwrap();
+    for (policy, changed) in [(Policy::Strict, 0), (Policy::Skip, 1), (Policy::Overwrite, 2)] {
+        let live = copy(&mut after);
+        live.execute_batch("UPDATE t SET a = CAST(x'4dfc6c6c6572' AS TEXT) WHERE id = 1").unwrap();
+        let applied = undo(&before, &after, policy, true).apply(&live).unwrap();
+        let told: Vec<_> = applied.conflicts.iter().map(|one| one.now.as_deref()).collect();
+        match policy {
+            Policy::Overwrite => assert!(told.is_empty(), "{told:?}"),
+            _ => assert_eq!(told, [Some("a = 'M\u{fffd}ller'")]),
+        }
+        let count = "SELECT count(*) FROM t WHERE a IN ('a', 'b')";
+        let count = live.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap();
+        assert_eq!(count, changed, "{policy:?}");
+    }
+}
+
+#[test]
+fn a_number_of_the_database_is_not_undone_and_that_is_said() {
+    let mut before = database("CREATE TABLE t (id INTEGER PRIMARY KEY); PRAGMA user_version = 6");
+    let after = copy(&mut before);
+    after.execute_batch("PRAGMA user_version = 7; INSERT INTO t VALUES (1)").unwrap();
+    let steps = strict(&before, &after);
+    assert_eq!(steps.refused()[0].what, "user_version");
+    assert!(steps.refused()[0].why.contains("`PRAGMA user_version = 6`"));
+}
+
 /// T16: a shell goes on after an error and commits; nothing is changed all the same.
 #[test]
 fn t16_a_script_with_a_conflict_changes_nothing_in_a_shell_that_goes_on() {

@@ -4,11 +4,12 @@ use std::env;
 use std::io::{self, IsTerminal as _};
 
 use ebbtide_rows::{
-    Change, Counts, Literal, On, RowsError, Schema, SchemaChange, Sink, TablePair, ValueRef, Want,
+    Change, Counts, Literal, NumberChange, On, RowsError, Schema, SchemaChange, Sink, TablePair,
+    ValueRef, Want,
 };
 
 use super::super::unrowed::still_read;
-use super::summary::schema_line;
+use super::summary::{number_line, schema_line};
 use crate::escape::OneLine;
 use crate::{output, terminal};
 
@@ -40,6 +41,11 @@ impl Rows {
 impl Sink for Rows {
     fn begin(&mut self, _: &Schema, _: &Schema, changes: &[SchemaChange]) -> Result<(), RowsError> {
         changes.iter().map(schema_line).for_each(output::line);
+        Ok(())
+    }
+
+    fn number(&mut self, change: NumberChange) -> Result<(), RowsError> {
+        output::line(number_line(&change));
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! How many rows differ, table by table.
 
 use ebbtide_rows::{
-    Change, Compared, Counts, ObjectKind, Pairing, RowsError, Schema, SchemaChange, Sink, Summary,
-    TablePair, Want,
+    Change, Compared, Counts, NumberChange, ObjectKind, Pairing, RowsError, Schema, SchemaChange,
+    Sink, Summary, TablePair, Want,
 };
 use serde_json::{Value as Json, json};
 
@@ -13,6 +13,10 @@ pub(in crate::commands) struct Quiet;
 
 impl Sink for Quiet {
     fn begin(&mut self, _: &Schema, _: &Schema, _: &[SchemaChange]) -> Result<(), RowsError> {
+        Ok(())
+    }
+
+    fn number(&mut self, _: NumberChange) -> Result<(), RowsError> {
         Ok(())
     }
 
@@ -42,6 +46,7 @@ pub(super) fn print(summary: &Summary) {
     for change in &summary.schema {
         output::line(schema_line(change));
     }
+    summary.numbers.iter().map(number_line).for_each(output::line);
     let differing = || summary.tables.iter().filter(|table| !table.counts.is_empty());
     let width = differing().map(|table| table.table.chars().count()).max().unwrap_or(0);
     for table in differing() {
@@ -77,6 +82,12 @@ pub(super) fn schema_line(change: &SchemaChange) -> String {
     line
 }
 
+/// A number of the database in a line.
+pub(super) fn number_line(change: &NumberChange) -> String {
+    let NumberChange { pragma, old, new } = change;
+    format!("{pragma} {old} → {new}")
+}
+
 fn counts(table: &Compared) -> String {
     let Counts { inserted, deleted, updated } = table.counts;
     let part = |sign: char, count: u64| (count > 0).then(|| format!("{sign}{count}"));
@@ -98,6 +109,7 @@ pub(super) fn as_json(summary: &Summary) -> Json {
         "tables_compared": summary.tables.len(),
         "tables_not_compared": summary.not_compared.len(),
         "schema_changes": summary.schema.len(),
+        "pragma_changes": summary.numbers.len(),
         "inserted": sum(|counts| counts.inserted),
         "deleted": sum(|counts| counts.deleted),
         "updated": sum(|counts| counts.updated),

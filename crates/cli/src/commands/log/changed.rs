@@ -112,10 +112,14 @@ fn as_json(summary: &Summary) -> Value {
             "table": object.table,
         })
     });
+    let pragmas = summary
+        .numbers
+        .iter()
+        .map(|number| json!({ "name": number.pragma, "old": number.old, "new": number.new }));
     let not_compared = summary.not_compared.iter().map(|left| json!(left.table));
     json!({
         "tables": tables.collect::<Vec<_>>(), "schema": schema.collect::<Vec<_>>(),
-        "not_compared": not_compared.collect::<Vec<_>>(),
+        "pragmas": pragmas.collect::<Vec<_>>(), "not_compared": not_compared.collect::<Vec<_>>(),
     })
 }
 
@@ -142,9 +146,11 @@ pub(super) fn as_text(changed: &Value) -> String {
     };
     let schema =
         |of: &Value| format!("{} {} {}", text(&of["type"]), text(&of["name"]), text(&of["change"]));
+    let pragma = |of: &Value| format!("{} {}", text(&of["name"]), of["new"]);
     let not_compared = |of: &Value| format!("{} not compared", text(of));
     let mut parts: Vec<String> = list("tables").map(table).collect();
     parts.extend(list("schema").map(schema));
+    parts.extend(list("pragmas").map(pragma));
     parts.extend(list("not_compared").map(not_compared));
     if parts.is_empty() { "no row".to_owned() } else { parts.join(", ") }
 }
@@ -158,9 +164,11 @@ mod tests {
         let changed = json!({
             "tables": [{"table": "orders", "inserted": 0, "deleted": 3, "updated": 1}],
             "schema": [{"change": "created", "type": "index", "name": "i", "table": "lines"}],
+            "pragmas": [{"name": "user_version", "old": 6, "new": 7}],
             "not_compared": ["words"],
         });
-        assert_eq!(as_text(&changed), "orders -3 ~1, index i created, words not compared");
+        let line = "orders -3 ~1, index i created, user_version 7, words not compared";
+        assert_eq!(as_text(&changed), line);
         assert!(["ORDERS", "lines", "words"].iter().all(|table| has_table(&changed, table)));
         assert!(!has_table(&changed, "i"));
         assert_eq!(as_text(&json!({})), "no row");
