@@ -9,6 +9,8 @@ pub enum Content {
     Of(String),
     /// Nowhere: an index of what was inserted once (`content=''`).
     Nowhere,
+    /// Nowhere, either: it shows what another table or SQLite itself has.
+    Derived,
     /// Only the module knows.
     Unknown,
 }
@@ -19,6 +21,9 @@ impl Content {
         match module.to_ascii_lowercase().as_str() {
             "rtree" | "rtree_i32" | "geopoly" => Content::Own,
             "fts3" | "fts4" | "fts5" => full_text(sql),
+            "fts5vocab" | "fts4aux" | "fts3tokenize" | "dbstat" | "sqlite_dbpage" => {
+                Content::Derived
+            }
             _ => Content::Unknown,
         }
     }

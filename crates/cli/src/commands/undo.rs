@@ -58,7 +58,7 @@ pub(crate) fn run(args: Undo) -> Result<Outcome, Failure> {
     if steps.refused().is_empty() {
         return Ok(Outcome::Done);
     }
-    let why = format!("{} changes of the schema are not undone", steps.refused().len());
+    let why = format!("{} of the differences are not undone", steps.refused().len());
     Err(Failure::new(Code::NotAllowed, why))
 }
 
@@ -89,7 +89,7 @@ fn apply(args: &Undo, steps: &mut Steps, path: &Path, after: Option<Txid>) -> Re
             format!("nothing was changed, because of {}", terminal::number_of(count, "conflict"));
         return Err(Failure::new(Code::NotAllowed, why));
     }
-    if count > 0 {
+    if count > 0 && !args.overwrite {
         let why = format!("{count} rows were changed since, and left as they are");
         return Err(Failure::new(Code::NotAllowed, why));
     }
@@ -134,7 +134,8 @@ fn tell(args: &Undo, rows: u64, applied: &Applied, later: &[Option<Point>]) {
         output::line(format_args!("and {more} more conflicts"));
     }
     if applied.is_done {
-        output::line(format_args!("undone: {} rows", rows.saturating_sub(applied.conflicts_total)));
+        let left = if args.overwrite { 0 } else { applied.conflicts_total };
+        output::line(format_args!("undone: {} rows", rows.saturating_sub(left)));
     }
 }
 

@@ -165,3 +165,23 @@ fn make_fails(source: &Connection, table: &str, directory: &Path) -> bool {
     let options = FixtureOptions { tables: vec![table.to_owned()], conditions: Vec::new() };
     write_fixture(source, &schema, &options, &file, &path).is_err()
 }
+
+/// A table comes along without rows where no row refers to any.
+#[test]
+fn tables_that_tables_without_rows_refer_to_come_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = Connection::open_in_memory().unwrap();
+    source
+        .execute_batch(
+            "CREATE TABLE c (id INTEGER PRIMARY KEY); CREATE TABLE b (id INTEGER PRIMARY KEY, c REFERENCES c);
+             CREATE TABLE a (id INTEGER PRIMARY KEY, b REFERENCES b)",
+        )
+        .unwrap();
+    let path = directory.path().join("few.db");
+    let options = FixtureOptions { tables: vec!["a".to_owned()], ..FixtureOptions::default() };
+    make(&source, &options, &path);
+    let fixture = Connection::open(&path).unwrap();
+    fixture
+        .execute_batch("PRAGMA foreign_keys = 1; INSERT INTO c VALUES (1); INSERT INTO b VALUES (1, 1); INSERT INTO a VALUES (1, 1)")
+        .unwrap();
+}

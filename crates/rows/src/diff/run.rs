@@ -164,6 +164,7 @@ fn is_compared(table: &Table) -> Result<bool, String> {
         TableKind::Shadow => Ok(false),
         TableKind::Ordinary => Ok(!table.is_internal() || table.is_sequence()),
         TableKind::Virtual { content: Content::Own, .. } => Ok(true),
+        TableKind::Virtual { content: Content::Derived, .. } => Ok(false),
         TableKind::Virtual { content: Content::Of(name), .. } => {
             Err(format!("an index over the rows of {name}"))
         }

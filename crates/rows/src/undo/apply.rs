@@ -8,7 +8,8 @@ use rusqlite::config::DbConfig;
 use super::super::error::RowsError;
 use super::check::{CONFLICTS, which};
 use super::policy::Policy;
-use super::print::{begin, new_violations, note_violations};
+use super::print::begin;
+use super::references::{new_violations, note_violations};
 use super::sink::Undo;
 use super::steps::Phase;
 
@@ -78,9 +79,7 @@ impl Undo {
             run(sql)?;
         }
         run("BEGIN IMMEDIATE")?;
-        if self.has_foreign_keys {
-            run(&note_violations())?;
-        }
+        note_violations(&self.referring).iter().try_for_each(|sql| run(sql))?;
         for phase in Phase::ALL {
             if phase.is_for_scripts() {
                 continue;
@@ -93,9 +92,7 @@ impl Undo {
             }
             result?;
         }
-        if self.has_foreign_keys {
-            run(&new_violations())?;
-        }
+        new_violations(&self.referring[1]).iter().try_for_each(|sql| run(sql))?;
         let applied = conflicts(connection, self.policy)?;
         if applied.is_done {
             run("COMMIT")?;

@@ -117,8 +117,14 @@ pub(super) fn exists_again(pair: &TablePair<'_>, found: &str, row: &[ValueRef<'_
     )
 }
 
-/// For each unique index whose columns say what is unique: a statement that notes that another row has the values.
-pub(super) fn values_taken(pair: &TablePair<'_>, row: &[ValueRef<'_>]) -> Vec<String> {
+/// For each unique index whose columns say what is unique: a statement that notes that another row has the values. By
+/// [`Policy::Overwrite`] that row goes; the one that is found by `found` is the very row.
+pub(super) fn values_taken(
+    pair: &TablePair<'_>,
+    row: &[ValueRef<'_>],
+    found: &str,
+    policy: Policy,
+) -> Vec<String> {
     let table = pair.table();
     let field_of = |column: usize| {
         let name = &table.columns[column].name;
@@ -142,11 +148,18 @@ pub(super) fn values_taken(pair: &TablePair<'_>, row: &[ValueRef<'_>]) -> Vec<St
             let (name, value) = (name(pair, *field), literal(pair, row[*field]));
             format!("{name} = {value} COLLATE {}", Ident(collation.name()))
         });
-        let tests = tests.collect::<Vec<_>>().join(" AND ");
+        let mut tests = tests.collect::<Vec<_>>().join(" AND ");
+        let what = match policy {
+            Policy::Strict | Policy::Skip => "its unique values were given to another row since",
+            Policy::Overwrite => {
+                tests += &format!(" AND NOT ({found})");
+                "its unique values had been given to another row since, which is deleted"
+            }
+        };
         let shown: Vec<usize> = (0..pair.fields.len()).collect();
         let (name, row_name) = (text(pair.name), text(&row_name(pair, row)));
         checks.push(format!(
-            "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'its unique values were given to another row since', {}, \
+            "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, '{what}', {}, \
              NULL, 0, {} WHERE EXISTS (SELECT 1 FROM main.{} WHERE {tests})",
             now(pair, &shown, &format!("{tests} LIMIT 1")),
             text(&tests),
@@ -156,7 +169,7 @@ pub(super) fn values_taken(pair: &TablePair<'_>, row: &[ValueRef<'_>]) -> Vec<St
     checks
 }
 
-/// Notes that the statement before changed nothing though nothing stood against it: a constraint does.
+/// Notes that the statement before changed nothing though nothing that was noted stood against it: a constraint does.
 pub(super) fn must_have_changed(
     pair: &TablePair<'_>,
     row: &[ValueRef<'_>],
@@ -165,7 +178,7 @@ pub(super) fn must_have_changed(
     let (name, row_name) = (text(pair.name), text(&row_name(pair, row)));
     format!(
         "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'a constraint stands against it', NULL, NULL, 0, NULL \
-         WHERE changes() <> 1 AND {}",
+         WHERE changes() <> 1 AND {} AND NOT EXISTS (SELECT 1 FROM {CONFLICTS} WHERE \"table\" = {name} AND \"row\" = {row_name})",
         guard(policy)
     )
 }

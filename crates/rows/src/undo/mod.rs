@@ -9,6 +9,7 @@ mod check;
 mod objects;
 mod policy;
 mod print;
+mod references;
 mod sink;
 mod steps;
 

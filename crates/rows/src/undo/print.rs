@@ -4,11 +4,9 @@ use std::io::Write;
 
 use super::super::error::RowsError;
 use super::check::{CONFLICTS, fatal, which};
+use super::references::{new_violations, note_violations};
 use super::sink::Undo;
 use super::steps::Phase;
-
-/// What keeps references before the changes, to see which are new.
-pub(super) const VIOLATIONS: &str = "temp.ebbtide_violation";
 
 impl Undo {
     /// Writes the script, which changes everything or nothing in whatever client runs it.
@@ -36,14 +34,14 @@ impl Undo {
         writeln!(out, "BEGIN IMMEDIATE;\nSAVEPOINT ebbtide;")?;
         let on = "(SELECT foreign_keys FROM pragma_foreign_keys) = 1";
         writeln!(out, "{};", fatal("", "foreign keys are enforced: run it in no transaction", on))?;
-        if self.has_foreign_keys {
-            writeln!(out, "{};", note_violations())?;
+        for sql in note_violations(&self.referring) {
+            writeln!(out, "{sql};")?;
         }
         for phase in Phase::ALL {
             self.steps.each(phase, |sql| Ok::<_, RowsError>(writeln!(out, "{sql};")?))?;
         }
-        if self.has_foreign_keys {
-            writeln!(out, "{};", new_violations())?;
+        for sql in new_violations(&self.referring[1]) {
+            writeln!(out, "{sql};")?;
         }
         writeln!(
             out,
@@ -64,18 +62,4 @@ pub(super) fn begin() -> [&'static str; 5] {
         "DROP TABLE IF EXISTS temp.ebbtide_guard",
         "CREATE TEMP TABLE ebbtide_guard (conflicts CONSTRAINT nothing_was_changed CHECK (conflicts = 0))",
     ]
-}
-
-pub(super) fn note_violations() -> String {
-    format!(
-        "DROP TABLE IF EXISTS {VIOLATIONS};\nCREATE TEMP TABLE ebbtide_violation AS SELECT * FROM pragma_foreign_key_check"
-    )
-}
-
-/// References to rows that are not there, and were before.
-pub(super) fn new_violations() -> String {
-    format!(
-        "INSERT INTO {CONFLICTS} SELECT \"table\", 'rowid = ' || rowid, 'would refer to no row of ' || parent, NULL, NULL, 1, NULL \
-         FROM (SELECT * FROM pragma_foreign_key_check EXCEPT SELECT * FROM {VIOLATIONS})"
-    )
 }

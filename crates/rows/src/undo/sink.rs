@@ -17,6 +17,7 @@ use super::check::{
 };
 use super::objects::{begin_table, plan};
 use super::policy::{Policy, Refusal};
+use super::references::checkable;
 use super::steps::{Phase, Steps};
 
 /// The steps of an undo. It hears of the differences on the way back: `diff` is asked from the state *after* the changes
@@ -24,7 +25,8 @@ use super::steps::{Phase, Steps};
 pub struct Undo {
     pub(super) policy: Policy,
     pub(super) steps: Steps,
-    pub(super) has_foreign_keys: bool,
+    /// The tables whose references are looked at before and after.
+    pub(super) referring: [Vec<String>; 2],
     drops_created: bool,
     /// The state after the changes.
     after: Option<Schema>,
@@ -46,7 +48,7 @@ impl Undo {
         Undo {
             policy,
             steps: Steps::new(),
-            has_foreign_keys: false,
+            referring: [Vec::new(), Vec::new()],
             drops_created,
             after: None,
             refused: Vec::new(),
@@ -79,6 +81,20 @@ impl Undo {
         self.made_again.contains(&pair.name.to_ascii_lowercase())
     }
 
+    /// Of the tables that are there now, and of those that will be there. Who is to check one must be able to at that time.
+    fn referring_of(&self, now: &Schema, then: &Schema) -> [Vec<String>; 2] {
+        let (before, after) = (checkable(now), checkable(then));
+        let has = |all: &[String], name: &str| all.iter().any(|one| one.eq_ignore_ascii_case(name));
+        let is_dropped = |name: &String| self.dropped.contains(&name.to_ascii_lowercase());
+        let is_made = |name: &String| self.made_again.contains(&name.to_ascii_lowercase());
+        let stays =
+            |name: &&String| !is_dropped(name) && (has(&after, name) || then.table(name).is_none());
+        let stay: Vec<String> = before.iter().filter(stays).cloned().collect();
+        let made = after.iter().filter(|name| is_made(name) && !has(&stay, name)).cloned();
+        let then = stay.iter().cloned().chain(made).collect();
+        [stay, then]
+    }
+
     fn begin_table(&mut self, pair: &TablePair<'_>) -> Result<(), RowsError> {
         let key = pair.name.to_ascii_lowercase();
         if self.begun.contains(&key) {
@@ -98,30 +114,34 @@ impl Undo {
     /// A row that was deleted.
     fn give_back(&mut self, pair: &TablePair<'_>, row: &[ValueRef<'_>]) -> Result<(), RowsError> {
         let found = locate(pair, row)?;
-        if !self.is_made_again(pair) && self.policy != Policy::Overwrite {
+        if self.is_made_again(pair) {
+            return self.insert(pair, row);
+        }
+        if self.policy != Policy::Overwrite {
             // The row before may have had the same key, and is deleted by then.
             let is_replaced = self.deleted == found;
             let phase = if is_replaced { Phase::CheckUnique } else { Phase::Check };
             self.push(phase, &exists_again(pair, &found, row))?;
-            self.check_unique(pair, row)?;
         }
+        self.check_unique(pair, row, &found)?;
         self.insert(pair, row)
     }
 
+    /// `found` finds the row itself.
     fn check_unique(
         &mut self,
         pair: &TablePair<'_>,
         row: &[ValueRef<'_>],
+        found: &str,
     ) -> Result<(), RowsError> {
-        let checks = values_taken(pair, row);
+        let checks = values_taken(pair, row, found, self.policy);
         checks.iter().try_for_each(|check| self.push(Phase::CheckUnique, check))
     }
 
     fn insert(&mut self, pair: &TablePair<'_>, row: &[ValueRef<'_>]) -> Result<(), RowsError> {
         let (columns, values) = columns_and_values(pair, row);
         let or = match self.policy {
-            Policy::Strict => "",
-            Policy::Skip => " OR IGNORE",
+            Policy::Strict | Policy::Skip => " OR IGNORE",
             Policy::Overwrite => " OR REPLACE",
         };
         let insert =
@@ -129,7 +149,8 @@ impl Undo {
         self.write(pair, row, &insert)
     }
 
-    /// A statement that has to change exactly one row, unless a conflict keeps it from that.
+    /// A statement that has to change exactly one row, unless a conflict keeps it from that: a unique index over an
+    /// expression, say, of which only SQLite knows what is unique.
     fn write(
         &mut self,
         pair: &TablePair<'_>,
@@ -138,8 +159,10 @@ impl Undo {
     ) -> Result<(), RowsError> {
         self.push(Phase::Write, sql)?;
         match self.policy {
-            Policy::Strict => self.push(Phase::Write, &must_have_changed(pair, row, self.policy)),
-            Policy::Skip | Policy::Overwrite => Ok(()),
+            Policy::Strict | Policy::Skip => {
+                self.push(Phase::Write, &must_have_changed(pair, row, self.policy))
+            }
+            Policy::Overwrite => Ok(()),
         }
     }
 
@@ -189,16 +212,18 @@ impl Undo {
         let fields = if is_whole || pair.has_implicit_rowid() { &all } else { changed };
         if is_whole {
             self.delete(pair, &found, fields, after)?;
-            self.check_unique(pair, before)?;
+            self.check_unique(pair, before, &found)?;
             return self.insert(pair, before);
         }
         if self.policy == Policy::Overwrite {
+            if touches_unique(pair, changed) {
+                self.check_unique(pair, before, &found)?;
+            }
             return self.overwrite(pair, &found, before, changed);
         }
         self.push(Phase::Check, &changed_since(pair, &found, fields, after))?;
-        let or = if self.policy == Policy::Skip { " OR IGNORE" } else { "" };
         let update = format!(
-            "UPDATE{or} main.{} SET {} WHERE {} AND {}",
+            "UPDATE OR IGNORE main.{} SET {} WHERE {} AND {}",
             Ident(pair.name),
             assignments(pair, before, changed),
             is_as_left(pair, &found, fields, after),
@@ -238,7 +263,7 @@ impl Sink for Undo {
     fn begin(
         &mut self,
         old: &Schema,
-        _new: &Schema,
+        new: &Schema,
         changes: &[SchemaChange],
     ) -> Result<(), RowsError> {
         let plan = plan(changes, self.drops_created);
@@ -247,7 +272,7 @@ impl Sink for Undo {
         self.left_alone = plan.left_alone;
         self.made_again = plan.made_again;
         self.dropped = plan.dropped;
-        self.has_foreign_keys = old.tables.iter().any(|table| !table.foreign_keys.is_empty());
+        self.referring = self.referring_of(old, new);
         self.after = Some(old.clone());
         Ok(())
     }

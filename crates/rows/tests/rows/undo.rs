@@ -161,6 +161,93 @@ fn a_conflict_over_a_text_that_is_not_utf8_is_told() {
     }
 }
 
+/// Only SQLite knows what is unique in an index over an expression, or over some rows.
+#[test]
+fn a_row_that_any_unique_index_forbids_is_a_conflict() {
+    for index in ["mail", "lower(mail)", "mail) WHERE (gone = 0"] {
+        let mut before = database(&format!(
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT, gone DEFAULT 0); CREATE UNIQUE INDEX u ON users ({index});
+             INSERT INTO users (id, mail) VALUES (1, 'ada@x'), (3, 'ben@x'), (5, 'eve@x')"
+        ));
+        for then in ["DELETE FROM users WHERE id < 4", "UPDATE users SET mail = id WHERE id < 4"] {
+            let mut after = copy(&mut before);
+            after.execute_batch(then).unwrap();
+            after.execute_batch("INSERT INTO users (id, mail) VALUES (2, 'ada@x')").unwrap();
+            let known = copy(&mut before);
+            known.execute_batch(then).unwrap();
+            let ids = |live: &Connection| {
+                let sql =
+                    "SELECT group_concat(id || ':' || mail) FROM (SELECT * FROM users ORDER BY id)";
+                live.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap()
+            };
+            for policy in [Policy::Strict, Policy::Skip, Policy::Overwrite] {
+                let live = copy(&mut after);
+                let applied = undo(&before, &known, policy, true).apply(&live).unwrap();
+                let said = format!("{index}, {then}, {policy:?}: {applied:?}, {}", ids(&live));
+                match policy {
+                    Policy::Strict => {
+                        assert!(!applied.is_done && applied.conflicts_total == 1, "{said}");
+                        assert_eq!(ids(&live), ids(&after), "{said}");
+                    }
+                    Policy::Skip => {
+                        assert!(applied.is_done && applied.conflicts_total == 1, "{said}");
+                        assert!(
+                            ids(&live).contains("2:ada@x") && ids(&live).contains("3:ben@x"),
+                            "{said}"
+                        );
+                    }
+                    Policy::Overwrite => {
+                        assert!(applied.is_done, "{said}");
+                        assert_eq!(ids(&live), "1:ada@x,3:ben@x,5:eve@x", "{said}");
+                        // Where it can be known, the row that goes is named.
+                        assert_eq!(applied.conflicts_total, u64::from(index == "mail"), "{said}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// SQLite takes such a key, and refuses to check it.
+#[test]
+fn a_foreign_key_with_a_mistake_keeps_nothing_else_from_being_undone() {
+    let mut before = database(
+        "PRAGMA foreign_keys = 0; CREATE TABLE place (name TEXT, n UNIQUE); CREATE TABLE visit (id INTEGER PRIMARY KEY, place REFERENCES place (name));
+         CREATE TABLE many (a, b REFERENCES place (n), c REFERENCES nowhere, d REFERENCES visit); CREATE INDEX i ON place (name);
+         INSERT INTO place VALUES ('x', 1); INSERT INTO visit VALUES (1, 'x'), (2, 'x'); INSERT INTO many VALUES (1, 1, 7, 1)",
+    );
+    let mut after = copy(&mut before);
+    after
+        .execute_batch("PRAGMA foreign_keys = 0; DELETE FROM visit WHERE id = 2; INSERT INTO visit VALUES (3, 'y')")
+        .unwrap();
+    let live = copy(&mut after);
+    assert!(strict(&before, &after).apply(&live).unwrap().is_done);
+    assert_undone(&live, &before, "as it was");
+    // The references that can be checked are.
+    let live = copy(&mut after);
+    live.execute_batch("PRAGMA foreign_keys = 0; INSERT INTO many VALUES (2, 1, NULL, 3)").unwrap();
+    let applied = strict(&before, &after).apply(&live).unwrap();
+    assert!(!applied.is_done, "{applied:?}");
+    assert_eq!(applied.conflicts[0].what, "would refer to no row of visit");
+}
+
+/// It shows what another table has.
+#[test]
+fn a_virtual_table_without_rows_of_its_own_is_not_missed() {
+    let mut before = database(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, x); INSERT INTO t VALUES (1, 'a'), (2, 'b');
+         CREATE VIRTUAL TABLE f USING fts5 (x); INSERT INTO f VALUES ('one two'); CREATE VIRTUAL TABLE v USING fts5vocab (f, row)",
+    );
+    let mut after = copy(&mut before);
+    after.execute_batch("DELETE FROM t WHERE id = 1; INSERT INTO f VALUES ('three')").unwrap();
+    let mut steps = strict(&before, &after);
+    assert_eq!(steps.refused(), []);
+    let live = copy(&mut after);
+    assert!(steps.apply(&live).unwrap().is_done);
+    let count = "SELECT (SELECT count(*) FROM t) + (SELECT count(*) FROM f)";
+    assert_eq!(live.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+}
+
 #[test]
 fn a_number_of_the_database_is_not_undone_and_that_is_said() {
     let mut before = database("CREATE TABLE t (id INTEGER PRIMARY KEY); PRAGMA user_version = 6");
