@@ -4,13 +4,17 @@
 //! application from writing over the frames that the image was to have. Would catch pages of a later state in a first
 //! snapshot, or in what a start sends after it has missed something.
 
+use std::fs::File;
+
+use ebbtide_catalog::Target;
 use ebbtide_testkit::actor::{Actor, Ask};
+use ebbtide_testkit::oracle::Image;
 use ebbtide_testkit::workload::{CheckpointMode, Options};
 use ebbtide_wal::{PageSize, Salts};
 
 use crate::kill::armed::{Armed, End};
 use crate::scene::Scene;
-use crate::support::wait_until;
+use crate::support::{Setup, wait_until};
 
 const PAGES: PageSize = PageSize::new(4096).unwrap();
 
@@ -63,4 +67,27 @@ fn follow_beside_new_logs(scene: &mut Scene, actor: &mut Actor) {
 /// Which generation the log is of.
 fn salts(scene: &Scene) -> Salts {
     scene.index().unwrap().salts
+}
+
+/// As `SQLITE_FCNTL_CHUNK_SIZE` leaves it: the next commit states as many pages as the file has, whatever its header says.
+#[test]
+fn a_file_that_is_longer_than_its_header_says_is_followed_without_a_gap() {
+    let (setup, app) = Setup::with_rows(3);
+    drop(app);
+    let file = File::options().write(true).open(&setup.database).unwrap();
+    file.set_len(1 << 20).unwrap();
+    drop(file);
+    let sidecar = setup.follow();
+    for _ in 0..3 {
+        setup.app().insert(2, 100);
+        setup.sync();
+    }
+    assert_eq!(sidecar.stop(), 0);
+    // Nobody has it open, so all of it is in the file.
+    assert!(!setup.path("app.db-wal").exists());
+    let file = Image::of_file(&setup.database).unwrap();
+    assert_eq!(file.bytes, 1 << 20);
+    let history = setup.history();
+    assert_eq!(history.restore(Target::Latest, setup.directory.path()).1, file);
+    assert_eq!((history.counts().gaps, history.counts().forks), (0, 0));
 }

@@ -96,9 +96,8 @@ impl ImagePin {
         let wal = open_wal(paths)?;
         let logged = logged_pages(&wal, paths, position, tail.page_size())?;
         let database_pages = match (tail.database_pages(), position.frame) {
-            (0, _) | (_, 0) => {
-                page_count(&self.connection).map_err(paths.sqlite("count the pages of"))?
-            }
+            (0, _) | (_, 0) => pages_of_file(&self.connection, tail.page_size())
+                .map_err(paths.sqlite("count the pages of"))?,
             (pages, _) => pages,
         };
         let mut image = Image {
@@ -286,6 +285,14 @@ fn logged_pages(
     Ok(pages)
 }
 
-fn page_count(connection: &Connection) -> rusqlite::Result<u32> {
-    connection.sqlite().pragma_query_value(None, "page_count", |row| row.get(0))
+/// The size of a database without a log, which is that of its file: SQLite's next commit states it, also where the header
+/// says less, as in a file that grows by chunks (`SQLITE_FCNTL_CHUNK_SIZE`).
+fn pages_of_file(connection: &Connection, size: PageSize) -> rusqlite::Result<u32> {
+    let connection = connection.sqlite();
+    let claimed: u32 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let bytes = sqlite_file::size(connection);
+    let bytes = bytes
+        .map_err(|code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None))?;
+    let there = u32::try_from(bytes / size.offset()).unwrap_or(u32::MAX);
+    Ok(claimed.max(there))
 }

@@ -24,6 +24,19 @@ pub(crate) fn read(connection: &Connection, offset: i64, bytes: &mut [u8]) -> Re
     }
 }
 
+/// The size of the main database file in bytes.
+#[expect(unsafe_code, reason = "the file's xFileSize has no safe wrapper")]
+pub(crate) fn size(connection: &Connection) -> Result<u64, c_int> {
+    let (file, methods) = main_file(connection)?;
+    let Some(file_size) = methods.xFileSize else { return Err(ffi::SQLITE_MISUSE) };
+    let mut bytes: ffi::sqlite3_int64 = 0;
+    // SAFETY: the file and its methods are from `main_file`; xFileSize writes one integer to where it is told.
+    match unsafe { file_size(file, &raw mut bytes) } {
+        ffi::SQLITE_OK => Ok(bytes.unsigned_abs()),
+        code => Err(code),
+    }
+}
+
 /// Runs fsync on the main database file, as a checkpoint that completes does.
 #[expect(unsafe_code, reason = "the file's xSync has no safe wrapper")]
 pub(crate) fn sync(connection: &Connection) -> Result<(), c_int> {
