@@ -103,6 +103,7 @@ fn what_cannot_be_asked_is_refused_with_what_to_do() {
         ("SELECT 'now', datetime('now')", "time of day"),
         ("DELETE FROM orders", "has to be a query"),
         ("SELEC", "no SQL"),
+        ("SELECT totl FROM orders", "no answer in any of the states: no such column: totl"),
     ] {
         let said = refusal(&["when", replica, sql], 2);
         assert!(said.contains(why), "{sql}: {said}");

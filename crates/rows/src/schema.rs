@@ -122,6 +122,25 @@ mod tests {
     use super::super::virtual_table::Content;
     use super::*;
 
+    /// As Anki's collections are to whoever is not Anki.
+    #[test]
+    fn a_table_in_an_order_that_only_its_application_knows_is_not_readable() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch(
+                "CREATE TABLE tags (tag TEXT PRIMARY KEY COLLATE NOCASE, n) WITHOUT ROWID;
+                 CREATE TABLE decks (id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE);
+                 PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = replace(sql, 'NOCASE', 'unicase');
+                 PRAGMA writable_schema = RESET;",
+            )
+            .unwrap();
+        let schema = Schema::read(&connection, "main").unwrap();
+        let why = |table: &str| schema.table(table).unwrap().unreadable.clone();
+        let expected = "its rows are in the order of unicase, which only the application knows";
+        assert_eq!(why("tags").as_deref(), Some(expected));
+        assert_eq!(why("decks"), None);
+    }
+
     fn schema(sql: &str) -> Schema {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(sql).unwrap();

@@ -158,7 +158,19 @@ pub(crate) fn read(
     let wrap = RowsError::doing(doing);
     table.foreign_keys = foreign_keys(connection, schema, &table.name).map_err(wrap)?;
     name_keys(&mut table);
+    table.unreadable = foreign_order(&table);
     Ok(table)
+}
+
+/// Why nothing can be read of a table whose rows are in an order that SQLite does not have.
+fn foreign_order(table: &Table) -> Option<String> {
+    let mut orders = table.primary_key.iter().map(|part| &part.collation);
+    let unknown = orders.find_map(|order| match order {
+        Collation::Other(name) => Some(name),
+        _ => None,
+    });
+    let name = unknown.filter(|_| table.is_without_rowid)?;
+    Some(format!("its rows are in the order of {name}, which only the application knows"))
 }
 
 fn columns(connection: &Connection, schema: &str, table: &Table) -> rusqlite::Result<Vec<Column>> {

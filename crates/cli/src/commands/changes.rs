@@ -62,7 +62,11 @@ impl Changes<'_> {
         let searching = tokio::task::spawn_blocking(run);
         let searched = watch_on(&bar, Counted::Number, json, &progress, searching).await;
         let searched = searched.map_err(|error| Failure::new(Code::Failed, error))?;
-        let (told, searched) = searched.map_err(failure)?;
+        let (told, seen, searched) = searched.map_err(failure)?;
+        if let Some(why) = searched.first.why_not().filter(|_| seen == 0) {
+            let why = format!("the question has no answer in any of the states: {why}");
+            return Err(Failure::new(Code::Usage, why));
+        }
         if json {
             output::json(end(&searched, told, told >= limit, proof));
         } else {
@@ -72,21 +76,23 @@ impl Changes<'_> {
     }
 }
 
+/// How many changes were told, and how many there were.
 fn run(
     trace: &Trace,
     (oldest, newest): (Option<Target>, Moment),
     limit: u64,
     tell: impl Fn(&Found) -> bool,
-) -> Result<(u64, Searched), TraceError> {
-    let mut told = 0;
+) -> Result<(u64, u64, Searched), TraceError> {
+    let (mut told, mut seen) = (0, 0);
     let searched = trace.run_from(oldest, newest, |found| {
+        seen += 1;
         told += u64::from(tell(found));
         match told >= limit || output::is_gone() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
     })?;
-    Ok((told, searched))
+    Ok((told, seen, searched))
 }
 
 /// When, and by which entry.

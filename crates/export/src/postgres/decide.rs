@@ -182,7 +182,12 @@ fn temporal(asked: &Asked<'_>) -> Choice {
             }
         };
         let finding = Finding::coerced(format!("stays text: {why_not}")).of(facts.texts);
-        let word = if iso.too_fine > 0 { cast(asked, "timestamptz") } else { cast(asked, "TYPE") };
+        let word = match () {
+            () if iso.too_fine == 0 => "TYPE",
+            () if iso.zoned > 0 => "timestamptz",
+            () => "timestamp",
+        };
+        let word = cast(asked, word);
         return Choice::with(PgType::Text, finding.word(word));
     }
     if facts.are_numbers_doubles() || facts.is_all_integers() {
@@ -341,7 +346,7 @@ fn mixed(asked: &Asked<'_>) -> Choice {
     let word = match () {
         () if facts.is_all_numbers() && !facts.has_infinity() => cast(asked, "numeric"),
         () if facts.integers + facts.reals > 0 && facts.blobs == 0 => cast(asked, "text"),
-        () if facts.integers + facts.reals == 0 => cast(asked, "bytea"),
+        () if facts.blobs > 0 => cast(asked, "bytea"),
         () => cast(asked, "TYPE"),
     };
     Choice::with(PgType::Text, Finding::refused(what).of(facts.values()).word(word))

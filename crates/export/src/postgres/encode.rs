@@ -192,11 +192,20 @@ fn text(target: Target, value: ValueRef<'_>, out: &mut Vec<u8>) -> Encoded {
     Ok(Change::Loss)
 }
 
+/// A number as the bytes of its digits, as SQLite casts it.
 fn bytes(value: ValueRef<'_>, out: &mut Vec<u8>) -> Encoded {
     let (bytes, change) = match value {
         ValueRef::Blob(blob) => (blob, Change::None),
         ValueRef::Text(text) => (text, Change::Type),
-        _ => return Err(Misfit::Class),
+        ValueRef::Integer(integer) => {
+            push_bytes(out, integer.to_string().as_bytes());
+            return Ok(Change::Type);
+        }
+        ValueRef::Real(real) => {
+            push_bytes(out, shortest(real).as_bytes());
+            return Ok(Change::Type);
+        }
+        ValueRef::Null => return Err(Misfit::Class),
     };
     push_bytes(out, bytes);
     Ok(change)

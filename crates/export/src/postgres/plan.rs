@@ -198,6 +198,22 @@ fn of_table(looked: &Looked<'_>) -> Vec<Finding> {
     findings
 }
 
+/// What is to be said of the name of a column.
+fn of_name(table: &Table, index: usize) -> Option<Finding> {
+    let name = &table.columns[index].name;
+    let short = cut(name);
+    if short == *name {
+        return None;
+    }
+    let mut others = columns_read(table).filter(|(other, _)| *other != index);
+    Some(match others.any(|(_, other)| cut(&other.name) == short) {
+        true => {
+            Finding::refused(format!("its name is cut to {short}, as that of another column is"))
+        }
+        false => Finding::coerced(format!("its name is cut to {short}")),
+    })
+}
+
 fn table_plan(
     connection: &Connection,
     schema: &Schema,
@@ -213,6 +229,7 @@ fn table_plan(
     for (place, (index, column)) in columns_read(table).enumerate() {
         let choice = &looked.choices[place];
         let mut said = choice.findings.clone();
+        said.extend(of_name(table, index));
         if column.kind == ColumnKind::Generated {
             let expression = expressions.next().unwrap_or("…");
             said.push(Finding::coerced(format!("a plain column with the values of: {expression}")));

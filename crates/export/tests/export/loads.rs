@@ -228,9 +228,9 @@ fn a_cast_says_what_values_mean() {
     let connection = Connection::open_in_memory().unwrap();
     connection
         .execute_batch(
-            "CREATE TABLE t (ms DATETIME, s DATETIME, d DATETIME, price DECIMAL, mixed INT, utc TEXT, flag TEXT, raw TEXT);
-             INSERT INTO t VALUES (1627303906122, 1627303906.25, 2459422.0, 0.99, 'toto', '2026-11-21 09:30:00', 'true', CAST(x'ff00' AS TEXT)),
-                                  (0, 0.0, 2440587.5, 12.5, 7, '2026-11-21', 'f', 'a')",
+            "CREATE TABLE t (ms DATETIME, s DATETIME, d DATETIME, price DECIMAL, mixed INT, utc TEXT, flag TEXT, raw TEXT, blend);
+             INSERT INTO t VALUES (1627303906122, 1627303906.25, 2459422.0, 0.99, 'toto', '2026-11-21 09:30:00', 'true', CAST(x'ff00' AS TEXT), 12),
+                                  (0, 0.0, 2440587.5, 12.5, 7, '2026-11-21', 'f', 'a', x'8900')",
         )
         .unwrap();
     let casts = [
@@ -242,6 +242,7 @@ fn a_cast_says_what_values_mean() {
         "t.utc=timestamptz:utc",
         "t.flag=boolean",
         "t.raw=bytea",
+        "t.blend=bytea",
     ];
     let casts = casts.iter().map(|cast| cast.parse().unwrap()).collect();
     let database = server.database();
@@ -250,8 +251,8 @@ fn a_cast_says_what_values_mean() {
     let rows = database.ask("SELECT * FROM t");
     assert_eq!(
         rows,
-        "2021-07-26 12:51:46.122+00|2021-07-26 12:51:46.25+00|2021-07-26 12:00:00+00|0.99|toto|2026-11-21 09:30:00+00|t|\\xff00\n\
-         1970-01-01 00:00:00+00|1970-01-01 00:00:00+00|1970-01-01 00:00:00+00|12.50|7|2026-11-21 00:00:00+00|f|\\x61"
+        "2021-07-26 12:51:46.122+00|2021-07-26 12:51:46.25+00|2021-07-26 12:00:00+00|0.99|toto|2026-11-21 09:30:00+00|t|\\xff00|\\x3132\n\
+         1970-01-01 00:00:00+00|1970-01-01 00:00:00+00|1970-01-01 00:00:00+00|12.50|7|2026-11-21 00:00:00+00|f|\\x61|\\x8900"
     );
 }
 

@@ -45,6 +45,10 @@ fn t31_values_that_cannot_be_are_refused_by_column() {
         "1 text, 1 blob [--cast 't.a=bytea']",
     );
     is_refused(
+        "CREATE TABLE t (a); INSERT INTO t VALUES (1), (x'89ff00')",
+        "1 integer, 1 blob [--cast 't.a=bytea']",
+    );
+    is_refused(
         "CREATE TABLE t (a NUMERIC); INSERT INTO t VALUES (9007199254740993), (0.5)",
         "[--cast 't.a=numeric']",
     );

@@ -1,6 +1,5 @@
 //! Compares two databases.
 
-use super::super::collation::Collation;
 use super::super::error::RowsError;
 use super::super::extent::{Extent, Extents};
 use super::super::ident::{Ident, Qualified};
@@ -151,14 +150,6 @@ struct Run<'a> {
 fn is_compared(table: &Table) -> Result<bool, String> {
     if let Some(why) = &table.unreadable {
         return Err(why.clone());
-    }
-    let mut order = table.primary_key.iter().map(|part| &part.collation);
-    if let Some(Collation::Other(name)) = order.find(|order| matches!(order, Collation::Other(_)))
-        && table.is_without_rowid
-    {
-        return Err(format!(
-            "its rows are in the order of {name}, which only the application knows"
-        ));
     }
     match &table.kind {
         TableKind::Shadow => Ok(false),
