@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ebbtide_export::ExportError;
+use ebbtide_export::{ExportError, read_past_orders};
 use ebbtide_moment::{Moment, Proof};
 use ebbtide_rows::{RowsError, Schema};
 use ebbtide_sql::Past;
@@ -97,6 +97,17 @@ impl OneState {
     /// When it cannot be read.
     pub(crate) fn schema(&self) -> Result<Schema, Failure> {
         Schema::read(self.connection(), "main").map_err(|error| self.failure(error.into()))
+    }
+
+    /// The same, after which tables are read whose orders only their application knows.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn schema_of_all(&self) -> Result<Schema, Failure> {
+        let schema = self.schema()?;
+        let connection = self.connection();
+        read_past_orders(connection, &schema).map_err(|error| self.failure(error))?;
+        Ok(schema)
     }
 
     /// Sees to it that what was read by now was one state.

@@ -15,6 +15,7 @@ mod flat;
 mod hex;
 mod json_lines;
 mod nul;
+mod orders;
 mod postgres;
 mod report;
 mod select;
@@ -27,6 +28,7 @@ pub use fixture::{Fixture, FixtureOptions, write_fixture};
 pub use flat::{FlatPlan, look_at_texts, plan_flat};
 pub use json_lines::write_json;
 pub use nul::NulPolicy;
+pub use orders::read_past_orders;
 pub use postgres::{
     BrokenKeys, Cast, PgType, PostgresOptions, PostgresPlan, Precision, Reading, plan, write_script,
 };

@@ -40,6 +40,11 @@ impl Collation {
         }
     }
 
+    /// Its name, if it is not SQLite's own.
+    pub(crate) fn unknown(&self) -> Option<&str> {
+        if let Collation::Other(name) = self { Some(name) } else { None }
+    }
+
     /// Compares two texts, given in UTF-8, as SQLite does in a database of this encoding. `None` if it is not ours to know.
     #[must_use]
     pub fn compare(&self, encoding: Encoding, a: &[u8], b: &[u8]) -> Option<Ordering> {

@@ -124,7 +124,7 @@ mod tests {
 
     /// As Anki's collections are to whoever is not Anki.
     #[test]
-    fn a_table_in_an_order_that_only_its_application_knows_is_not_readable() {
+    fn orders_that_only_an_application_knows_are_named() {
         let connection = Connection::open_in_memory().unwrap();
         connection
             .execute_batch(
@@ -135,10 +135,9 @@ mod tests {
             )
             .unwrap();
         let schema = Schema::read(&connection, "main").unwrap();
-        let why = |table: &str| schema.table(table).unwrap().unreadable.clone();
-        let expected = "its rows are in the order of unicase, which only the application knows";
-        assert_eq!(why("tags").as_deref(), Some(expected));
-        assert_eq!(why("decks"), None);
+        let [tags, decks] = ["tags", "decks"].map(|name| schema.table(name).unwrap());
+        assert_eq!((tags.unknown_order(), decks.unknown_order()), (Some("unicase"), None));
+        assert_eq!([tags, decks].map(|table| table.unknown_orders().len()), [1, 1]);
     }
 
     fn schema(sql: &str) -> Schema {

@@ -1,5 +1,7 @@
 //! The shape of a table.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, Row};
 
 use super::affinity::Affinity;
@@ -68,6 +70,22 @@ impl Table {
     #[must_use]
     pub fn may_autoincrement(&self) -> bool {
         self.sql.to_ascii_uppercase().contains("AUTOINCREMENT")
+    }
+
+    /// The order that its rows are in, if only an application knows it.
+    #[must_use]
+    pub fn unknown_order(&self) -> Option<&str> {
+        let orders = self.primary_key.iter().map(|part| &part.collation);
+        orders.filter(|_| self.is_without_rowid).find_map(Collation::unknown)
+    }
+
+    /// All orders of its columns, keys and indexes that only an application knows.
+    #[must_use]
+    pub fn unknown_orders(&self) -> BTreeSet<&str> {
+        let of_columns = self.columns.iter().map(|column| &column.collation);
+        let of_indexes = self.indexes.iter().flat_map(|index| &index.columns);
+        let of_keys = self.primary_key.iter().chain(of_indexes).map(|part| &part.collation);
+        of_columns.chain(of_keys).filter_map(Collation::unknown).collect()
     }
 
     /// The name by which the rowid can be read and written; `None` where there is no rowid, or all names are columns'.
@@ -158,19 +176,7 @@ pub(crate) fn read(
     let wrap = RowsError::doing(doing);
     table.foreign_keys = foreign_keys(connection, schema, &table.name).map_err(wrap)?;
     name_keys(&mut table);
-    table.unreadable = foreign_order(&table);
     Ok(table)
-}
-
-/// Why nothing can be read of a table whose rows are in an order that SQLite does not have.
-fn foreign_order(table: &Table) -> Option<String> {
-    let mut orders = table.primary_key.iter().map(|part| &part.collation);
-    let unknown = orders.find_map(|order| match order {
-        Collation::Other(name) => Some(name),
-        _ => None,
-    });
-    let name = unknown.filter(|_| table.is_without_rowid)?;
-    Some(format!("its rows are in the order of {name}, which only the application knows"))
 }
 
 fn columns(connection: &Connection, schema: &str, table: &Table) -> rusqlite::Result<Vec<Column>> {

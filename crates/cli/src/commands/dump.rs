@@ -19,7 +19,7 @@ pub(crate) async fn run(args: Dump) -> Result<Outcome, Failure> {
 }
 
 fn write(args: &Dump, reading: &OneState) -> Result<Outcome, Failure> {
-    let schema = reading.schema()?;
+    let schema = reading.schema_of_all()?;
     let options = DumpOptions { tables: &args.tables, keeps_rowids: args.preserve_rowids };
     let check = still_one_state(reading);
     let findings = write_to(reading, args.output.as_deref(), args.force, |out| {

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: Export) -> Result<Outcome, Failure> {
 }
 
 fn write(args: &Export, reading: &OneState) -> Result<Outcome, Failure> {
-    let schema = reading.schema()?;
+    let schema = reading.schema_of_all()?;
     match args.format {
         ExportFormat::Postgres => postgres(args, reading, &schema),
         ExportFormat::Sql => sql(args, reading, &schema),

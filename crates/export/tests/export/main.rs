@@ -8,6 +8,7 @@ mod body;
 mod dumps;
 mod fixtures;
 mod loads;
+mod orders;
 mod real;
 mod refusals;
 #[expect(dead_code, reason = "the tests of the whole use the rest")]

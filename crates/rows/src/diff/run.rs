@@ -151,6 +151,11 @@ fn is_compared(table: &Table) -> Result<bool, String> {
     if let Some(why) = &table.unreadable {
         return Err(why.clone());
     }
+    if let Some(name) = table.unknown_order() {
+        return Err(format!(
+            "its rows are in the order of {name}, which only the application knows"
+        ));
+    }
     match &table.kind {
         TableKind::Shadow => Ok(false),
         TableKind::Ordinary => Ok(!table.is_internal() || table.is_sequence()),

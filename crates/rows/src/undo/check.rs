@@ -2,8 +2,10 @@
 
 use super::super::balanced::balanced;
 use super::super::collation::Collation;
+use super::super::column::ColumnKind;
 use super::super::diff::TablePair;
 use super::super::ident::Ident;
+use super::super::index::IndexColumn;
 use super::super::literal::Literal;
 use super::super::script::{exactly, literal, name};
 use super::super::value::ValueRef;
@@ -167,6 +169,27 @@ pub(super) fn values_taken(
         ));
     }
     checks
+}
+
+/// Whether a unique index of the table may be one of which only SQLite knows what is unique.
+pub(super) fn hides_unique(pair: &TablePair<'_>) -> bool {
+    let table = pair.table();
+    let is_stored = |column: usize| table.columns[column].kind == ColumnKind::Stored;
+    table.indexes.iter().any(|index| {
+        let is_odd = |part: &IndexColumn| !part.column.is_some_and(is_stored);
+        index.is_unique && (index.is_partial || index.columns.iter().any(is_odd))
+    })
+}
+
+/// Notes that the statement before, which replaces nothing, changed nothing though the row that `is_free` tells of is not in
+/// its way: another one is, which will be replaced.
+pub(super) fn will_replace(pair: &TablePair<'_>, row: &[ValueRef<'_>], is_free: &str) -> String {
+    let (name, row_name) = (text(pair.name), text(&row_name(pair, row)));
+    format!(
+        "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'another row had what is unique in it since, and is deleted', NULL, NULL, 0, NULL \
+         WHERE changes() <> 1 AND {is_free} AND {} AND NOT EXISTS (SELECT 1 FROM {CONFLICTS} WHERE \"table\" = {name} AND \"row\" = {row_name})",
+        guard(Policy::Overwrite)
+    )
 }
 
 /// Notes that the statement before changed nothing though nothing that was noted stood against it: a constraint does.

@@ -13,7 +13,8 @@ use super::super::table::TableKind;
 use super::super::value::ValueRef;
 use super::super::virtual_table::Content;
 use super::check::{
-    changed_since, exists_again, fatal, guard, is_as_left, must_have_changed, values_taken,
+    changed_since, exists_again, fatal, guard, hides_unique, is_as_left, must_have_changed,
+    values_taken, will_replace,
 };
 use super::objects::{begin_table, plan};
 use super::policy::{Policy, Refusal};
@@ -144,9 +145,17 @@ impl Undo {
             Policy::Strict | Policy::Skip => " OR IGNORE",
             Policy::Overwrite => " OR REPLACE",
         };
+        let guard = guard(self.policy);
         let insert =
-            format!("INSERT{or} INTO main.{columns} SELECT {values} WHERE {}", guard(self.policy));
-        self.write(pair, row, &insert)
+            |or: &str| format!("INSERT{or} INTO main.{columns} SELECT {values} WHERE {guard}");
+        if self.policy == Policy::Overwrite && hides_unique(pair) {
+            let found = locate(pair, row)?;
+            let is_free =
+                format!("NOT EXISTS (SELECT 1 FROM main.{} WHERE {found})", Ident(pair.name));
+            self.push(Phase::Write, &insert(" OR IGNORE"))?;
+            self.push(Phase::Write, &will_replace(pair, row, &is_free))?;
+        }
+        self.write(pair, row, &insert(or))
     }
 
     /// A statement that has to change exactly one row, unless a conflict keeps it from that: a unique index over an
@@ -241,11 +250,15 @@ impl Undo {
         changed: &[usize],
     ) -> Result<(), RowsError> {
         let (table, guard) = (Ident(pair.name), guard(self.policy));
-        let update = format!(
-            "UPDATE OR REPLACE main.{table} SET {} WHERE {found} AND {guard}",
-            assignments(pair, before, changed)
-        );
-        self.push(Phase::Write, &update)?;
+        let set = assignments(pair, before, changed);
+        let update =
+            |or: &str| format!("UPDATE{or} main.{table} SET {set} WHERE {found} AND {guard}");
+        if hides_unique(pair) {
+            let is_there = format!("EXISTS (SELECT 1 FROM main.{table} WHERE {found})");
+            self.push(Phase::Write, &update(" OR IGNORE"))?;
+            self.push(Phase::Write, &will_replace(pair, before, &is_there))?;
+        }
+        self.push(Phase::Write, &update(" OR REPLACE"))?;
         let names: Vec<String> = fields_of_new(pair).map(|field| name(pair, field)).collect();
         let values: Vec<String> =
             fields_of_new(pair).map(|field| literal(pair, before[field])).collect();
