@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::time::clock_getcpuclockid;
 use nix::unistd::Pid;
 
 /// A process of a test. It is killed when this is dropped.
@@ -207,13 +208,13 @@ impl Process {
 /// When there is none.
 pub fn usage_of(id: u32) -> io::Result<Usage> {
     let directory = format!("/proc/{id}");
-    let cpu_time = cpu_time(&fs::read_to_string(format!("{directory}/stat"))?);
+    let clock = clock_getcpuclockid(Pid::from_raw(id.cast_signed()))?;
     let resident = resident_max(&fs::read_to_string(format!("{directory}/status"))?);
     // ebbtide shows them to root alone.
     let descriptors = fs::read_dir(format!("{directory}/fd")).map_or(0, Iterator::count);
     let missing = || io::Error::other(format!("{directory} is not as proc(5) has it"));
     Ok(Usage {
-        cpu_time: cpu_time.ok_or_else(missing)?,
+        cpu_time: Duration::from(clock.now()?),
         resident_bytes_max: resident.ok_or_else(missing)?,
         descriptors,
     })
@@ -241,14 +242,6 @@ fn listen(output: impl io::Read + Send + 'static) -> Receiver<String> {
         }
     });
     receiver
-}
-
-/// Fields 14 and 15 of `stat`, counted after the name in parentheses, in hundredths of a second (proc(5)).
-fn cpu_time(stat: &str) -> Option<Duration> {
-    let fields = stat.rsplit_once(')')?.1;
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks: u64 = ticks.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
-    Some(Duration::from_millis(ticks * 10))
 }
 
 fn resident_max(status: &str) -> Option<u64> {

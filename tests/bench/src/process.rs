@@ -8,7 +8,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ebbtide_testkit::process::{Usage, usage_of};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::time::TimeValLike as _;
 use nix::unistd::Pid;
 
 use crate::Result;
@@ -139,13 +141,7 @@ pub(crate) fn run(command: &mut Command, log: &Path) -> Result<Done> {
 }
 
 fn cpu_of_children() -> Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    Ok(ticks(&stat, 13).ok_or("/proc/self/stat is not as proc(5) has it")?)
-}
-
-/// Two fields of `stat`, counted after the name in parentheses, in hundredths of a second.
-fn ticks(stat: &str, skip: usize) -> Option<Duration> {
-    let fields = stat.rsplit_once(')')?.1.split_whitespace().skip(skip).take(2);
-    let ticks = fields.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
-    Some(Duration::from_millis(ticks * 10))
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let [user, system] = [usage.user_time(), usage.system_time()];
+    Ok(Duration::from_micros((user + system).num_microseconds().unsigned_abs()))
 }

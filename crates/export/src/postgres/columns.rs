@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use ebbtide_rows::Table;
 
 use super::cast::Cast;
-use super::decide::{Asked, Choice, by_storage, decide};
+use super::choice::{Asked, Choice};
+use super::decide::{by_storage, decide};
 use super::encode::Misfit;
 use super::family::Family;
 use super::links::Link;

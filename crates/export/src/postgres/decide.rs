@@ -3,45 +3,12 @@
 //! No value is changed by a type that is chosen here without a finding that says so, and where only a person can choose,
 //! the finding is a refusal that says which words there are.
 
-use super::excerpt::excerpt;
-use super::facts::Facts;
+use super::choice::{Asked, Choice, cast, miss};
 use super::family::Family;
 use super::pg_type::PgType;
-use super::probe::Probe;
-use super::target::Target;
-use crate::nul::NulPolicy;
+use super::stored::{as_text_can_be, mixed, stored};
+use super::temporal::{iso_type, temporal};
 use crate::report::{Finding, FindingKind};
-use ebbtide_rows::ValueRef;
-
-/// A column as it is asked about.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    pub(crate) declared: &'a str,
-    pub(crate) family: Family,
-    pub(crate) facts: &'a Facts,
-    /// Whether values that differ must stay different: it is in a key, a unique index or a foreign key.
-    pub(crate) is_key: bool,
-    /// Its name as `--cast` takes it.
-    pub(crate) name: &'a str,
-    pub(crate) nul: NulPolicy,
-}
-
-/// A type with what is to be said about it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Choice {
-    pub(crate) target: Target,
-    pub(crate) findings: Vec<Finding>,
-}
-
-impl Choice {
-    fn plain(pg_type: PgType) -> Choice {
-        Choice { target: Target::plain(pg_type), findings: Vec::new() }
-    }
-
-    fn with(pg_type: PgType, finding: Finding) -> Choice {
-        Choice { target: Target::plain(pg_type), findings: vec![finding] }
-    }
-}
 
 /// Chooses.
 pub(crate) fn decide(asked: &Asked<'_>) -> Choice {
@@ -160,75 +127,6 @@ fn decimal(asked: &Asked<'_>) -> Choice {
     stored(asked, Some("not all are numbers")).unwrap_or_else(|| mixed(asked))
 }
 
-fn temporal(asked: &Asked<'_>) -> Choice {
-    let (facts, iso) = (asked.facts, &asked.facts.iso_facts);
-    if facts.is_all_texts() {
-        let why_not = match () {
-            () if !facts.iso.is_all() => miss("not all are ISO dates", &facts.iso),
-            () if iso.too_fine > 0 => "finer than PostgreSQL's microseconds".to_owned(),
-            () if iso.zoned > 0 && iso.zoned < facts.texts => {
-                "some have a zone and some have none".to_owned()
-            }
-            () if iso.times > 0 && iso.times < facts.texts => {
-                "some are times and some are dates".to_owned()
-            }
-            () if asked.is_key && !iso.is_of_one_form() => {
-                "written in several ways, and part of a key".to_owned()
-            }
-            () => {
-                let pg_type = iso_type(asked);
-                let finding = Finding::coerced(format!("texts became {pg_type}")).of(facts.texts);
-                return Choice::with(pg_type, finding.word(cast(asked, "text")));
-            }
-        };
-        let finding = Finding::coerced(format!("stays text: {why_not}")).of(facts.texts);
-        let word = match () {
-            () if iso.too_fine == 0 => "TYPE",
-            () if iso.zoned > 0 => "timestamptz",
-            () => "timestamp",
-        };
-        let word = cast(asked, word);
-        return Choice::with(PgType::Text, finding.word(word));
-    }
-    if facts.are_numbers_doubles() || facts.is_all_integers() {
-        let pg_type = if facts.is_all_integers() { PgType::Bigint } else { PgType::Double };
-        let finding = Finding::coerced("numbers stay numbers").of(facts.values());
-        return Choice::with(pg_type, finding.word(cast(asked, &epoch_of(facts))));
-    }
-    if facts.blobs == 0 && !asked.is_key {
-        let finding = Finding::coerced(format!("all became text: {}", facts.in_words()));
-        return Choice::with(
-            PgType::Text,
-            finding.of(facts.integers + facts.reals).word(cast(asked, "TYPE")),
-        );
-    }
-    stored(asked, Some("no dates")).unwrap_or_else(|| mixed(asked))
-}
-
-/// The type of texts that are all dates or times of one kind.
-fn iso_type(asked: &Asked<'_>) -> PgType {
-    let iso = &asked.facts.iso_facts;
-    match () {
-        () if iso.zoned > 0 => PgType::Timestamptz,
-        () if iso.times > 0 => PgType::Time,
-        () if iso.plain > 0 => PgType::Timestamp,
-        () => PgType::Date,
-    }
-}
-
-/// What numbers of this size mean, as a type of `--cast`.
-#[allow(clippy::cast_precision_loss, reason = "it is a guess by size")]
-fn epoch_of(facts: &Facts) -> String {
-    let integers = if facts.integers > 0 { facts.integer_max as f64 } else { f64::NEG_INFINITY };
-    let reading = match integers.max(facts.real_max) {
-        size if size < 1e7 && facts.reals > 0 => "julian",
-        size if size < 1e11 => "epoch",
-        size if size < 1e14 => "epoch-ms",
-        _ => "epoch-us",
-    };
-    format!("timestamptz:{reading}")
-}
-
 fn json(asked: &Asked<'_>) -> Choice {
     let facts = asked.facts;
     let can_be = facts.blobs == 0
@@ -318,96 +216,11 @@ fn other(asked: &Asked<'_>) -> Choice {
     stored(asked, Some(&declared)).unwrap_or_else(|| mixed(asked))
 }
 
-/// The type of the one storage class that all values have. `why` says why the declaration does not count.
-fn stored(asked: &Asked<'_>, why: Option<&str>) -> Option<Choice> {
-    let facts = asked.facts;
-    let pg_type = match () {
-        () if facts.is_all_integers() => PgType::Bigint,
-        () if facts.are_numbers_doubles() => PgType::Double,
-        () if facts.is_all_texts() => PgType::Text,
-        () if facts.is_all_blobs() => PgType::Bytea,
-        () => return None,
-    };
-    // In a column that was declared to have integers, other numbers are a mistake of somebody's.
-    let is_doubtful = facts.classes() > 1
-        && matches!(asked.family, Family::Integer | Family::Boolean | Family::Text | Family::Blob);
-    if is_doubtful {
-        return None;
-    }
-    let Some(why) = why else { return Some(Choice::plain(pg_type)) };
-    let finding = Finding::coerced(format!("{pg_type} by its values: {why}")).of(facts.values());
-    Some(Choice::with(pg_type, finding.word(cast(asked, "TYPE"))))
-}
-
-/// Storage classes that no type has together.
-fn mixed(asked: &Asked<'_>) -> Choice {
-    let facts = asked.facts;
-    let what = format!("values of several storage classes: {}", facts.in_words());
-    let word = match () {
-        () if facts.is_all_numbers() && !facts.has_infinity() => cast(asked, "numeric"),
-        () if facts.integers + facts.reals > 0 && facts.blobs == 0 => cast(asked, "text"),
-        () if facts.blobs > 0 => cast(asked, "bytea"),
-        () => cast(asked, "TYPE"),
-    };
-    Choice::with(PgType::Text, Finding::refused(what).of(facts.values()).word(word))
-}
-
-/// What PostgreSQL's text cannot have is refused, or goes another way.
-fn as_text_can_be(asked: &Asked<'_>, choice: Choice) -> Choice {
-    let facts = asked.facts;
-    let is_refused = choice.findings.iter().any(|finding| finding.kind == FindingKind::Refused);
-    if choice.target.pg_type != PgType::Text || is_refused {
-        return choice;
-    }
-    let Choice { mut target, mut findings } = choice;
-    if facts.bad_texts > 0 && !(asked.nul == NulPolicy::Bytea && facts.nul_texts > 0) {
-        let finding = Finding::refused("text that is not UTF-8").of(facts.bad_texts);
-        findings.push(finding.word(cast(asked, "bytea")));
-    }
-    if facts.nul_texts == 0 {
-        return Choice { target, findings };
-    }
-    match asked.nul {
-        NulPolicy::Refuse => {
-            let finding = Finding::refused("text with NUL, which PostgreSQL's text cannot have");
-            findings.push(finding.of(facts.nul_texts).word("--nul bytea, or --nul strip"));
-        }
-        // Numbers that were to become text have no bytes.
-        NulPolicy::Bytea if !facts.is_all_texts() => return mixed(asked),
-        NulPolicy::Bytea => {
-            target.pg_type = PgType::Bytea;
-            findings
-                .push(Finding::coerced("became bytea, because some have NUL").of(facts.nul_texts));
-        }
-        NulPolicy::Strip if asked.is_key => {
-            let finding =
-                Finding::refused("text with NUL in a key, which could be another's without it");
-            findings.push(finding.of(facts.nul_texts).word("--nul bytea"));
-        }
-        NulPolicy::Strip => {
-            target.strips_nul = true;
-            findings.push(Finding::coerced("NULs were taken out").of(facts.nul_texts));
-        }
-    }
-    Choice { target, findings }
-}
-
-/// The argument that gives a column another type.
-fn cast(asked: &Asked<'_>, pg_type: &str) -> String {
-    format!("--cast '{}={pg_type}'", asked.name)
-}
-
-/// With the first text that is none.
-fn miss(what: &str, probe: &Probe) -> String {
-    match &probe.first_miss {
-        Some(text) => format!("{what}, such as {}", excerpt(ValueRef::Text(text))),
-        None => what.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::facts::Facts;
     use super::*;
+    use crate::nul::NulPolicy;
     use ebbtide_rows::Value;
 
     fn choice_with(declared: &str, values: &[Value], is_key: bool, nul: NulPolicy) -> Choice {

@@ -346,7 +346,8 @@ mod tests {
         assert_eq!(plain("text", ValueRef::Text(b"\xff")), Err(Misfit::Encoding));
         assert_eq!(plain("date", ValueRef::Integer(0)), Err(Misfit::Class));
         assert_eq!(plain("timestamptz", ValueRef::Text(b"2026-11-21 09:30")), Err(Misfit::Form));
-        assert_eq!(plain("bytea", ValueRef::Integer(1)), Err(Misfit::Class));
+        assert_eq!(plain("uuid", ValueRef::Integer(1)), Err(Misfit::Class));
+        assert_eq!(plain("bytea", ValueRef::Integer(12)), Ok("\\\\x3132".to_owned()));
         assert_eq!(plain("uuid", ValueRef::Blob(b"short")), Err(Misfit::Form));
     }
 

@@ -5,6 +5,7 @@
 //! person can decide is refused before the first byte is written.
 
 mod cast;
+mod choice;
 mod columns;
 mod copy_text;
 mod decide;
@@ -26,7 +27,9 @@ mod plan;
 mod probe;
 mod scan;
 mod script;
+mod stored;
 mod target;
+mod temporal;
 mod uuid_text;
 
 pub use cast::{Cast, Reading};

@@ -11,7 +11,11 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
     let plain = plain.ok_or("this is about ebbtide")?;
     let keys = rig.case()?;
     let both = [plain.clone(), plain.encrypted(&keys.directory)?];
-    for work in [latency::run, bulk::run, steady::run, restore::run, large::run] {
+    // In turns, because an hour is not like the next one.
+    for _ in 0..rig.repeat {
+        latency::run(rig, &both, results)?;
+    }
+    for work in [bulk::run, steady::run, restore::run, large::run] {
         work(rig, &both, results)?;
     }
     Ok(())
