@@ -130,7 +130,7 @@ fn a_start_that_is_killed_while_it_restores_is_made_up_for_by_the_next_one() {
         let was_killed = ended.status.code().is_none();
         let there = |name: &&str| tenants.path(name).exists();
         killed += u32::from(was_killed);
-        between += u32::from(was_killed && names.iter().any(|name| there(&name)));
+        between += u32::from(was_killed && names.iter().any(there));
         tenants.setup.run(&args).exits(0);
         for (name, expected) in names.iter().zip(&images) {
             assert_is(&tenants, name, expected);
