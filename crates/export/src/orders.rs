@@ -2,6 +2,8 @@
 //!
 //! SQLite reads no table that has one in a key or an index, not even from its beginning to its end, which compares nothing.
 
+use std::collections::BTreeSet;
+
 use ebbtide_rows::{Schema, Table};
 use rusqlite::Connection;
 
@@ -13,7 +15,8 @@ use crate::error::{ExportError, Result};
 /// # Errors
 /// When SQLite has no memory left.
 pub fn read_past_orders(connection: &Connection, schema: &Schema) -> Result<()> {
-    for name in schema.tables.iter().flat_map(Table::unknown_orders) {
+    let names: BTreeSet<&str> = schema.tables.iter().flat_map(Table::unknown_orders).collect();
+    for name in names {
         let by_bytes = connection.create_collation(name, str::cmp);
         by_bytes.map_err(ExportError::doing(format!("read past the order {name}")))?;
     }

@@ -161,7 +161,7 @@ impl<W: Write> Sink for Changeset<W> {
         self.is_begun = false;
         let why = if pair.is_virtual() {
             Some("it is a virtual table")
-        } else if pair.name.eq_ignore_ascii_case("sqlite_sequence") {
+        } else if pair.table().is_sequence() {
             Some("SQLite keeps it by itself")
         } else if !is_key(pair) {
             Some("it has no primary key, or NULL in it")

@@ -157,8 +157,7 @@ impl Connection {
     /// Runs fsync on the database's file. A checkpoint does so only when it completes, and has then to wait for the
     /// writes of all earlier checkpoints, too.
     pub(crate) fn sync_database(&self) -> rusqlite::Result<()> {
-        let failure = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-        sqlite_file::sync(self.sqlite()).map_err(failure)
+        sqlite_file::sync(self.sqlite())
     }
 
     /// The rusqlite connection, for reads of the database's file through SQLite's own file descriptor.

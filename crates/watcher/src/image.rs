@@ -196,10 +196,8 @@ impl Image {
 
     fn read_file(&self, first: u32, pages: &mut [u8]) -> Result<(), Error> {
         let offset = i64::from(first - 1) * i64::from(self.page_size.get());
-        sqlite_file::read(self.connection.sqlite(), offset, pages).map_err(|code| {
-            let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-            Error::Sqlite { doing: "read", path: self.paths.database.clone(), source }
-        })
+        let read = sqlite_file::read(self.connection.sqlite(), offset, pages);
+        read.map_err(|error| self.paths.sqlite("read")(error))
     }
 
     fn read_log(&self, first: u32, logged: &[Located], pages: &mut [u8]) -> Result<(), Error> {
@@ -290,9 +288,6 @@ fn logged_pages(
 fn pages_of_file(connection: &Connection, size: PageSize) -> rusqlite::Result<u32> {
     let connection = connection.sqlite();
     let claimed: u32 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
-    let bytes = sqlite_file::size(connection);
-    let bytes = bytes
-        .map_err(|code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None))?;
-    let there = u32::try_from(bytes / size.offset()).unwrap_or(u32::MAX);
+    let there = u32::try_from(sqlite_file::size(connection)? / size.offset()).unwrap_or(u32::MAX);
     Ok(claimed.max(there))
 }

@@ -89,11 +89,10 @@ pub(crate) async fn run(args: Log) -> Result<Outcome, Failure> {
             return Ok(Outcome::Done);
         }
     }
-    if let Some(changed) = &mut changed {
-        if counts_held {
-            count_held(&mut print, changed).await?;
-        }
-        changed.end();
+    if let Some(mut changed) = changed
+        && counts_held
+    {
+        count_held(&mut print, &mut changed).await?;
     }
     drill::show(&source, args.json);
     print.end(&args.source, &listing, &marks, thinned.as_ref());

@@ -18,7 +18,7 @@ use ebbtide_store::{Location, Store};
 use futures::{StreamExt as _, stream};
 use tokio::task::block_in_place;
 
-use super::lost_database::restore_one;
+use super::lost_database::{free_place, open, restore_into};
 use crate::commands::unreadable;
 use crate::exit::{Code, Failure};
 use crate::progress_bar::{Counted, bar, watch_on};
@@ -120,14 +120,13 @@ async fn restore_all(missing: &[Database]) -> Result<(), Failure> {
 
 /// Restores a database, unless its last state is marked as that of one that was removed.
 async fn restore_unless_removed(database: &Database) -> Result<(), Failure> {
-    let store = database.location.open().await;
-    let store = store.map_err(|error| Failure::new(Code::Failed, error))?;
+    let store = open(database).await?;
     if is_removed(&*store).await.map_err(unreadable)? {
         let (database, replica) = (database.path.display(), &database.location);
         tracing::info!(%database, %replica, "it was removed, as the mark `{REMOVED}` says: not restored");
         return Ok(());
     }
-    restore_one(database, &Arc::default()).await
+    restore_into(database, free_place(database)?, store, &Arc::default()).await
 }
 
 /// Whether nothing came after a state that is marked as the last one of a database that was removed.

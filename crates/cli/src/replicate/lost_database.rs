@@ -1,11 +1,12 @@
 //! One database that is not there, and comes back from its replica.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ebbtide_catalog::{Nothing, PlanError, Progress, Target};
 use ebbtide_config::Database;
 use ebbtide_restore::{Error, LocalState, Options, restore};
+use ebbtide_store::Store;
 use ebbtide_wal::companion;
 
 use crate::commands::failure;
@@ -20,10 +21,40 @@ pub(super) async fn restore_one(
     database: &Database,
     progress: &Arc<Progress>,
 ) -> Result<(), Failure> {
+    let output = free_place(database)?;
+    let store = open(database).await?;
+    restore_into(database, output, store, progress).await
+}
+
+/// Opens the replica of a database.
+///
+/// # Errors
+/// When there is no way to its store.
+pub(super) async fn open(database: &Database) -> Result<Arc<dyn Store>, Failure> {
+    let store = database.location.open().await;
+    store.map_err(|error| Failure::new(Code::Failed, error))
+}
+
+/// Where the database will be.
+///
+/// # Errors
+/// When a log lies there.
+pub(super) fn free_place(database: &Database) -> Result<PathBuf, Failure> {
     let output = follow_links(&database.path)?;
     refuse_log(&output)?;
-    let store = database.location.open().await;
-    let store = store.map_err(|error| Failure::new(Code::Failed, error))?;
+    Ok(output)
+}
+
+/// Restores a database to its place out of its replica, which is open.
+///
+/// # Errors
+/// As [`restore_one`].
+pub(super) async fn restore_into(
+    database: &Database,
+    output: PathBuf,
+    store: Arc<dyn Store>,
+    progress: &Arc<Progress>,
+) -> Result<(), Failure> {
     let state = database.state.clone().unwrap_or_else(|| ebbtide_state::state_directory(&output));
     let location = database.location.to_string();
     let now = ebbtide_sidecar::clock::now();

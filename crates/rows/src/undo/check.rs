@@ -184,12 +184,8 @@ pub(super) fn hides_unique(pair: &TablePair<'_>) -> bool {
 /// Notes that the statement before, which replaces nothing, changed nothing though the row that `is_free` tells of is not in
 /// its way: another one is, which will be replaced.
 pub(super) fn will_replace(pair: &TablePair<'_>, row: &[ValueRef<'_>], is_free: &str) -> String {
-    let (name, row_name) = (text(pair.name), text(&row_name(pair, row)));
-    format!(
-        "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'another row had what is unique in it since, and is deleted', NULL, NULL, 0, NULL \
-         WHERE changes() <> 1 AND {is_free} AND {} AND NOT EXISTS (SELECT 1 FROM {CONFLICTS} WHERE \"table\" = {name} AND \"row\" = {row_name})",
-        guard(Policy::Overwrite)
-    )
+    let what = "another row had what is unique in it since, and is deleted";
+    format!("{} AND {is_free}", unchanged(pair, row, what, Policy::Overwrite))
 }
 
 /// Notes that the statement before changed nothing though nothing that was noted stood against it: a constraint does.
@@ -198,9 +194,14 @@ pub(super) fn must_have_changed(
     row: &[ValueRef<'_>],
     policy: Policy,
 ) -> String {
-    let (name, row_name) = (text(pair.name), text(&row_name(pair, row)));
+    unchanged(pair, row, "a constraint stands against it", policy)
+}
+
+/// Notes that the statement before did not change the one row, of which nothing is noted by now.
+fn unchanged(pair: &TablePair<'_>, row: &[ValueRef<'_>], what: &str, policy: Policy) -> String {
+    let (name, row_name, what) = (text(pair.name), text(&row_name(pair, row)), text(what));
     format!(
-        "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, 'a constraint stands against it', NULL, NULL, 0, NULL \
+        "INSERT INTO {CONFLICTS} SELECT {name}, {row_name}, {what}, NULL, NULL, 0, NULL \
          WHERE changes() <> 1 AND {} AND NOT EXISTS (SELECT 1 FROM {CONFLICTS} WHERE \"table\" = {name} AND \"row\" = {row_name})",
         guard(policy)
     )

@@ -301,7 +301,7 @@ impl Sink for Undo {
 
     fn table(&mut self, pair: &TablePair<'_>) -> Result<Want, RowsError> {
         // SQLite keeps it by itself, and numbers that were given out stay given out.
-        if pair.name.eq_ignore_ascii_case("sqlite_sequence") {
+        if pair.table().is_sequence() {
             self.left_alone.push("sqlite_sequence".to_owned());
         }
         Ok(Want::Changes)

@@ -80,9 +80,11 @@ impl Changed {
     pub(super) fn keep_some(&mut self) {
         self.kept.save_some();
     }
+}
 
-    /// Keeps what was counted. There is nothing left to do.
-    pub(super) fn end(&mut self) {
+/// However it ends, what was counted is kept.
+impl Drop for Changed {
+    fn drop(&mut self) {
         self.kept.save();
         self.bar.finish_and_clear();
     }
