@@ -2,12 +2,20 @@
 //! one that hides that the original is damaged.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use ebbtide_catalog::{Progress, Target};
+use ebbtide_copy::{Options, copy, copy_since};
 use ebbtide_fault::DIED;
+use ebbtide_replica::{Key, Timestamp};
+use ebbtide_restore::{Options as Restore, restore, verify};
+use ebbtide_store::{DirectoryStore, Store};
+use ebbtide_testkit::builder::{Builder, txid};
+use ebbtide_testkit::horizons::{Says, put_horizon};
 use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 
 use crate::support::{Ended, History, Setup};
@@ -28,7 +36,7 @@ fn setup() -> Setup {
     setup
 }
 
-fn copy(setup: &Setup, more: &[&str]) -> Ended {
+fn copy_by(setup: &Setup, more: &[&str]) -> Ended {
     let args = ["copy", "--json", &setup.replica, &setup.text("copy")];
     setup.run(&[&args[..], more].concat())
 }
@@ -58,18 +66,18 @@ fn objects(setup: &Setup, replica: &str) -> Vec<PathBuf> {
 #[test]
 fn a_copy_has_every_state_and_the_next_one_brings_what_was_added() {
     let setup = setup();
-    let first = copy(&setup, &["--verify"]).exits(0).json();
+    let first = copy_by(&setup, &["--verify"]).exits(0).json();
     let count = objects(&setup, "backup").len();
     assert_eq!(first["copied"]["objects"], count, "{first}");
     assert_same(&setup);
-    let again = copy(&setup, &[]).exits(0).json();
+    let again = copy_by(&setup, &[]).exits(0).json();
     assert_eq!(
         (&again["copied"]["objects"], &again["copied"]["present"]),
         (&0.into(), &count.into())
     );
     setup.app().insert(5, 900);
     setup.once().exits(0);
-    let more = copy(&setup, &[]).exits(0).json();
+    let more = copy_by(&setup, &[]).exits(0).json();
     assert!(more["copied"]["objects"].as_u64().unwrap() >= 1, "{more}");
     assert_same(&setup);
 }
@@ -79,7 +87,7 @@ fn a_copy_goes_into_a_bucket_and_out_of_it() {
     let server = S3Server::start();
     let setup = setup().in_bucket(&server);
     setup.run(&["copy", &setup.text("backup"), &setup.replica]).exits(0);
-    copy(&setup, &["--verify"]).exits(0);
+    copy_by(&setup, &["--verify"]).exits(0);
     assert_same(&setup);
 }
 
@@ -103,7 +111,7 @@ fn a_put_that_the_target_refuses_for_a_while_is_tried_again() {
     assert_eq!(times.len(), 3);
     // A throttled pause has a least length: 200 ms after the first refusal.
     assert!(times[1] - times[0] >= Duration::from_millis(200), "{times:?}");
-    copy(&setup, &[]).exits(0);
+    copy_by(&setup, &[]).exits(0);
     assert_same(&setup);
 }
 
@@ -132,7 +140,7 @@ fn a_copy_that_is_killed_is_a_replica_and_goes_on() {
                 let copied = History::open(&setup.text("copy")).states(setup.directory.path());
                 assert_eq!(copied[..], original[..copied.len()], "{place} {passage}");
             }
-            copy(&setup, &[]).exits(0);
+            copy_by(&setup, &[]).exits(0);
             assert_same(&setup);
         }
     }
@@ -171,7 +179,7 @@ fn h25_horizons_and_marks_are_copied_after_what_they_promise() {
         let restored = restores(&["--mark", &format!("mark {number}")]);
         assert_eq!(restored.unwrap(), builder.state(number).image());
     }
-    let again = copy(&setup, &[]).exits(0).json();
+    let again = copy_by(&setup, &[]).exits(0).json();
     assert_eq!(again["copied"]["objects"], 0, "{again}");
     // Somebody prunes the copy by a policy of another place.
     let horizon = setup.path("copy/horizon/0000000000000001.seg");
@@ -179,7 +187,7 @@ fn h25_horizons_and_marks_are_copied_after_what_they_promise() {
     fs::remove_file(&horizon).unwrap();
     other.push(0);
     fs::write(&horizon, other).unwrap();
-    copy(&setup, &[]).exits(4).says("horizon/0000000000000001.seg");
+    copy_by(&setup, &[]).exits(4).says("horizon/0000000000000001.seg");
 }
 
 /// Would catch a copy that lacks a state from then on, one that claims to have what was left out, and one that cannot go on.
@@ -193,7 +201,7 @@ fn a_copy_since_a_state_has_every_state_from_there_on_and_says_what_it_has() {
     ] {
         let (setup, builder) = crate::thinned::setup();
         for _ in 0..2 {
-            let copied = copy(&setup, &["--since", since, "--verify"]).exits(0).json();
+            let copied = copy_by(&setup, &["--since", since, "--verify"]).exits(0).json();
             assert_eq!(copied["first_txid"], format!("{begins:016x}"), "{since}: {copied}");
         }
         for number in 2..=12 {
@@ -211,10 +219,10 @@ fn a_copy_since_a_state_has_every_state_from_there_on_and_says_what_it_has() {
     // What is added later comes with the next one.
     let setup = setup();
     let since = ["--since", "txid:3"];
-    copy(&setup, &since).exits(0);
+    copy_by(&setup, &since).exits(0);
     setup.app().insert(2, 900);
     setup.once().exits(0);
-    let again = copy(&setup, &since).exits(0).json();
+    let again = copy_by(&setup, &since).exits(0).json();
     assert!(again["copied"]["objects"].as_u64() >= Some(1), "{again}");
     let restored = |replica: &str| {
         let out = setup.text("out.db");
@@ -252,14 +260,14 @@ fn what_is_damaged_at_the_source_is_named_and_not_copied() {
         let at = damaged.len() / 3;
         damaged[at] ^= 1;
         fs::write(name, &damaged).unwrap();
-        let ended = copy(&setup, &[]).exits(4);
+        let ended = copy_by(&setup, &[]).exits(4);
         let key = name.strip_prefix(setup.path("backup")).unwrap();
         ended.says(key.to_str().unwrap());
         assert!(!setup.path("copy").join(key).exists(), "{}", key.display());
         assert_eq!(objects(&setup, "copy").len(), names.len() - 1);
         fs::write(name, &sound).unwrap();
     }
-    copy(&setup, &[]).exits(0);
+    copy_by(&setup, &[]).exits(0);
     assert_same(&setup);
 }
 
@@ -268,11 +276,11 @@ fn a_copy_overwrites_nothing() {
     let setup = setup();
     setup.run(&["copy", &setup.text("nothing"), &setup.text("copy")]).exits(3);
     setup.run(&["copy", &setup.replica, &setup.replica]).exits(2).says("both source and target");
-    copy(&setup, &[]).exits(0);
+    copy_by(&setup, &[]).exits(0);
     let last = objects(&setup, "copy").pop().unwrap();
     let shorter = fs::read(&last).unwrap()[1..].to_vec();
     fs::write(&last, &shorter).unwrap();
-    copy(&setup, &[]).exits(4).says("one of them is damaged");
+    copy_by(&setup, &[]).exits(4).says("one of them is damaged");
     assert_eq!(fs::read(&last).unwrap(), shorter);
     let other = Setup::with_rows(3).0;
     other.once().exits(0);
@@ -284,7 +292,7 @@ fn a_copy_overwrites_nothing() {
 #[test]
 fn a_database_goes_on_in_the_copy() {
     let setup = setup();
-    copy(&setup, &[]).exits(0);
+    copy_by(&setup, &[]).exits(0);
     let before = setup.history().entries().len();
     setup.app().insert(1, 900);
     let moved = setup.called("app.db", "copy");
@@ -293,4 +301,89 @@ fn a_database_goes_on_in_the_copy() {
     let added: Vec<&str> = entries[before..].iter().map(|entry| entry.kind.name()).collect();
     assert_eq!(added.first(), Some(&"claim"), "{added:?}");
     moved.assert_exact();
+}
+
+/// A history of so many entries from `begin` on, with snapshots at some of them.
+async fn history(builder: &mut Builder, entries: RangeInclusive<u64>, snapshots: &[u64]) {
+    for number in entries {
+        builder.commit(&[(0, number)], 2);
+        builder.cut().await;
+        if snapshots.contains(&number) {
+            builder.snapshot().await;
+        }
+    }
+}
+
+async fn assert_restores(
+    store: &(impl Store + Clone + 'static),
+    builder: &Builder,
+    numbers: &[u64],
+) {
+    let shared: Arc<dyn Store> = Arc::new(store.clone());
+    let verified = verify(Arc::clone(&shared), &Arc::default()).await.unwrap();
+    assert_eq!(verified.findings, []);
+    for &number in numbers {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("out.db");
+        let target = Target::Txid(txid(number));
+        let options = Restore::new(target, output.clone(), Timestamp::MAX);
+        restore(Arc::clone(&shared), &options, &Arc::default()).await.unwrap();
+        assert!(fs::read(output).unwrap() == builder.state(number).image(), "{number}");
+    }
+}
+
+/// Would catch a copy from a monthly job that says it is whole, and lacks what its source has given up in between.
+#[tokio::test]
+async fn a_copy_since_a_state_that_comes_too_late_begins_once_more() {
+    let mut builder = Builder::started(512, 2).await;
+    history(&mut builder, 3..=12, &[5, 8]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let to = DirectoryStore::new(directory.path()).unwrap();
+    let from = Arc::new(builder.store.clone());
+    let copied = |number| {
+        let (from, to): (Arc<dyn Store>, Arc<dyn Store>) = (from.clone(), Arc::new(to.clone()));
+        async move {
+            let (options, progress) = (Options::default(), Progress::default());
+            let since = Target::Txid(txid(number));
+            copy_since(from, to, since, Timestamp::MAX, options, &progress).await.unwrap();
+        }
+    };
+    copied(8).await;
+    assert_restores(&to, &builder, &[8, 10, 12]).await;
+    history(&mut builder, 13..=24, &[20]).await;
+    let states = vec![(20, vec![Key::Snapshot(txid(20))])];
+    let (condemned, held) = (Vec::new(), Vec::new());
+    put_horizon(&builder, 0, Says { number: 1, window: 21, states, condemned, held }).await;
+    for number in 3..=20 {
+        builder.store.delete(&Key::Log(txid(number))).await.unwrap();
+    }
+    copied(21).await;
+    assert_restores(&to, &builder, &[20, 21, 24]).await;
+    history(&mut builder, 25..=26, &[]).await;
+    copied(21).await;
+    assert_restores(&to, &builder, &[20, 26]).await;
+}
+
+/// Would catch a repair from a mirror that brings back what a policy has given up.
+#[tokio::test]
+async fn what_a_policy_has_given_up_does_not_come_back_from_a_mirror() {
+    let mut builder = Builder::started(512, 2).await;
+    history(&mut builder, 3..=12, &[5, 8]).await;
+    let states = vec![(8, vec![Key::Snapshot(txid(8))])];
+    let (condemned, held) = (Vec::new(), Vec::new());
+    put_horizon(&builder, 0, Says { number: 1, window: 9, states, condemned, held }).await;
+    let first: Arc<dyn Store> = Arc::new(builder.store.clone());
+    let directory = tempfile::tempdir().unwrap();
+    let mirror: Arc<dyn Store> = Arc::new(DirectoryStore::new(directory.path()).unwrap());
+    let copied = |from: &Arc<dyn Store>, to: &Arc<dyn Store>| {
+        let (from, to) = (Arc::clone(from), Arc::clone(to));
+        async move { copy(from, to, Options::default(), &Progress::default()).await.unwrap() }
+    };
+    copied(&first, &mirror).await;
+    for number in [3, 4, 5, 6, 11] {
+        first.delete(&Key::Log(txid(number))).await.unwrap();
+    }
+    let back = copied(&mirror, &first).await;
+    assert_eq!(back.objects, 1, "entry 11 alone");
+    assert_restores(&builder.store, &builder, &[8, 9, 12]).await;
 }

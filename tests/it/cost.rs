@@ -1,6 +1,8 @@
 //! What a month costs, and what is done to keep it down.
 
-use std::time::{Duration, Instant};
+use std::fs::{self, File};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 use ebbtide_testkit::s3_server::S3Server;
 use serde_json::Value;
@@ -48,6 +50,35 @@ fn what_is_stored_may_be_put_and_was_measured_is_shown() {
     text.prints("prices of 2026-11").prints("stored now").prints("puts-per-second = 0.5");
     setup.assert_exact_after(sidecar);
     setup.run(&["cost", "--config", &file, "elsewhere.db"]).exits(2).says("no database of the");
+}
+
+/// Would catch a forecast that is of another policy than the configuration's, or made of a minute.
+#[test]
+fn what_will_be_stored_is_foreseen_by_what_came_and_by_what_is_kept() {
+    let setup = Setup::new();
+    let app = setup.app();
+    let file = setup.configure("", "");
+    for _ in 0..2 {
+        app.insert(100, 1000);
+        setup.run(&["replicate", "--once", "--config", &file]).exits(0);
+    }
+    let young = cost(&setup, &file);
+    assert_eq!(young["forecast"], Value::Null, "{young}");
+    setup.run(&["cost", "--config", &file]).exits(0).prints("too young to tell");
+    let log = Path::new(&setup.replica).join("log");
+    let two_days_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    for entry in fs::read_dir(log).unwrap() {
+        File::open(entry.unwrap().path()).unwrap().set_modified(two_days_ago).unwrap();
+    }
+    let growing = &cost(&setup, &file)["forecast"];
+    assert!((number(&growing["days_measured"]) - 2.0).abs() < 0.1, "{growing}");
+    assert!(number(&growing["bytes_a_day"]) > 40_000.0, "{growing}");
+    assert_eq!(growing["bytes"], Value::Null, "{growing}");
+    let kept = setup.configure("", "keep = { every-commit = \"7d\", daily = \"100d\" }");
+    let ending = &cost(&setup, &kept)["forecast"];
+    let least = 99.0 * number(&growing["bytes_a_day"]);
+    assert!(number(&ending["bytes"]) > least, "{ending}");
+    setup.run(&["cost", "--config", &kept]).exits(0).prints("has thinned for 100 days");
 }
 
 #[test]

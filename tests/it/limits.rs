@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use ebbtide_fault::WAITS;
 use ebbtide_testkit::oracle::Image;
@@ -13,7 +15,8 @@ use ebbtide_testkit::sparse::hollow;
 use ebbtide_wal::PageSize;
 use rusqlite::Connection;
 
-use crate::support::{App, Ended, PATIENCE, Setup, Sidecar, command, image};
+use crate::support::{App, Ended, PATIENCE, Setup, Sidecar, command, image, wait_until};
+use crate::tenants::Tenants;
 
 /// A database of about a quarter of a megabyte that compresses well.
 fn compressible() -> (Setup, App) {
@@ -75,6 +78,34 @@ fn b06_with_too_few_descriptors_it_says_so_and_nothing_is_lost() {
     let limits = |from: u32| (from..36).step_by(3).map(|files| format!("-n {files}"));
     start_within(&setup, &app, limits(9), judge);
     restore_within(&setup, limits(9), judge);
+}
+
+/// Would catch databases that are given up for good because others had all descriptors when their turn came, and a process
+/// that has none left to say how it is.
+#[test]
+fn more_databases_than_descriptors_wait_until_others_go() {
+    let tenants = Tenants::new("");
+    let names: Vec<String> = (0..40).map(|number| format!("{number}.db")).collect();
+    let apps: Vec<App> = names.iter().map(|name| tenants.app(name)).collect();
+    let sidecar = tenants.start_within("-n 150");
+    let count =
+        |phase: &str| names.iter().filter(|name| tenants.report(name)["phase"] == phase).count();
+    wait_until("some to be followed", || count("following") >= 8);
+    // Attempts are repeated after one, two and four seconds.
+    thread::sleep(Duration::from_secs(8));
+    assert_eq!(count("stopped"), 0);
+    assert!(count("following") < 30, "the limit is none");
+    drop(apps);
+    let (gone, left) = names.split_at(35);
+    for name in gone {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(tenants.path(&format!("{name}{suffix}")));
+        }
+    }
+    left.iter().for_each(|name| tenants.wait_for(name, "following"));
+    let (code, said) = sidecar.stop_and_tell();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("too few files may be open"), "{said}");
 }
 
 /// Without memory a process ends wherever it is, as at a kill.

@@ -119,6 +119,9 @@ fn bash_completes_commands_and_options() {
     assert_eq!(completed("ebbtide unma", 1).unwrap().trim(), "unmark");
 }
 
+/// Somebody's; its identity was thrown away.
+const RECIPIENT: &str = "age1an3mfnvwk23p7g4cvkh6pvg8qf08v7pjcvg4q8uxatpewccg5u3qnj353c";
+
 #[test]
 fn the_example_of_a_configuration_is_in_order() {
     let text = read("packaging/ebbtide.toml");
@@ -135,7 +138,7 @@ fn the_example_of_a_configuration_is_in_order() {
     let lines = text.lines().map(|line| if is_key(line) { &line[1..] } else { line });
     let all: Vec<&str> = lines.collect();
     assert!(all.iter().zip(text.lines()).any(|(one, other)| *one != other));
-    check(&all.join("\n")).exits(0);
+    check(&all.join("\n").replace("age1…", RECIPIENT)).exits(0);
 }
 
 /// The unit with another path of the binary, so that it is found.

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use ebbtide_state::state_directory;
 use ebbtide_testkit::Random;
 use ebbtide_testkit::oracle::Image;
 use nix::sys::signal::Signal;
@@ -38,8 +40,20 @@ impl Tenants {
     }
 
     pub(crate) fn start(&self) -> Sidecar {
-        let args = ["replicate", "--log-format", "json", "--config", &self.config];
-        let sidecar = Sidecar::spawn_command(&mut self.setup.command(&args));
+        self.started(self.setup.command(&self.args()))
+    }
+
+    /// The same within a limit, as `ulimit` takes it.
+    pub(crate) fn start_within(&self, limit: &str) -> Sidecar {
+        self.started(self.setup.limited(limit, &self.args()))
+    }
+
+    fn args(&self) -> [&str; 5] {
+        ["replicate", "--log-format", "json", "--config", &self.config]
+    }
+
+    fn started(&self, mut command: Command) -> Sidecar {
+        let sidecar = Sidecar::spawn_command(&mut command);
         wait_until("the process to answer", || self.setup.run(&["list"]).code() == 0);
         sidecar
     }
@@ -54,7 +68,7 @@ impl Tenants {
     }
 
     /// What the status says of one.
-    fn report(&self, name: &str) -> Value {
+    pub(crate) fn report(&self, name: &str) -> Value {
         let path = self.path(name);
         let (_, all) = self.setup.status(&[]);
         all.into_iter()
@@ -76,10 +90,12 @@ impl Tenants {
 
     #[track_caller]
     fn assert_exact(&self, name: &str, expected: &Image) {
-        let (_, restored) = self
-            .history(name)
-            .restore(ebbtide_catalog::Target::Latest, self.setup.directory.path());
-        assert_eq!(&restored, expected, "{name}");
+        assert_eq!(&self.restored(name), expected, "{name}");
+    }
+
+    fn restored(&self, name: &str) -> Image {
+        let directory = self.setup.directory.path();
+        self.history(name).restore(ebbtide_catalog::Target::Latest, directory).1
     }
 }
 
@@ -197,8 +213,9 @@ fn a_copy_is_followed_once_it_is_whole_and_a_replaced_one_goes_on() {
         synced.code() == 0
     };
     wait_until("the replaced one to be durable", is_exact);
-    tenants.assert_exact("copy.db", &image(&copy));
-    assert_eq!(sidecar.stop(), 0);
+    let restored = tenants.restored("copy.db");
+    let (expected, (code, said)) = (image(&copy), sidecar.stop_and_tell());
+    assert_eq!((restored, code), (expected, 0), "{said}");
 }
 
 #[test]
@@ -447,4 +464,54 @@ fn many_databases_are_made_renamed_and_deleted_and_each_is_exact() {
     for name in flock.live.keys() {
         flock.tenants.assert_exact(name, &image(&flock.tenants.path(name)));
     }
+}
+
+/// Would catch an end that comes before what a pattern names was found, with exit code 0.
+#[test]
+fn what_a_pattern_names_is_durable_before_an_end() {
+    let tenants = Tenants::new("");
+    let names = ["a.db", "b.db", "deep/c.db"];
+    // Written a moment ago, and nobody has them open.
+    names.iter().for_each(|name| tenants.app(name).insert(3, 100));
+    let args = ["replicate", "--config", &tenants.config];
+    for more in [&["--once"][..], &["--exec", "true"]] {
+        tenants.setup.run(&[&args[..], more].concat()).exits(0);
+        for name in names {
+            tenants.assert_exact(name, &image(&tenants.path(name)));
+        }
+        fs::remove_dir_all(tenants.setup.path("backups")).unwrap();
+        for name in names {
+            fs::remove_dir_all(state_directory(&tenants.path(name))).unwrap();
+        }
+    }
+    drop(App::prepared(&tenants.path("journal.db"), "CREATE TABLE t (b)"));
+    let ended = tenants.setup.run(&[&args[..], &["--once"]].concat());
+    ended.exits(1).says("1 database that patterns name cannot be followed");
+}
+
+/// Would catch a tenant that has left and is a trouble for the others, or cannot be had back.
+#[test]
+fn a_database_that_was_let_go_is_no_trouble_and_can_be_restored() {
+    let tenants = Tenants::new("");
+    let apps = ["a.db", "b.db"].map(|name| tenants.app(name));
+    let sidecar = tenants.start();
+    for (app, name) in apps.iter().zip(["a.db", "b.db"]) {
+        tenants.wait_for(name, "following");
+        app.insert(3, 100);
+        tenants.sync(name);
+    }
+    let expected = image(&tenants.path("b.db"));
+    let [_a, b] = apps;
+    drop(b);
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(tenants.path(&format!("b.db{suffix}")));
+    }
+    tenants.wait_for("b.db", "ended");
+    tenants.setup.run(&["sync", "--wait"]).exits(0);
+    assert_eq!(tenants.setup.status(&[]).0, 0);
+    let (output, replica) = (tenants.path("b.db"), tenants.setup.text("backups/b.db"));
+    tenants.setup.run(&["restore", "-o", output.to_str().unwrap(), &replica]).exits(0);
+    tenants.wait_for("b.db", "following");
+    assert_eq!(image(&output), expected);
+    assert_eq!(sidecar.stop(), 0);
 }

@@ -28,7 +28,10 @@ pub async fn newest_horizon(
 }
 
 /// The newest horizon before that of this number that can be read, or that there is none.
-pub(crate) async fn horizon_before(
+///
+/// # Errors
+/// When the store fails.
+pub async fn horizon_before(
     store: &dyn Store,
     manifest: &Manifest,
     number: u64,

@@ -48,7 +48,7 @@ pub use gap::{ResyncDetail, missed_since};
 pub use hash_list::{Expected, HashList, read_ahead};
 pub use hashes::{HashRun, Hashes};
 pub use head::{Head, head};
-pub use horizon::{StoredHorizon, newest_horizon};
+pub use horizon::{StoredHorizon, horizon_before, newest_horizon};
 pub use identity::{Identity, identify, stated_manifest};
 pub use index_cache::IndexCache;
 pub use index_keys::index_keys;

@@ -21,7 +21,7 @@ use nix::sys::signal::Signal;
 use crate::application::{Application, Environment, reap_orphans};
 use crate::args::Replicate;
 use crate::exit::{Code, Failure, Outcome};
-use crate::{cores, descriptors, exit, sidecar_hooks, source};
+use crate::{cores, descriptors, exit, sidecar_hooks, source, terminal};
 use ebbtide_config::{Config, Database, Listen, Prices, defaults};
 use failures::Failures;
 use heard::Heard;
@@ -64,7 +64,7 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
             return Err(Failure::new(Code::Failed, why));
         }
     }
-    set.begin(&config).map_err(|error| Failure::new(Code::Usage, error))?;
+    set.begin(&config).await.map_err(|error| Failure::new(Code::Usage, error))?;
     let start = |text| Summary::start(text, View::of(set.sidecar()));
     let summary = (!args.once).then(|| start(summary::of_start(&config, is_wrapped)));
     // Until everything else has ended.
@@ -102,12 +102,24 @@ pub async fn run(args: Replicate) -> Result<Outcome, Failure> {
         tracing::info!("the application has ended; ending with a last sync");
     }
     let followed = summary.and_then(Summary::ending);
+    tokio::select! {
+        () = set.look_once_more() => {}
+        () = tokio::time::sleep(timeout) => {}
+    }
     set.finish();
     finish(&mut set, &mut signals, timeout, &mut failures).await;
     if let Some(followed) = followed {
         summary::ended(&followed);
     }
+    failures.keep_if_any(if args.once { refused(&set) } else { None });
     outcome(failures.gravest(), application.and_then(|application| application.code()))
+}
+
+/// What is to be said of databases that patterns name and that are not followed.
+fn refused(set: &DatabaseSet) -> Option<Failure> {
+    let refused = terminal::number_of(set.refused() as u64, "database");
+    let why = || format!("{refused} that patterns name cannot be followed");
+    (set.refused() > 0).then(|| Failure::new(Code::Failed, why()))
 }
 
 /// The application's own failure is what its supervisor wants to know; ours is said besides.

@@ -58,7 +58,8 @@ impl Source {
     }
 
     fn in_configuration(text: &str, config: &Path) -> Result<Option<Source>, Failure> {
-        if !config.exists() || text.contains("://") {
+        // A directory is a replica and no database, and a configuration that is broken is no reason not to read it.
+        if !config.exists() || text.contains("://") || Path::new(text).is_dir() {
             return Ok(None);
         }
         let config = Config::read(config)?;

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use crate::key::{Key, KeyTable};
 use crate::lines::Lines;
-use crate::origin::Origins;
+use crate::origin::{Origin, Origins};
 use crate::pattern::Pattern;
 use crate::prices::{Prices, PricesTable};
 use crate::range::in_range;
@@ -122,11 +122,25 @@ fn check(settings: Settings, line: usize, context: &Context<'_>) -> Result<Table
     let (values, origins) =
         settings.resolve(defaults, lines, variable).map_err(|why| fail(&before, why))?;
     let path = values.path.clone().unwrap_or_default();
+    if path.is_empty() {
+        return Err(format!("the [[database]] of line {line} has an empty path"));
+    }
+    let written = origins.clone();
     let table = if Pattern::is_one(&path) {
         Pattern::new(values, origins, *prices).map(Table::Many)
     } else {
         in_range(values, Path::new(&path), None, prices)
             .map(|database| Table::One(database, origins))
     };
-    table.map_err(|why| fail(&path, why))
+    table.map_err(|why| match origin_of(&why, &written) {
+        Some(Origin::Database(line)) => fail(&path, format!("line {line}: {why}")),
+        Some(Origin::Defaults(line)) => format!("[defaults] line {line}: {why}"),
+        Some(Origin::BuiltIn) | None => fail(&path, why),
+    })
+}
+
+/// Where the key is written that what is wrong begins with.
+fn origin_of(why: &str, written: &Origins) -> Option<Origin> {
+    let key = why.split([' ', ':']).next()?;
+    written.get(key).copied()
 }

@@ -17,6 +17,11 @@ pub(crate) fn explained(name: &str) -> Option<String> {
     keys().iter().find(|key| key.name == name).map(Key::explained)
 }
 
+/// Whether the key of this name is one of the whole process.
+pub(crate) fn is_of_the_process(name: &str) -> bool {
+    file::keys().iter().any(|key| key.name == name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +51,25 @@ mod tests {
             };
             Config::parse(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         }
+    }
+
+    #[test]
+    fn a_slip_of_the_table_is_told_where_it_belongs() {
+        let database = "[[database]]\npath = \"a.db\"\nreplica = \"b\"\n";
+        let said = |text: &str| Config::parse(text).unwrap_err();
+        let below = said(&format!("{database}listen = \"127.0.0.1:9094\"\n"));
+        assert!(below.ends_with("it belongs above the first [table]"), "{below}");
+        let single = said(&database.replace("[[", "[").replace("]]", "]"));
+        assert!(
+            single.ends_with("write [[database]], in double brackets: there may be many"),
+            "{single}"
+        );
+        let empty = said(&database.replace("a.db", ""));
+        assert_eq!(empty, "the [[database]] of line 1 has an empty path");
+        let value = said(&format!("{database}log-max = \"7 wombats\"\n"));
+        assert!(value.starts_with("[[database]] a.db: line 4: log-max = "), "{value}");
+        let default = said(&format!("[defaults]\nspool-max = \"x\"\n{database}"));
+        assert!(default.starts_with("[defaults] line 2: spool-max = "), "{default}");
     }
 
     #[test]

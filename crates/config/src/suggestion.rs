@@ -1,7 +1,7 @@
 //! What was probably meant where a configuration cannot be read.
 
 use crate::elsewhere::here;
-use crate::keys::explained;
+use crate::keys::{explained, is_of_the_process};
 
 /// A longer word is no misspelt key, and would cost much memory to compare.
 const MISSPELT_BYTES_MAX: usize = 32;
@@ -12,6 +12,9 @@ pub(crate) fn with_suggestion(text: &str, error: &toml::de::Error) -> String {
     let message = error.to_string();
     let message = message.trim_end();
     let mut words = error.message().split('`').skip(1).step_by(2);
+    if error.message().starts_with("invalid type: map, expected a sequence") {
+        return format!("{message}\nwrite [[database]], in double brackets: there may be many");
+    }
     if !error.message().starts_with("unknown field ") {
         let key = error.span().and_then(|span| key_at(text, span.start));
         return match key.and_then(explained) {
@@ -23,6 +26,11 @@ pub(crate) fn with_suggestion(text: &str, error: &toml::de::Error) -> String {
     let Some(unknown) = words.next().filter(short).map(|unknown| unknown.replace('_', "-")) else {
         return message.to_owned();
     };
+    if is_of_the_process(&unknown) {
+        return format!(
+            "{message}\n`{unknown}` is for the whole process: it belongs above the first [table]"
+        );
+    }
     if let Some(here) = here(&unknown) {
         return format!("{message}\nin place of {unknown}: {here}");
     }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ebbtide_catalog::{
-    CatalogError, Identity, Progress, Target, identify, newest_horizon, sealing,
+    CatalogError, Identity, PlanError, Progress, StoredHorizon, Survey, Target, identify,
+    newest_horizon, sealing,
 };
 use ebbtide_fault::point;
 use ebbtide_replica::{Encryption, Horizon, Key, Manifest, Point, ReplicaId, Timestamp, Txid};
@@ -20,9 +21,9 @@ use crate::object::{Begun, begin, begin_recast, differs, put};
 use crate::order::Item;
 use crate::promise::{in_target, is_there};
 use crate::recast::{Opened, open_object};
-use crate::since::beginning;
+use crate::since::{beginning, is_of_a_copy};
 use crate::target::{Destination, begin_target};
-use crate::wanted::{Wanted, names};
+use crate::wanted::{Beginning, Wanted, names};
 
 /// How many objects are read ahead by default. Puts are one after the other, so that the target always ends with an entry.
 const OBJECTS_AHEAD: usize = 8;
@@ -77,7 +78,36 @@ pub async fn copy(
 ) -> Result<Copied, CopyError> {
     let manifest = source(&*from, &*to).await?;
     let target = begin_target(&*from, &*to, &manifest, &options.form).await?;
-    copy_all(from, to, manifest, target, None, options, progress).await
+    let promised = promised(&*from, &manifest, &*to, &target.manifest).await?;
+    let beginning = promised.as_ref().map(|horizon| Beginning { horizon, has_horizons: true });
+    copy_all(from, to, manifest, target, beginning, options, progress).await
+}
+
+/// The newest horizon of the target if the source has none that is newer: what that has left behind is not brought back,
+/// as from a mirror in which it is not deleted yet.
+async fn promised(
+    from: &dyn Store,
+    source: &Manifest,
+    to: &dyn Store,
+    target: &Manifest,
+) -> Result<Option<Horizon>, CopyError> {
+    let Some(there) = horizon_of_target(to, target).await? else { return Ok(None) };
+    if is_of_a_copy(&there) {
+        return Ok(None);
+    }
+    let newest = newest_horizon(from, source).await.map_err(CopyError::Source)?;
+    let is_newer = |newest: StoredHorizon| newest.horizon.number > there.number;
+    Ok(if newest.is_some_and(is_newer) { None } else { Some(there) })
+}
+
+async fn horizon_of_target(
+    to: &dyn Store,
+    manifest: &Manifest,
+) -> Result<Option<Horizon>, CopyError> {
+    match newest_horizon(to, manifest).await {
+        Err(CatalogError::Store(error)) => Err(CopyError::Target(error)),
+        there => Ok(there.map_err(CopyError::TargetReplica)?.map(|stored| stored.horizon)),
+    }
 }
 
 /// Copies what is needed for every state from the one at `target` on. The copy has a horizon of its own, which says from
@@ -100,21 +130,25 @@ pub async fn copy_since(
         opened.map_err(|error| CopyError::Source(error.into()))?;
     }
     let target = begin_target(&*from, &*to, &manifest, &options.form).await?;
-    let there = match newest_horizon(&*to, &target.manifest).await {
-        Err(CatalogError::Store(error)) => return Err(CopyError::Target(error)),
-        there => there.map_err(CopyError::TargetReplica)?.map(|stored| stored.horizon),
+    let there = match horizon_of_target(&*to, &target.manifest).await? {
+        Some(there) if is_cut_off(&from, &to, now).await? => Err(Some(there)),
+        there => there.ok_or(None),
     };
-    let is_new = there.is_none();
+    let is_new = there.is_err();
     let horizon = match there {
-        None => beginning(&from, since, now).await?,
-        there => there,
+        Ok(there) => Some(there),
+        Err(before) => {
+            let begun = beginning(&from, since, now).await?;
+            begun.map(|begun| after(begun, before))
+        }
     };
     let (store, of, is_recast) =
         (Arc::clone(&to), target.manifest.clone(), target.cast.is_recast());
-    let copied = copy_all(from, to, manifest, target, horizon.as_ref(), options, progress).await?;
+    let beginning = horizon.as_ref().map(|horizon| Beginning { horizon, has_horizons: false });
+    let copied = copy_all(from, to, manifest, target, beginning, options, progress).await?;
     let Some(mut horizon) = horizon else { return Ok((copied, None)) };
     if is_new {
-        if is_recast {
+        if is_recast || horizon.number > 1 {
             horizon = in_target(horizon, &*store).await?;
         }
         let sealing = sealing(&*store, &of).await.map_err(CopyError::TargetReplica)?;
@@ -124,6 +158,30 @@ pub async fn copy_since(
     }
     let first = horizon.contents.states.first();
     Ok((copied, first.map(|state| Point { txid: state.txid, time: state.time })))
+}
+
+/// Whether the source has given up history that comes after the newest state of the target: what the target lacks it will
+/// never get, so it begins once more.
+async fn is_cut_off(
+    from: &Arc<dyn Store>,
+    to: &Arc<dyn Store>,
+    now: Timestamp,
+) -> Result<bool, CopyError> {
+    let window = Survey::recent(Arc::clone(from), Arc::default()).await?.known().window();
+    let mut target = Survey::recent(Arc::clone(to), Arc::default()).await?;
+    match target.plan(Target::Latest, now).await {
+        Ok(plan) => Ok(plan.stop.state.txid().next() < window),
+        // Whatever is wrong with it, a new beginning puts it right.
+        Err(PlanError::Nothing(_) | PlanError::Damaged { .. }) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The horizon that follows another one of the target.
+fn after(mut begun: Horizon, before: Option<Horizon>) -> Horizon {
+    let number = before.map_or(1, |before| before.number + 1);
+    (begun.number, begun.contents.number) = (number, number);
+    begun
 }
 
 /// What the source is.
@@ -144,7 +202,7 @@ async fn copy_all(
     to: Arc<dyn Store>,
     manifest: Manifest,
     target: Destination,
-    beginning: Option<&Horizon>,
+    beginning: Option<Beginning<'_>>,
     options: Options,
     progress: &Progress,
 ) -> Result<Copied, CopyError> {
@@ -189,8 +247,7 @@ struct Copy<'a> {
     target: Manifest,
     /// …and how objects get there.
     cast: Cast,
-    /// Where it begins, if earlier history is left out.
-    beginning: Option<&'a Horizon>,
+    beginning: Option<Beginning<'a>>,
     pace: Pace,
     ahead: usize,
     /// The newest segment of the source.

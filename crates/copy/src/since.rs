@@ -12,7 +12,8 @@ use ebbtide_store::{Object, Store};
 
 use crate::error::CopyError;
 
-const BY: &str = concat!("ebbtide ", env!("CARGO_PKG_VERSION"), ", copied");
+/// What the horizon of such a copy says of who wrote it, after the version.
+const COPIED: &str = ", copied";
 
 /// The horizon of a copy that has every state from the one at `target` on, as far as the source has them; nothing if that
 /// needs all of the source.
@@ -43,7 +44,10 @@ pub(crate) async fn beginning(
     let contents = HorizonContents {
         number: 1,
         previous: None,
-        written: Written { time: now, by: BY.to_owned() },
+        written: Written {
+            time: now,
+            by: format!("ebbtide {}{COPIED}", env!("CARGO_PKG_VERSION")),
+        },
         keep: None,
         freed: None,
         states,
@@ -62,6 +66,11 @@ pub(crate) async fn beginning(
         digest: head.digest,
         contents,
     }))
+}
+
+/// Whether a horizon is one of a copy that leaves the earlier history out, and no policy's.
+pub(crate) fn is_of_a_copy(horizon: &Horizon) -> bool {
+    horizon.contents.written.by.ends_with(COPIED)
 }
 
 /// The way to the first state that is wanted: where that is not kept, to the one before it, or else after it.

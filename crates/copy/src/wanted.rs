@@ -19,13 +19,21 @@ pub(crate) struct Wanted {
     pub(crate) newest: Option<Object>,
 }
 
+/// Where a copy begins, if earlier history is left out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beginning<'a> {
+    pub(crate) horizon: &'a Horizon,
+    /// The horizons of the source are the copy's, too.
+    pub(crate) has_horizons: bool,
+}
+
 impl Wanted {
     /// What the source has. The newest horizon is read first: what it names was put before it, so that it is in what is
     /// listed after that.
     pub(crate) async fn list(
         from: &dyn Store,
         manifest: &Manifest,
-        beginning: Option<&Horizon>,
+        beginning: Option<Beginning<'_>>,
     ) -> Result<Wanted, CopyError> {
         let failed = |error: StoreError| CopyError::Source(error.into());
         let newest = newest_horizon(from, manifest).await.map_err(CopyError::Source)?;
@@ -53,9 +61,10 @@ impl Wanted {
         items.extend(in_order(&listing));
         items.retain(|item| !doomed.contains(&item.object.key));
         items.extend(marks.into_iter().chain(horizons).map(alone));
-        if let Some(beginning) = beginning {
-            let part = Part::of(beginning, &listing);
-            items.retain(|item| part.needs(item.object));
+        if let Some(Beginning { horizon, has_horizons }) = beginning {
+            let part = Part::of(horizon, &listing);
+            let is_horizon = |item: &Item| matches!(item.object.key, Key::Horizon(_));
+            items.retain(|item| part.needs(item.object) || has_horizons && is_horizon(item));
         }
         Ok(Wanted { items, newest: listing.log.last().copied() })
     }

@@ -12,7 +12,8 @@ const DEPTH_MAX: usize = 16;
 /// The addresses of all replicas at or below `root`, in their order. `found` is told how many there are so far.
 ///
 /// # Errors
-/// When a place cannot be listed: what is below it may be anything. More than a million places are an error, too.
+/// When a place cannot be listed, but for one below that this user may not see. More than a million places are an error,
+/// too.
 pub async fn find(root: &Location, found: impl Fn(usize)) -> Result<Vec<Location>, StoreError> {
     let (mut replicas, mut places) = (Vec::new(), vec![(root.clone(), 0)]);
     let (mut listings, mut listed) = (FuturesUnordered::new(), 0);
@@ -44,8 +45,14 @@ pub async fn find(root: &Location, found: impl Fn(usize)) -> Result<Vec<Location
 }
 
 async fn list(place: Location, depth: usize) -> Result<(Location, usize, Branch), StoreError> {
-    let branch = place.branch().await?;
-    Ok((place, depth, branch))
+    match place.branch().await {
+        // As `lost+found` on a disk of its own: what this user may not see is not this user's.
+        Err(error) if depth > 0 && error.kind() == ErrorKind::Denied => {
+            tracing::warn!(error = error.with_causes(), "passed over what cannot be listed");
+            Ok((place, depth, Branch::default()))
+        }
+        branch => Ok((place, depth, branch?)),
+    }
 }
 
 #[cfg(test)]

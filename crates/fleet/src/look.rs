@@ -38,11 +38,16 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// The same with what is known of drills of each replica.
+    /// The same with what is known of drills of each replica at its address.
     #[must_use]
-    pub fn with_drills(mut self, known: impl Fn(&ReplicaId) -> LastDrill, now: Timestamp) -> Fleet {
+    pub fn with_drills(
+        mut self,
+        known: impl Fn(&ReplicaId, &str) -> LastDrill,
+        now: Timestamp,
+    ) -> Fleet {
         for member in &mut self.members {
-            member.drill = member.summary.as_ref().map(|it| known(&it.replica)).unwrap_or_default();
+            let known = member.summary.as_ref().map(|it| known(&it.replica, &member.address));
+            member.drill = known.unwrap_or_default();
         }
         sort(&mut self.members, now);
         self

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use ebbtide_replica::Timestamp;
 use ebbtide_store::Location;
 
-use crate::summary::Summary;
+use crate::summary::{Newest, Summary};
 
 /// A replica below the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Member {
         Member { address: place.to_string(), name: relative(root, place), summary, drill }
     }
 
-    /// Whether it cannot be read, its last drill failed, or it is silent for longer than it used to be.
+    /// Whether it cannot be read or holds no state, its last drill failed, or it is silent for longer than it used to be.
     #[must_use]
     pub fn needs_attention(&self, now: Timestamp) -> bool {
         self.urgency(now) > (0, 0)
@@ -48,6 +48,10 @@ impl Member {
     /// What is urgent is greater.
     fn urgency(&self, now: Timestamp) -> (u8, i64) {
         let Ok(summary) = &self.summary else { return (2, 0) };
+        // Nothing can be restored from it.
+        if summary.newest == Newest::None {
+            return (2, 0);
+        }
         let silence = summary.silence.and_then(|silence| silence.is_unusual(now)).unwrap_or(0);
         (u8::from(self.drill.failed.is_some()), silence)
     }

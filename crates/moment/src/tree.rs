@@ -13,6 +13,10 @@ const PARENTS_MAX: usize = 64;
 const AHEAD_MIN: usize = 4;
 const AHEAD_MAX: usize = 512;
 
+/// How many children are read ahead at most that are interior pages themselves: each has hundreds of its own, and lies in
+/// a block among leaves whose turn comes long after.
+const AHEAD_INTERIOR_MAX: usize = AHEAD_MIN;
+
 /// Interior pages that were read, and who reads on from them.
 #[derive(Debug, Default)]
 pub(crate) struct Trees {
@@ -43,7 +47,9 @@ impl Trees {
     ) -> Vec<u32> {
         self.learn(page, image);
         let Some(&(parent, child)) = self.children.get(&page) else { return Vec::new() };
-        self.advance(parent, child, at_hand)
+        let is_interior = self.parents.contains_key(&page);
+        let window_max = if is_interior { AHEAD_INTERIOR_MAX } else { AHEAD_MAX };
+        self.advance(parent, child, window_max, at_hand)
     }
 
     /// Of what [`Trees::note`] gave last for `page`, so many from the end were not asked for after all.
@@ -84,6 +90,7 @@ impl Trees {
         &mut self,
         page: u32,
         child: usize,
+        window_max: usize,
         at_hand: impl Fn(u32) -> Option<crate::page::Page>,
     ) -> Vec<u32> {
         let Some(parent) = self.parents.get_mut(&page) else { return Vec::new() };
@@ -96,7 +103,7 @@ impl Trees {
         if !is_next || is_same || parent.end.saturating_sub(child + 1) > parent.window / 2 {
             return Vec::new();
         }
-        parent.window = (parent.window * 2).min(AHEAD_MAX);
+        parent.window = (parent.window * 2).min(window_max);
         let begin = parent.end.max(child + 1);
         let end = (child + 1 + parent.window).min(parent.children.len()).max(begin);
         parent.end = end;
@@ -214,6 +221,21 @@ mod tests {
         let leaves: Vec<u32> = asked.iter().copied().filter(|&page| page >= 1000).collect();
         let distinct: std::collections::BTreeSet<u32> = leaves.iter().copied().collect();
         assert_eq!(distinct.len(), leaves.len(), "asked for twice");
+    }
+
+    /// Would catch a scan that fetches hundreds of interior pages, each in a block of its own, long before their leaves.
+    #[test]
+    fn interior_pages_are_read_a_few_ahead() {
+        let parents: Vec<u32> = (2..302).collect();
+        let mut trees = Trees::default();
+        trees.note(900_000, &interior(&parents), |_| None);
+        for &parent in &parents[..40] {
+            let leaves: Vec<u32> = (0..50).map(|leaf| parent * 1000 + leaf).collect();
+            let ahead = trees.note(parent, &interior(&leaves), |_| None);
+            let farthest = ahead.iter().filter(|page| parents.contains(page)).max();
+            let most = u32::try_from(AHEAD_INTERIOR_MAX).unwrap();
+            assert!(farthest.is_none_or(|&page| page <= parent + most), "{parent}: {ahead:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,10 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 /// A delta is made up to so long after the hour or the day that it ends, in µs: that is the one that its state stands for.
 const BOUNDARY_MICROS: i64 = 2 * 60 * 1_000_000;
 
+/// A time that is so much later than the object's tells nothing of when an entry was made: a clock was ahead, and the times
+/// of later entries are no earlier.
+const APART_MICROS: i64 = HOUR_MICROS;
+
 /// How many indexes are read ahead.
 const INDEXES_AHEAD: usize = 32;
 
@@ -55,14 +59,32 @@ fn hour(candidate: &Candidate) -> i64 {
     candidate.time.as_micros().div_euclid(HOUR_MICROS)
 }
 
-/// The time by which the end of an object is put into its hour or day.
-fn bucket_time(key: Key, time: Timestamp) -> Timestamp {
-    match key {
+/// The time by which the state at the end of an object is put into its hour or day, and whether it is timed at all: the
+/// object's, if its own is later. A snapshot or delta is put when it is made, and a pack some time later.
+fn bucket_time(object: Object, time: Timestamp) -> (Timestamp, bool) {
+    let is_timed = is_plausible(time, object.modified);
+    let time = time.min(object.modified);
+    match object.key {
         Key::Delta { .. } => {
-            Timestamp::from_micros(time.as_micros().saturating_sub(BOUNDARY_MICROS)).unwrap_or(time)
+            let micros = time.as_micros().saturating_sub(BOUNDARY_MICROS);
+            (Timestamp::from_micros(micros).unwrap_or(time), true)
         }
-        _ => time,
+        key => (time, is_timed || is_snapshot(key)),
     }
+}
+
+/// Whether an entry of this time may have been made by then.
+fn is_plausible(time: Timestamp, stored: Timestamp) -> bool {
+    time.as_micros() <= stored.as_micros().saturating_add(APART_MICROS)
+}
+
+/// When entry `at` of `count` was probably made that came into the store between these times.
+fn between(before: Option<Timestamp>, stored: Timestamp, at: usize, count: usize) -> Timestamp {
+    let Some(before) = before.filter(|before| *before < stored) else { return stored };
+    let micros = i128::from(stored.as_micros() - before.as_micros());
+    let part = micros * (at as i128 + 1) / (count.max(1) as i128);
+    let micros = i64::try_from(part).unwrap_or(0).saturating_add(before.as_micros());
+    Timestamp::from_micros(micros).unwrap_or(stored)
 }
 
 /// The states before the window that are kept by now.
@@ -75,10 +97,14 @@ fn kept(inventory: &Inventory) -> BTreeMap<Txid, Candidate> {
         let names: Vec<Key> = path.map(|object| object.name).collect();
         let stored = names.iter().filter_map(|name| listed.get(name)).map(|object| object.modified);
         let last = names.last().copied().unwrap_or(Key::Manifest);
+        // What is not listed is not old.
+        let last = listed.get(&last).copied();
+        let last = last.unwrap_or(Object { key: Key::Manifest, size: 0, modified: inventory.now });
+        let (time, is_timed) = bucket_time(last, state.time);
         let candidate = Candidate {
             txid: state.txid,
-            time: bucket_time(last, state.time),
-            // What is not listed is not old.
+            time,
+            is_timed,
             stored: stored.max().unwrap_or(inventory.now),
             is_snapshot: matches!(names[..], [Key::Snapshot(_)]),
         };
@@ -90,9 +116,11 @@ fn kept(inventory: &Inventory) -> BTreeMap<Txid, Candidate> {
 /// The state at the end of a snapshot or delta.
 fn end(known: &Known, object: Object) -> Option<Candidate> {
     let state = known.piece(object.key)?.end()?.state;
+    let (time, is_timed) = bucket_time(object, state.time());
     Some(Candidate {
         txid: state.txid(),
-        time: bucket_time(object.key, state.time()),
+        time,
+        is_timed,
         stored: object.modified,
         is_snapshot: is_snapshot(object.key),
     })
@@ -137,6 +165,7 @@ async fn read_hours(
     let mut ahead = std::pin::pin!(stream::iter(ahead).buffered(INDEXES_AHEAD));
     let mut hours: BTreeMap<i64, Candidate> = BTreeMap::new();
     let mut vouches = Vec::new();
+    let mut before = None;
     while let Some((object, ahead)) = ahead.next().await {
         let fetched = match inventory.survey.index_of(ahead).await {
             Ok(fetched) => fetched,
@@ -144,26 +173,35 @@ async fn read_hours(
             Err(error) => return Err(error.into()),
         };
         vouches.extend(fetched.index.entries().iter().flat_map(Vouch::all_of));
-        let entries = fetched.index.entries().iter();
-        for entry in entries.filter(|entry| from <= entry.txid && entry.txid < window) {
-            let (txid, time, stored) = (entry.txid, entry.time, object.modified);
-            let candidate = Candidate { txid, time, stored, is_snapshot: false };
+        let (entries, stored) = (fetched.index.entries(), object.modified);
+        let wanted = entries.iter().enumerate();
+        for (at, entry) in wanted.filter(|(_, entry)| (from..window).contains(&entry.txid)) {
+            let is_timed = is_plausible(entry.time, stored);
+            let time = if is_timed {
+                entry.time.min(stored)
+            } else {
+                between(before, stored, at, entries.len())
+            };
+            let candidate =
+                Candidate { txid: entry.txid, time, is_timed, stored, is_snapshot: false };
             let newest = hours.entry(hour(&candidate)).or_insert(candidate);
             if newest.txid < candidate.txid {
                 *newest = candidate;
             }
         }
+        before = Some(stored);
     }
     Ok((hours, vouches))
 }
 
-/// The objects of the log, each with its age.
+/// The objects of the log, each with its age. A pack may have been put after the window went into it: what it has before
+/// that is history no more.
 pub(crate) fn logged(inventory: &Inventory) -> Vec<Logged> {
-    let listing = inventory.listing();
+    let (listing, begun) = (inventory.listing(), inventory.survey.known().window());
     let objects = listing.log.iter().chain(&listing.packs);
     let logged = objects.filter_map(|object| match object.key {
         Key::Log(first) | Key::Pack { first, .. } => {
-            Some(Logged { first, stored: object.modified })
+            Some(Logged { first: first.max(begun), stored: object.modified })
         }
         _ => None,
     });

@@ -19,13 +19,7 @@ pub(crate) async fn due(inventory: &mut Inventory, marked: &[Txid]) -> Result<Ve
     if !is_due(inventory) {
         return Ok(Vec::new());
     }
-    let mut needed = BTreeSet::new();
-    for &txid in marked {
-        // A mark whose state is gone needs nothing.
-        let Ok(plan) = inventory.survey.plan_for(txid).await? else { continue };
-        needed.extend(plan.objects().map(|object| object.key));
-    }
-    check_kept(inventory, &mut needed).await?;
+    let needed = needed(inventory, marked).await?;
     let Some(stored) = inventory.horizon() else { return Ok(Vec::new()) };
     let (window, listing) = (stored.horizon.window, inventory.listing());
     let listed = inventory.by_name();
@@ -34,6 +28,18 @@ pub(crate) async fn due(inventory: &mut Inventory, marked: &[Txid]) -> Result<Ve
         !needed.contains(name) && is_deletable(*name) && is_before(*name, window, listing)
     });
     Ok(in_order(names.filter_map(|name| listed.get(&name).copied()).collect()))
+}
+
+/// What marks need, and what kept states need whose ways the newest horizon does not name.
+pub(crate) async fn needed(inventory: &mut Inventory, marked: &[Txid]) -> Result<BTreeSet<Key>> {
+    let mut needed = BTreeSet::new();
+    for &txid in marked {
+        // A mark whose state is gone needs nothing.
+        let Ok(plan) = inventory.survey.plan_for(txid).await? else { continue };
+        needed.extend(plan.objects().map(|object| object.key));
+    }
+    check_kept(inventory, &mut needed).await?;
+    Ok(needed)
 }
 
 /// Whether the newest horizon is older than the grace.
@@ -69,7 +75,7 @@ async fn check_kept(inventory: &mut Inventory, needed: &mut BTreeSet<Key>) -> Re
 }
 
 /// Whether all entries of an object are before the window, judging by names: a segment ends where the next object begins.
-fn is_before(key: Key, window: Txid, listing: &Listing) -> bool {
+pub(crate) fn is_before(key: Key, window: Txid, listing: &Listing) -> bool {
     let Key::Log(first) = key else { return ends_before(key, window) };
     let next = |objects: &[Object]| {
         let after = objects.partition_point(|object| first_of(object.key) <= Some(first));
@@ -80,6 +86,6 @@ fn is_before(key: Key, window: Txid, listing: &Listing) -> bool {
 }
 
 /// Whatever a horizon says.
-fn is_deletable(key: Key) -> bool {
+pub(crate) fn is_deletable(key: Key) -> bool {
     matches!(key, Key::Log(_) | Key::Pack { .. } | Key::Delta { .. } | Key::Snapshot(_))
 }

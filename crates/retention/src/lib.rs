@@ -14,6 +14,8 @@
 //! - *Horizons.* They are numbered and create-only, and condemn; what is condemned goes once the newest horizon is older
 //!   than the grace, after the marks were listed again. What was condemned once is not relied on, and is condemned by
 //!   every later horizon until it is gone, with a word on who condemned it first.
+//!   One that has condemned what is still there is followed by another only once that is gone, or by an undo. A copy whose
+//!   horizons come from elsewhere gives up what the source has deleted and no horizon needs that it has had for a day.
 //! - *Settled states.* The next horizon takes over what the newest one says of a state if nothing on its way has changed,
 //!   and no segment on it is in a pack by now.
 //! - *Marks* count once they were judged beside the newest horizon, and an *undo* is two horizons: one that stops the
@@ -29,6 +31,7 @@ mod deletion;
 mod error;
 mod extent;
 mod finish;
+mod given_up;
 mod grace;
 mod inventory;
 mod keep;

@@ -13,6 +13,7 @@ use crate::deletion::{Deleted, delete_condemned};
 use crate::error::{PruneError, Result};
 use crate::extent::Extent;
 use crate::finish::{due, is_due};
+use crate::given_up::given_up;
 use crate::grace::{GRACE_MICROS, age_micros};
 use crate::inventory::Inventory;
 use crate::keep::Keep;
@@ -68,6 +69,8 @@ pub struct Pruned {
     pub outlook: Outlook,
     /// The number of the horizon that was put, if one was.
     pub horizon: Option<u64>,
+    /// Nothing was condemned, because what the newest horizon has condemned goes first, from this time on.
+    pub waits_until: Option<Timestamp>,
     /// How far the history reaches back now.
     pub extent: Option<Extent>,
 }
@@ -109,25 +112,30 @@ pub async fn prune(store: Arc<dyn Store>, pass: &Pass) -> Result<Pruned> {
     let marks = marks(&mut inventory).await?;
     let outlook = outlook(&mut inventory, pass.keep.as_ref(), &marks).await?;
     let number = condemn(&inventory, &outlook, pass).await?;
+    let waits_until = pending(&inventory, &outlook).filter(|_| number.is_none());
+    let waits_until = waits_until.filter(|_| !outlook.unneeded.is_empty());
     let states = outlook.states.iter().map(|kept| &kept.state);
     let extent = match number.and_then(|_| Extent::kept(outlook.window, states)) {
         None => Extent::of(&mut inventory.survey).await?,
         extent => extent,
     };
-    Ok(Pruned { packed, condemned, outlook, horizon: number, extent })
+    Ok(Pruned { packed, condemned, outlook, horizon: number, waits_until, extent })
 }
 
-/// Deletes segments that are in packs, and what the newest horizon has condemned long enough ago, and puts no horizon: for
-/// a copy of a replica whose horizons come from there. How long ago is counted by the store of the copy.
+/// Deletes segments that are in packs, and what horizons have condemned long enough ago, and puts none: for a copy of a
+/// replica, `source`, whose horizons come from there. How long ago is counted by the store of the copy.
 ///
 /// # Errors
 /// As [`prune`].
-pub async fn sweep(store: Arc<dyn Store>) -> Result<[Deleted; 2]> {
+pub async fn sweep(store: Arc<dyn Store>, source: &dyn Store) -> Result<[Deleted; 2]> {
     let now = store.now().await?;
     let mut inventory = Inventory::look(Arc::clone(&store), now).await?;
     let found = packed(&inventory).await?;
     let packed = delete_packed(&inventory, found).await?;
-    let condemned = finish(&mut inventory).await?;
+    let mut condemned = finish(&mut inventory).await?;
+    if condemned.objects == 0 {
+        condemned = delete_given_up(&mut inventory, source).await?;
+    }
     if let Some(newest) = inventory.horizon() {
         delete_old_horizons(&*store, newest.horizon.number).await?;
     }
@@ -148,6 +156,18 @@ async fn finish(inventory: &mut Inventory) -> Result<Deleted> {
     }
 }
 
+/// Deletes what the source has given up, and no horizon of the last day needs.
+async fn delete_given_up(inventory: &mut Inventory, source: &dyn Store) -> Result<Deleted> {
+    let marks = marks(inventory).await?;
+    let given_up = given_up(inventory, &txids(&marks), source).await?;
+    match inventory.horizon() {
+        Some(newest) if !given_up.is_empty() => {
+            delete_condemned(inventory.store(), newest, &given_up).await
+        }
+        _ => Ok(Deleted::default()),
+    }
+}
+
 async fn condemn(inventory: &Inventory, outlook: &Outlook, pass: &Pass) -> Result<Option<u64>> {
     if outlook.unneeded.is_empty() || !is_worth_it(inventory, outlook, pass) {
         return Ok(None);
@@ -156,11 +176,24 @@ async fn condemn(inventory: &Inventory, outlook: &Outlook, pass: &Pass) -> Resul
     if !pass.confirm_shrink {
         check_shrink(inventory, outlook, keep.as_deref())?;
     }
+    if pending(inventory, outlook).is_some() {
+        return Ok(None);
+    }
     let horizon = horizon(inventory, outlook, keep, &pass.by)?;
     put(inventory.store(), inventory.survey.manifest(), &horizon).await?;
     delete_old_horizons(inventory.store(), horizon.number).await?;
     point("prune.end");
     Ok(Some(horizon.number))
+}
+
+/// When what the newest horizon has condemned may go, if that is still to come. Another horizon would begin the grace again,
+/// and one a day, or an hour, would keep everything for ever.
+fn pending(inventory: &Inventory, outlook: &Outlook) -> Option<Timestamp> {
+    let stored = inventory.horizon()?;
+    let condemned = &stored.horizon.contents.condemned;
+    let is_there = outlook.carried.iter().any(|object| condemned.contains(object));
+    let until = stored.stored.as_micros().saturating_add(GRACE_MICROS);
+    Timestamp::from_micros(until).filter(|_| is_there && !is_due(inventory))
 }
 
 fn is_worth_it(inventory: &Inventory, outlook: &Outlook, pass: &Pass) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! Ages are counted by the store: a state is as old as the object that has it. Buckets are those of an entry's own time,
 //! which a host's clock gave, but never later than the object's, so a clock that is years ahead folds nothing into one
-//! bucket, and one that is years behind makes nothing older.
+//! bucket, and one that is years behind makes nothing older. Where the one is so far from the other that nothing tells when
+//! a state was made, it is in no bucket with any other.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,8 @@ pub struct Candidate {
     pub txid: Txid,
     /// The time by which it is put into its hour, day and so on: mostly the entry's.
     pub time: Timestamp,
+    /// Whether that is when it was made, to the hour. Otherwise it stands for no hour, and none stands for it.
+    pub is_timed: bool,
     /// Since when the store has had the object that has it.
     pub stored: Timestamp,
     /// Whether it is a full snapshot.
@@ -165,7 +168,8 @@ fn window(keep: &Keep, present: &Present<'_>, now: Timestamp) -> (Txid, Option<T
 fn newest_of_each(kind: Kind, candidates: &[Candidate]) -> impl Iterator<Item = Candidate> {
     let mut newest = BTreeMap::new();
     for candidate in candidates {
-        newest.insert(bucket(kind, candidate), *candidate);
+        let by_itself = (!candidate.is_timed).then_some(candidate.txid);
+        newest.insert((bucket(kind, candidate), by_itself), *candidate);
     }
     newest.into_values()
 }

@@ -27,6 +27,13 @@ pub(crate) struct Merging<'a> {
     pub(crate) log: &'a [Object],
 }
 
+/// What became of merging.
+enum Outcome {
+    Merged(Box<Merged>),
+    /// So many segments come before one that does not continue them: a policy has given up what was in between.
+    Hole(usize),
+}
+
 /// Segments that were merged, and are not put yet.
 struct Merged {
     merge: Merge,
@@ -41,19 +48,25 @@ struct Merged {
 }
 
 impl Merging<'_> {
-    /// Puts a pack of the first `count` segments, or of as many of them as one has room for. How many they are, and the
-    /// pack.
+    /// Puts a pack of the first `count` segments, or of as many of them as one has room for and as follow each other. How many
+    /// are dealt with, and the pack if one was made.
     pub(crate) async fn run(&self, count: usize) -> Result<(usize, Option<LogObject>), Error> {
         let _turn = ONE_AT_A_TIME.acquire().await;
-        let mut merged = self.merge(count).await?;
-        if self.to.encryption.is_some() {
-            // The name of an encrypted pack is in its keys, so it is made again if fewer segments fit in.
-            let mut planned = count;
-            while merged.segments < planned {
-                planned = merged.segments;
-                merged = self.merge(planned).await?;
+        let mut planned = count;
+        let merged = loop {
+            match self.merge(planned).await? {
+                // Nothing after the last one before a hole shows that it is of the history, so it stays by itself.
+                Outcome::Hole(before) if before > 2 => planned = before - 1,
+                Outcome::Hole(before) => return Ok((before, None)),
+                // The name of an encrypted pack is in its keys, so it is made again if fewer segments fit in.
+                Outcome::Merged(merged)
+                    if self.to.encryption.is_some() && merged.segments < planned =>
+                {
+                    planned = merged.segments;
+                }
+                Outcome::Merged(merged) => break *merged,
             }
-        }
+        };
         let Merged { merge, segments, from_memory, bytes: merged_bytes, chain } = merged;
         if let Some(&after) = self.log.get(segments) {
             self.check_continues(after, chain).await?;
@@ -80,12 +93,17 @@ impl Merging<'_> {
     }
 
     /// Merges the first `count` segments, or as many of them as there is room for.
-    async fn merge(&self, count: usize) -> Result<Merged, Error> {
+    async fn merge(&self, count: usize) -> Result<Outcome, Error> {
         let mut merged: Option<Merged> = None;
         for &object in self.log.iter().take(count) {
             let (index, body, is_kept) = self.segment(object).await?;
             let before = match merged {
-                Some(before) if is_full(&before.merge, &index) => return Ok(before),
+                Some(before) if index.header().chain() != Some(before.chain) => {
+                    return Ok(Outcome::Hole(before.segments));
+                }
+                Some(before) if is_full(&before.merge, &index) => {
+                    return Ok(Outcome::Merged(Box::new(before)));
+                }
                 Some(before) => before,
                 None => Merged {
                     merge: self.begin(&index, count)?,
@@ -103,7 +121,7 @@ impl Merging<'_> {
                 merge: add(before.merge, object.key, index, body).await?,
             });
         }
-        merged.ok_or(Error::UNEXPECTED)
+        merged.map(|merged| Outcome::Merged(Box::new(merged))).ok_or(Error::UNEXPECTED)
     }
 
     /// Begins a pack with the segment with this index, which is encrypted if the replica is, and then has `count` segments.

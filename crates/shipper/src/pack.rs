@@ -81,7 +81,8 @@ impl Packer {
             let note = |pack| made.lock().unwrap_or_else(PoisonError::into_inner).push(pack);
             if let Err(error) = pack(to, presence.manifest(), &BODIES, note).await {
                 // A pack is an optimization; the next search tries again.
-                tracing::warn!(store = %to.store.describe(), ?error, "cannot merge segments into a pack");
+                let error = ebbtide_store::error_chain(&error);
+                tracing::warn!(store = %to.store.describe(), error, "cannot merge segments into a pack");
             }
         }));
     }
@@ -302,6 +303,22 @@ pub(crate) mod tests {
         store.put(&log(count), writer.finish().unwrap().tail.into()).await.unwrap();
         assert!(pack(&to(&store), &manifest, &Bodies::new(0), |_| ()).await.is_err());
         assert_eq!(store.list(KeyPrefix::Pack, None).await.unwrap(), []);
+    }
+
+    /// Would catch that nothing is packed any more once a policy has given up a segment among others that are in no pack.
+    #[tokio::test]
+    async fn segments_on_both_sides_of_a_hole_are_packed_apart() {
+        let store = MemoryStore::default();
+        replica(&store, 2 * PACK_SEGMENTS as u64 + 2).await;
+        let manifest = ebbtide_catalog::read_manifest(&store).await.unwrap().unwrap();
+        let txid = |number| Txid::new(number).unwrap();
+        store.delete(&Key::Log(txid(100))).await.unwrap();
+        for _ in 0..2 {
+            pack(&to(&store), &manifest, &Bodies::new(0), |_| ()).await.unwrap();
+        }
+        let packs: Vec<Key> = packs(&store).await.into_iter().map(|(key, _)| key).collect();
+        let pack = |first, last| Key::Pack { first: txid(first), last: txid(last) };
+        assert_eq!(packs, [pack(1, 98), pack(101, 100 + PACK_SEGMENTS as u64)]);
     }
 
     pub(crate) fn to(store: &(impl Store + Clone + 'static)) -> Destination {

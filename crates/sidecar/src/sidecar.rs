@@ -382,6 +382,12 @@ impl Statuses {
         let shown = entries.shown.iter().filter(is_shown).map(|(_, status)| status);
         followed.chain(shown).cloned().collect()
     }
+
+    /// The same without those that were let go.
+    #[must_use]
+    pub fn present(&self) -> Vec<Status> {
+        self.now().into_iter().filter(|status| !status.has_ended()).collect()
+    }
 }
 
 impl Followed {

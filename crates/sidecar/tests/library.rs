@@ -424,7 +424,7 @@ async fn a_set_with_patterns_has_begun_once_it_has_looked_for_what_they_name() {
         );
         let mut set = DatabaseSet::new(Hooks::default(), PATIENT);
         let view = View::of(set.sidecar());
-        set.begin(&Config::parse(&text).unwrap()).unwrap();
+        set.begin(&Config::parse(&text).unwrap()).await.unwrap();
         assert!(!view.has_begun());
         let begun = async {
             while !view.has_begun() {

@@ -27,12 +27,12 @@ impl Branch {
         names.filter(move |&name| !is_replica || !is_own(name))
     }
 
-    /// Adds a directory, if its name can stand in an address.
-    pub(crate) fn add(&mut self, name: &str) {
+    /// Adds a directory, if its name can stand in an address, in which these characters mean something else.
+    pub(crate) fn add(&mut self, name: &str, special: &[char]) {
         let is_odd = name.is_empty()
             || name == "."
             || name == ".."
-            || name.contains(['/', '?', '#'])
+            || name.contains(special)
             || name.chars().any(char::is_control);
         match is_odd {
             true => tracing::warn!(
@@ -67,7 +67,7 @@ mod tests {
 
     fn branch(directories: &[&str], has_manifest: bool) -> Branch {
         let mut branch = Branch { has_manifest, ..Branch::default() };
-        directories.iter().for_each(|name| branch.add(name));
+        directories.iter().for_each(|name| branch.add(name, &['/', '?', '#']));
         branch.in_order()
     }
 

@@ -79,6 +79,7 @@ pub struct Builder {
     pub states: Vec<State>,
     /// The time of the next entry.
     pub micros: i64,
+    stands_still: bool,
     /// What it encrypts with.
     keys: Option<BuilderKeys>,
     segment: Option<Segment>,
@@ -181,6 +182,7 @@ impl Builder {
             manifest,
             states: Vec::new(),
             micros: START,
+            stands_still: false,
             keys,
             segment: None,
             path: Vec::new(),
@@ -339,9 +341,16 @@ impl Builder {
         self.enter(EntryKind::Claim, pages, Carry::Changes, &detail);
     }
 
-    /// Lets time pass.
+    /// Lets time pass, unless it stands still.
     pub fn wait(&mut self, micros: i64) {
-        self.micros += micros;
+        if !self.stands_still {
+            self.micros += micros;
+        }
+    }
+
+    /// The application's clock was ahead, and no entry is earlier than the one before it: its time stands still from now on.
+    pub fn stand_still(&mut self) {
+        self.stands_still = true;
     }
 
     /// Puts the entries since the last cut as a segment.

@@ -38,6 +38,16 @@ pub(crate) struct Shm {
     identity: Identity,
 }
 
+/// Why it was not opened. What the process or the system has too little of comes back; a missing right does not.
+fn not_opened(source: io::Error, paths: &Paths) -> Error {
+    match source.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => {
+            Error::Io { doing: "open", path: paths.shm.clone(), source }
+        }
+        _ => paths.refuse(Refusal::Locks(source.to_string())),
+    }
+}
+
 impl Shm {
     /// Opens the wal-index, which a connection of ours has created before.
     pub(crate) fn open(paths: &Paths, descriptors: &Descriptors) -> Result<Shm, Error> {
@@ -47,8 +57,7 @@ impl Shm {
             .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
             .open(&paths.shm)
             .and_then(|file| Ok((Identity::of(&file)?, file)));
-        let (identity, file) =
-            opened.map_err(|error| paths.refuse(Refusal::Locks(error.to_string())))?;
+        let (identity, file) = opened.map_err(|error| not_opened(error, paths))?;
         Ok(Shm { file: descriptors.keep(file), identity })
     }
 

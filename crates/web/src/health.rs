@@ -16,7 +16,7 @@ use crate::site::Site;
 /// It answers, so it is alive, whatever its stores are doing: another process would do no better. What needs attention is
 /// said besides.
 pub(crate) async fn alive(State(site): State<Arc<Site>>) -> Response {
-    let statuses = site.view.statuses.now();
+    let statuses = site.view.statuses.present();
     let needing = tokio::task::block_in_place(|| {
         let now = clock::now();
         statuses.iter().filter(|status| !health_issues(&status.get(), now).is_empty()).count()
@@ -31,7 +31,7 @@ pub(crate) async fn alive(State(site): State<Arc<Site>>) -> Response {
 /// Whether each database has been followed by this process, and none was given up.
 pub(crate) async fn ready(State(site): State<Arc<Site>>) -> Response {
     let View { statuses, stopped, .. } = &site.view;
-    let statuses = statuses.now();
+    let statuses = statuses.present();
     let waiting: Vec<String> = statuses
         .iter()
         .filter(|status| !status.was_followed())

@@ -83,7 +83,6 @@ impl Server {
         let Answers(answers) = answers(listen_at, view, prices, elsewhere)?;
         let listener = Arc::new(listen(&listen_at.address).await?);
         let address = listener.describe();
-        tracing::info!(address, "showing metrics and health");
         let (routes, answers) = watch::channel(answers);
         let task = tokio::spawn(accept(Arc::clone(&listener), answers));
         Ok(Server { task, listener, address, listens_at: listen_at.address.clone(), routes })

@@ -1,12 +1,12 @@
 //! `ebbtide config`: what a configuration says, without doing any of it.
 
-use ebbtide_config::{Config, Explained, Origin, Shown};
+use ebbtide_config::{Config, Database, Explained, Origin, Shown};
 use serde_json::{Map, Value, json};
 
 use crate::args::{ConfigCheck, ConfigShow, ConfigVerb};
 use crate::escape::OneLine;
-use crate::exit::{Failure, Outcome};
-use crate::{output, terminal};
+use crate::exit::{Code, Failure, Outcome};
+use crate::{output, sidecar_hooks, terminal};
 
 /// Runs the command.
 ///
@@ -21,6 +21,15 @@ pub(crate) fn run(verb: ConfigVerb) -> Result<Outcome, Failure> {
 
 fn check(args: &ConfigCheck) -> Result<Outcome, Failure> {
     let config = Config::read(&args.file)?;
+    for database in &config.databases {
+        let fail = |why| {
+            let (file, path) = (args.file.display(), database.path.display());
+            Failure::new(Code::Usage, format!("{file}: [[database]] {path}: {why}"))
+        };
+        // A file may be there only on the host that it is for.
+        let written = Database { encrypt_to_file: None, ..database.clone() };
+        sidecar_hooks::recipients(&written).map_err(fail)?;
+    }
     let databases = terminal::number_of(config.databases.len() as u64, "database");
     let patterns = match config.patterns.len() as u64 {
         0 => String::new(),

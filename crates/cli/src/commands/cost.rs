@@ -1,6 +1,8 @@
 //! `ebbtide cost`: what a month costs, by what is stored, what may be put, and what a running process has measured.
 
 mod estimate;
+mod float;
+mod forecast;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -11,6 +13,7 @@ use ebbtide_sidecar::present;
 use serde_json::{Value, json};
 
 use self::estimate::{Estimate, Measured, Stored};
+use self::forecast::Forecast;
 use super::status::gather;
 use crate::args::Cost;
 use crate::escape::OneLine;
@@ -88,11 +91,17 @@ fn print(database: &Database, estimate: &Estimate) {
     let row = |what: &str, dollars: f64, words: String| {
         output::line(format_args!("  {what:<12} {:>9} a month   {words}", money(dollars)));
     };
-    let Estimate { stored, puts_most, puts_dollars, drill_bytes, drill_dollars, measured } =
+    let Estimate { stored, puts_most, puts_dollars, drill_bytes, drill_dollars, measured, .. } =
         estimate;
     let Stored { objects, bytes, dollars } = stored;
     let count = terminal::number_of(*objects, "object");
     row("stored now", *dollars, format!("{count}, {}", terminal::bytes(*bytes)));
+    match &estimate.forecast {
+        Some(forecast) => row("stored later", estimate.forecast_dollars, foreseen(forecast)),
+        None => output::line(
+            "  stored later         -             too young to tell: look again in an hour",
+        ),
+    }
     let why = match database.budget {
         Some(budget) => format!("budget = \"{budget} USD/month\""),
         None => format!("puts-per-second = {}", database.puts.per_second),
@@ -118,6 +127,27 @@ fn print(database: &Database, estimate: &Estimate) {
     }
 }
 
+/// What will be stored, and why.
+fn foreseen(forecast: &Forecast) -> String {
+    let Forecast { days_measured, bytes_a_day, bytes, days } = forecast;
+    let rate = format!(
+        "{} a day, as in the last {}",
+        terminal::bytes(*bytes_a_day),
+        if *days_measured < 2.0 {
+            format!("{:.0} hours", days_measured * 24.0)
+        } else {
+            format!("{days_measured:.0} days")
+        }
+    );
+    match bytes {
+        Some(bytes) => format!(
+            "{} once `keep` has thinned for {days:.0} days; {rate}",
+            terminal::bytes(*bytes)
+        ),
+        None => format!("more with each day that passes, for ever: {rate}"),
+    }
+}
+
 fn as_json(database: &Database, estimate: &Estimate) -> Value {
     let measured = estimate.measured.as_ref().map(|measured| {
         json!({
@@ -136,6 +166,12 @@ fn as_json(database: &Database, estimate: &Estimate) -> Value {
         "stored_objects": estimate.stored.objects,
         "stored_bytes": estimate.stored.bytes,
         "stored_dollars": estimate.stored.dollars,
+        "forecast": estimate.forecast.map(|forecast| json!({
+            "days_measured": forecast.days_measured,
+            "bytes_a_day": forecast.bytes_a_day,
+            "bytes": forecast.bytes,
+            "dollars": estimate.forecast_dollars,
+        })),
         "puts_most": estimate.puts_most,
         "puts_most_dollars": estimate.puts_dollars,
         "drill_bytes": estimate.drill_bytes,

@@ -41,9 +41,11 @@ pub(crate) async fn run(args: Doctor) -> Result<Outcome, Failure> {
     descriptors::raise();
     let running = machine::running();
     subjects.push(machine::look(&config, databases.len(), &running).await);
+    let shared = shared(&databases);
     for database in &databases {
         let mut findings = database::look(database, &running, args.database.is_none());
         findings.extend(machine::recipients(database));
+        findings.extend(shared.get(&database.path).cloned().map(of_shared));
         subjects.push(Subject::new(database.path.display().to_string(), findings));
     }
     subjects.extend(stores(&databases).await);
@@ -124,6 +126,24 @@ fn databases(config: &Config) -> (Vec<Database>, Vec<Subject>) {
     // What a database of its own says counts before a pattern.
     all.extend(config.databases.iter().map(|own| (absolute(&own.path), own.clone())));
     (all.into_values().collect(), subjects)
+}
+
+/// Databases whose replica is that of another one before it, each with that one.
+fn shared(databases: &[Database]) -> BTreeMap<PathBuf, PathBuf> {
+    let mut places: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    let mut shared = BTreeMap::new();
+    for database in databases {
+        let first = *places.entry(database.location.place()).or_insert(&database.path);
+        if first != database.path {
+            shared.insert(database.path.clone(), first.to_owned());
+        }
+    }
+    shared
+}
+
+fn of_shared(other: PathBuf) -> Finding {
+    let seen = format!("{} has the same replica, and it would not be followed", other.display());
+    Finding::fail(Check::Replica, seen, "give each a place of its own, by {relative} for example")
 }
 
 /// Each place of a replica or a mirror once, with what there is of a replica.

@@ -38,6 +38,7 @@ pub(crate) async fn run(args: Drill) -> Result<Outcome, Failure> {
     }
     let source = Source::find(&args.source, &args.access)?;
     let store = source.open().await?;
+    let address = store.address();
     let state = source.state_directory();
     let known = state.as_deref().and_then(|directory| peek(directory).ok().flatten());
     let durable = known.map(|position| (position.replica, position.state));
@@ -46,7 +47,7 @@ pub(crate) async fn run(args: Drill) -> Result<Outcome, Failure> {
         record.write(directory).map_err(failure)?;
     }
     let drilled = result.map_err(failure)?;
-    remember(&drilled.replica, &record);
+    remember(&drilled.replica, &address, &record);
     print(args.json, &drilled, &record);
     match record.failed {
         Some(failed) => Err(Failure::new(Code::Damaged, failed.error)),

@@ -122,7 +122,7 @@ fn as_json(member: &Member, now: Timestamp) -> Value {
     };
     let silence = summary.silence;
     let seconds = |micros: i64| micros as f64 / 1e6;
-    let proved = drilled::record_of(replica).and_then(|record| record.proved);
+    let proved = drilled::record_of(replica, address).and_then(|record| record.proved);
     json!({
         "address": address,
         "name": name,

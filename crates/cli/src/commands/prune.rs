@@ -212,7 +212,16 @@ fn print_pruned(pruned: &Pruned) {
                 "it is deleted by the first prune after {at}; --undo takes it back within 13 hours"
             ));
         }
-        None => output::line("nothing more to condemn"),
+        None => match pruned.waits_until {
+            Some(at) => {
+                print_objects("not needed any more", &pruned.outlook.unneeded);
+                output::line(format_args!(
+                    "it is condemned by the first prune after {}, once what was condemned before is deleted",
+                    seconds(at)
+                ));
+            }
+            None => output::line("nothing more to condemn"),
+        },
     }
 }
 
@@ -271,6 +280,7 @@ fn pruned_json(pruned: &Pruned) -> Value {
         "packed": deleted(&pruned.packed),
         "condemned_before": deleted(&pruned.condemned),
         "horizon": pruned.horizon,
+        "waits_until": pruned.waits_until,
         "outlook": outlook_json(&pruned.outlook),
     })
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::status::gather;
 use super::sync::find;
 use crate::exit::{Code, Failure};
-use ebbtide_sidecar::control::{Peer, ReleasedDatabase, peers, release};
+use ebbtide_sidecar::control::{Peer, ReleasedDatabase, Report, peers, release};
+use ebbtide_sidecar::follow::Phase;
 
 /// How long a process may take to make all commits durable and close the database.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,7 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Asks the process that follows `database`, if there is one, to release it.
 pub(super) fn of_its_process(database: &Path) -> Result<Option<ReleasedDatabase>, Failure> {
     let (reports, _) = gather();
-    let Some(report) = find(database, &reports) else { return Ok(None) };
+    // One that was let go or given up has no file open any more.
+    let is_open = |report: &&Report| !matches!(report.phase, Some(Phase::Ended | Phase::Stopped));
+    let Some(report) = find(database, &reports).filter(is_open) else { return Ok(None) };
     let is_its = |peer: &Peer| {
         Some(peer.process) == report.process && peer.may_tell_of(Path::new(&report.database))
     };

@@ -8,7 +8,9 @@ use crate::exit::{Code, Failure};
 /// The gravest failure decides the exit code, the first one of several.
 #[derive(Debug, Default)]
 pub(super) struct Failures {
-    gravest: Option<Failure>,
+    /// Of databases, by their names: one that is followed again has none.
+    of_databases: Vec<(String, Failure)>,
+    others: Vec<Failure>,
 }
 
 impl Failures {
@@ -16,44 +18,54 @@ impl Failures {
     /// `others_go_on` it is logged.
     pub(super) fn take(&mut self, ended: Ended, others_go_on: bool) {
         let progress = ended.status.get();
+        let name = progress.database.display().to_string();
+        self.of_databases.retain(|(other, _)| *other != name);
         let Err(error) = ended.result else {
-            tracing::info!(
-                database = %progress.database.display(),
-                txid = progress.durable.map(|durable| tracing::field::display(durable.txid)),
-                "ended; everything that was committed is durable"
-            );
+            let database = progress.database.display();
+            match progress.durable {
+                Some(durable) => tracing::info!(
+                    %database,
+                    txid = %durable.txid,
+                    "ended; everything that was committed is durable"
+                ),
+                None => tracing::warn!(
+                    %database,
+                    "its file was gone before it was followed: nothing that was committed since the last time is in its replica"
+                ),
+            }
             return;
         };
-        let name = progress.database.display().to_string();
         let failure =
             Failure::new(Code::of(error.gravity()), format!("{name}: {}", error_chain(&error)));
-        if others_go_on || self.is_graver_than(&failure) {
+        let is_logged = others_go_on || self.is_graver_than(&failure);
+        if is_logged {
             tracing::error!(database = name, error = error_chain(&error), "stopped");
-            return self.keep(failure.told());
         }
-        self.keep(failure);
+        let failure = if is_logged { failure.told() } else { failure };
+        self.of_databases.push((name, failure));
     }
 
     /// Not everything is durable, or not everything went as it should have.
     pub(super) fn keep(&mut self, failure: Failure) {
-        if !self.is_graver_than(&failure) {
-            self.gravest = Some(failure);
-        }
+        self.others.push(failure);
     }
 
     /// The same, if there is one.
     pub(super) fn keep_if_any(&mut self, failure: Option<Failure>) {
-        if let Some(failure) = failure {
-            self.keep(failure);
-        }
+        self.others.extend(failure);
     }
 
     fn is_graver_than(&self, failure: &Failure) -> bool {
-        self.gravest.as_ref().is_some_and(|gravest| gravest.code() >= failure.code())
+        let all = self.of_databases.iter().map(|(_, known)| known).chain(&self.others);
+        all.into_iter().any(|known| known.code() >= failure.code())
     }
 
     /// The gravest.
     pub(super) fn gravest(self) -> Option<Failure> {
-        self.gravest
+        let all = self.of_databases.into_iter().map(|(_, failure)| failure).chain(self.others);
+        all.fold(None, |gravest: Option<Failure>, failure| match gravest {
+            Some(gravest) if gravest.code() >= failure.code() => Some(gravest),
+            _ => Some(failure),
+        })
     }
 }

@@ -1,5 +1,7 @@
 //! Where the process shows itself, and whom it tells: as the configuration says, which may be read again.
 
+use std::io::ErrorKind;
+
 use ebbtide_config::{Config, Heartbeat, Listen, Prices, Webhook};
 use ebbtide_sidecar::View;
 use ebbtide_web::{Answers, Error, Notices, Server};
@@ -63,12 +65,9 @@ impl Outlets {
     /// When an address cannot be used, or a token or secret cannot be read.
     pub(super) async fn open(config: &Config, view: View) -> Result<Outlets, Failure> {
         let wanted = Wanted::of(config);
-        let usage = |error| Failure::new(Code::Usage, error);
+        let usage = |error| Failure::new(code_of(&error), error);
         let server = match &wanted.listen {
-            Some(listen) => {
-                let server = Server::start(listen, view.clone(), wanted.prices).await;
-                Some(server.map_err(usage)?)
-            }
+            Some(listen) => Some(shown(listen, view.clone(), wanted.prices).await.map_err(usage)?),
             None => None,
         };
         let notices = wanted.tell(&view).map_err(usage)?;
@@ -97,7 +96,7 @@ impl Outlets {
         {
             return Ok(Shown::Here(answers));
         }
-        Server::start(listen, view(), wanted.prices).await.map(Shown::At)
+        shown(listen, view(), wanted.prices).await.map(Shown::At)
     }
 
     /// Shows and tells it so from now on.
@@ -114,5 +113,20 @@ impl Outlets {
         if let Some(notices) = notices {
             self.notices = notices;
         }
+    }
+}
+
+/// Shows it there, and says so.
+async fn shown(listen: &Listen, view: View, prices: Prices) -> Result<Server, Error> {
+    let server = Server::start(listen, view, prices).await?;
+    tracing::info!(address = server.address(), "showing metrics and health");
+    Ok(server)
+}
+
+/// An address that another process has may be free soon, and a supervisor is to try again; everything else is a mistake.
+fn code_of(error: &Error) -> Code {
+    match error {
+        Error::Listen { source, .. } if source.kind() == ErrorKind::AddrInUse => Code::Failed,
+        _ => Code::Usage,
     }
 }

@@ -44,11 +44,14 @@ fn of_one(database: &Database, is_wrapped: bool) -> String {
 }
 
 fn of_many(databases: &[Database], patterns: usize, is_wrapped: bool) -> String {
+    let patterns = (patterns > 0).then(|| terminal::number_of(patterns as u64, "pattern"));
+    if let (Some(patterns), []) = (&patterns, databases) {
+        return format!(
+            "{patterns}: `ebbtide list` shows what is found, `ebbtide status` how it is, `ebbtide config show` what is kept"
+        );
+    }
     let named = terminal::number_of(databases.len() as u64, "database");
-    let named = match patterns {
-        0 => named,
-        _ => format!("{named} and {}", terminal::number_of(patterns as u64, "pattern")),
-    };
+    let named = patterns.map_or(named.clone(), |patterns| format!("{named}, besides {patterns}"));
     let everything = databases.iter().filter(|it| it.keep.is_none()).count();
     let encrypted = databases.iter().filter(|it| is_encrypted(it, is_wrapped)).count();
     format!(
@@ -143,7 +146,7 @@ impl Shipped {
 
 /// How all is, in a line.
 pub(super) fn how_all_is(view: &View) -> String {
-    let (statuses, now) = (view.statuses.now(), clock::now());
+    let (statuses, now) = (view.statuses.present(), clock::now());
     let (mut followed, mut needing, mut lag) = (0, 0, Duration::ZERO);
     for status in &statuses {
         let known = status.get();
@@ -203,7 +206,9 @@ mod tests {
         );
         let said = of_many(&[one, database("b.db")], 1, false);
         assert!(
-            said.starts_with("2 databases and 1 pattern: 1 keep every commit, 1 are encrypted; "),
+            said.starts_with(
+                "2 databases, besides 1 pattern: 1 keep every commit, 1 are encrypted; "
+            ),
             "{said}"
         );
     }

@@ -60,10 +60,10 @@ async fn h25_what_a_copied_horizon_condemns_goes_after_the_grace_of_the_copy() {
         let (copy, builder) = copied(is_marked).await;
         let shared: Arc<dyn Store> = Arc::new(copy.clone());
         copy.set_now(micros(COPIED + 24 * HOUR - 1_000_000));
-        sweep(Arc::clone(&shared)).await.unwrap();
+        sweep(Arc::clone(&shared), &builder.store).await.unwrap();
         assert_eq!(segments(&copy).await, (1..=12).collect::<Vec<_>>(), "nothing goes early");
         copy.set_now(micros(COPIED + 24 * HOUR));
-        let [packed, condemned] = sweep(Arc::clone(&shared)).await.unwrap();
+        let [packed, condemned] = sweep(Arc::clone(&shared), &builder.store).await.unwrap();
         let expected =
             if is_marked { vec![1, 2, 6, 7, 9, 10, 11, 12] } else { vec![1, 2, 9, 10, 11, 12] };
         assert_eq!(segments(&copy).await, expected);
@@ -75,7 +75,35 @@ async fn h25_what_a_copied_horizon_condemns_goes_after_the_grace_of_the_copy() {
         }
         let (txid, chain) = (txid(7), builder.state(7).chain);
         assert_eq!(is_planned(&copy, Target::Marked { txid, chain }).await, is_marked);
-        let again = sweep(shared).await.unwrap();
+        let again = sweep(shared, &builder.store).await.unwrap();
         assert_eq!(again.map(|deleted| deleted.objects), [0, 0]);
+    }
+}
+
+/// Would catch a copy in which nothing ever goes, because each day brings it another horizon.
+#[tokio::test]
+async fn what_the_source_has_deleted_goes_although_each_day_has_its_horizon() {
+    let (copy, builder) = copied(false).await;
+    let shared: Arc<dyn Store> = Arc::new(copy.clone());
+    // The source deletes what it had condemned but for one segment, and says no more of it.
+    for number in [3, 4, 6, 7, 8] {
+        builder.store.delete(&Key::Log(txid(number))).await.unwrap();
+    }
+    builder.store.delete(&Key::Snapshot(txid(2))).await.unwrap();
+    let path = |number: u64| (number, vec![Key::Snapshot(txid(number))]);
+    let states = vec![path(5), path(8)];
+    let (condemned, held) = (Vec::new(), Vec::new());
+    put_horizon(&builder, 0, Says { number: 2, window: 9, states, condemned, held }).await;
+    copy.set_now(micros(COPIED + 23 * HOUR));
+    let second = Key::Horizon(2);
+    copy.put(&second, builder.body(second).await.into()).await.unwrap();
+    let [_, early] = sweep(Arc::clone(&shared), &builder.store).await.unwrap();
+    assert_eq!(early.objects, 0, "no horizon has been there for a day");
+    copy.set_now(micros(COPIED + 24 * HOUR));
+    let [_, gone] = sweep(Arc::clone(&shared), &builder.store).await.unwrap();
+    assert_eq!(segments(&copy).await, [1, 2, 5, 9, 10, 11, 12], "and the source still has 5");
+    assert_eq!(gone.objects, 6);
+    for number in [5, 8, 9, 12] {
+        assert!(is_planned(&copy, Target::Txid(txid(number))).await, "{number}");
     }
 }

@@ -30,7 +30,8 @@ struct Replica {
 impl Replica {
     fn new(states: &[(i64, i64, bool)], marks: &[(u64, i64, Period)]) -> Replica {
         let candidate = |(number, &(own, stored, is_snapshot)): (u64, &(i64, i64, bool))| {
-            Candidate { txid: txid(number), time: time(own), stored: time(stored), is_snapshot }
+            let (txid, time, stored) = (txid(number), time(own), time(stored));
+            Candidate { txid, time, is_timed: true, stored, is_snapshot }
         };
         let candidates: Vec<_> = (1..).zip(states).map(candidate).collect();
         let log = candidates.iter().map(|one| Logged { first: one.txid, stored: one.stored });

@@ -145,3 +145,61 @@ async fn h10_a_clock_that_is_wrong_makes_nothing_go_early() {
     let promised = young(&history, 2 * DAY);
     assert!(promised.is_subset(&restorable), "{:?}", promised.difference(&restorable));
 }
+
+/// Would catch that hours and days are given up because a clock was ahead once: times never decrease, so all that comes
+/// after it has one time until the clock has caught up.
+#[tokio::test]
+async fn h10_each_day_has_its_state_although_a_clock_was_a_year_ahead_once() {
+    let mut random = Random::new(8);
+    let mut history = History::begin(true).await;
+    history.builder.wait(400 * DAY);
+    history.commit(1).await;
+    history.builder.stand_still();
+    for _ in 0..12 {
+        let until = history.now + DAY;
+        history.live(&mut random, until).await;
+        history.prune("every-commit=2d,daily=30d").await.unwrap();
+    }
+    let restorable = history.restorable().await;
+    let day = |micros: i64| micros.div_euclid(DAY);
+    let of_day = |wanted: i64| {
+        let all = history.stored.iter().zip(1..);
+        let mut all = all.filter(move |(stored, _)| day(**stored) == wanted).map(|(_, txid)| txid);
+        all.any(|txid| restorable.contains(&number(txid)))
+    };
+    let days: BTreeSet<i64> = history.stored.iter().map(|stored| day(*stored)).collect();
+    let lost: Vec<i64> = days.into_iter().filter(|wanted| !of_day(*wanted)).collect();
+    // A pack may be put on the day after, and its entries are told apart by that.
+    assert!(lost.len() <= 2, "nothing of {} days is kept", lost.len());
+    assert!(restorable.len() < history.builder.states.len());
+}
+
+/// Would catch states that are given up because a pack is younger than its entries, which the window had gone into.
+#[tokio::test]
+async fn a_pack_that_comes_late_gives_up_no_older_state() {
+    let mut random = Random::new(9);
+    let mut history = History::begin(false).await;
+    let keep = "every-commit=1d,hourly=10d,daily=60d";
+    for _ in 0..4 {
+        let until = history.now + DAY;
+        history.live(&mut random, until).await;
+        history.prune(keep).await.unwrap();
+    }
+    let before = history.prune(keep).await.unwrap().outlook;
+    let window = before.window.get();
+    history.builder.pack(window - 2, history.head().get() - 1).await;
+    history.wait(DAY);
+    history.prune(keep).await.unwrap();
+    history.wait(DAY);
+    let after = history.prune(keep).await.unwrap().outlook;
+    assert!(after.window >= before.window);
+    let kept: BTreeSet<Txid> = after.states.iter().map(|kept| kept.state.txid).collect();
+    let promised = before.states.iter().filter(|state| {
+        let lasts = state.until.is_some_and(|until| until > micros(history.now));
+        lasts && state.state.txid < after.window
+    });
+    let lost: Vec<Txid> =
+        promised.map(|state| state.state.txid).filter(|txid| !kept.contains(txid)).collect();
+    assert_eq!(lost, []);
+    history.restorable().await;
+}

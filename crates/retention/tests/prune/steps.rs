@@ -48,6 +48,26 @@ async fn what_is_condemned_stays_for_the_grace_and_is_gone_after_it() {
     history.restorable().await;
 }
 
+/// Would catch a daily job, or an hourly one, that condemns for ever and never deletes: each of its horizons is younger than
+/// the grace when the next run comes.
+#[tokio::test]
+async fn a_job_that_comes_before_the_grace_is_over_deletes_nevertheless() {
+    for every in [HOUR, DAY - 60_000_000] {
+        let mut history = four_days(6).await;
+        let mut random = Random::new(6);
+        let (mut deleted, mut waited) = (0, 0);
+        for _ in 0..5 * DAY / every {
+            let pruned = history.prune(KEEP).await.unwrap();
+            deleted += pruned.condemned.objects;
+            waited += usize::from(pruned.waits_until.is_some());
+            let until = history.now + every;
+            history.live(&mut random, until).await;
+        }
+        assert!(deleted > 10 && waited > 0, "{deleted} objects, waited {waited} times");
+        history.restorable().await;
+    }
+}
+
 #[tokio::test]
 async fn of_the_horizons_the_newest_three_are_kept() {
     let mut history = four_days(2).await;

@@ -102,7 +102,8 @@ pub fn health_issues(status: &DatabaseStatus, now: Timestamp) -> Vec<HealthIssue
     let is_within = |trouble: &Option<(Timestamp, String)>, most| {
         trouble.as_ref().is_some_and(|(since, _)| since.until(now) <= most)
     };
-    let failed = is_within(&status.failure, FAILURE_REMEMBERED);
+    // A database that is gone was looked for before it was let go.
+    let failed = status.phase != Phase::Ended && is_within(&status.failure, FAILURE_REMEMBERED);
     let starting = status.phase == Phase::Starting && status.since.until(now) > START_MAX;
     let is_away = |outage: &Outage| outage.lasts > TROUBLE_MAX || outage.is_permanent;
     // A first snapshot takes as long as it takes.

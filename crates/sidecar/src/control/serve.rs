@@ -284,6 +284,10 @@ async fn answer(request: Request, desk: &Desk) -> Answer {
             if chosen.is_empty() {
                 return Answer::Refused(NOT_FOLLOWED.to_owned());
             }
+            // Of those that have ended everything is durable; only who asks for one by its name is told that it has.
+            let is_meant =
+                |(_, status): &(String, &Status)| database.is_some() || !status.has_ended();
+            let chosen = chosen.into_iter().filter(is_meant).collect();
             let wait = wait_millis.map(|millis| Duration::from_millis(millis).min(WAIT_MAX));
             Answer::Sync(sync(chosen, wait).await)
         }

@@ -28,6 +28,16 @@ pub enum FollowError {
     /// The log could not wait for a snapshot or delta to be made.
     #[error("the log became too long while it was made")]
     SnapshotGivenUp,
+    /// So many databases are followed that the process may open no more files for another one.
+    #[error(
+        "too few files may be open: {open} of {limit} are; raise the hard limit (`ulimit -Hn`, LimitNOFILE= of systemd)"
+    )]
+    NoDescriptors {
+        /// How many are open.
+        open: u64,
+        /// How many may be.
+        limit: u64,
+    },
     /// Following it panicked: a fault of ours. What is known after that is read again from the start.
     #[error("a fault in ebbtide itself ended this database's session: {0}")]
     Panicked(String),

@@ -168,21 +168,21 @@ impl Task {
         to.size(&Key::Manifest).await?;
         let turn = self.shared.mirror_turn().await;
         let options = Options { objects_ahead: OBJECTS_AHEAD, ..Options::default() };
-        let (mirror, copied) = Mirror::begin(from, Arc::clone(&to), options).await?;
+        let (mirror, copied) = Mirror::begin(Arc::clone(&from), Arc::clone(&to), options).await?;
         drop(turn);
         self.mirror = mirror;
         self.change(|progress| progress.damaged_objects = copied.damaged.len() as u64);
         if self.mirror.is_none() {
             return Err(MirrorError::NoEnd);
         }
-        self.sweep(to).await?;
+        self.sweep(to, &*from).await?;
         self.whole = Some((Instant::now(), snapshot));
         Ok(())
     }
 
     /// Deletes what is in packs, and what the horizons that were copied have condemned.
-    async fn sweep(&self, to: Arc<dyn Store>) -> Result<(), MirrorError> {
-        let deleted = match sweep(to).await {
+    async fn sweep(&self, to: Arc<dyn Store>, from: &dyn Store) -> Result<(), MirrorError> {
+        let deleted = match sweep(to, from).await {
             // Another process keeps it up to date, too.
             Err(PruneError::Overtaken) => return Ok(()),
             deleted => deleted?,

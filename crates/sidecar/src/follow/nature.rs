@@ -40,6 +40,8 @@ pub(crate) enum Awaits {
     Database,
     /// An answer of the store.
     Store,
+    /// The end of another process's lock on the database.
+    Unlocked,
     /// Another process that follows the database.
     OtherProcess,
     /// Nothing: the file that has the name now is followed.
@@ -91,7 +93,9 @@ impl FollowError {
             FollowError::Ship(error) => of_shipper(error),
             FollowError::State(error) => of_state(error),
             FollowError::LogReleased => Nature { awaits: Awaits::Store, ..RELEASED },
-            FollowError::SnapshotGivenUp | FollowError::Panicked(_) => RELEASED,
+            FollowError::SnapshotGivenUp
+            | FollowError::NoDescriptors { .. }
+            | FollowError::Panicked(_) => RELEASED,
             FollowError::Absent(_) | FollowError::Undurable(_) => LASTING,
             FollowError::Unrestorable(_) => DAMAGED,
         }
@@ -117,9 +121,12 @@ fn of_watcher(error: &watcher::Error) -> Nature {
             Refusal::RollbackJournal => {
                 Nature { awaits: Awaits::Database, lasts: Lasts::UntilFollowed, ..RELEASED }
             }
+            // A migration takes a while; an application that keeps the lock is told of as long as it does.
+            Refusal::Exclusive => {
+                Nature { awaits: Awaits::Unlocked, lasts: Lasts::UntilFollowed, ..RELEASED }
+            }
             Refusal::Unfollowable(_)
             | Refusal::Kind(..)
-            | Refusal::Exclusive
             | Refusal::NetworkFileSystem(_)
             | Refusal::Locks(_)
             | Refusal::Directory(_)

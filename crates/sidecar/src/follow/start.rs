@@ -20,6 +20,7 @@ use super::phase::Phase;
 use super::plan::start_plan;
 use super::snapshots::{Snapshots, newest};
 use crate::clock::now;
+use crate::set::NoDescriptors;
 use crate::track::Track;
 
 /// How long to wait before the store is asked again, at first and at most.
@@ -64,6 +65,9 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, LogEvidence),
             }
         }
         None => {
+            if let Some(NoDescriptors { open, limit }) = NoDescriptors::look() {
+                return Err(FollowError::NoDescriptors { open, limit });
+            }
             let options = parts::following(&job.database);
             let path = &job.database.path;
             let known = state.as_ref().and_then(|state| state.position().database);

@@ -9,21 +9,26 @@ use tokio::task::block_in_place;
 /// The number of databases that start at a time.
 const AT_ONCE: usize = 8;
 
+/// The number of databases that start at a time besides, while some take longer than [`PATIENCE`].
+const CROWD: usize = 64;
+
 /// The number of databases that are opened at a time. Each blocks a thread, and such a thread stays for a while.
 const OPENINGS: usize = 4;
 
-/// A start that takes longer than this waits for its store. Others do not wait for it any more.
+/// A start that takes longer than this waits for its store. Others do not wait for it any more: so a store that is slow has
+/// some hundred starts at once and not ten thousand, and one that is away is away for each of them soon.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The starts of a process.
 #[derive(Debug)]
 pub(crate) struct Starts {
     turns: Semaphore,
+    crowd: Semaphore,
     openings: Semaphore,
     running: AtomicUsize,
     /// Called when no start is running any more.
     ended: Option<fn()>,
-    /// The number of running starts that take longer than [`PATIENCE`]. While there are any, no start waits for a turn.
+    /// The number of running starts that take longer than [`PATIENCE`]. While there are any, more may start.
     slow: watch::Sender<usize>,
 }
 
@@ -37,6 +42,7 @@ impl Starts {
     pub(crate) fn new(ended: Option<fn()>) -> Starts {
         Starts {
             turns: Semaphore::new(AT_ONCE),
+            crowd: Semaphore::new(CROWD),
             openings: Semaphore::new(OPENINGS),
             running: AtomicUsize::new(0),
             ended,
@@ -55,8 +61,13 @@ impl Starts {
         let mut slow = self.slow.subscribe();
         let turn = tokio::select! {
             biased;
-            turn = self.turns.acquire() => Some(turn),
-            _ = slow.wait_for(|&slow| slow > 0) => None,
+            turn = self.turns.acquire() => turn,
+            turn = async {
+                if slow.wait_for(|&slow| slow > 0).await.is_err() {
+                    tracing::trace!("nobody starts any more");
+                }
+                self.crowd.acquire().await
+            } => turn,
         };
         let _running = Running::begin(self);
         let work = work();
@@ -120,6 +131,21 @@ mod tests {
                 starts.in_turn(|| async { 7 }).await
             } => assert_eq!(done, 7),
         }
+    }
+
+    /// Would catch that ten thousand databases have their buffers at once, because their store takes two seconds to answer.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_store_is_asked_by_some_at_a_time_and_by_all_in_the_end() {
+        const ALL: usize = 2000;
+        let starts = Starts::new(None);
+        let most = AtomicUsize::new(0);
+        let start = || async {
+            most.fetch_max(starts.running.load(Ordering::Relaxed), Ordering::Relaxed);
+            tokio::time::sleep(2 * PATIENCE).await;
+        };
+        futures::future::join_all((0..ALL).map(|_| starts.in_turn(start))).await;
+        let most = most.into_inner();
+        assert!(most > AT_ONCE && most <= 3 * (AT_ONCE + CROWD), "{most}");
     }
 
     /// Would catch that the starts of a thousand databases, an hour after one was slow, all have their buffers at once.

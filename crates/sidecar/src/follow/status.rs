@@ -208,6 +208,12 @@ impl Status {
         self.known().was_followed
     }
 
+    /// Whether it was let go, with all of it durable.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.noted(|noted| noted.phase == Phase::Ended)
+    }
+
     /// The local state is this process's own.
     pub(crate) fn begun(&self) {
         self.known().has_begun = true;

@@ -92,7 +92,7 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             Awaits::Nothing if began.elapsed() >= PAUSE => {
                 tracing::warn!(%database, error = %error_chain(&error), "following again: the file that has the name now");
             }
-            Awaits::Nothing | Awaits::Pause | Awaits::Store | Awaits::OtherProcess => {
+            _ => {
                 tracing::warn!(%database, error = %error_chain(&error), "following again in {pause:?}");
                 wait_holding(&mut job, &mut held, pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
@@ -114,10 +114,19 @@ async fn ended_with_its_file(
     }
     let txid = |point: Option<ebbtide_replica::Point>| point.map(|point| point.txid);
     let (captured, durable) = job.status.noted(|noted| (txid(noted.captured), txid(noted.durable)));
-    if captured > durable {
-        let error = FollowError::Undurable(
-            "the database is gone, and the store has not got its last commits".to_owned(),
-        );
+    // One that was there for a moment only is let go with a word.
+    let is_away = job.status.noted(|noted| noted.phase == Phase::Failing);
+    let why = match durable {
+        _ if captured > durable => {
+            Some("the database is gone, and the store has not got its last commits")
+        }
+        None if is_away => Some(
+            "the database is gone, and the store was not reached before: its last commits may be in no replica",
+        ),
+        _ => None,
+    };
+    if let Some(why) = why {
+        let error = FollowError::Undurable(why.to_owned());
         job.status.stop(&error);
         return Some(Err(error));
     }

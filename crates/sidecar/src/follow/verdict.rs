@@ -43,7 +43,7 @@ pub(crate) fn verdict(error: &FollowError, ending: &Ending<'_>) -> Verdict {
     let is_ours = match nature.awaits {
         // Whoever has had the local state is not the newcomer: a `replicate --once` that has it now ends soon.
         Awaits::OtherProcess => ending.is_successor || ending.has_begun,
-        Awaits::Database => ending.was_followed || ending.may_come,
+        Awaits::Database | Awaits::Unlocked => ending.was_followed || ending.may_come,
         Awaits::Pause | Awaits::Store | Awaits::Nothing => is_own_claim,
     };
     let is_final = match nature.lasts {
@@ -61,6 +61,7 @@ pub(crate) fn verdict(error: &FollowError, ending: &Ending<'_>) -> Verdict {
         }
         Awaits::OtherProcess => Verdict::Retry { hold: nature.hold, awaits: Awaits::Pause },
         Awaits::Database if !is_ours => Verdict::Retry { hold: nature.hold, awaits: Awaits::Pause },
+        Awaits::Unlocked => Verdict::Retry { hold: nature.hold, awaits: Awaits::Pause },
         awaits => Verdict::Retry { hold: nature.hold, awaits },
     }
 }

@@ -33,7 +33,7 @@ const MISSING: Duration = Duration::from_millis(300);
 const YOUNG: Duration = Duration::from_secs(10);
 
 /// How often those are looked at, and others that may become databases.
-const SOON: Duration = Duration::from_millis(100);
+pub(super) const SOON: Duration = Duration::from_millis(100);
 const LATER: Duration = Duration::from_secs(1);
 
 /// So many older ones that may become databases are looked at each time.

@@ -10,7 +10,7 @@ use ebbtide_config::Pattern;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::book::{Book, Change, Where};
+use super::book::{Book, Change, SOON, Where};
 use super::events::{DirectoryEvents, Seen};
 use super::known::{FileKey, Standing};
 use crate::clock;
@@ -120,10 +120,29 @@ impl Roster {
         self.has_walked
     }
 
-    /// Looks everywhere now, where it does not matter that this blocks. What is not whole is left out.
-    pub(crate) fn look_now(&mut self, followed: &HashSet<FileKey>) -> Vec<Change> {
-        let Some(book) = &mut self.book else { return Vec::new() };
-        book.look(Where::Everywhere, followed, Instant::now(), time_of_day())
+    /// Looks everywhere, and again at what may become a database soon, until all that is decided or so much time has passed:
+    /// nobody will look later.
+    pub(crate) async fn look_through(
+        &mut self,
+        followed: &Arc<HashSet<FileKey>>,
+        patience: Duration,
+    ) -> Vec<Change> {
+        let mut changes = self.settle().await;
+        if self.patterns.is_empty() {
+            return changes;
+        }
+        let begun = Instant::now();
+        self.next_walk = begun;
+        loop {
+            self.begin(followed, Instant::now());
+            changes.extend(self.settle().await);
+            match self.again_in {
+                Some(pause) if pause <= SOON && begun.elapsed() + pause < patience => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return changes,
+            }
+        }
     }
 
     /// Waits until nothing is looked at, so that a file may be followed. What was found by then comes with the next changes.

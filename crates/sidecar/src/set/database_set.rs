@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ebbtide_config::{Config, Database};
 use ebbtide_store::error_chain;
@@ -21,6 +22,13 @@ const ENDED_SHOWN_MAX: usize = 1000;
 
 /// What the configuration does not say of a database in rollback-journal mode.
 const NEEDS_WAL: &str = "the database is in rollback-journal mode, and is followed with a write-ahead log only: set enable-wal = true for it";
+
+/// So long it is looked for databases that are about to be whole, where it is looked once: a file without a log is one once
+/// nobody has written it for a moment, and one in rollback-journal mode may be about to be switched.
+const LOOK_ONCE: Duration = Duration::from_millis(2500);
+
+/// The same at the end: an application that has ended may have made one just before.
+const LOOK_AT_END: Duration = Duration::from_millis(400);
 
 /// Databases that are followed side by side, and those that will be.
 #[derive(Debug)]
@@ -43,6 +51,8 @@ pub struct DatabaseSet {
     pub(super) is_kept: bool,
     is_finishing: bool,
     descriptors: DescriptorCheck,
+    /// How many databases that patterns name were refused.
+    refused: usize,
 }
 
 impl DatabaseSet {
@@ -62,6 +72,7 @@ impl DatabaseSet {
             is_kept: false,
             is_finishing: false,
             descriptors: DescriptorCheck::default(),
+            refused: 0,
         }
     }
 
@@ -71,18 +82,32 @@ impl DatabaseSet {
         &self.sidecar
     }
 
-    /// Begins to follow what a configuration names.
+    /// How many databases that patterns name were refused, each with a word.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// Begins to follow what a configuration names. If it is looked once, what patterns name is found by then.
     ///
     /// # Errors
     /// As [`Sidecar::add`].
-    pub fn begin(&mut self, config: &Config) -> Result<(), AddError> {
+    pub async fn begin(&mut self, config: &Config) -> Result<(), AddError> {
         for database in &config.databases {
             self.follow(database.clone(), NamedBy::Configuration)?;
         }
         self.roster.set_patterns(config.patterns.clone());
         if self.how.is_once {
-            let changes = self.roster.look_now(&self.keys);
+            let changes = self.roster.look_through(&self.keys, LOOK_ONCE).await;
             self.apply(changes);
+            let counts = self.roster.counts();
+            let unfinished: u64 = counts.iter().map(|count| count.unfinished).sum();
+            if unfinished > 0 {
+                tracing::warn!(
+                    files = unfinished,
+                    "left out, because they are no whole databases yet"
+                );
+            }
             self.roster.set_patterns(Vec::new());
         }
         self.note_begun();
@@ -155,6 +180,13 @@ impl DatabaseSet {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.sidecar.is_empty() && self.roster.patterns().is_empty() && !self.is_kept
+    }
+
+    /// Looks for databases a last time, before [`DatabaseSet::finish`]: what an application made just before its end is part of
+    /// the last sync.
+    pub async fn look_once_more(&mut self) {
+        let changes = self.roster.look_through(&self.keys, LOOK_AT_END).await;
+        self.apply(changes);
     }
 
     /// Ends everything with a last sync, and looks for nothing any more.
@@ -282,7 +314,8 @@ impl DatabaseSet {
     }
 
     /// Says why a database is not followed, and shows it.
-    fn refuse(&self, path: &Path, replica: String, phase: Phase, why: String) {
+    fn refuse(&mut self, path: &Path, replica: String, phase: Phase, why: String) {
+        self.refused += 1;
         tracing::error!(database = %path.display(), error = why, "not followed");
         let (durations, pace) = (self.sidecar.durations(), self.sidecar.pace());
         let status = Status::new(path.to_owned(), replica, durations, pace);

@@ -8,6 +8,7 @@ mod member;
 mod plan;
 
 pub use database_set::DatabaseSet;
+pub(crate) use descriptors::NoDescriptors;
 pub use descriptors::descriptors_needed;
 pub use listed::{ListedDatabase, ListedPattern, SetList};
 pub use member::NamedBy;

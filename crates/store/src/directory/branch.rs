@@ -32,7 +32,7 @@ fn look(path: &Path) -> Result<Branch, StoreError> {
         // A link leads elsewhere, perhaps back to where we come from. A name that is no text is in no address.
         let Some(name) = name.to_str() else { continue };
         if kind.is_dir() {
-            branch.add(name);
+            branch.add(name, &['/']);
         } else if kind.is_file() && is_manifest(name) {
             branch.has_manifest = true;
         }

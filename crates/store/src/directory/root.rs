@@ -191,9 +191,7 @@ impl Root {
 }
 
 fn private(within: &Path, what: &str) -> Result<Option<Private>, StoreError> {
-    ebbtide_directory::open_state_directory(within).map_err(|error| {
-        StoreError::new(ErrorKind::Invalid, what, within.display().to_string()).caused_by(error)
-    })
+    ebbtide_directory::open_state_directory(within).map_err(|error| fail(what, within, error))
 }
 
 fn open_chosen(

@@ -30,7 +30,9 @@ impl Bucket {
             let objects = page.objects.iter().filter_map(|(name, ..)| name.strip_prefix(&place));
             branch.has_manifest |= objects.into_iter().any(is_manifest);
             let directories = page.directories.iter().filter_map(|name| name.strip_prefix(&place));
-            directories.for_each(|name| branch.add(name.strip_suffix('/').unwrap_or(name)));
+            directories.for_each(|name| {
+                branch.add(name.strip_suffix('/').unwrap_or(name), &['/', '?', '#'])
+            });
             Ok(false)
         })
         .await?;

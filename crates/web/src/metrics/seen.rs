@@ -48,7 +48,9 @@ impl Seen {
                 shared,
             }
         };
-        let databases: Vec<SeenDatabase> = site.view.statuses.now().into_iter().map(look).collect();
+        // What was let go is no database of this process any more, and its series would never end.
+        let databases: Vec<SeenDatabase> =
+            site.view.statuses.present().into_iter().map(look).collect();
         site.costs.keep(|path| databases.iter().any(|it| it.status.database == path));
         Seen {
             now,

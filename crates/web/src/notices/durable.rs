@@ -6,9 +6,13 @@ use ebbtide_replica::Timestamp;
 use ebbtide_sidecar::follow::{DatabaseStatus, Phase};
 
 /// Whether every commit that is older than `within` is durable, and it is known to be so: a database is followed, and none
-/// of its commits waits for longer.
+/// of its commits waits for longer, or it was let go with a last sync.
 pub(super) fn is_durable(status: &DatabaseStatus, now: Timestamp, within: Duration) -> bool {
-    status.phase == Phase::Following && status.lag(now) <= within && !status.lacks_base
+    match status.phase {
+        Phase::Following => status.lag(now) <= within && !status.lacks_base,
+        Phase::Ended => true,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -35,6 +39,7 @@ mod tests {
         assert!(with(Phase::Following, None, false));
         assert!(with(Phase::Following, Some(60), false));
         assert!(!with(Phase::Following, Some(61), false));
+        assert!(with(Phase::Ended, None, false), "it was let go with a last sync");
         assert!(!with(Phase::Following, None, true), "nothing can be restored without a snapshot");
         for phase in [
             Phase::Starting,
@@ -43,7 +48,6 @@ mod tests {
             Phase::LogReleased,
             Phase::Released,
             Phase::Stopped,
-            Phase::Ended,
         ] {
             assert!(!with(phase, None, false), "{phase:?}");
         }

@@ -3,8 +3,14 @@
 use std::path::Path;
 
 use ebbtide_config::{Database, MONTH_SECONDS, Prices};
+use ebbtide_replica::Timestamp;
+use ebbtide_retention::Keep;
+use ebbtide_sidecar::clock::now;
 use ebbtide_sidecar::control::Report;
 use ebbtide_store::{Location, StoreError};
+
+use super::float::{as_bytes, as_float};
+use super::forecast::Forecast;
 
 /// A drill proves the newest state and an older one.
 const STATES_PROVED: f64 = 2.0;
@@ -32,6 +38,10 @@ pub(super) struct Measured {
 #[derive(Debug, PartialEq)]
 pub(super) struct Estimate {
     pub(super) stored: Stored,
+    /// What will be stored at the replica's own place, if there is enough to tell it by.
+    pub(super) forecast: Option<Forecast>,
+    /// What that comes to in all buckets; that of a day if it has no end.
+    pub(super) forecast_dollars: f64,
     /// As many as the configuration lets, with those to mirrors.
     pub(super) puts_most: f64,
     pub(super) puts_dollars: f64,
@@ -51,8 +61,10 @@ impl Estimate {
         let mut stored = Stored::default();
         let places: Vec<&Location> =
             [&database.location].into_iter().chain(&database.mirrors).collect();
-        for place in &places {
-            stored.add(place, prices).await?;
+        let mut forecast = None;
+        for (at, place) in places.iter().enumerate() {
+            let found = stored.add(place, prices, database.keep.as_ref(), now()).await?;
+            forecast = forecast.or(found.filter(|_| at == 0));
         }
         let buckets = places.iter().filter(|place| is_bucket(place)).count();
         let puts = database.puts.per_second * MONTH_SECONDS;
@@ -62,8 +74,13 @@ impl Estimate {
         let fetched = as_float(file) * STATES_PROVED * drills;
         let is_fetched = is_bucket(&database.location);
         let paid = |dollars: f64, is: bool| if is { dollars } else { 0.0 };
+        let stored_later =
+            forecast.map_or(0, |forecast: Forecast| forecast.bytes.unwrap_or(forecast.bytes_a_day));
+        let stored_later = as_float(stored_later) * as_float(buckets as u64);
         Ok(Estimate {
             stored,
+            forecast,
+            forecast_dollars: prices.stored(stored_later),
             puts_most: puts * as_float(places.len() as u64),
             puts_dollars: prices.requests(puts * as_float(buckets as u64), 0.0),
             drill_bytes: as_bytes(fetched),
@@ -80,10 +97,17 @@ impl Estimate {
 }
 
 impl Stored {
-    /// Adds what there is at a place, by a listing. A directory that is not there yet has nothing.
-    async fn add(&mut self, place: &Location, prices: &Prices) -> Result<(), StoreError> {
+    /// Adds what there is at a place, by a listing, and says what there will be. A directory that is not there yet has
+    /// nothing.
+    async fn add(
+        &mut self,
+        place: &Location,
+        prices: &Prices,
+        keep: Option<&Keep>,
+        now: Timestamp,
+    ) -> Result<Option<Forecast>, StoreError> {
         if matches!(place, Location::Directory(path) if !path.exists()) {
-            return Ok(());
+            return Ok(None);
         }
         let listing = ebbtide_catalog::list(&*place.open().await?).await?;
         let kinds = [&listing.log, &listing.packs, &listing.deltas, &listing.snapshots];
@@ -94,7 +118,7 @@ impl Stored {
         if is_bucket(place) {
             self.dollars += prices.stored(as_float(bytes));
         }
-        Ok(())
+        Ok(Forecast::of(&listing, keep, now))
     }
 }
 
@@ -127,20 +151,6 @@ fn is_bucket(place: &Location) -> bool {
 
 fn size(path: &Path) -> u64 {
     path.metadata().map_or(0, |metadata| metadata.len())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
-fn as_float(count: u64) -> f64 {
-    count as f64
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "it is an estimate, and no larger than all disks"
-)]
-fn as_bytes(bytes: f64) -> u64 {
-    bytes as u64
 }
 
 #[cfg(test)]

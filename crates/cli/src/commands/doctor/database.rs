@@ -7,6 +7,7 @@ use ebbtide_sidecar::follow::free_bytes;
 use ebbtide_state::peek;
 
 use super::files;
+use super::files::may_make_files;
 use super::finding::{Check, Finding};
 use super::holders::{Holders, holders};
 use super::machine::Running;
@@ -31,7 +32,21 @@ pub(super) fn look(database: &Database, running: &Running, may_come: bool) -> Ve
     findings.extend(replicators::look(&path, &holders));
     findings.push(state(database));
     findings.push(disk(database));
+    findings.extend(drill_directory(database));
     findings
+}
+
+/// The directory that drills restore into, if one is named.
+fn drill_directory(database: &Database) -> Option<Finding> {
+    let directory = database.drills.as_ref()?.directory.as_ref()?;
+    if may_make_files(directory) {
+        return None;
+    }
+    Some(Finding::fail(
+        Check::Disk,
+        format!("drills cannot make their file in {}", directory.display()),
+        "make `drill-directory`, and let this user write there",
+    ))
 }
 
 /// Who has it open, and with which SQLite.

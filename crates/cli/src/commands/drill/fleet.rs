@@ -59,7 +59,7 @@ pub(super) async fn run(args: Drill, root: &str) -> Result<Outcome, Failure> {
 
 /// When the replica was drilled last; nothing if it cannot be read.
 fn last_of(member: &Member) -> Option<Timestamp> {
-    record_of(&member.summary.as_ref().ok()?.replica)?.last()
+    record_of(&member.summary.as_ref().ok()?.replica, &member.address)?.last()
 }
 
 impl Sum {
@@ -78,7 +78,7 @@ impl Sum {
             }
             Ok(summary) if is_over => {
                 self.left += 1;
-                record_of(&summary.replica)
+                record_of(&summary.replica, &member.address)
             }
             Ok(summary) => Some(self.drill(args, opener, &member.address, summary.replica).await?),
         };
@@ -95,8 +95,9 @@ impl Sum {
     ) -> Result<DrillRecord, Failure> {
         let store = opener.clone().open(source::address(address)?).await;
         let store = store.map_err(|error| Failure::new(Code::Failed, error))?;
-        let (result, record) = one(args, store, None, memory_of(&replica).as_deref()).await;
-        remember(&replica, &record);
+        let (result, record) =
+            one(args, store, None, memory_of(&replica, address).as_deref()).await;
+        remember(&replica, address, &record);
         match result {
             Ok(drilled) => {
                 self.bytes += drilled.bytes_fetched;

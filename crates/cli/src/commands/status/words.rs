@@ -50,7 +50,8 @@ pub(super) fn remarks(report: &Report) -> Vec<String> {
 
 /// How far the history reaches back, and when it is pruned next.
 fn history(report: &Report) -> Option<String> {
-    let next = report.next_prune.as_ref().map(|at| format!("the next prune is due at {at}"));
+    let next = report.next_prune.as_ref().filter(|_| report.phase != Some(Phase::Ended));
+    let next = next.map(|at| format!("the next prune is due at {at}"));
     let Some(history) = &report.history else { return next };
     let from = format!(
         "every commit is kept from {} (txid {}) on",

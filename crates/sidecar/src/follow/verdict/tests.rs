@@ -83,7 +83,10 @@ fn of_database() -> Vec<Row> {
         both("the database is not there", || refused(Refusal::Missing)),
         both("the database is empty", || refused(Refusal::Unfollowable(Unfollowable::Empty))),
         both("the database is in rollback-journal mode", || refused(Refusal::RollbackJournal)),
-        both("the database cannot be followed for another reason", || refused(Refusal::Exclusive)),
+        both("another process has the database locked", || refused(Refusal::Exclusive)),
+        both("the database cannot be followed for another reason", || {
+            refused(Refusal::NetworkFileSystem("NFS"))
+        }),
         both("another file has the database's name", || moved(Moved::Replaced)),
         both("the database was deleted", || moved(Moved::Deleted)),
         both("the log contradicts its wal-index", broken),
@@ -138,6 +141,7 @@ fn of_us() -> Vec<Row> {
         }),
         row("the local state cannot be written", &|| StateError::Broken { directory: directory() }),
         both("the log grew over its budget during an outage", || FollowError::LogReleased),
+        both("too few files may be open", || FollowError::NoDescriptors { open: 95, limit: 100 }),
         both("a fault of ebbtide's own", || FollowError::Panicked(String::new())),
         both("the newest state cannot be restored", || FollowError::Unrestorable(String::new())),
     ]
@@ -146,7 +150,7 @@ fn of_us() -> Vec<Row> {
 fn said(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Stop => "stops",
-        Verdict::Retry { awaits: Awaits::Pause, .. } => "tries again",
+        Verdict::Retry { awaits: Awaits::Pause | Awaits::Unlocked, .. } => "tries again",
         Verdict::Retry { awaits: Awaits::Database, .. } => "waits for the file",
         Verdict::Retry { awaits: Awaits::Store, .. } => "waits for the store",
         Verdict::Retry { awaits: Awaits::OtherProcess, .. } => "waits for it to end",
