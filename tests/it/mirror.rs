@@ -172,3 +172,27 @@ fn a_mirror_that_is_the_replica_is_refused() {
     let refused = setup.run(&["replicate", "--once", "--config", &config]).exits(2);
     refused.says("has the same place twice");
 }
+
+/// Would catch a mirror that is begun once more below the mount point of a disk that is not mounted, and called durable.
+#[test]
+fn a_mirror_whose_disk_is_not_there_at_a_start_is_away() {
+    let setup = Setup::new();
+    let app = setup.app();
+    app.insert(3, 700);
+    let sidecar = follow(&setup, &["one"]);
+    wait_for_mirror(&setup, 0);
+    assert_eq!(sidecar.stop(), 0);
+    fs::rename(setup.path("one"), setup.path("unmounted")).unwrap();
+    fs::create_dir(setup.path("one")).unwrap();
+    app.insert(1, 700);
+    let sidecar = follow(&setup, &["one"]);
+    setup.sync();
+    let trouble = || mirror(&setup, 0)["trouble"]["error"].as_str().unwrap_or_default().to_owned();
+    wait_until("the mirror to be away", || trouble().contains("is its disk mounted?"));
+    assert_eq!(fs::read_dir(setup.path("one")).unwrap().count(), 0);
+    fs::remove_dir(setup.path("one")).unwrap();
+    fs::rename(setup.path("unmounted"), setup.path("one")).unwrap();
+    wait_for_mirror(&setup, 0);
+    assert_same(&setup, "one");
+    assert_eq!(sidecar.stop(), 0);
+}

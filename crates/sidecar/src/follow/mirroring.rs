@@ -11,10 +11,12 @@ use ebbtide_config::Database;
 use ebbtide_copy::{CopyError, Mirror, Options};
 use ebbtide_replica::{Key, Point, Txid};
 use ebbtide_retention::{Deleted, PruneError, sweep};
+use ebbtide_state::StateError;
 use ebbtide_store::{Location, Store, StoreError, error_chain};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use super::begun_mirrors::{note, was_begun};
 use super::keyed::{open_store, with_keys};
 use super::mirror_progress::MirrorProgress;
 use super::shared::Shared;
@@ -49,6 +51,12 @@ enum MirrorError {
     Store(#[from] StoreError),
     #[error("it is up to date, and nothing is deleted in it")]
     Sweep(#[from] PruneError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(
+        "it is gone: is its disk mounted? Nothing is begun in its place; `ebbtide copy REPLICA MIRROR` makes another"
+    )]
+    Gone,
     #[error("the end of the replica cannot be read")]
     NoEnd,
 }
@@ -165,11 +173,16 @@ impl Task {
         let from = self.status.metered(open_store(&self.database).await?);
         let to = self.status.metered(with_keys(&self.database, self.location.open().await?));
         // Whoever does not answer does not keep the others waiting for their turn.
-        to.size(&Key::Manifest).await?;
+        let is_there = to.size(&Key::Manifest).await?.is_some();
+        let state = self.database.state_directory();
+        if !is_there && was_begun(&state, &self.location)? {
+            return Err(MirrorError::Gone);
+        }
         let turn = self.shared.mirror_turn().await;
         let options = Options { objects_ahead: OBJECTS_AHEAD, ..Options::default() };
         let (mirror, copied) = Mirror::begin(Arc::clone(&from), Arc::clone(&to), options).await?;
         drop(turn);
+        note(&state, &self.location)?;
         self.mirror = mirror;
         self.change(|progress| progress.damaged_objects = copied.damaged.len() as u64);
         if self.mirror.is_none() {

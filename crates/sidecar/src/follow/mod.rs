@@ -5,6 +5,7 @@
 //! the last one was confirmed; a lasting error ends the database's task.
 
 mod awaited;
+mod begun_mirrors;
 mod catch_up;
 mod compare;
 mod counts;

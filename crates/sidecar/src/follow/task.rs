@@ -115,13 +115,14 @@ async fn ended_with_its_file(
     let txid = |point: Option<ebbtide_replica::Point>| point.map(|point| point.txid);
     let (captured, durable) = job.status.noted(|noted| (txid(noted.captured), txid(noted.durable)));
     // One that was there for a moment only is let go with a word.
-    let is_away = job.status.noted(|noted| noted.phase == Phase::Failing);
+    let is_failing = job.status.noted(|noted| noted.phase == Phase::Failing);
+    let was_seen = job.status.has_begun();
     let why = match durable {
         _ if captured > durable => {
             Some("the database is gone, and the store has not got its last commits")
         }
-        None if is_away => Some(
-            "the database is gone, and the store was not reached before: its last commits may be in no replica",
+        None if is_failing && was_seen => Some(
+            "the database is gone, and was not followed before: its last commits may be in no replica",
         ),
         _ => None,
     };
