@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ebbtide_testkit::s3_server::S3Server;
 use serde_json::Value;
@@ -66,9 +66,10 @@ fn what_will_be_stored_is_foreseen_by_what_came_and_by_what_is_kept() {
     assert_eq!(young["forecast"], Value::Null, "{young}");
     setup.run(&["cost", "--config", &file]).exits(0).prints("too young to tell");
     let log = Path::new(&setup.replica).join("log");
-    let two_days_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
     for entry in fs::read_dir(log).unwrap() {
-        File::open(entry.unwrap().path()).unwrap().set_modified(two_days_ago).unwrap();
+        let file = File::open(entry.unwrap().path()).unwrap();
+        let modified = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(modified - Duration::from_secs(2 * 86_400)).unwrap();
     }
     let growing = &cost(&setup, &file)["forecast"];
     assert!((number(&growing["days_measured"]) - 2.0).abs() < 0.1, "{growing}");

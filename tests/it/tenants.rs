@@ -504,7 +504,7 @@ fn a_database_that_was_let_go_is_no_trouble_and_can_be_restored() {
     let [_a, b] = apps;
     drop(b);
     for suffix in ["", "-wal", "-shm"] {
-        let _ = fs::remove_file(tenants.path(&format!("b.db{suffix}")));
+        fs::remove_file(tenants.path(&format!("b.db{suffix}"))).ok();
     }
     tenants.wait_for("b.db", "ended");
     tenants.setup.run(&["sync", "--wait"]).exits(0);

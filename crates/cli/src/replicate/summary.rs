@@ -47,7 +47,7 @@ fn of_many(databases: &[Database], patterns: usize, is_wrapped: bool) -> String 
     let patterns = (patterns > 0).then(|| terminal::number_of(patterns as u64, "pattern"));
     if let (Some(patterns), []) = (&patterns, databases) {
         return format!(
-            "{patterns}: `ebbtide list` shows what is found, `ebbtide status` how it is, `ebbtide config show` what is kept"
+            "{patterns}: `ebbtide list` shows what is found, `ebbtide status` shows how it is, `ebbtide config show` what is kept"
         );
     }
     let named = terminal::number_of(databases.len() as u64, "database");

@@ -57,7 +57,8 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             is_finishing: job.order.borrow().ends(),
             session: &job.shared.owner.session,
         };
-        if let Some(ended) = ended_with_its_file(&job, error.is_gone(), ran).await {
+        let seen = Seen { is_gone: error.is_gone(), was_followed: ran, was_held: held.is_some() };
+        if let Some(ended) = ended_with_its_file(&job, seen).await {
             return ended;
         }
         let verdict = verdict(&error, &ending);
@@ -101,27 +102,33 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
     }
 }
 
-/// The end of a database whose file is gone, once it is to end: whether everything that was seen of it is durable.
-async fn ended_with_its_file(
-    job: &Job,
+/// What was seen of a database when its session ended.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Its file is gone.
     is_gone: bool,
+    /// It was followed.
     was_followed: bool,
-) -> Option<Result<(), FollowError>> {
+    /// Its log was held.
+    was_held: bool,
+}
+
+/// The end of a database whose file is gone, once it is to end: whether everything that was seen of it is durable.
+async fn ended_with_its_file(job: &Job, seen: Seen) -> Option<Result<(), FollowError>> {
     let order = *job.order.borrow();
-    let is_gone = is_gone || is_missing(&job.database.path);
-    if !is_gone || !(order == Order::LetGo || order.ends() && was_followed) {
+    let is_gone = seen.is_gone || is_missing(&job.database.path);
+    if !is_gone || !(order == Order::LetGo || order.ends() && seen.was_followed) {
         return None;
     }
     let txid = |point: Option<ebbtide_replica::Point>| point.map(|point| point.txid);
     let (captured, durable) = job.status.noted(|noted| (txid(noted.captured), txid(noted.durable)));
     // One that was there for a moment only is let go with a word.
     let is_failing = job.status.noted(|noted| noted.phase == Phase::Failing);
-    let was_seen = job.status.has_begun();
     let why = match durable {
         _ if captured > durable => {
             Some("the database is gone, and the store has not got its last commits")
         }
-        None if is_failing && was_seen => Some(
+        None if is_failing && seen.was_held => Some(
             "the database is gone, and was not followed before: its last commits may be in no replica",
         ),
         _ => None,
