@@ -444,7 +444,15 @@ fn many_databases_are_made_renamed_and_deleted_and_each_is_exact() {
         }
         if number == count / 2 {
             flock.tenants.configure("snapshot-interval = \"24h\"");
+            let before = ebbtide_sidecar::clock::now().to_string();
             flock.tenants.setup.run(&["reload"]).exits(0);
+            // What is deleted while its session is replaced by another one is deleted while nobody follows it.
+            wait_until("all to be followed as they are configured now", || {
+                let (_, all) = flock.tenants.setup.status(&[]);
+                let is_new = |one: &&Value| one["since"].as_str() > Some(&before);
+                let followed = all.iter().filter(|one| one["phase"] == "following");
+                followed.filter(is_new).count() == flock.live.len()
+            });
         }
     }
     assert!(flock.gone.len() >= 4, "{} are gone", flock.gone.len());

@@ -128,6 +128,6 @@ fn a_socket_is_its_owners_and_goes_with_its_process() {
     assert_eq!(shown.sidecar.stop(), 0);
     assert!(!path.exists());
     fs::write(&path, "something else").unwrap();
-    crate::support::Ended::of(&mut start()).exits(2).says("listen at");
+    crate::support::Ended::of(&mut start()).exits(1).says("listen at");
     assert_eq!(fs::read_to_string(&path).unwrap(), "something else");
 }

@@ -57,7 +57,8 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
             is_finishing: job.order.borrow().ends(),
             session: &job.shared.owner.session,
         };
-        let seen = Seen { is_gone: error.is_gone(), was_followed: ran, was_held: held.is_some() };
+        let seen =
+            LastSession { is_gone: error.is_gone(), was_followed: ran, was_held: held.is_some() };
         if let Some(ended) = ended_with_its_file(&job, seen).await {
             return ended;
         }
@@ -104,7 +105,7 @@ pub(super) async fn follow_on(mut job: Job) -> Result<(), FollowError> {
 
 /// What was seen of a database when its session ended.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct LastSession {
     /// Its file is gone.
     is_gone: bool,
     /// It was followed.
@@ -114,7 +115,7 @@ struct Seen {
 }
 
 /// The end of a database whose file is gone, once it is to end: whether everything that was seen of it is durable.
-async fn ended_with_its_file(job: &Job, seen: Seen) -> Option<Result<(), FollowError>> {
+async fn ended_with_its_file(job: &Job, seen: LastSession) -> Option<Result<(), FollowError>> {
     let order = *job.order.borrow();
     let is_gone = seen.is_gone || is_missing(&job.database.path);
     if !is_gone || !(order == Order::LetGo || order.ends() && seen.was_followed) {
