@@ -130,17 +130,13 @@ pub async fn copy_since(
         opened.map_err(|error| CopyError::Source(error.into()))?;
     }
     let target = begin_target(&*from, &*to, &manifest, &options.form).await?;
-    let there = match horizon_of_target(&*to, &target.manifest).await? {
-        Some(there) if is_cut_off(&from, &to, now).await? => Err(Some(there)),
-        there => there.ok_or(None),
-    };
-    let is_new = there.is_err();
-    let horizon = match there {
-        Ok(there) => Some(there),
-        Err(before) => {
-            let begun = beginning(&from, since, now).await?;
-            begun.map(|begun| after(begun, before))
-        }
+    let there = horizon_of_target(&*to, &target.manifest).await?;
+    let is_new = there.is_none() || is_cut_off(&from, &to, now).await?;
+    let horizon = if is_new {
+        let begun = beginning(&from, since, now).await?;
+        begun.map(|begun| after(begun, there.as_ref()))
+    } else {
+        there
     };
     let (store, of, is_recast) =
         (Arc::clone(&to), target.manifest.clone(), target.cast.is_recast());
@@ -178,7 +174,7 @@ async fn is_cut_off(
 }
 
 /// The horizon that follows another one of the target.
-fn after(mut begun: Horizon, before: Option<Horizon>) -> Horizon {
+fn after(mut begun: Horizon, before: Option<&Horizon>) -> Horizon {
     let number = before.map_or(1, |before| before.number + 1);
     (begun.number, begun.contents.number) = (number, number);
     begun

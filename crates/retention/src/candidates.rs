@@ -62,7 +62,7 @@ fn hour(candidate: &Candidate) -> i64 {
 /// The time by which the state at the end of an object is put into its hour or day, and whether it is timed at all: the
 /// object's, if its own is later. A snapshot or delta is put when it is made, and a pack some time later.
 fn bucket_time(object: Object, time: Timestamp) -> (Timestamp, bool) {
-    let is_timed = is_plausible(time, object.modified);
+    let is_timed = time.as_micros() <= object.modified.as_micros().saturating_add(APART_MICROS);
     let time = time.min(object.modified);
     match object.key {
         Key::Delta { .. } => {
@@ -71,11 +71,6 @@ fn bucket_time(object: Object, time: Timestamp) -> (Timestamp, bool) {
         }
         key => (time, is_timed || is_snapshot(key)),
     }
-}
-
-/// Whether an entry of this time may have been made by then.
-fn is_plausible(time: Timestamp, stored: Timestamp) -> bool {
-    time.as_micros() <= stored.as_micros().saturating_add(APART_MICROS)
 }
 
 /// When entry `at` of `count` was probably made that came into the store between these times.
@@ -176,11 +171,10 @@ async fn read_hours(
         let (entries, stored) = (fetched.index.entries(), object.modified);
         let wanted = entries.iter().enumerate();
         for (at, entry) in wanted.filter(|(_, entry)| (from..window).contains(&entry.txid)) {
-            let is_timed = is_plausible(entry.time, stored);
-            let time = if is_timed {
-                entry.time.min(stored)
-            } else {
-                between(before, stored, at, entries.len())
+            let time = bucket_time(object, entry.time);
+            let (time, is_timed) = match time {
+                (_, false) => (between(before, stored, at, entries.len()), false),
+                timed => timed,
             };
             let candidate =
                 Candidate { txid: entry.txid, time, is_timed, stored, is_snapshot: false };

@@ -63,9 +63,8 @@ impl Starts {
             biased;
             turn = self.turns.acquire() => turn,
             turn = async {
-                if slow.wait_for(|&slow| slow > 0).await.is_err() {
-                    tracing::trace!("nobody starts any more");
-                }
+                // The sender lives as long as we do.
+                slow.wait_for(|&slow| slow > 0).await.ok();
                 self.crowd.acquire().await
             } => turn,
         };

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use ebbtide_catalog::Listing;
 use ebbtide_config::{Database, MONTH_SECONDS, Prices};
-use ebbtide_replica::Timestamp;
-use ebbtide_retention::Keep;
 use ebbtide_sidecar::clock::now;
 use ebbtide_sidecar::control::Report;
 use ebbtide_store::{Location, StoreError};
@@ -61,11 +60,11 @@ impl Estimate {
         let mut stored = Stored::default();
         let places: Vec<&Location> =
             [&database.location].into_iter().chain(&database.mirrors).collect();
-        let mut forecast = None;
-        for (at, place) in places.iter().enumerate() {
-            let found = stored.add(place, prices, database.keep.as_ref(), now()).await?;
-            forecast = forecast.or(found.filter(|_| at == 0));
+        let own = stored.add(&database.location, prices).await?;
+        for mirror in &database.mirrors {
+            stored.add(mirror, prices).await?;
         }
+        let forecast = own.and_then(|own| Forecast::of(&own, database.keep.as_ref(), now()));
         let buckets = places.iter().filter(|place| is_bucket(place)).count();
         let puts = database.puts.per_second * MONTH_SECONDS;
         let file = size(&database.path);
@@ -75,7 +74,7 @@ impl Estimate {
         let is_fetched = is_bucket(&database.location);
         let paid = |dollars: f64, is: bool| if is { dollars } else { 0.0 };
         let stored_later =
-            forecast.map_or(0, |forecast: Forecast| forecast.bytes.unwrap_or(forecast.bytes_a_day));
+            forecast.map_or(0, |forecast| forecast.bytes.unwrap_or(forecast.bytes_a_day));
         let stored_later = as_float(stored_later) * as_float(buckets as u64);
         Ok(Estimate {
             stored,
@@ -97,28 +96,23 @@ impl Estimate {
 }
 
 impl Stored {
-    /// Adds what there is at a place, by a listing, and says what there will be. A directory that is not there yet has
-    /// nothing.
+    /// Adds what there is at a place, by the listing that is given back. A directory that is not there yet has nothing.
     async fn add(
         &mut self,
         place: &Location,
         prices: &Prices,
-        keep: Option<&Keep>,
-        now: Timestamp,
-    ) -> Result<Option<Forecast>, StoreError> {
+    ) -> Result<Option<Listing>, StoreError> {
         if matches!(place, Location::Directory(path) if !path.exists()) {
             return Ok(None);
         }
         let listing = ebbtide_catalog::list(&*place.open().await?).await?;
-        let kinds = [&listing.log, &listing.packs, &listing.deltas, &listing.snapshots];
-        let objects = || kinds.into_iter().flatten();
-        let bytes: u64 = objects().map(|object| object.size).sum();
-        self.objects += objects().count() as u64;
+        let bytes: u64 = listing.objects().map(|object| object.size).sum();
+        self.objects += listing.objects().count() as u64;
         self.bytes += bytes;
         if is_bucket(place) {
             self.dollars += prices.stored(as_float(bytes));
         }
-        Ok(Forecast::of(&listing, keep, now))
+        Ok(Some(listing))
     }
 }
 
