@@ -63,6 +63,46 @@ fn o02_without_its_manifest_a_replica_is_read_and_a_start_puts_the_same_one_back
     assert_restores(&setup, "backup");
 }
 
+/// A rule of the bucket deletes what is old, and nothing of the replica says that it was to be.
+#[test]
+fn o02_a_beginning_of_the_log_that_is_gone_is_damage_to_every_command() {
+    let setup = Setup::new();
+    let application = setup.app();
+    let sidecar = setup.follow();
+    for _ in 0..6 {
+        application.insert(1, 100);
+        setup.run(&["sync", "--wait"]).exits(0);
+    }
+    assert_eq!(sidecar.stop(), 0);
+    let (backup, output) = (setup.text("backup"), setup.text("restored.db"));
+    let missing = "log/0000000000000001.seg: it is missing: entries 0000000000000001 to ";
+    for txid in 1..=4 {
+        fs::remove_file(setup.path(&format!("backup/log/{txid:016x}.seg"))).unwrap();
+    }
+    let lost = |args: &[&str]| {
+        let ended = setup.run(args).exits(4);
+        ended.says(missing);
+        ended
+    };
+    lost(&["restore", "-o", &output, &backup]).says("--txid 2 ");
+    lost(&["restore", "-o", &output, "--txid", "6", &backup]);
+    lost(&["restore", "-o", &output, "--timestamp", "now", &backup]);
+    lost(&["drill", &backup]);
+    let verify = setup.run(&["verify", &backup]).exits(4);
+    verify.prints(missing).prints("0000000000000002");
+    lost(&["prune", "--keep", "every-commit=1h, last=1", &backup]);
+    lost(&["mark", "here", "--txid", "6", &backup]);
+    let log = setup.run(&["log", &backup]).exits(0);
+    log.prints("not all of this, because entries 0000000000000001 to 0000000000000004 are in no");
+    setup.run(&["list", &backup]).exits(1).prints("its history is not whole: log/0000000000000001");
+    setup.run(&["restore", "-o", &output, "--txid", "2", &backup]).exits(0);
+    empty(&setup.path("backup/log"));
+    lost(&["restore", "-o", &setup.text("newest.db"), &backup]).says("--txid 2 ");
+    setup.run(&["log", &backup]).exits(0).prints("not all of this");
+    setup.run(&["list", &backup]).exits(1).prints("its history is not whole: log/0000000000000001");
+    assert!(!setup.path("newest.db").exists());
+}
+
 #[test]
 fn o02_a_manifest_that_is_deleted_while_it_runs_is_put_back_and_needs_attention() {
     let setup = Setup::new();

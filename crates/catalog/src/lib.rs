@@ -58,7 +58,7 @@ pub use listing::{Listing, list, list_recent};
 pub use marks::{Marks, StoredMark, read_marks};
 pub use outline::{Outline, outline};
 pub use piece::{Carrier, Change, IndexState, Interest, Piece};
-pub use plan::{Culprit, Goal, Part, Plan, Refusal, Step, plan, vouched_path};
+pub use plan::{Culprit, Goal, Part, Plan, Refusal, Step, lost_beginning, plan, vouched_path};
 pub use plan_error::{Nearest, Nothing, PlanError};
 pub use progress::{Counts, Progress};
 pub use read::{Fetched, read_index, read_indexes, read_manifest, read_short_index};

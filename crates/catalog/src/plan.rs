@@ -7,6 +7,8 @@ mod search;
 mod step;
 
 use crate::known::Known;
+pub use newest::lost_beginning;
+pub(crate) use newest::without_log;
 use path::Deltas;
 pub(crate) use path::deltas_after;
 pub use path::vouched_path;

@@ -8,7 +8,7 @@ use ebbtide_store::Object;
 
 use crate::known::{Known, first_of};
 use crate::piece::{Change, Piece};
-use crate::plan::{Culprit, Refusal};
+use crate::plan::{Culprit, Refusal, lost_beginning, without_log};
 use crate::target::Notice;
 
 /// How many objects are read in one round. Sixteen find one of 4,913 in three rounds.
@@ -39,7 +39,7 @@ pub fn seek(known: &Known, wanted: Timestamp) -> Seek {
             Some((culprit, first)) => {
                 Seek::Refuse(Refusal::Damaged { culprits: vec![culprit], first })
             }
-            None => Seek::Refuse(Refusal::Empty),
+            None => Seek::Refuse(without_log(known)),
         };
     }
     let time = |index: usize| known.piece(objects[index].key).map(|piece| piece.first_time);
@@ -59,7 +59,10 @@ pub fn seek(known: &Known, wanted: Timestamp) -> Seek {
         return Seek::Read(probes(&unread).map(|index| objects[index]).collect());
     }
     match low {
-        None => Seek::Refuse(Refusal::Before),
+        None => Seek::Refuse(match lost_beginning(known) {
+            Some(culprit) => Refusal::Damaged { culprits: vec![culprit], first: Txid::FIRST },
+            None => Refusal::Before,
+        }),
         Some(low) => found(known, wanted, &objects[low..]),
     }
 }
@@ -142,7 +145,11 @@ fn found(known: &Known, wanted: Timestamp, objects: &[Object]) -> Seek {
     };
     if matches!(object.key, Key::Snapshot(_)) {
         // Until when it was the state, the log would tell, if it were still there.
-        return match objects.get(1) {
+        return match objects.get(1).and_then(|next| first_of(next.key)?.previous()) {
+            Some(last) if last >= known.window() => {
+                let culprits = vec![Culprit::missing_entries(known.window(), last)];
+                Seek::Refuse(Refusal::Damaged { culprits, first: txid.next() })
+            }
             Some(_) => Seek::Refuse(Refusal::NotKept),
             None => Seek::Found { txid, notices: Vec::new() },
         };
@@ -178,8 +185,7 @@ fn hidden(known: &Known, piece: &Piece, next: Option<&Piece>) -> Option<Refusal>
     });
     let missing = || {
         let last = end?.previous()?;
-        let why = format!("it is missing: entries {first} to {last} are in no object");
-        Some(Culprit { key: Key::Log(first), why })
+        Some(Culprit::missing_entries(first, last))
     };
     let culprit = faulty.or_else(missing)?;
     Some(Refusal::Damaged { culprits: vec![culprit], first })

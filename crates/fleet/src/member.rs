@@ -39,17 +39,33 @@ impl Member {
         Member { address: place.to_string(), name: relative(root, place), summary, drill }
     }
 
-    /// Whether it cannot be read or holds no state, its last drill failed, or it is silent for longer than it used to be.
+    /// Whether it cannot be read, holds no state or not all of its history, its last drill failed, or it is silent for longer than it used to be.
     #[must_use]
     pub fn needs_attention(&self, now: Timestamp) -> bool {
         self.urgency(now) > (0, 0)
     }
 
+    /// Why it needs attention, a line each.
+    #[must_use]
+    pub fn complaints(&self, now: Timestamp) -> Vec<String> {
+        let summary = match &self.summary {
+            Ok(summary) => summary,
+            Err(error) => return vec![format!("cannot be read: {error}")],
+        };
+        let is_empty = summary.newest == Newest::None && summary.lost.is_none();
+        let empty = is_empty.then(|| "holds no state: nothing can be restored from it".to_owned());
+        let lost = summary.lost.as_ref().map(|lost| format!("its history is not whole: {lost}"));
+        let silence = summary.silence.and_then(|silence| silence.explain(now));
+        let failed = self.drill.failed.as_ref();
+        let failed = failed.map(|(at, error)| format!("the drill at {at} failed: {error}"));
+        [empty, lost, silence, failed].into_iter().flatten().collect()
+    }
+
     /// What is urgent is greater.
     fn urgency(&self, now: Timestamp) -> (u8, i64) {
         let Ok(summary) = &self.summary else { return (2, 0) };
-        // Nothing can be restored from it.
-        if summary.newest == Newest::None {
+        // Something cannot be restored from it, or nothing.
+        if summary.newest == Newest::None || summary.lost.is_some() {
             return (2, 0);
         }
         let silence = summary.silence.and_then(|silence| silence.is_unusual(now)).unwrap_or(0);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ebbtide_catalog::{
     Listing, PlanError, Progress, Survey, Tally, chronology, first_of, identify, last_of,
-    list_recent, read_indexes,
+    list_recent, lost_beginning, read_indexes,
 };
 use ebbtide_replica::{Claim, Entry, EntryKind, Key, Manifest, Point, ReplicaId, Timestamp, Txid};
 use ebbtide_store::{Object, Store, error_chain};
@@ -47,6 +47,9 @@ pub struct Summary {
     pub database_bytes: Option<u64>,
     /// The names at the end of the history, by which it is known again: changed, if they are other ones.
     pub end: End,
+    /// What is missing of it, in words, as far as names tell.
+    #[serde(default)]
+    pub lost: Option<String>,
     /// What the history amounts to up to an entry, if it was read.
     pub history: Option<(Txid, Tally)>,
 }
@@ -162,6 +165,7 @@ fn of_names(manifest: &Manifest, listing: &Listing) -> Summary {
         bytes: listing.objects().map(|object| object.size).sum(),
         database_bytes: None,
         end: End::of(end),
+        lost: None,
         history: None,
     }
 }
@@ -207,6 +211,7 @@ async fn read_end(survey: &mut Survey) -> Result<Summary, PlanError> {
     summary.window = known.window();
     summary.older_states = kept.len() as u64;
     summary.oldest = kept.first().map(|state| state.time);
+    summary.lost = lost_beginning(known).map(|culprit| format!("{}: {}", culprit.key, culprit.why));
     if let Some(origin) = origin(survey).await? {
         summary.origin = origin;
     }

@@ -48,9 +48,16 @@ impl Page {
 fn row(index: &str, name: &str) -> Vec<String> {
     let rows = index.split("<tr>").skip(1).filter_map(|row| row.split("</tr>").next());
     let cells = rows.map(|row| row.split("<td").map(text).collect::<Vec<String>>());
-    let is_it = |cells: &Vec<String>| cells[0] == name || cells[0].starts_with(&format!("{name}!"));
-    let mut found = cells.filter(is_it);
+    let mut found = cells.filter(|cells| cells[0] == name);
     found.next().unwrap_or_else(|| panic!("no row of {name}: {index}"))
+}
+
+/// What stands below that row, as text.
+fn complaints(index: &str, name: &str) -> String {
+    let link = format!("name={}\"", name.replace('/', "%2F"));
+    let (_, after) = index.split_once(&link).unwrap();
+    let (row, _) = after.split_once("<tr>").unwrap_or((after, ""));
+    row.split_once("<tr class=\"complaints\"").map_or_else(String::new, |(_, row)| text(row))
 }
 
 fn text(html: &str) -> String {
@@ -86,11 +93,13 @@ fn a_fleet_has_a_page_and_each_replica_its_timeline() {
     let places = NAMES.map(|name| index.find(&format!("name={}\"", name.replace('/', "%2F"))));
     assert!(places.iter().all(Option::is_some), "{index}");
     assert!(places[3] < places[0] && places[0] < places[1] && places[1] < places[2], "{places:?}");
-    let [silent, shop, quiet] = [NAMES[3], NAMES[0], NAMES[1]].map(|name| row(&index, name));
+    let [shop, quiet] = [NAMES[0], NAMES[1]].map(|name| row(&index, name));
+    let [silent, none] = [NAMES[3], NAMES[0]].map(|name| complaints(&index, name));
     assert!(
-        silent[0].contains("! silent for 3 h: until now nothing took longer than "),
-        "{silent:?}"
+        silent.starts_with("! silent for 3 h: until now nothing took longer than "),
+        "{silent}"
     );
+    assert_eq!(none, "", "of one that needs none");
     assert!(shop[2].contains("apps-shop.db") && shop[2].contains("on "), "{shop:?}");
     assert!(shop[1].contains("txid ") && shop[3].len() == 10 && shop[5].ends_with('B'), "{shop:?}");
     assert!(shop[6].parse::<u64>().unwrap() >= 1, "a gap: {shop:?}");

@@ -38,12 +38,43 @@ pub(super) fn head(known: &Known) -> Result<Txid, Box<Step>> {
             faulty.push(oldest);
             end(last, &faulty)
         }
-        (None, None) => refuse(Refusal::Empty),
+        (None, None) => refuse(without_log(known)),
         (None, Some(oldest)) => {
             let first = first_of(oldest.key).unwrap_or(Txid::FIRST);
             refuse(Refusal::Damaged { culprits: vec![oldest], first })
         }
     }
+}
+
+/// There is no segment and no pack. A replica begins with one, which stays unless a horizon says otherwise.
+pub(crate) fn without_log(known: &Known) -> Refusal {
+    match lost_beginning(known).zip(newest_state(known)) {
+        Some((culprit, newest)) => {
+            Refusal::Damaged { culprits: vec![culprit], first: newest.next() }
+        }
+        None => Refusal::Empty,
+    }
+}
+
+/// The first segment of the log, if it is not there although no horizon says so, judging by the names. A replica that has
+/// nothing yet has lost nothing.
+#[must_use]
+pub fn lost_beginning(known: &Known) -> Option<Culprit> {
+    if known.horizon().is_some() {
+        return None;
+    }
+    let last = match known.oldest_entry() {
+        Some(oldest) => oldest.previous()?,
+        None => newest_state(known)?,
+    };
+    Some(Culprit::missing_entries(Txid::FIRST, last))
+}
+
+/// The newest state of a snapshot or delta, judging by the names.
+fn newest_state(known: &Known) -> Option<Txid> {
+    let listing = known.listing();
+    let states = listing.snapshots.iter().chain(&listing.deltas);
+    states.filter_map(|object| object.key.state()).max()
 }
 
 /// The history ends with `last`, unless a segment that would continue it cannot be used. What lies behind a gap is none of

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ebbtide_replica::Key;
+use ebbtide_replica::{Key, Txid};
 
 use super::search::Search;
 use super::step::{Culprit, Refusal, Step};
@@ -32,7 +32,11 @@ impl Search<'_> {
 
     pub(super) fn refuse_hole(&self, hole: &Hole) -> Step {
         let oldest = self.known.oldest_entry();
-        if hole.culprit.is_none() && oldest.is_none_or(|oldest| hole.last < oldest) {
+        let is_beginning = oldest.is_none_or(|oldest| hole.last < oldest);
+        if hole.culprit.is_none() && is_beginning {
+            if oldest.is_some() && hole.last >= self.known.window() {
+                return Step::Refuse(self.lost_beginning(hole.last));
+            }
             // Nothing older is kept, by design: what is missing is a base.
             let none_before = self
                 .known
@@ -53,20 +57,23 @@ impl Search<'_> {
                     head: hole.first.previous().unwrap_or(hole.first),
                 });
             }
-            None => {
-                let range = if hole.first == hole.last {
-                    format!("entry {} is", hole.first)
-                } else {
-                    format!("entries {} to {} are", hole.first, hole.last)
-                };
-                Culprit::new(Key::Log(hole.first), format!("it is missing: {range} in no object"))
-            }
+            None => Culprit::missing_entries(hole.first, hole.last),
         };
         let mut culprits = vec![culprit];
         let spans = |culprit: &&Culprit| hole.is_spanned_by(culprit.key);
         culprits.extend(self.deltas.passed().filter(spans).cloned());
         culprits.extend(self.missing_deltas(hole));
         Step::Refuse(Refusal::Damaged { culprits, first: hole.first })
+    }
+
+    /// The window begins with entries that are in no object, `last` among them, though it promises every one.
+    fn lost_beginning(&self, last: Txid) -> Refusal {
+        let window = self.known.window();
+        let base = self.known.listing().snapshot_before(last).and_then(|base| first_of(base.key));
+        let first = base.map_or(window, |base| base.next().max(window));
+        let culprit = Culprit::missing_entries(window, last);
+        let culprits = self.passed_over().cloned().chain([culprit]).collect();
+        Refusal::Damaged { culprits, first }
     }
 
     /// Deltas over the hole that the log vouches for and that are gone.

@@ -121,4 +121,13 @@ impl Culprit {
     pub(crate) fn new(key: Key, why: impl Into<String>) -> Culprit {
         Culprit { key, why: why.into() }
     }
+
+    /// The segment that would begin with the first of these entries, which are in no object.
+    pub(crate) fn missing_entries(first: Txid, last: Txid) -> Culprit {
+        let range = match first == last {
+            true => format!("entry {first} is"),
+            false => format!("entries {first} to {last} are"),
+        };
+        Culprit::new(Key::Log(first), format!("it is missing: {range} in no object"))
+    }
 }

@@ -127,6 +127,7 @@ fn as_json(member: &Member, now: Timestamp) -> Value {
         "address": address,
         "name": name,
         "attention": attention,
+        "complaints": member.complaints(now),
         "replica": replica.to_string(),
         "page_size": page_size,
         "created": created,

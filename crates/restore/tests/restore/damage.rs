@@ -28,7 +28,11 @@ async fn sample() -> Builder {
 
 /// Restores `state`, and checks that the outcome is one of those that are allowed. Says whether it was refused.
 async fn check(store: &MemoryStore, state: &State, harmed: &[Key]) -> bool {
-    match restored(store, Target::Txid(state.txid)).await {
+    check_target(store, Target::Txid(state.txid), state, harmed).await
+}
+
+async fn check_target(store: &MemoryStore, target: Target, state: &State, harmed: &[Key]) -> bool {
+    match restored(store, target).await {
         Ok((image, report)) => {
             assert!(image == state.image(), "{harmed:?}: txid {} is another state", state.txid);
             assert_eq!(report.outline.point.state.txid(), state.txid);
@@ -38,14 +42,14 @@ async fn check(store: &MemoryStore, state: &State, harmed: &[Key]) -> bool {
                         assert!(harmed.contains(key), "{harmed:?}: {key} is blamed");
                     }
                     // What vouches for it is harmed, or comes after this state.
-                    Notice::DigestOnly { .. } => {}
+                    Notice::DigestOnly { .. } | Notice::Unvouched { .. } => {}
                     notice => panic!("{notice}"),
                 }
             }
             false
         }
         Err(Error::Plan(PlanError::Damaged { wanted, culprits, nearest })) => {
-            assert_eq!(wanted, Some(state.txid));
+            assert!(wanted.is_none_or(|wanted| wanted == state.txid));
             assert!(!culprits.is_empty());
             let blamed = culprits.iter().any(|culprit| harmed.contains(&culprit.key));
             assert!(blamed, "{harmed:?}: blamed are {culprits:?}");
@@ -128,6 +132,34 @@ async fn any_missing_object_is_found() {
         }
     }
     assert!(found > 20 && harmless > 20, "{found} refused, {harmless} restored");
+}
+
+/// A rule of the bucket that deletes what is old, without a horizon that would say so: what needs it is damaged, and not
+/// "no longer kept".
+#[tokio::test]
+async fn a_beginning_of_the_log_that_is_gone_is_damage() {
+    let builder = sample().await;
+    let store = copy(&builder.store).await;
+    let is_log = |key: &Key| matches!(key, Key::Log(_));
+    let log: Vec<Key> = builder.objects().await.into_iter().filter(is_log).collect();
+    let (mut found, mut exact) = (0, 0);
+    for (index, key) in log.iter().enumerate() {
+        store.delete(key).await.unwrap();
+        for state in &builder.states[1..] {
+            // An end that is gone is an end that was never there, as far as anybody can tell.
+            if log.get(index + 1).is_some_and(|next| *next <= Key::Log(state.txid)) {
+                for target in [Target::Txid(state.txid), Target::Time(state.time)] {
+                    let was_found = check_target(&store, target, state, &log[..=index]).await;
+                    if was_found { found += 1 } else { exact += 1 }
+                }
+            }
+        }
+        let result = restored(&store, Target::Latest).await;
+        let is_damaged = matches!(result, Err(Error::Plan(PlanError::Damaged { .. })));
+        let is_exact = result.is_ok_and(|(image, _)| image == builder.last().image());
+        assert!(is_damaged || is_exact && index + 1 < log.len(), "{key}");
+    }
+    assert!(found > 20 && exact > 20, "{found} refused, {exact} restored");
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ebbtide_catalog::{CLOCKS_APART_MICROS_MAX, Nothing, Notice, PlanError, Progress, Target};
-use ebbtide_replica::{EntryKind, KeyPrefix, Point};
+use ebbtide_catalog::{
+    CLOCKS_APART_MICROS_MAX, Nearest, Nothing, Notice, PlanError, Progress, Target,
+};
+use ebbtide_replica::{EntryKind, Key, KeyPrefix, Point};
 use ebbtide_restore::{Error, Options, restore};
 use ebbtide_store::Store as _;
 use ebbtide_testkit::faulty::{Call, Faulty, Outcome};
@@ -111,9 +113,9 @@ async fn a_time_in_a_gap_names_the_gap() {
     }
 }
 
-/// Retention keeps the log for a while and single snapshots for longer.
+/// The log lost its beginning, and some snapshots stayed.
 #[tokio::test]
-async fn where_only_snapshots_are_kept_a_time_between_them_is_refused_with_both() {
+async fn where_only_snapshots_are_left_a_time_between_them_is_refused_with_both() {
     let mut builder = Builder::started(512, 2).await;
     for number in 0..10 {
         builder.wait(10 * SECOND);
@@ -123,11 +125,11 @@ async fn where_only_snapshots_are_kept_a_time_between_them_is_refused_with_both(
         }
         builder.cut().await;
     }
-    // Snapshots are 2, 3, 6, 9, 12; the log is kept from 8 on, which is before the first snapshot in it.
+    // Snapshots are 2, 3, 6, 9, 12; the log is there from 8 on, which is before the first snapshot in it.
     for gone in 1..8 {
-        builder.store.delete(&ebbtide_replica::Key::Log(txid(gone))).await.unwrap();
+        builder.store.delete(&Key::Log(txid(gone))).await.unwrap();
     }
-    builder.store.delete(&ebbtide_replica::Key::Snapshot(txid(2))).await.unwrap();
+    builder.store.delete(&Key::Snapshot(txid(2))).await.unwrap();
     let at = |number: u64, later: i64| micros(builder.state(number).time.as_micros() + later);
     for (time, expected) in [(at(9, 0), 9), (at(11, 3), 11)] {
         let (image, report) = restored(&builder.store, Target::Time(time)).await.unwrap();
@@ -143,24 +145,28 @@ async fn where_only_snapshots_are_kept_a_time_between_them_is_refused_with_both(
         (at(8, 0), 6, 9),
         (at(9, -1), 6, 9),
     ] {
-        let error = restored(&builder.store, Target::Time(time)).await.unwrap_err();
-        let Error::Plan(PlanError::Nothing(Nothing::At { wanted, nearest })) = error else {
-            panic!("{error}")
-        };
-        assert_eq!(wanted, time);
+        let nearest = around_damage(&builder, Target::Time(time)).await;
         assert_eq!(nearest.before.map(|point| point.txid), Some(txid(before)), "at {time}");
         assert_eq!(nearest.after.map(|point| point.txid), Some(txid(after)), "at {time}");
     }
-    let error = restored(&builder.store, Target::Time(at(3, -1))).await.unwrap_err();
-    assert!(
-        matches!(error, Error::Plan(PlanError::Nothing(Nothing::Before { first: Some(Point { txid: first, .. }) })) if first == txid(3))
-    );
-    let error = restored(&builder.store, Target::Txid(txid(8))).await.unwrap_err();
-    let Error::Plan(PlanError::Nothing(Nothing::Kept { nearest, .. })) = error else {
-        panic!("{error}")
-    };
+    let nearest = around_damage(&builder, Target::Time(at(3, -1))).await;
+    assert_eq!(nearest.before, None);
+    assert_eq!(nearest.after.map(|point| point.txid), Some(txid(3)));
+    let nearest = around_damage(&builder, Target::Txid(txid(8))).await;
     assert_eq!(nearest.before.map(|point| point.txid), Some(txid(6)));
     assert_eq!(nearest.after.map(|point| point.txid), Some(txid(9)));
+}
+
+/// The states nearest to one that cannot be had, because the log does not begin where it should.
+async fn around_damage(builder: &Builder, target: Target) -> Nearest {
+    let error = restored(&builder.store, target).await.unwrap_err();
+    let Error::Plan(PlanError::Damaged { culprits, nearest, .. }) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(culprits.len(), 1, "{culprits:?}");
+    assert_eq!(culprits[0].key, Key::Log(txid(1)));
+    assert!(culprits[0].why.starts_with("it is missing: entries "), "{culprits:?}");
+    nearest
 }
 
 /// A clock was a year ahead once, and was put right. Whatever was committed since has that later time, and a time of today

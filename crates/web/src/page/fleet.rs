@@ -94,19 +94,16 @@ fn line(row: &Member, now: Timestamp) -> Markup {
         tr {
             th scope="row" {
                 a href=(Query::of(&row.name).address()) { span.dir { (directory) } (name) }
-                @match &row.summary {
-                    Err(error) => { p.why.bad { "✕ cannot be read: " (error) } }
-                    Ok(summary) => {
-                        @if let Some(why) = summary.silence.and_then(|silence| silence.explain(now)) {
-                            p.why.bad { "! " (why) }
-                        }
-                    }
-                }
-                @if let Some((_, error)) = &row.drill.failed { p.why.bad { "✕ the last drill failed: " (error) } }
             }
             @match &row.summary {
                 Ok(summary) => { (cells(summary, row, now)) }
                 Err(_) => { @for _ in 1..COLUMNS.len() { td { "–" } } }
+            }
+        }
+        @let complaints = row.complaints(now);
+        @if !complaints.is_empty() {
+            tr.complaints {
+                td colspan=(COLUMNS.len()) { @for why in complaints { p.why.bad { "! " (why) } } }
             }
         }
     }

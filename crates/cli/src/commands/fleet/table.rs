@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ebbtide_fleet::{Member, Newest, Summary};
+use ebbtide_fleet::{Member, Newest};
 use ebbtide_replica::Timestamp;
 use ebbtide_time::ago;
 
@@ -55,7 +55,9 @@ pub(super) fn table(members: &[Member], now: Timestamp, columns: Option<usize>) 
     line([" ", "REPLICA", "HOST", "TXID", "NEWEST", "KEPT SINCE", "SIZE"]);
     for row in &rows {
         line([row.mark, &row.name, &row.host, &row.txid, &row.newest, &row.since, &row.size]);
-        row.remarks.iter().for_each(|remark| line(["  ", remark, "", "", "", "", ""]));
+        row.remarks
+            .iter()
+            .for_each(|remark| line(["  ", &format!("  {remark}"), "", "", "", "", ""]));
     }
     text
 }
@@ -63,11 +65,11 @@ pub(super) fn table(members: &[Member], now: Timestamp, columns: Option<usize>) 
 fn row(member: &Member, now: Timestamp) -> Row {
     let mark = if member.needs_attention(now) { "!" } else { " " };
     let name = member.name.clone();
+    let mut remarks = member.complaints(now);
     let summary = match &member.summary {
         Ok(summary) => summary,
-        Err(error) => {
+        Err(_) => {
             let [host, txid, newest, since, size] = ["-"; 5].map(str::to_owned);
-            let remarks = vec![format!("  cannot be read: {error}")];
             return Row { mark, name, host, txid, newest, since, size, remarks };
         }
     };
@@ -77,6 +79,8 @@ fn row(member: &Member, now: Timestamp) -> Row {
         Newest::None => "-".to_owned(),
     };
     let dash = || "-".to_owned();
+    let counted = summary.counted().filter(|tally| tally.gaps + tally.forks > 0);
+    remarks.extend(counted.map(|tally| tally::text(&tally)));
     Row {
         mark,
         name,
@@ -85,24 +89,10 @@ fn row(member: &Member, now: Timestamp) -> Row {
         newest: summary.silence.map_or_else(dash, |silence| ago(silence.since, now)),
         since: summary.kept_since().map_or_else(dash, day),
         size: terminal::bytes(summary.bytes),
-        remarks: remarks(member, summary, now),
+        remarks,
     }
 }
 
 fn day(time: Timestamp) -> String {
     time.to_string().chars().take(10).collect()
-}
-
-fn remarks(member: &Member, summary: &Summary, now: Timestamp) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if let Some(why) = summary.silence.and_then(|silence| silence.explain(now)) {
-        remarks.push(format!("  {why}"));
-    }
-    if let Some(tally) = summary.counted().filter(|tally| tally.gaps + tally.forks > 0) {
-        remarks.push(format!("  {}", tally::text(&tally)));
-    }
-    if let Some((at, error)) = &member.drill.failed {
-        remarks.push(format!("  the drill at {at} failed: {error}"));
-    }
-    remarks
 }

@@ -105,8 +105,9 @@ impl Print {
 
     /// Notes an entry; whether it is to be shown.
     pub(super) fn note(&mut self, entry: &Entry) -> bool {
-        if let Some(read) = self.read.filter(|read| !read.precedes(entry.txid)) {
-            self.hole.get_or_insert((read.next(), entry.txid.previous().unwrap_or(read)));
+        let expected = self.read.map_or(Txid::FIRST, Txid::next);
+        if let Some(last) = entry.txid.previous().filter(|&last| last >= expected) {
+            self.hole.get_or_insert((expected, last));
         }
         self.read = Some(entry.txid);
         self.before = self.last.as_ref().map(|last| last.txid);
@@ -161,6 +162,11 @@ impl Print {
         marks: &[StoredMark],
         thinned: Option<&Thinned>,
     ) {
+        if self.read.is_none() && thinned.is_none() {
+            // All of the log is gone, if there is anything besides.
+            let newest = listing.snapshots.last().and_then(|snapshot| snapshot.key.state());
+            self.hole = newest.map(|newest| (Txid::FIRST, newest));
+        }
         let is_json = matches!(self.form, Output::Json);
         self.held.drain(..).for_each(|held| held.print(is_json));
         match &self.form {
