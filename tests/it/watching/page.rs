@@ -4,6 +4,7 @@
 use std::fs;
 use std::process::Command;
 
+use ebbtide_testkit::builder::{Builder, SECOND};
 use ebbtide_testkit::process::{Output, Process};
 use ebbtide_testkit::s3_server::{Asked, Fault, S3Server};
 use serde_json::Value;
@@ -206,6 +207,40 @@ fn assert_sealed_page() {
     let stranger =
         shown(setup.command(&["page", &setup.replica]).env_remove("EBBTIDE_IDENTITY_FILE"));
     assert!(stranger.contains("--identity FILE") && !stranger.contains("picked"), "{stranger}");
+}
+
+/// Entries 3 to 8, six hours apart.
+async fn hours_apart() -> Builder {
+    let mut builder = Builder::started(512, 2).await;
+    for number in 3..=8 {
+        builder.wait(6 * 3600 * SECOND);
+        builder.commit(&[(0, number)], 2);
+        builder.cut().await;
+    }
+    builder
+}
+
+/// Who steps to an earlier hour gets there although nothing was committed in it, and comes back.
+#[test]
+fn earlier_and_later_go_through_the_history() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (setup, builder) = (Setup::new(), runtime.block_on(hours_apart()));
+    setup.write(&builder);
+    let (_process, client) = show(&mut setup.command(&["page", &setup.text("backup")]));
+    let mut place = format!("/database?name={}&span=1h", encoded(&setup.text("backup")));
+    for (step, number) in [("Earlier", 7), ("Later", 8)] {
+        let picked = format!("<h3 id=\"picked\">txid {number}</h3>");
+        wait_until(step, || {
+            let page = client.get(&place).ok();
+            let is_there = page.contains(&picked);
+            if !is_there && page.contains("<h3 id=\"picked\">") {
+                let link = format!("\" rel=\"nofollow\" aria-label=\"{step}\"");
+                let (before, _) = page.split_once(&link).unwrap();
+                place = unescaped(before.rsplit_once("href=\"").unwrap().1);
+            }
+            is_there
+        });
+    }
 }
 
 /// The newest state that the page has picked, as the browser shows it.

@@ -40,12 +40,14 @@ impl Past {
     ) -> Result<Option<Past>, TimelineError> {
         let Some((history, store)) = &opened.history else { return Ok(None) };
         let Some((first, last)) = history.ends() else { return Ok(None) };
-        let picked = match query.wanted() {
-            Some(wanted) => history.pick(&**store, wanted).await?,
-            None => history.pick(&**store, Wanted::Txid(last.txid)).await?,
-        };
         let whole = Axis { from: first.time, to: last.time.max(now) };
-        let axis = axis(whole, query, picked.as_ref().map(Picked::time));
+        let newest = query.end().and_then(|_| history.last_by(axis(whole, query, None).to));
+        let wanted = query.wanted().unwrap_or(Wanted::Txid(newest.unwrap_or(last.txid)));
+        let picked = history.pick(&**store, wanted).await?;
+        // Who goes to a stretch of time stays in it, even if nothing was committed there.
+        let is_sought = query.wanted().is_some() || query.end().is_none();
+        let sought = picked.as_ref().filter(|_| is_sought).map(Picked::time);
+        let axis = axis(whole, query, sought);
         let close = history.close(&**store, axis.from, axis.to).await?;
         let everything = history.cells.between(whole.from, whole.to);
         let txid = picked.as_ref().map(Picked::txid);

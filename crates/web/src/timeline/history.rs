@@ -171,6 +171,14 @@ impl History {
         Ok(close)
     }
 
+    /// The last state up to a time; where cells have many entries, one that is near it.
+    pub(crate) fn last_by(&self, time: Timestamp) -> Option<Txid> {
+        let cell = self.cells.between(Timestamp::MIN, time).last();
+        let entry = cell.map(|it| if it.last.time <= time { it.last.txid } else { it.first.txid });
+        let states = self.states.iter().rev();
+        entry.or_else(|| states.map(|it| it.point).find(|it| it.time <= time).map(|it| it.txid))
+    }
+
     /// The first and the last state that can be restored.
     pub(crate) fn ends(&self) -> Option<(Point, Point)> {
         let (first, last) = match self.cells.ends() {
