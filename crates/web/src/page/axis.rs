@@ -7,6 +7,9 @@ const SECOND: i64 = 1_000_000;
 /// No more moments than this are named.
 const TICKS_MAX: i64 = 6;
 
+/// So many have room in the narrowest picture.
+const FEW: i64 = 3;
+
 /// The distances of named moments, in seconds.
 const STEPS: [i64; 19] = [
     1,
@@ -29,6 +32,17 @@ const STEPS: [i64; 19] = [
     31_536_000,
     157_680_000,
 ];
+
+/// A moment that is named.
+#[derive(Debug, PartialEq)]
+pub(super) struct Tick {
+    /// Where it lies, in percent.
+    pub(super) at: f64,
+    /// Its name in UTC.
+    pub(super) name: String,
+    /// Whether a narrow picture does without its name, so that the others do not overlap.
+    pub(super) is_second: bool,
+}
 
 /// From when to when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,18 +68,21 @@ impl Axis {
         Some(self.percent(time)).filter(|percent| (0.0..=100.0).contains(percent))
     }
 
-    /// The moments that are named, with their names in UTC.
-    pub(super) fn ticks(&self) -> Vec<(f64, String)> {
+    /// The moments that are named.
+    pub(super) fn ticks(&self) -> Vec<Tick> {
         let seconds = self.length() / SECOND;
         let step = STEPS.into_iter().find(|step| seconds / step < TICKS_MAX);
         let step = step.unwrap_or(STEPS[STEPS.len() - 1]) * SECOND;
         let first = self.from.as_micros().div_euclid(step) + 1;
         let last = self.to.as_micros().div_euclid(step);
-        (first..=last)
-            .take(usize::try_from(TICKS_MAX).unwrap_or(6) + 1)
-            .filter_map(|number| Timestamp::from_micros(number.checked_mul(step)?))
-            .map(|time| (self.percent(time), name(time, step)))
-            .collect()
+        let are_many = last - first >= FEW;
+        let tick = |number: i64| {
+            let time = Timestamp::from_micros(number.checked_mul(step)?)?;
+            let is_second = are_many && number % 2 != 0;
+            Some(Tick { at: self.percent(time), name: name(time, step), is_second })
+        };
+        let most = usize::try_from(TICKS_MAX).unwrap_or(6) + 1;
+        (first..=last).take(most).filter_map(tick).collect()
     }
 }
 
@@ -104,10 +121,12 @@ mod tests {
             let from = Timestamp::from_micros(to.as_micros() - seconds * SECOND).unwrap();
             let ticks = Axis { from, to }.ticks();
             assert!((1..=7).contains(&ticks.len()), "{seconds}: {ticks:?}");
-            assert!(ticks.iter().all(|(at, _)| (0.0..=100.0).contains(at)), "{ticks:?}");
+            assert!(ticks.iter().all(|it| (0.0..=100.0).contains(&it.at)), "{ticks:?}");
+            let named = ticks.iter().filter(|it| !it.is_second).count();
+            assert!((1..=4).contains(&named), "in a narrow picture, {seconds}: {ticks:?}");
         }
         let axis = Axis { from: at("2026-11-27T22:30:00Z"), to: at("2026-11-28T01:30:00Z") };
-        let names: Vec<String> = axis.ticks().into_iter().map(|(_, name)| name).collect();
+        let names: Vec<String> = axis.ticks().into_iter().map(|it| it.name).collect();
         assert_eq!(names, ["23:00", "11-28", "01:00"]);
         assert_eq!(axis.percent(at("2026-11-28T00:00:00Z")), 50.0);
         assert_eq!(axis.within(at("2026-11-28T02:00:00Z")), None);

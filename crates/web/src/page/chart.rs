@@ -1,17 +1,17 @@
 //! A stretch of a history as a picture: how many commits there are when, and what is special. What a colour says, a shape
 //! or a pattern says, too.
 
-use ebbtide_replica::{Timestamp, Txid};
+use ebbtide_replica::{Point, Timestamp, Txid};
 use maud::{Markup, html};
 
-use super::axis::Axis;
+use super::axis::{Axis, Tick};
 use super::words::{short, utc};
 use crate::timeline::{Bucket, Event, EventKind, History};
 
-/// Heights of the picture, in pixels: where bars stand, and how high they are.
-const BASE: f64 = 104.0;
-const BAR_MAX: f64 = 72.0;
-const HEIGHT: f64 = 150.0;
+/// Heights, in pixels: what lies above the ground, the air above the highest bar, and what lies below the ground.
+const TOP: f64 = 34.0;
+const AIR: f64 = 8.0;
+const FOOT: f64 = 50.0;
 
 /// So many signs of a kind are drawn; the newest, if there are more.
 const SIGNS_MAX: usize = 300;
@@ -25,42 +25,75 @@ pub(super) struct Chart<'a> {
     /// A part that is shown in another picture.
     pub(super) part: Option<Axis>,
     pub(super) label: &'static str,
+    /// Where somebody goes who picks an entry.
+    pub(super) link: &'a dyn Fn(Txid) -> String,
+}
+
+/// Something at one moment that picks the entry it stands for.
+struct Sign {
+    at: f64,
+    text: &'static str,
+    class: &'static str,
+    txid: Txid,
+    what: String,
 }
 
 impl Chart<'_> {
-    /// The picture. `link` is where somebody goes who picks an entry.
-    pub(super) fn draw(&self, link: impl Fn(Txid) -> String) -> Markup {
-        let width = 100.0 / f64::from(u32::try_from(self.buckets.len()).unwrap_or(1).max(1));
+    /// How high the bars are: those of a picture that only shows the way are lower.
+    fn bar_max(&self) -> f64 {
+        if self.part.is_some() { 32.0 } else { 72.0 }
+    }
+
+    /// How high the ground is on which they stand.
+    fn ground(&self) -> f64 {
+        self.bar_max() + AIR
+    }
+
+    /// Where they stand.
+    fn base(&self) -> f64 {
+        TOP + self.ground()
+    }
+
+    /// The picture.
+    pub(super) fn draw(&self) -> Markup {
         let most = self.buckets.iter().map(|bucket| bucket.commits).fold(0.0, f64::max);
+        let base = self.base();
         html! {
-            svg.chart width="100%" height=(HEIGHT) role="group" aria-label=(self.label) {
+            svg.chart width="100%" height=(base + FOOT) role="group" aria-label=(self.label) {
                 @if self.part.is_none() { defs { (patterns()) } }
-                rect.ground x="0" y=(BASE - BAR_MAX - 8.0) width="100%" height=(BAR_MAX + 8.0) {}
+                rect.ground x="0" y=(TOP) width="100%" height=(self.ground()) {}
                 (self.thinned())
-                (self.gaps())
                 @if let Some(part) = self.part { (self.part(part)) }
-                @for (at, bucket) in (0u32..).zip(self.buckets) {
-                    @if let Some(last) = bucket.last.filter(|_| bucket.commits > 0.0) {
-                        @let height = bar(bucket.commits, most);
-                        a href=(link(last.txid)) tabindex="-1" {
-                            rect.bar x=(percent(width * f64::from(at))) y=(BASE - height)
-                                width=(percent(width * 0.86)) height=(height) {}
-                            rect.reach x=(percent(width * f64::from(at))) y=(BASE - BAR_MAX - 8.0)
-                                width=(percent(width)) height=(BAR_MAX + 8.0) {
-                                title { (count(bucket.commits)) ", up to " (utc(last.time)) }
-                            }
-                        }
-                    }
-                }
-                line.base x1="0" x2="100%" y1=(BASE) y2=(BASE) {}
+                (self.bars(most))
+                (self.gaps())
+                line.base x1="0" x2="100%" y1=(base) y2=(base) {}
                 (self.signs())
                 @if let Some(at) = self.picked.and_then(|time| self.axis.within(time)) {
-                    line.picked x1=(percent(at)) x2=(percent(at)) y1="14" y2=(BASE) {}
-                    text.picked x=(percent(at)) y="14" { "▼" }
+                    line.picked x1=(percent(at)) x2=(percent(at)) y1="12" y2=(base) {}
+                    text.picked x=(percent(at)) y="13" { "▼" }
                 }
-                @for (at, name) in self.axis.ticks() {
-                    line.tick x1=(percent(at)) x2=(percent(at)) y1=(BASE) y2=(BASE + 5.0) {}
-                    text.tick x=(percent(at)) y=(HEIGHT - 4.0) text-anchor=(anchor(at)) { (name) }
+                @for Tick { at, name, is_second } in self.axis.ticks() {
+                    line.tick x1=(percent(at)) x2=(percent(at)) y1=(base) y2=(base + 5.0) {}
+                    text.tick.second[is_second] x=(percent(at)) y=(base + FOOT - 4.0) text-anchor=(anchor(at)) { (name) }
+                }
+            }
+        }
+    }
+
+    fn bars(&self, most: f64) -> Markup {
+        let width = 100.0 / f64::from(u32::try_from(self.buckets.len()).unwrap_or(1).max(1));
+        html! {
+            @for (at, bucket) in (0u32..).zip(self.buckets) {
+                @if let Some(last) = bucket.last.filter(|_| bucket.commits > 0.0) {
+                    @let height = bar(bucket.commits, most, self.bar_max());
+                    a href=((self.link)(last.txid)) tabindex="-1" {
+                        rect.bar x=(percent(width * f64::from(at))) y=(self.base() - height)
+                            width=(percent(width * 0.86)) height=(height) {}
+                        rect.reach x=(percent(width * f64::from(at))) y=(TOP)
+                            width=(percent(width)) height=(self.ground()) {
+                            title { (count(bucket.commits)) ", up to " (utc(last.time)) }
+                        }
+                    }
                 }
             }
         }
@@ -74,18 +107,21 @@ impl Chart<'_> {
         let states = states.filter_map(|state| Some((self.axis.within(state.point.time)?, state)));
         html! {
             @if !self.history.states.is_empty() && end > 0.0 {
-                rect.thinned x="0" y=(BASE - BAR_MAX - 8.0) width=(percent(end)) height=(BAR_MAX + 8.0) {
+                rect.thinned x="0" y=(TOP) width=(percent(end)) height=(self.ground()) {
                     title { "thinned by the policy: single states are kept" }
                 }
                 @for (at, state) in states.take(SIGNS_MAX) {
-                    circle.state cx=(percent(at)) cy=(BASE - 6.0) r="3" {
-                        title { "kept (" (state.name) "): " (utc(state.point.time)) }
+                    a href=((self.link)(state.point.txid)) tabindex="-1" {
+                        circle.state cx=(percent(at)) cy=(self.base() - 6.0) r="3" {
+                            title { "kept (" (state.name) "): " (utc(state.point.time)) }
+                        }
                     }
                 }
             }
         }
     }
 
+    /// Where history was missed. Each picks the first state after it, and is seen however short it was.
     fn gaps(&self) -> Markup {
         let gaps = self.history.events.iter().rev().filter_map(|event| match event.kind {
             EventKind::Gap(since)
@@ -93,14 +129,17 @@ impl Chart<'_> {
             {
                 let begin = self.axis.percent(since).max(0.0);
                 let end = self.axis.percent(event.point.time).min(100.0);
-                Some((begin, (end - begin).max(0.4), since, event.point.time))
+                let width = (end - begin).max(0.4);
+                Some((begin.min(100.0 - width), width, since, event.point))
             }
             _ => None,
         });
         html! {
             @for (begin, width, since, until) in gaps.take(SIGNS_MAX) {
-                rect.gap x=(percent(begin)) y=(BASE - BAR_MAX - 8.0) width=(percent(width)) height=(BAR_MAX + 8.0) {
-                    title { "gap: history was missed from " (utc(since)) " to " (utc(until)) }
+                a href=((self.link)(until.txid)) tabindex="-1" {
+                    rect.gap x=(percent(begin)) y=(TOP) width=(percent(width)) height=(self.ground()) {
+                        title { "gap: history was missed from " (utc(since)) " to " (utc(until.time)) }
+                    }
                 }
             }
         }
@@ -109,36 +148,50 @@ impl Chart<'_> {
     fn part(&self, part: Axis) -> Markup {
         let begin = self.axis.percent(part.from).clamp(0.0, 100.0);
         let end = self.axis.percent(part.to).clamp(0.0, 100.0);
+        let width = (end - begin).max(0.5);
         html! {
-            rect.part x=(percent(begin)) y=(BASE - BAR_MAX - 8.0) width=(percent((end - begin).max(0.5))) height=(BAR_MAX + 8.0) {}
+            rect.part x=(percent(begin.min(100.0 - width))) y=(TOP) width=(percent(width)) height=(self.ground()) {}
         }
     }
 
-    /// Signs above the bars for what can be restored best, and below them for what happened.
+    /// Named points above the bars; below them snapshots, and below these what happened.
     fn signs(&self) -> Markup {
-        let history = self.history;
-        let snapshots = history.snapshots.iter().rev().filter_map(|txid| {
-            let at = self.axis.within(history.cells.time_of(*txid)?)?;
-            Some((at, format!("snapshot at txid {}", short(*txid))))
+        let marks = self.history.marks.iter().rev().filter_map(|mark| {
+            let what = format!("mark {}: txid {}", mark.name, short(mark.point.txid));
+            self.sign(mark.point, ("⚑", "mark"), what)
         });
-        let marks = history.marks.iter().rev().filter_map(|mark| {
-            let at = self.axis.within(mark.point.time)?;
-            Some((at, format!("mark {}: txid {}", mark.name, short(mark.point.txid))))
+        let snapshots = self.history.snapshots.iter().rev().filter_map(|txid| {
+            let point = Point { txid: *txid, time: self.history.cells.time_of(*txid)? };
+            self.sign(point, ("◆", "snapshot"), format!("snapshot at txid {}", short(*txid)))
         });
-        let events = history.events.iter().rev().filter_map(|event| {
-            let at = self.axis.within(event.point.time)?;
-            let (sign, class) = sign(event)?;
-            Some((at, sign, class, describe(event)))
-        });
+        let events = self.history.events.iter().rev();
+        let events =
+            events.filter_map(|event| self.sign(event.point, sign(event)?, describe(event)));
         html! {
-            @for (at, name) in snapshots.take(SIGNS_MAX) {
-                text.snapshot x=(percent(at)) y=(BASE + 20.0) { "◆" title { (name) } }
-            }
-            @for (at, name) in marks.take(SIGNS_MAX) {
-                text.mark x=(percent(at)) y="22" { "⚑" title { (name) } }
-            }
-            @for (at, sign, class, what) in events.take(SIGNS_MAX) {
-                text class=(class) x=(percent(at)) y=(BASE + 20.0) { (sign) title { (what) } }
+            (self.row(TOP - 4.0, marks))
+            (self.row(self.base() + 18.0, snapshots))
+            (self.row(self.base() + 31.0, events))
+        }
+    }
+
+    /// A sign of an entry, if that is within the picture.
+    fn sign(
+        &self,
+        point: Point,
+        (text, class): (&'static str, &'static str),
+        what: String,
+    ) -> Option<Sign> {
+        Some(Sign { at: self.axis.within(point.time)?, text, class, txid: point.txid, what })
+    }
+
+    /// Signs at one height, the newest first; it lies above the others.
+    fn row(&self, y: f64, signs: impl Iterator<Item = Sign>) -> Markup {
+        let signs: Vec<Sign> = signs.take(SIGNS_MAX).collect();
+        html! {
+            @for sign in signs.iter().rev() {
+                a href=((self.link)(sign.txid)) tabindex="-1" {
+                    text class=(sign.class) x=(percent(sign.at)) y=(y) { (sign.text) title { (sign.what) } }
+                }
             }
         }
     }
@@ -191,8 +244,8 @@ fn patterns() -> Markup {
 }
 
 /// A height that tells one commit from a hundred, and a hundred from a thousand.
-fn bar(commits: f64, most: f64) -> f64 {
-    (BAR_MAX * (commits / most).sqrt()).max(2.0).round()
+fn bar(commits: f64, most: f64, highest: f64) -> f64 {
+    (highest * (commits / most).sqrt()).max(2.0).round()
 }
 
 fn percent(value: f64) -> String {

@@ -126,6 +126,7 @@ fn drawn(past: &Past, history: &History, query: &Query, replica: &str, now: Time
         picked: time,
         part: None,
         label: "Commits in the chosen stretch of time",
+        link: &link,
     };
     let all = Chart {
         history,
@@ -134,15 +135,16 @@ fn drawn(past: &Past, history: &History, query: &Query, replica: &str, now: Time
         picked: time,
         part: Some(past.axis),
         label: "Commits in the whole history",
+        link: &link,
     };
     let is_close = past.axis != past.whole;
     html! {
         (summary(history, past.whole, now))
         (spans(past, query))
-        (close.draw(link))
+        (close.draw())
         @if is_close {
             p.caption { "The whole history; the frame is what is shown above." }
-            (all.draw(link))
+            (all.draw())
         }
         (legend())
         @if let Some(picked) = picked { (panel(past, picked, history, query, replica, now)) }
