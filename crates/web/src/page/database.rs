@@ -1,6 +1,6 @@
 //! One database: what can be restored of it, and the command for it.
 
-use ebbtide_replica::{EntryKind, Timestamp, Txid};
+use ebbtide_replica::{EntryKind, Point, Timestamp, Txid};
 use ebbtide_store::error_chain;
 use ebbtide_time::ago;
 use maud::{Markup, html};
@@ -10,7 +10,8 @@ use super::chart::{Chart, describe, legend};
 use super::query::{Query, SPANS};
 use super::words::{bytes, number, number_of, quoted, short, utc};
 use crate::shelf::Opened;
-use crate::timeline::{Bucket, Event, EventKind, History, Picked, TimelineError, Wanted, buckets};
+use crate::timeline::{Bucket, Event, EventKind, History, NamedState, Picked, TimelineError};
+use crate::timeline::{Wanted, buckets};
 
 /// In so many parts a picture shows its stretch of time.
 const BUCKETS: usize = 200;
@@ -139,7 +140,7 @@ fn drawn(past: &Past, history: &History, query: &Query, replica: &str, now: Time
     };
     let is_close = past.axis != past.whole;
     html! {
-        (summary(history, past.whole, now))
+        (summary(history, now))
         (spans(past, query))
         (close.draw())
         @if is_close {
@@ -152,7 +153,10 @@ fn drawn(past: &Past, history: &History, query: &Query, replica: &str, now: Time
     }
 }
 
-fn summary(history: &History, whole: Axis, now: Timestamp) -> Markup {
+fn summary(history: &History, now: Timestamp) -> Markup {
+    let since = |time: Timestamp| {
+        html! { " since " time datetime=(time) { (utc(time)) } " (" (ago(time, now)) ")" }
+    };
     let count = |is_meant: fn(&EventKind) -> bool| {
         history.events.iter().filter(|event| is_meant(&event.kind)).count() as u64
     };
@@ -161,12 +165,16 @@ fn summary(history: &History, whole: Axis, now: Timestamp) -> Markup {
     html! {
         p.summary {
             strong { "Any of " (number_of(history.cells.total(), "commit")) }
-            " since " time datetime=(whole.from) { (utc(whole.from)) } " (" (ago(whole.from, now)) ")"
-            @if !history.states.is_empty() { ", of the oldest part " (number_of(history.states.len() as u64, "single state")) }
-            " · " (number_of(gaps, "gap")) " · " (number_of(forks, "fork"))
-            " · " (number_of(history.snapshots.len() as u64, "snapshot"))
-            " · " (number_of(history.marks.len() as u64, "named point"))
-            " · " (bytes(history.bytes)) " stored"
+            @if let Some((first, _)) = history.cells.ends() { (since(first.time)) }
+            @if let Some(oldest) = history.states.first() {
+                ", and " (number_of(history.states.len() as u64, "single state")) (since(oldest.point.time))
+            }
+            span.counts {
+                (number_of(gaps, "gap")) " · " (number_of(forks, "fork"))
+                " · " (number_of(history.snapshots.len() as u64, "snapshot"))
+                " · " (number_of(history.marks.len() as u64, "named point"))
+                " · " (bytes(history.bytes)) " stored"
+            }
         }
     }
 }
@@ -217,7 +225,7 @@ fn panel(
                 }
             }
             dl.facts {
-                div { dt { "Committed" } dd { time datetime=(time) { (utc(time)) } span.more { (ago(time, now)) } } }
+                div.wide { dt { "Committed" } dd { time datetime=(time) { (utc(time)) } span.more { (ago(time, now)) } } }
                 @match picked {
                     Picked::Entry(row) => {
                         div { dt { "Changed" } dd { (number_of(u64::from(row.pages), "page")) @if row.kind == EntryKind::Resync { span.more { "brought up to date" } } } }
@@ -229,7 +237,10 @@ fn panel(
                     div { dt { "Named" } dd { "⚑ " (mark.name) } }
                 }
             }
-            p.caption { "Restores it into a file of its own; nothing else changes." }
+            p.caption {
+                "Restores it into a file of its own; nothing else changes."
+                span.keys { " Arrow keys go from commit to commit." }
+            }
             div.command {
                 pre tabindex="0" { code #command { (command) } }
                 button #copy type="button" data-copy="command" hidden { "Copy" }
@@ -238,37 +249,48 @@ fn panel(
     }
 }
 
-/// What happened lately, and the named points.
+/// The named points, and what happened: what there is of each lately.
 fn lists(history: &History, query: &Query, now: Timestamp) -> Markup {
-    let go = |txid: Txid| query.picking(Some(Wanted::Txid(txid))).address();
-    let events: Vec<&Event> = history.events.iter().rev().take(LISTED_MAX).collect();
+    let link = |point: Point, name: &str| {
+        let address = query.picking(Some(Wanted::Txid(point.txid))).address();
+        html! { a href=(address) { (name) } }
+    };
+    let marks = history.marks.iter().rev();
+    let mark = |mark: &NamedState| {
+        let name = format!("⚑ {}", mark.name);
+        html! { (link(mark.point, &name)) (when(mark.point, now)) }
+    };
+    let happened = |event: &Event| {
+        html! { (link(event.point, word(event))) " " (describe(event)) (when(event.point, now)) }
+    };
+    // Restarts are many, and say little beside the others.
+    let (restarts, breaks): (Vec<&Event>, Vec<&Event>) =
+        history.events.iter().rev().partition(|it| matches!(it.kind, EventKind::Restart(_)));
     html! {
         div.lists {
-            @if !history.marks.is_empty() {
-                section {
-                    h3 { "Named points" }
-                    ul.lines {
-                        @for mark in history.marks.iter().rev().take(LISTED_MAX) {
-                            li { a href=(go(mark.point.txid)) { "⚑ " (mark.name) } span.more { (ago(mark.point.time, now)) } }
-                        }
-                    }
-                }
-            }
-            section {
-                h3 { "What happened" }
-                @if events.is_empty() { p.note { "No gaps, forks or restarts." } }
-                ul.lines {
-                    @for event in events {
-                        li {
-                            a href=(go(event.point.txid)) { (word(event)) } " "
-                            span { (describe(event)) } span.more { (ago(event.point.time, now)) }
-                        }
-                    }
-                }
-            }
+            (list("Named points", marks.map(mark), "None: ebbtide mark gives a state a name."))
+            (list("Gaps and forks", breaks.into_iter().map(happened), "None."))
+            (list("Restarts", restarts.into_iter().map(happened), "None."))
         }
-        p.caption { (number(history.cells.total())) " commits, times in UTC. Arrow keys go from commit to commit." }
     }
+}
+
+/// The first of some lines, and how many more there are.
+fn list(title: &str, lines: impl ExactSizeIterator<Item = Markup>, none: &str) -> Markup {
+    let count = lines.len();
+    let more = count.saturating_sub(LISTED_MAX) as u64;
+    html! {
+        section {
+            h3 { (title) }
+            @if count == 0 { p.note { (none) } }
+            @else { ul.lines { @for line in lines.take(LISTED_MAX) { li { (line) } } } }
+            @if more > 0 { p.note { "and " (number(more)) " before" } }
+        }
+    }
+}
+
+fn when(point: Point, now: Timestamp) -> Markup {
+    html! { span.more { (ago(point.time, now)) } }
 }
 
 fn word(event: &Event) -> &'static str {

@@ -16,3 +16,4 @@ pub(crate) use bucket::{Bucket, buckets};
 pub(crate) use commit::{Picked, Wanted};
 pub(crate) use event::{Event, EventKind};
 pub(crate) use history::{History, TimelineError};
+pub(crate) use kept::NamedState;
