@@ -23,9 +23,12 @@ pub(super) fn title(issue: HealthIssue) -> &'static str {
     }
 }
 
-/// What to do.
-pub(super) fn remedy(issue: HealthIssue) -> &'static str {
+/// What to do, where all these need attention.
+pub(super) fn remedy(issue: HealthIssue, all: &[HealthIssue]) -> &'static str {
     match issue {
+        HealthIssue::Lag | HealthIssue::Prune if all.contains(&HealthIssue::Store) => {
+            "Nothing by itself: this lasts until the store is back."
+        }
         HealthIssue::NotFollowed => "Start ebbtide replicate for it.",
         HealthIssue::Failing | HealthIssue::Failed | HealthIssue::Starting => {
             "It is tried again by itself. If it stays, the error says what is missing."

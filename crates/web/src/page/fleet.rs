@@ -24,7 +24,8 @@ pub(super) fn fleet_page(address: &str, seen: &SeenFleet, from: usize, now: Time
     let rows = rows.get(..ROWS_MAX).unwrap_or(rows);
     html! {
         div #fleet data-live data-pause=(PAUSE) {
-            (headline(members, now))
+            h1 { (headline(members, now)) }
+            (drills(members))
             p.summary {
                 span.address { (address) } " · looked at "
                 time datetime=(seen.at) { (ago(seen.at, now)) }
@@ -57,15 +58,20 @@ const COLUMNS: [(&str, Option<&str>); 9] = [
     ("Encrypted", None),
 ];
 
-fn headline(members: &[Member], now: Timestamp) -> Markup {
-    let needing = members.iter().filter(|it| it.needs_attention(now)).count();
-    let failed = members.iter().filter(|it| it.drill.failed.is_some()).count();
+/// How all are, in one line.
+pub(super) fn headline(members: &[Member], now: Timestamp) -> String {
     let all = number_of(members.len() as u64, "replica");
+    match members.iter().filter(|it| it.needs_attention(now)).count() {
+        0 => format!("{all}, none silent for longer than usual"),
+        1 => format!("1 of {all} needs attention"),
+        needing => format!("{needing} of {all} need attention"),
+    }
+}
+
+/// How many of the last drills failed, if some did.
+fn drills(members: &[Member]) -> Markup {
+    let failed = members.iter().filter(|it| it.drill.failed.is_some()).count();
     html! {
-        h1 {
-            @if needing > 0 { (needing) " of " (all) (if needing == 1 { " needs" } else { " need" }) " attention" }
-            @else { (all) ", none silent for longer than usual" }
-        }
         @if failed > 0 {
             p.note.bad { "✕ The last drill of " (number_of(failed as u64, "replica")) " failed: a restore would, too." }
         }

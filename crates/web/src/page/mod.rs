@@ -30,7 +30,7 @@ use crate::timeline::TimelineError;
 use database::{Past, past};
 use fleet::fleet_page;
 use layout::{live, page};
-use overview::{Condition, attention, facts, overview, parts};
+use overview::{Condition, attention, facts, headline, named, overview, parts};
 pub(crate) use query::{Part, Query};
 
 /// Nothing comes from elsewhere, and nothing of a name is ever a script.
@@ -48,14 +48,15 @@ pub(crate) async fn index(State(site): State<Arc<Site>>, words: Words<Part>) -> 
             return (StatusCode::SEE_OTHER, [(LOCATION, here)]).into_response();
         }
         Some(Elsewhere::Fleet(fleet)) => {
-            let seen = fleet.see().await;
-            let main = fleet_page(&fleet.address, &seen, words.0.skipped(), clock::now());
-            return answer(StatusCode::OK, &page("ebbtide", &main));
+            let (seen, now) = (fleet.see().await, clock::now());
+            let main = fleet_page(&fleet.address, &seen, words.0.skipped(), now);
+            let title = format!("{} · ebbtide", fleet::headline(&seen.members, now));
+            return answer(StatusCode::OK, &page(&title, &main));
         }
     }
     let (reports, now) = reports(&site);
     let main = live("overview", &overview(&reports, site.view.stopped.get(), now));
-    answer(StatusCode::OK, &page("ebbtide", &main))
+    answer(StatusCode::OK, &page(&format!("{} · ebbtide", headline(&reports)), &main))
 }
 
 /// One database.
@@ -72,13 +73,14 @@ pub(crate) async fn database(State(site): State<Arc<Site>>, words: Words<Query>)
     let state = report.and_then(|_| site.view.statuses.state_of(Path::new(&query.name)));
     let opened = site.shelf.open(&address, state, durable).await;
     let looked: Result<Option<Past>, TimelineError> = Past::look(&opened, &query, now).await;
-    let (directory, name) = parts(&query.name);
+    let (_, name) = parts(&query.name);
+    let is_alone = matches!(site.elsewhere, Some(Elsewhere::Replica(_)));
     let main = html! {
-        p.crumbs { a href="/" { (all_of(&site)) } }
-        h1 { span.dir { (directory) } (name) }
+        @if !is_alone { p.crumbs { a href="/" { (all_of(&site)) } } }
+        h1 { (named(&query.name)) }
         @if let Some(report) = report {
-            (live("state", &html! { (Condition::of(report).badge()) (facts(report, now)) (attention(report)) }))
-        } @else {
+            (live("state", &html! { (Condition::of(report).badge()) (attention(report, now)) (facts(report, now)) }))
+        } @else if address != query.name {
             p.address { (address) }
         }
         h2 { "What can be restored" }

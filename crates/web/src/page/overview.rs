@@ -51,9 +51,11 @@ impl Condition {
 
 /// The list.
 pub(super) fn overview(reports: &[Report], stopped: u64, now: Timestamp) -> Markup {
-    let needing = reports.iter().filter(|report| !report.healthy).count() as u64;
     html! {
-        (headline(reports, needing, stopped))
+        h1 { (headline(reports)) }
+        @if stopped > 0 {
+            p.note.bad { "✕ " (number_of(stopped, "database")) " given up because of an error: the log of ebbtide says which, and why." }
+        }
         ul.databases {
             @for report in reports {
                 li.card { (card(report, now)) }
@@ -62,31 +64,36 @@ pub(super) fn overview(reports: &[Report], stopped: u64, now: Timestamp) -> Mark
     }
 }
 
-fn headline(reports: &[Report], needing: u64, stopped: u64) -> Markup {
+/// How all are, in one line.
+pub(super) fn headline(reports: &[Report]) -> String {
     let all = number_of(reports.len() as u64, "database");
-    let lagging = reports.iter().filter(|report| report.lag_seconds > 0.0).count();
-    html! {
-        h1 {
-            @if reports.is_empty() { "No database is followed" }
-            @else if needing > 0 { (needing) " of " (all) (if needing == 1 { " needs" } else { " need" }) " attention" }
-            @else if lagging > 0 { (all) ", shipping what was just committed" }
-            @else { (all) ", everything durable" }
-        }
-        @if stopped > 0 {
-            p.note.bad { "✕ " (number_of(stopped, "database")) " given up because of an error: the log of ebbtide says which, and why." }
-        }
+    let lags = reports.iter().any(|report| report.lag_seconds > 0.0);
+    match reports.iter().filter(|report| !report.healthy).count() {
+        0 if reports.is_empty() => "No database is followed".to_owned(),
+        0 if lags => format!("{all}, shipping what was just committed"),
+        0 => format!("{all}, everything durable"),
+        1 => format!("1 of {all} needs attention"),
+        needing => format!("{needing} of {all} need attention"),
     }
 }
 
 fn card(report: &Report, now: Timestamp) -> Markup {
-    let (directory, name) = parts(&report.database);
     html! {
         div.card-head {
-            h2 { a href=(Query::of(&report.database).address()) { span.dir { (directory) } (name) } }
+            h2 { a href=(Query::of(&report.database).address()) { (named(&report.database)) } }
             (Condition::of(report).badge())
         }
+        (attention(report, now))
         (facts(report, now))
-        (attention(report))
+    }
+}
+
+/// A path with its name set off, in which a line may end after each directory.
+pub(super) fn named(path: &str) -> Markup {
+    let (directories, name) = parts(path);
+    html! {
+        span.dir { @for directory in directories.split_inclusive('/') { (directory) wbr; } }
+        (name)
     }
 }
 
@@ -149,15 +156,15 @@ fn lag(report: &Report) -> String {
 }
 
 /// What needs attention, why, and what to do.
-pub(super) fn attention(report: &Report) -> Markup {
+pub(super) fn attention(report: &Report, now: Timestamp) -> Markup {
     html! {
         @if !report.attention.is_empty() {
             ul.attention {
                 @for issue in &report.attention {
                     li {
                         strong { (title(*issue)) }
-                        @for why in reasons(*issue, report) { p.why { (why) } }
-                        p.remedy { span aria-hidden="true" { "→ " } (remedy(*issue)) }
+                        @for why in reasons(*issue, report, now) { p.why { (why) } }
+                        p.remedy { span aria-hidden="true" { "→ " } (remedy(*issue, &report.attention)) }
                     }
                 }
             }
@@ -165,11 +172,15 @@ pub(super) fn attention(report: &Report) -> Markup {
     }
 }
 
-fn reasons(issue: HealthIssue, report: &Report) -> Vec<String> {
+fn reasons(issue: HealthIssue, report: &Report, now: Timestamp) -> Vec<String> {
     let own = match issue {
         HealthIssue::NotFollowed | HealthIssue::Failing => report.error.clone(),
         HealthIssue::Store => {
-            report.store_trouble.as_ref().map(|it| format!("since {}: {}", it.since, it.error))
+            let trouble = report.store_trouble.as_ref();
+            trouble.map(|it| match it.since.parse::<Timestamp>() {
+                Ok(since) => format!("began {}: {}", ago(since, now), it.error),
+                Err(_) => it.error.clone(),
+            })
         }
         HealthIssue::Mirror => {
             let failing = report.mirrors.iter().filter_map(|mirror| {

@@ -32,6 +32,8 @@
       return;
     }
     if (isSelecting(node) && node.matches('pre, code')) return;
+    // What a button says of a copy stays until its time is over.
+    if (node.matches('[data-copy]') && node.dataset.copy === fresh.dataset.copy) return;
     for (const { name } of [...node.attributes]) {
       if (!fresh.hasAttribute(name)) node.removeAttribute(name);
     }
@@ -48,6 +50,7 @@
       const fresh = other.getElementById(element.id);
       if (fresh) match(element, fresh);
     }
+    document.title = other.title;
     prepare();
   }
 
@@ -85,6 +88,7 @@
         getSelection().selectAllChildren(document.getElementById(button.dataset.copy));
         button.textContent = 'Selected';
       }
+      setTimeout(() => (button.textContent = 'Copy'), 2000);
       return;
     }
     const link = event.target.closest('[data-live] a');
