@@ -108,7 +108,7 @@ fn a_fleet_has_a_page_and_each_replica_its_timeline() {
     assert_eq!(proved, 1, "the first was drilled: {index}");
     for name in NAMES {
         let timeline = page.timeline(&index, name);
-        assert!(timeline.contains("ebbtide restore -o restored.db --txid "), "{timeline}");
+        assert!(timeline.contains("ebbtide restore -o restored.db "), "{timeline}");
         assert!(timeline.contains(&format!("{root}/{name}")), "{timeline}");
         assert!(timeline.contains("All replicas"), "{timeline}");
     }

@@ -107,7 +107,8 @@ fn the_command_of_a_commit_restores_it() {
         page = shown.client.get(&address).ok();
         page.contains(&format!("<h3 id=\"picked\">txid {}<", before.trim_start_matches('0')))
     });
-    let command = unescaped(inner(&page, "<code id=\"command\">", "</code>"));
+    let command = inner(&page, "<code id=\"command\">", "</code>");
+    let command = unescaped(&command.replace("<span class=\"whole\">", "").replace("</span>", ""));
     let rest = command.strip_prefix("ebbtide ").unwrap();
     let ebbtide = setup.command(&[]);
     let program = ebbtide.get_program().to_str().unwrap().to_owned();

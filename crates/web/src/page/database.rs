@@ -208,8 +208,6 @@ fn panel(
 ) -> Markup {
     let (txid, time) = (picked.txid(), picked.time());
     let page_bytes = history.manifest.page_size.offset();
-    let command =
-        format!("ebbtide restore -o restored.db --txid {} {}", short(txid), quoted(replica));
     let go = |wanted| query.picking(Some(wanted)).address();
     html! {
         section.panel aria-labelledby="picked" {
@@ -242,7 +240,7 @@ fn panel(
                 span.keys { " Arrow keys go from commit to commit." }
             }
             div.command {
-                pre tabindex="0" { code #command { (command) } }
+                pre tabindex="0" { code #command { "ebbtide restore -o restored.db " span.whole { "--txid " (short(txid)) } " " (quoted(replica)) } }
                 button #copy type="button" data-copy="command" hidden { "Copy" }
             }
         }

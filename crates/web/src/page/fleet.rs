@@ -5,7 +5,7 @@ use ebbtide_replica::Timestamp;
 use ebbtide_time::ago;
 use maud::{Markup, html};
 
-use super::overview::parts;
+use super::overview::{named, parts};
 use super::query::Query;
 use super::words::{bytes, number, number_of, short};
 use crate::fleet::SeenFleet;
@@ -117,23 +117,27 @@ fn line(row: &Member, now: Timestamp) -> Markup {
 
 fn cells(summary: &Summary, row: &Member, now: Timestamp) -> Markup {
     let counted = summary.counted();
-    let of_history = |count: Option<u64>| match count {
-        Some(count) => html! { td.number.bad[count > 0] { (number(count)) } },
-        None => html! { td.number { "–" } },
+    // A narrow window has no heads of columns, and shows these instead.
+    let label = |column: usize| COLUMNS.get(column).map(|(title, _)| *title);
+    let of_history = |column: usize, count: Option<u64>| match count {
+        Some(count) => {
+            html! { td.number.bad[count > 0] data-label=[label(column)] { (number(count)) } }
+        }
+        None => html! { td.number data-label=[label(column)] { "–" } },
     };
     let origin = &summary.origin;
     html! {
-        td { (newest(summary, now)) }
-        td.origin {
-            span.address { (origin.database.as_deref().unwrap_or("–")) }
+        td data-label=[label(1)] { (newest(summary, now)) }
+        td.origin data-label=[label(2)] {
+            span.address { (named(origin.database.as_deref().unwrap_or("–"))) }
             @if let Some(host) = &origin.host { span.more { "on " (host) } }
         }
-        td { (day(summary.kept_since())) }
-        td { @match row.drill.proved { Some(at) => { time datetime=(at) { (ago(at, now)) } } None => { "never here" } } }
-        td.number { (bytes(summary.bytes)) }
-        (of_history(counted.map(|tally| tally.gaps)))
-        (of_history(counted.map(|tally| tally.forks)))
-        td { (if summary.encrypted { "yes" } else { "no" }) }
+        td data-label=[label(3)] { (day(summary.kept_since())) }
+        td data-label=[label(4)] { @match row.drill.proved { Some(at) => { time datetime=(at) { (ago(at, now)) } } None => { "never here" } } }
+        td.number data-label=[label(5)] { (bytes(summary.bytes)) }
+        (of_history(6, counted.map(|tally| tally.gaps)))
+        (of_history(7, counted.map(|tally| tally.forks)))
+        td data-label=[label(8)] { (if summary.encrypted { "yes" } else { "no" }) }
     }
 }
 
