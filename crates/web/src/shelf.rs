@@ -20,7 +20,7 @@ use crate::timeline::{History, TimelineError};
 /// So many histories are kept; the one that was looked at longest ago is forgotten first.
 const BOOKS_MAX: usize = 32;
 
-/// For so long a client waits for a history that is read for the first time. It asks again later.
+/// For so long a client waits for a history that was not read yet, or not for long. It asks again later.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What is new is looked for so often, if it is known that there is something…
@@ -184,17 +184,17 @@ impl Book {
         self.read.notify_waiters();
     }
 
-    /// Waits for a history that is read for the first time, for a while.
+    /// Waits for a history that is read for the first time, or once more after a long time, for a while.
     async fn until_read(&self) {
         let read = self.read.notified();
         tokio::pin!(read);
         // An end from here on wakes us.
         read.as_mut().enable();
-        let is_first = {
+        let is_awaited = {
             let state = self.state();
-            state.is_reading && state.when.is_none()
+            state.is_reading && state.when.is_none_or(|(when, _)| when.elapsed() >= STALE)
         };
-        if is_first && tokio::time::timeout(PATIENCE, read).await.is_err() {
+        if is_awaited && tokio::time::timeout(PATIENCE, read).await.is_err() {
             tracing::debug!(place = %self.location, "a history takes long to be read");
         }
     }
