@@ -1,7 +1,7 @@
 //! What is special in a history.
 
 use ebbtide_catalog::{ResyncDetail, missed_since};
-use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Point, Timestamp};
+use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Point, Timestamp, Vouch};
 
 /// Something that happened at an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +28,8 @@ impl Event {
     pub(crate) fn of(entry: &Entry) -> Vec<Event> {
         let event = |kind| Event { point: entry.point(), kind };
         let mut events = Vec::new();
-        if entry.kind == EntryKind::Claim {
+        // A claim that vouches for a snapshot is of the process that has the replica anyway.
+        if entry.kind == EntryKind::Claim && Vouch::all_of(entry).is_empty() {
             let by = Claim::from_detail(&entry.detail)
                 .map(|claim| format!("process {} on {}", claim.pid, claim.host));
             events.push(event(EventKind::Restart(by.unwrap_or_else(|_| "a process".to_owned()))));
