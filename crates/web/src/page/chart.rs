@@ -208,6 +208,7 @@ pub(super) fn legend() -> Markup {
             li { span.fork aria-hidden="true" { "◀" } "fork" }
             li { span.key-gap aria-hidden="true" {} "gap: no history" }
             li { span.key-thinned aria-hidden="true" {} "thinned: single states" }
+            li { "times in UTC" }
         }
     }
 }

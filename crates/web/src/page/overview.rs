@@ -56,6 +56,9 @@ pub(super) fn overview(reports: &[Report], stopped: u64, now: Timestamp) -> Mark
         @if stopped > 0 {
             p.note.bad { "✕ " (number_of(stopped, "database")) " given up because of an error: the log of ebbtide says which, and why." }
         }
+        @if reports.is_empty() {
+            p.note { code { "ebbtide add DATABASE REPLICA" } " has one followed, and so has a " code { "[[database]]" } " in the configuration." }
+        }
         ul.databases {
             @for report in reports {
                 li.card { (card(report, now)) }
