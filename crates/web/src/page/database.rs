@@ -288,7 +288,7 @@ fn list(title: &str, lines: impl ExactSizeIterator<Item = Markup>, none: &str) -
 }
 
 fn when(point: Point, now: Timestamp) -> Markup {
-    html! { span.more { (ago(point.time, now)) } }
+    html! { " " span.more { (ago(point.time, now)) } }
 }
 
 fn word(event: &Event) -> &'static str {
