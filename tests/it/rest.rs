@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use ebbtide_replica::Entry;
+use ebbtide_replica::{Entry, EntryKind};
 use ebbtide_testkit::s3_server::{Fault, S3Server};
 use rusqlite::Connection;
 
@@ -143,6 +143,38 @@ fn o33_a_sync_answers_for_the_file_that_has_the_name_now() {
     assert_eq!(sound_rows(&database), 4);
     setup.assert_exact();
     assert_eq!(sidecar.stop(), 0);
+}
+
+/// The log and the wal-index belong to the name: an application that opens the new file shares them with us, and with one that
+/// still has the old file open. Would catch its commit captured as one of the old file, and a start that goes on with the
+/// log and never looks at the new one.
+#[test]
+fn o33_a_file_that_takes_the_place_of_one_in_use_is_compared() {
+    let setup = Setup::new();
+    let (database, other) = (setup.path("app.db"), setup.path("new.db"));
+    come_and_go(&database, 20);
+    App::open(&other).insert(20, 899);
+    let size = |path: &Path| fs::metadata(path).unwrap().len();
+    assert_eq!(size(&database), size(&other), "or SQLite would find the new file damaged");
+    let stays = App::open(&database);
+    let sidecar = setup.follow();
+    stays.insert(3, 900);
+    setup.sync();
+    App::open(&other).insert(3, 899);
+    wait_until("both to have as many pages", || {
+        stays.checkpoint("TRUNCATE");
+        size(&database) == size(&other)
+    });
+    fs::rename(&other, &database).unwrap();
+    App::open(&database).insert(1, 100);
+    setup.sync();
+    setup.assert_exact();
+    assert_eq!(sound_rows(&database), 24);
+    let replica = setup.history();
+    let commits = replica.entries().into_iter().filter(|entry| entry.kind == EntryKind::Commit);
+    assert_eq!(commits.count(), 3, "no commit is one that the old file never had");
+    assert_eq!(sidecar.stop(), 0);
+    drop(stays);
 }
 
 #[test]

@@ -86,6 +86,11 @@ impl Identity {
         Ok(Identity { device: metadata.dev(), inode: metadata.ino() })
     }
 
+    /// The device and the inode.
+    pub(crate) fn numbers(self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
     /// Checks that the file at `path` is still this one.
     pub(crate) fn check(self, path: &Path) -> Result<(), Error> {
         self.check_found(Identity::at(path), path)

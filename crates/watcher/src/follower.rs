@@ -76,10 +76,11 @@ impl Follower {
             enable_wal(&paths)?;
         }
         let descriptors = Descriptors::default();
-        let connection = begin_patiently(&paths, &descriptors)?;
-        point("watcher.open.held");
         let no_file = |source| Error::Io { doing: "look at", path: path.to_owned(), source };
         let database = Identity::at(path).map_err(no_file)?;
+        let connection = begin_patiently(&paths, &descriptors)?;
+        point("watcher.open.held");
+        database.check(path)?;
         // The read transaction has pinned the log before the first read of it, so the wal-index is as new as the pin or
         // newer from here on.
         let shm = Shm::open(&paths, &descriptors)?;
@@ -151,6 +152,12 @@ impl Follower {
     #[must_use]
     pub fn position(&self) -> Position {
         self.log.tail().position()
+    }
+
+    /// The device and the inode of the database's file.
+    #[must_use]
+    pub fn file(&self) -> (u64, u64) {
+        self.log.database().numbers()
     }
 
     /// The size of the database's pages.

@@ -12,7 +12,7 @@ use crate::captured::{CaptureError, Captured};
 use crate::checkpoint_lock::CheckpointLock;
 use crate::connection::{Connection, Mode, Progress, is_busy};
 use crate::descriptors::Descriptors;
-use crate::error::{Break, Error};
+use crate::error::{Break, Error, Moved};
 use crate::files::{Identity, Paths};
 use crate::found::Found;
 use crate::hold::{Hold, Reads};
@@ -144,6 +144,16 @@ impl HeldLog {
         self.tail.identity().check(&self.paths.wal)
     }
 
+    /// Checks that no other file has the database's name. An application that has opened such a file shares the log and
+    /// the wal-index with us, and its frames are none of the database that is held: nothing of them may be captured, and
+    /// nothing be copied into the held file. What an application has committed to a file that was deleted since is its own.
+    fn check_not_replaced(&self) -> Result<(), Error> {
+        match self.database.check(&self.paths.given) {
+            Err(error @ Error::Moved { moved: Moved::Replaced, .. }) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Records `time` (µs since the epoch) as the timestamp of new commits. Returns a lower bound of the number of
     /// frames to capture.
     pub(crate) fn observe(&mut self, time: Timestamp) -> Result<u32, Error> {
@@ -191,6 +201,8 @@ impl HeldLog {
         };
         let mut transactions = 0;
         if self.observe_index(&index, time) {
+            // All frames that are captured now are in `index`, so whoever wrote them had opened the database before.
+            self.check_not_replaced()?;
             if self.tail.must_enter(&index) {
                 self.follow_restart(&index)?;
             }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use ebbtide_time::Timestamp;
 use ebbtide_wal::{READ_MARKS, lock};
 use ebbtide_watcher::{
-    Action, CaptureError, Error, Follower, Kept, Limits, LogEvidence, Options, Scratch, Transaction,
+    Action, CaptureError, Error, Follower, Kept, Limits, LogEvidence, Moved, Options, Scratch,
+    Transaction,
 };
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
@@ -58,6 +59,33 @@ fn a_log_that_restarts_after_going_back_is_broken() {
         Err(Error::Broken { .. }) => {}
         other => panic!("of four commits these were captured: {other:?}"),
     }
+}
+
+/// An application opens another file that has the database's name by now, and shares the log with us. Would catch its
+/// commit taken for one of the file that is held.
+#[test]
+fn what_is_committed_to_another_file_of_the_name_is_not_captured() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, other) = (directory.path().join("app.db"), directory.path().join("new.db"));
+    let open = |path: &Path| {
+        let application = Connection::open(path).unwrap();
+        application.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a)").unwrap();
+        application
+    };
+    drop(open(&other));
+    let application = open(&path);
+    let (mut follower, _) = Follower::open(&path, &OPTIONS, None, Timestamp::EPOCH).unwrap();
+    application.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+    assert_eq!(capture(&mut follower).unwrap(), 1);
+    std::fs::rename(&other, &path).unwrap();
+    let newcomer = Connection::open(&path).unwrap();
+    newcomer.execute_batch("INSERT INTO t VALUES (2)").unwrap();
+    match capture(&mut follower) {
+        Err(Error::Moved { moved: Moved::Replaced, .. }) => {}
+        other => panic!("captured: {other:?}"),
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(capture(&mut follower).unwrap(), 1, "of a deleted file, the last commits count");
 }
 
 /// Locks or unlocks the last read mark, as another process would.

@@ -116,10 +116,7 @@ async fn compare_with_replica(
     let (store, health) = (Arc::clone(presence.store()), Arc::clone(presence.store_health()));
     let remembered = shipper.durable().clone();
     drop(shipper);
-    let local = Local {
-        remembered: Some(remembered),
-        ..local(job, (None, None), held.follower.page_size())
-    };
+    let local = Local { remembered: Some(remembered), ..local(job, (None, None), &held.follower) };
     let found = look(store, health, local, &parts::shipping(job), job.consent).await?;
     let plan = start_plan(&found.evidence(), LogEvidence::Restarted, job.consent);
     match open(found, plan).await? {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use ebbtide_replica::ClaimedFile;
 use ebbtide_shipper::{Local, spooled_end};
 use ebbtide_state::{FileIdentity, Position as Remembered, State};
-use ebbtide_wal::{PageSize, Position};
+use ebbtide_wal::Position;
+use ebbtide_watcher::Follower;
 
 use super::error::FollowError;
 use super::job::Job;
@@ -16,15 +17,15 @@ pub(crate) fn directory(job: &Job) -> PathBuf {
 }
 
 /// The database and its local state, as the shipper takes them.
-pub(crate) fn local(job: &Job, known: LocalState, page_size: PageSize) -> Local {
+pub(crate) fn local(job: &Job, known: LocalState, follower: &Follower) -> Local {
     let path = &job.database.path;
-    let database = std::fs::metadata(path).ok().map(|metadata| FileIdentity::of(&metadata));
+    let (database, page_size) = (file_of(follower), follower.page_size());
+    let FileIdentity { device, inode } = database;
+    let database = Some(database);
     let real = path.canonicalize().or_else(|_| std::path::absolute(path));
-    let file = database.zip(real.ok()).map(|(FileIdentity { device, inode }, path)| ClaimedFile {
-        path: path.to_string_lossy().into_owned(),
-        device,
-        inode,
-    });
+    let claimed =
+        |path: PathBuf| ClaimedFile { path: path.to_string_lossy().into_owned(), device, inode };
+    let file = real.ok().map(claimed);
     let (state, remembered) = known;
     let host = job.shared.owner.host.clone();
     Local { state, remembered, directory: directory(job), database, file, host, page_size }
@@ -50,9 +51,13 @@ pub(super) fn resume_at(known: &Remembered, directory: &Path) -> Option<Position
     spooled.map(|(_, wal)| wal).or(known.wal)
 }
 
-/// Whether the file that was followed last may be the one at `path`. The log of another file proves nothing of this
-/// one, even where it has stayed beside it.
-pub(super) fn is_same_file(known: Option<FileIdentity>, path: &Path) -> bool {
-    let Ok(metadata) = std::fs::metadata(path) else { return false };
-    known.is_none_or(|known| known.may_be(FileIdentity::of(&metadata)))
+/// The file that has this name now.
+pub(super) fn file_at(path: &Path) -> Option<FileIdentity> {
+    std::fs::metadata(path).ok().map(|metadata| FileIdentity::of(&metadata))
+}
+
+/// The file that a follower has open.
+pub(super) fn file_of(follower: &Follower) -> FileIdentity {
+    let (device, inode) = follower.file();
+    FileIdentity { device, inode }
 }

@@ -8,13 +8,13 @@ use ebbtide_fault::point;
 use ebbtide_replica::{Key, Timestamp};
 use ebbtide_shipper::{Found, Local, Shipper, StoreHealth, look};
 use ebbtide_wal::Position;
-use ebbtide_watcher::{Follower, LogEvidence};
+use ebbtide_watcher::{self as watcher, Follower, LogEvidence, Moved};
 
 use super::catch_up::{Opened, catch_up, open};
 use super::error::FollowError;
 use super::held::Held;
 use super::job::Job;
-use super::local::{LocalState, directory, is_same_file, local, open_state, resume_at};
+use super::local::{LocalState, directory, file_at, file_of, local, open_state, resume_at};
 use super::parts;
 use super::phase::Phase;
 use super::plan::start_plan;
@@ -71,10 +71,18 @@ fn hold(job: &Job, held: &mut Option<Held>) -> Result<(LocalState, LogEvidence),
             let options = parts::following(&job.database);
             let path = &job.database.path;
             let known = state.as_ref().and_then(|state| state.position().database);
-            let resume = resume.filter(|_| is_same_file(known, path));
+            // The log of another file proves nothing of this one, even where it has stayed beside it.
+            let may_be = |file| known.is_none_or(|known| known.may_be(file));
+            let resume = resume.filter(|_| file_at(path).is_some_and(may_be));
             let (follower, began) = Follower::open(path, &options, resume, latest)?;
+            let is_another = !may_be(file_of(&follower));
+            if is_another && resume.is_some() {
+                let (path, moved) = (path.clone(), Moved::Replaced);
+                return Err(watcher::Error::Moved { path, moved }.into());
+            }
             let follower = follower.counting(Arc::clone(&job.status.counts().log));
-            *held = Some(Held::new(follower, &job.shared));
+            let held = held.insert(Held::new(follower, &job.shared));
+            held.is_given_up = is_another;
             began
         }
     };
@@ -88,7 +96,7 @@ async fn open_and_catch_up(
     known: LocalState,
     log: LogEvidence,
 ) -> Result<Started, FollowError> {
-    let local = local(job, known, held.follower.page_size());
+    let local = local(job, known, &held.follower);
     let health = Arc::new(StoreHealth::default());
     let put_interval = parts::shipping(job).puts.interval();
     job.status.begin(held.follower.log_status_handle(), Arc::clone(&health), put_interval);
@@ -141,14 +149,13 @@ async fn open_patiently(
     log: LogEvidence,
 ) -> Result<Opened, FollowError> {
     let waiting_bytes_max = job.database.waiting_bytes_max();
-    let page_size = held.follower.page_size();
     let mut local = Some(local);
     let mut pause = ASK_AGAIN;
     loop {
         let given = match local.take() {
             Some(local) => local,
             // An attempt that failed has used it up.
-            None => self::local(job, open_state(&directory(job))?, page_size),
+            None => self::local(job, open_state(&directory(job))?, &held.follower),
         };
         let error = match open_once(job, held, given, &health, log).await {
             Ok(opened) => return Ok(opened),
