@@ -75,6 +75,9 @@ fn exit_codes_mean_what_they_say() {
     setup.restore(&["--if-replica-exists", "-o", &output]).exits(0);
     setup.run(&["log", &setup.replica]).exits(3);
     setup.once().exits(1).says("no such file");
+    let pattern = setup.text("*.db");
+    let ended = setup.run(&["replicate", &pattern, &setup.replica]).exits(2);
+    ended.says(&format!("`path = \"{pattern}\"`"));
     setup.app().insert(1, 8);
     setup.once().exits(0);
     setup.restore(&["--timestamp", "2001-01-01T00:00:00Z", "-o", &output]).exits(3);

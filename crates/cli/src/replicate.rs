@@ -12,6 +12,7 @@ mod signals;
 mod summary;
 mod supervisor;
 
+use std::path::Path;
 use std::time::Duration;
 
 use ebbtide_sidecar::control::{Control, SetOrders};
@@ -189,9 +190,25 @@ fn databases(args: &Replicate) -> Result<Config, Failure> {
         }
         return Ok(Config::read(&args.config)?);
     };
+    check_no_pattern(path, args.wait)?;
     let mut database = Database::new(path.clone(), source::address(replica)?);
     database.enable_wal = args.enable_wal;
     Ok(configuration_of(database))
+}
+
+/// Many databases are named in a file; a shell that found none has left the pattern as it stands.
+fn check_no_pattern(path: &Path, may_come: bool) -> Result<(), Failure> {
+    let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
+    if !is_pattern || may_come || path.exists() {
+        return Ok(());
+    }
+    let why = format!(
+        "{}: there is no file of this name; a pattern is followed from a file, with `path = \"{}\"` and \
+         `replica = \"…/{{relative}}\"` in a [[database]] of ebbtide.toml",
+        path.display(),
+        path.display()
+    );
+    Err(Failure::new(Code::Usage, why))
 }
 
 /// The configuration of one database, with the defaults for all else.

@@ -1,6 +1,6 @@
 //! A directory of our own: nobody else can change what is in it.
 
-use std::fs::{DirBuilder, Metadata, Permissions};
+use std::fs::{DirBuilder, File, Metadata, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -128,9 +128,29 @@ impl Private {
     /// # Errors
     /// When it cannot be written. Nothing of it is left then.
     pub fn replace(&self, name: &str, unfinished: &str, parts: &[&[u8]]) -> io::Result<()> {
+        self.put(name, unfinished, parts, |_| Ok(()))
+    }
+
+    /// The same, durable before it has its name, and also where a kill has left something under `unfinished`.
+    ///
+    /// # Errors
+    /// As [`Private::replace`].
+    pub fn replace_durably(&self, name: &str, unfinished: &str, text: &[u8]) -> io::Result<()> {
+        self.directory()?.remove(unfinished)?;
+        self.put(name, unfinished, &[text], File::sync_all)
+    }
+
+    fn put(
+        &self,
+        name: &str,
+        unfinished: &str,
+        parts: &[&[u8]],
+        finish: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let directory = self.directory()?;
         let mut file = directory.create(unfinished)?;
         let written = parts.iter().try_for_each(|part| file.write_all(part));
+        let written = written.and_then(|()| finish(&file));
         match written.and_then(|()| directory.replace(&file, unfinished, name)) {
             Ok(()) => Ok(()),
             Err(error) => directory.remove(unfinished).and(Err(error)),

@@ -1,6 +1,6 @@
 //! What the last drills of a database came to, in its local state, for whoever asks.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -116,16 +116,9 @@ impl DrillRecord {
     /// Of the file system.
     pub fn write(&self, directory: &Path) -> Result<bool> {
         let Some(private) = open_state_directory(directory)? else { return Ok(false) };
-        let write = || -> io::Result<()> {
-            let within = private.directory()?;
-            // What a kill has left.
-            within.remove(NEW_NAME)?;
-            let mut file = within.create(NEW_NAME)?;
-            file.write_all(&serde_json::to_vec(self)?)?;
-            file.sync_all()?;
-            within.replace(&file, NEW_NAME, NAME)
-        };
-        write().map_err(Error::io("note a drill in", directory))?;
+        let json = serde_json::to_vec(self).map_err(io::Error::from);
+        let written = json.and_then(|json| private.replace_durably(NAME, NEW_NAME, &json));
+        written.map_err(Error::io("note a drill in", directory))?;
         Ok(true)
     }
 }

@@ -1,7 +1,7 @@
 //! Which mirrors were begun, in the local state: a place that has none any more is a disk that is not mounted, or was emptied,
 //! and no place to begin one again.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use ebbtide_state::{StateError, open_state_directory};
@@ -28,16 +28,8 @@ pub(super) fn note(directory: &Path, mirror: &Location) -> Result<(), StateError
     }
     let text = format!("{}{mirror}\n", read(directory)?);
     let Some(private) = open_state_directory(directory)? else { return Ok(()) };
-    let write = || -> io::Result<()> {
-        let within = private.directory()?;
-        // What a kill has left.
-        within.remove(NEW_NAME)?;
-        let mut file = within.create(NEW_NAME)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        within.replace(&file, NEW_NAME, NAME)
-    };
-    write().map_err(failed("note a mirror in", directory))
+    let written = private.replace_durably(NAME, NEW_NAME, text.as_bytes());
+    written.map_err(failed("note a mirror in", directory))
 }
 
 fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StateError + 'a {

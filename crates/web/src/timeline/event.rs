@@ -1,7 +1,7 @@
 //! What is special in a history.
 
 use ebbtide_catalog::{ResyncDetail, missed_since};
-use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Point, Timestamp, Vouch};
+use ebbtide_replica::{Claim, Entry, EntryFlags, EntryKind, Point, Timestamp, Txid, Vouch};
 
 /// Something that happened at an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,9 @@ impl Event {
         let event = |kind| Event { point: entry.point(), kind };
         let mut events = Vec::new();
         // A claim that vouches for a snapshot is of the process that has the replica anyway.
-        if entry.kind == EntryKind::Claim && Vouch::all_of(entry).is_empty() {
+        // The first one begins it.
+        let is_first = entry.txid == Txid::FIRST;
+        if entry.kind == EntryKind::Claim && !is_first && Vouch::all_of(entry).is_empty() {
             let by = Claim::from_detail(&entry.detail)
                 .map(|claim| format!("process {} on {}", claim.pid, claim.host));
             events.push(event(EventKind::Restart(by.unwrap_or_else(|_| "a process".to_owned()))));
