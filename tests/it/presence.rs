@@ -98,6 +98,7 @@ fn o02_a_beginning_of_the_log_that_is_gone_is_damage_to_every_command() {
     setup.run(&["restore", "-o", &output, "--txid", "2", &backup]).exits(0);
     empty(&setup.path("backup/log"));
     lost(&["restore", "-o", &setup.text("newest.db"), &backup]).says("--txid 2 ");
+    lost(&["restore", "-o", &setup.text("newest.db"), "--txid", "6", &backup]).says("--txid 2 ");
     setup.run(&["log", &backup]).exits(0).prints("not all of this");
     setup.run(&["list", &backup]).exits(1).prints("its history is not whole: log/0000000000000001");
     assert!(!setup.path("newest.db").exists());

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ebbtide_replica::{Key, Txid};
 
+use super::newest::lost_beginning;
 use super::search::Search;
 use super::step::{Culprit, Refusal, Step};
 use crate::known::{first_of, last_of};
@@ -34,8 +35,12 @@ impl Search<'_> {
         let oldest = self.known.oldest_entry();
         let is_beginning = oldest.is_none_or(|oldest| hole.last < oldest);
         if hole.culprit.is_none() && is_beginning {
-            if oldest.is_some() && hole.last >= self.known.window() {
-                return Step::Refuse(self.lost_beginning(hole.last));
+            let is_promised = match oldest {
+                Some(_) => hole.last >= self.known.window(),
+                None => lost_beginning(self.known).is_some(),
+            };
+            if is_promised {
+                return Step::Refuse(self.damaged_from_window(hole.last));
             }
             // Nothing older is kept, by design: what is missing is a base.
             let none_before = self
@@ -67,7 +72,7 @@ impl Search<'_> {
     }
 
     /// The window begins with entries that are in no object, `last` among them, though it promises every one.
-    fn lost_beginning(&self, last: Txid) -> Refusal {
+    fn damaged_from_window(&self, last: Txid) -> Refusal {
         let window = self.known.window();
         let base = self.known.listing().snapshot_before(last).and_then(|base| first_of(base.key));
         let first = base.map_or(window, |base| base.next().max(window));
