@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit};
 use serde_json::Value;
 
 use crate::Result;
@@ -15,6 +16,9 @@ use crate::rig::Rig;
 use crate::tool::{Kind, Place, Tool, address};
 use crate::{check, writer};
 
+/// So many, or as many as the limit of descriptors allows.
+const MOST: usize = 10_000;
+
 /// How long ten thousand may take to be followed.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
@@ -22,11 +26,19 @@ pub(crate) fn run(rig: &Rig, tools: &[Tool], results: &mut Results) -> Result<()
     let tool = tools.iter().find(|tool| tool.kind == Kind::Ebbtide);
     let tool = tool.ok_or("this is about ebbtide")?;
     let (counts, seconds): (&[usize], u64) =
-        if rig.quick { (&[1, 10], 5) } else { (&[1, 10, 100, 1_000, 10_000], 60) };
+        if rig.quick { (&[1, 10], 5) } else { (&[1, 10, 100, 1_000, MOST], 60) };
     for &count in counts {
-        measure(rig, tool, count, seconds, results)?;
+        measure(rig, tool, count.min(most()?), seconds, results)?;
     }
     Ok(())
+}
+
+/// How many databases one process may follow here, in thousands: each at rest takes three descriptors, and some are for
+/// everything else.
+fn most() -> Result<usize> {
+    let (_, limit) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let databases = usize::try_from(limit.saturating_sub(1_500) / 3)?;
+    Ok((databases / 1_000 * 1_000).max(1_000))
 }
 
 /// Follows `count` databases for the first time and for the second, and looks what they cost for `seconds`.
