@@ -23,7 +23,7 @@ use crate::application::{Application, Environment, reap_orphans};
 use crate::args::Replicate;
 use crate::exit::{Code, Failure, Outcome};
 use crate::{cores, descriptors, exit, sidecar_hooks, source, terminal};
-use ebbtide_config::{Config, Database, Listen, Prices, defaults};
+use ebbtide_config::{Config, Database, Listen, Pattern, Prices, defaults};
 use failures::Failures;
 use heard::Heard;
 use missing::restore_missing;
@@ -198,8 +198,7 @@ fn databases(args: &Replicate) -> Result<Config, Failure> {
 
 /// Many databases are named in a file; a shell that found none has left the pattern as it stands.
 fn check_no_pattern(path: &Path, may_come: bool) -> Result<(), Failure> {
-    let is_pattern = path.to_string_lossy().contains(['*', '?', '[']);
-    if !is_pattern || may_come || path.exists() {
+    if !Pattern::is_one(&path.to_string_lossy()) || may_come || path.exists() {
         return Ok(());
     }
     let why = format!(

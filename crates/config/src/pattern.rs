@@ -45,7 +45,8 @@ impl PartialEq for Pattern {
 
 impl Pattern {
     /// Whether a path names more than one database. A file that has such a name is one database all the same.
-    pub(crate) fn is_one(text: &str) -> bool {
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
         let path = Path::new(text);
         text.ends_with('/') || path.is_dir() || (text.contains(SPECIAL) && !path.is_file())
     }

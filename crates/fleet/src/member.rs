@@ -39,7 +39,8 @@ impl Member {
         Member { address: place.to_string(), name: relative(root, place), summary, drill }
     }
 
-    /// Whether it cannot be read, holds no state or not all of its history, its last drill failed, or it is silent for longer than it used to be.
+    /// Whether it cannot be read, holds no state or not all of its history, its last drill failed, or it is silent for longer
+    /// than it used to be.
     #[must_use]
     pub fn needs_attention(&self, now: Timestamp) -> bool {
         self.urgency(now) > (0, 0)

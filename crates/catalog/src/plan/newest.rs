@@ -48,7 +48,7 @@ pub(super) fn head(known: &Known) -> Result<Txid, Box<Step>> {
 
 /// There is no segment and no pack. A replica begins with one, which stays unless a horizon says otherwise.
 pub(crate) fn without_log(known: &Known) -> Refusal {
-    match lost_beginning(known).zip(newest_state(known)) {
+    match lost_beginning(known).zip(known.listing().states().max()) {
         Some((culprit, newest)) => {
             Refusal::Damaged { culprits: vec![culprit], first: newest.next() }
         }
@@ -65,16 +65,9 @@ pub fn lost_beginning(known: &Known) -> Option<Culprit> {
     }
     let last = match known.oldest_entry() {
         Some(oldest) => oldest.previous()?,
-        None => newest_state(known)?,
+        None => known.listing().states().max()?,
     };
     Some(Culprit::missing_entries(Txid::FIRST, last))
-}
-
-/// The newest state of a snapshot or delta, judging by the names.
-fn newest_state(known: &Known) -> Option<Txid> {
-    let listing = known.listing();
-    let states = listing.snapshots.iter().chain(&listing.deltas);
-    states.filter_map(|object| object.key.state()).max()
 }
 
 /// The history ends with `last`, unless a segment that would continue it cannot be used. What lies behind a gap is none of

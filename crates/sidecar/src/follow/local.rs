@@ -19,16 +19,23 @@ pub(crate) fn directory(job: &Job) -> PathBuf {
 /// The database and its local state, as the shipper takes them.
 pub(crate) fn local(job: &Job, known: LocalState, follower: &Follower) -> Local {
     let path = &job.database.path;
-    let (database, page_size) = (file_of(follower), follower.page_size());
-    let FileIdentity { device, inode } = database;
-    let database = Some(database);
     let real = path.canonicalize().or_else(|_| std::path::absolute(path));
-    let claimed =
-        |path: PathBuf| ClaimedFile { path: path.to_string_lossy().into_owned(), device, inode };
-    let file = real.ok().map(claimed);
+    let database @ FileIdentity { device, inode } = file_of(follower);
+    let file = real.ok().map(|path| ClaimedFile {
+        path: path.to_string_lossy().into_owned(),
+        device,
+        inode,
+    });
     let (state, remembered) = known;
-    let host = job.shared.owner.host.clone();
-    Local { state, remembered, directory: directory(job), database, file, host, page_size }
+    Local {
+        state,
+        remembered,
+        directory: directory(job),
+        database: Some(database),
+        file,
+        host: job.shared.owner.host.clone(),
+        page_size: follower.page_size(),
+    }
 }
 
 /// The local state, if its page hashes add up, and its position in any case.

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::overview::{named, parts};
 use super::query::Query;
-use super::words::{bytes, number, number_of, short};
+use super::words::{attention_of, bytes, number, number_of, short};
 use crate::fleet::SeenFleet;
 
 /// So many are on one page.
@@ -61,11 +61,9 @@ const COLUMNS: [(&str, Option<&str>); 9] = [
 /// How all are, in one line.
 pub(super) fn headline(members: &[Member], now: Timestamp) -> String {
     let all = number_of(members.len() as u64, "replica");
-    match members.iter().filter(|it| it.needs_attention(now)).count() {
-        0 => format!("{all}, none silent for longer than usual"),
-        1 => format!("1 of {all} needs attention"),
-        needing => format!("{needing} of {all} need attention"),
-    }
+    let needing = members.iter().filter(|it| it.needs_attention(now)).count();
+    attention_of(needing, &all)
+        .unwrap_or_else(|| format!("{all}, none silent for longer than usual"))
 }
 
 /// How many of the last drills failed, if some did.

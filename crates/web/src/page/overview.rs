@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::advice::{remedy, title};
 use super::query::Query;
-use super::words::{bytes, number_of};
+use super::words::{attention_of, bytes, number_of};
 
 /// How a database is, for people: a sign, a class for its colour, and words.
 pub(super) struct Condition {
@@ -70,14 +70,13 @@ pub(super) fn overview(reports: &[Report], stopped: u64, now: Timestamp) -> Mark
 /// How all are, in one line.
 pub(super) fn headline(reports: &[Report]) -> String {
     let all = number_of(reports.len() as u64, "database");
+    let needing = reports.iter().filter(|report| !report.healthy).count();
     let lags = reports.iter().any(|report| report.lag_seconds > 0.0);
-    match reports.iter().filter(|report| !report.healthy).count() {
-        0 if reports.is_empty() => "No database is followed".to_owned(),
-        0 if lags => format!("{all}, shipping what was just committed"),
-        0 => format!("{all}, everything durable"),
-        1 => format!("1 of {all} needs attention"),
-        needing => format!("{needing} of {all} need attention"),
-    }
+    attention_of(needing, &all).unwrap_or_else(|| match lags {
+        _ if reports.is_empty() => "No database is followed".to_owned(),
+        true => format!("{all}, shipping what was just committed"),
+        false => format!("{all}, everything durable"),
+    })
 }
 
 fn card(report: &Report, now: Timestamp) -> Markup {

@@ -54,6 +54,15 @@ pub(super) fn number_of(count: u64, one: &str) -> String {
     text
 }
 
+/// How many of `all`, which are so many of something, need attention, if any does.
+pub(super) fn attention_of(needing: usize, all: &str) -> Option<String> {
+    match needing {
+        0 => None,
+        1 => Some(format!("1 of {all} needs attention")),
+        _ => Some(format!("{needing} of {all} need attention")),
+    }
+}
+
 /// A word of a shell that stands for this text.
 pub(super) fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=+@%,".contains(c);

@@ -28,10 +28,9 @@ impl Event {
     pub(crate) fn of(entry: &Entry) -> Vec<Event> {
         let event = |kind| Event { point: entry.point(), kind };
         let mut events = Vec::new();
-        // A claim that vouches for a snapshot is of the process that has the replica anyway.
-        // The first one begins it.
-        let is_first = entry.txid == Txid::FIRST;
-        if entry.kind == EntryKind::Claim && !is_first && Vouch::all_of(entry).is_empty() {
+        // The first claim begins the replica, and one that vouches for a snapshot is of the process that has it anyway.
+        let is_takeover = entry.txid != Txid::FIRST && Vouch::all_of(entry).is_empty();
+        if entry.kind == EntryKind::Claim && is_takeover {
             let by = Claim::from_detail(&entry.detail)
                 .map(|claim| format!("process {} on {}", claim.pid, claim.host));
             events.push(event(EventKind::Restart(by.unwrap_or_else(|_| "a process".to_owned()))));
